@@ -1,0 +1,141 @@
+"""What a user wrote down: the specification of an experiment, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.resources import Resources
+from orchestune.domain.space import Space, Value
+
+
+@dataclass(frozen=True)
+class StopRules:
+    """When an experiment ends before its budget; None: never for that reason."""
+
+    max_failures: int | None = None
+    target: float | None = None
+    """ends as completed once the first metric reaches this value"""
+    time: float | None = None
+    """seconds from the first lease"""
+    patience: int | None = None
+    """finished trials in a row without a better value"""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which files of a trial become artifacts."""
+
+    patterns: tuple[str, ...] = ()
+    """globs, relative to the trial's folder"""
+    best: int | None = None
+    """only the artifacts of that many best trials are retained"""
+    limit: int = 2**30
+    """bytes for one trial"""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that the caller's machine supplies when the experiment is created, and that is never written down."""
+
+    name: str
+    """the environment variable of the user's command"""
+    source: str
+    """`env:NAME` or `file:PATH` on the caller's machine"""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """An experiment as the file describes it. `run` is a list (executed as it stands) or one string."""
+
+    name: str
+    run: str | tuple[str, ...]
+    space: Space
+    metrics: tuple[Metric, ...]
+    budget: int
+    parallelism: int = 1
+    resources: Resources = Resources()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
+    timeout: float | None = None
+    """seconds that one attempt may take"""
+    grace: float = 10.0
+    """seconds between SIGTERM and SIGKILL"""
+    retries: int = 0
+    """how often a failed task is tried again before the trial fails"""
+    stop: StopRules = StopRules()
+    try_first: tuple[Mapping[str, Value], ...] = ()
+    keep: Keep = Keep()
+    checkpoint_every: float | None = None
+    """seconds; None: no checkpoints"""
+    seed: int = 0
+    engine: str = "auto"
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> Metric:
+        """The metric that decides what is best (the first)."""
+        return self.metrics[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as stored with the experiment and sent to the server."""
+        return {
+            "name": self.name,
+            "run": self.run if isinstance(self.run, str) else list(self.run),
+            "parameters": self.space.to_json(),
+            "metrics": [metric.to_json() for metric in self.metrics],
+            "budget": self.budget,
+            "parallelism": self.parallelism,
+            "resources": self.resources.to_json(),
+            "env": dict(self.env),
+            "secrets": [{"name": secret.name, "source": secret.source} for secret in self.secrets],
+            "timeout": self.timeout,
+            "grace": self.grace,
+            "retries": self.retries,
+            "stop": {
+                "max_failures": self.stop.max_failures,
+                "target": self.stop.target,
+                "time": self.stop.time,
+                "patience": self.stop.patience,
+            },
+            "try_first": [dict(configuration) for configuration in self.try_first],
+            "keep": {"patterns": list(self.keep.patterns), "best": self.keep.best, "limit": self.keep.limit},
+            "checkpoint_every": self.checkpoint_every,
+            "seed": self.seed,
+            "engine": self.engine,
+            "engine_options": dict(self.engine_options),
+            "priority": self.priority,
+            "labels": dict(self.labels),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Specification:
+        """The inverse of `to_json`. BadInput where the space is wrong, KeyError where a required key is missing."""
+        run, stop, keep = document["run"], document.get("stop") or {}, document.get("keep") or {}
+        return cls(
+            name=document["name"],
+            run=run if isinstance(run, str) else tuple(run),
+            space=Space.from_json(document["parameters"]),
+            metrics=tuple(Metric.from_json(item) for item in document["metrics"]),
+            budget=int(document["budget"]),
+            parallelism=int(document.get("parallelism", 1)),
+            resources=Resources.from_json(document.get("resources") or {}),
+            env=dict(document.get("env") or {}),
+            secrets=tuple(Secret(item["name"], item["source"]) for item in document.get("secrets") or ()),
+            timeout=document.get("timeout"),
+            grace=float(document.get("grace", 10.0)),
+            retries=int(document.get("retries", 0)),
+            stop=StopRules(stop.get("max_failures"), stop.get("target"), stop.get("time"), stop.get("patience")),
+            try_first=tuple(document.get("try_first") or ()),
+            keep=Keep(tuple(keep.get("patterns") or ()), keep.get("best"), int(keep.get("limit") or 2**30)),
+            checkpoint_every=document.get("checkpoint_every"),
+            seed=int(document.get("seed", 0)),
+            engine=document.get("engine", "auto"),
+            engine_options=dict(document.get("engine_options") or {}),
+            priority=int(document.get("priority", 0)),
+            labels=dict(document.get("labels") or {}),
+        )

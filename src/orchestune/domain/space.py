@@ -1,0 +1,291 @@
+"""Parameters and the space that they span, conditions included.
+
+A configuration is a plain mapping from parameter names to values which holds the *active* parameters only.
+A parameter with `when` is active while each of its parents is active and has one of the listed values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal
+
+from orchestune.errors import BadInput, Problem
+
+Value = float | int | str | bool
+Configuration = Mapping[str, Value]
+Kind = Literal["float", "int", "categorical", "bool"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One dimension. `low`/`high` are inclusive; `choices` are the values of a categorical (for bool: False, True)."""
+
+    name: str
+    kind: Kind
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values have an order and a distance."""
+        return self.kind in ("float", "int")
+
+    def levels(self) -> tuple[Value, ...] | None:
+        """Every value, where there are finitely many (a float without a step has none to list)."""
+        if not self.numeric:
+            return self.choices
+        assert self.low is not None and self.high is not None
+        if self.kind == "int":
+            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return None
+        count = int(math.floor((self.high - self.low) / self.step + 1e-9)) + 1
+        return tuple(self.low + index * self.step for index in range(count))
+
+    def count(self) -> float:
+        """How many values there are; infinity for a float without a step."""
+        if not self.numeric:
+            return len(self.choices)
+        assert self.low is not None and self.high is not None
+        if self.kind == "int":
+            return (int(self.high) - int(self.low)) // int(self.step or 1) + 1
+        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with `value`, or None where it is allowed."""
+        if not self.numeric:
+            if any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices):
+                return None
+            return f"{value!r} is none of {', '.join(map(str, self.choices))}"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return f"{value!r} is no finite number"
+        if self.kind == "int" and value != int(value):
+            return f"{value!r} is no whole number"
+        assert self.low is not None and self.high is not None
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        if not self.low - slack <= value <= self.high + slack:
+            return f"{value!r} is outside {self.low:g}..{self.high:g}"
+        if self.step and abs((value - self.low) / self.step - round((value - self.low) / self.step)) > 1e-6:
+            return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
+        return None
+
+    def snap(self, value: float) -> float | int:
+        """The allowed number nearest to `value` (numeric parameters only)."""
+        assert self.low is not None and self.high is not None
+        value = min(max(value, self.low), self.high)
+        step = self.step or (1 if self.kind == "int" else None)
+        if step is not None:
+            top = math.floor((self.high - self.low) / step + 1e-9)
+            value = self.low + min(round((value - self.low) / step), top) * step
+        return int(round(value)) if self.kind == "int" else float(value)
+
+    def from_unit(self, position: float) -> Value:
+        """The value at `position` in [0, 1): uniform, or uniform in the logarithm; the way in for every sampler."""
+        if not self.numeric:
+            return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
+        assert self.low is not None and self.high is not None
+        half = 0.5 if self.kind == "int" and self.step is None else (self.step or 0.0) / 2
+        low, high = self.low - half, self.high + half
+        if self.log:
+            low = max(low, self.low / 2)
+            return self.snap(math.exp(math.log(low) + position * (math.log(high) - math.log(low))))
+        return self.snap(low * (1 - position) + high * position)
+
+    def to_json(self) -> dict[str, Any]:
+        """The long spelling of the experiment file; keys that say nothing are left out."""
+        document: dict[str, Any] = {"name": self.name, "type": self.kind}
+        if self.numeric:
+            document |= {"min": self.low, "max": self.high}
+            if self.log:
+                document["log"] = True
+            if self.step is not None:
+                document["step"] = self.step
+        else:
+            document["choices"] = list(self.choices)
+        if self.when:
+            document["when"] = {parent: list(values) for parent, values in self.when}
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Parameter:
+        """The inverse of `to_json`; the caller checks the space as a whole with `Space.problems`."""
+        return cls(
+            name=document["name"],
+            kind=document["type"],
+            low=document.get("min"),
+            high=document.get("max"),
+            log=bool(document.get("log", False)),
+            step=document.get("step"),
+            choices=tuple(document.get("choices", ())),
+            when=tuple((parent, tuple(values)) for parent, values in document.get("when", {}).items()),
+        )
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters in an order in which every parent stands before its children."""
+
+    parameters: tuple[Parameter, ...]
+    by_name: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {parameter.name: parameter for parameter in self.parameters})
+
+    @classmethod
+    def of(cls, parameters: tuple[Parameter, ...]) -> Space:
+        """A checked space, parents first; BadInput names every mistake."""
+        problems = Space(parameters).problems()
+        if problems:
+            raise BadInput(problems)
+        placed: dict[str, Parameter] = {}
+        rest = list(parameters)
+        while rest:
+            ready = [p for p in rest if all(parent in placed for parent, _ in p.when)]
+            placed |= {p.name: p for p in ready}
+            rest = [p for p in rest if p.name not in placed]
+        return cls(tuple(placed.values()))
+
+    def problems(self) -> list[Problem]:
+        """Every mistake in the parameters and in their conditions; `key` is the parameter's name."""
+        found: list[Problem] = []
+        seen: set[str] = set()
+        for parameter in self.parameters:
+            if parameter.name in seen:
+                found.append(Problem("is defined twice", key=parameter.name))
+            seen.add(parameter.name)
+            found += [Problem(text, key=parameter.name) for text in _shape_problems(parameter)]
+            for parent, values in parameter.when:
+                target = self.by_name.get(parent)
+                if target is None:
+                    found.append(Problem(f"`when` names the unknown parameter '{parent}'", key=parameter.name))
+                    continue
+                found += [
+                    Problem(f"`when` can never hold: {text}", key=parameter.name)
+                    for text in map(target.problem, values)
+                    if text
+                ]
+        found += [
+            Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0]) for cycle in self._cycles()
+        ]
+        return found
+
+    def _cycles(self) -> Iterator[list[str]]:
+        settled: set[str] = set()
+        for parameter in self.parameters:
+            stack: list[tuple[str, list[str]]] = [(parameter.name, [])]
+            while stack:
+                name, path = stack.pop()
+                if name in path:
+                    cycle = [*path[path.index(name) :], name]
+                    if not settled.intersection(cycle):
+                        settled.update(cycle)
+                        yield cycle
+                    continue
+                if name in self.by_name and name not in settled:
+                    stack += [(parent, [*path, name]) for parent, _ in self.by_name[name].when]
+
+    def is_active(self, name: str, configuration: Configuration) -> bool:
+        """Whether every parent of `name` is present in `configuration` with a value that `when` lists."""
+        return all(
+            parent in configuration and configuration[parent] in values for parent, values in self.by_name[name].when
+        )
+
+    def active(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The configuration which remains of `values` when what is inactive is left out; parents first."""
+        configuration: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if parameter.name in values and self.is_active(parameter.name, configuration):
+                configuration[parameter.name] = values[parameter.name]
+        return configuration
+
+    def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
+        """What keeps `configuration` from being a point of this space: unknown, missing, inactive or bad values."""
+        found = [
+            Problem("is no parameter of this experiment", key=name) for name in configuration if name not in self.by_name
+        ]
+        known = {name: value for name, value in configuration.items() if name in self.by_name}
+        active: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if not self.is_active(parameter.name, active):
+                if parameter.name in known:
+                    found.append(Problem("is not active in this configuration", key=parameter.name))
+                continue
+            if parameter.name not in known:
+                found.append(Problem("has no value", key=parameter.name))
+                continue
+            value = known[parameter.name]
+            text = parameter.problem(value)
+            if text:
+                found.append(Problem(text, key=parameter.name))
+            else:
+                active[parameter.name] = value  # type: ignore[assignment]
+        return found
+
+    def size(self) -> float:
+        """How many configurations there are (infinity where a float has no step), conditions respected."""
+        if any(math.isinf(parameter.count()) for parameter in self.parameters):
+            return math.inf
+        if not any(parameter.when for parameter in self.parameters):
+            return math.prod(parameter.count() for parameter in self.parameters)
+        if math.prod(parameter.count() for parameter in self.parameters) > 1e6:
+            return math.inf  # too many to walk through; never exhausted in practice
+        return sum(1 for _ in self.walk())
+
+    def walk(self) -> Iterator[dict[str, Value]]:
+        """Every configuration of a finite space once, the last parameter fastest."""
+        seen: set[str] = set()
+        levels = [parameter.levels() for parameter in self.parameters]
+        assert all(values is not None for values in levels), "the space is not finite"
+        for values in product(*levels):  # type: ignore[arg-type]
+            configuration = self.active(dict(zip(self.by_name, values, strict=True)))
+            if len(configuration) < len(self.parameters):
+                name = key(configuration)
+                if name in seen:
+                    continue
+                seen.add(name)
+            yield configuration
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The parameters in their long spelling, parents first."""
+        return [parameter.to_json() for parameter in self.parameters]
+
+    @classmethod
+    def from_json(cls, document: list[dict[str, Any]]) -> Space:
+        """The inverse of `to_json`, checked."""
+        return cls.of(tuple(Parameter.from_json(item) for item in document))
+
+
+def _shape_problems(parameter: Parameter) -> Iterator[str]:
+    if not parameter.numeric:
+        if not parameter.choices:
+            yield "has no values to choose from"
+        elif len({(type(choice) is bool, choice) for choice in parameter.choices}) < len(parameter.choices):
+            yield "lists a value twice"
+        return
+    if parameter.low is None or parameter.high is None:
+        yield "needs both a minimum and a maximum"
+        return
+    if not (math.isfinite(parameter.low) and math.isfinite(parameter.high)):
+        yield "bounds must be finite"
+        return
+    if parameter.low >= parameter.high:
+        yield f"the minimum {parameter.low:g} must be less than the maximum {parameter.high:g}"
+    if parameter.log and parameter.low <= 0:
+        yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
+    if parameter.step is not None and not 0 < parameter.step <= parameter.high - parameter.low:
+        yield f"the step {parameter.step:g} must be positive and no larger than the range"
+
+
+def key(configuration: Configuration) -> str:
+    """A digest that is equal for equal configurations, whatever the order of their names."""
+    text = json.dumps(dict(configuration), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

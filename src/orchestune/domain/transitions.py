@@ -1,0 +1,176 @@
+"""The one table of state changes. Nothing else decides which state follows which.
+
+Each machine maps (state, cause) to the next state. A cause that the table does not list in a state is refused with
+`Forbidden`; the store applies a change as a compare-and-set on the old state, so of two causes that race the first
+one wins and the other is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState, WorkerState
+from orchestune.errors import Conflict
+
+
+class Cause(StrEnum):
+    """What happened; the word that stands on the arrow in the diagrams."""
+
+    LEASE = "lease"
+    START = "start"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    PRUNE = "prune"
+    LOSE = "lose"
+    PREEMPT = "preempt"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    REGISTER = "register"
+    DRAIN = "drain"
+    END = "end"
+
+
+class Forbidden(Conflict):
+    """The table has no such change."""
+
+    code = "forbidden_transition"
+
+
+_A = AttemptState
+ATTEMPT: Mapping[tuple[AttemptState, Cause], AttemptState] = {
+    (_A.LEASED, Cause.START): _A.RUNNING,
+    # a short command is over before its start was ever reported
+    (_A.LEASED, Cause.SUCCEED): _A.SUCCEEDED,
+    (_A.LEASED, Cause.FAIL): _A.FAILED,
+    (_A.LEASED, Cause.PRUNE): _A.PRUNED,
+    (_A.LEASED, Cause.LOSE): _A.LOST,
+    (_A.LEASED, Cause.PREEMPT): _A.PREEMPTED,
+    (_A.LEASED, Cause.CANCEL): _A.CANCELLED,
+    (_A.RUNNING, Cause.SUCCEED): _A.SUCCEEDED,
+    (_A.RUNNING, Cause.FAIL): _A.FAILED,
+    (_A.RUNNING, Cause.PRUNE): _A.PRUNED,
+    (_A.RUNNING, Cause.LOSE): _A.LOST,
+    (_A.RUNNING, Cause.PREEMPT): _A.PREEMPTED,
+    (_A.RUNNING, Cause.CANCEL): _A.CANCELLED,
+    # late results are good results, until a newer attempt of the task is leased (the fencing token decides that)
+    (_A.LOST, Cause.SUCCEED): _A.SUCCEEDED,
+    (_A.LOST, Cause.FAIL): _A.FAILED,
+    (_A.LOST, Cause.PREEMPT): _A.PREEMPTED,
+}
+
+_T = TaskState
+TASK: Mapping[tuple[TaskState, Cause], TaskState] = {
+    (_T.PENDING, Cause.LEASE): _T.ACTIVE,
+    (_T.PENDING, Cause.CANCEL): _T.CANCELLED,
+    (_T.PENDING, Cause.SUCCEED): _T.DONE,  # a late result of the lost attempt
+    (_T.PENDING, Cause.FAIL): _T.FAILED,
+    (_T.PENDING, Cause.PRUNE): _T.CANCELLED,
+    (_T.ACTIVE, Cause.SUCCEED): _T.DONE,
+    (_T.ACTIVE, Cause.FAIL): _T.FAILED,
+    (_T.ACTIVE, Cause.LOSE): _T.PENDING,
+    (_T.ACTIVE, Cause.PREEMPT): _T.PENDING,
+    (_T.ACTIVE, Cause.RETRY): _T.PENDING,
+    (_T.ACTIVE, Cause.CANCEL): _T.CANCELLED,
+    (_T.ACTIVE, Cause.PRUNE): _T.CANCELLED,
+}
+
+_R = TrialState
+TRIAL: Mapping[tuple[TrialState, Cause], TrialState] = {
+    (_R.QUEUED, Cause.LEASE): _R.RUNNING,
+    (_R.QUEUED, Cause.SUCCEED): _R.COMPLETED,
+    (_R.QUEUED, Cause.FAIL): _R.FAILED,
+    (_R.QUEUED, Cause.CANCEL): _R.CANCELLED,
+    (_R.RUNNING, Cause.LEASE): _R.RUNNING,
+    (_R.RUNNING, Cause.SUCCEED): _R.COMPLETED,
+    (_R.RUNNING, Cause.FAIL): _R.FAILED,
+    (_R.RUNNING, Cause.PRUNE): _R.PRUNED,
+    (_R.RUNNING, Cause.LOSE): _R.QUEUED,
+    (_R.RUNNING, Cause.PREEMPT): _R.QUEUED,
+    (_R.RUNNING, Cause.RETRY): _R.QUEUED,
+    (_R.RUNNING, Cause.CANCEL): _R.CANCELLED,
+}
+
+_W = WorkerState
+WORKER: Mapping[tuple[WorkerState, Cause], WorkerState] = {
+    (_W.STARTING, Cause.REGISTER): _W.ALIVE,
+    (_W.STARTING, Cause.LOSE): _W.LOST,
+    (_W.STARTING, Cause.DRAIN): _W.DRAINING,
+    (_W.STARTING, Cause.END): _W.ENDED,
+    (_W.ALIVE, Cause.REGISTER): _W.ALIVE,
+    (_W.ALIVE, Cause.DRAIN): _W.DRAINING,
+    (_W.ALIVE, Cause.LOSE): _W.LOST,
+    (_W.ALIVE, Cause.END): _W.ENDED,
+    (_W.DRAINING, Cause.REGISTER): _W.DRAINING,
+    (_W.DRAINING, Cause.LOSE): _W.LOST,
+    (_W.DRAINING, Cause.END): _W.ENDED,
+    (_W.LOST, Cause.REGISTER): _W.ALIVE,  # it was frozen or cut off, and is back
+    (_W.LOST, Cause.END): _W.ENDED,
+}
+
+MACHINES: Mapping[str, Mapping[tuple[StrEnum, Cause], StrEnum]] = {
+    "trial": TRIAL,  # type: ignore[dict-item]
+    "task": TASK,  # type: ignore[dict-item]
+    "attempt": ATTEMPT,  # type: ignore[dict-item]
+    "worker": WORKER,  # type: ignore[dict-item]
+}
+
+
+def after[S: StrEnum](table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
+    """The state that follows; `Forbidden` where the table has no such change."""
+    try:
+        return table[state, cause]
+    except KeyError:
+        kind = type(state).__name__.removesuffix("State").lower()
+        raise Forbidden(f"a {kind} that is {state} cannot {cause}") from None
+
+
+def sources[S: StrEnum](table: Mapping[tuple[S, Cause], S], cause: Cause) -> tuple[S, ...]:
+    """Every state in which `cause` is allowed: the guard of a compare-and-set."""
+    return tuple(state for state, allowed in table if allowed is cause)
+
+
+def trial_state(tasks: Iterable[TaskState]) -> TrialState:
+    """The state of a trial that nobody pruned or cancelled, from the states of its tasks (one per fold)."""
+    states = list(tasks)
+    if TaskState.FAILED in states:
+        return TrialState.FAILED
+    if all(state is TaskState.DONE for state in states):
+        return TrialState.COMPLETED
+    if all(state is TaskState.CANCELLED for state in states):
+        return TrialState.CANCELLED
+    if TaskState.ACTIVE in states or TaskState.DONE in states:
+        return TrialState.RUNNING
+    return TrialState.QUEUED
+
+
+_X = ExperimentState
+EXPERIMENT: Mapping[tuple[Desired, bool, bool], ExperimentState] = {
+    # (desired, something live, ended by its budget or a stop rule) → observed
+    (Desired.RUNNING, False, False): _X.PENDING,
+    (Desired.RUNNING, True, False): _X.RUNNING,
+    (Desired.RUNNING, True, True): _X.STOPPING,
+    (Desired.RUNNING, False, True): _X.COMPLETED,
+    (Desired.PAUSED, False, False): _X.PAUSED,
+    (Desired.PAUSED, True, False): _X.PAUSED,
+    (Desired.PAUSED, True, True): _X.STOPPING,
+    (Desired.PAUSED, False, True): _X.COMPLETED,
+    (Desired.STOPPED, True, False): _X.STOPPING,
+    (Desired.STOPPED, False, False): _X.STOPPED,
+    (Desired.STOPPED, True, True): _X.STOPPING,
+    (Desired.STOPPED, False, True): _X.COMPLETED,
+}
+
+
+def experiment_state(desired: Desired, *, live: bool, ended: bool, failed: bool, started: bool) -> ExperimentState:
+    """What an experiment is, from what is wanted of it and what was seen of it.
+
+    `live`: an attempt holds a lease; `ended`: its budget is spent or a stop rule holds; `failed`: that rule is one
+    that means failure (`max_failures`), or nothing but failures came out; `started`: an attempt was ever leased.
+    """
+    state = EXPERIMENT[desired, live, ended]
+    if state is _X.COMPLETED and failed:
+        return _X.FAILED
+    if state is _X.PENDING and started:
+        return _X.RUNNING
+    return state

@@ -1,0 +1,27 @@
+"""A trial as an engine sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestune.domain.space import Value
+from orchestune.domain.states import TrialState
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A finished trial: its configuration and what was measured (nothing where it failed)."""
+
+    number: int
+    parameters: Mapping[str, Value]
+    state: TrialState
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stddev: Mapping[str, float] = field(default_factory=dict)
+
+
+def ask_seed(experiment_seed: int, number: int) -> int:
+    """The seed of the ask that makes trial `number`: 32 bits which depend on nothing else."""
+    digest = hashlib.blake2b(f"{experiment_seed}/{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")

@@ -1,0 +1,152 @@
+"""The whole error tree.
+
+    OrchestuneError                 code, message, hint; shown to people as it stands
+    ├── UsageError                  wrong use; exit 2, HTTP 400
+    │   ├── BadInput                a file or a value is wrong; carries every problem found
+    │   └── TooLarge                something is over its limit; HTTP 413
+    ├── NotFound                    no such experiment, trial, file; exit 2, HTTP 404
+    ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
+    ├── Conflict                    the state of things forbids it; exit 1, HTTP 409
+    ├── Denied                      the token is missing or may not do this; exit 1, HTTP 401 or 403
+    └── TemporaryError              the same call may work later
+        ├── Unreachable             the server cannot be reached; exit 3
+        └── StoreUnavailable        the store is locked, full or away; HTTP 503
+
+Whether a call may be repeated is the type: only a `TemporaryError` may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class OrchestuneError(Exception):
+    """Anything that goes wrong in a way which a user can understand."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_json(self) -> dict[str, object]:
+        """The `{"error": {...}}` document of the command line and of the API."""
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+
+
+class UsageError(OrchestuneError):
+    """The request itself is wrong; repeating it cannot help."""
+
+    code = "usage"
+    exit_code = 2
+    status = 400
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in an input: where it is, what was found, what is allowed."""
+
+    message: str
+    key: str = ""
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line is not None:
+            place += f":{self.line}" if self.column is None else f":{self.line}:{self.column}"
+        parts = [part for part in (place, self.key) if part]
+        text = f"{': '.join(parts)}: {self.message}" if parts else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class BadInput(UsageError):
+    """One or several mistakes in a file or a value, all of them reported at once."""
+
+    code = "bad_input"
+
+    def __init__(self, problems: list[Problem], hint: str = "") -> None:
+        super().__init__("\n".join(str(problem) for problem in problems), hint)
+        self.problems = problems
+
+    @classmethod
+    def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:
+        """A single mistake in the value of `key`."""
+        return cls([Problem(message, key=key, hint=hint)])
+
+
+class TooLarge(UsageError):
+    """Something is over its size limit; the message names the limit and what to leave out."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotFound(OrchestuneError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+    exit_code = 2
+    status = 404
+
+
+class Ambiguous(OrchestuneError):
+    """A prefix names more than one experiment; the message lists them."""
+
+    code = "ambiguous"
+    exit_code = 2
+    status = 409
+
+
+class Conflict(OrchestuneError):
+    """The present state forbids it; the message says what would allow it."""
+
+    code = "conflict"
+    status = 409
+
+
+class Denied(OrchestuneError):
+    """The caller is unknown (401) or known and not allowed to do this (403)."""
+
+    code = "denied"
+    status = 403
+
+
+class TemporaryError(OrchestuneError):
+    """The same call may work later."""
+
+    code = "temporary"
+    status = 503
+
+
+class Unreachable(TemporaryError):
+    """The server cannot be reached."""
+
+    code = "unreachable"
+    exit_code = 3
+
+
+class StoreUnavailable(TemporaryError):
+    """The store is locked, full, read-only or away."""
+
+    code = "store_unavailable"
+
+
+def from_json(document: dict[str, object]) -> OrchestuneError:
+    """Rebuild the error that a server sent, so that the command line exits as if it had raised it itself."""
+    body = document.get("error")
+    body = body if isinstance(body, dict) else {}
+    message, hint = str(body.get("message", "unknown error")), str(body.get("hint", ""))
+    code = body.get("code")
+    if code == BadInput.code:
+        return BadInput([Problem(message)], hint)
+    for kind in (UsageError, TooLarge, NotFound, Ambiguous, Conflict, Denied, TemporaryError, Unreachable, StoreUnavailable):
+        if kind.code == code:
+            return kind(message, hint)
+    return OrchestuneError(message, hint)

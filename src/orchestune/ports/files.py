@@ -1,0 +1,46 @@
+"""Where bytes live: log segments, bundles, artifacts, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+
+class FileStore(Protocol):
+    """Immutable objects under keys such as `blobs/ab/ab12…` (`/`-separated, no `..`, at most 512 characters).
+
+    Every method is blocking and safe to repeat and to call from several threads and processes. An object is
+    complete or absent: a reader never sees half of one, whatever dies. A missing key raises `NotFound`; a store
+    that is full, read-only or away raises `StoreUnavailable` and leaves nothing behind.
+    """
+
+    def put(self, key: str, data: BinaryIO) -> int:
+        """Store everything that `data` holds under `key` and return its size in bytes. An existing object stays."""
+
+    def open(self, key: str) -> BinaryIO:
+        """A reader from the start of the object; the caller closes it."""
+
+    def size(self, key: str) -> int | None:
+        """Bytes, or None where there is no such object."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; a missing one is no error."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Every key that starts with `prefix`, sorted."""
+
+    def append(self, upload: str, offset: int, data: bytes) -> int:
+        """Add to the unfinished upload `upload` at `offset` and return how many bytes it holds now.
+
+        A repeated part is ignored, a gap is refused by returning the present size unchanged: the sender goes on
+        from the returned number. `data` is at most 8 MiB.
+        """
+
+    def commit(self, upload: str, key: str, digest: str) -> int:
+        """Turn the finished upload into the object `key` and return its size.
+
+        `digest` is the SHA-256 in hex of what was sent; another content raises `BadInput` and drops the upload.
+        """
+
+    def abort(self, upload: str) -> None:
+        """Drop an unfinished upload; a missing one is no error."""
