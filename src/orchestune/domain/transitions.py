@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import TypeVar
 
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, TaskState, TrialState, WorkerState
 from orchestune.errors import Conflict
+
+S = TypeVar("S", bound=StrEnum)
 
 
 class Cause(StrEnum):
@@ -116,7 +119,7 @@ MACHINES: Mapping[str, Mapping[tuple[StrEnum, Cause], StrEnum]] = {
 }
 
 
-def after[S: StrEnum](table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
+def after(table: Mapping[tuple[S, Cause], S], state: S, cause: Cause) -> S:
     """The state that follows; `Forbidden` where the table has no such change."""
     try:
         return table[state, cause]
@@ -125,7 +128,7 @@ def after[S: StrEnum](table: Mapping[tuple[S, Cause], S], state: S, cause: Cause
         raise Forbidden(f"a {kind} that is {state} cannot {cause}") from None
 
 
-def sources[S: StrEnum](table: Mapping[tuple[S, Cause], S], cause: Cause) -> tuple[S, ...]:
+def sources(table: Mapping[tuple[S, Cause], S], cause: Cause) -> tuple[S, ...]:
     """Every state in which `cause` is allowed: the guard of a compare-and-set."""
     return tuple(state for state, allowed in table if allowed is cause)
 
