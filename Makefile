@@ -1,0 +1,95 @@
+# Two commands do everything on a fresh machine with Python >= 3.11, make and git:
+#     make demo    the main example, run here          make test    everything that needs no cluster
+# Each sets up what it needs in .venv and touches nothing else; `make help` lists the rest.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIP) install -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+FAST := not postgres and not chaos and not wheel
+
+.PHONY: help demo test test-postgres test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	@found=; for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "make: no Python of version 3.11 or later was found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+	  echo "make: $$found has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$$found" --version) (once, a minute or two)" >&2; \
+	"$$found" -m venv $(VENV)
+
+$(VENV)/pip.stamp: $(BIN)/python
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
+	@$(INSTALL) -e . scikit-learn
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
+	@$(INSTALL) -e '.[postgres,s3]' --group dev
+	@touch $@ $(VENV)/run.stamp
+
+demo: $(VENV)/run.stamp ## the paper's SGD classifier, 40 trials on this machine
+	@cd examples/01-sgd-classifier && PATH="$(CURDIR)/$(BIN):$$PATH" orchestune run
+	@echo
+	@echo "Look closer (with $(BIN) on your PATH, in examples/01-sgd-classifier):"
+	@echo "  orchestune status          all experiments, and the state of this one: orchestune status EXP"
+	@echo "  orchestune trials          every trial with its configuration and metrics"
+	@echo "  orchestune logs            what the trials printed"
+	@echo "  docs/tutorial.md           the same with a script of your own"
+
+test: $(VENV)/dev.stamp ## every test that needs no cluster and no database server
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m '$(FAST)'
+
+test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
+	@$(PYTEST) -m 'postgres and not chaos'
+
+test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
+	@$(PYTEST) -m wheel
+
+chaos-short: $(VENV)/dev.stamp ## kill, freeze and cut off for a minute or two
+	@$(PYTEST) tests/chaos -m chaos
+
+chaos: $(VENV)/dev.stamp ## the same with at least 1,000 faults
+	@ORCHESTUNE_CHAOS=long $(PYTEST) tests/chaos -m chaos --timeout 7200 -s
+
+lint: $(VENV)/dev.stamp ## ruff
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/dev.stamp ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/dev.stamp ## the layers
+	@$(BIN)/lint-imports
+
+vermin: $(VENV)/dev.stamp ## the worker stays within Python 3.8
+	@$(BIN)/vermin --target=3.8- --no-tips --violations src/orchestune/worker
+
+check: lint types imports vermin ## lint, types, imports, vermin
+
+format: $(VENV)/dev.stamp ## rewrite the sources as ruff wants them
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+docs: $(VENV)/dev.stamp ## write the generated pages
+	@$(BIN)/python docs/generate.py
+
+benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchmarks.md says how the long ones run)
+	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow; do \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+
+clean: ## remove the environment and what was built
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
