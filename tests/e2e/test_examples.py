@@ -1,0 +1,70 @@
+"""Each example runs for real, on the embedded server, as its README says."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbeds.home import Home
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDERS = sorted(folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*"))
+DEADLINE = 120.0
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with Home() as home:
+        yield home
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of the example, so that the run sees nothing but its files."""
+    return Path(shutil.copytree(EXAMPLES / request.param, tmp_path / request.param))
+
+
+def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
+    return [attempt for trial in home.json("trials", cwd=project) for attempt in trial["attempts"]]
+
+
+@pytest.mark.parametrize("project", FOLDERS, indirect=True)
+def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home, project: Path) -> None:
+    home.run("run", cwd=project)
+    [status] = home.json("status", cwd=project)
+    status = home.json("status", status["handle"])
+    assert status["state"] == "completed"
+    assert status["counts"]["completed"] == status["budget"]
+    assert status["counts"]["failed"] == 0
+    assert status["best"]
+    assert not status["counts"]["running"]
+
+
+@pytest.mark.parametrize("project", ["01-sgd-classifier"], indirect=True)
+def test_the_main_example_finds_a_good_classifier_and_records_its_spread(home: Home, project: Path) -> None:
+    home.run("run", cwd=project)
+    [best] = home.json("best", cwd=project)
+    assert best["metrics"]["accuracy"]["value"] > 0.9
+    assert best["metrics"]["accuracy"]["stddev"] > 0
+    assert (best["parameters"]["penalty"] == "elasticnet") == ("l1_ratio" in best["parameters"])
+
+
+@pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)
+def test_a_paused_trial_goes_on_from_its_checkpoint(home: Home, project: Path) -> None:
+    home.run("run", "--detach", cwd=project)
+    deadline = time.monotonic() + DEADLINE
+    while "epoch 5:" not in home.run("logs", cwd=project, expect=None).stdout:
+        assert time.monotonic() < deadline, home.server_log()
+    home.run("pause", "--now", cwd=project)
+    while any(attempt["state"] in ("leased", "running") for attempt in attempts(home, project)):
+        assert time.monotonic() < deadline, home.server_log()
+    home.run("resume", cwd=project)
+    home.run("wait", cwd=project)
+    assert "resumed after epoch" in home.run("logs", cwd=project).stdout
+    [status] = home.json("status", cwd=project)
+    assert status["counts"]["completed"] == status["budget"]

@@ -1,0 +1,104 @@
+"""A private state folder with its own embedded server: nothing of it is left when the block ends.
+
+with Home() as home: home.run("run", "-f", "experiment.yml"); home.json("status", "sgd")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SECONDS = 300.0
+_FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+class CommandFailed(AssertionError):
+    """A command ended in another way than expected; carries what it said."""
+
+
+class Home:
+    """`orchestune` commands that share one new state folder. `command` is how the program is started."""
+
+    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "orchestune"), **settings: str) -> None:
+        self.command = list(command)
+        self.folder = Path(tempfile.mkdtemp(prefix="orchestune-home-"))
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        self.env["PATH"] = f"{Path(self.command[0]).parent}:{self.env.get('PATH', os.defpath)}"
+        self.env |= {"ORCHESTUNE_HOME": str(self.folder), "NO_COLOR": "1", **settings}
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, *arguments: str, cwd: Path | str | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start `orchestune ARGUMENTS` with its output in pipes."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        return subprocess.Popen(
+            [*self.command, *arguments], stdin=subprocess.DEVNULL, cwd=cwd or self.folder, env=self.env, **options
+        )
+
+    def run(
+        self, *arguments: str, cwd: Path | str | None = None, expect: int | None = 0, timeout: float = SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `orchestune ARGUMENTS` to its end. CommandFailed unless it exits with `expect` (None: anything)."""
+        with self.start(*arguments, cwd=cwd) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise CommandFailed(
+                    f"orchestune {' '.join(arguments)}: not over after {timeout} s\n{out}{err}"
+                ) from None
+        if expect is not None and process.returncode != expect:
+            said = f"exit {process.returncode}, not {expect}\n{out}{err}"
+            raise CommandFailed(f"orchestune {' '.join(arguments)}: {said}\n{self.server_log()}")
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def json(self, *arguments: str, cwd: Path | str | None = None) -> Any:
+        """What `orchestune ARGUMENTS --json` prints."""
+        return json.loads(self.run(*arguments, "--json", cwd=cwd).stdout)
+
+    def server_log(self) -> str:
+        """The end of each log in the state folder."""
+        logs = sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("logs/*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}" for log in logs)
+
+    def processes(self) -> dict[int, str]:
+        """Every process that belongs to this state folder, by its environment, arguments or current folder."""
+        found, mark = {}, os.fsencode(str(self.folder))
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+                continue
+            try:
+                arguments = (entry / "cmdline").read_bytes()
+                told = arguments + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
+            except OSError:  # it ended meanwhile, or is another user's
+                continue
+            if mark in told:
+                found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+        return found
+
+    def close(self) -> None:
+        """End what still runs, politely and then by force, and remove the folder. Idempotent."""
+        for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
+            deadline = time.monotonic() + patience
+            for pid in self.processes():
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+            while self.processes() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        shutil.rmtree(self.folder, ignore_errors=True)
