@@ -45,15 +45,6 @@ def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home
     assert not status["counts"]["running"]
 
 
-@pytest.mark.parametrize("project", ["01-sgd-classifier"], indirect=True)
-def test_the_main_example_finds_a_good_classifier_and_records_its_spread(home: Home, project: Path) -> None:
-    home.run("run", cwd=project)
-    [best] = home.json("best", cwd=project)
-    assert best["metrics"]["accuracy"]["value"] > 0.9
-    assert best["metrics"]["accuracy"]["stddev"] > 0
-    assert (best["parameters"]["penalty"] == "elasticnet") == ("l1_ratio" in best["parameters"])
-
-
 @pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)
 def test_a_paused_trial_goes_on_from_its_checkpoint(home: Home, project: Path) -> None:
     home.run("run", "--detach", cwd=project)

@@ -1,4 +1,4 @@
-"""What is published works without this folder: the wheel in an environment of its own, and the main example from there."""
+"""What is published works without this folder: the wheel in a clean environment, and the main example from there."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def test_the_demo_runs_from_the_installed_wheel(installed: Path, tmp_path: Path)
         assert (status["state"], status["counts"]["completed"]) == ("completed", status["budget"])
         [best] = home.json("best", cwd=project)
         assert best["metrics"]["accuracy"]["value"] > 0.9
+        assert best["metrics"]["accuracy"]["stddev"] > 0
+        assert (best["parameters"]["penalty"] == "elasticnet") == ("l1_ratio" in best["parameters"])
 
 
 def test_the_installed_program_knows_its_version_and_ships_its_types(installed: Path) -> None:
