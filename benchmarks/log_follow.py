@@ -1,0 +1,82 @@
+"""How far `orchestune logs --follow` is behind 100 trials that print 100 lines a second each; what is lost or out of order.
+
+Each line carries the trial, a number and the moment when it was written; the follower's clock is the same machine's.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks import table
+from tests.testbeds.home import Home
+
+RATE = 100
+PRINTER = """\
+import os, sys, time
+trial, seconds = os.environ["ORCHESTUNE_TRIAL"], {seconds}
+start = time.monotonic()
+for number in range(seconds * {rate}):
+    wait = start + number / {rate} - time.monotonic()
+    if wait > 0:
+        time.sleep(wait)
+    sys.stdout.write(f"line {{trial}} {{number}} {{time.time():.4f}}\\n")
+    sys.stdout.flush()
+print("loss=" + os.environ["ORCHESTUNE_PARAM_X"])
+"""
+FILE = """\
+name: chatty
+run: python -S -E printer.py
+parameters: {{x: 0.0..1.0}}
+metrics: {{loss: minimize}}
+budget: {trials}
+parallelism: {trials}
+engine: random
+"""
+LINE = re.compile(r"line (\d+) (\d+) (\d+\.\d+)")
+
+
+def main() -> None:
+    """Follow them and print the table."""
+    parser = table.arguments(__doc__)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--seconds", type=int, help="how long each trial prints (60; quick: 15)")
+    options = parser.parse_args()
+    seconds = options.seconds or (15 if options.quick else 60)
+    print(table.machine())
+    lags: list[float] = []
+    numbers: dict[str, list[int]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder, Home() as home:
+        Path(folder, "printer.py").write_text(PRINTER.format(seconds=seconds, rate=RATE))
+        Path(folder, "experiment.yml").write_text(FILE.format(trials=options.trials))
+        handle = home.run("run", "--detach", cwd=folder).stdout.split()[-1]
+        with home.start("logs", handle, "--follow", cwd=folder, stderr=None) as follower:
+            assert follower.stdout is not None
+            for line in follower.stdout:
+                found = LINE.search(line)
+                if found:
+                    lags.append(time.time() - float(found[3]))
+                    numbers[found[1]].append(int(found[2]))
+        recorded = home.run("logs", handle, cwd=folder).stdout
+    wanted = options.trials * seconds * RATE
+    ordered = sum(found == sorted(found) for found in numbers.values())
+    distinct = sum(len(set(found)) for found in numbers.values())
+    rows: list[table.Row] = [
+        ["lines written", wanted],
+        ["lines followed", len(lags)],
+        ["lines lost", wanted - distinct],
+        ["lines seen twice", len(lags) - distinct],
+        ["lines in the record afterwards", len(LINE.findall(recorded))],
+        ["trials whose lines came in order", f"{ordered} of {options.trials}"],
+        ["lag, median (s)", table.percentile(lags, 0.5)],
+        ["lag, p99 (s)", table.percentile(lags, 0.99)],
+        ["lag, worst (s)", max(lags, default=float("nan"))],
+    ]
+    table.show(f"{options.trials} trials, {RATE} lines/s each, {seconds} s", ["", "value"], rows)
+
+
+if __name__ == "__main__":
+    main()
