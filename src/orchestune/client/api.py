@@ -1,0 +1,170 @@
+"""The client routes of docs/reference/protocol.md as methods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from orchestune.client.address import Resolve, resolver
+from orchestune.client.documents import (
+    ArtifactDocument,
+    BestDocument,
+    LogChunk,
+    ServerDocument,
+    SpecificationDocument,
+    Status,
+    TrialDocument,
+)
+from orchestune.client.stream import SILENCE, ServerSent, follow
+from orchestune.client.transfer import download, quoted, upload_bundle
+from orchestune.client.transport import Transport
+from orchestune.errors import Unreachable
+
+_V1 = "/api/v1"
+
+
+class Client:
+    """One thread's view of the server. Methods raise the server's errors, and Unreachable when it stays away."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @classmethod
+    def connect(cls, resolve: Resolve | None = None, *, patience: float = 10.0) -> Client:
+        """A client of the server that the environment names, or of the embedded one. Nothing is sent yet."""
+        return cls(Transport(resolve or resolver(), patience=patience))
+
+    def clone(self, *, patience: float | None = None) -> Client:
+        """The same for another thread."""
+        return Client(self.transport.clone(patience=patience))
+
+    def server(self) -> ServerDocument:
+        """Which server this is."""
+        return cast(ServerDocument, self._get("/server"))
+
+    def upload_bundle(self, digest: str, archive: Path) -> bool:
+        """Send the archive unless the server has it; whether it was sent."""
+        return upload_bundle(self.transport, digest, archive)
+
+    def create_experiment(self, body: Mapping[str, Any]) -> Status:
+        """Start an experiment."""
+        return cast(Status, self._send("POST", "/experiments", body))
+
+    def experiments(self, *, folder: str | None = None, limit: int = 50) -> list[Status]:
+        """The newest experiments, those of `folder` alone where it is given."""
+        found: list[Status] = []
+        before: str | None = None
+        while len(found) < limit:
+            page = self._get("/experiments", folder=folder, limit=min(limit - len(found), 200), before=before)
+            found += page["items"]
+            before = page.get("next")
+            if before is None or not page["items"]:
+                break
+        return found
+
+    def experiment(self, ref: str) -> Status:
+        """One experiment."""
+        return cast(Status, self._get(_experiment(ref)))
+
+    def specification(self, ref: str) -> SpecificationDocument:
+        """What it was started with."""
+        return cast(SpecificationDocument, self._get(f"{_experiment(ref)}/specification"))
+
+    def change(self, ref: str, **changes: Any) -> Status:
+        """Another budget, parallelism or priority."""
+        return cast(Status, self._send("PATCH", _experiment(ref), changes))
+
+    def pause(self, ref: str, *, now: bool = False) -> Status:
+        """Start no more trials; with `now` the running ones are cancelled and offered again later."""
+        return cast(Status, self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
+
+    def resume(self, ref: str) -> Status:
+        """Go on."""
+        return cast(Status, self._send("POST", f"{_experiment(ref)}/resume", {}))
+
+    def stop(self, ref: str) -> Status:
+        """End it; what is finished stays."""
+        return cast(Status, self._send("POST", f"{_experiment(ref)}/stop", {}))
+
+    def delete(self, ref: str, *, purge: bool = False) -> None:
+        """Stop and hide it; with `purge` its records and files are removed."""
+        self.transport.request("DELETE", _V1 + _experiment(ref) + ("?purge=true" if purge else ""))
+
+    def best(self, ref: str) -> list[BestDocument]:
+        """The best trial, or the Pareto front."""
+        return cast("list[BestDocument]", self._get(f"{_experiment(ref)}/best"))
+
+    def trials(self, ref: str, *, state: str | None = None) -> Iterator[TrialDocument]:
+        """Every trial by number; pages are fetched as they are needed."""
+        after: int | None = 0
+        while after is not None:
+            page = self._get(f"{_experiment(ref)}/trials", after=after, limit=500, state=state)
+            yield from page["items"]
+            after = page.get("next") if page["items"] else None
+
+    def trial(self, ref: str, number: int) -> TrialDocument:
+        """One trial with the last lines of its attempts and its artifacts."""
+        return cast(TrialDocument, self._get(f"{_experiment(ref)}/trials/{number}"))
+
+    def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> Status:
+        """The trial again, as a new experiment of budget 1."""
+        return cast(Status, self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
+
+    def artifacts(self, ref: str, number: int) -> list[ArtifactDocument]:
+        """The files that the trial left."""
+        return cast("list[ArtifactDocument]", self._get(f"{_experiment(ref)}/trials/{number}/artifacts"))
+
+    def download(self, ref: str, number: int, artifact: ArtifactDocument, target: Path) -> None:
+        """One of them, to `target`; whole or not at all."""
+        path = f"{_V1}{_experiment(ref)}/trials/{number}/artifacts/{quoted(artifact['path'])}"
+        download(self.transport.clone(), path, target, artifact["digest"], artifact["size"])
+
+    def events(
+        self, ref: str, after: str = "", on_away: Callable[[Unreachable], None] | None = None
+    ) -> Iterator[ServerSent]:
+        """The stream of events, to its end. Takes this client for itself."""
+        return self._follow(f"{_experiment(ref)}/events", after, on_away)
+
+    def logs(self, ref: str, **query: Any) -> Iterator[LogChunk]:
+        """What is logged until now. `trial`, `since` (RFC 3339) and `tail` (lines) choose."""
+        after: int = 0
+        while True:
+            page = self._get(f"{_experiment(ref)}/logs", after=after or None, limit=500, **query)
+            yield from page["items"]
+            if not page["items"] or page["next"] == after:
+                return
+            after = page["next"]
+            query.pop("tail", None)  # it counts from the end, and was answered with the first page
+
+    def follow_logs(
+        self, ref: str, on_away: Callable[[Unreachable], None] | None = None, **query: Any
+    ) -> Iterator[LogChunk]:
+        """The same, and what comes, until the experiment is over. Takes this client for itself."""
+        for event in self._follow(f"{_experiment(ref)}/logs", "", on_away, **query):
+            if event.kind == "log":
+                yield cast(LogChunk, event.json())
+
+    def _follow(
+        self, path: str, after: str, on_away: Callable[[Unreachable], None] | None, **query: Any
+    ) -> Iterator[ServerSent]:
+        self.transport.timeout = SILENCE
+        return follow(self.transport, _V1 + path + _query(query), after, on_away or (lambda error: None))
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self.transport.request("GET", _V1 + path + _query(query)).json()
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
+        data = json.dumps(body).encode()
+        return self.transport.request(method, _V1 + path, data, {"Content-Type": "application/json"}).json()
+
+
+def _experiment(ref: str) -> str:
+    return f"/experiments/{quote(ref, safe='')}"
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in values.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""

@@ -1,0 +1,185 @@
+"""The JSON documents of docs/reference/protocol.md as types. They say what a client may rely on."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+
+class ReasonDocument(TypedDict):
+    """Why something is in its state."""
+
+    code: str
+    message: str
+
+
+class Measurement(TypedDict):
+    """The value of one metric that counts for a trial."""
+
+    value: float
+    stddev: float | None
+
+
+class BestDocument(TypedDict):
+    """A best trial: the one, or one of the Pareto front."""
+
+    trial: int
+    metrics: dict[str, Measurement]
+    parameters: dict[str, Any]
+
+
+class MetricDocument(TypedDict):
+    """A declared metric."""
+
+    name: str
+    goal: str
+    take: str
+    threshold: float | None
+
+
+class RunningDocument(TypedDict):
+    """A trial that an attempt works on now."""
+
+    trial: int
+    attempt: str
+    worker: str
+    started_at: str | None
+    parameters: dict[str, Any]
+
+
+class WorkerDocument(TypedDict):
+    """A worker of the experiment."""
+
+    id: str
+    name: str
+    node: str
+    state: str
+    slots: int
+    running: int
+    succeeded: int
+    failed: int
+    reason: ReasonDocument | None
+
+
+class Counts(TypedDict):
+    """Trials by state."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    pruned: int
+    cancelled: int
+
+
+class Status(TypedDict):
+    """An experiment as it stands. `running` and `workers` are left out of lists."""
+
+    schema: int
+    id: str
+    handle: str
+    name: str
+    owner: str
+    cluster: str
+    state: str
+    desired: str
+    reason: ReasonDocument | None
+    budget: int
+    parallelism: int
+    priority: int
+    labels: dict[str, str]
+    revision: int
+    engine: str
+    metrics: list[MetricDocument]
+    counts: Counts
+    best: list[BestDocument]
+    running: NotRequired[list[RunningDocument]]
+    workers: NotRequired[list[WorkerDocument]]
+    eta_seconds: float | None
+    origin: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    url: str
+
+
+class AttemptDocument(TypedDict):
+    """One execution of a task; `tail` stands in the answer about a single trial only."""
+
+    id: str
+    task: int
+    number: int
+    state: str
+    worker: str | None
+    node: str | None
+    gpus: list[str]
+    exit_code: int | None
+    signal: int | str | None
+    reason: ReasonDocument | None
+    started_at: str | None
+    finished_at: str | None
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    resumed_from: dict[str, Any] | None
+    tail: NotRequired[str]
+
+
+class ArtifactDocument(TypedDict):
+    """A kept file of a trial; `digest` is its SHA-256 in hex."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class TrialDocument(TypedDict):
+    """One configuration and its outcome."""
+
+    number: int
+    state: str
+    reason: ReasonDocument | None
+    source: str
+    parameters: dict[str, Any]
+    metrics: dict[str, Measurement]
+    seed: int
+    bundle: str | None
+    revision: int
+    attempts: list[AttemptDocument]
+    artifacts: NotRequired[list[ArtifactDocument]]
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class LogChunk(TypedDict):
+    """A piece of an attempt's output; `gap` counts the bytes that were dropped before `offset`."""
+
+    cursor: int
+    trial: int
+    attempt: str
+    number: int
+    worker: str
+    at: str
+    offset: int
+    text: str
+    gap: int
+
+
+class SpecificationDocument(TypedDict):
+    """What an experiment was started with."""
+
+    specification: dict[str, Any]
+    launch: dict[str, Any] | None
+    bundle: str | None
+    revision: int
+    origin: str | None
+
+
+class ServerDocument(TypedDict):
+    """The server itself."""
+
+    version: str
+    protocol: int
+    home: str
+    started_at: str
+    pid: int

@@ -1,0 +1,84 @@
+"""What an experiment takes along from the shell that started it: never anything that may be a secret."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestune.errors import BadInput, Problem
+
+_NAMES = """
+PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM TMPDIR
+VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONUTF8 PYTHONHASHSEED
+LD_LIBRARY_PATH LD_PRELOAD LIBRARY_PATH CPATH MODULEPATH LOADEDMODULES
+JAVA_HOME JULIA_DEPOT_PATH R_LIBS R_LIBS_USER R_HOME GOPATH GOROOT CARGO_HOME RUSTUP_HOME NODE_PATH NVM_DIR
+HF_HOME HF_HUB_CACHE HF_DATASETS_CACHE HF_HUB_OFFLINE HF_ENDPOINT TRANSFORMERS_CACHE TRANSFORMERS_OFFLINE
+TORCH_HOME TORCH_EXTENSIONS_DIR TORCH_CUDA_ARCH_LIST TRITON_CACHE_DIR KERAS_HOME TFDS_DATA_DIR TFHUB_CACHE_DIR
+NLTK_DATA SCIKIT_LEARN_DATA MPLBACKEND MPLCONFIGDIR NUMBA_CACHE_DIR WANDB_MODE WANDB_DIR MLFLOW_TRACKING_URI
+OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS NUMEXPR_NUM_THREADS TOKENIZERS_PARALLELISM
+HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy
+SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+"""
+_PREFIXES = "LC_ CONDA_ MAMBA_ PYENV_ CUDA CUDNN NVIDIA_ NCCL_ ROCM HIP_ HSA_ ROCR_ XDG_"
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS)_?KEY|PRIVATE|(^|_)AUTH|SESSION", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"://[^/\s]*@"  # an address with a user or a password
+    r"|\b(gh[pousr]_|github_pat_|glpat-|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]|xox[abprs]-|AKIA[0-9A-Z]{16}|eyJ[A-Za-z0-9_-]{10})"
+    r"|-----BEGIN"
+)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of the shell's environment that trials on this machine get."""
+    names, prefixes = frozenset(_NAMES.split()), tuple(_PREFIXES.split())
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if (name in names or name.startswith(prefixes))
+        and not _SECRET_NAME.search(name.replace("TOKENIZERS", ""))
+        and not _SECRET_VALUE.search(value)
+    }
+
+
+def folder_key(folder: Path) -> str:
+    """How the server knows the folder that an experiment was started from: host and absolute path."""
+    return f"{socket.gethostname()}:{folder.resolve()}"
+
+
+def owner(environ: Mapping[str, str]) -> str:
+    """The user's name."""
+    name = environ.get("USER") or environ.get("LOGNAME")
+    if name:
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without an entry in the password file
+        return str(os.getuid())
+
+
+def secret_values(sources: Iterable[tuple[str, str]], environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The values behind (name, `env:NAME` or `file:PATH`); BadInput names each that is not there, never a value."""
+    values: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, source in sources:
+        kind, _, place = source.partition(":")
+        if kind == "env":
+            value = environ.get(place)
+            if value is None:
+                problems.append(Problem(f"the environment variable {place} is not set", key=f"secrets.{name}"))
+                continue
+        else:
+            try:
+                value = (folder / Path(place).expanduser()).read_text().rstrip("\n")
+            except (OSError, UnicodeDecodeError) as exc:
+                text = exc.strerror if isinstance(exc, OSError) else "it is no text"
+                problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"secrets.{name}"))
+                continue
+        values[name] = value
+    if problems:
+        raise BadInput(problems)
+    return values

@@ -1,0 +1,94 @@
+"""Server-sent events that go on where they broke off, through restarts of the server and changes of its address."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+
+from orchestune.client.transport import Transport
+from orchestune.errors import Unreachable
+
+SILENCE = 30.0
+"""seconds without a byte after which the connection counts as broken; the server sends a comment every 10 s"""
+
+
+@dataclass(frozen=True)
+class ServerSent:
+    """One event of a stream; `id` is what a later stream resumes after."""
+
+    id: str
+    kind: str
+    data: str
+
+    def json(self) -> Any:
+        """The data as a document."""
+        return json.loads(self.data)
+
+
+def follow(
+    transport: Transport,
+    path: str,
+    after: str = "",
+    on_away: Callable[[Unreachable], None] = lambda error: None,
+    patience: float = 600.0,
+) -> Iterator[ServerSent]:
+    """Every event once and in order, until the server says `end`.
+
+    `transport` is the caller's own for this stream. `on_away` hears of each broken connection; Unreachable is raised
+    when no server answered for `patience` seconds. Errors such as NotFound are raised as they come.
+    """
+    waited, delay = 0.0, 0.1
+    while True:
+        heard = False
+        try:
+            headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+            if after:
+                headers["Last-Event-ID"] = after
+            response = transport.open(path, headers)
+            for event in _events(response):
+                heard = True
+                if event.kind == "end":
+                    return
+                after = event.id or after
+                yield event
+            error = Unreachable("the stream broke off")
+        except (HTTPException, OSError) as exc:
+            error = Unreachable(f"the stream broke off: {exc}")
+        except Unreachable as exc:
+            error = exc
+        finally:
+            transport.close()
+        if heard:
+            waited, delay = 0.0, 0.1
+        if waited >= patience:
+            raise error
+        on_away(error)
+        pause = delay * random.uniform(0.5, 1.0)
+        transport.pause(pause)
+        waited, delay = waited + pause + transport.patience, min(delay * 2, 3.0)
+
+
+def _events(response: HTTPResponse) -> Iterator[ServerSent]:
+    rest = b""
+    id_, kind, data = "", "message", list[str]()
+    while block := response.read1(65536):
+        *lines, rest = (rest + block).split(b"\n")
+        for raw in lines:
+            line = raw.rstrip(b"\r").decode("utf-8", "replace")
+            if not line:
+                if data or kind != "message":
+                    yield ServerSent(id_, kind, "\n".join(data))
+                kind, data = "message", []
+                continue
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "id":
+                id_ = value
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                data.append(value)

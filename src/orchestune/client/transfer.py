@@ -1,0 +1,95 @@
+"""Files to and from the server: bundles go up once, artifacts come down whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from orchestune.client.transport import Transport
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
+
+_BLOCK = 1 << 20
+
+
+def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
+    """Send the archive, unless the server has it already; whether it was sent. Streams, and may be repeated."""
+    path = f"/api/v1/bundles/{digest}"
+    try:
+        transport.request("HEAD", path)
+    except NotFound:
+        pass
+    except OrchestuneError as exc:
+        if exc.code != "error":  # a HEAD has no body that could name its error
+            raise
+    else:
+        return False
+    headers = {"Content-Type": "application/gzip", "Content-Length": str(archive.stat().st_size)}
+    transport.request("PUT", path, lambda: archive.open("rb"), headers)
+    return True
+
+
+def download(transport: Transport, path: str, target: Path, digest: str, size: int) -> None:
+    """The file at `path`, checked against its SHA-256. What an interrupted download left (`.part`) is gone on with.
+
+    `target` is replaced in one step. Raises Unreachable when the server stays away, OrchestuneError where the bytes
+    are not those which the server promised.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{digest[:12]}.part")
+    failures = 0
+    while not part.exists() or part.stat().st_size < size or size == 0:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _fetch(transport, path, part, before)
+        except (HTTPException, OSError, TemporaryError) as exc:
+            if isinstance(exc, OSError) and exc.filename:
+                raise  # the disk, not the network
+            failures = failures + 1 if part.exists() and part.stat().st_size == before else 0
+            if failures > 3:
+                raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again to go on") from exc
+            continue
+        finally:
+            transport.close()
+        break
+    found = _digest(part)
+    if found != digest:
+        part.unlink()
+        raise OrchestuneError(f"{target.name} arrived damaged (SHA-256 {found[:12]}, not {digest[:12]})", "try again")
+    os.replace(part, target)
+
+
+def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
+    headers = {"Accept": "application/octet-stream"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+    response = transport.open(path, headers)
+    resumed = response.status == 206
+    expected = response.length
+    with part.open("ab" if resumed else "wb") as file:
+        received = 0
+        while block := response.read(_BLOCK):
+            file.write(block)
+            received += len(block)
+        if expected is not None and received < expected:
+            raise Unreachable("the connection broke off")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_name(folder: Path, path: str) -> Path:
+    """Where the artifact `path` goes below `folder`. OrchestuneError where it would leave it."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts:
+        raise OrchestuneError(f"the server names the file {path!r}, which lies outside the folder")
+    return folder.joinpath(*parts)
+
+
+def quoted(path: str) -> str:
+    """`path` as part of an address; slashes stay."""
+    return quote(path, safe="/")

@@ -1,0 +1,207 @@
+"""One kept HTTP connection: repeats what may be repeated, and asks again where the server is."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from orchestune.client.address import Resolve
+from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
+
+Body = bytes | Callable[[], BinaryIO] | None
+"""A callable opens the body anew for each try."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A successful answer, read to its end. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as a document; Unreachable where it is none (something else answers at that address)."""
+        try:
+            return json.loads(self.body)
+        except ValueError as exc:
+            raise _not_ours(self.status) from exc
+
+
+class Transport:
+    """Requests by one thread at a time. What fails for the moment is repeated for `patience` seconds."""
+
+    def __init__(
+        self,
+        resolve: Resolve,
+        *,
+        patience: float = 10.0,
+        timeout: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.resolve = resolve
+        self.patience = patience
+        self.timeout = timeout
+        self._sleep, self._clock = sleep, clock
+        self._connection: HTTPConnection | None = None
+        self._prefix = self._token = self._address = ""
+
+    def clone(self, *, patience: float | None = None) -> Transport:
+        """The same server over a connection of its own, for another thread."""
+        return Transport(
+            self.resolve,
+            patience=self.patience if patience is None else patience,
+            timeout=self.timeout,
+            sleep=self._sleep,
+            clock=self._clock,
+        )
+
+    def request(self, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """The answer. Every method may be repeated: a POST carries a key under which the server remembers its answer.
+
+        Raises the error that the server sent, Unreachable where no server answered in time.
+        """
+        fields = dict(headers or {})
+        if method == "POST":
+            fields.setdefault("Idempotency-Key", uuid.uuid4().hex)
+        for attempt in self._tries():
+            with attempt:
+                reused = self._connection is not None
+                try:
+                    response = self._send(method, path, body, fields)
+                    content = response.read()
+                except (HTTPException, OSError) as exc:
+                    self.close()
+                    raise self._away(exc, reused) from exc
+                if response.will_close:
+                    self.close()
+                self._check(response, content)
+                return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+        raise AssertionError("the last try raises")
+
+    def open(self, path: str, headers: Mapping[str, str]) -> HTTPResponse:
+        """The answer to a GET, its body still to be read; repeated until it begins. Close the transport after it."""
+        for attempt in self._tries():
+            with attempt:
+                try:
+                    response = self._send("GET", path, None, headers)
+                    content = b"" if response.status < 400 else response.read()
+                except (HTTPException, OSError) as exc:
+                    self.close()
+                    raise self._away(exc, False) from exc
+                self._check(response, content)
+                return response
+        raise AssertionError("the last try raises")
+
+    def close(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def pause(self, seconds: float) -> None:
+        """Wait, with the sleep that this transport was given."""
+        self._sleep(seconds)
+
+    def _tries(self) -> Iterator[_Try]:
+        started, delay = self._clock(), 0.05
+        while True:
+            attempt = _Try(self._clock() - started >= self.patience)
+            yield attempt
+            assert attempt.failure is not None
+            if not attempt.at_once:
+                self._sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, 2.0)
+
+    def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
+        connection = self._connection or self._connect()
+        fields = {"Accept": "application/json", "Authorization": f"Bearer {self._token}", **headers}
+        data = body() if callable(body) else body
+        try:
+            connection.request(method, self._prefix + path, data, fields)
+        finally:
+            if not isinstance(data, bytes) and data is not None:
+                data.close()
+        return connection.getresponse()
+
+    def _connect(self) -> HTTPConnection:
+        self._address, self._token = self.resolve()
+        parts = urlsplit(self._address)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._prefix = parts.path.rstrip("/")
+        connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        return connection
+
+    def _away(self, exc: Exception, reused: bool) -> Unreachable:
+        where = self._address or "the server"
+        hint = "look at `orchestune doctor`"
+        if isinstance(exc, socket.gaierror):
+            return _Final(f"{where} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")
+        error = _Dropped if reused else Unreachable
+        return error(f"{where} cannot be reached: {str(exc) or type(exc).__name__}", hint)
+
+    def _check(self, response: HTTPResponse, content: bytes) -> None:
+        if response.status < 400:
+            return
+        error = _error(response, content)
+        if response.status == 401:
+            self.close()
+            if self.resolve() != (self._address, self._token):
+                raise _Dropped(error.message, error.hint)  # the server restarted with another token
+        raise error
+
+
+class _Final(Unreachable):
+    """Unreachable, and waiting cannot help."""
+
+
+class _Dropped(Unreachable):
+    """A kept connection was closed in between: try again at once."""
+
+
+class _Try:
+    """One try of a request: swallows what may be repeated, unless it is the last."""
+
+    def __init__(self, last: bool) -> None:
+        self.last = last
+        self.failure: TemporaryError | None = None
+        self.at_once = False
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> bool:
+        if not isinstance(exc, TemporaryError) or isinstance(exc, _Final) or self.last:
+            return False
+        self.failure, self.at_once = exc, isinstance(exc, _Dropped)
+        return True
+
+
+def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
+    try:
+        document = json.loads(content) if content else {}
+    except ValueError:
+        document = {}
+    if isinstance(document, dict) and "error" in document:
+        return from_json(document)
+    if response.status == 503:
+        return TemporaryError("the server is busy (503)", "try again in a moment")
+    if response.status in (401, 403):
+        return Denied(f"the server refuses this ({response.status})", "check ORCHESTUNE_TOKEN")
+    return OrchestuneError(f"the server answered {response.status} {response.reason}", "look at its log")
+
+
+def _not_ours(status: int) -> Unreachable:
+    return Unreachable(f"something that is no Orchestune server answered ({status})", "check ORCHESTUNE_SERVER")

@@ -1,0 +1,100 @@
+"""Follow one experiment: its events as they come, and its status fetched no more often than is useful."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+
+from orchestune.client.api import Client
+from orchestune.client.documents import Status
+from orchestune.client.stream import ServerSent
+from orchestune.errors import OrchestuneError, Unreachable
+
+OVER = frozenset({"completed", "failed", "stopped"})
+GIVE_UP = 600.0
+"""seconds without any server after which following ends"""
+
+
+@dataclass(frozen=True)
+class Away:
+    """The server does not answer; following goes on."""
+
+    error: Unreachable
+
+
+Update = Status | ServerSent | Away | OrchestuneError
+"""An OrchestuneError ends the watch."""
+
+
+def over(status: Status) -> bool:
+    """Nothing more happens by itself: it ended, or a guard paused it."""
+    return status["state"] in OVER or guarded(status)
+
+
+def guarded(status: Status) -> bool:
+    """Whether the server paused it for a reason of its own; a person has to look at it."""
+    reason = status["reason"]
+    return status["state"] == "paused" and reason is not None and reason["code"] != "paused_by_user"
+
+
+class Watch:
+    """Two threads, one per connection, that fill `updates`; the thread which paints never waits for the network."""
+
+    def __init__(self, client: Client, ref: str, *, events: bool = True) -> None:
+        self.updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
+        self._client, self._ref = client, ref
+        self._changed = threading.Event()
+        self._stopped = threading.Event()
+        self._wanted = events
+
+    def start(self) -> Watch:
+        """Begin; the first update is the status."""
+        threading.Thread(target=self._guarded, args=(self._fetch,), daemon=True, name="status").start()
+        threading.Thread(target=self._guarded, args=(self._listen,), daemon=True, name="events").start()
+        return self
+
+    def stop(self) -> None:
+        """End both threads soon; does not wait for them."""
+        self._stopped.set()
+        self._changed.set()
+
+    def _guarded(self, work: object) -> None:
+        assert callable(work)
+        try:
+            work()
+        except OrchestuneError as exc:
+            self.updates.put(exc)
+            self.stop()
+
+    def _listen(self) -> None:
+        client = self._client.clone(patience=2.0)
+        for event in client.events(self._ref, on_away=lambda error: self._changed.set()):
+            if self._wanted:
+                self.updates.put(event)
+            self._changed.set()
+            if self._stopped.is_set():
+                return
+
+    def _fetch(self) -> None:
+        client = self._client.clone(patience=2.0)
+        away_since: float | None = None
+        while not self._stopped.is_set():
+            self._changed.clear()
+            began = time.monotonic()
+            try:
+                status = client.experiment(self._ref)
+            except Unreachable as exc:
+                away_since = away_since or began
+                if began - away_since > GIVE_UP:
+                    raise
+                self.updates.put(Away(exc))
+                self._stopped.wait(0.5)
+                continue
+            away_since = None
+            self.updates.put(status)
+            took = time.monotonic() - began
+            self._stopped.wait(max(0.25, 4 * took))  # a server under load is asked less often
+            # without an event the status is read all the same: workers and reasons may change without one
+            self._changed.wait(2.0)

@@ -1,0 +1,1 @@
+"""What `import orchestune` offers to a training script: standard library only, quick to import."""

@@ -1,0 +1,62 @@
+"""Report what was measured, from inside a trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def report(
+    metrics: Mapping[str, Any] | None = None,
+    /,
+    *,
+    step: float | None = None,
+    stddev: float | Mapping[str, float] | None = None,
+    **values: Any,
+) -> None:
+    """Report metrics of this trial: `report(accuracy=0.92, step=3)`, or `report({"val/loss": 0.31}, step=3)`.
+
+    Whatever `float()` takes is a value: numbers, NumPy and PyTorch scalars. `stddev` is the standard deviation of the
+    value, or one per name. May be called often and from any process of the trial; a report is never torn apart.
+    Outside of a trial the metrics are printed, so that a script runs the same by hand.
+
+    TypeError for a value that is no number; ValueError where one `stddev` is given for several metrics.
+    """
+    every = {**(metrics or {}), **values}
+    if stddev is not None and not isinstance(stddev, Mapping) and len(every) != 1:
+        raise ValueError("one stddev belongs to one metric; for several give a mapping: stddev={'accuracy': 0.01}")
+    lines = []
+    for name, value in every.items():
+        spread = stddev.get(name) if isinstance(stddev, Mapping) else stddev
+        record: dict[str, Any] = {"name": name, "value": _number(name, value)}
+        if step is not None:
+            record["step"] = _number("step", step)
+        if spread is not None:
+            record["stddev"] = _number(f"stddev of {name}", spread)
+        lines.append(record)
+    path = os.environ.get("ORCHESTUNE_METRICS")
+    if path:
+        _append(path, "".join(json.dumps(record) + "\n" for record in lines))
+    else:
+        for record in lines:
+            sys.stdout.write(f"{record['name']}={record['value']!r}\n")
+        sys.stdout.flush()
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}") from None
+
+
+def _append(path: str, text: str) -> None:
+    """One write at the end of the file, so that lines of several processes never mix."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
