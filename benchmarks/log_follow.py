@@ -1,4 +1,4 @@
-"""How far `orchestune logs --follow` is behind 100 trials that print 100 lines a second each; what is lost or out of order.
+"""How far `orchestune logs --follow` is behind 100 trials that print 100 lines a second each, and what it misses.
 
 Each line carries the trial, a number and the moment when it was written; the follower's clock is the same machine's.
 """
