@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, Literal
 
 from orchestune.errors import BadInput, Problem
@@ -19,6 +18,8 @@ from orchestune.errors import BadInput, Problem
 Value = float | int | str | bool
 Configuration = Mapping[str, Value]
 Kind = Literal["float", "int", "categorical", "bool"]
+
+_MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
 
 @dataclass(frozen=True)
@@ -234,25 +235,32 @@ class Space:
         """How many configurations there are (infinity where a float has no step), conditions respected."""
         if any(math.isinf(parameter.count()) for parameter in self.parameters):
             return math.inf
-        if not any(parameter.when for parameter in self.parameters):
-            return math.prod(parameter.count() for parameter in self.parameters)
-        if math.prod(parameter.count() for parameter in self.parameters) > 1e6:
-            return math.inf  # too many to walk through; never exhausted in practice
-        return sum(1 for _ in self.walk())
+        parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
+        trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
+        leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
+        if any(parameter.count() > _MOST_BRANCHES for parameter in trunk.parameters):
+            return math.inf
+        total: float = 0
+        for branches, configuration in enumerate(trunk.walk(), start=1):
+            if branches > _MOST_BRANCHES:
+                return math.inf  # never exhausted in practice
+            total += math.prod(leaf.count() for leaf in leaves if self.is_active(leaf.name, configuration))
+        return total
 
     def walk(self) -> Iterator[dict[str, Value]]:
         """Every configuration of a finite space once, the last parameter fastest."""
-        seen: set[str] = set()
         levels = [parameter.levels() for parameter in self.parameters]
         assert all(values is not None for values in levels), "the space is not finite"
-        for values in product(*levels):  # type: ignore[arg-type]
-            configuration = self.active(dict(zip(self.by_name, values, strict=True)))
-            if len(configuration) < len(self.parameters):
-                name = key(configuration)
-                if name in seen:
-                    continue
-                seen.add(name)
-            yield configuration
+        stack: list[tuple[int, dict[str, Value]]] = [(0, {})]
+        while stack:
+            index, configuration = stack.pop()
+            while index < len(levels) and not self.is_active(self.parameters[index].name, configuration):
+                index += 1
+            if index == len(levels):
+                yield configuration
+                continue
+            name, values = self.parameters[index].name, levels[index] or ()
+            stack += [(index + 1, {**configuration, name: value}) for value in reversed(values)]
 
     def to_json(self) -> list[dict[str, Any]]:
         """The parameters in their long spelling, parents first."""

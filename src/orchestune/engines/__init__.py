@@ -1,0 +1,1 @@
+"""What suggests configurations: random, grid, Sobol, Halton and TPE behind `orchestune.ports.engine.Engine`."""

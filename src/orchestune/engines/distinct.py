@@ -1,0 +1,126 @@
+"""Never the same configuration twice by accident, whatever proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Protocol
+
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.identity import Identity, continuous
+from orchestune.engines.uniform import draw
+from orchestune.ports.engine import Exhausted
+
+_PROBES = 64
+_LAST_PROBES = 1000
+_WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
+
+
+class Proposer(Protocol):
+    """An engine as far as it may propose a configuration again. The words mean what they mean in `Engine`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def uses_history(self) -> bool: ...  # noqa: D102
+    @property
+    def tries(self) -> int:
+        """How many proposals with varied seeds are worth their time before others are drawn uniformly."""
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Append to the history."""
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        """A configuration, perhaps a known one; depends on the history and the arguments alone."""
+
+
+class DistinctEngine:
+    """An `Engine` which gives out the proposals of a `Proposer` that were neither told nor are pending.
+
+    Where the proposer repeats itself: a uniform draw; where draws repeat themselves, one of the configurations left
+    of a finite space, found by walking it; in a larger space a draw in which a float without a step is active.
+    `Exhausted` is raised when there is no other configuration.
+    """
+
+    def __init__(self, space: Space, proposer: Proposer) -> None:
+        self.name, self.version, self.uses_history = proposer.name, proposer.version, proposer.uses_history
+        self._space = space
+        self._size = space.size()
+        self._proposer = proposer
+        self._identity = Identity(space)
+        self._told: set[bytes] = set()
+        self._left: list[tuple[bytes, dict[str, Value]]] | None = None
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        self._told |= self._identity.set_of(observation.parameters for observation in observations)
+        self._proposer.tell(observations)
+
+    def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        for attempt in range(self._proposer.tries if len(self._told) < self._size else 0):
+            varied = ask_seed(seed, attempt) if attempt else seed
+            configuration = self._proposer.propose(pending, number, varied)
+            if self._is_new(configuration, pending):
+                return configuration
+        return self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
+
+    def close(self) -> None:
+        self._left = None
+
+    def _is_new(self, configuration: Configuration, pending: Sequence[Configuration]) -> bool:
+        name = self._identity.of(configuration)
+        if name in self._told or configuration in pending:
+            return False
+        # The same float twice is the same draw; only values with other spellings need the longer comparison.
+        return self._identity.continuous(configuration) or name not in self._identity.set_of(pending)
+
+    def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
+        for _ in range(_PROBES if len(self._told) < self._size else 0):
+            configuration = draw(self._space, random)
+            if self._is_new(configuration, pending):
+                return configuration
+        if self._size <= _WALKABLE:
+            return self._walk(pending, random)
+        fixes = _ways_to_floats(self._space)
+        for _ in range(_LAST_PROBES):
+            fixed = {name: random.choice(values) for name, values in random.choice(fixes).items()}
+            configuration = draw(self._space, random, fixed)
+            if self._is_new(configuration, pending):
+                return configuration
+        raise Exhausted("no configuration was found that has not been tried")
+
+    def _walk(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
+        known = self._left if self._left is not None else self._all()
+        self._left = [entry for entry in known if entry[0] not in self._told]
+        busy = self._identity.set_of(pending)
+        free = [configuration for name, configuration in self._left if name not in busy]
+        if not free:
+            raise Exhausted(f"each of the {self._size:.0f} configurations has been suggested once")
+        return dict(random.choice(free))
+
+    def _all(self) -> Iterator[tuple[bytes, dict[str, Value]]]:
+        for configuration in self._space.walk():
+            name = self._identity.of(configuration)
+            if name not in self._told:
+                yield name, configuration
+
+
+def _ways_to_floats(space: Space) -> list[Mapping[str, Sequence[Value]]]:
+    """For each float without a step the parents' values that make it active; one empty way where there is none."""
+    ways: list[Mapping[str, Sequence[Value]]] = []
+    for parameter in space.parameters:
+        if not continuous(parameter):
+            continue
+        way: dict[str, list[Value]] = {}
+        waiting = list(parameter.when)
+        while waiting:
+            parent, values = waiting.pop()
+            target = space.by_name[parent]
+            allowed = [target.snap(float(value)) if target.numeric else value for value in values]
+            way[parent] = [value for value in way[parent] if value in allowed] if parent in way else allowed
+            waiting += target.when
+        if all(way.values()):
+            ways.append(way)
+    return ways or [{}]

@@ -1,0 +1,49 @@
+"""Sobol and Halton sequences: points that fill the space more evenly than random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from random import Random
+
+import numpy as np
+from scipy.stats import qmc
+
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.uniform import draw
+
+_SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
+
+
+class QuasiRandomProposer:
+    """Point `number - 1` of a sequence that is scrambled with the experiment's seed (Owen, 1995; 2017 for Halton).
+
+    One dimension per parameter, also for those that its conditions leave out, so that a point depends on its number
+    alone. A second proposal for the same number would be the same point: the caller draws another one instead.
+    """
+
+    uses_history = False
+    tries = 1
+
+    def __init__(self, name: str, space: Space, seed: int) -> None:
+        self.name = name
+        self.version = f"1/scipy-{version('scipy')}"
+        self._space = space
+        self._sequence = _SEQUENCES[name](len(space.parameters), scramble=True, rng=np.random.default_rng(seed))
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Nothing is learnt."""
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        if not self._space.parameters:
+            return draw(self._space, Random(seed))
+        ahead = max(number - 1, 0) - self._sequence.num_generated
+        if ahead < 0:
+            self._sequence.reset()
+            ahead = max(number - 1, 0)
+        if ahead:
+            self._sequence.fast_forward(ahead)
+        point = self._sequence.random(1)[0].tolist()
+        values = {p.name: p.from_unit(position) for p, position in zip(self._space.parameters, point, strict=True)}
+        return self._space.active(values)

@@ -1,0 +1,155 @@
+"""Tree-structured Parzen estimators (Bergstra et al., 2011; Watanabe, 2023) as Optuna implements them.
+
+What becomes of an observation:
+
+- completed, every metric finite: a value;
+- pruned: known to be worse than every completed one (Optuna ranks it there, as no intermediate value is given);
+- failed, or not finite: not part of the model, which has no word for it; it is never suggested again all the same;
+- pending: part of the density of what is not worth trying again (the `constant_liar`), so that suggestions made at
+  the same time keep away from each other.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from random import Random
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestune.domain import states
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.axes import Axis, axis
+from orchestune.engines.history import History
+from orchestune.engines.snapshot import Snapshot, frozen
+from orchestune.engines.uniform import draw
+
+# Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
+optuna.logging.disable_default_handler()
+optuna.logging.enable_propagation()
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+HISTORY = 500
+"""observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
+_CELLS = 20_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
+_FEWEST = 100
+
+
+class TpeProposer:
+    """The model is built anew for each ask, from what was told and is pending, with the seed of the ask."""
+
+    name = "tpe"
+    uses_history = True
+    tries = 4
+
+    def __init__(
+        self,
+        space: Space,
+        metrics: Sequence[Metric],
+        *,
+        startup: int = 10,
+        candidates: int = 24,
+        history: int | None = None,
+    ) -> None:
+        self.version = f"1/optuna-{version('optuna')}"
+        self._space = space
+        self._metrics = tuple(metrics)
+        self._startup = startup
+        self._candidates = candidates
+        self._axes: dict[str, Axis] = {parameter.name: axis(parameter) for parameter in space.parameters}
+        limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
+        self._history: History[FrozenTrial] = History(limit, len(metrics))
+        self._completed = 0
+        self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
+        directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in metrics]
+        self._snapshot = Snapshot(directions)
+        self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=_sampler(0, 1))
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            values = self._values(observation)
+            if values is None and observation.state is not states.TrialState.PRUNED:
+                continue
+            state = TrialState.PRUNED if values is None else TrialState.COMPLETE
+            trial = self._trial(len(self._history), state, observation.parameters, values)
+            if trial is not None:
+                losses = values and [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)]
+                self._history.add(trial, losses)
+                self._completed += values is not None
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        if len(self._history) < self._startup or not self._completed:
+            return draw(self._space, Random(seed))
+        trials = [trial for _, trial in self._history.window()]
+        for index, configuration in enumerate(pending, start=len(self._history)):
+            running = self._trial(index, TrialState.RUNNING, configuration, None)
+            trials += [] if running is None else [running]
+        self._snapshot.show(trials)
+        self._study.sampler = _sampler(seed, self._candidates)
+        with np.errstate(all="ignore"):  # metrics of any size overflow in places that do not matter
+            return self._suggest(self._study.ask())
+
+    def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
+        configuration: dict[str, Value] = {}
+        for name, parameter_axis in self._axes.items():
+            if not self._space.is_active(name, configuration):
+                continue
+            position: float
+            match parameter_axis.distribution:
+                case FloatDistribution(low=low, high=high):
+                    position = trial.suggest_float(name, low, high)
+                case IntDistribution(low=low, high=high, log=log):
+                    position = trial.suggest_int(name, low, high, log=log)
+                case CategoricalDistribution(choices=choices):
+                    position = trial.suggest_categorical(name, choices)  # type: ignore[assignment]
+            configuration[name] = parameter_axis.outward(position)
+        return configuration
+
+    def _trial(
+        self, number: int, state: TrialState, configuration: Configuration, values: Sequence[float] | None
+    ) -> FrozenTrial | None:
+        """None where the configuration is not one of this space, such as one from before the space was changed."""
+        positions: dict[str, float | int] = {}
+        for name, value in configuration.items():
+            parameter_axis = self._axes.get(name)
+            position = parameter_axis.inward(value) if parameter_axis else None
+            if position is None:
+                return None
+            positions[name] = position
+        names = tuple(positions)
+        if names not in self._shapes:
+            self._shapes[names] = {name: self._axes[name].distribution for name in names}
+        return frozen(number, state, positions, self._shapes[names], values)
+
+    def _values(self, observation: Observation) -> list[float] | None:
+        if observation.state is not states.TrialState.COMPLETED:
+            return None
+        values = [observation.metrics.get(metric.name, math.nan) for metric in self._metrics]
+        return values if all(map(math.isfinite, values)) else None
+
+    @staticmethod
+    def _loss(metric: Metric, value: float) -> float:
+        return value if metric.goal == "minimize" else -value
+
+
+def _sampler(seed: int, candidates: int) -> TPESampler:
+    """A new one for each ask: it remembers how it has split the space into groups, which depends on its past."""
+    with warnings.catch_warnings():  # in the engines' own process there is no other thread that this could disturb
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(
+            seed=seed,
+            n_startup_trials=0,
+            n_ei_candidates=candidates,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )

@@ -1,0 +1,41 @@
+"""Random search, and the uniform draw that the other engines fall back on. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from types import MappingProxyType
+
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+
+_NOTHING: Mapping[str, Value] = MappingProxyType({})
+
+
+def draw(space: Space, random: Random, fixed: Mapping[str, Value] = _NOTHING) -> dict[str, Value]:
+    """A uniform draw along the tree of conditions; what is `fixed` keeps its value where it is active."""
+    configuration: dict[str, Value] = {}
+    for parameter in space.parameters:
+        name = parameter.name
+        if parameter.when and not space.is_active(name, configuration):
+            continue
+        configuration[name] = fixed[name] if name in fixed else parameter.from_unit(random.random())
+    return configuration
+
+
+class UniformProposer:
+    """Independent uniform draws (uniform in the logarithm where `log`)."""
+
+    name = "random"
+    version = "1"
+    uses_history = False
+    tries = 8
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Nothing is learnt."""
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        return draw(self._space, Random(seed))
