@@ -1,0 +1,177 @@
+"""The local backend: workers are processes of this machine, in sessions of their own, and outlive the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.backends.local import capacity as machine
+from orchestune.backends.local import client, plan
+from orchestune.backends.local.ending import Undertaker
+from orchestune.backends.local.folder import WorkerFolder
+from orchestune.domain.resources import Capacity
+from orchestune.errors import TemporaryError, UsageError
+from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.ports.private import write_private
+from orchestune.ports.process import Process, boot_id
+
+_KEEP_LOGS = 7 * 24 * 3600.0
+_LAST_LINES = 5
+
+
+class LocalBackend:
+    """Fulfils `ports.backend.Backend`. A worker's handle names its process: `{"pid", "started", "boot"}`.
+
+    `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is, which the
+    workers read again; `url` is the address of a server that stays where it is. `worker_program` is the command line
+    of the worker, by default that of this installation.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        state: Path,
+        endpoint: Path | None,
+        url: str | None,
+        worker_program: Sequence[str] = (),
+        capacity: Capacity | None = None,
+    ) -> None:
+        self._workers = state.absolute() / "workers"
+        self._endpoint = endpoint.absolute() if endpoint else None
+        self._url = url
+        self._program = tuple(worker_program) or plan.installed_worker()
+        self._capacity = capacity
+        self._gpus: tuple[str, ...] | None = None
+        self._reasons: dict[str, str] = {}
+        self._alive: set[Process] = set()
+        """seen running by this object"""
+        self._undertaker = Undertaker()
+        self._lock = threading.Lock()
+        self._swept = False
+
+    def capacity(self) -> Capacity:
+        if self._capacity is not None:
+            return self._capacity
+        if self._gpus is None:
+            self._gpus = machine.gpus()  # asks a program, so once
+        return Capacity(machine.cores(), machine.memory(), self._gpus)
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        folder = WorkerFolder(self._workers, order.worker)
+        try:
+            with folder.claimed() as fresh:
+                process = folder.started() or (None if fresh else client.find_worker(folder.file))
+                if process is None:
+                    process = self._spawn(order, folder)
+                if folder.started() is None:
+                    folder.note_started(process)
+        except OSError as exc:
+            raise TemporaryError(f"worker {order.worker} cannot be started: {exc}", "see `orchestune doctor`") from exc
+        return process.to_json()
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        with self._lock:
+            self._sweep_once()
+            self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
+            return [self._sight(worker, handle) for worker, handle in handles.items()]
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        folder = _folder(self._workers, worker)
+        process = _process(handle, folder) if folder else None
+        if folder is None or process is None:
+            return
+        kill_at = time.monotonic() + grace
+        if process.alive() and not self._undertaker.busy_with(process):
+            kill_at = min(kill_at, folder.kill_at() or kill_at)
+            folder.note_ending(kill_at)
+        self._undertaker.take(process, folder, kill_at, tell=True)
+
+    def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
+        try:
+            write_private(folder.file, plan.document(order, folder.state, self._endpoint, self._url))
+            environ = plan.environment(order, folder.file, os.environ)
+            return client.spawn(self._program, environ, folder.state, folder.log)
+        except OSError:
+            folder.forget_secrets()
+            raise
+
+    def _sight(self, worker: str, handle: Mapping[str, Any]) -> Sighting:
+        if worker in self._reasons:
+            return Sighting(worker, Phase.GONE, handle, self._reasons[worker])
+        folder = _folder(self._workers, worker)
+        process = _process(handle, folder) if folder else None
+        if folder is None or process is None:
+            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+        if process.alive():
+            self._alive.add(process)
+            kill_at = folder.kill_at()
+            if kill_at is not None:  # by a server before this one
+                self._undertaker.take(process, folder, kill_at)
+            return Sighting(worker, Phase.RUNNING, process.to_json())
+        self._reasons[worker] = _why(process, folder)
+        folder.forget_secrets()
+        self._undertaker.take(process, folder, 0.0, just_died=process in self._alive)
+        self._alive.discard(process)
+        return Sighting(worker, Phase.GONE, process.to_json(), self._reasons[worker])
+
+    def _sweep_once(self) -> None:
+        """Clean up after workers that ended while no server ran; nobody asks for them any more."""
+        if self._swept:
+            return
+        self._swept = True
+        for name in os.listdir(self._workers) if self._workers.is_dir() else ():
+            folder = _folder(self._workers, name)
+            process = folder.started() if folder else None
+            if folder is not None and (process is None or not process.alive()):
+                if process is not None:
+                    self._undertaker.take(process, folder, 0.0)
+                folder.remove_if_older(_KEEP_LOGS)
+
+
+def _folder(workers: Path, worker: str) -> WorkerFolder | None:
+    """None where the id is none of a worker that can have been started."""
+    try:
+        return WorkerFolder(workers, worker)
+    except UsageError:
+        return None
+
+
+def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
+    """The worker's process: as the store knows it, as noted, or as it is found where nobody came to note it."""
+    known = Process.from_json(handle) or folder.started()
+    if known is None and folder.path.is_dir():
+        known = client.find_worker(folder.file)
+    return known
+
+
+def _why(process: Process, folder: WorkerFolder) -> str:
+    """Why a worker is gone, for people."""
+    code = client.exit_code(process)
+    if process.boot != boot_id():
+        return "the machine was started anew, or it is another one"
+    if folder.kill_at() is not None:
+        return "the worker was told to end"
+    if code == 0:
+        return "the worker ended"
+    if code is None:
+        reason = "the worker's process is gone"
+    elif code < 0:
+        reason = f"the worker was killed by signal {-code} ({_signal_name(-code)})"
+        reason += "; perhaps the machine ran out of memory" if -code == signal.SIGKILL else ""
+    else:
+        reason = f"the worker ended with exit code {code}"
+    lines = folder.last_lines(_LAST_LINES)
+    return "\n".join([f"{reason}; its last lines:", *lines]) if lines else reason
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

@@ -1,0 +1,111 @@
+"""What this machine has for trials: the cores and memory that this process may use, and the GPUs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchestune.domain.resources import Capacity
+
+_ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
+
+
+def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Capacity:
+    """The machine's capacity within the limits of the container or the job that this process is in.
+
+    Asks `nvidia-smi`, which may take seconds, where `CUDA_VISIBLE_DEVICES` is not set. /proc and /sys are below `root`.
+    """
+    return Capacity(cores(root), memory(root), gpus(environ))
+
+
+def cores(root: Path = Path("/")) -> float:
+    """Cores: those of this process's affinity, and no more than its control groups allow it."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    for folder in _groups(root, "cpu"):
+        words = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # else "max" or -1: no limit
+            allowed = min(allowed, int(words[0]) / int(words[1]))
+    return allowed
+
+
+def memory(root: Path = Path("/")) -> int:
+    """Bytes: the machine's memory, and no more than the control groups of this process allow it."""
+    match = re.search(r"^MemTotal:\s*(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
+    allowed = int(match[1]) * 1024 if match else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for folder in _groups(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            allowed = min([allowed, *(int(word) for word in _words(folder / name) if word.isdecimal())])
+    return allowed
+
+
+def gpus(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The ids to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine."""
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return _visible(visible)
+    program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
+    if program is None:
+        return ()
+    try:
+        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return parse_list(done.stdout) if done.returncode == 0 else ()
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """The ids in the output of `nvidia-smi -L`: indices, and for a GPU that is cut up the UUIDs of its parts."""
+    found: list[str] = []
+    whole: str | None = None
+    for line in text.splitlines():
+        if gpu := re.match(r"GPU (\d+):", line):
+            whole = gpu[1]
+            found.append(whole)
+        elif part := re.match(r"\s+MIG .*\(UUID:\s*(MIG-[^)\s]+)\)", line):
+            if found and found[-1] == whole:
+                found.pop()
+            found.append(part[1])
+    return tuple(found)
+
+
+def _visible(text: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for word in (part.strip() for part in text.split(",")):
+        if not word or _ENDS_THE_LIST.fullmatch(word):
+            break  # as CUDA reads it: what follows an invalid id is not visible
+        if word not in found:
+            found.append(word)
+    return tuple(found)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of the control groups (of either version) that limit this process, from its own one up."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    tree = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            tops = [tree, tree / "unified"]
+        elif controller in controllers.split(","):
+            tops = [tree / controllers, tree / controller]
+        else:
+            continue
+        for top in tops:
+            own = top if ".." in path else top / path.lstrip("/")  # "..": above what this container sees
+            yield own
+            yield from (parent for parent in own.parents if parent == top or top in parent.parents)
+
+
+def _words(path: Path) -> list[str]:
+    """The words of a file; none where it is missing."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

@@ -1,0 +1,91 @@
+"""The operating system as this backend uses it: start a worker, find what belongs to it, kill it all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from orchestune.backends.local.plan import FILE_VARIABLE
+from orchestune.ports.process import Process, environment, parent_and_session, pids
+
+
+def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:
+    """Start a worker in a session of its own, its output in `log`. OSError where that cannot be."""
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        child = Popen(
+            list(program),
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=dict(environ),
+            start_new_session=True,
+        )
+    process = Process.of(child.pid)  # there even when it ended at once: nobody waited for it yet
+    assert process is not None
+    child.returncode = 0  # it outlives this program; `exit_code` waits for it by its pid
+    return process
+
+
+def exit_code(process: Process) -> int | None:
+    """The exit code of a process that ended (negative: the signal that killed it), told once.
+
+    None where it runs, was waited for, or was started by another program, such as a server before this one.
+    """
+    if Process.of(process.pid) != process:
+        return None
+    try:
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if pid else None
+
+
+def find_worker(file: Path) -> Process | None:
+    """The running worker that was started with this file, whoever started it."""
+    mark = _mark(file)
+    for pid in pids():
+        about = parent_and_session(pid)
+        if about and about[1] == pid and mark in environment(pid):
+            return Process.of(pid)
+    return None
+
+
+def belongings(worker: Process, file: Path, known: Iterable[Process], *, session: bool) -> set[Process]:
+    """What runs of a worker: itself, those started with its file, those `known` before, and all their descendants.
+
+    `session`: its session too. Not for a worker that ended long ago: the number may be another session's now.
+    """
+    known = {process for process in known if process.alive()}
+    about = {pid: entry for pid in pids() if (entry := parent_and_session(pid))}
+    mark = _mark(file)
+    found = {process.pid for process in known}
+    found |= {pid for pid, entry in about.items() if (session and entry[1] == worker.pid) or mark in environment(pid)}
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _) in about.items():
+        children.setdefault(parent, []).append(pid)
+    waiting = list(found)
+    while waiting:
+        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+        found.update(fresh)
+        waiting += fresh
+    found.discard(os.getpid())
+    return {process for pid in found if (process := Process.of(pid)) and process.alive()}
+
+
+def kill_all(find: Callable[[], set[Process]]) -> bool:
+    """Kill all that `find` gives, stopped first, so that nothing starts more meanwhile; False where nothing was."""
+    seen: set[Process] = set()
+    while fresh := find() - seen:
+        for process in fresh:
+            process.send(signal.SIGSTOP)
+        seen |= fresh
+    killed = [process.send(signal.SIGKILL) for process in seen]
+    return any(killed)
+
+
+def _mark(file: Path) -> bytes:
+    return f"{FILE_VARIABLE}={file}".encode(errors="surrogateescape")

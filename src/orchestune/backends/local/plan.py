@@ -1,0 +1,57 @@
+"""What starts a worker, as pure functions: its file, its environment, its command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestune.ports.backend import WorkerOrder
+
+FILE_VARIABLE = "ORCHESTUNE_WORKER_FILE"
+_BASE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
+_NEVER = ("ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER", FILE_VARIABLE)
+"""what reaches the server for the user, which a trial has no business with"""
+
+_BOOT = """
+import runpy, sys
+sys.path.append({root!r})
+runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
+"""
+
+
+def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None) -> str:
+    """What the worker reads in the file that `ORCHESTUNE_WORKER_FILE` names: where to go, as whom, with what."""
+    return json.dumps(
+        {
+            "url": url,
+            "endpoint": str(endpoint) if endpoint else None,
+            "token": order.token,
+            "worker": order.worker,
+            "slots": order.slots,
+            "state": str(state),
+            "gpus": list(order.gpus),
+            "tags": {},
+        }
+    )
+
+
+def environment(order: WorkerOrder, file: Path, own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the shell that said `run`, over the least of our `own` that a program expects."""
+    merged = {name: value for name, value in own.items() if name in _BASE or name.startswith("LC_")}
+    given = order.launch.get("env")
+    if isinstance(given, Mapping):
+        merged.update({str(name): str(value) for name, value in given.items()})
+    for name in _NEVER:
+        merged.pop(name, None)
+    return {**merged, FILE_VARIABLE: str(file)}
+
+
+def installed_worker() -> tuple[str, ...]:
+    """The worker of this installation, which starts whatever the user's `PYTHONPATH` or virtual environment says.
+
+    `-I` makes the interpreter blind for them and leaves them to the worker's children.
+    """
+    root = Path(__file__).resolve().parents[3]
+    return (sys.executable, "-I", "-c", _BOOT.format(root=str(root)))

@@ -1,0 +1,219 @@
+"""Finds the embedded server of this user and state folder, and starts it where none runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from orchestune import __version__
+from orchestune.client import endpoint, home
+from orchestune.client.endpoint import Endpoint
+from orchestune.errors import Unreachable, UsageError
+
+_HINT = "run `orchestune doctor` to see what is wrong"
+_POLL = 0.03
+_ANSWER = 5.0
+"""seconds in which a healthy server answers, however busy the machine is"""
+_HANG = 15.0
+"""seconds without any answer after which a server is ended and another one started"""
+
+
+def connect(
+    start: bool = True,
+    timeout: float = 60.0,
+    *,
+    note: Callable[[str], None] = lambda text: None,
+    environ: Mapping[str, str] = os.environ,
+    program: Sequence[str] = (),
+    version: str = __version__,
+    hang: float = _HANG,
+) -> tuple[str, str]:
+    """Address and token of the server that `ORCHESTUNE_SERVER` and `ORCHESTUNE_TOKEN` name, else of the embedded one.
+
+    The embedded server is started where none runs (of commands that race one does), replaced where it is older than
+    this client or answers nothing for `hang` seconds, and waited for, up to `timeout` seconds. `note` gets a sentence
+    for people where something is worth telling. `program` starts another server than this installation's.
+
+    Unreachable where there is no server and `start` is false, or where none comes up; UsageError where the state folder
+    or the environment is wrong.
+    """
+    named = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
+    if named:
+        return named, environ.get("ORCHESTUNE_TOKEN", "").strip()
+    state = home.state_folder(environ)
+    search = _Search(state, program, version, hang, note)
+    found = search.running(older=not start)
+    if found is None and not start:
+        if search.silent is not None:
+            raise Unreachable(f"the server (pid {search.silent[0].process.pid}) does not answer", _HINT)
+        raise Unreachable("no server runs on this machine", "`orchestune run` starts one")
+    if found is None:
+        found = search.start(time.monotonic() + timeout, timeout)
+    return found.url, found.token
+
+
+class Child(Protocol):
+    """A server that this command started."""
+
+    def ended(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def last_words(self) -> str:
+        """The end of what it wrote, for an error message."""
+
+    def let_go(self) -> None:
+        """Nobody waits for it any more."""
+
+
+class _Search:
+    """One call of `connect`, without the environment's server."""
+
+    def __init__(
+        self, state: Path, program: Sequence[str], version: str, hang: float, note: Callable[[str], None]
+    ) -> None:
+        self.state = state
+        self.program = program
+        self.version = version
+        self.hang = hang
+        self.note = note
+        self.silent: tuple[Endpoint, float] | None = None
+        self.replaced: Endpoint | None = None
+        self.child: Child | None = None
+
+    def running(self, older: bool = False) -> Endpoint | None:
+        """The server, where it runs, answers, and is not older than this client (or `older` says that it may be)."""
+        found = Endpoint.read(self.state / endpoint.FILE)
+        if found is None or not found.process.alive():
+            self.silent = None
+            return None
+        if _request(found, "GET", "/healthz", min(_ANSWER, self.hang)) is None:
+            if self.silent is None or self.silent[0] != found:
+                self.silent = (found, time.monotonic())
+            return None
+        self.silent = None
+        theirs, ours = _release(found.version), _release(self.version)
+        if theirs < ours and not older:
+            return None
+        if theirs != ours:
+            age = "newer" if theirs > ours else "older"
+            self.note(f"the running server is {age} ({found.version}) than this program ({self.version})")
+        return found
+
+    def start(self, deadline: float, timeout: float) -> Endpoint:
+        """Wait for the server, and start it once the right to do so is had."""
+        lock = _open(self.state / endpoint.START_LOCK)
+        try:
+            while True:
+                found = self.running()
+                if found is not None:
+                    return found
+                if _locked(lock):
+                    self._advance()
+                if time.monotonic() > deadline:
+                    raise self._late(timeout)
+                time.sleep(_POLL)
+        finally:
+            os.close(lock)
+            if self.child is not None:
+                self.child.let_go()
+
+    def _advance(self) -> None:
+        """One step towards a running server, by the one command that may take it."""
+        found = Endpoint.read(self.state / endpoint.FILE)
+        if found is not None and found.process.alive():
+            self._end_if_useless(found)
+        elif self.child is not None:
+            self._fail_if_it_ended(self.child)
+        elif self._server_lock_is_free():
+            from orchestune.client.spawn import Spawned, server_program  # only who starts a server pays for subprocess
+
+            self.child = Spawned(self.program or server_program(self.state), self.state / endpoint.LOG)
+
+    def _end_if_useless(self, found: Endpoint) -> None:
+        if self.silent is not None and self.silent[0] == found:
+            if time.monotonic() - self.silent[1] > self.hang:
+                self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
+                self.silent = (found, time.monotonic())
+                found.process.send(signal.SIGKILL)  # changes nothing but latency, as every death of a server
+        elif _release(found.version) < _release(self.version) and self.replaced != found:
+            self.replaced = found
+            self.note(f"replacing the server of version {found.version} by {self.version}")
+            if not _asked_to_end(found):
+                found.process.send(signal.SIGTERM)
+
+    def _fail_if_it_ended(self, child: Child) -> None:
+        code = child.ended()
+        if code is not None and self._server_lock_is_free():
+            raise Unreachable(f"the server ended at once (exit code {code}){child.last_words()}", _HINT)
+
+    def _server_lock_is_free(self) -> bool:
+        lock = _open(self.state / endpoint.LOCK)
+        try:
+            return _locked(lock)
+        finally:
+            os.close(lock)
+
+    def _late(self, timeout: float) -> Unreachable:
+        words = self.child.last_words() if self.child else ""
+        found = Endpoint.read(self.state / endpoint.FILE)
+        if self.child is None and found is not None and not found.process.alive():
+            return Unreachable(
+                f"a server that is not seen from here (on another machine?) holds {self.state}",
+                "end it there, or set ORCHESTUNE_HOME to a folder on a disk of this machine",
+            )
+        return Unreachable(f"the server did not come up within {timeout:g} s{words}", _HINT)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        hint = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
+        raise UsageError(f"{path} cannot be opened: {exc.strerror}", hint) from exc
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock, or keep it; False where another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        hint = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
+        raise UsageError(f"files cannot be locked in the state folder: {exc.strerror}", hint) from exc
+    return True
+
+
+def _asked_to_end(found: Endpoint) -> bool:
+    return _request(found, "POST", "/api/v1/shutdown", _ANSWER) in (200, 202, 204)
+
+
+def _request(found: Endpoint, method: str, path: str, timeout: float) -> int | None:
+    """The status of an answer in time, None where there is none."""
+    from http.client import HTTPConnection, HTTPException  # not before there is a server to ask
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(found.url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.request(method, parts.path + path, headers={"Authorization": f"Bearer {found.token}"})
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """What decides which of two versions is older: the numbers in front; `0.2.0rc1` counts as `0.2.0`."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = [int(part) for part in match[0].split(".")] if match else [0]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)

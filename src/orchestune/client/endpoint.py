@@ -1,0 +1,50 @@
+"""The file in which a running embedded server says where it is, and the names of what stands beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.ports.private import write_private
+from orchestune.ports.process import Process
+
+FILE = "endpoint.json"
+LOCK = "server.lock"
+"""held by the server for as long as it lives"""
+START_LOCK = "start.lock"
+"""held by the command that starts a server"""
+LOG = "server.log"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server is, who may speak to it, and which process it is."""
+
+    url: str
+    token: str
+    process: Process
+    version: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url!r}, pid={self.process.pid}, version={self.version!r})"
+
+    def write(self, path: Path) -> None:
+        """Replace the file at once, for its owner alone; a reader never sees half of it."""
+        document = {"url": self.url, "token": self.token, "version": self.version, **self.process.to_json()}
+        write_private(path, json.dumps(document))
+
+    @classmethod
+    def read(cls, path: Path) -> Endpoint | None:
+        """What the file says; None where it is missing, is none of ours, or is no endpoint."""
+        try:
+            with path.open(encoding="utf-8") as file:
+                if os.fstat(file.fileno()).st_uid not in (os.geteuid(), 0):
+                    return None  # somebody else would get to see everything that is sent there
+                document = json.load(file)
+            process = Process.from_json(document)
+            url, token, version = (document[name] for name in ("url", "token", "version"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return cls(str(url), str(token), process, str(version)) if process else None

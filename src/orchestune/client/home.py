@@ -1,0 +1,67 @@
+"""Where this user's state lives: `$ORCHESTUNE_HOME`, or what the XDG rules say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestune.errors import UsageError
+
+_HINT = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of everything that lasts: database, logs, artifacts, the running server. Made when missing.
+
+    UsageError where it cannot be made.
+    """
+    home = _chosen(environ)
+    return _made(home or _base(environ, "XDG_STATE_HOME", ".local/state") / "orchestune")
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of what can be made again at any time. Made when missing; UsageError where it cannot be made."""
+    home = _chosen(environ)
+    return _made(home / "cache" if home else _base(environ, "XDG_CACHE_HOME", ".cache") / "orchestune")
+
+
+def endpoint_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file in which the running server says where it is. The file need not be there; its folder is."""
+    return state_folder(environ) / "endpoint.json"
+
+
+def _chosen(environ: Mapping[str, str]) -> Path | None:
+    text = environ.get("ORCHESTUNE_HOME", "").strip()
+    return Path(_expanded(text, environ)).absolute() if text else None
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    text = environ.get(variable, "")
+    if os.path.isabs(text):  # the XDG rules: a relative path is to be ignored
+        return Path(text)
+    return Path(_expanded("~", environ)) / default
+
+
+def _expanded(text: str, environ: Mapping[str, str]) -> str:
+    if text == "~" or text.startswith("~/"):
+        home = environ.get("HOME") or os.path.expanduser("~")
+        if not os.path.isabs(home):
+            raise UsageError("there is no home folder for this user", _HINT)
+        return home + text[1:]
+    return os.path.expanduser(text)
+
+
+def _made(folder: Path) -> Path:
+    """Make the folder for its owner alone; parents, where they are missing, too. One that exists stays as it is."""
+    try:
+        missing = [folder]
+        while not missing[-1].parent.exists():
+            missing.append(missing[-1].parent)
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"the folder {folder} cannot be made: {exc.strerror}", _HINT) from exc
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise UsageError(f"the folder {folder} cannot be written to", _HINT)
+    return folder

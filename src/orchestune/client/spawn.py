@@ -1,0 +1,71 @@
+"""Starts a server that outlives the command which needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+from orchestune.errors import Unreachable
+
+_LOG_LIMIT = 8 * 2**20
+_LINES = 15
+
+
+class Spawned:
+    """The server that this command started, in a session of its own, its output in `log`."""
+
+    def __init__(self, program: Sequence[str], log: Path) -> None:
+        """Unreachable where the program cannot be started."""
+        self.log = log
+        try:
+            if log.exists() and log.stat().st_size > _LOG_LIMIT:
+                log.replace(log.with_name(f"{log.name}.1"))
+            with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+                self._offset = output.tell()
+                self._process = Popen(
+                    list(program),
+                    stdin=DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=log.parent,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            raise Unreachable(f"the server cannot be started: {exc}", "run `orchestune doctor`") from exc
+
+    def ended(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def last_words(self) -> str:
+        """The end of what it wrote, indented, for an error message."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(self._offset, self.log.stat().st_size - 8192))
+                lines = file.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
+
+    def let_go(self) -> None:
+        """Nobody waits for it any more."""
+        self._process.returncode = self._process.poll() or 0  # else the interpreter warns of a child that still runs
+
+
+def server_program(state: Path) -> list[str]:
+    """What starts the embedded server of this installation."""
+    # -P: a file of the current folder that is named like a module is not to be imported
+    return [sys.executable, "-P", "-m", "orchestune", "server", "--embedded", "--state", str(state)]
+
+
+def _environment() -> dict[str, str]:
+    """This command's environment, relative entries of the module path made absolute: the server's folder is another."""
+    environ = dict(os.environ)
+    if environ.get("PYTHONPATH"):
+        entries = environ["PYTHONPATH"].split(os.pathsep)
+        environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
+    return environ

@@ -1,0 +1,192 @@
+"""What an embedded server does beyond serving: one per state folder, found by commands, ends itself when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import random
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestune import __version__
+from orchestune.client import endpoint
+from orchestune.client.endpoint import Endpoint
+from orchestune.errors import Conflict, StoreUnavailable, UsageError
+from orchestune.ports.private import create_private, write_private
+from orchestune.ports.process import Process
+
+_PORT = "port"
+_TOKEN = "token"
+_HOST = "127.0.0.1"
+_LOWEST_PORT = 20000
+_PATIENCE = 2.0
+"""seconds to wait for the lock: a command that looks whether a server runs holds it for a moment"""
+_LOCAL_DISK = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
+_NETWORK = frozenset(
+    ["nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "davfs", "coda"]
+    + ["lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs", "pvfs2", "panfs", "wekafs", "ocfs2", "gfs2"]
+    + [
+        f"fuse.{name}"
+        for name in ("sshfs", "glusterfs", "ceph", "s3fs", "gcsfuse", "rclone", "juicefs", "davfs2", "beegfs")
+    ]
+)
+
+
+class Lock:
+    """The right to be the server of a state folder, held as long as the process lives; see `acquire`."""
+
+    def __init__(self, state: Path, descriptor: int) -> None:
+        self.state = state
+        self._descriptor = descriptor
+        self._process = Process.of(os.getpid())
+
+    def publish(self, url: str, token: str, version: str = __version__) -> None:
+        """Tell commands and workers where the server is. Call it once requests are answered, and after every move."""
+        assert self._process is not None
+        Endpoint(url, token, self._process, version).write(self.state / endpoint.FILE)
+        port = url.rpartition(":")[2].partition("/")[0]
+        if port.isdecimal():
+            write_private(self.state / _PORT, port)
+
+    def withdraw(self) -> None:
+        """Send nobody here any more: the first step of an orderly end. Idempotent."""
+        found = Endpoint.read(self.state / endpoint.FILE)
+        if found is not None and found.process == self._process:
+            with contextlib.suppress(OSError):
+                os.unlink(self.state / endpoint.FILE)
+
+    def release(self) -> None:
+        """Withdraw, and let another server take over. The last step; the end of the process does the same."""
+        self.withdraw()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
+    """Become the one server of the folder `state` (made when missing).
+
+    Conflict where another one is; UsageError where the folder cannot be used.
+    """
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state / endpoint.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise UsageError(f"the folder {state} cannot be used: {exc.strerror}", _LOCAL_DISK) from exc
+    deadline = time.monotonic() + patience
+    while not _locked(descriptor, state):
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            found = Endpoint.read(state / endpoint.FILE)
+            which = f" (pid {found.process.pid}, {found.url})" if found else ""
+            raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
+        time.sleep(0.02)
+    return Lock(state, descriptor)
+
+
+def _locked(descriptor: int, state: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        os.close(descriptor)
+        raise UsageError(f"files cannot be locked in {state}: {exc.strerror}", _LOCAL_DISK) from exc
+    return True
+
+
+def sticky_port(state: Path, host: str = _HOST) -> int:
+    """The port of the last run where it is free, so that addresses which running trials know stay valid.
+
+    Else a free one below those that the system gives to outgoing connections: a worker that keeps trying to reach a
+    server that is away could otherwise be given the server's own port. 0 (any) where none of them is free.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        port = int((state / _PORT).read_text())
+        if _is_free(host, port):
+            return port
+    for port in random.sample(range(_LOWEST_PORT, _first_outgoing_port()), 20):
+        if _is_free(host, port):
+            return port
+    return 0
+
+
+def _first_outgoing_port() -> int:
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32768
+    return first if first >= _LOWEST_PORT + 1000 else 32768
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what the last run left closing does not count
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+def token(state: Path) -> str:
+    """The owner's token, the same over restarts; made at the first call. StoreUnavailable where it cannot be kept."""
+    path = state / _TOKEN
+    try:
+        create_private(path, secrets.token_urlsafe(32))
+        text = path.read_text().strip()
+        if len(text) < 32:  # left behind by a full disk or a crash
+            text = secrets.token_urlsafe(32)
+            write_private(path, text)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as exc:
+        raise StoreUnavailable(f"the token file {path} cannot be used: {exc.strerror}") from exc
+    return text
+
+
+async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: Callable[[], None]) -> None:
+    """Call `shutdown` once `is_idle` was true at every look for `seconds`; returns after that. Cancel it at will."""
+    clock = asyncio.get_running_loop().time
+    since = clock()
+    while True:
+        if not is_idle():
+            since = clock()
+        elif clock() - since >= seconds:
+            shutdown()
+            return
+        await asyncio.sleep(max(0.01, min(1.0, seconds / 10)))
+
+
+def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """UsageError where `path` is on a network file system: SQLite's log needs memory that its users share."""
+    kind = filesystem(path, mounts)
+    if kind in _NETWORK:
+        raise UsageError(
+            f"{path} is on a network file system ({kind}), on which the embedded server's database would be damaged",
+            f"{_LOCAL_DISK}, such as ORCHESTUNE_HOME=/var/tmp/orchestune-$USER",
+        )
+
+
+def filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that `path` is on or would be made on; empty where that cannot be told."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    place, best, kind = path.resolve(), -1, ""
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+        if place.is_relative_to(mount) and len(mount.parts) >= best:  # a later mount covers an earlier one
+            best, kind = len(mount.parts), fields[2]
+    return kind

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.backends.local import client
+from orchestune.backends.local.backend import LocalBackend
+from orchestune.errors import TemporaryError, UsageError
+from orchestune.ports.backend import Phase, WorkerOrder
+from orchestune.ports.process import Process
+from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
+from tests.contract.backends.places import STAND_IN, ThisMachine
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[ThisMachine]:
+    machine = ThisMachine(tmp_path / "state")
+    yield machine
+    machine.clear()
+
+
+class TestLocalBackend(BackendContract):
+    """The contract, with a worker that does nothing."""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("orchestune.worker.__main__") is None, reason="there is no worker yet")
+class TestLocalBackendWithTheRealWorker:
+    """Its server is away, which it rides out."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[ThisMachine]:
+        machine = ThisMachine(tmp_path / "state", ())
+        yield machine
+        machine.clear()
+
+    def test_it_runs_whatever_the_users_python_variables_say(self, place: ThisMachine, tmp_path: Path) -> None:
+        (tmp_path / "json.py").write_text("raise SystemExit('a module of the user')")
+        env = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "VIRTUAL_ENV": "/nowhere", "PATH": "/nowhere"}
+        backend, order = place.backend(), new_order({"env": env})
+        handle = backend.start(order)
+        log = place.state / "workers" / order.worker / "worker.log"
+        wait_until(lambda: log.stat().st_size > 0 or len(place.pids(order.worker)) > 1)
+        (sighting,) = backend.observe({order.worker: handle})
+        assert sighting.phase is Phase.RUNNING, sighting.reason
+
+    def test_it_ends_when_it_is_told_to(self, place: ThisMachine) -> None:
+        backend, order = place.backend(), new_order()
+        handle = backend.start(order)
+        wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
+        backend.end(order.worker, handle, 60.0)
+        wait_for_phase(backend, order.worker, handle, Phase.GONE)
+        wait_until(lambda: not place.pids(order.worker))
+
+
+def seen(place: ThisMachine, order: WorkerOrder) -> dict[str, Any]:
+    path = place.state / "workers" / order.worker / "state" / "seen.json"
+    found: dict[str, Any] = {}
+
+    def complete() -> bool:
+        try:
+            found.update(json.loads(path.read_text()))
+        except (OSError, ValueError):
+            return False
+        return True
+
+    wait_until(complete)
+    return found
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_a_worker_is_told_can_be_read_by_its_owner_alone(place: ThisMachine) -> None:
+    order, before = new_order(), os.umask(0o022)
+    place.backend().start(order)
+    os.umask(before)
+    folder = place.state / "workers" / order.worker
+    assert [mode(path) for path in (folder.parent, folder, folder / "state")] == [0o700] * 3
+    assert [mode(folder / name) for name in ("worker.json", "worker.log", "handle.json")] == [0o600] * 3
+
+
+def test_the_worker_finds_server_token_slots_and_gpus_in_its_file(place: ThisMachine, tmp_path: Path) -> None:
+    order = new_order()
+    LocalBackend(place.state, tmp_path / "endpoint.json", None, STAND_IN).start(order)
+    told = seen(place, order)["order"]
+    assert told == {
+        "url": None,
+        "endpoint": str(tmp_path / "endpoint.json"),
+        "token": order.token,
+        "worker": order.worker,
+        "slots": 2,
+        "state": str(place.state / "workers" / order.worker / "state"),
+        "gpus": ["0", "1"],
+        "tags": {},
+    }
+
+
+def test_the_worker_has_the_environment_of_the_shell_and_nothing_that_opens_the_server(
+    place: ThisMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLY_THE_SERVERS", "x")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    env = {
+        "PATH": "/mine",
+        "PYTHONPATH": "/lib",
+        "CONDA_PREFIX": "/c",
+        "ORCHESTUNE_TOKEN": "t",
+        "ORCHESTUNE_SERVER": "s",
+    }
+    order = new_order({"env": env})
+    place.backend().start(order)
+    environment = seen(place, order)["environment"]
+    assert (environment["PATH"], environment["PYTHONPATH"], environment["CONDA_PREFIX"]) == ("/mine", "/lib", "/c")
+    assert environment["LC_ALL"] == "C.UTF-8"
+    assert not {"ONLY_THE_SERVERS", "ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER"} & set(environment)
+
+
+def test_a_worker_that_dies_at_once_is_gone_with_its_exit_code_and_last_words(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order({"env": {"STAND_IN": "dies"}})
+    handle = backend.start(order)
+    reason = wait_for_phase(backend, order.worker, handle, Phase.GONE).reason
+    assert "exit code 3" in reason
+    assert "the moon is full" in reason
+
+
+def test_a_worker_that_was_killed_is_gone_with_its_signal(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    os.kill(handle["pid"], signal.SIGKILL)
+    assert "SIGKILL" in wait_for_phase(backend, order.worker, handle, Phase.GONE).reason
+
+
+def test_the_token_of_a_worker_that_is_gone_is_removed_and_its_log_stays(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order({"env": {"STAND_IN": "dies"}})
+    handle = backend.start(order)
+    wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    folder = place.state / "workers" / order.worker
+    assert not (folder / "worker.json").exists()
+    wait_until(lambda: not (folder / "state").exists())
+    assert "the moon" in (folder / "worker.log").read_text()
+
+
+def test_what_a_worker_left_while_no_server_ran_is_cleaned_up(place: ThisMachine) -> None:
+    order = new_order()
+    handle = place.backend().start(order)
+    place.kill(order.worker, handle)
+    os.waitpid(handle["pid"], 0)
+    folder = place.state / "workers" / order.worker
+    (folder.parent / ".not a worker").mkdir()
+    place.backend().observe({})
+    wait_until(lambda: not (folder / "worker.json").exists() and not (folder / "state").exists())
+
+
+def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    seen(place, order)
+    wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
+    left = subprocess.Popen(  # as a guard or a process group of the worker would be: of its environment
+        ["sleep", "3600"], env={"ORCHESTUNE_WORKER_FILE": f"{place.state}/workers/{order.worker}/worker.json"}
+    )
+    place.kill(order.worker, handle)
+    wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert left.wait(60) == -signal.SIGKILL
+
+
+def test_a_process_that_got_the_pid_of_a_worker_is_not_taken_for_it_nor_ended(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    other = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    try:
+        stranger = {**handle, "pid": other.pid}
+        (sighting,) = backend.observe({order.worker: stranger})
+        assert sighting.phase is Phase.GONE
+        backend.end(order.worker, stranger, 0.0)
+        backend.end(order.worker, handle, 0.0)
+        wait_until(lambda: not place.pids(order.worker))
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_worker_of_another_run_of_the_machine_is_gone(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    (sighting,) = backend.observe({order.worker: {**handle, "boot": "another"}})
+    assert sighting.phase is Phase.GONE
+    assert "machine" in sighting.reason
+
+
+def test_a_server_that_dies_between_spawn_and_note_finds_the_worker_again(place: ThisMachine) -> None:
+    order = new_order()
+    handle = place.backend().start(order)
+    (place.state / "workers" / order.worker / "handle.json").unlink()
+    assert place.backend().start(order) == handle
+    assert len(place.pids(order.worker)) == 1
+
+
+def test_a_server_that_dies_between_claim_and_spawn_starts_the_worker_later(place: ThisMachine) -> None:
+    order = new_order()
+    folder = place.state / "workers" / order.worker
+    folder.mkdir(parents=True)
+    (folder / "claim").touch()
+    handle = place.backend().start(order)
+    assert wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).handle == handle
+
+
+def test_many_starts_of_one_id_at_once_start_one_worker(place: ThisMachine) -> None:
+    order, handles = new_order(), []
+    threads = [threading.Thread(target=lambda: handles.append(place.backend().start(order))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(handles) == 8
+    assert all(handle == handles[0] for handle in handles)
+    assert len(place.pids(order.worker)) == 1
+
+
+def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> None:
+    worker = new_id()
+    server = (
+        "import json, os, sys; from pathlib import Path\n"
+        "from orchestune.backends.local.backend import LocalBackend; from orchestune.ports.backend import WorkerOrder\n"
+        "backend = LocalBackend(Path(sys.argv[1]), None, 'http://127.0.0.1:9', sys.argv[3:])\n"
+        "print(json.dumps(backend.start(WorkerOrder(sys.argv[2], 'e', 't', 1))), flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", server, str(place.state), worker, *STAND_IN],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    handle = json.loads(done.stdout)
+    backend = place.backend()
+    assert wait_for_phase(backend, worker, handle, Phase.RUNNING).handle == handle
+    backend.end(worker, handle, 60.0)
+    assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was told to end"
+
+
+def test_a_program_that_is_not_there_may_be_tried_again_and_leaves_no_token(tmp_path: Path) -> None:
+    backend, order = LocalBackend(tmp_path, None, None, ("/no/such/program",)), new_order()
+    with pytest.raises(TemporaryError, match="cannot be started"):
+        backend.start(order)
+    assert not (tmp_path / "workers" / order.worker / "worker.json").exists()
+
+
+def test_a_state_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TemporaryError, match="Not a directory"):
+        LocalBackend(tmp_path / "file", None, None, STAND_IN).start(new_order())
+
+
+def test_an_id_that_is_no_name_of_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        LocalBackend(tmp_path, None, None, STAND_IN).start(WorkerOrder("../x", "e", "t", 1))
+
+
+def test_processes_are_found_and_signalled_by_identity_and_not_by_number() -> None:
+    child = subprocess.Popen(["sleep", "3600"])
+    process = Process.of(child.pid)
+    assert process is not None
+    assert process.alive()
+    former = Process(process.pid, process.started - 1, process.boot)
+    assert not former.alive()
+    assert not former.send(signal.SIGKILL)
+    assert process.send(signal.SIGKILL)
+    child.wait()
+    assert not process.alive()
+    assert not process.send(signal.SIGKILL)
+    assert Process.of(child.pid) != process
+    assert Process.from_json(process.to_json()) == process
+    assert Process.from_json({"pid": "x"}) is None
+
+
+def test_a_process_that_ended_and_was_not_waited_for_does_not_run(tmp_path: Path) -> None:
+    process = client.spawn(["true"], {}, tmp_path, tmp_path / "log")
+    wait_until(lambda: not process.alive())
+    assert Process.of(process.pid) == process
+    assert client.exit_code(process) == 0
+    assert client.exit_code(process) is None

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestune.backends.local import capacity
+from orchestune.backends.local.backend import LocalBackend
+from orchestune.domain.resources import Capacity
+
+GIB = 2**30
+
+
+def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
+    files = {"proc/meminfo": "MemTotal:       16777216 kB\nMemFree: 1 kB\n", "proc/self/cgroup": groups, **files}
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_without_limits_the_machine_and_the_affinity_count(tmp_path: Path) -> None:
+    root = machine(tmp_path, "0::/user.slice\n", {"sys/fs/cgroup/user.slice/cpu.max": "max 100000\n"})
+    assert capacity.cores(root) == len(os.sched_getaffinity(0))
+    assert capacity.memory(root) == 16 * GIB
+
+
+def test_the_smallest_limit_of_a_version_2_group_and_of_those_above_it_counts(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup"
+    files = {
+        f"{top}/pod/cpu.max": "50000 100000",
+        f"{top}/pod/box/cpu.max": "max 100000",
+        f"{top}/pod/memory.max": "max",
+        f"{top}/pod/box/memory.max": str(2 * GIB),
+    }
+    root = machine(tmp_path, "0::/pod/box\n", files)
+    assert capacity.cores(root) == 0.5
+    assert capacity.memory(root) == 2 * GIB
+
+
+def test_limits_of_version_1_groups_count_also_where_the_container_sees_only_its_own_root(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup"
+    files = {
+        f"{top}/cpu,cpuacct/cpu.cfs_quota_us": "25000",
+        f"{top}/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        f"{top}/memory/memory.limit_in_bytes": str(3 * GIB),
+    }
+    root = machine(tmp_path, "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n", files)
+    assert capacity.cores(root) == 0.25
+    assert capacity.memory(root) == 3 * GIB
+
+
+def test_version_1_groups_without_a_limit_limit_nothing(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup"
+    files = {
+        f"{top}/cpu/cpu.cfs_quota_us": "-1",
+        f"{top}/cpu/cpu.cfs_period_us": "100000",
+        f"{top}/memory/memory.limit_in_bytes": "9223372036854771712",
+    }
+    root = machine(tmp_path, "4:memory:/\n1:cpu:/\n0::/\n", files)
+    assert capacity.cores(root) == len(os.sched_getaffinity(0))
+    assert capacity.memory(root) == 16 * GIB
+
+
+@pytest.mark.parametrize(
+    ("visible", "ids"),
+    [
+        ("", ()),
+        ("-1", ()),
+        ("NoDevFiles", ()),
+        ("0", ("0",)),
+        ("2, 0,2", ("2", "0")),
+        ("1,-1,0", ("1",)),
+        ("GPU-8f1e,MIG-77aa", ("GPU-8f1e", "MIG-77aa")),
+    ],
+)
+def test_gpus_that_the_shell_made_visible_are_all_there_are(visible: str, ids: tuple[str, ...]) -> None:
+    assert capacity.gpus({"CUDA_VISIBLE_DEVICES": visible, "PATH": "/nowhere"}) == ids
+
+
+def test_gpus_are_listed_by_the_driver_program(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA A100 (UUID: GPU-2)'\n")
+    program.chmod(0o755)
+    assert capacity.gpus({"PATH": str(tmp_path)}) == ("0", "1")
+
+
+def test_a_driver_program_that_fails_means_no_gpus(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: stale'\nexit 9\n")
+    program.chmod(0o755)
+    assert capacity.gpus({"PATH": str(tmp_path)}) == ()
+    assert capacity.gpus({"PATH": str(tmp_path / "empty")}) == ()
+
+
+def test_a_gpu_that_is_cut_up_counts_by_its_parts() -> None:
+    text = (
+        "GPU 0: NVIDIA A100 (UUID: GPU-1)\n"
+        "  MIG 3g.20gb     Device  0: (UUID: MIG-a)\n"
+        "  MIG 3g.20gb     Device  1: (UUID: MIG-b)\n"
+        "GPU 1: NVIDIA A100 (UUID: GPU-2)\n"
+    )
+    assert capacity.parse_list(text) == ("MIG-a", "MIG-b", "1")
+
+
+def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
+    given = Capacity(3, 5, ("7",))
+    assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() is given

@@ -1,0 +1,270 @@
+"""Commands find the embedded server, or start exactly one, whatever happened before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.embedded import connect
+from orchestune.client.endpoint import Endpoint
+from orchestune.errors import Unreachable, UsageError
+from orchestune.ports.process import Process, boot_id
+
+SERVER = Path(__file__).with_name("stand_in_server.py")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+class Home:
+    """One user's state folder, and the servers that were started for it."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.environ = {"ORCHESTUNE_HOME": str(state)}
+        self.notes: list[str] = []
+
+    def program(self, *wrong: str, version: str = "1.0") -> Sequence[str]:
+        return (sys.executable, str(SERVER), str(self.state), version, *wrong)
+
+    def connect(
+        self, *wrong: str, start: bool = True, timeout: float = 60.0, version: str = "1.0", hang: float = 60.0
+    ) -> tuple[str, str]:
+        program = self.program(*wrong, version=version)
+        return connect(
+            start, timeout, note=self.notes.append, environ=self.environ, program=program, version=version, hang=hang
+        )
+
+    def endpoint(self) -> Endpoint:
+        found = Endpoint.read(self.state / "endpoint.json")
+        assert found is not None
+        return found
+
+    def pids(self, name: str = "serving") -> list[int]:
+        path = self.state / name
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    def kill(self) -> None:
+        """Kill every server that was started, and wait for the end of those that are children of this process."""
+        for pid in set(self.pids("starts")):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if str(SERVER).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+    place = Home(tmp_path / "state")
+    yield place
+    place.kill()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def test_the_first_command_starts_the_server_and_the_next_one_uses_it(home: Home) -> None:
+    first = home.connect()
+    assert home.connect() == first
+    assert home.connect(start=False) == first
+    assert len(home.pids("starts")) == 1
+    assert first == (home.endpoint().url, home.endpoint().token)
+
+
+def test_ten_commands_that_race_start_one_server(home: Home) -> None:
+    script = (
+        "import sys; from orchestune.client.embedded import connect; print(*connect(timeout=90, program=sys.argv[1:]))"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *home.program(version="0.1.0")],
+            env={**ENVIRONMENT, **home.environ},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(10)
+    ]
+    answers = {racer.communicate()[0] for racer in racers}
+    assert [racer.returncode for racer in racers] == [0] * 10
+    assert answers == {f"{home.endpoint().url} {home.endpoint().token}\n"}
+    assert len(home.pids("starts")) == 1
+
+
+def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:
+    home.connect()
+    pid = home.endpoint().process.pid
+    assert os.getsid(pid) == pid
+
+
+def test_after_kill_minus_nine_the_next_command_starts_a_new_server_at_the_same_address(home: Home) -> None:
+    first = home.connect()
+    former = home.endpoint().process
+    former.send(signal.SIGKILL)
+    wait_until(lambda: not former.alive())
+    assert home.connect() == first
+    assert home.endpoint().process != former
+    assert len(home.pids()) == 2
+
+
+def test_a_file_of_a_server_that_is_gone_is_not_believed(home: Home) -> None:
+    home.state.mkdir()
+    child = subprocess.Popen(["true"])
+    gone = Process.of(child.pid)
+    assert gone is not None
+    child.wait()
+    Endpoint("http://127.0.0.1:9", "t", gone, "1.0").write(home.state / "endpoint.json")
+    assert home.connect()[0] != "http://127.0.0.1:9"
+
+
+def test_a_process_that_got_the_pid_of_the_server_is_left_alone(home: Home) -> None:
+    home.state.mkdir()
+    stranger = subprocess.Popen(["sleep", "3600"])
+    try:
+        reused = Process(stranger.pid, 1, boot_id())
+        Endpoint("http://127.0.0.1:9", "t", reused, "1.0").write(home.state / "endpoint.json")
+        home.connect(hang=0.1)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"url": "http://127.0.0.1:9"}', "\x00\x01"])
+def test_a_file_that_is_no_endpoint_is_replaced(home: Home, text: str) -> None:
+    home.state.mkdir()
+    (home.state / "endpoint.json").write_text(text)
+    home.connect()
+    assert len(home.pids()) == 1
+
+
+def test_a_server_that_hangs_is_ended_and_another_one_started(home: Home) -> None:
+    home.state.mkdir()
+    lazy = subprocess.Popen(home.program("hangs"), env=ENVIRONMENT)
+    wait_until((home.state / "endpoint.json").exists)
+    with pytest.raises(Unreachable, match="does not answer"):
+        home.connect(start=False, hang=0.3)
+    home.connect(hang=0.3)
+    assert lazy.wait(60) == -signal.SIGKILL
+    assert home.endpoint().process.pid != lazy.pid
+    assert any("does not answer" in note for note in home.notes)
+
+
+def test_a_server_that_is_frozen_is_replaced(home: Home) -> None:
+    first = home.connect()
+    former = home.endpoint().process
+    former.send(signal.SIGSTOP)
+    assert home.connect(hang=0.5) == first
+    assert not former.alive()
+
+
+def test_an_older_server_is_asked_to_end_and_replaced(home: Home) -> None:
+    _, token = home.connect(version="1.0")
+    former = home.endpoint().process
+    assert home.connect(version="1.1")[1] == token
+    assert home.endpoint().version == "1.1"
+    assert not former.alive()
+    assert any("replacing" in note for note in home.notes)
+
+
+def test_an_older_server_that_does_not_understand_is_told_by_signal(home: Home) -> None:
+    home.connect("deaf", version="1.0")
+    home.connect(version="1.0.1")
+    assert home.endpoint().version == "1.0.1"
+
+
+def test_a_newer_server_is_used_with_a_note(home: Home) -> None:
+    newer = home.connect(version="1.10")
+    assert home.connect(version="1.9") == newer
+    assert any("newer" in note for note in home.notes)
+    assert len(home.pids()) == 1
+
+
+def test_an_older_server_is_used_where_none_may_be_started(home: Home) -> None:
+    older = home.connect(version="1.0")
+    assert home.connect(version="2.0", start=False) == older
+
+
+def test_a_server_that_cannot_start_is_an_error_with_its_last_words(home: Home) -> None:
+    with pytest.raises(Unreachable, match="the cellar is flooded") as caught:
+        home.connect("dies")
+    assert "doctor" in caught.value.hint
+    home.connect()
+
+
+def test_a_server_that_does_not_get_ready_is_an_error_after_the_timeout(home: Home) -> None:
+    with pytest.raises(Unreachable, match="did not come up within"):
+        home.connect("never", timeout=1.0)
+
+
+def test_a_program_that_cannot_be_started_is_an_error(home: Home) -> None:
+    with pytest.raises(Unreachable, match="cannot be started"):
+        connect(environ=home.environ, program=("/no/such/program",))
+
+
+def test_without_a_server_and_without_the_right_to_start_one_it_is_unreachable(home: Home) -> None:
+    with pytest.raises(Unreachable, match="no server runs"):
+        home.connect(start=False)
+
+
+def test_a_server_that_still_starts_is_waited_for(home: Home) -> None:
+    home.state.mkdir()
+    other = subprocess.Popen(home.program(), env=ENVIRONMENT)
+    wait_until((home.state / "server.lock").exists)
+    home.connect()
+    assert home.endpoint().process.pid in home.pids()
+    home.kill()
+    other.wait(60)
+
+
+def test_a_server_on_another_machine_that_holds_the_folder_is_named(home: Home) -> None:
+    home.connect()
+    found = home.endpoint()
+    elsewhere = Process(found.process.pid, found.process.started, "another machine")
+    Endpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
+    with pytest.raises(Unreachable, match="another machine"):
+        home.connect(timeout=0.5)
+
+
+def test_the_environment_names_another_server(home: Home) -> None:
+    named = {"ORCHESTUNE_SERVER": "https://tune.example.org/", "ORCHESTUNE_TOKEN": "secret"}
+    assert connect(environ={**home.environ, **named}) == ("https://tune.example.org", "secret")
+    assert not home.state.exists()
+
+
+def test_what_tells_the_token_can_be_read_by_its_owner_alone(home: Home) -> None:
+    home.connect()
+    assert stat.S_IMODE(home.state.stat().st_mode) == 0o700
+    for name in ("endpoint.json", "token", "server.log"):
+        assert stat.S_IMODE((home.state / name).stat().st_mode) == 0o600, name
+    assert home.endpoint().token not in repr(home.endpoint())
+    assert set(json.loads((home.state / "endpoint.json").read_text())) == {
+        "url", "token", "pid", "started", "version", "boot",
+    }  # fmt: skip
+
+
+def test_a_state_folder_that_cannot_be_made_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be made") as caught:
+        connect(environ={"ORCHESTUNE_HOME": str(tmp_path / "file" / "state")})
+    assert "ORCHESTUNE_HOME" in caught.value.hint
+
+
+def test_the_module_is_imported_without_what_only_a_start_needs() -> None:
+    heavy = ("subprocess", "http.client", "urllib.request", "asyncio", "importlib.metadata", "ssl", "email")
+    script = f"import sys, orchestune.client.embedded; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestune.client import home
+from orchestune.errors import UsageError
+
+
+def test_the_state_folder_follows_the_xdg_rules(tmp_path: Path) -> None:
+    assert home.state_folder({"HOME": str(tmp_path)}) == tmp_path / ".local/state/orchestune"
+    assert home.state_folder({"HOME": "/x", "XDG_STATE_HOME": str(tmp_path / "s")}) == tmp_path / "s/orchestune"
+    relative = {"HOME": str(tmp_path), "XDG_STATE_HOME": "relative/is/ignored"}
+    assert home.state_folder(relative) == tmp_path / ".local/state/orchestune"
+
+
+def test_the_cache_folder_follows_the_xdg_rules(tmp_path: Path) -> None:
+    assert home.cache_folder({"HOME": str(tmp_path)}) == tmp_path / ".cache/orchestune"
+    assert home.cache_folder({"HOME": "/x", "XDG_CACHE_HOME": str(tmp_path / "c")}) == tmp_path / "c/orchestune"
+
+
+def test_one_variable_moves_everything(tmp_path: Path) -> None:
+    environ = {"ORCHESTUNE_HOME": str(tmp_path / "mine"), "XDG_STATE_HOME": "/x", "XDG_CACHE_HOME": "/x", "HOME": "/x"}
+    assert home.state_folder(environ) == tmp_path / "mine"
+    assert home.cache_folder(environ) == tmp_path / "mine/cache"
+    assert home.endpoint_file(environ) == tmp_path / "mine/endpoint.json"
+
+
+def test_the_variable_may_start_at_the_home_folder_or_at_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert home.state_folder({"ORCHESTUNE_HOME": "here"}) == tmp_path / "here"
+    assert home.state_folder({"ORCHESTUNE_HOME": "~/there", "HOME": str(tmp_path)}) == tmp_path / "there"
+
+
+def test_folders_are_made_for_their_owner_alone_and_existing_ones_stay_as_they_are(tmp_path: Path) -> None:
+    made = home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "a/b")})
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (made, made.parent)] == [0o700, 0o700]
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
+    assert stat.S_IMODE(home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "open")}).stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("place", ["/proc/nothing/can/be/made/here", "/dev/null", "/dev/null/x"])
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_what_to_set(place: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        home.state_folder({"ORCHESTUNE_HOME": place})
+    assert place in caught.value.message
+    assert "ORCHESTUNE_HOME" in caught.value.hint

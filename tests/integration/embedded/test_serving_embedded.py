@@ -1,0 +1,174 @@
+"""The server's side: one per state folder, the same address and token over restarts, ends itself when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.endpoint import Endpoint
+from orchestune.errors import Conflict, UsageError
+from orchestune.ports.process import Process
+from orchestune.server import embedded
+
+
+def test_one_server_holds_a_state_folder(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = embedded.acquire(state)
+    first.publish("http://127.0.0.1:25000", "t", "1.0")
+    with pytest.raises(Conflict, match=f"pid {os.getpid()}, http://127.0.0.1:25000"):
+        embedded.acquire(state, patience=0.0)
+    first.release()
+    first.release()
+    embedded.acquire(state).release()
+
+
+def test_a_lock_is_given_up_with_the_process_and_not_inherited(tmp_path: Path) -> None:
+    script = (
+        "import os, subprocess, sys; from pathlib import Path; from orchestune.server import embedded\n"
+        "lock = embedded.acquire(Path(sys.argv[1]))\n"
+        "print(subprocess.Popen(['sleep', '3600'], stdout=subprocess.DEVNULL).pid, flush=True); os._exit(0)"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], env=environ, stdout=subprocess.PIPE, text=True, check=True
+    )
+    child = int(done.stdout)
+    try:
+        embedded.acquire(tmp_path, patience=0.0).release()
+    finally:
+        os.kill(child, 9)
+
+
+def test_who_looks_whether_a_server_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:
+    script = (
+        "import fcntl, os, sys, time; lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX); print(flush=True); time.sleep(0.2)"
+    )
+    looker = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "server.lock")], stdout=subprocess.PIPE)
+    assert looker.stdout is not None
+    looker.stdout.readline()
+    embedded.acquire(tmp_path, patience=60.0).release()
+    looker.communicate()
+
+
+def test_what_is_published_is_this_process_until_it_is_withdrawn(tmp_path: Path) -> None:
+    lock = embedded.acquire(tmp_path)
+    lock.publish("http://127.0.0.1:25000", "t", "1.0")
+    found = Endpoint.read(tmp_path / "endpoint.json")
+    assert found == Endpoint("http://127.0.0.1:25000", "t", Process.of(os.getpid()), "1.0")  # type: ignore[arg-type]
+    lock.withdraw()
+    lock.withdraw()
+    assert not (tmp_path / "endpoint.json").exists()
+    lock.release()
+
+
+def test_what_another_server_published_is_not_withdrawn(tmp_path: Path) -> None:
+    lock = embedded.acquire(tmp_path)
+    other = Endpoint("http://127.0.0.1:25000", "t", Process(1, 1, "another"), "1.0")
+    other.write(tmp_path / "endpoint.json")
+    lock.release()
+    assert Endpoint.read(tmp_path / "endpoint.json") == other
+
+
+def test_the_port_of_the_last_run_is_taken_again_where_it_is_free(tmp_path: Path) -> None:
+    port = embedded.sticky_port(tmp_path)
+    lock = embedded.acquire(tmp_path)
+    lock.publish(f"http://127.0.0.1:{port}", "t")
+    lock.release()
+    assert embedded.sticky_port(tmp_path) == port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        assert embedded.sticky_port(tmp_path) not in (port, 0)
+    assert embedded.sticky_port(tmp_path) == port
+
+
+def test_the_port_is_none_that_the_system_gives_to_outgoing_connections(tmp_path: Path) -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not first <= embedded.sticky_port(tmp_path) <= last
+
+
+@pytest.mark.parametrize("text", ["", "x", "-5", "99999999"])
+def test_a_broken_note_of_the_port_is_ignored(tmp_path: Path, text: str) -> None:
+    (tmp_path / "port").write_text(text)
+    assert 1024 < embedded.sticky_port(tmp_path) < 65536
+
+
+def test_the_token_stays_and_is_the_owners_alone(tmp_path: Path) -> None:
+    token = embedded.token(tmp_path)
+    assert len(token) >= 32
+    (tmp_path / "token").chmod(0o644)
+    assert embedded.token(tmp_path) == token
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+    (tmp_path / "token").write_text("")
+    assert len(embedded.token(tmp_path)) >= 32
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+async def _count_looks(answers: list[bool], seconds: float) -> int:
+    looks, ended = 0, False
+
+    def is_idle() -> bool:
+        nonlocal looks
+        looks += 1
+        return answers[min(looks, len(answers)) - 1]
+
+    def shutdown() -> None:
+        nonlocal ended
+        ended = True
+
+    await asyncio.wait_for(embedded.end_when_idle(is_idle, seconds, shutdown), 60.0)
+    assert ended
+    return looks
+
+
+def test_a_server_ends_itself_after_it_was_idle_for_the_time() -> None:
+    assert asyncio.run(_count_looks([True], 0.2)) >= 3
+
+
+def test_every_sign_of_life_starts_the_time_again() -> None:
+    assert asyncio.run(_count_looks([True, True, True, True, False, True], 0.2)) >= 8
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/vdb /home/ada/local\\040disk xfs rw 0 0
+tmpfs /run tmpfs rw 0 0
+host:/x /run fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/x", "ext4"),
+        ("/home/ada/.local/state", "nfs4"),
+        ("/home/ada/local disk/x", "xfs"),
+        ("/homely", "ext4"),
+        ("/run/x", "fuse.sshfs"),
+    ],
+)
+def test_the_file_system_of_a_path_is_that_of_the_last_mount_over_it(tmp_path: Path, path: str, kind: str) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS)
+    assert embedded.filesystem(Path(path), tmp_path / "mounts") == kind
+
+
+def test_a_network_file_system_is_refused_with_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS)
+    embedded.refuse_network_filesystem(Path("/var/lib/x"), tmp_path / "mounts")
+    with pytest.raises(UsageError, match="nfs4") as caught:
+        embedded.refuse_network_filesystem(Path("/home/ada"), tmp_path / "mounts")
+    assert "ORCHESTUNE_HOME" in caught.value.hint
+
+
+def test_this_machines_own_folders_are_accepted(tmp_path: Path) -> None:
+    embedded.refuse_network_filesystem(tmp_path)
+    embedded.refuse_network_filesystem(tmp_path, tmp_path / "no mounts are known")
