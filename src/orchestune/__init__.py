@@ -4,8 +4,6 @@ Inside a training script: `orchestune.report(accuracy=0.92, step=3)`. Importing 
 used is loaded when it is used.
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"
 __all__ = ["__version__", "report"]
 

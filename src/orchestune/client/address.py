@@ -19,7 +19,7 @@ def resolver(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> 
     """
     address = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
     if not address:
-        return lambda: _embedded(start)
+        return lambda: _embedded(start, environ)
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
@@ -30,7 +30,7 @@ def resolver(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> 
     return lambda: (address, token)
 
 
-def _embedded(start: bool) -> tuple[str, str]:
+def _embedded(start: bool, environ: Mapping[str, str]) -> tuple[str, str]:
     from orchestune.client import embedded  # a hosted server needs none of it
 
-    return embedded.connect(start=start)
+    return embedded.connect(start=start, environ=environ)

@@ -41,6 +41,10 @@ class Client:
         """The same for another thread."""
         return Client(self.transport.clone(patience=patience))
 
+    def close(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        self.transport.close()
+
     def server(self) -> ServerDocument:
         """Which server this is."""
         return cast(ServerDocument, self._get("/server"))
@@ -120,7 +124,7 @@ class Client:
     def download(self, ref: str, number: int, artifact: ArtifactDocument, target: Path) -> None:
         """One of them, to `target`; whole or not at all."""
         path = f"{_V1}{_experiment(ref)}/trials/{number}/artifacts/{quoted(artifact['path'])}"
-        download(self.transport.clone(), path, target, artifact["digest"], artifact["size"])
+        download(self.transport, path, target, artifact["digest"], artifact["size"])
 
     def events(
         self, ref: str, after: str = "", on_away: Callable[[Unreachable], None] | None = None

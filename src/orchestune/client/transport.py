@@ -53,6 +53,7 @@ class Transport:
         self.timeout = timeout
         self._sleep, self._clock = sleep, clock
         self._connection: HTTPConnection | None = None
+        self._response: HTTPResponse | None = None
         self._prefix = self._token = self._address = ""
 
     def clone(self, *, patience: float | None = None) -> Transport:
@@ -99,6 +100,7 @@ class Transport:
                     self.close()
                     raise self._away(exc, False) from exc
                 self._check(response, content)
+                self._response = response
                 return response
         raise AssertionError("the last try raises")
 
@@ -106,7 +108,9 @@ class Transport:
         """Drop the connection; the next request makes a new one."""
         if self._connection is not None:
             self._connection.close()
-        self._connection = None
+        if self._response is not None:
+            self._response.close()
+        self._connection = self._response = None
 
     def pause(self, seconds: float) -> None:
         """Wait, with the sleep that this transport was given."""

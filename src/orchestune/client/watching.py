@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestune.client.api import Client
@@ -60,16 +61,17 @@ class Watch:
         self._stopped.set()
         self._changed.set()
 
-    def _guarded(self, work: object) -> None:
-        assert callable(work)
+    def _guarded(self, work: Callable[[Client], None]) -> None:
+        client = self._client.clone(patience=2.0)
         try:
-            work()
+            work(client)
         except OrchestuneError as exc:
             self.updates.put(exc)
             self.stop()
+        finally:
+            client.close()
 
-    def _listen(self) -> None:
-        client = self._client.clone(patience=2.0)
+    def _listen(self, client: Client) -> None:
         for event in client.events(self._ref, on_away=lambda error: self._changed.set()):
             if self._wanted:
                 self.updates.put(event)
@@ -77,8 +79,7 @@ class Watch:
             if self._stopped.is_set():
                 return
 
-    def _fetch(self) -> None:
-        client = self._client.clone(patience=2.0)
+    def _fetch(self, client: Client) -> None:
         away_since: float | None = None
         while not self._stopped.is_set():
             self._changed.clear()

@@ -1,0 +1,118 @@
+"""What a command works with: its streams, the environment, the server; and which experiment is meant."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from orchestune.cli.render import Paint
+from orchestune.client.address import resolver
+from orchestune.client.api import Client
+from orchestune.client.launch import folder_key
+from orchestune.domain.ids import split_reference
+from orchestune.errors import NotFound, OrchestuneError, UsageError
+
+
+@dataclass
+class Console:
+    """One run of the command line."""
+
+    json: bool = False
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    folder: Path = field(default_factory=Path.cwd)
+    _client: Client | None = None
+
+    def __post_init__(self) -> None:
+        self.paint = Paint.of(self.out, self.environ)
+
+    @property
+    def client(self) -> Client:
+        """The server's client; an embedded server is found or started with the first request."""
+        if self._client is None:
+            self._client = Client.connect(resolver(self.environ))
+        return self._client
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._client is not None:
+            self._client.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether the output is a terminal on which lines can be painted again."""
+        return not self.json and self.out.isatty() and self.environ.get("TERM", "dumb") != "dumb"
+
+    @property
+    def columns(self) -> int | None:
+        """The width of the terminal; None where the output goes elsewhere, and nothing is cut."""
+        return shutil.get_terminal_size().columns if self.out.isatty() else None
+
+    def say(self, *lines: str) -> None:
+        """Print lines, at once."""
+        self.out.write("".join(f"{line}\n" for line in lines))
+        self.out.flush()
+
+    def note(self, text: str) -> None:
+        """A remark beside the result, on standard error."""
+        self.err.write(f"{text}\n")
+        self.err.flush()
+
+    def document(self, value: Any) -> None:
+        """Print a document of the `--json` contract."""
+        self.say(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def lines(self, values: Iterable[Any]) -> None:
+        """Print documents as JSON lines, each as soon as it is there."""
+        for value in values:
+            self.say(json.dumps(value, ensure_ascii=False))
+
+    def fail(self, error: OrchestuneError) -> int:
+        """Print the error, as a document where `--json` was said; its exit code."""
+        if self.json:
+            self.note(json.dumps(error.to_json(), ensure_ascii=False))
+            return error.exit_code
+        paint = Paint.of(self.err, self.environ)
+        self.note(paint("1;31", "error: ") + error.message.replace("\n", "\n       "))
+        if error.hint:
+            self.note(paint.dim("hint:  ") + error.hint)
+        return error.exit_code
+
+    def experiment(self, text: str | None) -> str:
+        """The experiment that is meant: as written, or the newest of this folder."""
+        ref, number = self.reference(text)
+        if number is not None:
+            raise UsageError(f"'{text}' names a trial, but this is about an experiment", f"leave out /{number}")
+        return ref
+
+    def trial(self, text: str | None) -> tuple[str, int]:
+        """The trial that is meant: `EXP/N`, or `/N` of the newest experiment of this folder."""
+        ref, number = self.reference(text)
+        if number is None:
+            raise UsageError(f"'{text}' names no trial", f"write it like {text or 'sgd-7f3a'}/12")
+        return ref, number
+
+    def reference(self, text: str | None) -> tuple[str, int | None]:
+        """An experiment, or a trial of it."""
+        try:
+            ref, number = split_reference(text or "")
+        except ValueError as exc:
+            raise UsageError(str(exc)) from exc
+        return ref or self.newest(), number
+
+    def newest(self) -> str:
+        """The handle of the newest experiment of this folder."""
+        found = self.client.experiments(folder=folder_key(self.folder), limit=1)
+        if not found:
+            raise NotFound(
+                "no experiment was started in this folder",
+                "`orchestune run` starts one; `orchestune status` lists those of other folders",
+            )
+        return found[0]["handle"]

@@ -1,0 +1,135 @@
+"""`stop pause resume extend delete`: change what becomes of an experiment. All may be repeated."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.client.documents import Status
+from orchestune.client.watching import OVER
+from orchestune.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    parser = add_command(
+        commands,
+        "stop",
+        stop,
+        help="end an experiment; what is finished stays",
+        details="Running trials get SIGTERM, and after the grace period SIGKILL.",
+        example="orchestune stop sgd-7f3a",
+    )
+    add_experiment(parser)
+    parser = add_command(
+        commands,
+        "pause",
+        pause,
+        help="let running trials end and start no more",
+        example="orchestune pause sgd-7f3a\norchestune pause sgd-7f3a --now",
+    )
+    add_experiment(parser)
+    parser.add_argument("--now", action="store_true", help="end running trials too; they are offered again on resume")
+    parser = add_command(
+        commands, "resume", resume, help="go on with a paused experiment", example="orchestune resume sgd-7f3a"
+    )
+    add_experiment(parser)
+    parser = add_command(
+        commands,
+        "extend",
+        extend,
+        help="give an experiment, also a finished one, another budget or parallelism",
+        example="orchestune extend sgd-7f3a --budget 80\norchestune extend sgd-7f3a --parallelism 8",
+    )
+    add_experiment(parser)
+    parser.add_argument("--budget", type=positive, metavar="N", help="finished trials in all, not in addition")
+    parser.add_argument("--parallelism", type=positive, metavar="P", help="trials at a time")
+    parser = add_command(
+        commands,
+        "delete",
+        delete,
+        help="stop an experiment and hide it",
+        details="With --purge its records and files are removed for good.",
+        example="orchestune delete sgd-7f3a\norchestune delete sgd-7f3a --purge --yes",
+    )
+    add_experiment(parser)
+    parser.add_argument("--purge", action="store_true", help="remove records, logs and files for good")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def positive(text: str) -> int:
+    """A whole number above 0; for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
+
+
+def stop(console: Console, args: argparse.Namespace) -> int:
+    """Ask for the end; it comes within the grace period."""
+    status = console.client.stop(console.experiment(args.exp))
+    return _done(console, status, "stopped" if status["state"] in OVER else "stopping")
+
+
+def pause(console: Console, args: argparse.Namespace) -> int:
+    """Start no more trials."""
+    status = console.client.pause(console.experiment(args.exp), now=args.now)
+    running = status["counts"]["running"]
+    tail = f"; {running} running {'end now' if args.now else 'go on to their end'}" if running else ""
+    return _done(console, status, f"paused{tail}; go on with `orchestune resume {status['handle']}`")
+
+
+def resume(console: Console, args: argparse.Namespace) -> int:
+    """Go on."""
+    status = console.client.resume(console.experiment(args.exp))
+    return _done(console, status, status["state"])
+
+
+def extend(console: Console, args: argparse.Namespace) -> int:
+    """Change budget or parallelism."""
+    changes = {name: getattr(args, name) for name in ("budget", "parallelism") if getattr(args, name) is not None}
+    if not changes:
+        raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
+    status = console.client.change(console.experiment(args.exp), **changes)
+    return _done(console, status, f"{status['state']}, {status['budget']} trials, {status['parallelism']} at a time")
+
+
+def delete(console: Console, args: argparse.Namespace) -> int:
+    """Hide, or remove for good; asks where something would be lost."""
+    ref = console.experiment(args.exp)
+    status = console.client.experiment(ref)
+    handle = status["handle"]
+    if not args.yes and (args.purge or status["state"] not in OVER):
+        what = "its records, logs and files are removed for good" if args.purge else "it is stopped and hidden"
+        _confirm(f"Delete {handle} ({status['name']}, {status['state']})? {what[0].upper()}{what[1:]}.")
+    console.client.delete(handle, purge=args.purge)
+    if console.json:
+        console.document({"schema": 1, "handle": handle, "purged": bool(args.purge)})
+    else:
+        console.say(f"{handle}: {'deleted for good' if args.purge else 'deleted; its records stay until --purge'}")
+    return 0
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask on this input", "say --yes to go on without a question")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NotDone("nothing was deleted")
+
+
+class NotDone(UsageError):
+    """The user said no."""
+
+    code = "not_done"
+    exit_code = 1
+
+
+def _done(console: Console, status: Status, text: str) -> int:
+    if console.json:
+        console.document(status)
+    else:
+        console.say(f"{status['handle']}: {text}")
+    return 0

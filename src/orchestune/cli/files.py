@@ -1,0 +1,60 @@
+"""`get`: fetch the files that a trial left."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.render import size
+from orchestune.client.transfer import local_name
+from orchestune.errors import NotFound, UsageError
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "get",
+        get,
+        help="fetch the files that a trial left (keep:)",
+        details="A download that was interrupted goes on where it was.",
+        example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
+    )
+    parser.add_argument("exp", metavar="EXP/N", nargs="?", help="a trial; with --best an experiment")
+    parser.add_argument("--best", action="store_true", help="the best trial of the experiment")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: HANDLE-N)")
+
+
+def get(console: Console, args: argparse.Namespace) -> int:
+    """Download each file; whole or not at all."""
+    client = console.client
+    if args.best:
+        ref = console.experiment(args.exp)
+        found = client.best(ref)
+        if not found:
+            raise NotFound(f"{ref} has no completed trial yet")
+        number = found[0]["trial"]
+    elif args.exp is None:
+        raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")
+    else:
+        ref, number = console.trial(args.exp)
+    handle = client.experiment(ref)["handle"]
+    artifacts = client.artifacts(ref, number)
+    if not artifacts:
+        raise NotFound(f"{handle}/{number} left no files", "name them with `keep:` in the experiment file")
+    folder: Path = args.output or console.folder / f"{handle}-{number}"
+    fetched = []
+    for artifact in artifacts:
+        target = local_name(folder, artifact["path"])
+        try:
+            client.download(ref, number, artifact, target)
+        except OSError as exc:
+            raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
+        fetched.append({**artifact, "file": str(target)})
+        if not console.json:
+            console.say(f"{target}  {console.paint.dim(size(artifact['size']))}")
+    if console.json:
+        console.document(fetched)
+    return 0

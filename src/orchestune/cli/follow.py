@@ -1,0 +1,156 @@
+"""Follow an experiment to its end; Ctrl-C detaches, a second one stops the experiment."""
+
+from __future__ import annotations
+
+import queue
+import time
+
+from orchestune.cli.console import Console
+from orchestune.cli.progress import end_lines
+from orchestune.cli.render import one_line
+from orchestune.cli.views import LiveView, PlainView, QuietView, View
+from orchestune.client.documents import Status
+from orchestune.client.stream import ServerSent
+from orchestune.client.watching import OVER, Away, Watch, over
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+
+REFRESH = 0.2
+"""seconds between two paints of the block"""
+SECOND_PRESS = 3.0
+"""seconds in which a second Ctrl-C stops the experiment"""
+
+
+def follow(console: Console, status: Status, *, quiet: bool = False) -> int:
+    """Show progress until the experiment is over or a guard paused it; the exit code of `run` and `wait`.
+
+    Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment.
+    """
+    view = _view(console, quiet)
+    try:
+        last = _until_over(console, status, view)
+    except KeyboardInterrupt:
+        view.close()
+        return _detach(console, status["handle"])
+    finally:
+        view.close()
+    return conclude(console, last, quiet=quiet)
+
+
+def conclude(console: Console, status: Status, *, quiet: bool = False) -> int:
+    """Say how it ended; 0 where it completed, else 1."""
+    if console.json:
+        console.document(status)
+    else:
+        failure = _failure(console, status)
+        console.say(*end_lines(status, console.paint, failure, next_steps=not quiet))
+    return 0 if status["state"] == "completed" else 1
+
+
+def _view(console: Console, quiet: bool) -> View:
+    if quiet or console.json:
+        return QuietView()
+    return LiveView(console) if console.live else PlainView(console)
+
+
+def _until_over(console: Console, status: Status, view: View) -> Status:
+    watch = Watch(console.client, status["id"], events=isinstance(view, PlainView)).start()
+    away, painted = "", 0.0
+    try:
+        view.show(status, away)
+        while True:
+            for update in _waiting(watch, REFRESH):
+                if isinstance(update, OrchestuneError):
+                    raise update
+                if isinstance(update, Away):
+                    away = one_line(update.error.message)
+                elif isinstance(update, ServerSent):
+                    _heard(view, update)
+                else:
+                    status, away = update, ""
+            if over(status):
+                view.show(status, "", last=True)
+                return status
+            if time.monotonic() - painted >= REFRESH * 0.9:
+                view.show(status, away)
+                painted = time.monotonic()
+    finally:
+        watch.stop()
+
+
+def _waiting(watch: Watch, seconds: float) -> list[Status | ServerSent | Away | OrchestuneError]:
+    """Everything that came, after at most `seconds`."""
+    found = []
+    try:
+        found.append(watch.updates.get(timeout=seconds))
+        while len(found) < 1000:
+            found.append(watch.updates.get_nowait())
+    except queue.Empty:
+        pass
+    return found
+
+
+def _heard(view: View, event: ServerSent) -> None:
+    if event.kind == "trial_finished":
+        document = event.json()
+        number = document.get("data", document).get("trial")
+        if isinstance(number, int):
+            view.finished(number)
+
+
+def _failure(console: Console, status: Status) -> str:
+    """The first failed trial with the end of its log: what most often explains the others."""
+    if not status["counts"]["failed"]:
+        return ""
+    paint = console.paint
+    try:
+        first = next(iter(console.client.trials(status["id"], state="failed")), None)
+        if first is None:
+            return ""
+        trial = console.client.trial(status["id"], first["number"])
+    except (NotFound, TemporaryError):
+        return ""
+    reason = trial["reason"]["message"] if trial["reason"] else "failed"
+    lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
+    tail = trial["attempts"][-1].get("tail", "") if trial["attempts"] else ""
+    lines += [f"      {paint.dim(paint.sign('│'))} {one_line(line)}" for line in tail.splitlines()[-5:]]
+    return "\n".join(lines)
+
+
+def _detach(console: Console, handle: str) -> int:
+    paint = console.paint
+    _aside(
+        console,
+        "",
+        f"{paint.bold(handle)} goes on without this window. Ctrl-C again within {SECOND_PRESS:g} s stops it.",
+        f"      orchestune status {handle} --watch  {paint.dim('follow it again')}",
+        f"      orchestune logs {handle} --follow   {paint.dim('follow what it prints')}",
+        f"      orchestune stop {handle}            {paint.dim('end it')}",
+    )
+    try:
+        time.sleep(SECOND_PRESS)
+    except KeyboardInterrupt:
+        return _stop(console, handle)
+    return 0
+
+
+def _stop(console: Console, handle: str) -> int:
+    """Stop, and wait until nothing of it runs; another Ctrl-C leaves the rest to the server."""
+    _aside(console, "", f"Stopping {handle}; running trials get their grace period.")
+    try:
+        status = console.client.stop(handle)
+        while status["state"] not in OVER:
+            time.sleep(0.2)
+            status = console.client.experiment(handle)
+    except KeyboardInterrupt:
+        _aside(console, f"{handle} is stopping.")
+        return 1
+    conclude(console, status)
+    return 1
+
+
+def _aside(console: Console, *lines: str) -> None:
+    """What is no part of the result."""
+    if console.json:
+        console.note("\n".join(lines))
+    else:
+        console.say(*lines)

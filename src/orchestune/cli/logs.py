@@ -1,0 +1,131 @@
+"""`logs`: what trials print, merged, each line with the worker it came from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestune.cli.console import Console
+from orchestune.cli.control import positive
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.render import size
+from orchestune.client.documents import LogChunk
+from orchestune.domain.resources import parse_seconds
+from orchestune.errors import UsageError
+
+_IDLE = 1 << 16
+"""characters of an unfinished line after which it is shown as it stands"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "logs",
+        logs,
+        help="what the trials print, one colour per worker",
+        details="Works the same while an experiment runs and after it.",
+        example="orchestune logs sgd-7f3a --follow\norchestune logs sgd-7f3a/12 --tail 20 --grep loss",
+    )
+    add_experiment(parser, trial="may")
+    parser.add_argument("--follow", "-f", action="store_true", help="go on until the experiment has ended")
+    parser.add_argument("--grep", metavar="REGEX", help="only lines in which the regular expression is found")
+    parser.add_argument("--since", metavar="TIME", help="only what came since: 30s, 10m, 2h, or 2026-01-31T12:00:00Z")
+    parser.add_argument("--tail", type=positive, metavar="N", help="begin with the last N lines")
+
+
+def logs(console: Console, args: argparse.Namespace) -> int:
+    """Print the lines as they are there."""
+    pattern = _pattern(args.grep)
+    since = _since(args.since)
+    ref, trial = console.reference(args.exp)
+    if args.follow:
+        chunks = console.client.follow_logs(ref, trial=trial, since=since, tail=args.tail)
+    else:
+        chunks = console.client.logs(ref, trial=trial, since=since, tail=args.tail)
+    try:
+        for batch in lines_of(chunks):
+            wanted = [line for line in batch if pattern is None or pattern.search(line.text)]
+            console.out.write("".join(_shown_as(console, line, alone=trial is not None) for line in wanted))
+            if args.follow:
+                console.out.flush()
+    except KeyboardInterrupt:
+        return 0 if args.follow else 130
+    finally:
+        console.out.flush()
+    return 0
+
+
+class Line:
+    """One line of an attempt's output."""
+
+    def __init__(self, chunk: LogChunk, text: str) -> None:
+        self.trial, self.attempt, self.worker, self.at = chunk["trial"], chunk["attempt"], chunk["worker"], chunk["at"]
+        self.text = text
+
+
+def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
+    """The lines that each chunk completes; what a process left unfinished comes last."""
+    rest: dict[str, tuple[LogChunk, str]] = {}
+    for chunk in chunks:
+        lines = []
+        before = rest.pop(chunk["attempt"], (chunk, ""))[1]
+        if chunk["gap"]:
+            lines += [before] if before else []
+            lines.append(f"[{size(chunk['gap'])} of output left out]")
+            before = ""
+        *whole, last = (before + chunk["text"]).split("\n")
+        lines += whole
+        if len(last) > _IDLE:
+            lines.append(last)
+        elif last:
+            rest[chunk["attempt"]] = (chunk, last)
+        yield [Line(chunk, _shown(text)) for text in lines]
+    yield [Line(chunk, _shown(last)) for chunk, last in rest.values()]
+
+
+def _shown(text: str) -> str:
+    """Of a line that was written over again and again (a progress bar), what it last showed."""
+    return text.rstrip("\r").rpartition("\r")[2]
+
+
+def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
+    if console.json:
+        document: dict[str, Any] = {"trial": line.trial, "attempt": line.attempt, "worker": line.worker, "at": line.at}
+        return json.dumps({**document, "line": line.text}, ensure_ascii=False) + "\n"
+    if alone:
+        return f"{line.text}\n"
+    paint, name = console.paint, line.worker or "-"
+    padding = " " * (3 - len(name))
+    return f"{paint.worker(name)}{padding} {line.trial:>4} {paint.dim(paint.sign('│'))} {line.text}\n"
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text is not None else None
+    except re.error as exc:
+        hint = "put \\ before what is meant as it stands, as in \\["
+        raise UsageError(f"--grep {text!r} is no regular expression: {exc}", hint) from exc
+
+
+def _since(text: str | None) -> str | None:
+    """An RFC 3339 time in UTC, from one, or from how long ago it was."""
+    if text is None:
+        return None
+    try:
+        return _stamp(datetime.now(UTC) - timedelta(seconds=parse_seconds(text)))
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text!r} is no time", "write 30s, 10m, 2h or 2026-01-31T12:00:00Z") from None
+    return _stamp(moment.astimezone(UTC))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

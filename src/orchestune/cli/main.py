@@ -1,0 +1,81 @@
+"""`orchestune`: finds the command and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from orchestune.cli import control, doctor, files, logs, rerun, run, server, status, trials, try_one, version
+from orchestune.cli.console import Console
+from orchestune.cli.parser import LATER, Commands, Formatter, Parser, unknown_command
+from orchestune.errors import OrchestuneError
+
+_GROUPS: tuple[Callable[[Commands], None], ...] = (
+    run.add, try_one.add, status.add, logs.add, status.add_wait, control.add, trials.add, files.add, rerun.add,
+    trials.add_export, server.add, doctor.add, version.add,
+)  # fmt: skip
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; the reference in docs/ is made from it."""
+    parser = Parser(
+        prog="orchestune",
+        description="Hyperparameter optimization in parallel, with one file.",
+        epilog="example:\n  orchestune run                  start the experiment of experiment.yml and follow it\n"
+        "  orchestune status               every experiment\n"
+        "  orchestune best                 the best configuration so far\n\n"
+        "EXP is the handle of an experiment (sgd-7f3a), a prefix of it, or nothing for the newest of this folder;\n"
+        "a trial is EXP/N. Exit codes: 0 done, 1 the work failed, 2 wrong use, 3 the server cannot be reached.\n",
+        formatter_class=Formatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for add in _GROUPS:
+        add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    console = Console(json="--json" in words or "--jsonl" in words)
+    try:
+        return _dispatch(console, words)
+    except OrchestuneError as exc:
+        return console.fail(exc)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # who reads our output has seen enough; Python would complain again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        console.close()
+
+
+def _dispatch(console: Console, words: list[str]) -> int:
+    if words[:1] == ["server"]:
+        return server.delegate(words[1:])
+    parser = build_parser()
+    if words and not words[0].startswith("-"):
+        known = list(parser_commands(parser))
+        if words[0] not in known:
+            raise unknown_command(words[0], [*known, *LATER])
+    args = parser.parse_args(words)
+    if args.version:
+        return version.show(console, args)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    code: int = args.run(console, args)
+    return code
+
+
+def parser_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands by name, in the order of the help."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise AssertionError("there are commands")

@@ -1,0 +1,83 @@
+"""The pieces that every command's parser is made of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from orchestune.cli.console import Console
+from orchestune.errors import UsageError
+
+Run = Callable[[Console, argparse.Namespace], int]
+Commands = Any  # what add_subparsers() gives; its type is private to argparse
+
+LATER = {
+    "init": "write a commented experiment file from what a script says of itself",
+    "try": "queue one configuration, or one trial of changed code",
+    "ui": "open the pages",
+    "cluster": "create, connect and destroy clusters",
+    "importance": "which parameters matter",
+    "explain": "why a trial ended as it did",
+    "compare": "two experiments side by side",
+    "shell": "a shell in the environment of a trial",
+    "watch": "follow everything",
+    "diff": "what changed between two trials",
+}
+"""Names of commands that a later version has; nothing else may take them."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError where argparse would print and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+
+
+def add_command(
+    commands: Commands, name: str, run: Run, *, help: str, example: str, details: str = "", json: bool = True
+) -> argparse.ArgumentParser:
+    """A command with its help, an example of its use, and `--json` where it lists or shows something."""
+    description = f"{help[0].upper()}{help[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=f"{description} {details}".strip(),
+        epilog="example:\n" + "".join(f"  {line}\n" for line in example.splitlines()),
+        formatter_class=Formatter,
+    )
+    parser.set_defaults(run=run)
+    if json:
+        parser.add_argument("--json", action="store_true", help="print the result as a JSON document")
+    return parser
+
+
+def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
+    """The argument EXP: a handle, a prefix, or nothing for the newest experiment of this folder."""
+    if trial == "must":
+        parser.add_argument("exp", metavar="EXP/N", help="a trial, such as sgd-7f3a/12; /12 is of this folder's newest")
+        return
+    text = "handle or prefix of an experiment (default: the newest of this folder)"
+    name = "EXP[/N]" if trial else "EXP"
+    parser.add_argument("exp", metavar=name, nargs="?", help=text + (", or a trial of it" if trial else ""))
+
+
+def unknown_command(name: str, known: list[str]) -> UsageError:
+    """The error for a first word that is no command."""
+    if name in LATER:
+        text = f"`orchestune {name}` comes in a later version ({LATER[name]})"
+        return UsageError(text, "`orchestune --help` lists what is there")
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean `orchestune {near[0]}`?" if near else "`orchestune --help` lists the commands"
+    return UsageError(f"there is no command '{name}'", hint)
+
+
+class Formatter(argparse.HelpFormatter):
+    """Wraps descriptions, but leaves the example as it is written."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=28, **options)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("example:") else super()._fill_text(text, width, indent)

@@ -1,0 +1,106 @@
+"""What `run` is about to do, in a few lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from orchestune.cli.progress import exact
+from orchestune.cli.render import Paint, duration, one_line, size
+from orchestune.domain.experiment import Specification
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Parameter
+
+_PARAMETERS = 12
+"""parameters that are listed one by one"""
+
+
+def plan_lines(
+    specification: Specification, notes: Sequence[str], bundle: tuple[int, int] | None, paint: Paint
+) -> list[str]:
+    """The plan. `bundle` is the number of files and the bytes of the archive."""
+    lines = [
+        ("budget", f"{specification.budget} trials, {_at_a_time(specification)}, engine {specification.engine}"),
+        *_parameters(specification),
+        ("command", one_line(_command(specification.run))),
+        ("gets", _arrival(specification)),
+        ("looks for", _metrics(specification.metrics)),
+    ]
+    if bundle is not None:
+        lines.append(("code", f"{bundle[0]} files, {size(bundle[1])} packed"))
+    ends = _ends(specification)
+    if ends:
+        lines.append(("ends", ends))
+    lines += [("note", note) for note in notes]
+    return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
+
+
+def _at_a_time(specification: Specification) -> str:
+    needs = specification.resources
+    parts = [f"{needs.cpu:g} cpu"] if needs.cpu else []
+    parts += [size(needs.memory)] if needs.memory else []
+    parts += [f"{needs.gpu} gpu"] if needs.gpu else []
+    each = f" with {', '.join(parts)} each" if parts else ""
+    return f"{specification.parallelism} at a time{each}"
+
+
+def _command(run: str | tuple[str, ...]) -> str:
+    return run if isinstance(run, str) else " ".join(run)
+
+
+def _parameters(specification: Specification) -> list[tuple[str, str]]:
+    parameters = specification.space.parameters
+    names = max((len(parameter.name) for parameter in parameters[:_PARAMETERS]), default=0)
+    lines = [f"{parameter.name:{names}}  {describe(parameter)}" for parameter in parameters[:_PARAMETERS]]
+    if len(parameters) > _PARAMETERS:
+        lines.append(f"and {len(parameters) - _PARAMETERS} more")
+    return [("" if index else "parameters", one_line(line)) for index, line in enumerate(lines)]
+
+
+def describe(parameter: Parameter) -> str:
+    """`1e-06..0.1 log`, `l1, l2`; with its condition."""
+    if parameter.numeric:
+        low, high = exact(parameter.low), exact(parameter.high)
+        text = f"{low}..{high}"
+        text += " log" if parameter.log else ""
+        text += f" step {parameter.step:g}" if parameter.step else ""
+        text += " (whole)" if parameter.kind == "int" else ""
+    else:
+        text = ", ".join(map(exact, parameter.choices))
+    conditions = [f"{name} is {' or '.join(map(exact, values))}" for name, values in parameter.when]
+    return f"{text}, when {' and '.join(conditions)}" if conditions else text
+
+
+def _arrival(specification: Specification) -> str:
+    """How the parameters reach the command."""
+    names = [parameter.name for parameter in specification.space.parameters]
+    run = _command(specification.run)
+    if not names:
+        return "no parameters"
+    first = names[0]
+    variable = f"ORCHESTUNE_PARAM_{re.sub('[^A-Za-z0-9]', '_', first).upper()}"
+    if "{args}" in run:
+        text = f"arguments such as --{first}=VALUE"
+    elif "{hydra}" in run:
+        text = f"arguments such as {first}=VALUE"
+    elif any(f"{{{name}}}" in run for name in names):
+        text = "values in the places of the command"
+    else:
+        return f"environment variables such as {variable}, and $ORCHESTUNE_PARAMS (a JSON file)"
+    return f"{text}; also {variable} and $ORCHESTUNE_PARAMS (a JSON file)"
+
+
+def _metrics(metrics: Sequence[Metric]) -> str:
+    goals = ", ".join(
+        f"{metric.name} ({metric.goal}{'' if metric.take == 'last' else f', {metric.take}'})" for metric in metrics
+    )
+    return f"{goals}; for example a line `{metrics[0].name}=0.5` on its output"
+
+
+def _ends(specification: Specification) -> str:
+    stop = specification.stop
+    parts = [f"{specification.objective.name} reaches {stop.target:g}"] if stop.target is not None else []
+    parts += [f"after {duration(stop.time)}"] if stop.time is not None else []
+    parts += [f"{stop.patience} trials bring nothing better"] if stop.patience is not None else []
+    parts += [f"{stop.max_failures} trials failed"] if stop.max_failures is not None else []
+    return f"early when {' or '.join(parts)}" if parts else ""

@@ -1,0 +1,185 @@
+"""What is shown of an experiment while it runs and when it is over, as lines; a pure function of its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
+from orchestune.client.documents import BestDocument, Status
+
+
+def finished(status: Status) -> int:
+    """The trials that count for the budget."""
+    counts = status["counts"]
+    return counts["completed"] + counts["failed"] + counts["pruned"]
+
+
+def counts_text(status: Status, paint: Paint, *, always: tuple[str, ...] = ("running", "failed")) -> str:
+    """`2 running · 1 failed`; states nobody is in are left out, unless they are in `always`."""
+    counts = cast("Mapping[str, int]", status["counts"])
+    colours = {"failed": "31", "pruned": "35", "running": "36"}
+    parts = []
+    for state in ("running", "queued", "completed", "failed", "pruned", "cancelled"):
+        count = counts.get(state, 0)
+        if state == "completed" and state not in always:
+            continue
+        if count or state in always:
+            text = f"{count} {state}"
+            parts.append(paint(colours[state], text) if count and state in colours else text)
+    return f" {paint.sign('·')} ".join(parts)
+
+
+def live_lines(status: Status, columns: int, rows: int, paint: Paint, away: str = "") -> list[str]:
+    """The block that is painted again and again, in at most `rows` lines."""
+    lines = [_title(status, columns, paint), *_bar_lines(status, columns, paint)]
+    if away:
+        lines.append(paint("33", f"the server does not answer, trying again ({away})"))
+    elif status["reason"] is not None:
+        lines.append(paint("33", one_line(status["reason"]["message"])))
+    lines += best_lines(status["best"], status, paint, limit=max(1, min(3, rows - len(lines) - 2)))
+    lines += _running_lines(status, rows - len(lines), paint)
+    return [cut(line, columns, paint) for line in lines[:rows]]
+
+
+def _title(status: Status, columns: int, paint: Paint) -> str:
+    left = f"{paint.bold(status['handle'])}  {one_line(status['name'])}"
+    right = f"{paint.state(status['state'])}  {duration(between(status['started_at'] or status['created_at']))}"
+    left = cut(left, columns - width(right) - 2, paint)
+    return f"{left}{' ' * max(2, columns - width(left) - width(right))}{right}"
+
+
+def _bar_lines(status: Status, columns: int, paint: Paint) -> list[str]:
+    done, budget = finished(status), status["budget"]
+    figures = f"{done}/{budget}"
+    always = ("running", "failed", "pruned", "queued") if columns >= 90 else ("running", "failed")
+    text = counts_text(status, paint, always=always)
+    left = status.get("eta_seconds")
+    eta = f"about {duration(left)} left" if left is not None and done < budget else ""
+    tail = "  ".join(part for part in (figures, text, eta) if part)
+    room = columns - width(tail) - 2
+    if room >= 12:
+        return [f"{bar(done, budget, min(room, 40), paint)}  {tail}"]
+    short = bar(done, budget, max(columns - width(figures) - 2, 4), paint)
+    return [f"{short}  {figures}", "  ".join(part for part in (text, eta) if part)]
+
+
+def best_lines(best: list[BestDocument], status: Status, paint: Paint, limit: int = 3) -> list[str]:
+    """The best trial, or the first of the Pareto front, each with its configuration."""
+    if not best:
+        return [paint.dim("no trial has completed yet")] if not finished(status) else []
+    lines = []
+    for entry in best[:limit]:
+        values = "  ".join(
+            f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"
+            for metric in status["metrics"]
+        )
+        configuration = paint.dim(one_line(assignments(entry["parameters"])))
+        lines.append(f"best  {values}  trial {entry['trial']}  {configuration}")
+    if len(best) > limit:
+        lines.append(paint.dim(f"      and {len(best) - limit} more on the Pareto front"))
+    return lines
+
+
+def _running_lines(status: Status, rows: int, paint: Paint) -> list[str]:
+    running = status.get("running", [])
+    if rows <= 0 or not running:
+        return []
+    shown = running if len(running) <= rows else running[: max(rows - 1, 0)]
+    numbers = max(len(str(item["trial"])) for item in running)
+    workers = max(len(item["worker"] or "") for item in running)
+    lines = []
+    for item in shown:
+        name = item["worker"] or ""
+        age = duration(between(item["started_at"])) if item["started_at"] else "starting"
+        configuration = paint.dim(one_line(assignments(item["parameters"])))
+        label = paint.worker(name) + " " * (workers - len(name))
+        lines.append(f"  {item['trial']:>{numbers}}  {label}  {age:>8}  {configuration}")
+    hidden = max(status["counts"]["running"], len(running)) - len(shown)
+    if hidden > 0:
+        lines.append(paint.dim(f"  and {hidden} more running"))
+    return lines
+
+
+def end_lines(status: Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
+    """What there is to say when following ends: what became of it, the best, and where to look next."""
+    handle, done, state = status["handle"], finished(status), status["state"]
+    took = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
+    text = counts_text(status, paint, always=("completed",))
+    lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials in {took} ({text})"]
+    reason = status["reason"]
+    if reason is not None and reason["code"] not in ("budget", "stopped"):
+        lines.append(f"{paint('33', 'why')}   {one_line(reason['message'])}")
+    if failure:
+        lines += failure.splitlines()
+    lines += _best_table(status, paint)
+    return lines + (_next_lines(status, paint) if next_steps else [])
+
+
+def _best_table(status: Status, paint: Paint) -> list[str]:
+    best = status["best"]
+    if len(best) != 1:
+        return best_lines(best, status, paint, limit=10) if best else []
+    entry = best[0]
+    values = ", ".join(
+        f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"
+        for metric in status["metrics"]
+    )
+    names = max((width(name) for name in entry["parameters"]), default=0)
+    lines = [f"best  {values} at trial {entry['trial']}"]
+    for name, value in entry["parameters"].items():
+        lines.append(f"      {name}{' ' * (names - width(name))}  {one_line(exact(value))}")
+    return lines
+
+
+def exact(value: Any) -> str:
+    """A value with the digits that tell it from its neighbours, for what somebody may copy."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _next_lines(status: Status, paint: Paint) -> list[str]:
+    handle, best = status["handle"], status["best"]
+    steps = [(f"orchestune trials {handle}", "every trial")]
+    if status["state"] == "paused":
+        steps.insert(0, (f"orchestune resume {handle}", "go on when it is mended"))
+        steps.insert(1, (f"orchestune stop {handle}", "end it"))
+    if best:
+        steps.append((f"orchestune logs {handle}/{best[0]['trial']}", "what the best one printed"))
+    if status["counts"]["failed"]:
+        steps.append((f"orchestune trials {handle} --state failed", "what failed"))
+    if status["state"] in ("completed", "stopped"):
+        steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
+        steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
+    names = max(len(command) for command, _ in steps)
+    return [
+        f"{'' if index else 'next':4}  {command:{names}}  {paint.dim(text)}"
+        for index, (command, text) in enumerate(steps)
+    ]
+
+
+def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, best: bool) -> str:
+    """One finished trial, as a plain line."""
+    values = "  ".join(
+        f"{metric['name']} {measured(trial['metrics'].get(metric['name']), paint)}"
+        for metric in status["metrics"]
+        if trial["state"] in ("completed", "pruned")
+    )
+    reason = one_line(trial["reason"]["message"]) if trial.get("reason") and trial["state"] != "completed" else ""
+    what = values if trial["state"] == "completed" else f"{trial['state']}  {reason or values}"
+    took = duration(between(trial["started_at"], trial["finished_at"])) if trial.get("started_at") else "-"
+    figures = f"{finished(status):>{len(str(status['budget']))}}/{status['budget']}"
+    parts = [f"{figures}  trial {trial['number']}", what, took, one_line(assignments(trial["parameters"]))]
+    return "  ".join(part for part in parts if part) + ("  (best so far)" if best else "")
+
+
+def summary_line(status: Status, paint: Paint) -> str:
+    """Where the experiment stands, as one plain line."""
+    parts = [f"{finished(status)}/{status['budget']}", counts_text(status, paint)]
+    if len(status["best"]) == 1:
+        entry, metric = status["best"][0], status["metrics"][0]["name"]
+        parts.append(f"best {metric} {measured(entry['metrics'].get(metric), paint)} at trial {entry['trial']}")
+    elif status["best"]:
+        parts.append(f"{len(status['best'])} trials on the Pareto front")
+    return "  ".join(parts)

@@ -1,0 +1,64 @@
+"""docs/reference/cli.md, made from the parsers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from orchestune.cli.main import build_parser, parser_commands
+from orchestune.cli.parser import LATER
+
+_INTRODUCTION = """\
+# The command line
+
+EXP is the handle of an experiment (`sgd-7f3a`), any unambiguous prefix of it or of its id, or nothing: the newest
+experiment that was started in this folder. A trial is `EXP/N`; `/N` is a trial of that newest experiment.
+
+| exit code | meaning |
+|---|---|
+| 0 | done: the experiment completed, or was detached from |
+| 1 | the work failed: the experiment failed, was stopped, or a guard paused it |
+| 2 | wrong use, or a bad file |
+| 3 | the server cannot be reached |
+
+| variable | meaning |
+|---|---|
+| `ORCHESTUNE_SERVER` | address of a hosted server; without it this user's own is used, and started when none runs |
+| `ORCHESTUNE_TOKEN` | the token for that server |
+| `ORCHESTUNE_HOME` | the folder of everything that the server of this user keeps |
+| `NO_COLOR` | no colours |
+
+Output is aligned and coloured on a terminal, plain when piped. With `--json` a command prints one document that has
+`"schema": 1` where it describes an experiment, and errors are `{"error": {"code", "message", "hint"}}` on standard
+error. Times are RFC 3339 in UTC.
+
+- `status EXP` is the `Status` of [the protocol](protocol.md), `status` a list of them.
+- `trials EXP` is a list of `Trial`, `trials EXP/N` one with `attempts[].tail` and `artifacts`; `--jsonl` prints one per
+  line.
+- `best` is a list: one entry, or the Pareto front.
+- `run`, `rerun` and `wait` print the `Status` at the end, with `--detach` at the start.
+- `logs` prints one document per line: `{"trial", "attempt", "worker", "at", "line"}`.
+"""
+
+
+def reference_markdown() -> str:
+    """The whole page."""
+    width = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"  # argparse folds its help to it; the page must not depend on a terminal
+    try:
+        parser = build_parser()
+        parts = [_INTRODUCTION]
+        for name, command in parser_commands(parser).items():
+            parts.append(f"## orchestune {name}\n\n```\n{_help(command)}```\n")
+    finally:
+        if width is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = width
+    later = "\n".join(f"- `{name}`: {what}" for name, what in LATER.items())
+    parts.append(f"## Later versions\n\nThese names are taken, and say so:\n\n{later}\n")
+    return "\n".join(parts)
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    return parser.format_help()

@@ -1,0 +1,53 @@
+"""`rerun`: repeat one trial exactly, or go on with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from orchestune.cli.console import Console
+from orchestune.cli.follow import follow
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.client.launch import environment, folder_key, secret_values
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "rerun",
+        rerun,
+        help="repeat a trial's configuration, seed and code as a new experiment",
+        example="orchestune rerun sgd-7f3a/12\norchestune rerun sgd-7f3a/12 --continue",
+    )
+    add_experiment(parser, trial="must")
+    parser.add_argument(
+        "--continue", action="store_true", dest="go_on", help="start from the trial's checkpoint: train the best longer"
+    )
+    parser.add_argument("--detach", "-d", action="store_true", help="do not follow; print the handle alone")
+
+
+def rerun(console: Console, args: argparse.Namespace) -> int:
+    """Start it with this shell's environment, and follow it like `run`."""
+    ref, number = console.trial(args.exp)
+    origin = console.client.specification(ref)
+    launched = origin["launch"] or {}
+    sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
+    folder = Path(launched.get("root") or console.folder)
+    body = {
+        "continue": bool(args.go_on),
+        "launch": {**launched, "env": environment(console.environ)},
+        "secrets": secret_values(sources, console.environ, folder),
+        "folder": folder_key(console.folder),
+    }
+    status = console.client.rerun(ref, number, body)
+    if args.detach:
+        if console.json:
+            console.document(status)
+        else:
+            console.say(status["handle"])
+        return 0
+    if not console.json:
+        what = "goes on with" if args.go_on else "repeats"
+        console.say(f"{console.paint.bold(status['handle'])} {what} {status.get('origin') or f'{ref}/{number}'}", "")
+    return follow(console, status)

@@ -1,0 +1,235 @@
+"""`best`, `trials` and `export`: configurations and what came of them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.progress import exact
+from orchestune.cli.render import Paint, between, duration, measured, number, one_line, size, table
+from orchestune.client.documents import AttemptDocument, Status, TrialDocument
+from orchestune.errors import UsageError
+
+_STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
+
+
+def add(commands: Commands) -> None:
+    """Add `best` and `trials`."""
+    parser = add_command(
+        commands, "best", best, help="the best trial so far, or the Pareto front", example="orchestune best sgd-7f3a"
+    )
+    add_experiment(parser)
+    parser = add_command(
+        commands,
+        "trials",
+        trials,
+        help="every trial of an experiment, or one with its attempts and files",
+        example="orchestune trials sgd-7f3a --state failed\norchestune trials sgd-7f3a/12",
+    )
+    add_experiment(parser, trial="may")
+    parser.add_argument("--state", choices=_STATES, metavar="STATE", help=f"only those that are {', '.join(_STATES)}")
+    parser.add_argument(
+        "--jsonl", action="store_true", help="print one JSON document per line, each as soon as it is read"
+    )
+
+
+def add_export(commands: Commands) -> None:
+    """Add `export`."""
+    parser = add_command(
+        commands,
+        "export",
+        export,
+        help="every trial as a table for other programs",
+        example="orchestune export sgd-7f3a --format csv -o sgd.csv",
+        json=False,
+    )
+    add_experiment(parser)
+    parser.add_argument(
+        "--format", choices=("csv", "json"), help="csv (default) or json; or what the name after -o ends with"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of the screen")
+
+
+def best(console: Console, args: argparse.Namespace) -> int:
+    """The best configuration with all its digits."""
+    ref, paint = console.experiment(args.exp), console.paint
+    found = console.client.best(ref)
+    if console.json:
+        console.document(found)
+        return 0
+    if not found:
+        console.say("no trial has completed yet")
+        return 0
+    for index, entry in enumerate(found):
+        values = ", ".join(
+            f"{name} {paint('1;32', measured(value, paint))}" for name, value in entry["metrics"].items()
+        )
+        console.say(*([""] if index else []), f"trial {entry['trial']}: {values}")
+        names = max((len(name) for name in entry["parameters"]), default=0)
+        console.say(*(f"  {name:{names}}  {one_line(exact(value))}" for name, value in entry["parameters"].items()))
+    return 0
+
+
+def trials(console: Console, args: argparse.Namespace) -> int:
+    """A table, or one trial."""
+    ref, chosen = console.reference(args.exp)
+    if chosen is not None:
+        trial = console.client.trial(ref, chosen)
+        if args.jsonl:
+            console.lines([trial])
+        elif console.json:
+            console.document(trial)
+        else:
+            console.say(*_detail(trial, ref, console.paint))
+        return 0
+    found = console.client.trials(ref, state=args.state)
+    if args.jsonl:
+        console.lines(found)
+    elif console.json:
+        console.document(list(found))
+    else:
+        status = console.client.experiment(ref)
+        console.say(*_table(list(found), status, console))
+    return 0
+
+
+def _table(found: list[TrialDocument], status: Status, console: Console) -> list[str]:
+    paint = console.paint
+    if not found:
+        return ["no such trials" if status["budget"] else "no trials yet"]
+    metrics = [metric["name"] for metric in status["metrics"]]
+    parameters = list(dict.fromkeys(name for trial in found for name in trial["parameters"]))
+    bests = {entry["trial"] for entry in status["best"]}
+    rows = []
+    for trial in found:
+        reason = trial["reason"]["message"] if trial["reason"] and trial["state"] != "completed" else ""
+        rows.append([
+            str(trial["number"]),
+            paint.state(trial["state"]),
+            *(
+                paint("1;32", text) if trial["number"] in bests else text
+                for text in (measured(trial["metrics"].get(name), paint) for name in metrics)
+            ),
+            *(number(trial["parameters"].get(name)) for name in parameters),
+            duration(between(trial["started_at"], trial["finished_at"])),
+            one_line(reason),
+        ])  # fmt: skip
+    header = ("TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, "TIME", "")
+    return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
+
+
+def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
+    took = duration(between(trial["started_at"], trial["finished_at"]))
+    title = paint.bold(f"trial {trial['number']}")
+    lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {trial['source']}, seed {trial['seed']}"]
+    if trial["reason"] is not None:
+        lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
+    lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
+    lines += _block("parameters", {name: one_line(exact(value)) for name, value in trial["parameters"].items()})
+    for attempt in trial["attempts"]:
+        lines += ["", *_attempt(attempt, paint)]
+    artifacts = trial.get("artifacts") or []
+    if artifacts:
+        files = [[item["path"], size(item["size"])] for item in artifacts]
+        lines += ["", *table(("FILE", "SIZE"), files, paint, right=(1,))]
+        lines.append(paint.dim(f"orchestune get {ref}/{trial['number']} fetches them"))
+    return lines
+
+
+def _block(title: str, values: Mapping[str, str]) -> list[str]:
+    names = max(map(len, values), default=0)
+    return [f"{'' if index else title:11} {name:{names}}  {text}" for index, (name, text) in enumerate(values.items())]
+
+
+def _attempt(attempt: AttemptDocument, paint: Paint) -> list[str]:
+    head = f"attempt {attempt['number']}" + (f" of fold {attempt['task']}" if attempt["task"] else "")
+    where = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
+    gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""
+    lines = [f"{head}  {paint.state(attempt['state'])}{where}{gpus}"]
+    if attempt["reason"] is not None:
+        lines.append(f"  why       {one_line(attempt['reason']['message'])}")
+    ended = []
+    if attempt["exit_code"] is not None:
+        ended.append(f"exit code {attempt['exit_code']}")
+    if attempt["signal"] is not None:
+        ended.append(f"signal {attempt['signal']}")
+    ended += [
+        f"wall {duration(attempt['wall_seconds'])}", f"cpu {duration(attempt['cpu_seconds'])}",
+        f"peak memory {size(attempt['peak_memory_bytes'])}",
+    ]  # fmt: skip
+    lines.append(f"  {', '.join(ended)}")
+    if attempt.get("resumed_from"):
+        step = (attempt["resumed_from"] or {}).get("step")
+        lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")
+    tail = (attempt.get("tail") or "").splitlines()[-10:]
+    lines += [f"  {paint.dim(paint.sign('│'))} {one_line(line)}" for line in tail]
+    return lines
+
+
+def export(console: Console, args: argparse.Namespace) -> int:
+    """Write every trial, page by page."""
+    ref = console.experiment(args.exp)
+    kind = args.format or ("json" if args.output and args.output.suffix == ".json" else "csv")
+    status = console.client.experiment(ref)
+    with _target(args.output) as file:
+        if kind == "json":
+            _export_json(console.client.trials(status["id"]), file)
+        else:
+            _export_csv(console, status, file)
+    if args.output:
+        console.note(f"{status['handle']}: written to {args.output}")
+    return 0
+
+
+@contextmanager
+def _target(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears whole or not at all."""
+    if path is None:
+        yield sys.stdout
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            yield file
+        part.replace(path)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _export_json(found: Iterator[TrialDocument], file: TextIO) -> None:
+    separator = "[\n"
+    for trial in found:
+        file.write(separator + json.dumps(trial, ensure_ascii=False))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _export_csv(console: Console, status: Status, file: TextIO) -> None:
+    document = console.client.specification(status["id"])
+    parameters = [item["name"] for item in document["specification"]["parameters"]]
+    metrics = [metric["name"] for metric in status["metrics"]]
+    writer = csv.writer(file, lineterminator="\n")
+    columns = [column for name in metrics for column in (name, f"{name}.stddev")]
+    facts = ("seed", "attempts", "started_at", "finished_at", "seconds")
+    writer.writerow(["trial", "state", "reason", "source", *columns, *parameters, *facts])
+    for trial in console.client.trials(status["id"]):
+        values: list[Any] = []
+        for name in metrics:
+            measurement = trial["metrics"].get(name)
+            values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
+        seconds = between(trial["started_at"], trial["finished_at"]) if trial["finished_at"] else None
+        reason = trial["reason"]["code"] if trial["reason"] else ""
+        values += [trial["parameters"].get(name) for name in parameters]
+        values += [trial["seed"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
+        values.append(None if seconds is None else round(seconds, 3))
+        writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])

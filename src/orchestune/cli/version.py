@@ -1,0 +1,24 @@
+"""`orchestune version`."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+from orchestune import __version__
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    add_command(commands, "version", show, help="print the version", example="orchestune version")
+
+
+def show(console: Console, args: argparse.Namespace) -> int:
+    """Print the version of the program and of its Python."""
+    if console.json:
+        console.document({"schema": 1, "version": __version__, "python": platform.python_version()})
+    else:
+        console.say(f"orchestune {__version__} (Python {platform.python_version()})")
+    return 0

@@ -1,0 +1,113 @@
+"""The ways in which progress is shown: painted in place, as plain lines, or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from orchestune.cli.console import Console
+from orchestune.cli.live import Block
+from orchestune.cli.progress import finished, live_lines, summary_line, trial_line
+from orchestune.cli.render import one_line
+from orchestune.client.documents import Status
+from orchestune.errors import NotFound, TemporaryError
+
+_EACH = 5
+"""so many trials at once still get a line each"""
+_EVERY = 1.0
+"""seconds between two batches of plain lines"""
+
+
+class View(Protocol):
+    """How progress is shown."""
+
+    def finished(self, number: int) -> None:
+        """A trial has finished."""
+
+    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+        """The experiment as it stands now; called again and again. `away`: why the server does not answer."""
+
+    def close(self) -> None:
+        """Leave the terminal as it should be. Idempotent."""
+
+
+class LiveView:
+    """One block that is painted in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._block = Block(console.out, console.paint)
+        self._paint = console.paint
+
+    def finished(self, number: int) -> None:
+        pass
+
+    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+        if last:
+            self._block.close(erase=True)
+            return
+        columns, rows = self._block.size()
+        self._block.draw(live_lines(status, columns, rows, self._paint, away))
+
+    def close(self) -> None:
+        self._block.close()
+
+
+class QuietView:
+    """Nothing."""
+
+    def finished(self, number: int) -> None:
+        pass
+
+    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class PlainView:
+    """A line for each finished trial; one for all of a second where there are many."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._client = console.client.clone(patience=2.0)
+        self._numbers: list[int] = []
+        self._best: int | None = None
+        self._said = ""
+        self._shown = 0
+        self._next = 0.0
+
+    def finished(self, number: int) -> None:
+        self._numbers.append(number)
+
+    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+        self._remark(status, away, last)
+        if away or (time.monotonic() < self._next and not last):
+            return
+        self._next = time.monotonic() + _EVERY
+        done = finished(status)
+        best = status["best"][0]["trial"] if status["best"] else None
+        numbers, self._numbers = self._numbers, []
+        if 0 < len(numbers) <= _EACH:
+            self._each(numbers, status, best if best != self._best else None)
+        elif numbers or (last and done > self._shown):
+            self._console.say(summary_line(status, self._console.paint))
+        self._best, self._shown = best, done
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _each(self, numbers: list[int], status: Status, new_best: int | None) -> None:
+        for number in numbers:
+            try:
+                trial = self._client.trial(status["id"], number)
+            except (NotFound, TemporaryError):
+                continue
+            self._console.say(trial_line(trial, status, self._console.paint, best=number == new_best))
+
+    def _remark(self, status: Status, away: str, last: bool) -> None:
+        reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""
+        text = f"the server does not answer, trying again ({away})" if away else reason
+        if text and text != self._said and not last:
+            self._console.say(one_line(text))
+        self._said = text

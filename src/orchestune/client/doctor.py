@@ -1,0 +1,207 @@
+"""What may be wrong on this machine and with its server, each finding with what to do about it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestune import __version__
+from orchestune.client.address import resolver
+from orchestune.client.home import state_folder
+from orchestune.client.transport import Reply, Transport
+from orchestune.errors import OrchestuneError
+
+Verdict = Literal["ok", "warning", "error"]
+PROTOCOL = 1
+_LITTLE, _TIGHT = 10 * 2**30, 1 * 2**30
+_REMOTE = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs"}
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; `remedy` says what to do where it is not ok."""
+
+    name: str
+    ok: Verdict
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `doctor --json` prints it."""
+        return asdict(self)
+
+
+def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Every check, one after the other. Starts the embedded server, as each other command would."""
+    yield _versions()
+    hosted = bool(environ.get("ORCHESTUNE_SERVER", "").strip())
+    if not hosted:
+        yield from _state(environ)
+    yield _temporary()
+    yield _loopback()
+    yield from _server(environ)
+    yield _gpus(environ)
+
+
+def _versions() -> Finding:
+    detail = f"orchestune {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    if platform.system() != "Linux":
+        return Finding("versions", "warning", detail, "only Linux is tested")
+    return Finding("versions", "ok", detail)
+
+
+def _state(environ: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        folder = state_folder(environ)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+            yield Finding("state folder", "ok", str(folder))
+            yield _locks(file.fileno(), folder)
+    except OrchestuneError as exc:
+        yield Finding("state folder", "error", exc.message, exc.hint)
+        return
+    except OSError as exc:
+        yield Finding(
+            "state folder", "error", f"nothing can be written: {exc.strerror}", "set ORCHESTUNE_HOME to another one"
+        )
+        return
+    yield _disk("disk", folder)
+
+
+def _locks(descriptor: int, folder: Path) -> Finding:
+    kind = _file_system(folder)
+    remedy = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        return Finding("locks", "error", f"{kind or 'this file system'} gives no locks: {exc.strerror}", remedy)
+    if kind in _REMOTE:
+        return Finding("locks", "error", f"the state folder is on {kind}, a network file system", remedy)
+    return Finding("locks", "ok", f"work on {kind}" if kind else "work")
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system that `folder` is on, as the kernel names it; empty where it does not say."""
+    best, kind = "", ""
+    path = str(folder.resolve())
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in mounts:
+        _, place, found, *_ = line.split(" ")
+        place = place.replace("\\040", " ")
+        if (path == place or path.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
+            best, kind = place, found
+    return kind
+
+
+def _disk(name: str, folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    detail = f"{usage.free / 2**30:.1f} GiB of {usage.total / 2**30:.0f} GiB free for {folder}"
+    remedy = "make room, or `orchestune delete EXP --purge` what is no longer needed"
+    verdict: Verdict = "error" if usage.free < _TIGHT else "warning" if usage.free < _LITTLE else "ok"
+    return Finding(name, verdict, detail, "" if verdict == "ok" else remedy)
+
+
+def _temporary() -> Finding:
+    try:
+        return _disk("temporary", Path(tempfile.gettempdir()))
+    except OSError as exc:
+        return Finding("temporary", "error", f"there is no folder for temporary files: {exc}", "set TMPDIR to one")
+
+
+def _loopback() -> Finding:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            with socket.create_connection(listener.getsockname(), timeout=5):
+                pass
+    except OSError as exc:
+        return Finding("ports", "error", f"no port of 127.0.0.1 can be used: {exc}", "allow connections to 127.0.0.1")
+    return Finding("ports", "ok", "free ports on 127.0.0.1")
+
+
+def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
+    log = "look at server.log in the state folder"
+    transport = Transport(resolver(environ), patience=5.0)
+    try:
+        began = time.time()
+        reply = transport.request("GET", "/api/v1/server")
+        ended = time.time()
+        document = reply.json()
+        where = transport.resolve()[0]
+    except OrchestuneError as exc:
+        transport.close()
+        yield Finding("server", "error", exc.message, exc.hint if exc.hint and "doctor" not in exc.hint else log)
+        return
+    detail = f"{document['version']} ({document['home']}) at {where}, answered in {(ended - began) * 1000:.0f} ms"
+    if document["protocol"] != PROTOCOL:
+        remedy = "install the same version on both sides"
+        yield Finding("server", "error", f"{detail}; speaks protocol {document['protocol']}, not {PROTOCOL}", remedy)
+    elif document["version"] != __version__:
+        yield Finding("server", "warning", f"{detail}; this is {__version__}", "upgrade the older of the two")
+    else:
+        yield Finding("server", "ok", detail)
+    try:
+        transport.request("GET", "/readyz")
+        yield Finding("store", "ok", "reads and writes")
+    except OrchestuneError as exc:
+        yield Finding("store", "error", exc.message, exc.hint or log)
+    finally:
+        transport.close()
+    yield _clock(reply, (began + ended) / 2)
+
+
+def _clock(reply: Reply, now: float) -> Finding:
+    date = reply.headers.get("date")
+    if date is None:
+        return Finding("clock", "warning", "the server does not say what time it is", "compare both clocks by hand")
+    off = now - parsedate_to_datetime(date).timestamp()
+    if abs(off) > 5:
+        detail = f"this machine is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the server"
+        return Finding("clock", "warning", detail, "let both follow a time server (chrony, systemd-timesyncd)")
+    return Finding("clock", "ok", "agrees with the server's")
+
+
+def _gpus(environ: Mapping[str, str]) -> Finding:
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if program is None:
+        device = Path("/dev/nvidiactl").exists()
+        if device:
+            return Finding("gpus", "warning", "there is an NVIDIA driver, but no nvidia-smi on the PATH", "install it")
+        return Finding("gpus", "ok", "none (no nvidia-smi)")
+    try:
+        query = [program, "--query-gpu=index,name", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return Finding(
+            "gpus", "warning", f"nvidia-smi does not work: {exc}", "run it by hand; the driver may be broken"
+        )
+    if done.returncode != 0:
+        text = (done.stderr or done.stdout).strip().splitlines()
+        return Finding(
+            "gpus", "warning", f"nvidia-smi fails: {text[0] if text else done.returncode}", "mend the driver"
+        )
+    names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    detail = f"{len(names)}: {'; '.join(names)}" if names else "none"
+    if visible is None:
+        return Finding("gpus", "ok", detail)
+    if names and visible.strip() in ("", "-1", "NoDevFiles"):
+        return Finding("gpus", "warning", f"{detail}; CUDA_VISIBLE_DEVICES={visible!r} hides them all", "unset it")
+    return Finding("gpus", "ok", f"{detail}; CUDA_VISIBLE_DEVICES={visible}")

@@ -1,0 +1,444 @@
+"""A small server of docs/reference/protocol.md that a test drives: it answers what the test has put into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+TOKEN = "a-token-of-the-tests"
+AT = "2026-01-31T12:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def status(handle: str = "sgd-7f3a", **changes: Any) -> dict[str, Any]:
+    """A Status as the protocol has it."""
+    return {
+        "schema": 1,
+        "id": f"id-of-{handle}",
+        "handle": handle,
+        "name": "SGD classifier",
+        "owner": "ada",
+        "cluster": "local",
+        "state": "running",
+        "desired": "running",
+        "reason": None,
+        "budget": 4,
+        "parallelism": 2,
+        "priority": 0,
+        "labels": {},
+        "revision": 1,
+        "engine": "tpe",
+        "metrics": [{"name": "accuracy", "goal": "maximize", "take": "last", "threshold": None}],
+        "counts": {"queued": 0, "running": 0, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0},
+        "best": [],
+        "running": [],
+        "workers": [],
+        "eta_seconds": None,
+        "origin": None,
+        "created_at": AT,
+        "started_at": AT,
+        "finished_at": None,
+        "url": f"http://127.0.0.1/experiments/{handle}",
+        **changes,
+    }
+
+
+def trial(number: int, **changes: Any) -> dict[str, Any]:
+    """A Trial as the protocol has it."""
+    return {
+        "number": number,
+        "state": "completed",
+        "reason": None,
+        "source": "tpe",
+        "parameters": {"alpha": 0.001 * number, "penalty": "l1"},
+        "metrics": {"accuracy": {"value": 0.9 + number / 1000, "stddev": None}},
+        "seed": 7,
+        "bundle": None,
+        "revision": 1,
+        "attempts": [],
+        "artifacts": [],
+        "created_at": AT,
+        "started_at": AT,
+        "finished_at": "2026-01-31T12:00:02.000Z",
+        **changes,
+    }
+
+
+def attempt(**changes: Any) -> dict[str, Any]:
+    """An attempt as the protocol has it."""
+    return {
+        "id": "attempt-1",
+        "task": 0,
+        "number": 1,
+        "state": "succeeded",
+        "worker": "w1",
+        "node": "laptop",
+        "gpus": [],
+        "exit_code": 0,
+        "signal": None,
+        "reason": None,
+        "started_at": AT,
+        "finished_at": AT,
+        "wall_seconds": 2.0,
+        "cpu_seconds": 1.5,
+        "peak_memory_bytes": 50 * 2**20,
+        "resumed_from": None,
+        "tail": "epoch 1\naccuracy=0.9\n",
+        **changes,
+    }
+
+
+@dataclass
+class World:
+    """What the server knows. Change it under `changed`, and notify."""
+
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    specification: dict[str, Any] = field(default_factory=dict)
+    bundles: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    folders: dict[str, list[str]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """each takes one request: `drop` (no answer), `503`, `half` (half of the body of an answer)"""
+    remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    created: list[dict[str, Any]] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+class FakeServer:
+    """`with FakeServer() as server:`; `server.url` with `TOKEN` reaches it. `restart` moves it to another port."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self._http: ThreadingHTTPServer | None = None
+        self.token = TOKEN
+
+    def __enter__(self) -> FakeServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http.fake = self  # type: ignore[attr-defined]
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def stop(self) -> None:
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+            self._http.cut()  # type: ignore[attr-defined]
+            self._http = None
+
+    def restart(self) -> None:
+        """Cut every connection and come back elsewhere."""
+        self.stop()
+        self.start()
+
+    def resolve(self) -> tuple[str, str]:
+        return self.url, self.token
+
+    def environment(self) -> dict[str, str]:
+        return {"ORCHESTUNE_SERVER": self.url, "ORCHESTUNE_TOKEN": self.token}
+
+    def put(self, document: dict[str, Any]) -> None:
+        """Add or replace an experiment."""
+        with self.world.changed:
+            self.world.experiments[document["handle"]] = document
+            self.world.changed.notify_all()
+
+    def update(self, handle: str, **changes: Any) -> None:
+        """Change parts of an experiment; `counts` changes the counts that it names."""
+        with self.world.changed:
+            document = self.world.experiments[handle]
+            document["counts"] |= changes.pop("counts", {})
+            document |= changes
+            self.world.changed.notify_all()
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Something happened."""
+        with self.world.changed:
+            seq = len(self.world.events) + 1
+            self.world.events.append({"seq": seq, "at": AT, "actor": "server", "kind": kind, "data": data})
+            self.world.changed.notify_all()
+
+    def log(self, text: str, *, trial: int = 1, worker: str = "w1", gap: int = 0) -> None:
+        """A chunk of output."""
+        with self.world.changed:
+            chunk = {
+                "cursor": len(self.world.logs) + 1,
+                "trial": trial,
+                "attempt": f"attempt-of-{trial}",
+                "number": 1,
+                "worker": worker,
+                "at": AT,
+                "offset": 0,
+                "text": text,
+                "gap": gap,
+            }
+            self.world.logs.append(chunk)
+            self.world.changed.notify_all()
+
+    def asked(self, method: str, pattern: str = "") -> list[Request]:
+        """The requests so far."""
+        return [r for r in list(self.world.requests) if r.method == method and re.search(pattern, r.path)]
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *args: Any) -> None:
+        self.open: list[Any] = []
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.append(request)
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that goes away is no news
+
+    def cut(self) -> None:
+        for request in self.open:
+            try:
+                request.shutdown(2)
+            except OSError:
+                pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Http
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    @property
+    def fake(self) -> FakeServer:
+        return self.server.fake  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def world(self) -> World:
+        return self.fake.world
+
+    def do_GET(self) -> None:
+        self._take()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.world.requests.append(Request(self.command, self.path, dict(self.headers.items()), body))
+        fault = self.world.faults.pop(0) if self.world.faults else ""
+        if fault == "drop":
+            self.close_connection = True
+            return
+        if fault == "503":
+            self._error(503, "store_unavailable", "the store is locked")
+            return
+        self.half = fault == "half"
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/readyz":
+            self._json({"ready": True})
+        elif self.headers.get("Authorization") != f"Bearer {self.fake.token}":
+            self._error(401, "denied", "the token is unknown")
+        else:
+            self._route(unquote(parts.path.removeprefix("/api/v1")), query, body)
+
+    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:
+        key = self.headers.get("Idempotency-Key", "")
+        if key and key in self.world.remembered:
+            self._json(self.world.remembered[key][1], self.world.remembered[key][0])
+            return
+        _, noun, *rest = path.split("/")
+        if noun == "server":
+            self._json({"version": "0.1.0", "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1})
+        elif noun == "bundles":
+            self._bundle(rest[0], body)
+        elif noun == "experiments" and not rest:
+            self._experiments(query, body, key)
+        elif noun == "experiments":
+            self._experiment(rest[0], rest[1:], query, body, key)
+        else:
+            self._error(404, "not_found", f"there is nothing at {path}")
+
+    def _bundle(self, digest: str, body: bytes) -> None:
+        if self.command == "HEAD":
+            self._json({}, 200 if digest in self.world.bundles else 404)
+        elif hashlib.sha256(body).hexdigest() != digest:
+            self._error(400, "bad_input", "the digest is another one")
+        else:
+            self.world.bundles[digest] = body
+            self._json({"digest": digest, "size": len(body)})
+
+    def _experiments(self, query: dict[str, str], body: bytes, key: str) -> None:
+        if self.command == "POST":
+            self.world.created.append(json.loads(body))
+            handle = list(self.world.experiments)[-1]
+            self._json(self.world.experiments[handle], 201, key)
+            return
+        found = list(reversed(self.world.experiments.values()))
+        if "folder" in query:
+            found = [item for item in found if item["handle"] in self.world.folders.get(query["folder"], [])]
+        items = [{k: v for k, v in item.items() if k not in ("running", "workers")} for item in found]
+        start, limit = int(query.get("before", 0)), int(query.get("limit", 50))
+        page = items[start : start + limit]
+        self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})
+
+    def _experiment(self, ref: str, rest: list[str], query: dict[str, str], body: bytes, key: str) -> None:
+        matching = [d for h, d in self.world.experiments.items() if h.startswith(ref) or d["id"] == ref]
+        if len(matching) != 1:
+            code, number = ("not_found", 404) if not matching else ("ambiguous", 409)
+            self._error(number, code, f"there is no experiment '{ref}'", "did you mean sgd-7f3a?")
+            return
+        document = matching[0]
+        what = rest[0] if rest else ""
+        if self.command == "DELETE":
+            del self.world.experiments[document["handle"]]
+            self._json(None, 204)
+        elif self.command == "PATCH":
+            self.fake.update(document["handle"], **json.loads(body))
+            self._json(document)
+        elif what in ("pause", "resume", "stop"):
+            state = {"pause": "paused", "resume": "running", "stop": "stopped"}[what]
+            self.fake.update(document["handle"], state=state)
+            self._json(document, 200, key)
+        elif what == "events":
+            self._events(document, query)
+        elif what == "logs":
+            self._logs(document, query)
+        elif what == "best":
+            self._json(document["best"])
+        elif what == "specification":
+            self._json(self.world.specification)
+        elif what == "trials":
+            self._trials(document, rest[1:], query, key)
+        else:
+            self._json(document)
+
+    def _trials(self, document: dict[str, Any], rest: list[str], query: dict[str, str], key: str) -> None:
+        found = self.world.trials.get(document["handle"], [])
+        if not rest:
+            after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
+            wanted = [t for t in found if t["number"] > after and query.get("state", t["state"]) == t["state"]]
+            page = wanted[:limit]
+            self._json({"items": page, "next": page[-1]["number"] if len(wanted) > limit else None})
+            return
+        one = next((t for t in found if t["number"] == int(rest[0])), None)
+        if one is None:
+            self._error(404, "not_found", f"there is no trial {rest[0]}")
+        elif rest[1:] == ["rerun"]:
+            self._json(list(self.world.experiments.values())[-1], 201, key)
+        elif rest[1:2] == ["artifacts"] and len(rest) > 2:
+            self._file(self.world.files["/".join(rest[2:])])
+        elif rest[1:2] == ["artifacts"]:
+            self._json(one["artifacts"])
+        else:
+            self._json(one)
+
+    def _file(self, content: bytes) -> None:
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        part = content[start:]
+        self.wfile.write(part[: len(part) // 2] if self.half else part)
+        self.close_connection = self.half
+
+    def _events(self, document: dict[str, Any], query: dict[str, str]) -> None:
+        after = int(self.headers.get("Last-Event-ID") or query.get("after", 0))
+        if "event-stream" not in self.headers.get("Accept", ""):
+            items = self.world.events[after:]
+            self._json({"items": items, "next": after + len(items)})
+            return
+        self._stream(document, after, lambda: self.world.events, lambda item: (item["seq"], item["kind"]))
+
+    def _logs(self, document: dict[str, Any], query: dict[str, str]) -> None:
+        wanted = query.get("trial")
+
+        def chunks() -> list[dict[str, Any]]:
+            return [c for c in self.world.logs if wanted is None or c["trial"] == int(wanted)]
+
+        after = int(self.headers.get("Last-Event-ID") or query.get("after", 0))
+        if "event-stream" in self.headers.get("Accept", ""):
+            self._stream(document, after, chunks, lambda item: (item["cursor"], "log"))
+            return
+        items = [c for c in chunks() if c["cursor"] > after][: int(query.get("limit", 100))]
+        self._json({"items": items, "next": items[-1]["cursor"] if items else after})
+
+    def _stream(self, document: dict[str, Any], after: int, items: Any, name: Any) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        http = self.fake._http
+        while self.fake._http is http:
+            with self.world.changed:
+                fresh = [item for item in items() if name(item)[0] > after]
+                ended = document["state"] in ("completed", "failed", "stopped")
+                if not fresh and not ended:
+                    self.world.changed.wait(0.1)
+            for item in fresh:
+                after, kind = name(item)
+                self.wfile.write(f"id: {after}\nevent: {kind}\ndata: {json.dumps(item)}\n\n".encode())
+            if ended and not fresh:
+                self.wfile.write(b": over\nevent: end\ndata: {}\n\n")
+                return
+            self.wfile.flush()
+
+    def _json(self, document: Any, code: int = 200, key: str = "") -> None:
+        if key:
+            self.world.remembered[key] = (code, document)
+        content = b"" if code == 204 else json.dumps(document).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        if code != 204:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.half:
+            self.close_connection = True
+            content = content[: len(content) // 2]
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    half = False
+
+    def _error(self, number: int, code: str, message: str, hint: str = "") -> None:
+        self._json({"error": {"code": code, "message": message, "hint": hint}}, number)
+
+
+def until(condition: Any, what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition; the deadline is for a machine under load."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,70 @@
+"""What trials inherit from the shell: what a program needs, and nothing that is secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.launch import environment, folder_key, owner, secret_values
+from orchestune.errors import BadInput
+
+
+def test_paths_virtual_environments_and_devices_go_along() -> None:
+    given = {
+        "PATH": "/bin",
+        "VIRTUAL_ENV": "/venv",
+        "CONDA_PREFIX": "/conda",
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "LD_LIBRARY_PATH": "/lib",
+        "HF_HOME": "/cache/hf",
+        "LC_ALL": "C.UTF-8",
+        "HTTPS_PROXY": "http://proxy:3128",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    assert environment(given) == given
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("WANDB_API_KEY", "x"),
+        ("CONDA_TOKEN", "x"),
+        ("NVIDIA_API_KEY", "x"),
+        ("CUDA_PASSWORD", "x"),
+        ("HTTPS_PROXY", "http://ada:secret@proxy:3128"),
+        ("PYTHONPATH", "ghp_0123456789012345678901234567890123"),
+        ("MY_OWN", "1"),
+        ("ORCHESTUNE_TOKEN", "x"),
+        ("SSH_AUTH_SOCK", "/x"),
+        ("DBUS_SESSION_BUS_ADDRESS", "x"),
+    ],
+)
+def test_secrets_and_what_nobody_needs_stay_behind(name: str, value: str) -> None:
+    assert environment({name: value}) == {}
+
+
+def test_the_folder_is_known_by_host_and_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    host, _, path = folder_key(Path()).partition(":")
+    assert host
+    assert path == str(tmp_path.resolve())
+
+
+def test_somebody_without_a_name_is_known_by_the_variables_or_the_system() -> None:
+    assert owner({"USER": "ada"}) == "ada"
+    assert owner({})
+
+
+def test_secret_values_come_from_variables_and_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("abc\n")
+    sources = [("A", "env:MINE"), ("B", "file:token")]
+    assert secret_values(sources, {"MINE": "xyz"}, tmp_path) == {"A": "xyz", "B": "abc"}
+
+
+def test_every_missing_secret_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        secret_values([("A", "env:MINE"), ("B", "file:token")], {}, tmp_path)
+    assert "MINE is not set" in str(caught.value)
+    assert "token cannot be read" in str(caught.value)

@@ -1,0 +1,90 @@
+"""A stream delivers each event once and in order, whatever happens to the server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from orchestune.client.api import Client
+from orchestune.client.stream import ServerSent
+from orchestune.client.watching import Watch
+from orchestune.errors import NotFound, OrchestuneError
+from tests.unit.client.fake_server import FakeServer, status, until
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as fake:
+        fake.put(status())
+        yield fake
+
+
+def test_events_come_in_order_and_the_stream_ends_with_the_experiment(server: FakeServer) -> None:
+    for number in range(1, 4):
+        server.event("trial_finished", trial=number)
+    server.update("sgd-7f3a", state="completed")
+    events = list(Client.connect(server.resolve).events("sgd"))
+    assert [event.json()["data"]["trial"] for event in events] == [1, 2, 3]
+    assert [event.id for event in events] == ["1", "2", "3"]
+
+
+def test_a_stream_goes_on_after_a_restart_on_another_port_without_loss_or_repetition(server: FakeServer) -> None:
+    client = Client.connect(server.resolve, patience=0.2)
+    seen: list[int] = []
+
+    def read() -> None:
+        for event in client.events("sgd"):
+            seen.append(event.json()["data"]["trial"])
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    for number in range(1, 4):
+        server.event("trial_finished", trial=number)
+    until(lambda: len(seen) == 3, "the first events")
+    server.stop()
+    for number in range(4, 7):
+        server.event("trial_finished", trial=number)
+    server.start()
+    until(lambda: len(seen) == 6, "the events after the restart")
+    server.update("sgd-7f3a", state="completed")
+    reader.join(60)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_following_what_does_not_exist_is_an_error(server: FakeServer) -> None:
+    with pytest.raises(NotFound):
+        list(Client.connect(server.resolve).events("nothing"))
+
+
+def test_logs_are_read_page_by_page_and_followed_to_the_end(server: FakeServer) -> None:
+    for number in range(1203):
+        server.log(f"line {number}\n")
+    client = Client.connect(server.resolve)
+    assert len(list(client.logs("sgd"))) == 1203
+    server.update("sgd-7f3a", state="completed")
+    assert len(list(client.follow_logs("sgd"))) == 1203
+
+
+def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: FakeServer) -> None:
+    watch = Watch(Client.connect(server.resolve), "sgd").start()
+    for number in range(1, 1001):
+        server.event("trial_finished", trial=number)
+    server.update("sgd-7f3a", state="completed")
+    events, last = 0, None
+    while last is None or last["state"] != "completed" or events < 1000:
+        update = watch.updates.get(timeout=60)
+        if isinstance(update, ServerSent):
+            events += 1
+        elif isinstance(update, dict):
+            last = update
+    watch.stop()
+    assert events == 1000
+    assert len(server.asked("GET", "/experiments/sgd$")) < 200
+
+
+def test_a_watch_hands_over_the_error_that_ends_it(server: FakeServer) -> None:
+    watch = Watch(Client.connect(server.resolve), "nothing").start()
+    assert isinstance(watch.updates.get(timeout=60), OrchestuneError)
+    watch.stop()

@@ -1,0 +1,165 @@
+"""Requests are repeated where that can help, and only there."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.address import resolver
+from orchestune.client.api import Client
+from orchestune.client.transport import Transport
+from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
+from tests.unit.client.fake_server import FakeServer, status, trial
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as fake:
+        fake.put(status())
+        yield fake
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[Client]:
+    made = Client.connect(server.resolve)
+    yield made
+    made.transport.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_one_connection_serves_many_requests(server: FakeServer, client: Client) -> None:
+    for _ in range(5):
+        client.experiment("sgd")
+    assert len(server._http.open) == 1  # type: ignore[union-attr]
+
+
+def test_a_dropped_reply_and_a_busy_server_are_repeated(server: FakeServer, client: Client) -> None:
+    server.world.faults += ["drop", "503", "half", "503"]
+    assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    assert len(server.asked("GET")) == 5
+
+
+def test_a_post_is_repeated_with_the_same_key_and_counts_once(server: FakeServer, client: Client) -> None:
+    server.world.faults += ["half"]
+    client.create_experiment({"specification": {}})
+    keys = {request.headers["Idempotency-Key"] for request in server.asked("POST")}
+    assert len(server.asked("POST")) == 2
+    assert len(keys) == 1
+    assert len(server.world.created) == 1
+
+
+def test_two_posts_have_two_keys(server: FakeServer, client: Client) -> None:
+    client.stop("sgd")
+    client.stop("sgd")
+    assert len({request.headers["Idempotency-Key"] for request in server.asked("POST")}) == 2
+
+
+def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server: FakeServer) -> None:
+    waited: list[float] = []
+    transport = Transport(server.resolve, patience=5.0, sleep=waited.append, clock=lambda: sum(waited))
+    server.world.faults += ["503"] * 100
+    with pytest.raises(StoreUnavailable, match="the store is locked"):
+        transport.request("GET", "/api/v1/server")
+    transport.close()
+    assert 5.0 <= sum(waited) < 8.0
+    assert waited[0] < 0.06
+    assert max(waited) <= 2.0
+
+
+def test_no_server_is_unreachable_with_the_address_in_the_message() -> None:
+    port = free_port()
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught:
+        Client.connect(lambda: (f"http://127.0.0.1:{port}", ""), patience=0.1).server()
+    assert caught.value.exit_code == 3
+
+
+def test_the_address_is_asked_for_again_after_a_restart_elsewhere(server: FakeServer, client: Client) -> None:
+    client.server()
+    server.restart()
+    server.token = "another-token"
+    assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+
+
+def test_a_new_token_of_a_restarted_server_is_taken_up(server: FakeServer, client: Client) -> None:
+    client.server()
+    server.token = "another-token"
+    assert client.server()["protocol"] == 1
+
+
+def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
+    client = Client.connect(lambda: (server.url, "wrong"))
+    with pytest.raises(Denied):
+        client.server()
+    client.transport.close()
+    assert len(server.asked("GET")) == 1
+
+
+def test_errors_of_the_server_arrive_as_their_kind(server: FakeServer, client: Client) -> None:
+    with pytest.raises(NotFound) as caught:
+        client.experiment("nothing")
+    assert caught.value.hint == "did you mean sgd-7f3a?"
+    server.put(status("sgd-9999"))
+    with pytest.raises(Ambiguous):
+        client.experiment("sgd")
+
+
+def test_something_else_at_the_address_is_said_to_be_no_server(server: FakeServer, client: Client) -> None:
+    server.world.specification = {}
+    with pytest.raises(OrchestuneError, match="there is nothing"):
+        client.transport.request("GET", "/api/v1/nonsense")
+
+
+def test_pages_are_fetched_to_their_end(server: FakeServer, client: Client) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 1203)]
+    assert [item["number"] for item in client.trials("sgd")] == list(range(1, 1203))
+    for index in range(205):
+        server.put(status(f"other-{index:04}"))
+    assert len(client.experiments(limit=203)) == 203
+
+
+def test_a_bundle_goes_up_once(server: FakeServer, client: Client, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.tar.gz"
+    archive.write_bytes(b"x" * 3_000_000)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    server.world.faults += ["", "drop"]  # the reply to the PUT gets lost
+    assert client.upload_bundle(digest, archive)
+    assert not client.upload_bundle(digest, archive)
+    assert server.world.bundles[digest] == archive.read_bytes()
+
+
+def test_an_interrupted_download_goes_on_where_it_was(server: FakeServer, client: Client, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 40_000
+    server.world.files["plots/a b.png"] = content
+    server.world.trials["sgd-7f3a"] = [trial(1)]
+    digest = hashlib.sha256(content).hexdigest()
+    server.world.faults += ["half", "half"]
+    target = tmp_path / "out" / "a b.png"
+    client.download("sgd", 1, {"path": "plots/a b.png", "digest": digest, "size": len(content)}, target)
+    assert target.read_bytes() == content
+    ranges = [request.headers.get("Range") for request in server.asked("GET", "artifacts/")]
+    assert ranges[0] is None
+    assert ranges[1] == f"bytes={len(content) // 2}-"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_damaged_download_leaves_no_file(server: FakeServer, client: Client, tmp_path: Path) -> None:
+    server.world.files["best.pt"] = b"other bytes"
+    server.world.trials["sgd-7f3a"] = [trial(1)]
+    with pytest.raises(OrchestuneError, match="damaged"):
+        client.download("sgd", 1, {"path": "best.pt", "digest": "0" * 64, "size": 11}, tmp_path / "best.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environment_names_a_hosted_server() -> None:
+    environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t"}
+    assert resolver(environ)() == ("https://tune.example.org/base", "t")
+    with pytest.raises(UsageError, match="no address"):
+        resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
