@@ -289,7 +289,7 @@ def _shape_problems(parameter: Parameter) -> Iterator[str]:
         yield f"the minimum {parameter.low:g} must be less than the maximum {parameter.high:g}"
     if parameter.log and parameter.low <= 0:
         yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
-    if parameter.step is not None and not 0 < parameter.step <= parameter.high - parameter.low:
+    if parameter.step is not None and not 0 < parameter.step <= (parameter.high - parameter.low) * (1 + 1e-9):
         yield f"the step {parameter.step:g} must be positive and no larger than the range"
 
 

@@ -21,11 +21,11 @@ class Proposer(Protocol):
     """An engine as far as it may propose a configuration again. The words mean what they mean in `Engine`."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
     @property
-    def version(self) -> str: ...  # noqa: D102
+    def version(self) -> str: ...
     @property
-    def uses_history(self) -> bool: ...  # noqa: D102
+    def uses_history(self) -> bool: ...
     @property
     def tries(self) -> int:
         """How many proposals with varied seeds are worth their time before others are drawn uniformly."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from random import Random
 
 import numpy as np
 from scipy.stats import qmc
 
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
-from orchestune.engines.uniform import draw
 
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
@@ -30,14 +28,13 @@ class QuasiRandomProposer:
         self.name = name
         self.version = f"1/scipy-{version('scipy')}"
         self._space = space
-        self._sequence = _SEQUENCES[name](len(space.parameters), scramble=True, rng=np.random.default_rng(seed))
+        dimensions = max(1, len(space.parameters))
+        self._sequence = _SEQUENCES[name](dimensions, scramble=True, rng=np.random.default_rng(seed))
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Nothing is learnt."""
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if not self._space.parameters:
-            return draw(self._space, Random(seed))
         ahead = max(number - 1, 0) - self._sequence.num_generated
         if ahead < 0:
             self._sequence.reset()
@@ -45,5 +42,5 @@ class QuasiRandomProposer:
         if ahead:
             self._sequence.fast_forward(ahead)
         point = self._sequence.random(1)[0].tolist()
-        values = {p.name: p.from_unit(position) for p, position in zip(self._space.parameters, point, strict=True)}
+        values = {p.name: p.from_unit(position) for p, position in zip(self._space.parameters, point, strict=False)}
         return self._space.active(values)

@@ -40,7 +40,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 HISTORY = 500
 """observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
-_CELLS = 20_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
+_CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
 
 

@@ -1,0 +1,66 @@
+"""The process in which engines that learn live: `python -m orchestune.engines.child FD`, started by `engines.process`.
+
+It serves one request at a time and ends when the other end of its socket is closed, which the death of the server does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.engines import tpe  # at once: the time that this takes is why the server starts the process early
+from orchestune.engines.distinct import DistinctEngine
+from orchestune.engines.wire import encode, observation_from_json
+from orchestune.ports.engine import Engine, Exhausted
+
+_NICENESS = 5  # the trials and the server come first
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer requests until the connection is closed."""
+    engines: dict[int, Engine] = {}
+    with connection, connection.makefile("rb") as requests, contextlib.suppress(ConnectionError):
+        for line in requests:
+            connection.sendall(encode(_answer(engines, json.loads(line))))
+
+
+def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        for closed in request["closed"]:
+            engines.pop(closed, None)
+        return {"configuration": _ask(engines, request)} if "engine" in request else {}
+    except Exhausted as exc:
+        return {"exhausted": str(exc)}
+    except Exception as exc:  # noqa: BLE001 (one engine's bug must not end the others; the server logs it)
+        return {"failed": f"{type(exc).__name__}: {exc}", "traceback": traceback.format_exc()}
+
+
+def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+    engine = request["engine"]
+    if "create" in request:
+        how = request["create"]
+        space, metrics = Space.from_json(how["space"]), [Metric.from_json(metric) for metric in how["metrics"]]
+        engines[engine] = DistinctEngine(space, tpe.TpeProposer(space, metrics, **how["options"]))
+    engines[engine].tell([observation_from_json(document) for document in request["observations"]])
+    return engines[engine].ask(request["pending"], request["number"], request["seed"])
+
+
+def main() -> None:
+    """Serve on the socket whose number is the argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

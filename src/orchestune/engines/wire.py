@@ -1,0 +1,26 @@
+"""What the server and the engines' own process say to each other: one JSON document per line, a request, an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """One line; floats come out bit for bit as they went in."""
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def observation_to_json(observation: Observation) -> list[Any]:
+    """Short, as a rebuilt engine is told thousands of them at once."""
+    return [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
+
+
+def observation_from_json(document: list[Any]) -> Observation:
+    """The inverse of `observation_to_json`."""
+    number, parameters, state, metrics = document
+    return Observation(number, parameters, TrialState(state), metrics)

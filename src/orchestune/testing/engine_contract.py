@@ -1,0 +1,262 @@
+"""What each `orchestune.ports.engine.Engine` keeps its word on. A test class inherits `EngineContract`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.ports.engine import Engine, Exhausted
+from orchestune.testing.spaces import spaces
+
+LOSS = Metric("loss", "minimize")
+SPEED = Metric("speed", "maximize")
+
+FINITE = Space.of(
+    (
+        Parameter("optimizer", "categorical", choices=("sgd", "adam", "none")),
+        Parameter("momentum", "float", 0.1, 0.3, step=0.1, when=(("optimizer", ("sgd",)),)),
+        Parameter("amsgrad", "bool", choices=(False, True), when=(("optimizer", ("adam",)),)),
+        Parameter("layers", "int", 1, 4, log=True),
+        Parameter("mixed", "categorical", choices=(1, True)),
+    )
+)
+FINITE_SIZE = (3 + 2 + 1) * 4 * 2
+MIXED = Space.of(
+    (
+        Parameter("method", "categorical", choices=("plain", "tuned")),
+        Parameter("depth", "int", 1, 2, when=(("method", ("plain",)),)),
+        Parameter("rate", "float", 1e-6, 1.0, log=True, when=(("method", ("tuned",)),)),
+    )
+)
+_thorough = settings(
+    deadline=None, derandomize=True, max_examples=30, suppress_health_check=list(HealthCheck), database=None
+)
+
+
+def observe(
+    number: int, parameters: Configuration, loss: float | None = None, state: TrialState | None = None
+) -> Observation:
+    """A completed trial with both metrics, or with the `state` given and none."""
+    if state is not None:
+        return Observation(number, parameters, state)
+    value = Random(number).random() if loss is None else loss
+    return Observation(number, parameters, TrialState.COMPLETED, {"loss": value, "speed": -value / 2})
+
+
+class EngineContract:
+    """Override `make`; `walks_only` for an engine that takes finite spaces alone."""
+
+    walks_only = False
+
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        """A new engine, which learns from few observations where it learns at all."""
+        raise NotImplementedError
+
+    def search(
+        self,
+        engine: Engine,
+        count: int,
+        parallel: int = 2,
+        outcome: Callable[[int, Configuration], Observation] = observe,
+    ) -> list[dict[str, Value]]:
+        """Ask `count` times with up to `parallel - 1` others pending, telling the oldest."""
+        asked: list[dict[str, Value]] = []
+        for number in range(1, count + 1):
+            told = max(0, number - parallel)
+            if told:
+                engine.tell([outcome(told, asked[told - 1])])
+            asked.append(engine.ask(asked[told:], number, ask_seed(11, number)))
+        return asked
+
+    def check_inside(self, space: Space, configurations: Sequence[Configuration]) -> None:
+        for configuration in configurations:
+            assert space.configuration_problems(configuration) == []
+
+    def test_each_suggestion_is_a_point_of_the_space(self) -> None:
+        @_thorough
+        @given(spaces(finite=self.walks_only))
+        def check(space: Space) -> None:
+            engine = self.make(space)
+            try:
+                asked = self.search(engine, int(min(12, space.size())), parallel=3)
+            finally:
+                engine.close()
+            self.check_inside(space, asked)
+            assert len({repr(sorted(configuration.items())) for configuration in asked}) == len(asked)
+
+        check()
+
+    def test_a_finite_space_is_suggested_once_and_then_exhausted(self) -> None:
+        @_thorough
+        @given(spaces(finite=True, most=3))
+        def check(space: Space) -> None:
+            engine = self.make(space)
+            try:
+                if space.size() <= 60:
+                    asked = self.search(engine, int(space.size()))
+                    self.check_inside(space, asked)
+                    with pytest.raises(Exhausted):
+                        engine.ask(asked[-2:], len(asked) + 1, 5)
+            finally:
+                engine.close()
+
+        check()
+
+    def test_conditions_and_look_alikes_do_not_hide_a_point(self) -> None:
+        engine = self.make(FINITE)
+        asked = self.search(engine, FINITE_SIZE, parallel=4)
+        self.check_inside(FINITE, asked)
+        assert len({repr(sorted(configuration.items())) for configuration in asked}) == FINITE_SIZE
+        with pytest.raises(Exhausted):
+            engine.ask(asked[-4:], FINITE_SIZE + 1, 5)
+        engine.close()
+
+    def test_what_is_pending_exhausts_a_space_until_it_is_given_up(self) -> None:
+        space = Space.of((Parameter("a", "categorical", choices=("x", "y", "z")),))
+        engine = self.make(space)
+        pending: list[Configuration] = []
+        for number in (1, 2, 3):
+            pending.append(engine.ask(pending, number, number))
+        with pytest.raises(Exhausted):
+            engine.ask(pending, 4, 4)
+        given_up = pending.pop(1)
+        assert engine.ask(pending, 5, 5) == given_up
+        engine.close()
+
+    def test_a_value_that_a_user_spelled_otherwise_is_not_suggested_again(self) -> None:
+        space = Space.of((Parameter("steps", "float", 0.0, 0.3, step=0.1), Parameter("n", "int", 1, 2)))
+        engine = self.make(space)
+        engine.tell([observe(1, {"steps": 0, "n": 1.0}), observe(2, {"n": 1, "steps": 0.3})])
+        pending: list[Configuration] = [{"steps": 0.1, "n": 1}, {"n": 1, "steps": 0.2}]
+        asked: list[Configuration] = []
+        for number in range(3, 7):
+            asked.append(engine.ask([*pending, *asked], number, number))
+        assert [configuration["n"] for configuration in asked] == [2] * 4
+        with pytest.raises(Exhausted):
+            engine.ask([*pending, *asked], 7, 7)
+        engine.close()
+
+    def test_a_branch_without_floats_is_not_repeated(self) -> None:
+        if self.walks_only:
+            return
+        engine = self.make(MIXED)
+        asked = self.search(engine, 40, outcome=lambda n, c: observe(n, c, 0.0 if c["method"] == "plain" else 1.0))
+        self.check_inside(MIXED, asked)
+        assert len({repr(configuration) for configuration in asked}) == 40
+        engine.close()
+
+    def test_an_engine_that_is_built_again_answers_the_same(self) -> None:
+        for space in (FINITE,) if self.walks_only else (FINITE, MIXED, wide(4)):
+            self.check_same_answers(space)
+
+    def check_same_answers(self, space: Space) -> None:
+        first, number = self.make(space), 0
+        told: list[Observation] = []
+        pending: list[Configuration] = []
+        for number in range(1, 40):
+            answer = first.ask(pending, number, ask_seed(3, number))
+            assert first.ask(list(pending), number, ask_seed(3, number)) == answer, "asking changes nothing"
+            if number % 6 == 0:
+                again = self.make(space)
+                again.tell(told)
+                assert repr(again.ask(pending, number, ask_seed(3, number))) == repr(answer)
+                again.close()
+            pending.append(answer)
+            if len(pending) == 3:
+                told.append(observe(number - 2, pending.pop(0)))
+                first.tell(told[-1:])
+        first.close()
+
+    @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.PRUNED, TrialState.CANCELLED])
+    def test_a_history_without_a_result_is_no_reason_to_stop(self, state: TrialState) -> None:
+        engine = self.make(FINITE)
+        self.check_inside(FINITE, self.search(engine, 20, outcome=lambda n, c: observe(n, c, state=state)))
+        engine.close()
+
+    @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0])
+    def test_a_metric_may_have_any_value(self, loss: float) -> None:
+        def outcome(number: int, configuration: Configuration) -> Observation:
+            return observe(number, configuration, loss if number % 2 else -loss)
+
+        engine = self.make(FINITE, (LOSS, SPEED))
+        self.check_inside(FINITE, self.search(engine, 20, outcome=outcome))
+        engine.close()
+
+    def test_a_metric_may_be_missing(self) -> None:
+        engine = self.make(FINITE)
+        self.search(engine, 12, outcome=lambda n, c: Observation(n, c, TrialState.COMPLETED, {"other": 1.0}))
+        engine.close()
+
+    def test_observations_of_another_space_do_no_harm(self) -> None:
+        engine = self.make(FINITE)
+        strange: list[dict[str, Value]] = [{"gone": 1.0}, {"layers": 99, "optimizer": "lion"}, {"layers": "many"}, {}]
+        engine.tell([observe(number, strange[number % 4]) for number in range(1, 30)])
+        self.check_inside(FINITE, [engine.ask([{"gone": 2}], 30, 1)])
+        engine.close()
+
+    def test_one_point_is_suggested_once(self) -> None:
+        for space in (Space.of((Parameter("only", "categorical", choices=("x",)),)), Space.of(())):
+            engine = self.make(space)
+            engine.tell([observe(1, engine.ask([], 1, 1))])
+            with pytest.raises(Exhausted):
+                engine.ask([], 2, 2)
+            engine.close()
+
+    def test_a_parameter_of_one_value_stands_beside_others(self) -> None:
+        space = Space.of((Parameter("only", "categorical", choices=("x",)), Parameter("n", "int", 0, 50)))
+        engine = self.make(space)
+        self.check_inside(space, self.search(engine, 15))
+        engine.close()
+
+    def test_two_hundred_parameters_are_not_too_many(self) -> None:
+        space = Space.of(tuple(Parameter(f"n{index}", "int", 0, 9) for index in range(200)))
+        engine = self.make(space)
+        self.check_inside(space, self.search(engine, 15))
+        engine.close()
+
+    def test_bounds_may_be_as_far_apart_as_floats_are(self) -> None:
+        if self.walks_only:
+            return
+        space = Space.of(
+            (
+                Parameter("log", "float", 1e-300, 1e300, log=True),
+                Parameter("line", "float", -1.7e308, 1.7e308),
+                Parameter("narrow", "float", 1.0, 1.0 + 1e-15),
+                Parameter("tiny", "float", 5e-324, 1e-323, log=True),
+                Parameter("many", "int", 1, 10**18, log=True),
+                Parameter("most", "int", -(10**18), 10**18),
+                Parameter("fine", "float", 1e-9, 1e9, log=True, step=1e-9),
+            )
+        )
+        engine = self.make(space)
+        self.check_inside(space, self.search(engine, 25))
+        engine.close()
+
+    def test_numbers_may_be_asked_in_any_order_and_with_gaps(self) -> None:
+        engine = self.make(FINITE)
+        asked: list[Configuration] = []
+        for number in (9, 2, 700, 3, 1, 40):
+            asked.append(engine.ask(asked, number, ask_seed(1, number)))
+        self.check_inside(FINITE, asked)
+        engine.close()
+
+    def test_an_engine_says_what_it_is_and_closes_twice(self) -> None:
+        engine = self.make(FINITE)
+        assert engine.name
+        assert engine.version
+        assert isinstance(engine.uses_history, bool)
+        engine.close()
+        engine.close()
+
+
+def wide(count: int) -> Space:
+    """A flat space of `count` floats between 0 and 1."""
+    return Space.of(tuple(Parameter(f"x{index}", "float", 0.0, 1.0) for index in range(count)))

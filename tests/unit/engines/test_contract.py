@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.engines.process import HOST
+from orchestune.engines.registry import create
+from orchestune.ports.engine import Engine
+from orchestune.testing.engine_contract import LOSS, EngineContract
+
+
+@pytest.fixture(scope="module")
+def end_the_process() -> Iterator[None]:
+    yield
+    HOST.close()
+
+
+class TestRandom(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("random", space, metrics, seed=7, budget=50)
+
+
+class TestGrid(EngineContract):
+    walks_only = True
+
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("grid", space, metrics, seed=7, budget=50)
+
+
+class TestSobol(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("sobol", space, metrics, seed=7, budget=50)
+
+
+class TestHalton(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("halton", space, metrics, seed=7, budget=50)
+
+
+class TestTpe(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("tpe", space, metrics, seed=7, budget=50, options={"startup": 3}, in_process=True)
+
+
+@pytest.mark.usefixtures("end_the_process")
+class TestTpeInItsProcess(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("auto", space, metrics, seed=7, budget=50, options={"startup": 3})
