@@ -49,6 +49,8 @@ class Spawned:
                 lines = file.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
+        if not lines and os.statvfs(self.log.parent).f_bavail == 0:
+            return f": no space is left for {self.log.parent}"
         return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
 
     def let_go(self) -> None:
@@ -65,6 +67,7 @@ def server_program(state: Path) -> list[str]:
 def _environment() -> dict[str, str]:
     """This command's environment, relative entries of the module path made absolute: the server's folder is another."""
     environ = dict(os.environ)
+    environ.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
     if environ.get("PYTHONPATH"):
         entries = environ["PYTHONPATH"].split(os.pathsep)
         environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -44,15 +45,20 @@ class TestLocalBackendWithTheRealWorker:
         yield machine
         machine.clear()
 
-    def test_it_runs_whatever_the_users_python_variables_say(self, place: ThisMachine, tmp_path: Path) -> None:
+    def test_it_speaks_to_the_server_whatever_the_users_python_variables_say(
+        self, place: ThisMachine, tmp_path: Path
+    ) -> None:
         (tmp_path / "json.py").write_text("raise SystemExit('a module of the user')")
         env = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere", "VIRTUAL_ENV": "/nowhere", "PATH": "/nowhere"}
-        backend, order = place.backend(), new_order({"env": env})
-        handle = backend.start(order)
-        log = place.state / "workers" / order.worker / "worker.log"
-        wait_until(lambda: log.stat().st_size > 0 or len(place.pids(order.worker)) > 1)
-        (sighting,) = backend.observe({order.worker: handle})
-        assert sighting.phase is Phase.RUNNING, sighting.reason
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(60.0)
+            place.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            order = new_order({"env": env})
+            place.backend().start(order)
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(60.0)
+                assert f"/api/v1/workers/{order.worker}/register".encode() in connection.recv(4096)
 
     def test_it_ends_when_it_is_told_to(self, place: ThisMachine) -> None:
         backend, order = place.backend(), new_order()

@@ -16,7 +16,9 @@ _NEVER = ("ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER", FILE_VARIABLE)
 
 _BOOT = """
 import runpy, sys
-sys.path.append({root!r})
+sys.path.insert(0, {root!r})
+import orchestune
+del sys.path[0]
 runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 """
 
