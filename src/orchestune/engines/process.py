@@ -25,7 +25,7 @@ from orchestune.ports.engine import Exhausted
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 120.0  # seconds for one answer; a process that takes longer is stuck
+_PATIENCE = 120.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -36,7 +36,7 @@ class EngineLost(TemporaryError):
 class Child:
     """One process and the socket to it. Requests of several threads take turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -44,7 +44,7 @@ class Child:
             except OSError as exc:
                 ours.close()
                 raise EngineLost(f"the process of the engines cannot be started: {exc}") from exc
-        ours.settimeout(_PATIENCE)
+        ours.settimeout(patience)
         self._socket = ours
         self._answers = ours.makefile("rb")
         self._lock = threading.Lock()
@@ -94,9 +94,13 @@ def _start(fd: int) -> subprocess.Popen[bytes]:
 
 
 class Host:
-    """Holds the one child of a server: started when it is needed, replaced when it has died."""
+    """Holds the one child of a server: started when it is needed, replaced when it has died.
 
-    def __init__(self) -> None:
+    A child that gives no answer for `patience` seconds is stuck, and ended.
+    """
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._lock = threading.Lock()
         self._child: Child | None = None
 
@@ -107,7 +111,7 @@ class Host:
                 if self._child is not None:
                     log.warning("the process of the engines ended with %s", self._child.process.returncode)
                     self._child.end()
-                self._child = Child()
+                self._child = Child(self._patience)
             return self._child
 
     def warm(self) -> None:

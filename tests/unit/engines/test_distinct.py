@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.engines.distinct import DistinctEngine
+from orchestune.ports.engine import Exhausted
+from orchestune.testing.engine_contract import MIXED
+
+
+class Stubborn:
+    """Proposes the same configuration for ever, and counts how often it was asked."""
+
+    name = "stubborn"
+    version = "1"
+    uses_history = True
+    tries = 3
+
+    def __init__(self, configuration: dict[str, Value]) -> None:
+        self.configuration = configuration
+        self.seeds: list[int] = []
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        pass
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        self.seeds.append(seed)
+        return dict(self.configuration)
+
+
+def told(configuration: Configuration) -> list[Observation]:
+    return [Observation(1, configuration, TrialState.FAILED)]
+
+
+def test_a_new_proposal_is_taken_at_once_with_the_seed_of_the_ask() -> None:
+    proposer = Stubborn({"method": "plain", "depth": 1})
+    assert DistinctEngine(MIXED, proposer).ask([], 1, 5) == {"method": "plain", "depth": 1}
+    assert proposer.seeds == [5]
+
+
+def test_a_known_proposal_is_asked_for_again_with_other_seeds_a_few_times_and_then_replaced() -> None:
+    proposer = Stubborn({"method": "plain", "depth": 1})
+    engine = DistinctEngine(MIXED, proposer)
+    engine.tell(told({"method": "plain", "depth": 1}))
+    answer = engine.ask([], 2, 5)
+    assert answer != proposer.configuration
+    assert MIXED.configuration_problems(answer) == []
+    assert len(set(proposer.seeds)) == 3
+
+
+def test_the_last_points_of_a_large_finite_space_are_found() -> None:
+    space = Space.of((Parameter("a", "int", 0, 99), Parameter("b", "int", 0, 199)))
+    engine = DistinctEngine(space, Stubborn({"a": 0, "b": 0}))
+    left = [{"a": 3, "b": 4}, {"a": 98, "b": 198}]
+    engine.tell([Observation(n, c, TrialState.FAILED) for n, c in enumerate(space.walk(), 1) if c not in left])
+    first = engine.ask([], 20_000, 1)
+    second = engine.ask([first], 20_001, 2)
+    assert sorted([first, second], key=repr) == left
+    with pytest.raises(Exhausted, match="each of the 20000 configurations"):
+        engine.ask([first, second], 20_002, 3)
+
+
+def test_a_float_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
+    depth = 12
+    parameters = [
+        Parameter(f"s{n}", "bool", choices=(False, True), when=((f"s{n - 1}", (True,)),) if n else ())
+        for n in range(depth)
+    ]
+    space = Space.of((*parameters, Parameter("x", "float", 0.0, 1.0, when=((f"s{depth - 1}", (True,)),))))
+    engine = DistinctEngine(space, Stubborn({"s0": False}))
+    finite: list[Configuration] = [
+        {**{f"s{n}": True for n in range(length)}, f"s{length}": False} for length in range(depth)
+    ]
+    engine.tell([Observation(n, configuration, TrialState.FAILED) for n, configuration in enumerate(finite, 1)])
+    answers = [engine.ask([], number, number) for number in range(20)]
+    assert all("x" in answer for answer in answers)
+    assert len({answer["x"] for answer in answers}) == 20
+
+
+def test_an_interval_of_two_floats_ends_instead_of_going_on_for_ever() -> None:
+    space = Space.of((Parameter("x", "float", 1.0, 1.0000000000000002),))
+    engine = DistinctEngine(space, Stubborn({"x": 1.0}))
+    engine.tell(told({"x": 1.0}))
+    engine.tell(told(engine.ask([], 2, 2)))
+    with pytest.raises(Exhausted):
+        engine.ask([], 3, 3)

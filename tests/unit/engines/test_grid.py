@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from orchestune.domain.space import Parameter, Space, Value
+from orchestune.engines.grid import GridEngine
+from orchestune.ports.engine import Exhausted
+from orchestune.testing.engine_contract import observe
+
+SPACE = Space.of((Parameter("a", "categorical", choices=("x", "y")), Parameter("b", "int", 1, 3)))
+
+
+def test_the_grid_is_walked_with_the_last_parameter_fastest() -> None:
+    engine = GridEngine(SPACE)
+    asked: list[dict[str, Value]] = []
+    for number in range(1, 7):
+        asked.append(engine.ask(asked, number, 0))
+    assert [(c["a"], c["b"]) for c in asked] == [("x", 1), ("x", 2), ("x", 3), ("y", 1), ("y", 2), ("y", 3)]
+    with pytest.raises(Exhausted):
+        engine.ask(asked, 7, 0)
+
+
+def test_a_point_that_a_user_queued_is_passed_over_and_its_number_costs_no_point() -> None:
+    engine = GridEngine(SPACE)
+    engine.tell([observe(1, {"b": 1, "a": "x"}), observe(2, {"a": "y", "b": 2})])
+    assert engine.ask([], 3, 0) == {"a": "x", "b": 2}
+    assert engine.ask([{"a": "x", "b": 2}], 4, 0) == {"a": "x", "b": 3}
+
+
+def test_a_point_whose_trial_was_cancelled_comes_first_again() -> None:
+    engine = GridEngine(SPACE)
+    first = engine.ask([], 1, 0)
+    second = engine.ask([first], 2, 0)
+    engine.tell([observe(2, second)])
+    assert engine.ask([], 3, 0) == first
+
+
+def test_a_grid_far_too_large_to_list_starts_at_once() -> None:
+    space = Space.of(tuple(Parameter(f"c{n}", "categorical", choices=tuple(range(10))) for n in range(30)))
+    engine = GridEngine(space)
+    assert [dict(c) for c in islice(space.walk(), 1)] == [engine.ask([], 1, 0)]

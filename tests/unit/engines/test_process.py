@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.process import EngineLost, Host, ProcessEngine
+from orchestune.engines.registry import create
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.testing.engine_contract import MIXED, observe
+
+LOSS = Metric("loss", "minimize")
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.close()
+
+
+def engine_in(host: Host, **options: Any) -> ProcessEngine:
+    return ProcessEngine("tpe", MIXED, [LOSS], seed=1, options=options or {"startup": 3}, host=host)
+
+
+def history(count: int) -> list[Observation]:
+    engine = create("random", MIXED, [LOSS], seed=1, budget=count)
+    return [observe(number, engine.ask([], number, ask_seed(4, number))) for number in range(1, count + 1)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_answers_are_those_of_an_engine_beside_us(host: Host) -> None:
+    ours = create("tpe", MIXED, [LOSS], seed=1, budget=9, options={"startup": 3}, in_process=True)
+    theirs = engine_in(host)
+    for observation in history(30):
+        ours.tell([observation])
+        theirs.tell([observation])
+        if observation.number % 5 == 0:
+            pending: list[Configuration] = [{"method": "tuned", "rate": 0.25}]
+            number = observation.number + 1
+            assert repr(theirs.ask(pending, number, 8)) == repr(ours.ask(pending, number, 8))
+
+
+def test_several_engines_and_threads_share_one_process(host: Host) -> None:
+    engines = [engine_in(host) for _ in range(6)]
+    known = history(30)
+
+    def search(index: int) -> list[str]:
+        engines[index].tell(known)
+        return [repr(engines[index].ask([], 31, seed)) for seed in range(10)]
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(search, range(6)))
+    assert all(answer == answers[0] for answer in answers)
+    assert len({engine._child for engine in engines}) == 1
+
+
+def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answer(host: Host) -> None:
+    engine, known = engine_in(host), history(30)
+    engine.tell(known)
+    answer = engine.ask([], 31, 8)
+    host.child().process.kill()
+    wait_until(lambda: not host.child().alive() or host.child() is not engine._child)
+    for _ in range(2):
+        with pytest.raises(EngineLost):
+            engine.ask([], 31, 8)
+    again = engine_in(host)
+    again.tell(known)
+    assert repr(again.ask([], 31, 8)) == repr(answer)
+    assert issubclass(EngineLost, TemporaryError)
+
+
+def test_a_process_that_gives_no_answer_is_ended() -> None:
+    host = Host(patience=1.0)
+    child = host.child()
+    os.kill(child.process.pid, signal.SIGSTOP)
+    with pytest.raises(EngineLost):
+        engine_in(host).ask([], 1, 1)
+    assert not child.alive()
+    host.close()
+
+
+def test_closing_the_host_ends_the_process_and_an_engine_says_that_it_is_lost(host: Host) -> None:
+    engine = engine_in(host)
+    engine.ask([], 1, 1)
+    pid = host.child().process.pid
+    host.close()
+    host.close()
+    assert not runs(pid)
+    with pytest.raises(EngineLost):
+        engine.ask([], 2, 2)
+    engine.close()
+
+
+def test_a_closed_engine_is_forgotten_with_the_next_request(host: Host) -> None:
+    first, second = engine_in(host), engine_in(host)
+    first.ask([], 1, 1)
+    first.close()
+    first.close()
+    assert host.child().closed == {first._number}
+    second.ask([], 1, 1)
+    assert host.child().closed == set()
+
+
+def test_an_interrupt_from_the_terminal_is_not_for_the_process(host: Host) -> None:
+    engine = engine_in(host)
+    engine.ask([], 1, 1)
+    pid = host.child().process.pid
+    assert os.getpgid(pid) != os.getpgrp()
+    os.kill(pid, signal.SIGINT)
+    assert engine.ask([], 2, 2)
+    assert host.child().process.pid == pid
+
+
+def test_the_process_ends_with_its_parent() -> None:
+    script = (
+        "import os, signal\n"
+        "from orchestune.engines.process import HOST\n"
+        "HOST.warm()\n"
+        "print(HOST.child().process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == -signal.SIGKILL
+    wait_until(lambda: not runs(int(result.stdout)))
+
+
+def test_a_program_that_forgets_to_close_leaves_nothing_behind_either() -> None:
+    script = "from orchestune.engines.process import HOST\nHOST.warm()\nprint(HOST.child().process.pid, flush=True)\n"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not runs(int(result.stdout))
+
+
+def test_a_file_in_the_current_folder_does_not_stand_in_for_a_library(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "optuna.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert engine_in(host).ask([], 1, 1)
+
+
+def test_an_engine_that_fails_says_why_and_takes_no_other_with_it(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    broken, sound = engine_in(host, nonsense=1), engine_in(host)
+    with caplog.at_level(logging.ERROR), pytest.raises(OrchestuneError, match="nonsense"):
+        broken.ask([], 1, 1)
+    assert "Traceback" in caplog.text
+    with pytest.raises(EngineLost):
+        broken.ask([], 1, 1)
+    assert sound.ask([], 1, 1)

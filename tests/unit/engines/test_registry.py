@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Parameter, Space
+from orchestune.engines.process import ProcessEngine
+from orchestune.engines.registry import NAMES, create
+from orchestune.errors import BadInput
+
+SPACE = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("n", "int", 1, 3)))
+LOSS = Metric("loss", "minimize")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("auto", "grid")])
+def test_an_engine_reports_the_name_it_was_asked_for(name: str) -> None:
+    engine = create(name, SPACE, [LOSS], seed=1, budget=10)
+    assert engine.name == name
+    assert engine.uses_history is (name == "tpe")
+    engine.close()
+
+
+def test_auto_is_tpe_with_its_history_in_a_process_of_its_own() -> None:
+    engine = create("auto", SPACE, [LOSS], seed=1, budget=10)
+    assert engine.name == "tpe"
+    assert isinstance(engine, ProcessEngine)
+
+
+def test_an_engine_has_the_same_version_in_its_process_and_beside_it() -> None:
+    beside = create("tpe", SPACE, [LOSS], seed=1, budget=10, in_process=True)
+    assert create("tpe", SPACE, [LOSS], seed=1, budget=10).version == beside.version
+
+
+def test_a_typo_in_the_name_is_answered_with_the_name_meant() -> None:
+    with pytest.raises(BadInput, match=r"engine: 'sobel' is no engine \(did you mean 'sobol'\?\)"):
+        create("sobel", SPACE, [LOSS], seed=1, budget=10)
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
+    with pytest.raises(BadInput, match="allowed are auto, random, grid, sobol, halton, tpe"):
+        create("xyzzy", SPACE, [LOSS], seed=1, budget=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("tpe", {"startups": 3}, r"engine\.startups: is no option of the engine 'tpe' \(did you mean 'startup'\?\)"),
+        ("tpe", {"startup": 0}, r"engine\.startup: 0 is no whole number of at least 1"),
+        ("auto", {"history": True}, r"engine\.history: True is no whole number of at least 50"),
+        ("tpe", {"candidates": 2.5}, r"engine\.candidates: 2\.5 is no whole number"),
+        ("random", {"startup": 3}, r"is no option of the engine 'random' \('random' has no options\)"),
+    ],
+)
+def test_a_wrong_option_is_refused_where_the_engine_is_made(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        create(name, SPACE, [LOSS], seed=1, budget=10, options=options)
+
+
+def test_all_wrong_options_are_reported_together() -> None:
+    with pytest.raises(BadInput) as caught:
+        create("tpe", SPACE, [LOSS], seed=1, budget=10, options={"startup": -1, "gamma": 3})
+    assert [problem.key for problem in caught.value.problems] == ["engine.startup", "engine.gamma"]
+
+
+def test_a_grid_of_a_float_without_a_step_is_refused_by_the_name_of_the_parameter() -> None:
+    with pytest.raises(BadInput, match="x: has no step") as caught:
+        create("grid", SPACE, [LOSS], seed=1, budget=10)
+    assert "step" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["random", "grid", "tpe"])
+def test_no_heavy_library_is_loaded_for_what_does_not_need_it(name: str) -> None:
+    script = (
+        "import sys\n"
+        "from orchestune.domain.metrics import Metric\n"
+        "from orchestune.domain.space import Parameter, Space\n"
+        "from orchestune.engines.registry import create\n"
+        "space = Space.of((Parameter('n', 'int', 1, 9),))\n"
+        f"engine = create({name!r}, space, [Metric('m', 'minimize')], seed=1, budget=3)\n"
+        "print(sorted({'numpy', 'scipy', 'optuna'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
