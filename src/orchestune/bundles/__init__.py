@@ -1,0 +1,1 @@
+"""The user's code as a content-addressed archive."""

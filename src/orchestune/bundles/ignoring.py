@@ -1,0 +1,95 @@
+"""What of a folder belongs to the code: built-in defaults, ignore files, the experiment's own list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from orchestune.bundles.patterns import Pattern, parse, parse_all, parse_file
+from orchestune.errors import BadInput, Problem
+
+GIT_FILE = ".gitignore"
+OWN_FILE = ".orchestuneignore"
+
+JUNK = frozenset(
+    (
+        *(".git", ".hg", ".svn", ".idea", ".DS_Store", ".orchestune"),
+        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox", ".eggs"),
+        ".ipynb_checkpoints",
+    )
+)
+"""names that no trial reads: neither packed nor linked in"""
+JUNK_SUFFIXES = (".pyc", ".pyo", ".swp")
+MACHINE_BOUND = frozenset((".venv", "venv", "node_modules", ".env", ".netrc", ".pypirc", ".git-credentials"))
+"""names that hold what is tied to this machine or to a person: never packed, yet a local trial finds them"""
+
+
+class Verdict(Enum):
+    """What happens to one path."""
+
+    TAKEN = "taken"
+    LEFT_OUT = "left out"
+    """not packed; a worker on the same machine links it in"""
+    JUNK = "junk"
+    """not packed and never missed"""
+
+
+Level = tuple[str, tuple[Pattern, ...]]
+"""the folder that the patterns are relative to (`a/b/`, or empty for the root) and the patterns, strongest first"""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The patterns that hold inside one folder.
+
+    Later ones win: built-in, .gitignore, .orchestuneignore, the experiment file's list. Within .gitignore and
+    .orchestuneignore the file nearest to the path wins, as in git.
+    """
+
+    listed: tuple[Level, ...] = ()
+    own: tuple[Level, ...] = ()
+    git: tuple[Level, ...] = ()
+
+    def within(self, prefix: str, files: Mapping[str, bytes]) -> Rules:
+        """The rules inside the folder `prefix`, given the contents of its ignore files by name."""
+        rules = self
+        if patterns := parse_file(files.get(GIT_FILE, b"")):
+            rules = replace(rules, git=((prefix, patterns), *rules.git))
+        if patterns := parse_file(files.get(OWN_FILE, b"")):
+            rules = replace(rules, own=((prefix, patterns), *rules.own))
+        return rules
+
+    def verdict(self, path: str, name: str, is_folder: bool) -> Verdict:
+        """What happens to `path` (relative to the root), provided that no folder above it is ignored."""
+        by_name = _built_in(name)
+        for prefix, patterns in (*self.listed, *self.own, *self.git):
+            inner = path[len(prefix) :]
+            for pattern in patterns:
+                if pattern.matches(inner, name, is_folder):
+                    if not pattern.ignores:
+                        return Verdict.TAKEN
+                    return Verdict.JUNK if by_name is Verdict.JUNK else Verdict.LEFT_OUT
+        return by_name
+
+
+def rules_for(ignore: Sequence[str]) -> Rules:
+    """The rules at the root, with the patterns of `code: ignore:` of the experiment file; BadInput for a wrong one."""
+    problems = []
+    for line in ignore:
+        try:
+            parse(line)
+        except ValueError:
+            problems.append(Problem(f"{line!r} is not a gitignore pattern", key="code.ignore"))
+    if problems:
+        raise BadInput(problems, hint="patterns are written as in .gitignore: data/, *.ckpt, !keep.ckpt")
+    patterns = parse_all(ignore)
+    return Rules(listed=(("", patterns),) if patterns else ())
+
+
+def _built_in(name: str) -> Verdict:
+    if name in JUNK or name.endswith(JUNK_SUFFIXES):
+        return Verdict.JUNK
+    if name in MACHINE_BOUND or (name.startswith(".env.") and not name.endswith((".example", ".sample", ".template"))):
+        return Verdict.LEFT_OUT
+    return Verdict.TAKEN

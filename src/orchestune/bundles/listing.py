@@ -1,0 +1,200 @@
+"""What a bundle of a folder would hold: a walk that reads no file's content and descends into nothing ignored."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
+from orchestune.errors import BadInput, Problem, TooLarge
+
+HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
+
+
+class Kind(Enum):
+    """What a member of the archive is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member. `path` is relative, `/`-separated, with the file system's bytes as surrogates where not UTF-8."""
+
+    path: str
+    kind: Kind
+    size: int = 0
+    target: str = ""
+    """of a link: relative, and never above the folder"""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What goes into a bundle, sorted by the bytes of the path, and what does not."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...]
+    """ignored paths that exist: the topmost ones alone, without junk (`__pycache__`) and without names not in UTF-8"""
+
+    @property
+    def files(self) -> int:
+        """Files and links, not folders."""
+        return sum(entry.kind is not Kind.FOLDER for entry in self.entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files before compression."""
+        return sum(entry.size for entry in self.entries)
+
+
+def plan(folder: Path, ignore: Sequence[str], limit: int) -> Listing:
+    """List what belongs to the code in `folder`, with at most `limit` bytes in all.
+
+    BadInput names every link that leads out of the folder and everything that cannot be read; TooLarge names the
+    limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile.
+    """
+    walk = _Walk(folder, os.path.realpath(folder))
+    walk.run(rules_for(ignore))
+    if walk.problems:
+        raise BadInput(walk.problems)
+    entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
+    listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if _is_text(path))))
+    if listing.size > limit:
+        raise _too_large(listing, limit)
+    return listing
+
+
+@dataclass
+class _Walk:
+    folder: Path
+    real: str
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def run(self, rules: Rules) -> None:
+        if not self.folder.is_dir():
+            raise BadInput.one(f"{self.folder} is not a folder", hint="run from the folder that holds the code")
+        pending = [("", rules)]
+        while pending:
+            pending.extend(self._visit(*pending.pop()))
+
+    def _visit(self, prefix: str, above: Rules) -> Iterator[tuple[str, Rules]]:
+        try:
+            with os.scandir(os.path.join(self.folder, prefix)) as found:
+                children = list(found)
+            rules = above.within(prefix, _ignore_files(children))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as exc:
+            self.problems.append(unreadable(exc.filename or prefix, exc))
+            return
+        for child in children:
+            path = prefix + child.name
+            verdict = rules.verdict(path, child.name, _leads_to_folder(child))
+            if verdict is Verdict.LEFT_OUT:
+                self.left_out.append(path)
+            elif verdict is Verdict.TAKEN and self._take(child, path):
+                yield f"{path}/", rules
+
+    def _take(self, child: os.DirEntry[str], path: str) -> bool:
+        """Add one path; True for a folder to descend into."""
+        try:
+            status = child.stat(follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                self._take_link(path, os.readlink(child.path))
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            self.problems.append(unreadable(path, exc))
+            return False
+        if stat.S_ISREG(status.st_mode):
+            self.entries.append(Entry(path, Kind.FILE, status.st_size))
+        elif stat.S_ISDIR(status.st_mode):
+            self.entries.append(Entry(path, Kind.FOLDER))
+            return True
+        return False
+
+    def _take_link(self, path: str, target: str) -> None:
+        real = os.path.realpath(os.path.join(self.real, path))
+        if real != self.real and not real.startswith(self.real.rstrip("/") + "/"):
+            self.problems.append(
+                Problem(
+                    f"the symbolic link leads out of the folder, to {readable(target)}",
+                    file=readable(path),
+                    hint=f"copy what it names into the folder, or add `/{readable(path)}` to {OWN_FILE}: "
+                    "trials on this machine find it all the same",
+                )
+            )
+            return
+        parent = os.path.dirname(path)
+        lexical = os.path.normpath(os.path.join(parent, target))
+        if os.path.isabs(target) or lexical.split("/", 1)[0] == "..":
+            target = os.path.relpath(real, os.path.realpath(os.path.join(self.real, parent)))
+        self.entries.append(Entry(path, Kind.LINK, target=target))
+
+
+def _leads_to_folder(child: os.DirEntry[str]) -> bool:
+    """Also for a link to a folder: who ignores `data/` means it when `data` is a link, other than git."""
+    try:
+        return child.is_dir()
+    except OSError:
+        return False
+
+
+def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:
+    contents = {}
+    for child in children:
+        if child.name in (GIT_FILE, OWN_FILE) and child.is_file():
+            contents[child.name] = Path(child.path).read_bytes()
+    return contents
+
+
+def _too_large(listing: Listing, limit: int) -> TooLarge:
+    largest = heapq.nlargest(10, listing.entries, key=lambda entry: entry.size)
+    lines = [f"  {in_units(entry.size):>10}  {readable(entry.path)}" for entry in largest if entry.size]
+    return TooLarge(
+        f"the code in {listing.folder} is {in_units(listing.size)}, the limit is {in_units(limit)}; largest files:\n"
+        + "\n".join(lines),
+        hint=f"{HOW_TO_LEAVE_OUT}; or raise `limit` under `code:`",
+    )
+
+
+def unreadable(path: str, exc: OSError) -> Problem:
+    """The problem of something in the folder that cannot be read."""
+    return Problem(
+        f"cannot be read: {exc.strerror}",
+        file=readable(path),
+        hint=f"make it readable, or add it to {OWN_FILE}",
+    )
+
+
+def in_units(count: int) -> str:
+    """Bytes as people read them: `1.5 MiB`."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def readable(path: str) -> str:
+    """A file name that can be printed and sent, whatever its bytes are."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

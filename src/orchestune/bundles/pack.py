@@ -1,0 +1,161 @@
+"""A folder as a deterministic archive: the same code gives the same digest, on any day and machine."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestune.bundles.listing import Entry, Kind, Listing, plan, readable, unreadable
+from orchestune.errors import BadInput, Conflict, OrchestuneError
+
+__all__ = ["Bundle", "Listing", "pack", "plan"]
+
+LEVEL = 1
+"""of gzip: source shrinks to a third at 100 MB/s; level 6 takes four times as long for a fifth less"""
+_BLOCK = 1 << 20
+_TRIES = 3
+_CHANGED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
+"""errors of opening a path which was a file when the folder was listed and is none now"""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An archive (`.tar.gz`) on disk."""
+
+    digest: str
+    """SHA-256 of the archive in hex"""
+    size: int
+    """bytes of the archive"""
+    path: Path
+    files: int
+    left_out: tuple[str, ...]
+
+
+def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path) -> Bundle:
+    """Pack the code in `folder` into `target`, a folder that is made when missing, as `DIGEST.tar.gz`.
+
+    Raises what `plan` raises; Conflict when a file shrinks again and again while it is read; OrchestuneError when
+    `target` cannot be written. The archive is complete or absent.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _write(plan(folder, ignore, limit), target)
+        except _Shrank as exc:
+            name = readable(exc.args[0])
+    raise Conflict(f"{name} is being rewritten while the code is packed", hint="try again, or ignore that file")
+
+
+def _write(listing: Listing, target: Path) -> Bundle:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target, prefix=".bundle-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                output = _Compressed(file)
+                files = _write_members(listing, output)
+                output.finish()
+            path = target / f"{output.digest}.tar.gz"
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+    except OSError as exc:
+        raise OrchestuneError(
+            f"the bundle cannot be written to {target}: {exc.strerror}", hint="free space there, or make it writable"
+        ) from exc
+    return Bundle(output.digest, output.size, path, files, listing.left_out)
+
+
+class _Shrank(Exception):
+    """A file has become shorter than its header in the archive says."""
+
+
+class _Compressed:
+    """Compresses what is written to it, and counts and digests what comes out. No time and no name in the header."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._emit(self._gzip.compress(data))
+
+    def finish(self) -> None:
+        self._emit(self._gzip.flush())
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def _emit(self, data: bytes) -> None:
+        if data:
+            self._file.write(data)
+            self._digest.update(data)
+            self.size += len(data)
+
+
+def _write_members(listing: Listing, output: _Compressed) -> int:
+    files = 0
+    for entry in listing.entries:
+        if entry.kind is Kind.FILE:
+            files += _write_file(listing.folder, entry, output)
+        elif entry.kind is Kind.LINK:
+            files += 1
+            output.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
+        else:
+            output.write(_header(entry.path, tarfile.DIRTYPE, 0o755))
+    output.write(bytes(2 * tarfile.BLOCKSIZE))
+    return files
+
+
+def _write_file(folder: Path, entry: Entry, output: _Compressed) -> bool:
+    """Add one file as long as it is now; False when it is no file any more."""
+    try:
+        handle = os.open(os.path.join(folder, entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in _CHANGED:
+            return False
+        raise BadInput([unreadable(entry.path, exc)]) from exc
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        mode = 0o755 if status.st_mode & 0o111 else 0o644
+        output.write(_header(entry.path, tarfile.REGTYPE, mode, status.st_size))
+        left = status.st_size
+        while left:
+            data = _read(handle, min(left, _BLOCK), entry.path)
+            output.write(data)
+            left -= len(data)
+        output.write(bytes(-status.st_size % tarfile.BLOCKSIZE))
+    finally:
+        os.close(handle)
+    return True
+
+
+def _read(handle: int, count: int, path: str) -> bytes:
+    try:
+        data = os.read(handle, count)
+    except OSError as exc:
+        raise BadInput([unreadable(path, exc)]) from exc
+    if not data:
+        raise _Shrank(path)
+    return data
+
+
+def _header(path: str, kind: bytes, mode: int, size: int = 0, target: str = "") -> bytes:
+    member = tarfile.TarInfo(path)
+    member.type, member.mode, member.size, member.linkname = kind, mode, size, target
+    return member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

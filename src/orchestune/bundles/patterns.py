@@ -1,0 +1,75 @@
+"""One file of gitignore patterns, with git's own reading of them.
+
+`pathspec` translates each glob. What decides is written here, because its `GitIgnoreSpec` also matches a file by
+the name of a folder above it, which differs from git when patterns are negated: of `data` and `!src/`, the second
+would bring `src/data` back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pathspec import GitIgnoreSpec
+
+_VIA_FOLDER = "ps_d"
+"""pathspec's group in a regular expression that is set when a folder above the path matched"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One line: what it matches, and whether that is ignored or (negated) taken."""
+
+    regex: re.Pattern[str]
+    ignores: bool
+    folders_only: bool
+    by_name: bool
+    """no slash in it: the name alone decides, at any depth"""
+
+    def matches(self, path: str, name: str, is_folder: bool) -> bool:
+        """Whether the line speaks of `path` itself, not of a folder above it."""
+        if self.folders_only and not is_folder:
+            return False
+        found = self.regex.match(name if self.by_name else path)
+        return found is not None and not found.groupdict().get(_VIA_FOLDER)
+
+
+def parse(line: str) -> Pattern | None:
+    """The pattern of one line, None for a comment or a blank. ValueError where it is not a pattern."""
+    text = _without_trailing_blanks(line)
+    if not text or text.startswith("#"):
+        return None
+    glob = text.rstrip("/") if text.endswith("/") else text
+    if not glob.removeprefix("!"):
+        return None
+    compiled = next(iter(GitIgnoreSpec.from_lines([glob]).patterns))
+    ignores, regex = compiled.include, getattr(compiled, "regex", None)
+    if ignores is None or not isinstance(regex, re.Pattern):
+        return None
+    return Pattern(regex, ignores, folders_only=text != glob, by_name="/" not in glob)
+
+
+def parse_all(lines: Iterable[str]) -> tuple[Pattern, ...]:
+    """Every pattern, the last line first. A line that is not a pattern is passed over, as git does."""
+    patterns = []
+    for line in lines:
+        try:
+            pattern = parse(line)
+        except ValueError:
+            continue
+        if pattern is not None:
+            patterns.append(pattern)
+    return tuple(reversed(patterns))
+
+
+def parse_file(content: bytes) -> tuple[Pattern, ...]:
+    """The patterns of an ignore file, the last line first; bytes that are not UTF-8 match the same bytes in names."""
+    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    return parse_all(line.removesuffix("\r") for line in text.split("\n"))
+
+
+def _without_trailing_blanks(line: str) -> str:
+    text = line.rstrip(" ")
+    escaped = len(text) < len(line) and (len(text) - len(text.rstrip("\\"))) % 2 == 1
+    return text + " " if escaped else text

@@ -1,0 +1,61 @@
+"""Writing that survives a crash, and the one place where the disk's errors become ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestune.errors import StoreUnavailable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def disk_errors(root: Path) -> Iterator[None]:
+    """Any OSError as a StoreUnavailable that says what to do about the folder `root`."""
+    try:
+        yield
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        if exc.errno in _FULL:
+            message, hint = f"no space is left for {root}: {reason}", "free space there or raise the quota; see `df -h`"
+        elif exc.errno in _REFUSED:
+            message, hint = f"{root} cannot be written: {reason}", "make it writable for the user that runs the server"
+        else:
+            message, hint = f"{root} cannot be used: {reason}", "check that it is a folder on a disk that works"
+        raise StoreUnavailable(message, hint) from exc
+
+
+def write_all(handle: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset`, in as many calls as it takes."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(handle, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make `folder` and what is missing above it, so that all of it survives a crash."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode)
+    try:
+        folder.mkdir(mode)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    else:
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of `folder` survive a crash."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

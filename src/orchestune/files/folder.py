@@ -1,0 +1,215 @@
+"""Files in a folder of this machine, or of a disk that several machines share."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestune.errors import BadInput, NotFound
+from orchestune.files.disk import disk_errors, make_folder, sync_folder, write_all
+from orchestune.files.keys import (
+    EMPTY_DIGEST,
+    UPLOADS,
+    check_part,
+    checked_digest,
+    checked_key,
+    checked_prefix,
+    other_content,
+    upload_place,
+)
+from orchestune.files.locked import locked_file, sweep, temporary_file
+
+_BLOCK = 1 << 20
+_TRIES = 100
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_OBJECT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class FolderFiles:
+    """A `FileStore` in which an object is the file at its key.
+
+    An object is written under another name, flushed to the disk and then linked to its key. The folder is made when
+    something is first stored. A key that goes on from another one (`a` and `a/b`) is refused as BadInput.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._uploads = root / UPLOADS
+        sweep(self._uploads)
+
+    def put(self, key: str, data: BinaryIO) -> int:
+        path = self._free_path(key)
+        if (existing := self.size(key)) is not None:
+            return existing
+        size = 0
+        with ExitStack() as stack:
+            with disk_errors(self._root):
+                make_folder(self._uploads)
+                handle, temporary = stack.enter_context(temporary_file(self._uploads))
+            while block := data.read(_BLOCK):
+                with disk_errors(self._root):
+                    write_all(handle, block, size)
+                size += len(block)
+            with disk_errors(self._root):
+                os.fsync(handle)
+                return _publish(temporary, path)
+
+    def open(self, key: str) -> BinaryIO:
+        path = self._root / checked_key(key)
+        with disk_errors(self._root):
+            try:
+                return path.open("rb")
+            except _NO_OBJECT:
+                raise NotFound(f"there is no file {key!r}") from None
+
+    def size(self, key: str) -> int | None:
+        with disk_errors(self._root):
+            return _size(self._root / checked_key(key))
+
+    def delete(self, key: str) -> None:
+        path = self._root / checked_key(key)
+        with disk_errors(self._root):
+            try:
+                path.unlink()
+            except _NO_OBJECT:
+                return
+        for folder in self._folders_of(path):
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # other objects are in it
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        folder, _, start = checked_prefix(prefix).rpartition("/")
+        if folder.split("/", 1)[0] != UPLOADS:
+            yield from self._keys(f"{folder}/" if folder else "", start)
+
+    def append(self, upload: str, offset: int, data: bytes) -> int:
+        check_part(offset, data)
+        part = self._part(upload)
+        begins = offset == 0 and bool(data)
+        with disk_errors(self._root):
+            if begins:
+                make_folder(self._uploads)
+            with locked_file(part, create=begins) as handle:
+                if handle is None:
+                    return 0
+                size = os.fstat(handle).st_size
+                if offset <= size < offset + len(data):
+                    _extend(handle, part, size, memoryview(data)[size - offset :])
+                return os.fstat(handle).st_size
+
+    def commit(self, upload: str, key: str, digest: str) -> int:
+        checked_digest(digest)
+        path = self._free_path(key)
+        part = self._part(upload)
+        with disk_errors(self._root), locked_file(part, create=False) as handle:
+            if handle is not None:
+                if (found := _digest(handle)) != digest:
+                    part.unlink()
+                    raise other_content(upload, found, digest)
+                os.fsync(handle)
+                size = _publish(part, path)
+                part.unlink(missing_ok=True)
+                return size
+        if (existing := self.size(key)) is not None:
+            return existing
+        if digest == EMPTY_DIGEST:
+            return self.put(key, BytesIO())
+        raise NotFound(f"there is no unfinished upload {upload!r}")
+
+    def abort(self, upload: str) -> None:
+        part = self._part(upload)
+        with disk_errors(self._root), locked_file(part, create=False) as handle:
+            if handle is not None:
+                part.unlink()
+
+    def _part(self, upload: str) -> Path:
+        return self._uploads / upload_place(upload)
+
+    def _free_path(self, key: str) -> Path:
+        """The path of an object that may be stored: no folder, and not below an object."""
+        path = self._root / checked_key(key)
+        with disk_errors(self._root):
+            if path.is_dir() or any(folder.is_file() for folder in self._folders_of(path)):
+                raise BadInput.one(f"the key {key!r} goes on from another key, or another one from it")
+        return path
+
+    def _folders_of(self, path: Path) -> Iterator[Path]:
+        """The folders between the object at `path` and the root, the innermost first."""
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            yield folder
+
+    def _keys(self, prefix: str, start: str) -> Iterator[str]:
+        with disk_errors(self._root):
+            try:
+                with os.scandir(self._root / prefix) as found:
+                    names = [f"{child.name}/" if child.is_dir() else child.name for child in found]
+            except _NO_OBJECT:
+                return
+        for name in sorted(names):
+            if not name.startswith(start) or prefix + name == f"{UPLOADS}/":
+                continue
+            if name.endswith("/"):
+                yield from self._keys(prefix + name, "")
+            else:
+                yield prefix + name
+
+
+def _size(path: Path) -> int | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _extend(handle: int, part: Path, size: int, data: memoryview) -> None:
+    """Add `data` to the upload, all of it or nothing."""
+    try:
+        write_all(handle, data, size)
+    except OSError:
+        with suppress(OSError):
+            if size:
+                os.ftruncate(handle, size)
+            else:
+                part.unlink()
+        raise
+
+
+def _publish(source: Path, path: Path) -> int:
+    """Give the file `source` the name `path` as well. The first of two stays; the size is that of what has the name."""
+    for _ in range(_TRIES):
+        try:
+            make_folder(path.parent)
+            os.link(source, path)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            continue  # the folder was empty and removed meanwhile
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
+                raise
+            os.rename(source, path)
+        with suppress(FileNotFoundError):
+            sync_folder(path.parent)
+        if (size := _size(path)) is not None:
+            return size
+    raise FileNotFoundError(errno.ENOENT, "the folder keeps vanishing", str(path.parent))
+
+
+def _digest(handle: int) -> str:
+    digest, offset = hashlib.sha256(), 0
+    while block := os.pread(handle, _BLOCK, offset):
+        digest.update(block)
+        offset += len(block)
+    return digest.hexdigest()

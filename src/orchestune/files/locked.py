@@ -1,0 +1,90 @@
+"""Files that one process at a time writes to, known by a lock which dies with its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
+    """A new, locked file in `folder`, gone afterwards; after a kill, `sweep` removes it."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            break
+        os.close(handle)  # swept between the two calls
+    try:
+        yield handle, Path(name)
+    finally:
+        os.close(handle)
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files whose writer is dead. What cannot be removed stays."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(TEMPORARY):
+                with suppress(OSError):
+                    _remove_unlocked(folder / name)
+
+
+def _remove_unlocked(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked_file(path: Path, create: bool) -> Iterator[int | None]:
+    """The handle of the file that is at `path` while its lock is held; None where there is none.
+
+    A file that has another name as well was published and only not yet removed here: it is removed, and counts as
+    none. Writing to it would change an object.
+    """
+    handle = _open_locked(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0))
+    try:
+        yield handle
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _open_locked(path: Path, flags: int) -> int | None:
+    while True:
+        try:
+            handle = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            if flags & os.O_CREAT:
+                raise
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            status = os.fstat(handle)
+            if _is_at(path, status):
+                if status.st_nlink == 1:
+                    return handle
+                path.unlink()
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except FileNotFoundError:
+        return False

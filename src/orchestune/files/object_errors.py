@@ -1,0 +1,47 @@
+"""The one place where errors of boto3 become ours. No message of the vendor is passed on: some carry URLs and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
+
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine"
+_HINTS = {
+    "NoSuchBucket": "create the bucket, or correct its name in the server's settings",
+    "AccessDenied": "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on it",
+    "403": "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on it",
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "RequestTimeTooSkewed": "set the clock of this machine",
+    "QuotaExceeded": "free space in the bucket or raise its quota",
+    "XMinioStorageFull": "free space in the object store",
+}
+
+
+@contextmanager
+def object_errors(place: str, key: str = "") -> Iterator[None]:
+    """Whatever the object store at `place` (`s3://bucket`) does wrong, as NotFound of `key` or as StoreUnavailable."""
+    try:
+        yield
+    except ClientError as exc:
+        raise _answered(exc, place, key) from exc
+    except (NoCredentialsError, PartialCredentialsError) as exc:
+        raise StoreUnavailable(f"there are no credentials for {place}", _CREDENTIALS) from exc
+    except (BotoCoreError, OSError) as exc:
+        raise StoreUnavailable(
+            f"{place} cannot be reached: {type(exc).__name__}",
+            "check the network and AWS_ENDPOINT_URL_S3, if it is set",
+        ) from exc
+
+
+def _answered(exc: ClientError, place: str, key: str) -> OrchestuneError:
+    code = str(exc.response.get("Error", {}).get("Code", "unknown"))
+    if code in _MISSING:
+        return NotFound(f"there is no file {key!r}")
+    return StoreUnavailable(f"{place} refused {exc.operation_name}: {code}", _HINTS.get(code, "try again later"))

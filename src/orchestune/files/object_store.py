@@ -1,0 +1,204 @@
+"""Files in a bucket of an object store that speaks the S3 protocol."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, BinaryIO
+
+import boto3.session
+from botocore.config import Config
+
+from orchestune.errors import BadInput, NotFound, StoreUnavailable
+from orchestune.files.keys import (
+    EMPTY_DIGEST,
+    UPLOADS,
+    check_part,
+    checked_digest,
+    checked_key,
+    checked_prefix,
+    upload_place,
+)
+from orchestune.files.object_errors import object_errors
+from orchestune.files.object_streams import BLOCK, Body, blocks, verified
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One object that holds a piece of an unfinished upload."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class ObjectFiles:
+    """A `FileStore` whose objects lie in `bucket` under `prefix`. boto3 finds credentials and region by itself.
+
+    Objects appear whole: by one request, or by the end of a multipart upload. Of two calls that store the same key at
+    the same moment, either may win. Parts of unfinished uploads are objects under `uploads/`, of any size; `commit`
+    reads them back. A rule of the bucket that aborts incomplete multipart uploads after a day tidies up after crashes.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", endpoint_url: str | None = None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._place = f"s3://{bucket}/{self._prefix}".rstrip("/")
+        with object_errors(self._place):
+            self._client: Any = boto3.session.Session().client(
+                "s3",
+                endpoint_url=endpoint_url,
+                config=Config(
+                    connect_timeout=10,
+                    read_timeout=60,
+                    retries={"mode": "standard", "max_attempts": 5},
+                    max_pool_connections=32,
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
+            )
+
+    def put(self, key: str, data: BinaryIO) -> int:
+        if (existing := self.size(key)) is not None:
+            return existing
+        return self._store(key, blocks(iter(lambda: data.read(1 << 20), b"")))
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BufferedReader(Body(self._get(checked_key(key)), self._place), 1 << 18)
+
+    def size(self, key: str) -> int | None:
+        name = self._prefix + checked_key(key)
+        try:
+            with object_errors(self._place, key):
+                return int(self._client.head_object(Bucket=self._bucket, Key=name)["ContentLength"])
+        except NotFound:
+            return None
+
+    def delete(self, key: str) -> None:
+        self._delete(self._prefix + checked_key(key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for name, _ in self._list(checked_prefix(prefix)):
+            key = name[len(self._prefix) :]
+            if not key.startswith(f"{UPLOADS}/"):
+                yield key
+
+    def append(self, upload: str, offset: int, data: bytes) -> int:
+        check_part(offset, data)
+        held = _held(self._parts(upload))
+        if not offset <= held < offset + len(data):
+            return held
+        name = f"{self._prefix}{UPLOADS}/{upload_place(upload)}/{held:016d}"
+        with object_errors(self._place):
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=data[held - offset :])
+        return offset + len(data)
+
+    def commit(self, upload: str, key: str, digest: str) -> int:
+        checked_digest(digest)
+        existing, parts = self.size(key), self._parts(upload)
+        if not parts:
+            return self._without_parts(upload, key, digest, existing)
+        try:
+            size = self._compose(upload, parts, key, digest, existing)
+        except BadInput:
+            self.abort(upload)
+            raise
+        except NotFound:  # a part is gone: another call has committed or aborted meanwhile
+            return self._without_parts(upload, key, digest, self.size(key))
+        self.abort(upload)
+        return size
+
+    def abort(self, upload: str) -> None:
+        for part in self._parts(upload):
+            self._delete(part.name)
+
+    def _without_parts(self, upload: str, key: str, digest: str, existing: int | None) -> int:
+        if existing is not None:
+            return existing
+        if digest == EMPTY_DIGEST:
+            return self._store(key, iter(()))
+        raise NotFound(f"there is no unfinished upload {upload!r}")
+
+    def _compose(self, upload: str, parts: list[_Part], key: str, digest: str, existing: int | None) -> int:
+        content = verified(self._contents(parts), upload, digest)
+        if existing is None:
+            return self._store(key, blocks(content))
+        for _ in content:
+            pass
+        return existing
+
+    def _contents(self, parts: list[_Part]) -> Iterator[bytes]:
+        """What the parts hold up to the first gap."""
+        position = 0
+        for part in parts:
+            if part.offset <= position < part.offset + part.size:
+                with object_errors(self._place):
+                    data = self._client.get_object(Bucket=self._bucket, Key=part.name)["Body"].read()
+                yield data[position - part.offset :]
+                position = part.offset + len(data)
+
+    def _store(self, key: str, content: Iterator[bytes]) -> int:
+        """Make the object `key` of the content, in pieces of `BLOCK` but for the last; nothing if it raises."""
+        name = self._prefix + checked_key(key)
+        first = next(content, b"")
+        second = next(content, b"") if len(first) == BLOCK else b""
+        if second:
+            return self._store_parts(name, chain([first, second], content))
+        with object_errors(self._place, key):
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=first)
+        return len(first)
+
+    def _store_parts(self, name: str, content: Iterable[bytes]) -> int:
+        target = {"Bucket": self._bucket, "Key": name}
+        with object_errors(self._place):
+            target["UploadId"] = self._client.create_multipart_upload(**target)["UploadId"]
+        size, parts = 0, []
+        try:
+            for number, block in enumerate(content, start=1):
+                with object_errors(self._place):
+                    answer = self._client.upload_part(**target, PartNumber=number, Body=block)
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                size += len(block)
+            with object_errors(self._place):
+                self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+        except BaseException:
+            with suppress(StoreUnavailable, NotFound), object_errors(self._place):
+                self._client.abort_multipart_upload(**target)
+            raise
+        return size
+
+    def _get(self, key: str) -> Any:
+        with object_errors(self._place, key):
+            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+
+    def _delete(self, name: str) -> None:
+        with suppress(NotFound), object_errors(self._place):
+            self._client.delete_object(Bucket=self._bucket, Key=name)
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Full names and sizes of the objects whose key starts with `prefix`, sorted."""
+        after: dict[str, str] = {}
+        while True:
+            with object_errors(self._place):
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **after)
+            for item in page.get("Contents", ()):
+                yield item["Key"], item["Size"]
+            if not page.get("IsTruncated"):
+                return
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _parts(self, upload: str) -> list[_Part]:
+        folder = f"{UPLOADS}/{upload_place(upload)}/"
+        return [_Part(name, int(name.rpartition("/")[2]), size) for name, size in self._list(folder)]
+
+
+def _held(parts: Iterable[_Part]) -> int:
+    """Bytes up to the first gap."""
+    held = 0
+    for part in parts:
+        if part.offset <= held:
+            held = max(held, part.offset + part.size)
+    return held

@@ -1,0 +1,58 @@
+"""Streams between us and an object store."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestune.files.keys import other_content
+from orchestune.files.object_errors import object_errors
+
+BLOCK = 16 << 20
+"""bytes of one part of a multipart upload: at most 10,000 of them make one object (156 GiB)"""
+
+
+class Body(io.RawIOBase):
+    """The body of an answer, whose errors are ours."""
+
+    def __init__(self, body: Any, place: str) -> None:
+        self._body = body
+        self._place = place
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with object_errors(self._place):
+            data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
+
+
+def blocks(content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of `BLOCK`, the last one shorter."""
+    buffer = bytearray()
+    for data in content:
+        buffer += data
+        while len(buffer) >= BLOCK:
+            yield bytes(buffer[:BLOCK])
+            del buffer[:BLOCK]
+    if buffer:
+        yield bytes(buffer)
+
+
+def verified(content: Iterable[bytes], upload: str, digest: str) -> Iterator[bytes]:
+    """The same bytes, and BadInput after the last of them when their SHA-256 is another than `digest`."""
+    found = hashlib.sha256()
+    for data in content:
+        found.update(data)
+        yield data
+    if found.hexdigest() != digest:
+        raise other_content(upload, found.hexdigest(), digest)

@@ -1,0 +1,44 @@
+"""From the address in the settings to a file store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from orchestune.errors import BadInput, UsageError
+from orchestune.files.folder import FolderFiles
+from orchestune.ports.files import FileStore
+
+_ALLOWED = "a folder, file:///folder or s3://bucket/prefix"
+
+
+def open_files(url: str) -> FileStore:
+    """The store at `url`: a folder (a path or `file:///…`), or `s3://bucket/prefix`.
+
+    Nothing is created or contacted. boto3's own settings name another endpoint than AWS (`AWS_ENDPOINT_URL_S3`).
+    BadInput for another address; UsageError where boto3 is missing.
+    """
+    if "://" not in url:
+        if not url:
+            raise BadInput.one("the address of the file store is empty", hint=f"allowed are {_ALLOWED}")
+        return FolderFiles(Path(url).expanduser())
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.strip("/"):
+        return FolderFiles(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc):
+        return _open_bucket(parts.netloc, parts.path)
+    raise BadInput.one(
+        f"a file store cannot be at a {parts.scheme}:// address of this form", hint=f"allowed: {_ALLOWED}"
+    )
+
+
+def _open_bucket(bucket: str, prefix: str) -> FileStore:
+    try:
+        from orchestune.files.object_store import ObjectFiles  # boto3 is optional, and slow to import
+    except ModuleNotFoundError as exc:
+        if exc.name not in ("boto3", "botocore"):
+            raise
+        raise UsageError(
+            "files in s3:// need the package boto3, which is not installed", hint="pip install 'orchestune[s3]'"
+        ) from exc
+    return ObjectFiles(bucket, prefix)
