@@ -6,6 +6,7 @@ import queue
 import time
 
 from orchestune.cli.console import Console
+from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
 from orchestune.cli.render import one_line
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
@@ -16,6 +17,8 @@ from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 REFRESH = 0.2
 """seconds between two paints of the block"""
+INTERRUPTED = 130
+"""the exit code of a command that Ctrl-C ended, as shells have it"""
 SECOND_PRESS = 3.0
 """seconds in which a second Ctrl-C stops the experiment"""
 
@@ -23,17 +26,21 @@ SECOND_PRESS = 3.0
 def follow(console: Console, status: Status, *, quiet: bool = False) -> int:
     """Show progress until the experiment is over or a guard paused it; the exit code of `run` and `wait`.
 
-    Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment.
+    Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment. With `quiet` (`wait`) it
+    ends the waiting alone, and nobody is told that it came to its end.
     """
-    view = _view(console, quiet)
-    try:
-        last = _until_over(console, status, view)
-    except KeyboardInterrupt:
-        view.close()
-        return _detach(console, status["handle"])
-    finally:
-        view.close()
-    return conclude(console, last, quiet=quiet)
+    with Interrupts() as pressed:
+        view = _view(console, quiet)
+        try:
+            last = _until_over(console, status, view, pressed)
+        finally:
+            view.close()
+        if last is None and quiet:
+            return INTERRUPTED
+        stop = last is None and _detach(console, status["handle"], pressed)
+    if stop:
+        return _stop(console, status["handle"])
+    return 0 if last is None else conclude(console, last, quiet=quiet)
 
 
 def conclude(console: Console, status: Status, *, quiet: bool = False) -> int:
@@ -52,12 +59,13 @@ def _view(console: Console, quiet: bool) -> View:
     return LiveView(console) if console.live else PlainView(console)
 
 
-def _until_over(console: Console, status: Status, view: View) -> Status:
+def _until_over(console: Console, status: Status, view: View, pressed: Interrupts) -> Status | None:
+    """The last status; None after Ctrl-C."""
     watch = Watch(console.client, status["id"], events=isinstance(view, PlainView)).start()
     away, painted = "", 0.0
     try:
         view.show(status, away)
-        while True:
+        while not pressed.count:
             for update in _waiting(watch, REFRESH):
                 if isinstance(update, OrchestuneError):
                     raise update
@@ -73,6 +81,7 @@ def _until_over(console: Console, status: Status, view: View) -> Status:
             if time.monotonic() - painted >= REFRESH * 0.9:
                 view.show(status, away)
                 painted = time.monotonic()
+        return None
     finally:
         watch.stop()
 
@@ -116,7 +125,9 @@ def _failure(console: Console, status: Status) -> str:
     return "\n".join(lines)
 
 
-def _detach(console: Console, handle: str) -> int:
+def _detach(console: Console, handle: str, pressed: Interrupts) -> bool:
+    """Say how to go on; True where Ctrl-C came again in time."""
+    until = time.monotonic() + SECOND_PRESS
     paint = console.paint
     _aside(
         console,
@@ -126,11 +137,9 @@ def _detach(console: Console, handle: str) -> int:
         f"      orchestune logs {handle} --follow   {paint.dim('follow what it prints')}",
         f"      orchestune stop {handle}            {paint.dim('end it')}",
     )
-    try:
-        time.sleep(SECOND_PRESS)
-    except KeyboardInterrupt:
-        return _stop(console, handle)
-    return 0
+    while pressed.count < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    return pressed.count >= 2
 
 
 def _stop(console: Console, handle: str) -> int:

@@ -18,7 +18,7 @@ _PARAMETERS = 12
 def plan_lines(
     specification: Specification, notes: Sequence[str], bundle: tuple[int, int] | None, paint: Paint
 ) -> list[str]:
-    """The plan. `bundle` is the number of files and the bytes of the archive."""
+    """The plan. `bundle` is the number of its files and their bytes."""
     lines = [
         ("budget", f"{specification.budget} trials, {_at_a_time(specification)}, engine {specification.engine}"),
         *_parameters(specification),
@@ -27,7 +27,7 @@ def plan_lines(
         ("looks for", _metrics(specification.metrics)),
     ]
     if bundle is not None:
-        lines.append(("code", f"{bundle[0]} files, {size(bundle[1])} packed"))
+        lines.append(("code", f"{bundle[0]} files, {size(bundle[1])}"))
     ends = _ends(specification)
     if ends:
         lines.append(("ends", ends))

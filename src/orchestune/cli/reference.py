@@ -62,3 +62,7 @@ def reference_markdown() -> str:
 
 def _help(parser: argparse.ArgumentParser) -> str:
     return parser.format_help()
+
+
+if __name__ == "__main__":
+    print(reference_markdown(), end="")

@@ -19,21 +19,23 @@ from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 
 DEFAULT_FILE = Path("experiment.yml")
-_NEVER_LINKED = frozenset({".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked experiment file with its packed code."""
+    """A checked experiment file and what its code is."""
 
     specification: Specification
     notes: tuple[str, ...]
     folder: Path
-    digest: str
-    archive: Path
+    ignore: tuple[str, ...]
+    limit: int
+    """bytes that the code may have"""
     files: int
     size: int
+    """bytes of the code, not packed"""
     links: tuple[str, ...]
+    """what is not packed but linked on this machine"""
 
 
 def add(commands: Commands) -> None:
@@ -70,17 +72,12 @@ def run(console: Console, args: argparse.Namespace) -> int:
     """Check, pack, upload, start, follow."""
     if args.cluster != "local":
         raise UsageError(f"there is no cluster '{args.cluster}'", "this version runs on this machine: --cluster local")
-    with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
-        prepared = prepare(console, args.file, args.overrides, Path(scratch))
-        secrets = secret_values(
-            [(secret.name, secret.source) for secret in prepared.specification.secrets],
-            console.environ,
-            prepared.folder,
-        )
-        if args.dry_run:
-            return _dry_run(console, prepared)
-        console.client.upload_bundle(prepared.digest, prepared.archive)
-    status = console.client.create_experiment(_body(console, prepared, secrets))
+    prepared = prepare(console, args.file, args.overrides)
+    sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
+    secrets = secret_values(sources, console.environ, prepared.folder)
+    if args.dry_run:
+        return _dry_run(console, prepared)
+    status = console.client.create_experiment(_body(console, prepared, _upload(console, prepared), secrets))
     if args.detach:
         if console.json:
             console.document(status)
@@ -92,22 +89,38 @@ def run(console: Console, args: argparse.Namespace) -> int:
     return follow(console, status)
 
 
-def prepare(console: Console, file: Path, overrides: Sequence[str], scratch: Path) -> Prepared:
-    """Read and check the file and pack the folder's code into `scratch`. BadInput and TooLarge say what is wrong."""
-    from orchestune.bundles.pack import pack  # pathspec and ruamel.yaml are slow to import, and only needed here
+def prepare(console: Console, file: Path, overrides: Sequence[str]) -> Prepared:
+    """Read and check the file, and list the folder's code. BadInput and TooLarge say what is wrong. Writes nothing."""
+    from orchestune.bundles.listing import plan  # pathspec and ruamel.yaml are slow to import, and only needed here
     from orchestune.config.experiment_file import load
 
     loaded = load(console.folder / file, overrides, console.environ)
     folder = loaded.path.resolve().parent
-    bundle = pack(folder, loaded.code.ignore, loaded.code.limit, scratch / "bundle.tar.gz")
-    links = tuple(path for path in bundle.left_out if Path(path).name not in _NEVER_LINKED and (folder / path).exists())
-    notes = [*loaded.notes]
+    listing = plan(folder, loaded.code.ignore, loaded.code.limit)
+    links, notes = listing.left_out, [*loaded.notes]
     if links:
         shown = ", ".join(links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
         notes.append(f"linked from this folder, not packed: {shown}; a cluster would not have them")
     return Prepared(
-        loaded.specification, tuple(notes), folder, bundle.digest, bundle.path, bundle.files, bundle.size, links
+        loaded.specification,
+        tuple(notes),
+        folder,
+        tuple(loaded.code.ignore),
+        loaded.code.limit,
+        listing.files,
+        listing.size,
+        links,
     )
+
+
+def _upload(console: Console, prepared: Prepared) -> str:
+    """Pack the code and send it, unless the server has it; its digest."""
+    from orchestune.bundles.pack import pack  # as above
+
+    with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
+        bundle = pack(prepared.folder, prepared.ignore, prepared.limit, Path(scratch))
+        console.client.upload_bundle(bundle.digest, bundle.path)
+    return bundle.digest
 
 
 def launch(console: Console, folder: Path | None, links: Sequence[str]) -> dict[str, Any]:
@@ -115,10 +128,10 @@ def launch(console: Console, folder: Path | None, links: Sequence[str]) -> dict[
     return {"env": environment(console.environ), "root": os.fspath(folder) if folder else None, "links": list(links)}
 
 
-def _body(console: Console, prepared: Prepared, secrets: dict[str, str]) -> dict[str, Any]:
+def _body(console: Console, prepared: Prepared, digest: str, secrets: dict[str, str]) -> dict[str, Any]:
     return {
         "specification": prepared.specification.to_json(),
-        "bundle": prepared.digest,
+        "bundle": digest,
         "cluster": "local",
         "folder": folder_key(prepared.folder),
         "owner": owner(console.environ),
@@ -136,15 +149,14 @@ def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
 def _dry_run(console: Console, prepared: Prepared) -> int:
     specification = prepared.specification
     if console.json:
-        code = {
-            "digest": prepared.digest,
-            "files": prepared.files,
-            "size": prepared.size,
-            "links": list(prepared.links),
-        }
-        console.document({
-            "schema": 1, "specification": specification.to_json(), "notes": list(prepared.notes), "code": code,
-        })  # fmt: skip
+        console.document(
+            {
+                "schema": 1,
+                "specification": specification.to_json(),
+                "notes": list(prepared.notes),
+                "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
+            }
+        )
         return 0
     console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; without --dry-run it would be")
     return 0

@@ -59,7 +59,7 @@ def add_export(commands: Commands) -> None:
 
 
 def best(console: Console, args: argparse.Namespace) -> int:
-    """The best configuration with all its digits."""
+    """The best configuration, or those of the Pareto front."""
     ref, paint = console.experiment(args.exp), console.paint
     found = console.client.best(ref)
     if console.json:

@@ -12,7 +12,7 @@ from orchestune.cli.render import one_line
 from orchestune.client.documents import Status
 from orchestune.errors import NotFound, TemporaryError
 
-_EACH = 5
+_EACH = 10
 """so many trials at once still get a line each"""
 _EVERY = 1.0
 """seconds between two batches of plain lines"""

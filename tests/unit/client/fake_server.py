@@ -140,11 +140,13 @@ class FakeServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        self._http = _Http(("127.0.0.1", 0), _Handler)
+    def start(self, port: int = 0) -> None:
+        self._http = _Http(("127.0.0.1", port), _Handler)
         self._http.fake = self  # type: ignore[attr-defined]
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -251,7 +253,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._take()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    def do_HEAD(self) -> None:
+        self._take()
+
+    def do_POST(self) -> None:
+        self._take()
+
+    def do_PUT(self) -> None:
+        self._take()
+
+    def do_PATCH(self) -> None:
+        self._take()
+
+    def do_DELETE(self) -> None:
+        self._take()
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -374,7 +389,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.half
 
     def _events(self, document: dict[str, Any], query: dict[str, str]) -> None:
-        after = int(self.headers.get("Last-Event-ID") or query.get("after", 0))
+        after = int(self.headers.get("Last-Event-ID") or query.get("after") or 0)
         if "event-stream" not in self.headers.get("Accept", ""):
             items = self.world.events[after:]
             self._json({"items": items, "next": after + len(items)})
@@ -387,7 +402,7 @@ class _Handler(BaseHTTPRequestHandler):
         def chunks() -> list[dict[str, Any]]:
             return [c for c in self.world.logs if wanted is None or c["trial"] == int(wanted)]
 
-        after = int(self.headers.get("Last-Event-ID") or query.get("after", 0))
+        after = int(self.headers.get("Last-Event-ID") or query.get("after") or 0)
         if "event-stream" in self.headers.get("Accept", ""):
             self._stream(document, after, chunks, lambda item: (item["cursor"], "log"))
             return

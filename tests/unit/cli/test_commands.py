@@ -1,0 +1,284 @@
+"""What each command asks of the server, says, and exits with."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.launch import folder_key
+from tests.unit.cli.conftest import Result
+from tests.unit.client.fake_server import FakeServer, attempt, status, trial
+
+Cli = Callable[..., Result]
+BEST = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97214, "stddev": 0.01}}, "parameters": {"alpha": 0.00123456}}]
+
+
+def test_status_lists_every_experiment_as_a_table(server: FakeServer, cli: Cli) -> None:
+    server.put(status("net-1a2b", name="Net", state="completed", best=BEST))
+    result = cli("status")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["EXPERIMENT", "STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME"]
+    assert lines[1].startswith("net-1a2b    completed         0 / 4        0       0  accuracy 0.9721 ± 0.01")
+    assert lines[2].startswith("sgd-7f3a    running")
+
+
+def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, cli: Cli) -> None:
+    worker = {
+        "id": "x", "name": "w1", "node": "laptop", "state": "alive", "slots": 2, "running": 0, "succeeded": 3,
+        "failed": 1, "reason": None,
+    }  # fmt: skip
+    reason = {"code": "waiting_for_resources", "message": "waits for 2 gpu, which net-1a2b holds"}
+    server.update("sgd-7f3a", workers=[worker], reason=reason, counts={"completed": 3, "failed": 1})
+    lines = cli("status", "sgd").out.splitlines()
+    assert "why           waits for 2 gpu, which net-1a2b holds" in lines
+    assert "observations  4 / 4, 2 at a time" in lines
+    assert lines[-1].split() == ["w1", "laptop", "alive", "0", "/", "2", "3", "1"]
+
+
+def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) -> None:
+    document = json.loads(cli("status", "sgd", "--json").out)
+    assert document == server.world.experiments["sgd-7f3a"]
+    assert [item["handle"] for item in json.loads(cli("status", "--json").out)] == ["sgd-7f3a"]
+    server.update("sgd-7f3a", best=BEST)
+    assert json.loads(cli("best", "sgd", "--json").out) == BEST
+    server.world.trials["sgd-7f3a"] = [trial(1), trial(2)]
+    assert json.loads(cli("trials", "sgd", "--json").out) == [trial(1), trial(2)]
+    assert [json.loads(line) for line in cli("trials", "sgd", "--jsonl").out.splitlines()] == [trial(1), trial(2)]
+    assert json.loads(cli("trials", "sgd/2", "--json").out) == trial(2)
+
+
+def test_errors_are_documents_on_standard_error_with_json(server: FakeServer, cli: Cli) -> None:
+    result = cli("status", "nothing", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert json.loads(result.err) == {
+        "error": {
+            "code": "not_found",
+            "message": "there is no experiment 'nothing'",
+            "hint": "did you mean sgd-7f3a?",
+        }
+    }
+    assert json.loads(cli("status", "--nonsense", "--json").err)["error"]["code"] == "usage"
+
+
+def test_errors_are_two_lines_for_people(server: FakeServer, cli: Cli) -> None:
+    assert cli("status", "nothing").err == ("error: there is no experiment 'nothing'\nhint:  did you mean sgd-7f3a?\n")
+
+
+def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put(status("other-0000"))
+    monkeypatch.chdir(tmp_path)
+    result = cli("stop")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: no experiment was started in this folder")
+    server.world.folders[folder_key(tmp_path)] = ["sgd-7f3a"]
+    assert cli("stop").out == "sgd-7f3a: stopped\n"
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    assert cli("trials", "/2").out.startswith("trial 2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stop", "sgd"], "sgd-7f3a: stopped\n"),
+        (["pause", "sgd"], "sgd-7f3a: paused; go on with `orchestune resume sgd-7f3a`\n"),
+        (["resume", "sgd"], "sgd-7f3a: running\n"),
+        (["extend", "sgd", "--budget", "80"], "sgd-7f3a: running, 80 trials, 2 at a time\n"),
+        (["delete", "sgd", "--yes"], "sgd-7f3a: deleted; its records stay until --purge\n"),
+        (["delete", "sgd", "--yes", "--purge"], "sgd-7f3a: deleted for good\n"),
+    ],
+)
+def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
+    assert cli(*words) == Result(0, said, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["extend", "sgd"], "extend needs"),
+        (["extend", "sgd", "--budget", "0"], "'0' is no whole number above 0"),
+        (["stop", "sgd/3"], "names a trial"),
+        (["trials", "sgd/x"], "after the slash stands the number"),
+        (["rerun", "sgd"], "names no trial"),
+        (["get"], "get needs a trial"),
+        (["logs", "sgd", "--grep", "["], "no regular expression"),
+        (["logs", "sgd", "--since", "noon"], "is no time"),
+        (["delete", "sgd", "--purge"], "nobody to ask"),
+        (["status", "--watch", "--json"], "do not go together"),
+        (["stauts"], "there is no command 'stauts'"),
+        (["ui"], "comes in a later version"),
+        (["cluster", "create", "-f", "x"], "comes in a later version"),
+        (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
+    ],
+)
+def test_wrong_use_is_told_and_exits_with_2(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
+    result = cli(*words)
+    assert result.code == 2
+    assert said in result.err
+    assert result.out == ""
+
+
+def test_no_command_shows_the_help(cli: Cli) -> None:
+    result = cli()
+    assert result.code == 2
+    assert result.out.startswith("usage: orchestune")
+
+
+def test_an_unreachable_server_exits_with_3(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTUNE_SERVER", "http://server.invalid:1")
+    result = cli("status")
+    assert result.code == 3
+    assert "cannot be found" in result.err
+
+
+def test_trials_shows_configurations_values_and_reasons(server: FakeServer, cli: Cli) -> None:
+    failed = trial(2, state="failed", metrics={}, reason={"code": "exit_code", "message": "exit code 1"})
+    server.world.trials["sgd-7f3a"] = [trial(1), failed]
+    lines = cli("trials", "sgd").out.splitlines()
+    assert lines[0].split() == ["TRIAL", "STATE", "ACCURACY", "alpha", "penalty", "TIME"]
+    assert lines[1].split() == ["1", "completed", "0.901", "0.001", "l1", "2.0s"]
+    assert lines[2].split() == ["2", "failed", "-", "0.002", "l1", "2.0s", "exit", "code", "1"]
+    (line,) = cli("trials", "sgd", "--state", "failed").out.splitlines()[1:]
+    assert line.split() == lines[2].split()
+
+
+def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(server: FakeServer, cli: Cli) -> None:
+    reason = {"code": "worker_lost", "message": "the worker was lost"}
+    lost = attempt(state="lost", exit_code=None, reason=reason, tail="", number=1)
+    files = [{"path": "best.pt", "digest": "0" * 64, "size": 2048}]
+    server.world.trials["sgd-7f3a"] = [trial(1, attempts=[lost, attempt(number=2)], artifacts=files)]
+    out = cli("trials", "sgd/1").out
+    assert "attempt 1  lost by w1 on laptop\n  why       the worker was lost" in out
+    assert "exit code 0, wall 2.0s, cpu 1.5s, peak memory 50.0 MiB\n  │ epoch 1\n  │ accuracy=0.9" in out
+    assert "best.pt  2.0 KiB" in out
+
+
+def test_export_writes_every_trial_as_csv_or_json(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 4)]
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}, {"name": "penalty"}]}}
+    rows = list(csv.DictReader(io.StringIO(cli("export", "sgd").out)))
+    assert [row["trial"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["accuracy"] == "0.901"
+    assert rows[0]["penalty"] == "l1"
+    target = tmp_path / "trials.json"
+    result = cli("export", "sgd", "-o", str(target))
+    assert (result.code, result.out) == (0, "")
+    assert json.loads(target.read_text()) == server.world.trials["sgd-7f3a"]
+    assert list(tmp_path.iterdir()) == [target]
+    assert cli("export", "sgd", "-o", str(tmp_path / "no" / "x.csv")).code == 2
+
+
+def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+    server.world.files["plots/a.png"] = b"picture"
+    digest = hashlib.sha256(b"picture").hexdigest()
+    files = [{"path": "plots/a.png", "digest": digest, "size": 7}]
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
+    assert cli("get", "sgd/2", "-o", str(tmp_path / "two")).code == 0
+    assert (tmp_path / "two" / "plots" / "a.png").read_bytes() == b"picture"
+    server.update("sgd-7f3a", best=BEST)
+    result = cli("get", "sgd", "--best", "-o", str(tmp_path / "best"), "--json")
+    assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
+
+
+def test_get_never_writes_outside_of_its_folder(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+    files = [{"path": "../evil", "digest": "0" * 64, "size": 7}]
+    server.world.trials["sgd-7f3a"] = [trial(1, artifacts=files)]
+    result = cli("get", "sgd/1", "-o", str(tmp_path / "in"))
+    assert result.code == 1
+    assert "outside" in result.err
+    assert not (tmp_path / "evil").exists()
+
+
+def test_logs_merge_whole_lines_with_the_worker_in_front(server: FakeServer, cli: Cli) -> None:
+    server.log("epoch 1\nepo", trial=1, worker="w1")
+    server.log("hello\n", trial=2, worker="w2")
+    server.log("ch 2\n10%\r50%\r100%\nunfinished", trial=1, worker="w1")
+    assert cli("logs", "sgd").out.splitlines() == [
+        "w1     1 │ epoch 1",
+        "w2     2 │ hello",
+        "w1     1 │ epoch 2",
+        "w1     1 │ 100%",
+        "w1     1 │ unfinished",
+    ]
+    assert cli("logs", "sgd/2").out == "hello\n"
+    assert cli("logs", "sgd", "--grep", "epoch [2-9]").out == "w1     1 │ epoch 2\n"
+    assert json.loads(cli("logs", "sgd/2", "--json").out) == {
+        "trial": 2,
+        "attempt": "attempt-of-2",
+        "worker": "w2",
+        "at": "2026-01-31T12:00:00.000Z",
+        "line": "hello",
+    }
+
+
+def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli: Cli) -> None:
+    server.log("head\n")
+    server.log("tail\n", gap=4096)
+    assert cli("logs", "sgd/1").out == "head\n[4.0 KiB of output left out]\ntail\n"
+    cli("logs", "sgd", "--tail", "5", "--since", "2026-01-31T13:00:00+01:00")
+    asked = server.asked("GET", "/logs")
+    assert any("tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in asked)
+
+
+def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> None:
+    server.log("one\n")
+    server.update("sgd-7f3a", state="completed")
+    assert cli("logs", "sgd", "--follow").out == "w1     1 │ one\n"
+
+
+@pytest.mark.parametrize(("state", "code"), [("completed", 0), ("failed", 1), ("stopped", 1)])
+def test_wait_ends_with_the_code_of_the_outcome(server: FakeServer, cli: Cli, state: str, code: int) -> None:
+    server.update("sgd-7f3a", state=state)
+    result = cli("wait", "sgd", "--json")
+    assert result.code == code
+    assert json.loads(result.out)["state"] == state
+
+
+def test_a_guard_that_paused_it_ends_the_waiting_with_its_hint(server: FakeServer, cli: Cli) -> None:
+    reason = {"code": "first_trials_failed", "message": "the first three trials all failed"}
+    server.update("sgd-7f3a", state="paused", reason=reason)
+    result = cli("wait", "sgd")
+    assert result.code == 1
+    assert "the first three trials all failed" in result.out
+
+
+def test_rerun_takes_the_environment_and_the_secrets_along(
+    server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "value-of-the-key")
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    server.world.specification = {
+        "specification": {"parameters": [], "secrets": [{"name": "KEY", "source": "env:MY_KEY"}]},
+        "launch": {"root": "/project", "links": ["data"], "env": {"OLD": "1"}},
+    }
+    result = cli("rerun", "sgd/2", "--continue", "--detach")
+    assert (result.code, result.out) == (0, "sgd-7f3a\n")
+    body = server.asked("POST", "/trials/2/rerun")[0].json()
+    assert body["continue"] is True
+    assert body["secrets"] == {"KEY": "value-of-the-key"}
+    assert body["launch"]["links"] == ["data"]
+    assert "OLD" not in body["launch"]["env"]
+    assert "PATH" in body["launch"]["env"]
+
+
+def test_doctor_exits_with_1_where_something_is_wrong(server: FakeServer, cli: Cli) -> None:
+    assert cli("doctor").code == 0
+    server.stop()
+    result = cli("doctor", "--json")
+    assert result.code == 1
+    assert {item["name"] for item in json.loads(result.out) if item["ok"] == "error"} == {"server"}
+
+
+def test_version_is_that_of_the_package(cli: Cli) -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert cli("version", "--json").out.count(project["version"]) == 1
+    assert cli("--version").out == cli("version").out

@@ -1,0 +1,234 @@
+"""Following: the live block on a terminal, plain lines elsewhere, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.unit.cli.conftest import SOURCE, Terminal, plain
+from tests.unit.client.fake_server import FakeServer, status, trial, until
+
+Start = Callable[..., Terminal]
+
+
+def rerun(server: FakeServer) -> list[str]:
+    """A command that follows the experiment `sgd-7f3a`."""
+    server.world.specification = {"specification": {"parameters": []}, "launch": None}
+    server.world.trials.setdefault("sgd-7f3a", []).insert(0, trial(1))
+    return ["rerun", "sgd/1"]
+
+
+def running(number: int, worker: str = "w1") -> dict[str, object]:
+    return {
+        "trial": number,
+        "attempt": f"a{number}",
+        "worker": worker,
+        "started_at": "2026-01-31T12:00:00.000Z",
+        "parameters": {"alpha": 0.5, "penalty": "elasticnet"},
+    }
+
+
+def complete(server: FakeServer, state: str = "completed") -> None:
+    best = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97, "stddev": None}}, "parameters": {"alpha": 0.25}}]
+    server.update("sgd-7f3a", state=state, best=best, counts={"completed": 4, "running": 0}, running=[])
+
+
+def test_the_block_shows_progress_the_best_and_each_running_trial(server: FakeServer, terminal: Start) -> None:
+    best = [{"trial": 1, "metrics": {"accuracy": {"value": 0.9, "stddev": 0.01}}, "parameters": {"alpha": 0.125}}]
+    server.update(
+        "sgd-7f3a", best=best, running=[running(2), running(3, "w2")], eta_seconds=83.0,
+        counts={"completed": 1, "running": 2},
+    )  # fmt: skip
+    screen = terminal(*rerun(server))
+    screen.wait_for(r"1/4  2 running · 0 queued · 0 failed · 0 pruned  about 1m 23s left")
+    screen.wait_for(r"best  accuracy 0.9 ± 0.01  trial 1  alpha=0.125")
+    screen.wait_for(r"3  w2 .* alpha=0.5 penalty=elasticnet")
+    complete(server)
+    assert screen.end() == 0
+    assert "sgd-7f3a completed: 4 of 4 trials" in plain(screen.screen)
+    assert "orchestune export sgd-7f3a" in plain(screen.screen)
+    assert screen.screen.rstrip().rfind("\x1b[?25h") > screen.screen.rfind("\x1b[?25l")  # the cursor is back
+
+
+def test_the_block_is_painted_at_least_four_times_a_second_in_single_writes(
+    server: FakeServer, terminal: Start
+) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for_paints(8)
+    complete(server)
+    assert screen.end() == 0
+    paints = screen.screen.split("\x1b[J")
+    assert all(paint.count("\x1b[K\r\n") in (0, 3) for paint in paints[1:-2])
+
+
+def test_a_narrow_and_low_terminal_gets_what_fits(server: FakeServer, terminal: Start) -> None:
+    server.update("sgd-7f3a", running=[running(n) for n in range(2, 30)], counts={"running": 28})
+    screen = terminal(*rerun(server), columns=40, lines=8)
+    screen.wait_for(r"and \d+ more running")
+    screen.resize(30, 8)
+    complete(server)
+    assert screen.end() == 0
+    for paint in screen.screen.split("\x1b[J")[:-1]:
+        lines = plain(paint).split("\n")
+        assert len(lines) <= 10
+    block = [line for line in plain(screen.screen.split("sgd-7f3a completed")[0]).split("\n") if "more running" in line]
+    assert block
+    assert all(len(line) <= 39 for line in block)
+
+
+def test_no_colour_and_a_dumb_terminal_are_respected(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server), NO_COLOR="1")
+    screen.wait_for("0/4")
+    dumb = terminal(*rerun(server), TERM="dumb")
+    dumb.wait_for("repeats")
+    complete(server)
+    assert screen.end() == 0
+    assert dumb.end() == 0
+    assert not re.search(r"\x1b\[[0-9;]*m", screen.screen)
+    assert "\x1b" not in dumb.screen
+
+
+def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    screen.press("\x03")
+    screen.wait_for("orchestune stop sgd-7f3a")
+    assert screen.end() == 0
+    assert "orchestune status sgd-7f3a --watch" in plain(screen.screen)
+    assert server.asked("POST", "/stop") == []
+
+
+def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    screen.press("\x03")
+    screen.wait_for("orchestune stop sgd-7f3a")
+    screen.press("\x03")
+    assert screen.end() == 1
+    assert len(server.asked("POST", "/stop")) == 1
+    assert "sgd-7f3a stopped" in plain(screen.screen)
+
+
+def test_a_server_that_restarts_elsewhere_is_waited_for(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    port = int(server.url.rpartition(":")[2])
+    server.stop()
+    screen.wait_for("the server does not answer")
+    server.start(port)
+    complete(server)
+    assert screen.end() == 0
+
+
+def test_a_guard_that_pauses_ends_the_following_with_its_hint(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    reason = {"code": "metric_missing_at_first", "message": "saw eval_acc=0.91; did you mean eval_accuracy?"}
+    server.update("sgd-7f3a", state="paused", reason=reason)
+    assert screen.end() == 1
+    assert "why   saw eval_acc=0.91" in plain(screen.screen)
+    assert "orchestune resume sgd-7f3a" in plain(screen.screen)
+
+
+def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:
+    environ = {**os.environ, **server.environment(), "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "orchestune", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+
+
+def following(server: FakeServer) -> None:
+    until(lambda: server.asked("GET", "/events"), "that it follows")
+
+
+def finish(server: FakeServer, number: int, **changes: object) -> None:
+    counts = server.world.experiments["sgd-7f3a"]["counts"]
+    server.world.trials["sgd-7f3a"].append(trial(number, **changes))
+    server.update("sgd-7f3a", counts={"completed": counts["completed"] + 1})
+    server.event("trial_finished", trial=number)
+
+
+def test_piped_output_has_a_line_for_each_trial(server: FakeServer) -> None:
+    process = piped(server, rerun(server))
+    following(server)
+    finish(server, 2)
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not any("trial 2" in line for line in lines):
+        lines.append(process.stdout.readline())
+    finish(server, 3)
+    complete(server)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    text = "".join(lines) + out
+    assert "1/4  trial 2  accuracy 0.902  2.0s  alpha=0.002 penalty=l1" in text
+    assert "trial 3  accuracy 0.903" in text
+    assert "\x1b" not in text
+
+
+def test_quick_trials_share_a_line(server: FakeServer) -> None:
+    server.update("sgd-7f3a", budget=500)
+    process = piped(server, rerun(server))
+    following(server)
+    for number in range(2, 402):
+        finish(server, number)
+    complete(server)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(out.splitlines()) < 120
+    assert re.search(r"\d+/500  0 running · 0 failed", out)
+
+
+def test_an_interrupt_of_a_piped_command_detaches_too(server: FakeServer) -> None:
+    process = piped(server, rerun(server))
+    following(server)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "orchestune stop sgd-7f3a" in out
+
+
+def test_json_prints_the_final_status_alone(server: FakeServer) -> None:
+    process = piped(server, [*rerun(server), "--json"])
+    following(server)
+    complete(server)
+    out, err = process.communicate(timeout=60)
+    assert err == ""
+    assert out.startswith('{\n  "schema": 1')
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(server: FakeServer, tmp_path: Path) -> None:
+    for number in range(20_000):
+        server.log(f"line {number} {'x' * 80}\n")
+    process = piped(server, ["logs", "sgd"])
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().endswith("x\n")
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_status_watch_shows_the_experiment_until_it_ends(server: FakeServer, terminal: Start) -> None:
+    screen = terminal("status", "sgd", "--watch")
+    screen.wait_for("observations  0 / 4")
+    complete(server)
+    assert screen.end() == 0
+    everything = terminal("status", "--watch")
+    server.put(status("net-1a2b"))
+    everything.wait_for("net-1a2b")
+    everything.press("\x03")
+    assert everything.end() == 0
+
+
+def test_an_interrupted_wait_is_no_success_and_stops_nothing(server: FakeServer) -> None:
+    process = piped(server, ["wait", "sgd"])
+    following(server)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert server.asked("POST") == []

@@ -1,0 +1,72 @@
+"""The help: an example everywhere, quick, and the same as in the documentation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestune.cli.main import build_parser, parser_commands
+from orchestune.cli.parser import LATER
+from orchestune.cli.reference import reference_markdown
+from tests.unit.cli.conftest import SOURCE, Result
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
+NAMES = "run test status logs wait stop pause resume extend delete best trials get rerun export server doctor version"
+COMMANDS = NAMES.split()
+
+
+def test_every_command_is_there_and_no_later_one() -> None:
+    assert sorted(parser_commands(build_parser())) == sorted(COMMANDS)
+    assert not set(LATER) & set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "server"])
+def test_the_help_of_a_command_shows_an_example(name: str, cli: Callable[..., Result]) -> None:
+    result = cli(name, "--help")
+    assert result.code == 0
+    assert f"orchestune {name}" in result.out.split("example:")[1]
+
+
+def test_the_page_of_the_reference_is_up_to_date() -> None:
+    assert PAGE.read_text() == reference_markdown(), "run: python -m orchestune.cli.reference > docs/reference/cli.md"
+
+
+def test_the_command_line_loads_nothing_slow() -> None:
+    code = "import sys; import orchestune.cli.main as m; m.build_parser(); print(' '.join(sys.modules))"
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    loaded = set(done.stdout.split())
+    slow = {
+        "httpx",
+        "sqlalchemy",
+        "fastapi",
+        "uvicorn",
+        "optuna",
+        "scipy",
+        "numpy",
+        "ruamel.yaml",
+        "pathspec",
+        "asyncio",
+    }
+    assert loaded & slow == set()
+    assert {name for name in loaded if name.startswith(("orchestune.config", "orchestune.server"))} == set()
+
+
+def test_help_answers_within_a_fifth_of_a_second_over_the_interpreter() -> None:
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+
+    def best_of(words: list[str]) -> float:
+        taken = []
+        for _ in range(5):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *words], capture_output=True, check=True, env=environ)
+            taken.append(time.perf_counter() - began)
+        return min(taken)
+
+    assert best_of(["-m", "orchestune", "--help"]) - best_of(["-c", "pass"]) < 0.2
