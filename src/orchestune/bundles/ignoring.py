@@ -12,11 +12,12 @@ from orchestune.errors import BadInput, Problem
 GIT_FILE = ".gitignore"
 OWN_FILE = ".orchestuneignore"
 
+NEVER = frozenset((".git", ".hg", ".svn", ".orchestune"))
+"""names that no pattern brings back"""
 JUNK = frozenset(
     (
-        *(".git", ".hg", ".svn", ".idea", ".DS_Store", ".orchestune"),
-        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox", ".eggs"),
-        ".ipynb_checkpoints",
+        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
+        *(".tox", ".nox", ".eggs", ".idea", ".DS_Store"),
     )
 )
 """names that no trial reads: neither packed nor linked in"""
@@ -43,8 +44,8 @@ Level = tuple[str, tuple[Pattern, ...]]
 class Rules:
     """The patterns that hold inside one folder.
 
-    Later ones win: built-in, .gitignore, .orchestuneignore, the experiment file's list. Within .gitignore and
-    .orchestuneignore the file nearest to the path wins, as in git.
+    Later ones win: .gitignore, built-in, .orchestuneignore, the experiment file's list. (The usual `!*/` in a
+    .gitignore does not mean `.venv`.) Within .gitignore and .orchestuneignore the file nearest to the path wins.
     """
 
     listed: tuple[Level, ...] = ()
@@ -62,15 +63,15 @@ class Rules:
 
     def verdict(self, path: str, name: str, is_folder: bool) -> Verdict:
         """What happens to `path` (relative to the root), provided that no folder above it is ignored."""
+        if name in NEVER:
+            return Verdict.JUNK
         by_name = _built_in(name)
-        for prefix, patterns in (*self.listed, *self.own, *self.git):
-            inner = path[len(prefix) :]
-            for pattern in patterns:
-                if pattern.matches(inner, name, is_folder):
-                    if not pattern.ignores:
-                        return Verdict.TAKEN
-                    return Verdict.JUNK if by_name is Verdict.JUNK else Verdict.LEFT_OUT
-        return by_name
+        decided = _decided((*self.listed, *self.own), path, name, is_folder)
+        if decided is None and by_name is Verdict.TAKEN:
+            decided = _decided(self.git, path, name, is_folder)
+        if decided is None or (decided and by_name is Verdict.JUNK):
+            return by_name
+        return Verdict.LEFT_OUT if decided else Verdict.TAKEN
 
 
 def rules_for(ignore: Sequence[str]) -> Rules:
@@ -85,6 +86,16 @@ def rules_for(ignore: Sequence[str]) -> Rules:
         raise BadInput(problems, hint="patterns are written as in .gitignore: data/, *.ckpt, !keep.ckpt")
     patterns = parse_all(ignore)
     return Rules(listed=(("", patterns),) if patterns else ())
+
+
+def _decided(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -> bool | None:
+    """Whether the first level that speaks of the path ignores it; None where none does."""
+    for prefix, patterns in levels:
+        inner = path[len(prefix) :]
+        for pattern in patterns:
+            if pattern.matches(inner, name, is_folder):
+                return pattern.ignores
+    return None
 
 
 def _built_in(name: str) -> Verdict:

@@ -36,7 +36,7 @@ def _open_bucket(bucket: str, prefix: str) -> FileStore:
     try:
         from orchestune.files.object_store import ObjectFiles  # boto3 is optional, and slow to import
     except ModuleNotFoundError as exc:
-        if exc.name not in ("boto3", "botocore"):
+        if (exc.name or "").split(".")[0] not in ("boto3", "botocore"):
             raise
         raise UsageError(
             "files in s3:// need the package boto3, which is not installed", hint="pip install 'orchestune[s3]'"

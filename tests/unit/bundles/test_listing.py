@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestune.bundles.listing import Kind, Listing, plan
+from orchestune.errors import BadInput, TooLarge
+
+LIMIT = 1 << 20
+
+
+def write(folder: Path, *names: str, text: str = "x") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def paths(listing: Listing) -> list[str]:
+    return [entry.path for entry in listing.entries]
+
+
+def test_members_come_sorted_with_empty_folders(tmp_path: Path) -> None:
+    write(tmp_path, "b.py", "a/z.py", "a-b.py")
+    (tmp_path / "outputs").mkdir()
+    listing = plan(tmp_path, (), LIMIT)
+    assert paths(listing) == ["a", "a-b.py", "a/z.py", "b.py", "outputs"]
+    assert (listing.files, listing.size, listing.left_out) == (3, 3, ())
+
+
+def test_junk_is_neither_taken_nor_linked_in(tmp_path: Path) -> None:
+    write(tmp_path, ".git/HEAD", "a/__pycache__/x.pyc", "x.pyc", ".ipynb_checkpoints/n", ".orchestune/s", "model.py")
+    write(tmp_path, ".gitignore", text="__pycache__/\n*.py[co]\n")
+    listing = plan(tmp_path, (), LIMIT)
+    assert paths(listing) == [".gitignore", "a", "model.py"]
+    assert listing.left_out == ()
+
+
+def test_environments_and_files_of_credentials_are_left_out_and_linked_in(tmp_path: Path) -> None:
+    write(tmp_path, ".venv/bin/python", "web/node_modules/m.js", ".env", ".env.local", ".env.example", "model.py")
+    listing = plan(tmp_path, (), LIMIT)
+    assert paths(listing) == [".env.example", "model.py", "web"]
+    assert listing.left_out == (".env", ".env.local", ".venv", "web/node_modules")
+
+
+def test_left_out_names_the_topmost_paths(tmp_path: Path) -> None:
+    write(tmp_path, "data/a/b", "data/c", "sub/big.bin", "sub/model.py")
+    write(tmp_path, ".gitignore", text="data/\n*.bin\n")
+    assert plan(tmp_path, (), LIMIT).left_out == ("data", "sub/big.bin")
+
+
+def test_an_ignored_folder_is_not_looked_into(tmp_path: Path) -> None:
+    write(tmp_path, "data/.gitignore", text="!*")
+    (tmp_path / "data" / "out").symlink_to("/etc")
+    assert plan(tmp_path, ["data"], LIMIT).left_out == ("data",)
+
+
+def test_the_experiment_file_wins_over_own_ignore_files_and_those_over_git(tmp_path: Path) -> None:
+    write(tmp_path, "one.bin", "two.bin", "three.bin", "sub/one.bin", "sub/two.bin")
+    write(tmp_path, ".gitignore", text="*.bin\n")
+    write(tmp_path, ".orchestuneignore", text="!one.bin\n!two.bin\n")
+    write(tmp_path, "sub/.gitignore", text="*\n")
+    listing = plan(tmp_path, ["two.bin", "!/sub/two.bin"], LIMIT)
+    assert paths(listing) == [".gitignore", ".orchestuneignore", "one.bin", "sub", "sub/one.bin", "sub/two.bin"]
+    assert listing.left_out == ("sub/.gitignore", "three.bin", "two.bin")
+
+
+def test_a_default_can_be_taken_back(tmp_path: Path) -> None:
+    write(tmp_path, "venv/module.py", "x.pyc")
+    assert paths(plan(tmp_path, ["!venv", "!*.pyc"], LIMIT)) == ["venv", "venv/module.py", "x.pyc"]
+
+
+def test_gitignore_does_not_bring_a_default_back_and_nothing_brings_git_back(tmp_path: Path) -> None:
+    write(tmp_path, "model.py", "sub/model.py", ".venv/lib/x.py", ".git/hooks/x.py", "notes.txt")
+    write(tmp_path, ".gitignore", text="*\n!*/\n!*.py\n")
+    listing = plan(tmp_path, ["!.git"], LIMIT)
+    assert paths(listing) == ["model.py", "sub", "sub/model.py"]
+    assert listing.left_out == (".gitignore", ".venv", "notes.txt")
+
+
+def test_links_inside_the_folder_are_kept_and_made_relative(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write(project, "a/model.py", "b/x")
+    (project / "latest").symlink_to("a")
+    (project / "absolute").symlink_to(project / "a" / "model.py")
+    (project / "b" / "around").symlink_to("../../project/a")
+    (project / "b" / "up").symlink_to("../a/model.py")
+    (project / "missing").symlink_to("not/there")
+    (project / "itself").symlink_to("itself")
+    links = {entry.path: entry.target for entry in plan(project, (), LIMIT).entries if entry.kind is Kind.LINK}
+    assert links == {
+        "absolute": "a/model.py",
+        "b/around": "../a",
+        "b/up": "../a/model.py",
+        "itself": "itself",
+        "latest": "a",
+        "missing": "not/there",
+    }
+
+
+def test_links_that_leave_the_folder_are_refused_all_at_once(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write(tmp_path, "project2/secret", "project/model.py")
+    (project / "data").symlink_to("/usr/share")
+    (project / "next").symlink_to("../project2")
+    (project / "sub").mkdir()
+    (project / "sub" / "via").symlink_to("../next/secret")
+    with pytest.raises(BadInput) as caught:
+        plan(project, (), LIMIT)
+    assert {problem.file for problem in caught.value.problems} == {"data", "next", "sub/via"}
+    assert "data: the symbolic link leads out of the folder, to /usr/share" in str(caught.value)
+    assert "add `/data` to .orchestuneignore" in str(caught.value)
+
+
+def test_an_ignored_link_may_leave_the_folder_and_is_linked_in(tmp_path: Path) -> None:
+    write(tmp_path, "model.py")
+    (tmp_path / "data").symlink_to("/usr/share")
+    (tmp_path / "gone").symlink_to("/nowhere/at/all")
+    listing = plan(tmp_path, ["data/", "gone"], LIMIT)
+    assert paths(listing) == ["model.py"]
+    assert listing.left_out == ("data", "gone")
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    write(tmp_path, "real/a/model.py")
+    (tmp_path / "real" / "b").symlink_to("a")
+    (tmp_path / "project").symlink_to("real")
+    assert paths(plan(tmp_path / "project", (), LIMIT)) == ["a", "a/model.py", "b"]
+
+
+def test_over_the_limit_the_largest_files_are_named(tmp_path: Path) -> None:
+    for number in range(12):
+        write(tmp_path, f"sub/file{number:02d}", text="x" * (number + 1) * 1000)
+    with pytest.raises(TooLarge) as caught:
+        plan(tmp_path, (), 50_000)
+    assert "is 76.2 KiB, the limit is 48.8 KiB" in caught.value.message
+    lines = caught.value.message.splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == [f"sub/file{number:02d}" for number in range(11, 1, -1)]
+    assert ".orchestuneignore" in caught.value.hint
+    assert "limit" in caught.value.hint
+
+
+def test_special_files_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "model.py")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(tmp_path / "socket"))
+        assert paths(plan(tmp_path, (), LIMIT)) == ["model.py"]
+
+
+def test_names_that_are_not_utf_8_are_taken_but_not_linked_in(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write(tmp_path, name, f"{name}.bin")
+    listing = plan(tmp_path, ["*.bin"], LIMIT)
+    assert paths(listing) == [name]
+    assert listing.left_out == ()
+
+
+def test_names_in_messages_can_be_printed(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9")).symlink_to("/usr")
+    with pytest.raises(BadInput) as caught:
+        plan(tmp_path, (), LIMIT)
+    assert str(caught.value).encode()
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "file")
+    for folder in (tmp_path / "file", tmp_path / "missing"):
+        with pytest.raises(BadInput, match="is not a folder"):
+            plan(folder, (), LIMIT)
+
+
+def test_what_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path, "closed/model.py", "weights.bin", "readable.py")
+    (tmp_path / "weights.bin").chmod(0)
+    (tmp_path / "closed").chmod(0)
+    script = """
+import encodings.idna, os, sys, tempfile
+from pathlib import Path
+from orchestune.bundles.pack import pack
+from orchestune.errors import BadInput
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+with tempfile.TemporaryDirectory() as out:
+    for ignore in ([], ["closed"]):
+        try:
+            pack(Path("."), ignore, 1 << 20, Path(out))
+        except BadInput as exc:
+            print(exc)
+    print(os.listdir(out))
+"""
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    (tmp_path / "closed").chmod(0o700)
+    advice = "cannot be read: Permission denied (make it readable, or add it to .orchestuneignore)"
+    assert done.stdout.splitlines() == [f"closed: {advice}", f"weights.bin: {advice}", "[]"], done.stderr
