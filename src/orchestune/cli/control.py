@@ -8,7 +8,7 @@ import sys
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.client.documents import Status
-from orchestune.client.watching import OVER
+from orchestune.client.states import OVER
 from orchestune.errors import UsageError
 
 

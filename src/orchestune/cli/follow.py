@@ -11,8 +11,9 @@ from orchestune.cli.progress import end_lines
 from orchestune.cli.render import one_line
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
 from orchestune.client.documents import Status
+from orchestune.client.states import OVER, over
 from orchestune.client.stream import ServerSent
-from orchestune.client.watching import OVER, Away, Watch, over
+from orchestune.client.watching import Away, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 REFRESH = 0.2

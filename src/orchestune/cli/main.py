@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
-from orchestune.cli import control, doctor, files, logs, rerun, run, server, status, trials, try_one, version
+from orchestune.cli import server, version
 from orchestune.cli.console import Console
-from orchestune.cli.parser import LATER, Commands, Formatter, Parser, unknown_command
+from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command
 from orchestune.errors import OrchestuneError
 
-_GROUPS: tuple[Callable[[Commands], None], ...] = (
-    run.add, try_one.add, status.add, logs.add, status.add_wait, control.add, trials.add, files.add, rerun.add,
-    trials.add_export, server.add, doctor.add, version.add,
-)  # fmt: skip
+_HOMES = {
+    "run": "run", "test": "try_one", "status": "status", "logs": "logs", "wait": "wait", "stop": "control",
+    "pause": "control", "resume": "control", "extend": "control", "delete": "control", "best": "trials",
+    "trials": "trials", "get": "files", "rerun": "rerun", "export": "export", "server": "server", "doctor": "doctor",
+    "version": "version",
+}  # fmt: skip
+"""the module of each command, in the order of the help; only that of the command which runs is loaded"""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; the reference in docs/ is made from it."""
+def build_parser(names: Iterable[str] = _HOMES) -> argparse.ArgumentParser:
+    """The parser of the commands `names`; of the whole command line where none are named."""
     parser = Parser(
         prog="orchestune",
         description="Hyperparameter optimization in parallel, with one file.",
@@ -32,8 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for add in _GROUPS:
-        add(commands)
+    for home in dict.fromkeys(_HOMES[name] for name in names):
+        import_module(f"orchestune.cli.{home}").add(commands)
     return parser
 
 
@@ -56,13 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(console: Console, words: list[str]) -> int:
-    if words[:1] == ["server"]:
+    name = words[0] if words and not words[0].startswith("-") else ""
+    if name and name not in _HOMES:
+        raise unknown_command(name, [*_HOMES, *LATER])
+    if name == "server":
         return server.delegate(words[1:])
-    parser = build_parser()
-    if words and not words[0].startswith("-"):
-        known = list(parser_commands(parser))
-        if words[0] not in known:
-            raise unknown_command(words[0], [*known, *LATER])
+    parser = build_parser([name] if name else _HOMES)
     args = parser.parse_args(words)
     if args.version:
         return version.show(console, args)

@@ -1,4 +1,4 @@
-"""`status` and `wait`: what experiments are at."""
+"""`status`: what experiments are at."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Callable
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
-from orchestune.cli.follow import conclude, follow
 from orchestune.cli.live import Block
-from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.progress import best_lines, counts_text, finished
 from orchestune.cli.render import between, cut, duration, measured, one_line, table
 from orchestune.client.documents import Status
-from orchestune.client.watching import OVER, over
+from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, UsageError
 
 
@@ -34,18 +33,6 @@ def add(commands: Commands) -> None:
     parser.add_argument("--limit", type=positive, default=50, metavar="N", help="list the newest N (default: 50)")
 
 
-def add_wait(commands: Commands) -> None:
-    """Add `wait`."""
-    parser = add_command(
-        commands,
-        "wait",
-        wait,
-        help="wait until an experiment has ended, with the exit code of run",
-        example="orchestune wait sgd-7f3a && orchestune best sgd-7f3a",
-    )
-    add_experiment(parser)
-
-
 def show(console: Console, args: argparse.Namespace) -> int:
     """List the experiments, or show one."""
     if args.watch:
@@ -63,14 +50,6 @@ def show(console: Console, args: argparse.Namespace) -> int:
     else:
         console.say(*one_lines(status, console))
     return 0
-
-
-def wait(console: Console, args: argparse.Namespace) -> int:
-    """Say nothing until it is over."""
-    status = console.client.experiment(console.experiment(args.exp))
-    if over(status):
-        return conclude(console, status, quiet=True)
-    return follow(console, status, quiet=True)
 
 
 def _watch(console: Console, args: argparse.Namespace) -> int:

@@ -1,22 +1,15 @@
-"""`best`, `trials` and `export`: configurations and what came of them."""
+"""`best` and `trials`: configurations and what came of them."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Mapping
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, between, duration, measured, number, one_line, size, table
 from orchestune.client.documents import AttemptDocument, Status, TrialDocument
-from orchestune.errors import UsageError
 
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
@@ -39,23 +32,6 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--jsonl", action="store_true", help="print one JSON document per line, each as soon as it is read"
     )
-
-
-def add_export(commands: Commands) -> None:
-    """Add `export`."""
-    parser = add_command(
-        commands,
-        "export",
-        export,
-        help="every trial as a table for other programs",
-        example="orchestune export sgd-7f3a --format csv -o sgd.csv",
-        json=False,
-    )
-    add_experiment(parser)
-    parser.add_argument(
-        "--format", choices=("csv", "json"), help="csv (default) or json; or what the name after -o ends with"
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of the screen")
 
 
 def best(console: Console, args: argparse.Namespace) -> int:
@@ -172,64 +148,3 @@ def _attempt(attempt: AttemptDocument, paint: Paint) -> list[str]:
     tail = (attempt.get("tail") or "").splitlines()[-10:]
     lines += [f"  {paint.dim(paint.sign('│'))} {one_line(line)}" for line in tail]
     return lines
-
-
-def export(console: Console, args: argparse.Namespace) -> int:
-    """Write every trial, page by page."""
-    ref = console.experiment(args.exp)
-    kind = args.format or ("json" if args.output and args.output.suffix == ".json" else "csv")
-    status = console.client.experiment(ref)
-    with _target(args.output) as file:
-        if kind == "json":
-            _export_json(console.client.trials(status["id"]), file)
-        else:
-            _export_csv(console, status, file)
-    if args.output:
-        console.note(f"{status['handle']}: written to {args.output}")
-    return 0
-
-
-@contextmanager
-def _target(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears whole or not at all."""
-    if path is None:
-        yield sys.stdout
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _export_json(found: Iterator[TrialDocument], file: TextIO) -> None:
-    separator = "[\n"
-    for trial in found:
-        file.write(separator + json.dumps(trial, ensure_ascii=False))
-        separator = ",\n"
-    file.write("[]\n" if separator == "[\n" else "\n]\n")
-
-
-def _export_csv(console: Console, status: Status, file: TextIO) -> None:
-    document = console.client.specification(status["id"])
-    parameters = [item["name"] for item in document["specification"]["parameters"]]
-    metrics = [metric["name"] for metric in status["metrics"]]
-    writer = csv.writer(file, lineterminator="\n")
-    columns = [column for name in metrics for column in (name, f"{name}.stddev")]
-    facts = ("seed", "attempts", "started_at", "finished_at", "seconds")
-    writer.writerow(["trial", "state", "reason", "source", *columns, *parameters, *facts])
-    for trial in console.client.trials(status["id"]):
-        values: list[Any] = []
-        for name in metrics:
-            measurement = trial["metrics"].get(name)
-            values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
-        seconds = between(trial["started_at"], trial["finished_at"]) if trial["finished_at"] else None
-        reason = trial["reason"]["code"] if trial["reason"] else ""
-        values += [trial["parameters"].get(name) for name in parameters]
-        values += [trial["seed"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
-        values.append(None if seconds is None else round(seconds, 3))
-        writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])

@@ -13,7 +13,6 @@ from orchestune.client.documents import Status
 from orchestune.client.stream import ServerSent
 from orchestune.errors import OrchestuneError, Unreachable
 
-OVER = frozenset({"completed", "failed", "stopped"})
 GIVE_UP = 600.0
 """seconds without any server after which following ends"""
 
@@ -27,17 +26,6 @@ class Away:
 
 Update = Status | ServerSent | Away | OrchestuneError
 """An OrchestuneError ends the watch."""
-
-
-def over(status: Status) -> bool:
-    """Nothing more happens by itself: it ended, or a guard paused it."""
-    return status["state"] in OVER or guarded(status)
-
-
-def guarded(status: Status) -> bool:
-    """Whether the server paused it for a reason of its own; a person has to look at it."""
-    reason = status["reason"]
-    return status["state"] == "paused" and reason is not None and reason["code"] != "paused_by_user"
 
 
 class Watch:

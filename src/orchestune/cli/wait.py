@@ -1,0 +1,30 @@
+"""`wait`: until an experiment has ended."""
+
+from __future__ import annotations
+
+import argparse
+
+from orchestune.cli.console import Console
+from orchestune.cli.follow import conclude, follow
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.client.states import over
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "wait",
+        wait,
+        help="wait until an experiment has ended, with the exit code of run",
+        example="orchestune wait sgd-7f3a && orchestune best sgd-7f3a",
+    )
+    add_experiment(parser)
+
+
+def wait(console: Console, args: argparse.Namespace) -> int:
+    """Say nothing until it is over."""
+    status = console.client.experiment(console.experiment(args.exp))
+    if over(status):
+        return conclude(console, status, quiet=True)
+    return follow(console, status, quiet=True)
