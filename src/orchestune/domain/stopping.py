@@ -1,0 +1,94 @@
+"""When an experiment ends, and when it should pause before it burns its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from orchestune.domain.experiment import StopRules
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import Reason, ReasonCode
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the rules look at; everything of it is counted as trials finish, so that no rule scans trials."""
+
+    budget: int
+    finished: int
+    completed: int
+    failed: int
+    open: int
+    """queued or running"""
+    best_value: float | None
+    since_best: int
+    """finished trials since the best value last got better"""
+    seconds: float
+    """since the first lease"""
+    exhausted: bool = False
+
+
+def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | None:
+    """Why the experiment is at its end, or None while it goes on."""
+    if progress.best_value is not None and rules.target is not None:
+        if objective.reached(progress.best_value, rules.target):
+            text = f"{objective.name} reached {progress.best_value:g}, the target was {rules.target:g}"
+            return Reason(ReasonCode.TARGET, text)
+    if rules.max_failures is not None and progress.failed >= rules.max_failures:
+        return Reason(ReasonCode.MAX_FAILURES, f"{progress.failed} trials failed, the limit is {rules.max_failures}")
+    if progress.finished >= progress.budget:
+        return Reason(ReasonCode.BUDGET, f"all {progress.budget} trials are finished")
+    if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
+        return Reason(ReasonCode.PATIENCE, f"no better {objective.name} in the last {progress.since_best} trials")
+    if rules.time is not None and progress.seconds >= rules.time:
+        return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
+    if progress.exhausted and progress.open == 0:
+        return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
+    return None
+
+
+FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
+"""Ends that mean that the experiment failed."""
+
+
+def missing_metric(name: str, seen: Mapping[str, float], declared: tuple[str, ...]) -> str:
+    """The sentence for a command that succeeded without a declared metric."""
+    extra = {other: value for other, value in seen.items() if other not in declared}
+    if not extra:
+        return f"the command succeeded but never reported {name}; print a line such as `{name}=0.5`"
+    shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
+    close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"the command succeeded but never reported {name}; saw {shown}{hint}"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What the guards look at, after a trial finished."""
+
+    completed: int
+    failed: int
+    finished: int
+    same_count: int
+    """completed trials, from the first one on, whose metrics were all exactly the same"""
+    metric_missing: str | None
+    """the sentence of `missing_metric`, where this trial ended so"""
+    last_failure: str
+    configurations: float
+    """size of the space"""
+
+
+def guard(seen: Guarded, passed: frozenset[str]) -> Reason | None:
+    """Why the experiment should pause, or None. `passed` holds the codes that were waved through by `resume`."""
+    code = ReasonCode.METRIC_MISSING_AT_FIRST
+    if code not in passed and seen.metric_missing and not seen.completed:
+        return Reason(code, seen.metric_missing)
+    code = ReasonCode.FIRST_TRIALS_FAILED
+    if code not in passed and not seen.completed and seen.failed == seen.finished >= 3:
+        return Reason(code, f"the first {seen.failed} trials all failed; the last one: {seen.last_failure}")
+    code = ReasonCode.IDENTICAL_METRICS
+    if code not in passed and seen.same_count == seen.completed >= 5 and seen.configurations > 1:
+        text = f"{seen.same_count} different configurations gave exactly the same metrics; do the parameters arrive?"
+        return Reason(code, text)
+    return None

@@ -1,0 +1,44 @@
+"""What every use case works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestune.ports.backend import Backend
+from orchestune.ports.clock import Clock
+from orchestune.ports.files import FileStore
+from orchestune.ports.secrets import SecretStore
+from orchestune.services.signals import Signals
+from orchestune.store.database import Store
+
+
+@dataclass(frozen=True)
+class Core:
+    """The parts behind the services and the controllers, put together by `bootstrap` alone."""
+
+    store: Store
+    files: FileStore
+    secrets: SecretStore
+    clock: Clock
+    key: bytes
+    """32 random bytes, kept with the store: signs report addresses and derives workers' tokens"""
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    signals: Signals = field(default_factory=Signals)
+    url: str = ""
+    """how workers and people reach this server; without a slash at the end"""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """token → name of everybody who may do everything"""
+    lease_seconds: float = 15.0
+    beat_seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a token stands for."""
+
+    name: str
+    role: str
+    """`owner` may do everything; `worker` reaches the routes of the one worker `worker` of `experiment`"""
+    experiment: str = ""
+    worker: str = ""

@@ -1,0 +1,169 @@
+"""One experiment under its lock: what happens to it in one transaction, written down as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from orchestune.domain import stopping
+from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
+from orchestune.domain.transitions import experiment_state
+from orchestune.services.core import Core
+from orchestune.store import experiments, hot
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+
+class Ledger:
+    """The locked row, the events and the log segments of this transaction.
+
+    Changes are made to `row` and through the functions in `trials` and `attempts`; `close` derives the state, and
+    writes row, events and segments at once.
+    """
+
+    def __init__(self, session: Session, row: ExperimentRow, actor: str) -> None:
+        self.session = session
+        self.row = row
+        self.actor = actor
+        self.now = session.now
+        self.to_be_cancelled = False
+        """set when the experiment ended while trials were open: whoever closes the ledger cancels them first"""
+        self._before = (row.state, row.reason_json)
+        self._events: list[dict[str, Any]] = []
+        self._segments: list[dict[str, Any]] = []
+        self._unconfirmed = False
+
+    def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
+        """Add an event."""
+        self.row.event_seq += 1
+        self._events.append(
+            {
+                "experiment": self.row.id,
+                "seq": self.row.event_seq,
+                "at": self.now,
+                "actor": actor or self.actor,
+                "kind": kind,
+                "data": json.dumps(data),
+            }
+        )
+
+    def add_segment(self, attempt: str, trial: int, offset: int, data: bytes, gap: int) -> None:
+        """Add a part of an attempt's log, which the caller knows to be new."""
+        self.row.log_seq += 1
+        self._segments.append(
+            {
+                "experiment": self.row.id,
+                "seq": self.row.log_seq,
+                "attempt": attempt,
+                "trial": trial,
+                "offset": offset,
+                "length": len(data),
+                "gap": gap,
+                "at": self.now,
+                "data": data,
+            }
+        )
+
+    def progress(self) -> stopping.Progress:
+        """What the stop rules look at."""
+        row = self.row
+        return stopping.Progress(
+            budget=row.budget,
+            finished=row.finished,
+            completed=row.completed,
+            failed=row.failed,
+            open=row.open,
+            best_value=row.best_value,
+            since_best=row.since_best,
+            seconds=self.now - row.started_at if row.started_at else 0.0,
+            exhausted="exhausted" in row.guards.split(),
+        )
+
+    def evaluate(self) -> None:
+        """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on."""
+        row = self.row
+        specification = row.specification
+        reason = stopping.ended(self.progress(), specification.stop, specification.objective)
+        if reason is None:
+            if row.ended is not None:
+                row.ended, row.reason, row.finished_at = None, None, None
+            return
+        row.ended, row.reason = reason.code.value, reason
+        self.to_be_cancelled = row.open > 0
+
+    def pause(self, reason: Reason) -> None:
+        """Start nothing new, for a reason that `resume` waves through."""
+        if self.row.desired is Desired.RUNNING and self.row.ended is None:
+            self.row.desired, self.row.reason = Desired.PAUSED, reason
+
+    def awaits_workers(self) -> None:
+        """Attempts were cancelled whose processes may still run: it is over only when its workers have ended."""
+        self._unconfirmed = True
+
+    def derive(self, workers_ended: bool = False) -> None:
+        """Bring `state` in line with what is wanted and what was counted."""
+        row = self.row
+        ended = row.ended is not None
+        unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not workers_ended)
+        stopping_now = ended or row.desired is Desired.STOPPED
+        failed = row.ended in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
+        state = experiment_state(
+            row.desired,
+            live=row.live > 0 or (stopping_now and unconfirmed),
+            ended=ended,
+            failed=failed,
+            started=row.started_at is not None,
+        )
+        if state is ExperimentState.STOPPED and row.reason is None:
+            row.reason = Reason(ReasonCode.STOPPED, f"stopped by {self.actor}")
+        if state.over:
+            row.waiting_json = None
+            row.finished_at = row.finished_at or self.now
+        else:
+            row.finished_at = None
+        row.state = state
+
+    def close(self) -> None:
+        """Write everything."""
+        self.derive_if_needed()
+        row = self.row
+        if (row.state, row.reason_json) != self._before:
+            reason = row.reason
+            self.record("experiment_state", {"state": row.state, "reason": reason.to_json() if reason else None})
+        self.session.many(hot.INSERT_SEGMENT, self._segments)
+        self.session.many(hot.INSERT_EVENT, self._events)
+        experiments.save(self.session, row)
+
+    def derive_if_needed(self) -> None:
+        """`derive`, unless a controller did so with better knowledge."""
+        if not self._derived:
+            self.derive()
+
+    def settle(self) -> None:
+        """What the finishing controller calls once every worker has ended."""
+        self.derive(workers_ended=True)
+        self._derived = True
+
+    _derived = False
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Whom to wake once this is committed."""
+        topics = []
+        if self._events:
+            topics += [f"events:{self.row.id}", f"work:{self.row.id}", "controllers"]
+        if self._segments:
+            topics.append(f"logs:{self.row.id}")
+        return tuple(topics)
+
+
+@contextmanager
+def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledger]:
+    """The ledger of an experiment (by id) in a transaction of its own; waiters are woken after the commit."""
+    with core.store.transaction() as session:
+        ledger = Ledger(session, experiments.lock(session, experiment), actor)
+        yield ledger
+        ledger.close()
+    core.signals.notify(*ledger.topics)

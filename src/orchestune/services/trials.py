@@ -1,0 +1,250 @@
+"""What happens to trials and their tasks: queued, leased, lost, cancelled, finished. All under the ledger's lock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.domain import stopping
+from orchestune.domain.metrics import Measured
+from orchestune.domain.space import Configuration
+from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
+from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after
+from orchestune.domain.trial import ask_seed
+from orchestune.services.ledger import Ledger
+from orchestune.store import hot
+
+COUNTED = {
+    TrialState.QUEUED: "queued",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETED: "completed",
+    TrialState.FAILED: "failed",
+    TrialState.PRUNED: "pruned",
+    TrialState.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A configuration to be tried, and where it came from."""
+
+    parameters: Configuration
+    source: str
+    engine_version: str | None = None
+    suggested_after: int | None = None
+    parent: int | None = None
+    seed: int | None = None
+    checkpoint: Mapping[str, Any] | None = None
+
+
+def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
+    """Keep the experiment's counters true."""
+    row = ledger.row
+    if old is not None:
+        setattr(row, COUNTED[old], getattr(row, COUNTED[old]) - 1)
+    setattr(row, COUNTED[new], getattr(row, COUNTED[new]) + 1)
+
+
+def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
+    """Add trials at the end of the queue and return their numbers. The caller has checked that the budget has room."""
+    row, experiment = ledger.row, ledger.row.id
+    seed = row.specification.seed
+    trials: list[dict[str, Any]] = []
+    tasks: list[dict[str, Any]] = []
+    for suggestion in suggestions:
+        row.created += 1
+        number = row.created
+        trials.append(
+            {
+                "experiment": experiment,
+                "number": number,
+                "state": TrialState.QUEUED,
+                "parameters": json.dumps(dict(suggestion.parameters)),
+                "source": suggestion.source,
+                "engine_version": suggestion.engine_version,
+                "suggested_after": suggestion.suggested_after,
+                "parent": suggestion.parent,
+                "seed": ask_seed(seed, number) if suggestion.seed is None else suggestion.seed,
+                "bundle": row.bundle,
+                "revision": row.revision,
+                "checkpoint": json.dumps(suggestion.checkpoint) if suggestion.checkpoint else None,
+                "created_at": ledger.now,
+            }
+        )
+        tasks.append({"experiment": experiment, "trial": number, "fold": 0, "state": TaskState.PENDING})
+        count(ledger, None, TrialState.QUEUED)
+        ledger.record("trial_queued", {"trial": number, "source": suggestion.source})
+    ledger.session.many(hot.INSERT_TRIAL, trials)
+    ledger.session.many(hot.INSERT_TASK, tasks)
+    return [trial["number"] for trial in trials]
+
+
+def change_task(ledger: Ledger, trial: int, fold: int, old: TaskState, cause: Cause, **values: Any) -> None:
+    """Move a task by the table; `values` may set not_before, failures, isolated."""
+    parameters = {"not_before": 0.0, "failures": 0, "isolated": 0} | values
+    parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
+    if ledger.session.run(hot.CHANGE_TASK, parameters | {"state": after(TASK, old, cause)}) != 1:
+        raise Forbidden(f"the task of trial {trial} is no longer {old}")
+
+
+def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, isolated: int) -> None:
+    """Offer a trial again."""
+    new = after(TRIAL, old, cause)
+    parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
+    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"losses": losses, "isolated": isolated}) != 1:
+        raise Forbidden(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
+    ledger.record("trial_requeued", {"trial": number, "cause": cause})
+
+
+def finish(
+    ledger: Ledger,
+    number: int,
+    old: TrialState,
+    cause: Cause,
+    reason: Reason | None,
+    measured: Mapping[str, Measured],
+    missing: str | None = None,
+) -> None:
+    """Close a trial: its state, its metrics, its place in the history, the best so far, the guards, the stop rules."""
+    row = ledger.row
+    state = after(TRIAL, old, cause)
+    row.history_seq += 1
+    changed = ledger.session.run(
+        hot.FINISH_TRIAL,
+        {
+            "experiment": row.id,
+            "number": number,
+            "old": old,
+            "state": state,
+            "reason": json.dumps(reason.to_json()) if reason else None,
+            "history_seq": row.history_seq,
+            "now": ledger.now,
+        },
+    )
+    if changed != 1:
+        raise Forbidden(f"trial {number} is no longer {old}")
+    count(ledger, old, state)
+    declared = {metric.name for metric in row.specification.metrics}
+    ledger.session.many(
+        hot.INSERT_METRIC,
+        [
+            {
+                "experiment": row.id,
+                "trial": number,
+                "name": name,
+                "value": value.value,
+                "stddev": value.stddev,
+                "declared": int(name in declared),
+            }
+            for name, value in measured.items()
+            if math.isfinite(value.value)
+        ],
+    )
+    _note_best(ledger, number, state, measured)
+    ledger.record(
+        "trial_finished",
+        {
+            "trial": number,
+            "state": state,
+            "reason": reason.to_json() if reason else None,
+            "metrics": {name: value.value for name, value in measured.items() if math.isfinite(value.value)},
+        },
+    )
+    ledger.evaluate()
+    if row.ended is None:
+        _guard(ledger, reason, missing)
+
+
+def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping[str, Measured]) -> None:
+    row, objective = ledger.row, ledger.row.specification.objective
+    row.since_best += 1
+    if state is not TrialState.COMPLETED:
+        return
+    value = measured[objective.name].value
+    if objective.better(value, row.best_value):
+        row.best_trial, row.best_value, row.since_best = number, value, 0
+    values = [(name, measured[name].value) for name in sorted(measured)]
+    digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
+    if row.completed == 1:
+        row.same_digest, row.same_count = digest, 1
+    elif row.same_digest == digest and row.same_count == row.completed - 1:
+        row.same_count = row.completed
+
+
+def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
+    row = ledger.row
+    if row.completed > 5 and row.same_count < row.completed:
+        return  # the usual case, quickly: no guard can fire any more
+    seen = stopping.Guarded(
+        completed=row.completed,
+        failed=row.failed,
+        finished=row.finished,
+        same_count=row.same_count,
+        metric_missing=missing,
+        last_failure=reason.message if reason else "",
+        configurations=row.specification.space.size(),
+    )
+    found = stopping.guard(seen, frozenset(row.guards.split()))
+    if found:
+        ledger.pause(found)
+
+
+_LIVE = "SELECT a.id, a.state, a.trial, a.fold FROM attempts a WHERE a.experiment = :experiment AND a.state IN ('leased', 'running')"
+_CANCEL_ATTEMPT = "UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old"
+_OPEN_TASKS = (
+    "SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')"
+)
+_OPEN_TRIALS = "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
+_CANCEL_TRIAL = (
+    "UPDATE trials SET state = :state, reason = :reason, finished_at = :now "
+    "WHERE experiment = :experiment AND number = :number AND state = :old"
+)
+
+
+def cancel_open(ledger: Ledger, reason: Reason) -> None:
+    """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call."""
+    session, where = ledger.session, {"experiment": ledger.row.id}
+    text = json.dumps(reason.to_json())
+    for identity, state, trial, fold in session.rows(_LIVE, where):
+        old = AttemptState(state)
+        session.run(
+            _CANCEL_ATTEMPT,
+            {"id": identity, "old": old, "state": after(ATTEMPT, old, Cause.CANCEL), "reason": text, "now": ledger.now},
+        )
+        ledger.row.live -= 1
+        ledger.awaits_workers()
+        ledger.record("attempt_ended", {"attempt": identity, "trial": trial, "fold": fold, "state": "cancelled"})
+    for trial, fold, state, failures in session.rows(_OPEN_TASKS, where):
+        change_task(ledger, trial, fold, TaskState(state), Cause.CANCEL, failures=failures)
+    for number, state in session.rows(_OPEN_TRIALS, where):
+        before = TrialState(state)
+        new = after(TRIAL, before, Cause.CANCEL)
+        session.run(
+            _CANCEL_TRIAL, where | {"number": number, "old": before, "state": new, "reason": text, "now": ledger.now}
+        )
+        count(ledger, before, new)
+        ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
+    ledger.to_be_cancelled = False
+
+
+LOSSES_BEFORE_ISOLATION = 3
+LOSSES_IN_ISOLATION = 2
+
+
+def lost(ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int) -> None:
+    """A worker was lost while the trial ran: offer it again; alone once it has lost several; then pause."""
+    losses += 1
+    alone = int(losses >= LOSSES_BEFORE_ISOLATION)
+    change_task(ledger, trial, fold, TaskState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)
+    requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
+    if isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
+        text = (
+            f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} of them while nothing else ran;"
+            " does it use too much memory, or kill its parent process?"
+        )
+        ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

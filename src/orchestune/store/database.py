@@ -1,0 +1,139 @@
+"""Opening the store, transactions, and the one seam where errors of the drivers become ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from orchestune.errors import OrchestuneError, StoreUnavailable, UsageError
+from orchestune.store.session import Session
+
+BUSY_SECONDS = 20.0
+
+
+class Store:
+    """SQLite or PostgreSQL behind one interface; the contract tests run the same class against both.
+
+    `transaction` commits as a whole or not at all. On SQLite one writer at a time enters (a lock in the process,
+    which is fair, before the database's own, which polls); on PostgreSQL the row lock of the experiment does that.
+    `StoreUnavailable` means that nothing was changed and that the same call may work later.
+    """
+
+    def __init__(self, engine: Engine, now: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.inline = engine.dialect.name == "sqlite"
+        self._now = now
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that may write."""
+        if not self.inline:
+            with translated(), self.engine.begin() as connection:
+                yield Session(connection, self._now())
+            return
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
+        try:
+            with translated(), self.engine.connect() as connection:
+                with connection.begin():
+                    yield Session(connection, self._now())
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the store and must not write."""
+        with translated(), self.engine.connect() as connection:
+            connection = connection.execution_options(orchestune_reading=True)
+            with connection.begin():
+                yield Session(connection, self._now())
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
+    """The store at `sqlite:///PATH` or `postgresql://…`, its schema brought up to date (never down)."""
+    from orchestune.store.migrate import upgrade  # Alembic only where a store is opened
+
+    store = connect(url, now)
+    with translated():
+        upgrade(store.engine)
+    return store
+
+
+def connect(url: str, now: Callable[[], float] = time.time) -> Store:
+    """`open_store` without looking at the schema."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Store(_sqlite(Path(parsed.database or "")), now)
+    if parsed.get_backend_name() == "postgresql":
+        try:
+            return Store(
+                create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=10, pool_pre_ping=True), now
+            )
+        except ModuleNotFoundError as error:
+            raise UsageError("PostgreSQL needs psycopg 3", "pip install 'orchestune[postgres]'") from error
+    raise UsageError(f"no store for the URL scheme '{parsed.drivername}'", "use sqlite:///PATH or postgresql://…")
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in (
+            f"busy_timeout={int(BUSY_SECONDS * 1000)}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "cache_size=-65536",
+            "journal_size_limit=67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: object) -> None:
+        options = connection.get_execution_options()  # type: ignore[attr-defined]
+        mode = "DEFERRED" if options.get("orchestune_reading") else "IMMEDIATE"
+        connection.exec_driver_sql(f"BEGIN {mode}")  # type: ignore[attr-defined]
+
+    return engine
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what drivers raise into `StoreUnavailable` where waiting may help."""
+    try:
+        yield
+    except OrchestuneError:
+        raise
+    except PoolTimeout as error:
+        raise StoreUnavailable("every connection to the store is in use", "try again in a moment") from error
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        text = str(cause)
+        if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
+            raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost") from error
+        if "readonly" in text or "read-only" in text:
+            raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
+        if "locked" in text or "busy" in text:
+            raise StoreUnavailable(
+                "the store is locked by another process", "try again; see `orchestune doctor`"
+            ) from error
+        if isinstance(error, OperationalError | sqlite3.OperationalError) or type(cause).__module__.startswith(
+            "psycopg"
+        ):
+            if not isinstance(error, DBAPIError) or error.connection_invalidated or isinstance(error, OperationalError):
+                raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", "try again in a moment") from error
+        raise

@@ -1,0 +1,227 @@
+"""Rows of experiments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+
+from orchestune.domain.experiment import Specification
+from orchestune.domain.states import Desired, ExperimentState, Reason
+from orchestune.errors import Ambiguous, NotFound
+from orchestune.store import hot
+from orchestune.store.session import Session
+from orchestune.store.tables import experiments, revisions
+
+
+@dataclass
+class ExperimentRow:
+    """One row, in the order of `hot.EXPERIMENT_COLUMNS`. Mutable: who holds the lock changes it and saves it once."""
+
+    id: str
+    handle: str
+    name: str
+    owner: str
+    cluster: str
+    folder: str
+    specification_json: str
+    launch_json: str
+    bundle: str | None
+    origin: str | None
+    revision: int
+    budget: int
+    parallelism: int
+    priority: int
+    labels_json: str
+    desired: Desired
+    state: ExperimentState
+    reason_json: str | None
+    waiting_json: str | None
+    ended: str | None
+    hidden: int
+    guards: str
+    created: int
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    pruned: int
+    cancelled: int
+    live: int
+    event_seq: int
+    log_seq: int
+    history_seq: int
+    worker_seq: int
+    best_trial: int | None
+    best_value: float | None
+    since_best: int
+    same_digest: str | None
+    same_count: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    def __post_init__(self) -> None:
+        self.desired = Desired(self.desired)
+        self.state = ExperimentState(self.state)
+
+    @property
+    def finished(self) -> int:
+        """Trials that count for the budget."""
+        return self.completed + self.failed + self.pruned
+
+    @property
+    def open(self) -> int:
+        """Trials that were handed out or wait, and have no outcome yet."""
+        return self.queued + self.running
+
+    @property
+    def specification(self) -> Specification:
+        """The present revision's; budget, parallelism, priority and labels may have changed since: see the columns."""
+        return _specification(self.specification_json)
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        """What the caller's shell was like (see protocol.md)."""
+        launch: dict[str, Any] = json.loads(self.launch_json)
+        return launch
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is paused or has ended."""
+        return Reason.from_json(json.loads(self.reason_json)) if self.reason_json else None
+
+    @reason.setter
+    def reason(self, reason: Reason | None) -> None:
+        self.reason_json = json.dumps(reason.to_json()) if reason else None
+
+    @property
+    def waiting(self) -> Reason | None:
+        """Why nothing moves although it should."""
+        return Reason.from_json(json.loads(self.waiting_json)) if self.waiting_json else None
+
+    @waiting.setter
+    def waiting(self, reason: Reason | None) -> None:
+        self.waiting_json = json.dumps(reason.to_json()) if reason else None
+
+
+_SAVED = [
+    name
+    for name in (
+        "state desired ended guards created queued running completed failed pruned cancelled live event_seq log_seq "
+        "history_seq worker_seq best_trial best_value since_best same_digest same_count started_at finished_at id"
+    ).split()
+]
+
+
+@lru_cache(maxsize=256)
+def _specification(text: str) -> Specification:
+    return Specification.from_json(json.loads(text))
+
+
+def lock(session: Session, experiment: str) -> ExperimentRow:
+    """The row, locked until the transaction ends (SQLite's transaction is the lock). NotFound without one."""
+    row = session.row(hot.LOCK_EXPERIMENT if session.postgres else hot.SELECT_EXPERIMENT, {"id": experiment})
+    if row is None:
+        raise NotFound(f"there is no experiment {experiment}")
+    return ExperimentRow(*row)
+
+
+def save(session: Session, row: ExperimentRow) -> None:
+    """Write every counter and state of a locked row."""
+    values = {name: getattr(row, name) for name in _SAVED}
+    session.run(hot.SAVE_EXPERIMENT, values | {"reason": row.reason_json, "waiting": row.waiting_json})
+
+
+_COLUMNS = [experiments.c[name.strip()] for name in hot.EXPERIMENT_COLUMNS.split(",")]
+assert len(_COLUMNS) == len(fields(ExperimentRow))
+
+
+def add(session: Session, values: Mapping[str, Any], actor: str) -> ExperimentRow:
+    """Insert an experiment with its first revision; `values` by column name."""
+    session.change(insert(experiments).values(**values))
+    add_revision(session, values["id"], 1, values["specification"], actor)
+    return lock(session, values["id"])
+
+
+def add_revision(session: Session, experiment: str, revision: int, specification: str, actor: str) -> None:
+    """Keep what the experiment was from now on (`specification`: JSON)."""
+    session.change(
+        insert(revisions).values(
+            experiment=experiment, revision=revision, specification=specification, actor=actor, at=session.now
+        )
+    )
+
+
+def revision_specification(session: Session, experiment: str, revision: int) -> Specification:
+    """The specification as it was at `revision`."""
+    query = select(revisions.c.specification).where(
+        revisions.c.experiment == experiment, revisions.c.revision == revision
+    )
+    found = session.select(query)
+    if not found:
+        raise NotFound(f"there is no revision {revision} of this experiment")
+    return _specification(found[0][0])
+
+
+def change(session: Session, experiment: str, **values: object) -> None:
+    """Change the columns that are not counters (budget, labels, hidden, …)."""
+    session.change(update(experiments).where(experiments.c.id == experiment).values(**values))
+
+
+def find(session: Session, reference: str) -> ExperimentRow:
+    """By id, handle or unambiguous prefix of either. NotFound, Ambiguous; hidden ones by their whole name only."""
+    exact = or_(experiments.c.id == reference, experiments.c.handle == reference)
+    found = session.select(select(*_COLUMNS).where(exact))
+    if not found and reference:
+        pattern = reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
+        query = select(*_COLUMNS).where(prefix, experiments.c.hidden == 0)
+        found = session.select(query.order_by(experiments.c.created_at.desc()).limit(6))
+    if not found:
+        raise NotFound(f"there is no experiment '{reference}'", "`orchestune status` lists them")
+    if len(found) > 1:
+        names = ", ".join(row.handle for row in found[:5])
+        raise Ambiguous(f"'{reference}' could be {names}", "write more of the handle")
+    return ExperimentRow(*found[0])
+
+
+def get(session: Session, experiment: str) -> ExperimentRow:
+    """By id, without a lock."""
+    row = session.row(hot.SELECT_EXPERIMENT, {"id": experiment})
+    if row is None:
+        raise NotFound(f"there is no experiment {experiment}")
+    return ExperimentRow(*row)
+
+
+def page(
+    session: Session, *, folder: str | None, limit: int, before: float | None, hidden: bool = False
+) -> list[ExperimentRow]:
+    """Newest first, of one folder or of all; `before` is the creation time of the last one seen."""
+    query = select(*_COLUMNS)
+    if not hidden:
+        query = query.where(experiments.c.hidden == 0)
+    if folder is not None:
+        query = query.where(experiments.c.folder == folder)
+    if before is not None:
+        query = query.where(experiments.c.created_at < before)
+    query = query.order_by(experiments.c.created_at.desc()).limit(limit)
+    return [ExperimentRow(*row) for row in session.select(query)]
+
+
+def unfinished(session: Session) -> list[ExperimentRow]:
+    """Every experiment that is not over, in the order in which they get resources: priority, then age."""
+    over = [state for state in ExperimentState if state.over]
+    query = select(*_COLUMNS).where(experiments.c.state.not_in(over))
+    query = query.order_by(experiments.c.priority.desc(), experiments.c.created_at)
+    return [ExperimentRow(*row) for row in session.select(query)]
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    """How many experiments are in each state."""
+    query = select(experiments.c.state, func.count()).group_by(experiments.c.state)
+    return {state: count for state, count in session.select(query)}

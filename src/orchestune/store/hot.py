@@ -1,0 +1,113 @@
+"""The statements that run for every trial, as strings (see `session`). Guards on the old state are part of them."""
+
+from __future__ import annotations
+
+EXPERIMENT_COLUMNS = (
+    "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
+    "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
+    "failed, pruned, cancelled, live, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, since_best, "
+    "same_digest, same_count, created_at, started_at, finished_at"
+)
+SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
+LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"
+SAVE_EXPERIMENT = """
+UPDATE experiments SET state = :state, desired = :desired, reason = :reason, waiting = :waiting, ended = :ended,
+guards = :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed,
+pruned = :pruned, cancelled = :cancelled, live = :live, event_seq = :event_seq, log_seq = :log_seq,
+history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, best_value = :best_value,
+since_best = :since_best, same_digest = :same_digest, same_count = :same_count, started_at = :started_at,
+finished_at = :finished_at WHERE id = :id
+"""
+
+SELECT_WORKER = "SELECT experiment, name, state, node, slots, boot, beat, gpus FROM workers WHERE id = :id"
+BEAT_WORKER = """
+UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
+failed = failed + :failed WHERE id = :id
+"""
+
+INSERT_TRIAL = """
+INSERT INTO trials (experiment, number, state, parameters, source, engine_version, suggested_after, parent, seed,
+bundle, revision, checkpoint, created_at) VALUES (:experiment, :number, :state, :parameters, :source, :engine_version,
+:suggested_after, :parent, :seed, :bundle, :revision, :checkpoint, :created_at)
+"""
+INSERT_TASK = "INSERT INTO tasks (experiment, trial, fold, state) VALUES (:experiment, :trial, :fold, :state)"
+START_TRIAL = """
+UPDATE trials SET state = :state, started_at = COALESCE(started_at, :now) WHERE experiment = :experiment
+AND number = :number AND state = :old
+"""
+FINISH_TRIAL = """
+UPDATE trials SET state = :state, reason = :reason, history_seq = :history_seq, finished_at = :now
+WHERE experiment = :experiment AND number = :number AND state = :old
+"""
+REQUEUE_TRIAL = """
+UPDATE trials SET state = :state, losses = :losses, isolated = :isolated WHERE experiment = :experiment
+AND number = :number AND state = :old
+"""
+INSERT_METRIC = """
+INSERT INTO trial_metrics (experiment, trial, name, value, stddev, declared) VALUES (:experiment, :trial, :name,
+:value, :stddev, :declared) ON CONFLICT DO NOTHING
+"""
+
+PENDING_TASKS = """
+SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision, r.checkpoint
+FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
+WHERE t.experiment = :experiment AND t.state = 'pending' AND t.not_before <= :now
+ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
+"""
+LEASE_TASK = """
+UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
+AND state = :old
+"""
+CHANGE_TASK = """
+UPDATE tasks SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated
+WHERE experiment = :experiment AND trial = :trial AND fold = :fold AND state = :old
+"""
+
+INSERT_ATTEMPT = """
+INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_beat, node, gpus, leased_at,
+resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node, :gpus, :leased_at,
+:resumed_from)
+"""
+LIVE_OF_WORKER = """
+SELECT id, ordered, worker_beat, state FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+"""
+SELECT_ATTEMPT = """
+SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.leased_at, a.worker,
+t.state, t.token, t.failures, t.isolated, r.state, r.losses, r.isolated, a.reason
+FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
+JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
+WHERE a.id = :id AND a.experiment = :experiment
+"""
+START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
+END_ATTEMPT = """
+UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
+started_at = COALESCE(started_at, :started_at), finished_at = :now, wall = :wall, cpu = :cpu, memory = :memory,
+log_bytes = :log_bytes, tail = :tail WHERE id = :id AND state = :old
+"""
+GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
+GROW_POINTS = "UPDATE attempts SET points = points + :count WHERE id = :id"
+
+INSERT_POINT = """
+INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
+:step, :stddev, :at) ON CONFLICT DO NOTHING
+"""
+SELECT_POINTS = "SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt ORDER BY at, sequence"
+INSERT_SEGMENT = """
+INSERT INTO log_segments (experiment, seq, attempt, trial, "offset", length, gap, at, data) VALUES (:experiment, :seq,
+:attempt, :trial, :offset, :length, :gap, :at, :data)
+"""
+INSERT_EVENT = """
+INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment, :seq, :at, :actor, :kind, :data)
+"""
+HISTORY = """
+SELECT number, parameters, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
+ORDER BY history_seq LIMIT :limit
+"""
+HISTORY_METRICS = """
+SELECT m.trial, m.name, m.value, m.stddev FROM trial_metrics m JOIN trials r
+ON r.experiment = m.experiment AND r.number = m.trial
+WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND m.declared = 1
+"""
+UNFINISHED = """
+SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY number
+"""

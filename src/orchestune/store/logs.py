@@ -1,0 +1,70 @@
+"""Events and log segments, read in the order of their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from orchestune.store.session import Session
+from orchestune.store.tables import attempts, events, log_segments, workers
+
+
+def events_after(session: Session, experiment: str, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Events with a number above `after`."""
+    query = select(events).where(events.c.experiment == experiment, events.c.seq > after)
+    return session.select(query.order_by(events.c.seq).limit(limit))
+
+
+def segments_after(
+    session: Session, experiment: str, after: int, limit: int, trial: int | None = None, since: float | None = None
+) -> Sequence[Row[Any]]:
+    """Segments with a number above `after`, with the attempt's token and the worker's name."""
+    query = (
+        select(log_segments, attempts.c.token, workers.c.name.label("worker_name"))
+        .join(attempts, attempts.c.id == log_segments.c.attempt)
+        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
+        .where(log_segments.c.experiment == experiment, log_segments.c.seq > after)
+    )
+    if trial is not None:
+        query = query.where(log_segments.c.trial == trial)
+    if since is not None:
+        query = query.where(log_segments.c.at >= since)
+    return session.select(query.order_by(log_segments.c.seq).limit(limit))
+
+
+def last_segments(session: Session, experiment: str, trial: int | None, limit: int) -> Sequence[Row[Any]]:
+    """(seq, length) of the newest segments, newest first: what a tail is cut from."""
+    query = select(log_segments.c.seq, log_segments.c.length).where(log_segments.c.experiment == experiment)
+    if trial is not None:
+        query = query.where(log_segments.c.trial == trial)
+    return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit))
+
+
+def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
+    """Attempts that are over and hold more than `inline_bytes` of their log in rows."""
+    query = (
+        select(log_segments.c.attempt)
+        .join(attempts, attempts.c.id == log_segments.c.attempt)
+        .where(log_segments.c.object.is_(None), log_segments.c.data.is_not(None), attempts.c.finished_at.is_not(None))
+        .group_by(log_segments.c.attempt)
+        .having(func.sum(log_segments.c.length) > inline_bytes)
+        .limit(limit)
+    )
+    return [row[0] for row in session.select(query)]
+
+
+def inline_segments(session: Session, attempt: str) -> Sequence[Row[Any]]:
+    """The segments of one attempt that still lie in rows, in order."""
+    query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object.is_(None))
+    return session.select(query.order_by(log_segments.c.offset))
+
+
+def moved(session: Session, experiment: str, seq: int, key: str, offset: int) -> None:
+    """A segment's bytes lie in the file store from now on, at `offset` of the object `key`."""
+    session.change(
+        update(log_segments)
+        .where(log_segments.c.experiment == experiment, log_segments.c.seq == seq)
+        .values(object=key, object_offset=offset, data=None)
+    )

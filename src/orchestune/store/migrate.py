@@ -1,0 +1,67 @@
+"""The schema moves forward only: Alembic brings a store to the revision that this version knows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from orchestune.errors import UsageError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 7_021_501  # any fixed number: one replica migrates, the others wait for it
+
+
+def head() -> str:
+    """The newest revision that this version knows."""
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
+
+
+def current(engine: Engine) -> str | None:
+    """The revision of the store, None for an empty one."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the store to `head`. A store of a newer version is refused; an SQLite file is copied first."""
+    known, present = head(), current(engine)
+    if present == known:
+        return
+    if present is not None and present not in {script.revision for script in _scripts()}:
+        raise UsageError(
+            f"the store was written by a newer version of Orchestune (schema {present})",
+            "upgrade Orchestune here, or use another state folder (ORCHESTUNE_HOME)",
+        )
+    if present is not None and engine.dialect.name == "sqlite" and engine.url.database:
+        _copy(engine, Path(engine.url.database), present)
+    with engine.connect() as connection:
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+            run(connection, known)
+
+
+def run(connection: Connection, revision: str) -> None:
+    """Run the migrations up to `revision` inside the transaction of `connection`."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _scripts() -> list[object]:
+    return list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
+def _copy(engine: Engine, path: Path, revision: str) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("BEGIN")
+    shutil.copy2(path, path.with_name(f"{path.name}.before-{revision}"))

@@ -1,0 +1,87 @@
+"""Blobs, answers that may be asked for again, and the removal of an experiment's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
+
+from orchestune.store.session import Session
+from orchestune.store.tables import (
+    artifacts,
+    attempts,
+    blobs,
+    events,
+    experiments,
+    idempotency,
+    log_segments,
+    points,
+    revisions,
+    tasks,
+    trial_metrics,
+    trials,
+    workers,
+)
+
+
+def put_blob(session: Session, digest: str, kind: str, size: int) -> None:
+    """Know that the file store holds these bytes; knowing it already is no error."""
+    if blob(session, digest) is None:
+        session.change(insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now))
+
+
+def blob(session: Session, digest: str) -> Row[Any] | None:
+    """The row of a blob."""
+    found = session.select(select(blobs).where(blobs.c.digest == digest))
+    return found[0] if found else None
+
+
+def unreferenced_blobs(session: Session, older_than: float) -> list[str]:
+    """Digests that no experiment, trial or artifact names, made before `older_than` (an upload comes before its row)."""
+    checkpoints = select(trials.c.checkpoint).where(trials.c.checkpoint.is_not(None))
+    named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
+    named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}
+    named |= {row[0] for row in session.select(select(artifacts.c.digest).distinct())}
+    texts = [row[0] for row in session.select(checkpoints)]
+    candidates = session.select(select(blobs.c.digest).where(blobs.c.created_at < older_than))
+    return [row[0] for row in candidates if row[0] not in named and not any(row[0] in text for text in texts)]
+
+
+def drop_blob(session: Session, digest: str) -> None:
+    """Forget a blob whose bytes are about to be deleted."""
+    session.change(delete(blobs).where(blobs.c.digest == digest))
+
+
+def remembered(session: Session, key: str) -> Row[Any] | None:
+    """The answer that was given to an idempotency key and has not expired."""
+    query = select(idempotency).where(idempotency.c.key == key, idempotency.c.expires_at > session.now)
+    found = session.select(query)
+    return found[0] if found else None
+
+
+def remember(session: Session, key: str, request_hash: str, status: int, answer: str, seconds: float) -> None:
+    """Keep an answer for so many seconds; drops what has expired."""
+    session.change(delete(idempotency).where((idempotency.c.expires_at <= session.now) | (idempotency.c.key == key)))
+    session.change(
+        insert(idempotency).values(
+            key=key, request_hash=request_hash, status=status, answer=answer, expires_at=session.now + seconds
+        )
+    )
+
+
+def log_objects(session: Session, experiment: str) -> Sequence[str]:
+    """Keys of the file store that hold moved logs of an experiment."""
+    query = select(log_segments.c.object).where(
+        log_segments.c.experiment == experiment, log_segments.c.object.is_not(None)
+    )
+    return [row[0] for row in session.select(query.distinct())]
+
+
+def purge(session: Session, experiment: str) -> None:
+    """Remove every row of an experiment."""
+    own = select(attempts.c.id).where(attempts.c.experiment == experiment)
+    session.change(delete(points).where(points.c.attempt.in_(own)))
+    for table in (log_segments, events, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
+        session.change(delete(table).where(table.c.experiment == experiment))
+    session.change(delete(experiments).where(experiments.c.id == experiment))

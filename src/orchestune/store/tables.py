@@ -1,0 +1,291 @@
+"""The schema. Times are seconds since 1970 in UTC as floats; `json` in a comment means a JSON document as text.
+
+Rows of one experiment are written under the lock of its row in `experiments`, so numbers that are counted there
+(`event_seq`, `log_seq`, `history_seq`) are in the order of the commits, and the counters are always true.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID = String(36)
+_WORD = String(64)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, default=0, server_default="0")
+
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("handle", _WORD, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("project", _WORD, nullable=False, server_default="default"),
+    Column("owner", Text, nullable=False),
+    Column("cluster", _WORD, nullable=False),
+    Column("folder", Text, nullable=False, server_default=""),
+    Column("specification", Text, nullable=False),  # json, of the current revision
+    Column("launch", Text, nullable=False),  # json
+    Column("bundle", _WORD),
+    Column("origin", Text),  # HANDLE/NUMBER that this one reruns
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("budget", Integer, nullable=False),
+    Column("parallelism", Integer, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("labels", Text, nullable=False, server_default="{}"),  # json
+    Column("desired", _WORD, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("reason", Text),  # json: why it is paused or has ended
+    Column("waiting", Text),  # json: why nothing moves although it should
+    Column("ended", _WORD),  # code of the rule that ended it
+    Column("hidden", Integer, nullable=False, server_default="0"),
+    Column("guards", Text, nullable=False, server_default=""),  # guards that were passed or waved through
+    _count("created"),  # the highest trial number
+    _count("queued"),
+    _count("running"),
+    _count("completed"),
+    _count("failed"),
+    _count("pruned"),
+    _count("cancelled"),
+    _count("live"),  # attempts that hold a lease
+    _count("event_seq"),
+    _count("log_seq"),
+    _count("history_seq"),
+    _count("worker_seq"),
+    Column("best_trial", Integer),
+    Column("best_value", Float),
+    _count("since_best"),
+    Column("same_digest", _WORD),
+    _count("same_count"),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Index(None, "folder", "created_at"),
+    Index(None, "state"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("specification", Text, nullable=False),  # json
+    Column("actor", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    PrimaryKeyConstraint("experiment", "revision"),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("reason", Text),  # json
+    Column("parameters", Text, nullable=False),  # json
+    Column("source", _WORD, nullable=False),
+    Column("engine_version", _WORD),
+    Column("suggested_after", Integer),  # how much history the engine had been told
+    Column("history_seq", Integer),  # its place in the order of telling; null until finished
+    Column("parent", Integer),
+    Column("seed", BigInteger, nullable=False),
+    Column("bundle", _WORD),
+    Column("revision", Integer, nullable=False),
+    Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
+    _count("losses"),
+    _count("isolated"),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    PrimaryKeyConstraint("experiment", "number"),
+    Index(None, "experiment", "history_seq"),
+    Index(None, "experiment", "state", "number"),
+)
+
+trial_metrics = Table(
+    "trial_metrics",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("stddev", Float),
+    Column("declared", Integer, nullable=False),
+    PrimaryKeyConstraint("experiment", "trial", "name"),
+    Index(None, "experiment", "name", "value"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("fold", Integer, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("not_before", Float, nullable=False, server_default="0"),
+    _count("token"),  # how often it was leased: the fencing token of the newest attempt
+    _count("failures"),
+    _count("isolated"),
+    PrimaryKeyConstraint("experiment", "trial", "fold"),
+    Index(None, "experiment", "state", "isolated", "trial", "fold"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("fold", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("ordered", _WORD),  # the state that a stop order asks for
+    Column("reason", Text),  # json
+    Column("worker", _ID, nullable=False),
+    Column("worker_beat", Integer, nullable=False),  # the call whose answer carried the lease
+    Column("node", Text, nullable=False),
+    Column("gpus", Text),  # json
+    Column("members", Text),  # json: rank and worker of each member of a gang
+    Column("exit_code", Integer),
+    Column("signal", Integer),
+    Column("leased_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("wall", Float),
+    Column("cpu", Float),
+    Column("memory", BigInteger),
+    _count("points"),
+    Column("log_end", BigInteger, nullable=False, server_default="0"),  # bytes received, gaps included
+    Column("log_bytes", BigInteger),  # bytes in all, known at the end
+    Column("tail", Text),
+    Column("resumed_from", Text),  # json {attempt, step}
+    UniqueConstraint("experiment", "trial", "fold", "token"),
+    Index(None, "worker", "state"),
+    Index(None, "experiment", "state"),
+)
+
+points = Table(
+    "points",
+    metadata,
+    Column("attempt", _ID, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("step", Float),
+    Column("stddev", Float),
+    Column("at", Float, nullable=False),
+    PrimaryKeyConstraint("attempt", "name", "sequence"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("experiment", _ID, nullable=False),
+    Column("cluster", _WORD, nullable=False),
+    Column("name", _WORD, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("reason", Text),
+    Column("node", Text, nullable=False, server_default=""),
+    Column("slots", Integer, nullable=False),
+    Column("gpus", Text),  # json
+    Column("handle", Text),  # json, the backend's
+    Column("boot", _WORD),
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("protocol", Integer),
+    Column("version", _WORD),
+    Column("capabilities", Text),  # json
+    _count("succeeded"),
+    _count("failed"),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float),
+    Column("ended_at", Float),
+    Index(None, "experiment", "state"),
+    Index(None, "state"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", _WORD, nullable=False),
+    Column("data", Text, nullable=False),  # json
+    PrimaryKeyConstraint("experiment", "seq"),
+)
+
+log_segments = Table(
+    "log_segments",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("attempt", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("gap", BigInteger, nullable=False, server_default="0"),
+    Column("at", Float, nullable=False),
+    Column("data", LargeBinary),
+    Column("object", Text),  # key in the file store once the segment was moved there
+    Column("object_offset", BigInteger),
+    PrimaryKeyConstraint("experiment", "seq"),
+    Index(None, "attempt", "offset"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("attempt", _ID, nullable=False),
+    Column("digest", _WORD, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+    PrimaryKeyConstraint("experiment", "trial", "path"),
+    Index(None, "digest"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", _WORD, primary_key=True),
+    Column("kind", _WORD, nullable=False),  # bundle | artifact | checkpoint
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("request_hash", _WORD, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("expires_at", Float, nullable=False, index=True),
+)

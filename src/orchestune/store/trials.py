@@ -1,0 +1,113 @@
+"""Rows of trials, their tasks, attempts and metrics: the cold queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, insert, select, update
+
+from orchestune.domain.states import TrialState
+from orchestune.store.session import Session
+from orchestune.store.tables import artifacts, attempts, trial_metrics, trials, workers
+
+
+def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
+    """One trial."""
+    found = session.select(select(trials).where(trials.c.experiment == experiment, trials.c.number == number))
+    return found[0] if found else None
+
+
+def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> Sequence[Row[Any]]:
+    """Trials with a number above `after`, in order."""
+    query = select(trials).where(trials.c.experiment == experiment, trials.c.number > after)
+    if state:
+        query = query.where(trials.c.state == state)
+    return session.select(query.order_by(trials.c.number).limit(limit))
+
+
+def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:
+    """number → name → {value, stddev}."""
+    query = select(trial_metrics).where(
+        trial_metrics.c.experiment == experiment, trial_metrics.c.trial.in_(list(numbers))
+    )
+    found: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in session.select(query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)):
+        found[row.trial][row.name] = {"value": row.value, "stddev": row.stddev}
+    return found
+
+
+def attempts_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, list[Row[Any]]]:
+    """number → attempts in the order of their leases, each with its worker's name."""
+    query = (
+        select(attempts, workers.c.name.label("worker_name"))
+        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
+        .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
+        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
+    )
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in session.select(query):
+        found[row.trial].append(row)
+    return found
+
+
+def live_attempts(session: Session, experiment: str, limit: int = 100) -> Sequence[Row[Any]]:
+    """Attempts that hold a lease, with their worker's name and their trial's parameters."""
+    query = (
+        select(attempts, workers.c.name.label("worker_name"), trials.c.parameters)
+        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
+        .join(trials, and_(trials.c.experiment == attempts.c.experiment, trials.c.number == attempts.c.trial))
+        .where(attempts.c.experiment == experiment, attempts.c.state.in_(("leased", "running")))
+        .order_by(attempts.c.trial, attempts.c.fold)
+        .limit(limit)
+    )
+    return session.select(query)
+
+
+def find_attempt(session: Session, attempt: str) -> Row[Any] | None:
+    """One attempt by id."""
+    found = session.select(select(attempts).where(attempts.c.id == attempt))
+    return found[0] if found else None
+
+
+def completed_values(session: Session, experiment: str, names: Sequence[str]) -> list[tuple[int, dict[str, float]]]:
+    """Number and declared metrics of every completed trial; scans them, so only for several objectives."""
+    query = (
+        select(trial_metrics.c.trial, trial_metrics.c.name, trial_metrics.c.value)
+        .join(trials, and_(trials.c.experiment == trial_metrics.c.experiment, trials.c.number == trial_metrics.c.trial))
+        .where(
+            trial_metrics.c.experiment == experiment,
+            trial_metrics.c.name.in_(list(names)),
+            trials.c.state == TrialState.COMPLETED,
+        )
+    )
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    for number, name, value in session.select(query):
+        found[number][name] = value
+    return sorted(found.items())
+
+
+def change(session: Session, experiment: str, number: int, **values: object) -> None:
+    """Change columns of a trial other than its state."""
+    session.change(update(trials).where(trials.c.experiment == experiment, trials.c.number == number).values(**values))
+
+
+def artifacts_of(session: Session, experiment: str, number: int | None = None) -> Sequence[Row[Any]]:
+    """Artifacts of one trial or of the whole experiment, by path."""
+    query = select(artifacts).where(artifacts.c.experiment == experiment)
+    if number is not None:
+        query = query.where(artifacts.c.trial == number)
+    return session.select(query.order_by(artifacts.c.trial, artifacts.c.path))
+
+
+def put_artifact(session: Session, values: dict[str, Any]) -> None:
+    """Record an artifact; a later attempt's file replaces the earlier one's."""
+    session.change(
+        delete(artifacts).where(
+            artifacts.c.experiment == values["experiment"],
+            artifacts.c.trial == values["trial"],
+            artifacts.c.path == values["path"],
+        )
+    )
+    session.change(insert(artifacts).values(**values))

@@ -1,0 +1,72 @@
+"""Rows of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from orchestune.domain.states import WorkerState
+from orchestune.domain.transitions import WORKER, Cause, after
+from orchestune.store.session import Session
+from orchestune.store.tables import attempts, workers
+
+PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
+"""States in which a worker holds its resources."""
+
+
+def add(session: Session, values: dict[str, Any]) -> None:
+    """Insert a worker that is about to be started."""
+    session.change(insert(workers).values(**values))
+
+
+def get(session: Session, worker: str) -> Row[Any] | None:
+    """One worker by id."""
+    found = session.select(select(workers).where(workers.c.id == worker))
+    return found[0] if found else None
+
+
+def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
+    """Every worker the experiment ever had, oldest first, with the number of attempts it works on (`running`)."""
+    running = (
+        select(func.count())
+        .where(attempts.c.worker == workers.c.id, attempts.c.state.in_(("leased", "running")))
+        .correlate(workers)
+        .scalar_subquery()
+        .label("running")
+    )
+    return session.select(
+        select(workers, running).where(workers.c.experiment == experiment).order_by(workers.c.created_at)
+    )
+
+
+def present(session: Session, cluster: str) -> Sequence[Row[Any]]:
+    """Workers of a cluster that are not known to be gone: starting, alive, draining, lost."""
+    states = (*PRESENT, WorkerState.LOST)
+    return session.select(
+        select(workers).where(workers.c.cluster == cluster, workers.c.state.in_(states)).order_by(workers.c.created_at)
+    )
+
+
+def move(session: Session, worker: str, cause: Cause, **values: object) -> WorkerState | None:
+    """Apply a cause of the table `WORKER`; None where another change came first or the table forbids it."""
+    row = get(session, worker)
+    if row is None or (WorkerState(row.state), cause) not in WORKER:
+        return None
+    state = after(WORKER, WorkerState(row.state), cause)
+    changed = session.change(
+        update(workers).where(workers.c.id == worker, workers.c.state == row.state).values(state=state, **values)
+    )
+    return state if changed else None
+
+
+def change(session: Session, worker: str, **values: object) -> None:
+    """Change columns other than the state."""
+    session.change(update(workers).where(workers.c.id == worker).values(**values))
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    """How many workers are in each state, those that ended left out."""
+    query = select(workers.c.state, func.count()).where(workers.c.state != WorkerState.ENDED).group_by(workers.c.state)
+    return {state: count for state, count in session.select(query)}
