@@ -6,6 +6,7 @@ import heapq
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -95,7 +96,7 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as exc:
-            self.problems.append(unreadable(exc.filename or prefix, exc))
+            self.problems.append(unreadable(os.path.relpath(exc.filename or self.folder, self.folder), exc))
             return
         for child in children:
             path = prefix + child.name
@@ -154,7 +155,8 @@ def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:
     contents = {}
     for child in children:
         if child.name in (GIT_FILE, OWN_FILE) and child.is_file():
-            contents[child.name] = Path(child.path).read_bytes()
+            with suppress(FileNotFoundError):
+                contents[child.name] = Path(child.path).read_bytes()
     return contents
 
 

@@ -12,6 +12,7 @@ from moto.server import ThreadedMotoServer
 from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.files.object_errors import object_errors
 from orchestune.files.object_store import ObjectFiles
+from orchestune.files.open import open_files
 from orchestune.ports.files import FileStore
 from orchestune.testing.files_contract import FilesContract, content, put, sha256, upload
 
@@ -72,6 +73,14 @@ def test_stores_with_different_prefixes_share_a_bucket(bucket: str, endpoint: st
     assert names(bucket, endpoint) == ["b", "one/a", "other/a"]
     assert list(one.keys("")) == ["a"]
     assert content(other, "a") == b"2"
+
+
+def test_an_address_reaches_the_endpoint_of_the_environment(
+    bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    put(open_files(f"s3://{bucket}/a/b/"), "c", b"x")
+    assert names(bucket, endpoint) == ["a/b/c"]
 
 
 def test_a_finished_or_dropped_upload_leaves_no_part(bucket: str, endpoint: str) -> None:
