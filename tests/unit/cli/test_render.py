@@ -1,0 +1,113 @@
+"""Values, tables and blocks look as people read them, on any width."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestune.cli.live import Block
+from orchestune.cli.progress import live_lines
+from orchestune.cli.render import Paint, bar, cut, duration, number, one_line, size, table, width
+from tests.unit.client.fake_server import status
+
+PLAIN, COLOUR = Paint(False), Paint(True)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.123456, "0.1235"), (1e-6, "1e-06"), (3.0, "3"), (123456.789, "1.235e+05"), (12, "12"), (True, "true"),
+        ("l1", "l1"), (None, "-"), (float("nan"), "nan"), (float("inf"), "inf"), (0.0, "0"), (-0.5, "-0.5"),
+    ],
+)  # fmt: skip
+def test_numbers_have_four_significant_digits(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0s"), (9.96, "10.0s"), (12.9, "12s"), (83, "1m 23s"), (7500, "2h 05m"), (280000, "3d 5h"), (None, "-")],
+)
+def test_lengths_of_time_have_two_units(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (200 * 2**20, "200 MiB"), (None, "-")]
+)
+def test_sizes_have_binary_units(count: int | None, text: str) -> None:
+    assert size(count) == text
+
+
+@given(st.text(), st.integers(min_value=0, max_value=40))
+def test_what_is_cut_fits_whatever_it_is(text: str, columns: int) -> None:
+    shown = cut(COLOUR("31", one_line(text)), columns, COLOUR)
+    assert width(shown) <= columns
+    assert shown.count("\x1b[31m") == shown.count("\x1b[0m")
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert width("日本") == 4
+    assert cut("日本語", 5, PLAIN) == "日本…"
+    assert cut("日本語", 4, PLAIN) == "日…"
+
+
+def test_a_table_is_aligned_and_colours_take_no_room() -> None:
+    lines = table(("A", "B"), [("1", COLOUR.state("failed")), ("22", "x")], COLOUR, right=(0,))
+    assert [width(line) for line in lines] == [5, 10, 5]
+    assert lines[2] == "22  x"
+
+
+def test_what_a_program_names_cannot_move_the_cursor() -> None:
+    assert one_line("a\x1b[2Jb\nc") == "a [2Jb c"
+
+
+def test_a_bar_is_as_long_as_it_is_asked_to_be() -> None:
+    assert bar(1, 4, 8, PLAIN) == "━━──────"
+    assert bar(9, 4, 8, PLAIN) == "━" * 8
+    assert bar(0, 0, 4, Paint(False, unicode=False)) == "####"
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    class Screen(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    assert Paint.of(Screen(), {"TERM": "xterm"}).colours
+    assert not Paint.of(Screen(), {"TERM": "xterm", "NO_COLOR": "1"}).colours
+    assert not Paint.of(Screen(), {"TERM": "dumb"}).colours
+    assert not Paint.of(io.StringIO(), {"TERM": "xterm"}).colours
+
+
+def test_each_worker_keeps_its_colour() -> None:
+    assert COLOUR.worker("w3") == COLOUR.worker("w3")
+    assert COLOUR.worker("w1")[:5] != COLOUR.worker("w2")[:5]
+
+
+@given(st.integers(min_value=1, max_value=200), st.integers(min_value=1, max_value=60), st.integers(0, 50))
+def test_the_live_block_never_exceeds_the_terminal(columns: int, rows: int, running: int) -> None:
+    trials = [
+        {"trial": n, "attempt": "a", "worker": "w1", "started_at": None, "parameters": {"alpha": 0.5}}
+        for n in range(running)
+    ]
+    lines = live_lines(status(running=trials), columns, rows, PLAIN)  # type: ignore[arg-type]
+    assert len(lines) <= rows
+    assert all(width(line) <= columns for line in lines)
+
+
+def test_a_narrower_terminal_has_folded_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("COLUMNS", "80")
+    block = Block(out, PLAIN)
+    block.draw(["x" * 70, "y"])
+    monkeypatch.setenv("COLUMNS", "40")
+    block.draw(["z"])
+    assert "\x1b[3A" in out.getvalue()
+    block.close(erase=True)
+    assert out.getvalue().endswith("\x1b[J\x1b[?25h")
