@@ -1,0 +1,86 @@
+"""The server's own log: one line an entry, plain or JSON, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TextIO
+
+_SECRETS = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(/api/v1/report/[^/\s]+/)[^\s\"']+|(://[^:/@\s]*:)[^@/\s]+(?=@)")
+_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
+
+
+class Redaction:
+    """Takes out of a text what looks like a token or a password, and the values that must never be written."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.values = [value for value in values if value]
+
+    def __call__(self, text: str) -> str:
+        for value in self.values:
+            text = text.replace(value, "***")
+        return _SECRETS.sub(lambda match: f"{match[1] or match[2] or match[3]}***", text)
+
+
+class PlainFormatter(logging.Formatter):
+    """`TIME LEVEL logger: message key=value`; a traceback follows on lines of its own."""
+
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__()
+        self.redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{_time(record)} {record.levelname} {_name(record)}: {record.getMessage()}"
+        for key, value in _extra(record).items():
+            text += f" {key}={value}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return self.redact(text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON document a line: `at`, `level`, `logger`, `message`, `exception`, and what the entry adds."""
+
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__()
+        self.redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "at": _time(record),
+            "level": record.levelname.lower(),
+            "logger": _name(record),
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return self.redact(json.dumps(document, default=str))
+
+
+def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send everything from `level` on to `stream` (standard error). Replaces what was configured before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    redact = Redaction(secrets)
+    handler.setFormatter(JsonFormatter(redact) if style == "json" else PlainFormatter(redact))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for talkative in ("uvicorn", "uvicorn.error", "asyncio", "alembic", "botocore", "urllib3"):
+        logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _name(record: logging.LogRecord) -> str:
+    return record.name.removeprefix("orchestune.")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in _OWN and key != "color_message"}

@@ -1,0 +1,93 @@
+"""How a setting is declared, written as a flag or a variable, converted, and shown in the reference."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import Field, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestune.domain.resources import parse_seconds
+
+ENVIRONMENT = "ORCHESTUNE_"
+
+_INTRODUCTION = """\
+# Settings of the server
+
+`orchestune server` takes each setting from its flag, else from its environment variable, else from the TOML file
+that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
+`--embedded` is what the command line adds when it starts the server of this user. Seconds may be written as `90`,
+`30s` or `5m`.
+
+| setting | flag | environment | default | what it is |
+|---|---|---|---|---|
+"""
+
+
+def setting(kind: str, default: Any, shown: str, description: str, *, secret: bool = False) -> Any:
+    """A field of the settings; `shown` is the default as people read it."""
+    metadata = {"kind": kind, "shown": shown, "description": description}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+def flag(item: Field[Any]) -> str:
+    """The command line's spelling."""
+    return "--" + item.name.replace("_", "-")
+
+
+def variable(item: Field[Any]) -> str:
+    """The environment's spelling."""
+    return ENVIRONMENT + item.name.upper()
+
+
+def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
+    """Takes every flag as text, so that errors read the same wherever a value comes from."""
+    made = argparse.ArgumentParser(
+        prog="orchestune server",
+        description="Run the server in the foreground.",
+        epilog="example: orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune",
+        allow_abbrev=False,
+    )
+    made.add_argument("--embedded", action="store_true", help="the server of this user, as the command line starts it")
+    made.add_argument("--config", metavar="FILE", help="a TOML file with settings")
+    for item in items:
+        data = item.metadata
+        text = f"{data['description']} (default: {data['shown']})".replace("%", "%%")
+        made.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
+    return made
+
+
+def page(items: Sequence[Field[Any]]) -> str:
+    """The page of the reference that lists every setting."""
+    rows = []
+    for item in items:
+        shown, description = item.metadata["shown"], item.metadata["description"]
+        rows.append(f"| `{item.name}` | `{flag(item)}` | `{variable(item)}` | {shown} | {description} |\n")
+    return _INTRODUCTION + "".join(rows)
+
+
+def convert(kind: str, raw: Any) -> Any:
+    """The value of a setting. ValueError says what was found and what is allowed."""
+    if kind == "seconds":
+        return parse_seconds(raw)
+    if kind == "port":
+        if isinstance(raw, bool) or not str(raw).isdecimal() or int(raw) > 65535:
+            raise ValueError(f"{raw!r} is no port; write a number from 0 to 65535")
+        return int(raw)
+    if not isinstance(raw, str) or not raw:
+        raise ValueError(f"{raw!r} is no text")
+    if kind == "path":
+        return Path(raw).expanduser()
+    allowed = {"level": ("debug", "info", "warning", "error"), "format": ("plain", "json")}.get(kind)
+    if allowed:
+        if raw.lower() not in allowed:
+            raise ValueError(f"{raw!r} is none of {', '.join(allowed)}")
+        return raw.lower()
+    scheme = raw.partition("://")[0]
+    if kind == "database" and scheme not in ("sqlite", "postgresql"):
+        raise ValueError("begins with neither sqlite:/// nor postgresql://")  # not shown: it may hold a password
+    if kind == "url" and (scheme not in ("http", "https") or not urlsplit(raw).hostname):
+        raise ValueError(f"{raw!r} is no address; write it like https://orchestune.example.org")
+    return raw

@@ -1,0 +1,28 @@
+"""The file that lists the owners' tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestune.errors import BadInput, Problem
+
+
+def read_owners(path: Path) -> dict[str, str]:
+    """Token → name. A line holds `NAME TOKEN`, or a token alone, whose name is `owner`; `#` starts a comment."""
+    owners: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput([Problem(f"cannot be read: {exc}", key="token_file", file=str(path))]) from exc
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        name = words[0] if len(words) == 2 else "owner"
+        if len(words) > 2 or len(words[-1]) < 16 or words[-1] in owners or name in owners.values():
+            message = "a line holds a name and a token of at least 16 characters, each used once"
+            raise BadInput([Problem(message, key="token_file", file=str(path), line=number)])
+        owners[words[-1]] = name
+    if not owners:
+        raise BadInput([Problem("holds no token", key="token_file", file=str(path))])
+    return owners

@@ -1,0 +1,155 @@
+"""What an operator may set: by flag, by environment variable, in a TOML file, in this order of precedence."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from orchestune.client.home import state_folder
+from orchestune.errors import BadInput, Problem
+from orchestune.server import options
+from orchestune.server.options import setting
+from orchestune.server.owners import read_owners
+
+HOSTED_PORT = 8470
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One server's settings. Not shown by `repr`: what may hold a password or a token."""
+
+    host: str = setting("text", "127.0.0.1", "127.0.0.1", "address to listen on")
+    port: int | None = setting(
+        "port", None, f"{HOSTED_PORT}; embedded: the one used last, or a free one", "port to listen on; 0: any free one"
+    )
+    state: Path = setting(
+        "path",
+        Path(),
+        "`$ORCHESTUNE_HOME`, or by the XDG rules",
+        "folder for everything that has no other place; made when missing",
+    )
+    database_url: str = setting(
+        "database", "", "sqlite:///STATE/orchestune.db", "sqlite:///PATH or postgresql://USER@HOST/NAME", secret=True
+    )
+    files: str = setting(
+        "text", "", "STATE/files", "where logs, bundles and artifacts live: a folder or s3://BUCKET/PREFIX"
+    )
+    token_file: Path | None = setting(
+        "path", None, "STATE/token, made when missing", "file with one owner a line: NAME TOKEN, or a token alone"
+    )
+    public_url: str = setting(
+        "url", "", "the address it listens on", "how workers and people reach the server, where it is not as it listens"
+    )
+    tls_cert: Path | None = setting("path", None, "none: plain HTTP", "certificate chain (PEM); needs tls_key")
+    tls_key: Path | None = setting("path", None, "none", "private key of tls_cert (PEM)")
+    lease_seconds: float = setting(
+        "seconds", 15.0, "15", "how long the server sees no beat of a worker before it counts as lost"
+    )
+    beat_seconds: float = setting("seconds", 2.0, "2", "how often a busy worker reports; at most a third of the lease")
+    idle_seconds: float = setting(
+        "seconds", 300.0, "300", "an embedded server ends after that long with nothing unfinished and no worker"
+    )
+    log_level: str = setting("level", "info", "info", "debug, info, warning or error")
+    log_format: str = setting("format", "plain", "plain", "plain (one line each) or json (one document a line)")
+    embedded: bool = field(default=False, metadata={"kind": "switch"})
+    """one server per user, started by the command line; ends itself when idle"""
+    owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
+    """token → name of everybody who may do everything"""
+
+    @property
+    def home(self) -> str:
+        """`embedded` or `hosted`, as the API tells it."""
+        return "embedded" if self.embedded else "hosted"
+
+    def address(self, port: int) -> str:
+        """How others reach the server that listens on `port`; without a slash at the end."""
+        if self.public_url:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+_SETTABLE: Sequence[Field[Any]] = [
+    item for item in fields(Settings) if item.metadata["kind"] not in ("switch", "derived")
+]
+_KINDS = {item.name: str(item.metadata["kind"]) for item in _SETTABLE}
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that flags, environment and file make together. BadInput names each key and where it came from."""
+    given = vars(options.parser(_SETTABLE).parse_args(argv))
+    config = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
+    problems: list[Problem] = []
+    found = _from_file(Path(config), problems) if config else {}
+    for item in _SETTABLE:
+        if environ.get(options.variable(item)):
+            found[item.name] = (environ[options.variable(item)], options.variable(item))
+        if given[item.name] is not None:
+            found[item.name] = (given[item.name], options.flag(item))
+    values: dict[str, Any] = {}
+    for name, (raw, source) in found.items():
+        try:
+            values[name] = options.convert(_KINDS[name], raw)
+        except ValueError as exc:
+            problems.append(Problem(str(exc), key=name, file=source))
+    if not problems:
+        settings = Settings(embedded=given["embedded"], **values)
+        problems += _contradictions(settings, {name: source for name, (_, source) in found.items()})
+    if problems:
+        raise BadInput(problems)
+    return _complete(settings, environ)
+
+
+def reference() -> str:
+    """The page of the reference that lists every setting."""
+    return options.page(_SETTABLE)
+
+
+def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise BadInput([Problem(f"cannot be read: {exc.strerror}", key="config", file=str(path))]) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise BadInput([Problem(f"is no TOML: {exc}", file=str(path))]) from exc
+    for key in sorted(document.keys() - _KINDS.keys()):
+        near = difflib.get_close_matches(key, _KINDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_KINDS)}"
+        problems.append(Problem("there is no such setting", key=key, file=str(path), hint=hint))
+    return {key: (value, str(path)) for key, value in document.items() if key in _KINDS}
+
+
+def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
+    """What is wrong about several settings together, or about the files that they name."""
+    problems: list[Problem] = []
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
+        problems.append(Problem(f"needs {missing} as well", key=there, file=sources[there]))
+    if settings.beat_seconds * 3 > settings.lease_seconds:
+        key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
+        message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
+        problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
+    for key in ("token_file", "tls_cert", "tls_key"):
+        path = getattr(settings, key)
+        if path is not None and not path.is_file():
+            problems.append(Problem(f"there is no file {path}", key=key, file=sources[key]))
+    return problems
+
+
+def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Fill in what follows from other settings."""
+    state = settings.state.absolute() if settings.state != Path() else state_folder(environ)
+    return replace(
+        settings,
+        state=state,
+        database_url=settings.database_url or f"sqlite:///{state / 'orchestune.db'}",
+        files=settings.files or str(state / "files"),
+        public_url=settings.public_url.rstrip("/"),
+        owners=read_owners(settings.token_file) if settings.token_file else {},
+    )

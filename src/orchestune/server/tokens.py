@@ -1,0 +1,30 @@
+"""A short memory of whom each bearer token stands for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from orchestune.services.core import Caller
+
+_REMEMBERED = 4096
+_SECONDS = 60.0
+
+
+class KnownCallers:
+    """Remembers callers for a minute, so that a worker's calls cost one look-up. Used on the event loop alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._callers: dict[str, tuple[Caller, float]] = {}
+
+    def get(self, token: str) -> Caller | None:
+        """Whom the token stood for when it was checked within the last minute."""
+        found = self._callers.get(token)
+        return found[0] if found is not None and self._clock() < found[1] else None
+
+    def remember(self, token: str, caller: Caller) -> None:
+        """Keep a checked token; unknown ones are never kept, so that guessing fills nothing."""
+        if len(self._callers) >= _REMEMBERED:
+            self._callers.clear()
+        self._callers[token] = (caller, self._clock() + _SECONDS)
