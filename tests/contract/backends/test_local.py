@@ -187,7 +187,7 @@ def test_a_process_that_got_the_pid_of_a_worker_is_not_taken_for_it_nor_ended(pl
     handle = backend.start(order)
     other = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     try:
-        stranger = {**handle, "pid": other.pid}
+        stranger = {**handle, "pid": other.pid, "started": handle["started"] - 1}
         (sighting,) = backend.observe({order.worker: stranger})
         assert sighting.phase is Phase.GONE
         backend.end(order.worker, stranger, 0.0)
