@@ -31,9 +31,11 @@ class Ledger:
         self.to_be_cancelled = False
         """set when the experiment ended while trials were open: whoever closes the ledger cancels them first"""
         self._before = (row.state, row.reason_json)
+        self._loaded = vars(row).copy()
         self._events: list[dict[str, Any]] = []
         self._segments: list[dict[str, Any]] = []
         self._unconfirmed = False
+        self._derived = False
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
         """Add an event."""
@@ -134,7 +136,8 @@ class Ledger:
             self.record("experiment_state", {"state": row.state, "reason": reason.to_json() if reason else None})
         self.session.many(hot.INSERT_SEGMENT, self._segments)
         self.session.many(hot.INSERT_EVENT, self._events)
-        experiments.save(self.session, row)
+        if vars(row) != self._loaded:
+            experiments.save(self.session, row)
 
     def derive_if_needed(self) -> None:
         """`derive`, unless a controller did so with better knowledge."""
@@ -145,8 +148,6 @@ class Ledger:
         """What the finishing controller calls once every worker has ended."""
         self.derive(workers_ended=True)
         self._derived = True
-
-    _derived = False
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def find(session: Session, reference: str) -> ExperimentRow:
     if len(found) > 1:
         names = ", ".join(row.handle for row in found[:5])
         raise Ambiguous(f"'{reference}' could be {names}", "write more of the handle")
-    return ExperimentRow(*found[0])
+    return ExperimentRow(*tuple(found[0]))
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:
@@ -210,7 +210,7 @@ def page(
     if before is not None:
         query = query.where(experiments.c.created_at < before)
     query = query.order_by(experiments.c.created_at.desc()).limit(limit)
-    return [ExperimentRow(*row) for row in session.select(query)]
+    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
 
 
 def unfinished(session: Session) -> list[ExperimentRow]:
@@ -218,10 +218,10 @@ def unfinished(session: Session) -> list[ExperimentRow]:
     over = [state for state in ExperimentState if state.over]
     query = select(*_COLUMNS).where(experiments.c.state.not_in(over))
     query = query.order_by(experiments.c.priority.desc(), experiments.c.created_at)
-    return [ExperimentRow(*row) for row in session.select(query)]
+    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
 
 
 def count_by_state(session: Session) -> dict[str, int]:
     """How many experiments are in each state."""
     query = select(experiments.c.state, func.count()).group_by(experiments.c.state)
-    return {state: count for state, count in session.select(query)}
+    return {row[0]: row[1] for row in session.select(query)}

@@ -82,7 +82,7 @@ START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WH
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
 started_at = COALESCE(started_at, :started_at), finished_at = :now, wall = :wall, cpu = :cpu, memory = :memory,
-log_bytes = :log_bytes, tail = :tail WHERE id = :id AND state = :old
+log_bytes = :log_bytes, log_end = :log_end, tail = :tail WHERE id = :id AND state = :old
 """
 GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
 GROW_POINTS = "UPDATE attempts SET points = points + :count WHERE id = :id"

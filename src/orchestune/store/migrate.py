@@ -33,7 +33,7 @@ def upgrade(engine: Engine) -> None:
     known, present = head(), current(engine)
     if present == known:
         return
-    if present is not None and present not in {script.revision for script in _scripts()}:
+    if present is not None and present not in _revisions():
         raise UsageError(
             f"the store was written by a newer version of Orchestune (schema {present})",
             "upgrade Orchestune here, or use another state folder (ORCHESTUNE_HOME)",
@@ -55,8 +55,8 @@ def run(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def _scripts() -> list[object]:
-    return list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+def _revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
 def _copy(engine: Engine, path: Path, revision: str) -> None:

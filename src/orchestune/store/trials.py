@@ -83,8 +83,8 @@ def completed_values(session: Session, experiment: str, names: Sequence[str]) ->
         )
     )
     found: dict[int, dict[str, float]] = defaultdict(dict)
-    for number, name, value in session.select(query):
-        found[number][name] = value
+    for row in session.select(query):
+        found[row.trial][row.name] = row.value
     return sorted(found.items())
 
 

@@ -1,0 +1,82 @@
+"""Brings experiments to their end: time limits, open trials, workers, retention, removal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
+from orchestune.services import trials
+from orchestune.services.change_experiment import remove
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.store import experiments, workers
+from orchestune.store.experiments import ExperimentRow
+
+
+class Finishing:
+    """Ends what is over."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._told: set[str] = set()
+
+    def tick(self) -> None:
+        """Look at every experiment that is not over, and at workers of those that are."""
+        with self._core.store.reading() as session:
+            rows = experiments.unfinished(session)
+            purged = experiments.to_remove(session)
+        for row in rows:
+            self._experiment(row)
+        for name in self._core.backends:
+            self._workers_of_the_dead(name, {row.id: row for row in rows})
+        for experiment in purged:
+            self._remove(experiment)
+
+    def _experiment(self, row: ExperimentRow) -> None:
+        limit = row.specification.stop.time
+        timed_out = limit is not None and row.started_at is not None and row.ended is None
+        over = row.ended is not None or row.desired is Desired.STOPPED
+        if not timed_out and not over:
+            return
+        with self._core.store.reading() as session:
+            present = [w for w in workers.of_experiment(session, row.id) if w.state in (*workers.PRESENT, "lost")]
+        with locked(self._core, row.id) as ledger:
+            now = ledger.row
+            if now.desired is not Desired.STOPPED:
+                ledger.evaluate()
+            over = now.ended is not None or now.desired is Desired.STOPPED
+            if over and now.open:
+                trials.cancel_open(ledger, now.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
+            elif over and not present and now.live == 0 and now.state is ExperimentState.STOPPING:
+                ledger.settle()
+
+    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> None:
+        """End the workers of experiments that are over or are being stopped; idle ones of others stay warm."""
+        backend = self._core.backends[cluster]
+        with self._core.store.reading() as session:
+            present: Sequence[object] = workers.present(session, cluster)
+        for worker in workers_to_end(present, unfinished):
+            if worker.id in self._told or not worker.handle:
+                continue
+            row = unfinished.get(worker.experiment)
+            grace = row.specification.grace if row is not None else 10.0
+            backend.end(worker.id, json.loads(worker.handle), grace)
+            self._told.add(worker.id)
+        self._told &= {worker.id for worker in workers_to_end(present, unfinished)}
+
+    def _remove(self, experiment: str) -> None:
+        with self._core.store.reading() as session:
+            present = [w for w in workers.of_experiment(session, experiment) if w.state in (*workers.PRESENT, "lost")]
+        if not present:
+            remove(self._core, experiment)
+
+
+def workers_to_end(present: Sequence[object], unfinished: dict[str, ExperimentRow]) -> list[object]:
+    """Workers whose experiment is over, or is being stopped."""
+    found = []
+    for worker in present:
+        row = unfinished.get(worker.experiment)  # type: ignore[attr-defined]
+        if row is None or row.desired is Desired.STOPPED or row.ended is not None:
+            found.append(worker)
+    return found

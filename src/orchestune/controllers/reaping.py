@@ -1,0 +1,86 @@
+"""Notices workers that are gone: by the backend's word at once, by silence after the lease time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from sqlalchemy import Row
+
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
+from orchestune.domain.transitions import Cause
+from orchestune.ports.backend import Backend, Phase, Sighting
+from orchestune.services import attempts
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.store import experiments, hot, workers
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 120.0
+"""how long a worker may take from its start to its first word"""
+
+
+class Reaping:
+    """Declares losses. Silence is counted on this process's own monotonic clock only: a jump of the wall clock, a
+    restart of the server or a long outage of it expires nothing."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._heard: dict[str, tuple[object, float]] = {}
+
+    def tick(self) -> None:
+        """Look at every worker that is not known to be gone."""
+        for name, backend in self._core.backends.items():
+            with self._core.store.reading() as session:
+                present = list(workers.present(session, name))
+            if present:
+                self._cluster(backend, present)
+            for gone in self._heard.keys() - {worker.id for worker in present}:
+                del self._heard[gone]
+
+    def _cluster(self, backend: Backend, present: list[Row[Any]]) -> None:
+        handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
+        seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
+        now = self._core.clock.monotonic()
+        for worker in present:
+            sighting = seen.get(worker.id)
+            if sighting is not None and sighting.phase is Phase.GONE and worker.handle:
+                self._gone(worker, sighting)
+            elif self._silent(worker, now):
+                self._lost(worker)
+
+    def _silent(self, worker: Row[Any], now: float) -> bool:
+        if worker.state == WorkerState.LOST:
+            return False
+        sign = (worker.boot, worker.beat)
+        known = self._heard.get(worker.id)
+        if known is None or known[0] != sign:
+            self._heard[worker.id] = (sign, now)
+            return False
+        limit = START_SECONDS if worker.boot is None else self._core.lease_seconds
+        return now - known[1] >= limit
+
+    def _gone(self, worker: Row[Any], sighting: Sighting) -> None:
+        drained = worker.state == WorkerState.DRAINING and not sighting.reason
+        text = sighting.reason or ("drained" if drained else "its process ended")
+        with locked(self._core, worker.experiment) as ledger:
+            for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+                attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, f"worker {worker.name} is gone: {text}"))
+            reason = None if drained else text
+            workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)
+            ledger.record("worker_ended", {"worker": worker.name, "reason": text})
+
+    def _lost(self, worker: Row[Any]) -> None:
+        with locked(self._core, worker.experiment) as ledger:
+            current = workers.get(ledger.session, worker.id)
+            if current is None or current.beat != worker.beat or current.boot != worker.boot:
+                return  # it spoke while we waited for the lock
+            text = f"worker {worker.name} has not been heard of for {self._core.lease_seconds:g} s"
+            if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
+                return
+            log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)
+            for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+                attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
+            ledger.record("worker_lost", {"worker": worker.name, "reason": text})

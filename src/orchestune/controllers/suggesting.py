@@ -1,0 +1,200 @@
+"""Keeps a few suggestions ready, so that no worker waits for an engine and no suggestion gets old."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestune.domain.space import Configuration
+from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.ports.engine import Engine, Exhausted
+from orchestune.services import trials
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.trials import Suggestion
+from orchestune.store import experiments, hot, workers
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+log = logging.getLogger(__name__)
+
+EngineFactory = Callable[[ExperimentRow], Engine]
+_PAGE = 1000
+_AHEAD = 4
+"""suggestions per place that an engine without memory makes ahead: they do not get old"""
+
+
+@dataclass
+class _Open:
+    """An engine that was told the history up to `told`."""
+
+    engine: Engine
+    revision: int
+    told: int = 0
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
+    """how long the last asks took"""
+    history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=8))
+    """when how many trials were finished: the pace at which suggestions are used up"""
+
+
+class Suggesting:
+    """Asks engines and queues what they answer. Runs in a thread of its own; owns the engines."""
+
+    def __init__(self, core: Core, make_engine: EngineFactory) -> None:
+        self._core = core
+        self._make = make_engine
+        self._open: dict[str, _Open] = {}
+
+    def tick(self) -> None:
+        """Bring every experiment's queue to where it should be."""
+        with self._core.store.reading() as session:
+            rows = experiments.unfinished(session)
+        for row in rows:
+            if row.desired is Desired.RUNNING and row.ended is None and row.finished + row.open < row.budget:
+                self._experiment(row)
+        for gone in self._open.keys() - {row.id for row in rows}:
+            self._open.pop(gone).engine.close()
+
+    def close(self) -> None:
+        """Give back every engine."""
+        for opened in self._open.values():
+            opened.engine.close()
+        self._open.clear()
+
+    def _experiment(self, row: ExperimentRow) -> None:
+        try:
+            self._fill(row)
+        except TemporaryError as error:  # the engine's process died, the store is busy: from the rows again, next time
+            log.warning("%s: %s; the engine is built again", row.handle, error)
+            self._drop(row.id)
+        except OrchestuneError as error:
+            self._engine_failed(row, str(error))
+        except Exception as error:  # an engine is other people's mathematics: it may raise anything
+            log.exception("the engine of %s failed", row.handle)
+            self._engine_failed(row, f"{type(error).__name__}: {error}")
+
+    def _engine_failed(self, row: ExperimentRow, text: str) -> None:
+        self._drop(row.id)
+        with locked(self._core, row.id) as ledger:
+            ledger.pause(Reason(ReasonCode.ENGINE_FAILED, f"the engine {row.specification.engine} failed: {text}"))
+
+    def _drop(self, experiment: str) -> None:
+        opened = self._open.pop(experiment, None)
+        if opened is not None:
+            opened.engine.close()
+
+    def _fill(self, row: ExperimentRow) -> None:
+        first = row.specification.try_first[row.created : row.created + row.budget] if row.created < row.budget else ()
+        if first and row.origin is None:
+            self._queue_given(row, [Suggestion(values, "try_first") for values in first])
+            return
+        opened = self._engine(row)
+        with self._core.store.reading() as session:
+            row = experiments.get(session, row.id)
+            wanted = self._wanted(session, row, opened)
+            if wanted <= 0:
+                return
+            observations = self._history(session, row, opened.told)
+            pending = {
+                number: json.loads(parameters)
+                for number, parameters in session.rows(hot.UNFINISHED, {"experiment": row.id})
+            }
+        opened.engine.tell(observations)
+        opened.told = row.history_seq
+        self._ask(row, opened, pending, wanted)
+
+    def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
+        clock, made = self._core.clock, []
+        for number in range(row.created + 1, row.created + 1 + wanted):
+            began = clock.monotonic()
+            try:
+                found = opened.engine.ask(list(pending.values()), number, ask_seed(row.specification.seed, number))
+            except Exhausted:
+                self._exhausted(row)
+                break
+            opened.seconds.append(clock.monotonic() - began)
+            pending[number] = found
+            made.append(Suggestion(found, opened.engine.name, opened.engine.version, opened.told))
+            if opened.engine.uses_history:
+                break  # one at a time: the next answer may know more
+        if made:
+            self._queue(row, made)
+
+    def _engine(self, row: ExperimentRow) -> _Open:
+        opened = self._open.get(row.id)
+        if opened is None or opened.revision != row.revision:
+            self._drop(row.id)
+            opened = self._open[row.id] = _Open(self._make(row), row.revision)
+        return opened
+
+    def _wanted(self, session: Session, row: ExperimentRow, opened: _Open) -> int:
+        """How many suggestions are missing from the queue now."""
+        left = row.budget - row.finished - row.open
+        if row.desired is not Desired.RUNNING or row.ended is not None:
+            return 0
+        if row.parallelism == 1 and opened.engine.uses_history:
+            return min(left, 1 - row.open)
+        if not opened.engine.uses_history:
+            return min(left, row.parallelism * _AHEAD - row.queued)
+        if row.history_seq == 0:
+            return min(left, row.parallelism - row.open)  # nothing is known yet: none of them can get old
+        slots = sum(w.slots for w in workers.of_experiment(session, row.id) if w.state in workers.PRESENT)
+        free = max(min(slots, row.parallelism) - row.running, 0)
+        return min(left, free + self._standby(row, opened) - row.queued)
+
+    def _standby(self, row: ExperimentRow, opened: _Open) -> int:
+        """One suggestion more than is used up while the engine thinks about another."""
+        opened.history.append((self._core.clock.monotonic(), row.finished))
+        (start, before), (now, finished) = opened.history[0], opened.history[-1]
+        pace = (finished - before) / (now - start) if now > start else 0.0
+        thinking = max(opened.seconds, default=0.0)
+        return min(1 + math.ceil(pace * thinking), row.parallelism)
+
+    def _history(self, session: Session, row: ExperimentRow, told: int) -> list[Observation]:
+        observations: list[Observation] = []
+        while told < row.history_seq:
+            found = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "limit": _PAGE})
+            if not found:
+                break
+            upto = found[-1][3]
+            values: dict[int, dict[str, float]] = {}
+            spread: dict[int, dict[str, float]] = {}
+            for trial, name, value, stddev in session.rows(
+                hot.HISTORY_METRICS, {"experiment": row.id, "after": told, "upto": upto}
+            ):
+                values.setdefault(trial, {})[name] = value
+                if stddev is not None:
+                    spread.setdefault(trial, {})[name] = stddev
+            observations += [
+                Observation(
+                    number, json.loads(text), TrialState(state), values.get(number, {}), spread.get(number, {})
+                )
+                for number, text, state, _ in found
+            ]
+            told = upto
+        return observations
+
+    def _queue_given(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
+        self._queue(row, suggestions)
+
+    def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
+        """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""
+        with locked(self._core, row.id) as ledger:
+            now = ledger.row
+            if now.created != row.created or now.revision != row.revision:
+                return
+            if now.desired is not Desired.RUNNING or now.ended is not None:
+                return
+            trials.queue(ledger, suggestions[: max(now.budget - now.finished - now.open, 0)])
+        self._core.signals.notify(f"work:{row.id}", "controllers")
+
+    def _exhausted(self, row: ExperimentRow) -> None:
+        with locked(self._core, row.id) as ledger:
+            ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"}))
+            ledger.evaluate()

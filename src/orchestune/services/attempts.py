@@ -1,0 +1,297 @@
+"""What a worker says of an attempt, turned into rows. All under the ledger's lock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from orchestune.domain import stopping
+from orchestune.domain.metrics import Measured, Metric, Point, reduce
+from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
+from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
+from orchestune.services import trials
+from orchestune.services.ledger import Ledger
+from orchestune.store import hot
+
+LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
+RETRY_SECONDS = 2.0
+
+
+class Found(NamedTuple):
+    """An attempt with its task and trial, in the order of `hot.SELECT_ATTEMPT`."""
+
+    state: AttemptState
+    token: int
+    trial: int
+    fold: int
+    ordered: str | None
+    points: int
+    log_end: int
+    started_at: float | None
+    leased_at: float
+    worker: str
+    task_state: TaskState
+    task_token: int
+    failures: int
+    task_isolated: int
+    trial_state: TrialState
+    losses: int
+    isolated: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an attempt ended, once the metrics were looked at."""
+
+    cause: Cause
+    reason: Reason | None
+    measured: Mapping[str, Measured]
+    missing: str | None = None
+
+
+def find(ledger: Ledger, attempt: str) -> Found | None:
+    """The attempt, if this experiment has it."""
+    row = ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
+    if row is None:
+        return None
+    found = Found(*row)
+    return found._replace(
+        state=AttemptState(found.state), task_state=TaskState(found.task_state), trial_state=TrialState(found.trial_state)
+    )
+
+
+def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[Sequence[Any]]) -> int:
+    """Take the parts that are new, `[offset, bytes as latin-1, gap]` in order, and return the end of the log."""
+    end = found.log_end
+    for offset, text, gap in parts:
+        data = text.encode("latin-1")
+        if gap and offset >= end:
+            end = offset  # the worker dropped `gap` bytes before this part
+        elif offset > end:
+            break  # a part before this one did not arrive: it will come again
+        elif offset + len(data) <= end:
+            continue
+        new = data[end - offset :]
+        if new:
+            ledger.add_segment(attempt, found.trial, end, new, gap if offset == end else 0)
+            end += len(new)
+    return end
+
+
+def append_points(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
+    """Keep intermediate values; those whose sequence is there already are the same ones again."""
+    rows = [
+        {
+            "attempt": attempt,
+            "name": point.name,
+            "sequence": point.sequence,
+            "value": point.value,
+            "step": point.step,
+            "stddev": point.stddev,
+            "at": ledger.now,
+        }
+        for point in points
+        if math.isfinite(point.value)
+    ]
+    ledger.session.many(hot.INSERT_POINT, rows)
+    ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
+
+
+def parse_points(items: Sequence[Sequence[Any]]) -> list[Point]:
+    """The `[sequence, name, value, step, stddev]` of the protocol."""
+    return [Point(name, float(value), step, stddev, sequence) for sequence, name, value, step, stddev in items]
+
+
+def beat(ledger: Ledger, item: Mapping[str, Any]) -> str:
+    """An attempt goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
+    attempt = item["attempt"]
+    found = find(ledger, attempt)
+    if found is None or found.token != item["token"]:
+        return "unknown"
+    if item.get("logs"):
+        end = append_logs(ledger, attempt, found, item["logs"])
+        ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
+    if not found.state.live:
+        return "ok" if found.state is AttemptState.LOST and found.task_token == found.token else "superseded"
+    if item.get("started") and found.state is AttemptState.LEASED:
+        ledger.session.run(
+            hot.START_ATTEMPT,
+            {
+                "id": attempt,
+                "old": found.state,
+                "state": after(ATTEMPT, found.state, Cause.START),
+                "started_at": ledger.now - float(item.get("age") or 0.0),
+            },
+        )
+        ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
+    if item.get("points"):
+        points = parse_points(item["points"])
+        append_points(ledger, attempt, points)
+        for point in points[-20:]:
+            data = {"trial": found.trial, "name": point.name, "value": point.value, "step": point.step}
+            ledger.record("metric_reported", data)
+    return "ok"
+
+
+def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | None]:
+    """An attempt is over. Returns the `result` of the acknowledgement and, where it counted now, its state."""
+    attempt = item["attempt"]
+    found = find(ledger, attempt)
+    if found is None or found.token != item["token"]:
+        return "unknown", None
+    log_end = append_logs(ledger, attempt, found, item.get("logs") or ())
+    late = found.state is AttemptState.LOST
+    open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
+    if not open_:
+        ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": log_end})
+        known = found.state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED)
+        return ("ok" if known else "superseded"), None
+    verdict = _verdict(ledger, attempt, found, item)
+    if late and verdict.cause is Cause.LOSE:
+        return "ok", None
+    state = after(ATTEMPT, found.state, verdict.cause)
+    wall = float(item.get("wall") or 0.0)
+    changed = ledger.session.run(
+        hot.END_ATTEMPT,
+        {
+            "id": attempt,
+            "old": found.state,
+            "state": state,
+            "reason": json.dumps(verdict.reason.to_json()) if verdict.reason else None,
+            "exit_code": item.get("exit_code"),
+            "signal": item.get("signal"),
+            "started_at": ledger.now - wall,
+            "now": ledger.now,
+            "wall": wall,
+            "cpu": item.get("cpu"),
+            "memory": item.get("memory"),
+            "log_bytes": item.get("log_bytes"),
+            "log_end": log_end,
+            "tail": item.get("tail"),
+        },
+    )
+    if changed != 1:
+        raise Forbidden(f"attempt {attempt} is no longer {found.state}")
+    if not late:
+        ledger.row.live -= 1
+    ledger.record(
+        "attempt_ended",
+        {
+            "attempt": attempt,
+            "trial": found.trial,
+            "fold": found.fold,
+            "state": state,
+            "reason": verdict.reason.to_json() if verdict.reason else None,
+        },
+    )
+    _conclude(ledger, found, verdict, late)
+    return "ok", state
+
+
+def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]) -> Verdict:
+    reason = Reason.from_json(item.get("reason"))
+    points = parse_points(item.get("points") or ())
+    if found.points or len(points) > len({point.name for point in points}) or any(p.step is not None for p in points):
+        append_points(ledger, attempt, points)
+        stored = [Point(*row) for row in ledger.session.rows(hot.SELECT_POINTS, {"attempt": attempt})]
+        points = stored + [point for point in points if not math.isfinite(point.value)]
+    said = item["state"]
+    if said == "lost":
+        return Verdict(Cause.LOSE, reason, {})
+    if said in ("preempted", "cancelled"):
+        return Verdict(Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {})
+    measured = measure(ledger.row.specification.metrics, points)
+    if said == "pruned":
+        return Verdict(Cause.PRUNE, reason, measured)
+    if said == "failed":
+        return Verdict(Cause.FAIL, reason, measured)
+    for metric in ledger.row.specification.metrics:
+        if metric.name not in measured:
+            seen = {name: value.value for name, value in measured.items()}
+            declared = tuple(m.name for m in ledger.row.specification.metrics)
+            text = stopping.missing_metric(metric.name, seen, declared)
+            return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
+        if not math.isfinite(measured[metric.name].value):
+            text = f"{metric.name} is {measured[metric.name].value}; only finite values count"
+            return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_NOT_FINITE, text), measured)
+    return Verdict(Cause.SUCCEED, None, measured)
+
+
+def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, Measured]:
+    """The value that counts of each name that was reported."""
+    declared = {metric.name: metric for metric in metrics}
+    by_name: dict[str, list[Point]] = {}
+    for point in points:
+        by_name.setdefault(point.name, []).append(point)
+    return {name: reduce(declared.get(name), values) for name, values in by_name.items()}
+
+
+def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> None:
+    cause, trial, fold = verdict.cause, found.trial, found.fold
+    if cause is Cause.PREEMPT:
+        if not late:
+            trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
+            trials.requeue(ledger, trial, found.trial_state, cause, found.losses, found.isolated)
+        return
+    if cause is Cause.LOSE:
+        _offer_again_later(ledger, found, verdict.reason)
+        return
+    if cause is Cause.FAIL and found.failures < ledger.row.specification.retries:
+        if not late:
+            delay = ledger.now + RETRY_SECONDS * 2**found.failures
+            trials.change_task(
+                ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures + 1, not_before=delay
+            )
+            trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
+        return
+    trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
+    trials.finish(ledger, trial, found.trial_state, cause, verdict.reason, verdict.measured, verdict.missing)
+
+
+def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:
+    losses = found.losses + 1
+    delay = ledger.now + min(2.0**losses, 60.0)
+    trials.change_task(
+        ledger, found.trial, found.fold, found.task_state, Cause.LOSE, failures=found.failures, not_before=delay
+    )
+    trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, losses, found.isolated)
+    if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
+        text = f"trial {found.trial} could not be started {losses} times; the last time: {reason.message if reason else '?'}"
+        ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
+
+
+def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """A live attempt's worker is gone, or never got the lease: offer the task again, free of charge."""
+    found = find(ledger, attempt)
+    if found is None or not found.state.live:
+        return
+    ended = {"exit_code": None, "signal": None, "wall": None, "cpu": None, "memory": None, "log_bytes": None, "tail": None}
+    ledger.session.run(
+        hot.END_ATTEMPT,
+        ended
+        | {
+            "id": attempt,
+            "old": found.state,
+            "state": after(ATTEMPT, found.state, Cause.LOSE),
+            "reason": json.dumps(reason.to_json()),
+            "started_at": found.started_at,
+            "now": ledger.now,
+            "log_end": found.log_end,
+        },
+    )
+    ledger.row.live -= 1
+    data = {"attempt": attempt, "trial": found.trial, "fold": found.fold, "state": "lost", "reason": reason.to_json()}
+    ledger.record("attempt_ended", data)
+    if found.state is AttemptState.RUNNING:
+        trials.lost(
+            ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures
+        )
+    else:  # it never ran: the loss says nothing of the trial
+        trials.change_task(
+            ledger, found.trial, found.fold, found.task_state, Cause.LOSE, failures=found.failures, isolated=found.isolated
+        )
+        trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, found.losses, found.isolated)

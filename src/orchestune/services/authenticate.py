@@ -1,0 +1,19 @@
+"""Who a token stands for."""
+
+from __future__ import annotations
+
+import hmac
+
+from orchestune.services.core import Caller, Core
+from orchestune.services.signatures import read_worker_token
+
+
+def authenticate(core: Core, token: str) -> Caller | None:
+    """The caller, or None for a token that is not genuine."""
+    found = read_worker_token(core, token)
+    if found:
+        return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
+    for known, name in core.owners.items():
+        if hmac.compare_digest(token.encode(), known.encode()):
+            return Caller(name=name, role="owner")
+    return None

@@ -1,0 +1,55 @@
+"""The users' code, by content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, BinaryIO
+
+from orchestune.errors import BadInput, NotFound
+from orchestune.services.core import Core
+from orchestune.services.read_trials import blob_key
+from orchestune.store import records
+
+_PART = 4 * 2**20
+
+
+def check_digest(digest: str) -> str:
+    """A SHA-256 in hex, or BadInput."""
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise BadInput.one(f"'{digest}' is no SHA-256 in hex", key="digest")
+    return digest
+
+
+def has(core: Core, digest: str) -> bool:
+    """Whether the bundle is here already."""
+    with core.store.reading() as session:
+        return records.blob(session, check_digest(digest)) is not None
+
+
+def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
+    """Take an archive in. BadInput where its SHA-256 is another one; an interrupted call leaves nothing."""
+    check_digest(digest)
+    upload = f"bundle-{digest}-{core.clock.entropy(6).hex()}"
+    seen, offset = hashlib.sha256(), 0
+    try:
+        while part := stream.read(_PART):
+            seen.update(part)
+            offset = core.files.append(upload, offset, part)
+        if seen.hexdigest() != digest:
+            raise BadInput.one(f"the archive's SHA-256 is {seen.hexdigest()}, not {digest}", key="bundle")
+        size = core.files.commit(upload, blob_key(digest), digest) if offset else 0
+    finally:
+        core.files.abort(upload)
+    with core.store.transaction() as session:
+        records.put_blob(session, digest, "bundle", size)
+    return {"digest": digest, "size": size}
+
+
+def open_bundle(core: Core, digest: str) -> tuple[BinaryIO, int]:
+    """A reader and the size."""
+    with core.store.reading() as session:
+        blob = records.blob(session, check_digest(digest))
+    if blob is None:
+        raise NotFound(f"there is no bundle {digest}")
+    return core.files.open(blob_key(digest)), blob.size

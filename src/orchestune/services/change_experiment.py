@@ -1,0 +1,123 @@
+"""What an owner asks of a running or finished experiment. Everything here may be repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.domain.states import Desired, Reason, ReasonCode
+from orchestune.errors import BadInput, Conflict, Problem
+from orchestune.services import trials
+from orchestune.services.core import Core
+from orchestune.services.ledger import Ledger, locked
+from orchestune.services.read_experiments import resolve, status
+from orchestune.store import experiments, records
+
+_ORDER_LIVE = (
+    "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
+    "AND ordered IS NULL"
+)
+
+
+def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """Change budget, parallelism, priority or labels; a finished experiment goes on when its budget grew."""
+    experiment = resolve(core, ref)
+    problems = [
+        Problem(f"must be a whole number of at least 1, found {body[key]!r}", key=key)
+        for key in ("budget", "parallelism")
+        if body.get(key) is not None and (not isinstance(body[key], int) or isinstance(body[key], bool) or body[key] < 1)
+    ]
+    if problems:
+        raise BadInput(problems)
+    with locked(core, experiment, actor) as ledger:
+        _change(ledger, body, actor)
+    core.signals.notify("controllers", f"work:{experiment}")
+    return status(core, experiment)
+
+
+def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
+    row, session = ledger.row, ledger.session
+    changes: dict[str, Any] = {
+        key: body[key] for key in ("budget", "parallelism", "priority") if body.get(key) not in (None, getattr(row, key))
+    }
+    if changes.get("budget", row.budget) < row.finished + row.open:
+        least = row.finished + row.open
+        raise Conflict(f"{least} trials were handed out already", f"the budget can be {least} or more")
+    if "labels" in body and body["labels"] is not None:
+        changes["labels"] = json.dumps(dict(body["labels"]))
+    if not changes:
+        return
+    experiments.change(session, row.id, revision=row.revision, **changes)
+    for key, value in changes.items():
+        setattr(row, "labels_json" if key == "labels" else key, value)
+    ledger.record("experiment_changed", {key: body[key] for key in changes})
+    if row.desired is Desired.STOPPED and "budget" in changes:
+        row.desired, row.reason = Desired.RUNNING, None
+    ledger.evaluate()
+
+
+def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
+    """Start no more trials; `now`: also take back those that run, to be offered again on `resume`."""
+    experiment = resolve(core, ref)
+    with locked(core, experiment, actor) as ledger:
+        row = ledger.row
+        if row.state.over or row.desired is Desired.STOPPED:
+            raise Conflict(f"{row.handle} is {row.state}", "there is nothing to pause")
+        if row.desired is not Desired.PAUSED:
+            row.desired = Desired.PAUSED
+            row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused by {actor}")
+        if now:
+            ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
+    core.signals.notify(f"work:{experiment}", "controllers")
+    return status(core, experiment)
+
+
+def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
+    """Go on. The guard that paused it does not fire again; a trial that lost workers starts from zero."""
+    experiment = resolve(core, ref)
+    with locked(core, experiment, actor) as ledger:
+        row, reason = ledger.row, ledger.row.reason
+        if row.desired is Desired.PAUSED and reason is not None:
+            row.guards = " ".join(sorted({*row.guards.split(), reason.code.value}))
+        if row.desired is not Desired.RUNNING:
+            row.desired, row.reason = Desired.RUNNING, None
+            forget = "UPDATE {} SET losses = 0 WHERE experiment = :experiment AND state = 'queued'"
+            ledger.session.run(forget.format("trials"), {"experiment": row.id})
+            ledger.record("experiment_changed", {"desired": Desired.RUNNING})
+        ledger.evaluate()
+    core.signals.notify(f"work:{experiment}", "controllers")
+    return status(core, experiment)
+
+
+def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
+    """End it now: queued trials are cancelled, running ones get SIGTERM; results stay."""
+    experiment = resolve(core, ref)
+    with locked(core, experiment, actor) as ledger:
+        row = ledger.row
+        if not row.state.over and row.desired is not Desired.STOPPED:
+            row.desired = Desired.STOPPED
+            row.reason = Reason(ReasonCode.STOPPED, f"stopped by {actor}")
+            trials.cancel_open(ledger, row.reason)
+    core.signals.notify(f"work:{experiment}", "controllers")
+    return status(core, experiment)
+
+
+def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
+    """Stop it and hide it; `purge`: the finishing controller removes records and files once nothing of it runs."""
+    experiment = resolve(core, ref)
+    stop(core, experiment, actor)
+    with core.store.transaction() as session:
+        experiments.change(session, experiment, hidden=2 if purge else 1)
+    core.signals.notify("controllers")
+
+
+def remove(core: Core, experiment: str) -> None:
+    """Remove the records and files of an experiment that is over and hidden for good."""
+    with core.store.reading() as session:
+        objects = records.log_objects(session, experiment)
+    for key in objects:
+        core.files.delete(key)
+    core.secrets.delete(experiment)
+    with core.store.transaction() as session:
+        records.purge(session, experiment)

@@ -1,0 +1,138 @@
+"""A new experiment: checked as a whole, then there as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from orchestune.domain import ids
+from orchestune.domain.experiment import Specification
+from orchestune.domain.resources import fits
+from orchestune.domain.states import Desired, ExperimentState
+from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
+from orchestune.ports.clock import new_id
+from orchestune.services import trials
+from orchestune.services.core import Core
+from orchestune.services.ledger import Ledger
+from orchestune.services.read_experiments import document
+from orchestune.services.trials import Suggestion
+from orchestune.store import experiments, records
+from orchestune.store.experiments import ExperimentRow
+
+
+def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong."""
+    specification = parse(body.get("specification") or {})
+    cluster = str(body.get("cluster") or "local")
+    check(core, specification, cluster, body.get("secrets") or {})
+    bundle = body.get("bundle")
+    if bundle is not None:
+        with core.store.reading() as session:
+            if records.blob(session, bundle) is None:
+                raise NotFound(f"there is no bundle {bundle}", "upload it first")
+    return add(core, specification, body, actor, cluster=cluster, bundle=bundle)
+
+
+def parse(document: Mapping[str, Any]) -> Specification:
+    """A specification from JSON; every mistake as `BadInput`."""
+    try:
+        specification = Specification.from_json(document)
+    except OrchestuneError:
+        raise
+    except KeyError as error:
+        raise BadInput.one(f"the specification lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadInput.one(f"the specification cannot be read: {error}") from error
+    problems = []
+    if not specification.metrics:
+        problems.append(Problem("at least one metric is needed", key="metrics"))
+    if specification.budget < 1:
+        problems.append(Problem(f"must be at least 1, found {specification.budget}", key="budget"))
+    if specification.parallelism < 1:
+        problems.append(Problem(f"must be at least 1, found {specification.parallelism}", key="parallelism"))
+    for index, configuration in enumerate(specification.try_first):
+        problems += [
+            replace(problem, key=f"try_first[{index}].{problem.key}")
+            for problem in specification.space.configuration_problems(configuration)
+        ]
+    if problems:
+        raise BadInput(problems)
+    return specification
+
+
+def check(core: Core, specification: Specification, cluster: str, secrets: Mapping[str, str]) -> None:
+    """What can be known now to go wrong later: the cluster, what a trial needs, the values of the secrets."""
+    backend = core.backends.get(cluster)
+    if backend is None:
+        known = ", ".join(core.backends) or "none"
+        raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
+    problem = fits(backend.capacity(), specification.resources)
+    if problem:
+        raise UsageError(f"this can never run: {problem}", "lower `resources`")
+    missing = [secret.name for secret in specification.secrets if secret.name not in secrets]
+    if missing:
+        raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
+
+
+def add(
+    core: Core,
+    specification: Specification,
+    body: Mapping[str, Any],
+    actor: str,
+    *,
+    cluster: str,
+    bundle: str | None,
+    origin: str | None = None,
+    first: Suggestion | None = None,
+) -> dict[str, Any]:
+    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after."""
+    identity = new_id(core.clock)
+    secrets = dict(body.get("secrets") or {})
+    if secrets:
+        core.secrets.put(identity, secrets)
+    values = {
+        "id": identity,
+        "name": specification.name,
+        "owner": str(body.get("owner") or actor),
+        "cluster": cluster,
+        "folder": str(body.get("folder") or ""),
+        "specification": json.dumps(specification.to_json()),
+        "launch": json.dumps(body.get("launch") or {}),
+        "bundle": bundle,
+        "origin": origin,
+        "budget": specification.budget,
+        "parallelism": min(specification.parallelism, specification.budget),
+        "priority": specification.priority,
+        "labels": json.dumps(dict(specification.labels)),
+        "desired": Desired.RUNNING,
+        "state": ExperimentState.PENDING,
+    }
+    try:
+        row = _insert(core, values, actor, first)
+    except BaseException:
+        core.secrets.delete(identity)
+        raise
+    core.signals.notify("controllers", f"events:{row.id}")
+    with core.store.reading() as session:
+        return document(core, session, experiments.get(session, row.id), details=True)
+
+
+def _insert(core: Core, values: dict[str, Any], actor: str, first: Suggestion | None) -> ExperimentRow:
+    for _ in range(5):
+        handle = ids.handle(values["name"], core.clock.entropy(4))
+        try:
+            with core.store.transaction() as session:
+                row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
+                ledger = Ledger(session, row, actor)
+                ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
+                if first is not None:
+                    trials.queue(ledger, [first])
+                ledger.close()
+                return row
+        except IntegrityError:
+            continue  # the four characters are taken: others then
+    raise UsageError("no free handle was found", "try again, or use another name")

@@ -1,0 +1,174 @@
+"""Experiments as the API shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestune.domain.metrics import pareto_front
+from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.services.core import Core
+from orchestune.store import experiments, logs, trials, workers
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+Document = dict[str, Any]
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """A time as the API writes it: UTC, milliseconds, `Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def resolve(core: Core, ref: str) -> str:
+    """The id of the experiment that `ref` names."""
+    with core.store.reading() as session:
+        return experiments.find(session, ref).id
+
+
+def status(core: Core, ref: str) -> Document:
+    """One `Status`, with running trials and workers."""
+    with core.store.reading() as session:
+        return document(core, session, experiments.find(session, ref), details=True)
+
+
+def statuses(
+    core: Core, folder: str | None = None, limit: int = 50, before: str | None = None, hidden: bool = False
+) -> Document:
+    """A page of `Status` without details, newest first; `next` is the cursor for `before`."""
+    with core.store.reading() as session:
+        cursor = float(before) if before else None
+        rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
+        items = [document(core, session, row, details=False) for row in rows[:limit]]
+    return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
+
+
+def specification(core: Core, ref: str) -> Document:
+    """What the experiment was created with, as it is now."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+    return {
+        "specification": row.specification.to_json()
+        | {"budget": row.budget, "parallelism": row.parallelism, "priority": row.priority},
+        "launch": row.launch,
+        "bundle": row.bundle,
+        "revision": row.revision,
+        "origin": row.origin,
+    }
+
+
+def best(core: Core, ref: str) -> list[Document]:
+    """The best trial, or the Pareto front."""
+    with core.store.reading() as session:
+        return best_of(session, experiments.find(session, ref))
+
+
+def best_of(session: Session, row: ExperimentRow) -> list[Document]:
+    """`best` of a row that was read in this session."""
+    metrics = row.specification.metrics
+    numbers: Sequence[int] = [row.best_trial] if row.best_trial is not None else []
+    if len(metrics) > 1 and numbers:
+        names = [metric.name for metric in metrics]
+        numbers = pareto_front(metrics, trials.completed_values(session, row.id, names))
+    measured = trials.metrics_of(session, row.id, numbers)
+    found = []
+    for number in numbers:
+        trial = trials.get(session, row.id, number)
+        if trial is not None:
+            parameters = json.loads(trial.parameters)
+            found.append({"trial": number, "metrics": measured.get(number, {}), "parameters": parameters})
+    return found
+
+
+def events(core: Core, ref: str, after: int, limit: int) -> Document:
+    """Events behind `after`, the cursor to go on from, and whether the experiment is over and all was read."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        found = logs.events_after(session, row.id, after, limit)
+    items = [
+        {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
+    ]
+    last = items[-1]["seq"] if items else after
+    return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
+
+
+def document(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> Document:
+    """The `Status` of a row that was read in this session."""
+    shown: Document = {
+        "schema": 1,
+        "id": row.id,
+        "handle": row.handle,
+        "name": row.name,
+        "owner": row.owner,
+        "cluster": row.cluster,
+        "state": row.state,
+        "desired": row.desired,
+        "reason": _reason(row),
+        "budget": row.budget,
+        "parallelism": row.parallelism,
+        "priority": row.priority,
+        "labels": json.loads(row.labels_json),
+        "revision": row.revision,
+        "engine": row.specification.engine,
+        "metrics": [metric.to_json() for metric in row.specification.metrics],
+        "counts": {
+            name: getattr(row, name) for name in ("queued", "running", "completed", "failed", "pruned", "cancelled")
+        },
+        "best": best_of(session, row),
+        "origin": row.origin,
+        "eta_seconds": _eta(session.now, row),
+        "created_at": rfc3339(row.created_at),
+        "started_at": rfc3339(row.started_at),
+        "finished_at": rfc3339(row.finished_at),
+        "url": f"{core.url}/experiments/{row.handle}",
+    }
+    if details:
+        shown["running"] = [
+            {
+                "trial": attempt.trial,
+                "attempt": attempt.id,
+                "worker": attempt.worker_name,
+                "started_at": rfc3339(attempt.started_at or attempt.leased_at),
+                "parameters": json.loads(attempt.parameters),
+            }
+            for attempt in trials.live_attempts(session, row.id)
+        ]
+        shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
+    return shown
+
+
+def _worker(worker: Any) -> Document:
+    state = worker.state
+    if state == WorkerState.ALIVE:
+        state = "busy" if worker.running else "idle"
+    return {
+        "id": worker.id,
+        "name": worker.name,
+        "node": worker.node,
+        "state": state,
+        "slots": worker.slots,
+        "running": worker.running,
+        "succeeded": worker.succeeded,
+        "failed": worker.failed,
+        "reason": worker.reason,
+    }
+
+
+def _reason(row: ExperimentRow) -> Document | None:
+    reason = row.reason
+    if reason is None and row.desired is Desired.RUNNING:
+        reason = row.waiting
+    if reason is None and row.desired is Desired.PAUSED:
+        reason = Reason(ReasonCode.PAUSED_BY_USER, "paused")
+    return reason.to_json() if reason else None
+
+
+def _eta(now: float, row: ExperimentRow) -> float | None:
+    """Seconds that the rest takes at the pace so far; None before anything finished and when nothing moves."""
+    if row.state.over or not row.finished or not row.started_at or row.desired is not Desired.RUNNING:
+        return None
+    return round((now - row.started_at) / row.finished * max(row.budget - row.finished, 0), 3)

@@ -1,0 +1,112 @@
+"""Trials as the API shows them, and the files they left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from sqlalchemy import Row
+
+from orchestune.errors import NotFound
+from orchestune.services.core import Core
+from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.store import experiments
+from orchestune.store import trials as rows
+from orchestune.store.session import Session
+
+
+def blob_key(digest: str) -> str:
+    """Where the file store keeps bytes by their SHA-256."""
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+def trials(core: Core, ref: str, after: int, limit: int, state: str | None) -> Document:
+    """A page of `Trial`s behind number `after`; `next` is the number to go on from, None at the end."""
+    with core.store.reading() as session:
+        experiment = experiments.find(session, ref).id
+        found = rows.page(session, experiment, after, limit + 1, state)
+        items = _documents(session, experiment, found[:limit], details=False)
+    return {"items": items, "next": found[limit - 1].number if len(found) > limit else None}
+
+
+def trial(core: Core, ref: str, number: int) -> Document:
+    """One `Trial`, with the last lines of each attempt and the artifacts."""
+    with core.store.reading() as session:
+        experiment = experiments.find(session, ref)
+        found = rows.get(session, experiment.id, number)
+        if found is None:
+            raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
+        return _documents(session, experiment.id, [found], details=True)[0]
+
+
+def artifacts(core: Core, ref: str, number: int) -> list[Document]:
+    """What a trial left behind."""
+    document = trial(core, ref, number)
+    found: list[Document] = document["artifacts"]
+    return found
+
+
+def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryIO, int]:
+    """A reader and the size of one artifact."""
+    for artifact in artifacts(core, ref, number):
+        if artifact["path"] == path:
+            return core.files.open(blob_key(artifact["digest"])), artifact["size"]
+    raise NotFound(f"trial {number} kept no file '{path}'", f"`orchestune trials {ref}/{number}` lists what it kept")
+
+
+def _documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool) -> list[Document]:
+    numbers = [row.number for row in found]
+    measured = rows.metrics_of(session, experiment, numbers)
+    attempts = rows.attempts_of(session, experiment, numbers)
+    documents = []
+    for row in found:
+        shown = {
+            "number": row.number,
+            "state": row.state,
+            "reason": json.loads(row.reason) if row.reason else None,
+            "source": row.source,
+            "parameters": json.loads(row.parameters),
+            "metrics": measured.get(row.number, {}),
+            "seed": row.seed,
+            "bundle": row.bundle,
+            "revision": row.revision,
+            "attempts": [_attempt(attempt, details) for attempt in attempts.get(row.number, ())],
+            "created_at": rfc3339(row.created_at),
+            "started_at": rfc3339(row.started_at),
+            "finished_at": rfc3339(row.finished_at),
+        }
+        if details:
+            shown["checkpoint"] = json.loads(row.checkpoint) if row.checkpoint else None
+            shown["artifacts"] = [
+                {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
+                for artifact in rows.artifacts_of(session, experiment, row.number)
+            ]
+        documents.append(shown)
+    return documents
+
+
+def _attempt(row: Row[Any], details: bool) -> Document:
+    shown = {
+        "id": row.id,
+        "task": row.fold,
+        "number": row.token,
+        "state": row.state,
+        "worker": row.worker_name,
+        "node": row.node,
+        "gpus": json.loads(row.gpus) if row.gpus else [],
+        "exit_code": row.exit_code,
+        "signal": row.signal,
+        "reason": json.loads(row.reason) if row.reason else None,
+        "started_at": rfc3339(row.started_at),
+        "finished_at": rfc3339(row.finished_at),
+        "wall_seconds": row.wall,
+        "cpu_seconds": row.cpu,
+        "peak_memory_bytes": row.memory,
+        "resumed_from": json.loads(row.resumed_from) if row.resumed_from else None,
+        "log_bytes": row.log_bytes,
+        "logs_complete": row.log_bytes is not None and row.log_end >= row.log_bytes,
+    }
+    if details:
+        shown["tail"] = row.tail
+    return shown

@@ -1,0 +1,91 @@
+"""A worker says hello, and learns what all trials of its experiment share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
+from orchestune.domain.transitions import Cause
+from orchestune.errors import Conflict
+from orchestune.services import attempts
+from orchestune.services.core import Core
+from orchestune.services.ledger import Ledger, locked
+from orchestune.services.work import GroupOver
+from orchestune.store import experiments, hot, workers
+
+PROTOCOLS = (1,)
+"""Versions that this server speaks: its own and the one before."""
+LOG_CAP = 64 * 2**20
+
+
+def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Take a worker in, or take it in again after a restart of either side. GroupOver where it is not wanted."""
+    if body["protocol"] not in PROTOCOLS:
+        known = ", ".join(map(str, PROTOCOLS))
+        raise Conflict(f"the worker speaks protocol {body['protocol']}, this server {known}", "upgrade the older one")
+    with core.store.reading() as session:
+        row = workers.get(session, worker)
+    if row is None or row.state == WorkerState.ENDED:
+        raise GroupOver("this worker is no longer wanted")
+    with locked(core, row.experiment, row.name) as ledger:
+        if row.boot not in (None, body["boot"]):
+            _forget_leases(ledger, worker)
+        workers.move(
+            ledger.session,
+            worker,
+            Cause.REGISTER,
+            boot=body["boot"],
+            beat=0,
+            node=str(body.get("node", "")),
+            protocol=body["protocol"],
+            version=str(body.get("version", "")),
+            capabilities=json.dumps(body.get("capabilities") or []),
+            seen_at=ledger.now,
+            reason=None,
+        )
+        ledger.record("worker_started", {"worker": row.name, "node": body.get("node", ""), "slots": row.slots})
+        handle, revision = ledger.row.handle, ledger.row.revision
+    return {
+        "protocol": PROTOCOLS[0],
+        "experiment": row.experiment,
+        "handle": handle,
+        "name": row.name,
+        "beat_seconds": core.beat_seconds,
+        "lease_seconds": core.lease_seconds,
+        "slots": row.slots,
+        "job": job(core, worker, revision),
+    }
+
+
+def _forget_leases(ledger: Ledger, worker: str) -> None:
+    """Another process answers to this id now: what the one before held is gone with it."""
+    for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
+        attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, "the worker was started again"))
+
+
+def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
+    """The `Job` of a revision, with the values of the secrets."""
+    with core.store.reading() as session:
+        row = workers.get(session, worker)
+        if row is None:
+            raise GroupOver("this worker is no longer wanted")
+        experiment = experiments.get(session, row.experiment)
+        specification = experiments.revision_specification(session, row.experiment, revision)
+    launch = experiment.launch
+    return {
+        "revision": revision,
+        "run": specification.run if isinstance(specification.run, str) else list(specification.run),
+        "metrics": [metric.name for metric in specification.metrics],
+        "parameters": [parameter.name for parameter in specification.space.parameters],
+        "env": dict(specification.env),
+        "secrets": core.secrets.get(row.experiment),
+        "timeout": specification.timeout,
+        "grace": specification.grace,
+        "keep": {"patterns": list(specification.keep.patterns), "limit": specification.keep.limit},
+        "checkpoint_every": specification.checkpoint_every,
+        "root": launch.get("root"),
+        "links": launch.get("links") or [],
+        "cap_bytes": LOG_CAP,
+    }

@@ -1,0 +1,58 @@
+"""The same trial once more, as an experiment of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestune.domain.experiment import StopRules
+from orchestune.errors import Conflict, NotFound
+from orchestune.services.core import Core
+from orchestune.services.create_experiment import add, check
+from orchestune.services.trials import Suggestion
+from orchestune.store import experiments
+from orchestune.store import trials as rows
+
+
+def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """A new experiment of budget 1 with the trial's configuration, seed, revision and bundle; `origin` names it.
+
+    `continue`: it starts from the trial's last checkpoint; Conflict where there is none.
+    """
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        trial = rows.get(session, row.id, number)
+        if trial is None:
+            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        specification = experiments.revision_specification(session, row.id, trial.revision)
+    checkpoint = json.loads(trial.checkpoint) if trial.checkpoint else None
+    if body.get("continue") and checkpoint is None:
+        raise Conflict(f"{row.handle}/{number} left no checkpoint", "only trials with `checkpoint:` can be continued")
+    specification = replace(specification, budget=1, parallelism=1, stop=StopRules(), try_first=())
+    secrets = dict(body.get("secrets") or core.secrets.get(row.id))
+    check(core, specification, row.cluster, secrets)
+    request = {
+        "owner": actor,
+        "folder": body.get("folder") or row.folder,
+        "launch": body.get("launch") or row.launch,
+        "secrets": secrets,
+    }
+    first = Suggestion(
+        parameters=json.loads(trial.parameters),
+        source="rerun",
+        seed=trial.seed,
+        parent=number,
+        checkpoint=checkpoint if body.get("continue") else None,
+    )
+    return add(
+        core,
+        specification,
+        request,
+        actor,
+        cluster=row.cluster,
+        bundle=trial.bundle,
+        origin=f"{row.handle}/{number}",
+        first=first,
+    )

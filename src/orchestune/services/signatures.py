@@ -1,0 +1,37 @@
+"""Tokens and addresses that prove themselves: signed with the server's key, stored nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from orchestune.services.core import Core
+
+
+def _sign(core: Core, purpose: str, text: str) -> str:
+    return hmac.new(core.key, f"{purpose}/{text}".encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def worker_token(core: Core, worker: str, experiment: str) -> str:
+    """What a worker shows: it reaches the routes of this worker, and its experiment's bundles and blobs."""
+    return f"w.{worker}.{experiment}.{_sign(core, 'worker', f'{worker}/{experiment}')}"
+
+
+def read_worker_token(core: Core, token: str) -> tuple[str, str] | None:
+    """The worker and the experiment of a genuine token."""
+    parts = token.split(".")
+    if len(parts) != 4 or parts[0] != "w":
+        return None
+    _, worker, experiment, signature = parts
+    genuine = hmac.compare_digest(signature, _sign(core, "worker", f"{worker}/{experiment}"))
+    return (worker, experiment) if genuine else None
+
+
+def report_signature(core: Core, attempt: str) -> str:
+    """What stands in `$ORCHESTUNE_REPORT_URL` behind the attempt."""
+    return _sign(core, "report", attempt)
+
+
+def report_address(core: Core, attempt: str) -> str:
+    """`$ORCHESTUNE_REPORT_URL` of an attempt."""
+    return f"{core.url}/api/v1/report/{attempt}/{report_signature(core, attempt)}"

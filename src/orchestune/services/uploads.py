@@ -1,0 +1,106 @@
+"""Files that trials leave: parts of uploads, artifacts, checkpoints. All of it may be repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from orchestune.domain.states import AttemptState
+from orchestune.errors import NotFound
+from orchestune.services.bundles import check_digest
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.read_trials import blob_key
+from orchestune.services.work import GroupOver
+from orchestune.store import records, trials, workers
+
+
+def _upload(worker: str, digest: str) -> str:
+    return f"{worker}-{check_digest(digest)}"
+
+
+def append(core: Core, worker: str, digest: str, offset: int, data: bytes) -> dict[str, Any]:
+    """Add a part; the answer says from where to go on."""
+    if core.files.size(blob_key(check_digest(digest))) is not None:
+        return {"size": core.files.size(blob_key(digest))}
+    return {"size": core.files.append(_upload(worker, digest), offset, data)}
+
+
+def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
+    """How many bytes are there, and whether the blob is complete."""
+    size = core.files.size(blob_key(check_digest(digest)))
+    if size is not None:
+        return size, True
+    return core.files.append(_upload(worker, digest), 0, b""), False
+
+
+def _commit(core: Core, worker: str, digest: str, size: int) -> int:
+    present = core.files.size(blob_key(check_digest(digest)))
+    if present is None:
+        if size == 0:
+            core.files.append(_upload(worker, digest), 0, b"")
+        present = core.files.commit(_upload(worker, digest), blob_key(digest), digest)
+    return present
+
+
+def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones."""
+    with core.store.reading() as session:
+        attempt = trials.find_attempt(session, body["attempt"])
+    if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
+        raise NotFound(f"this worker has no attempt {body['attempt']}")
+    sizes = {item["digest"]: _commit(core, worker, item["digest"], item["size"]) for item in body["files"]}
+    with locked(core, attempt.experiment) as ledger:
+        for item in body["files"]:
+            records.put_blob(ledger.session, item["digest"], "artifact", sizes[item["digest"]])
+            values = {
+                "experiment": attempt.experiment,
+                "trial": attempt.trial,
+                "path": item["path"],
+                "attempt": attempt.id,
+                "digest": item["digest"],
+                "size": sizes[item["digest"]],
+                "created_at": ledger.now,
+            }
+            trials.put_artifact(ledger.session, values)
+        ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [item["path"] for item in body["files"]]})
+    return {"kept": [item["path"] for item in body["files"]]}
+
+
+def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one."""
+    with core.store.reading() as session:
+        attempt = trials.find_attempt(session, body["attempt"])
+        if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
+            raise NotFound(f"this worker has no attempt {body['attempt']}")
+    size = _commit(core, worker, body["digest"], int(body.get("size") or 1))
+    with locked(core, attempt.experiment) as ledger:
+        newest = ledger.session.row(
+            "SELECT t.token, a.state FROM tasks t JOIN attempts a ON a.experiment = t.experiment AND a.trial = t.trial "
+            "AND a.fold = t.fold WHERE a.id = :id",
+            {"id": attempt.id},
+        )
+        if newest is None or newest[0] != attempt.token or newest[1] == AttemptState.CANCELLED:
+            return {"accepted": False}
+        records.put_blob(ledger.session, body["digest"], "checkpoint", size)
+        published = {"attempt": attempt.id, "digest": body["digest"], "step": body.get("step")}
+        trials.change(ledger.session, attempt.experiment, attempt.trial, checkpoint=json.dumps(published))
+        ledger.record("checkpoint_published", {"trial": attempt.trial, "step": body.get("step"), "size": size})
+    return {"accepted": True}
+
+
+def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
+    """The bytes of a checkpoint that a trial of this worker's experiment may resume from."""
+    with core.store.reading() as session:
+        row = workers.get(session, worker)
+        blob = records.blob(session, check_digest(digest))
+        if row is None:
+            raise GroupOver("this worker is no longer wanted")
+        found = session.row(
+            "SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1",
+            {"experiment": row.experiment, "pattern": f"%{digest}%"},
+        )
+    if blob is None or found is None:
+        raise NotFound(f"there is no checkpoint {digest} in this experiment")
+    return core.files.open(blob_key(digest)), blob.size

@@ -1,0 +1,205 @@
+"""The one call of a worker: take what it finished, hear how the rest goes on, hand out what is next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from orchestune.domain.states import AttemptState, Desired, Reason, ReasonCode, TaskState, TrialState, WorkerState
+from orchestune.domain.transitions import TASK, TRIAL, Cause, after
+from orchestune.errors import OrchestuneError
+from orchestune.ports.clock import new_id
+from orchestune.services import attempts, trials
+from orchestune.services.core import Core
+from orchestune.services.ledger import Ledger
+from orchestune.services.signatures import report_address
+from orchestune.store import experiments, hot, workers
+from orchestune.store.session import Session
+
+Document = dict[str, Any]
+
+
+class GroupOver(OrchestuneError):
+    """The worker's group is over: it ends what it runs, and itself."""
+
+    code: ClassVar[str] = "gone"
+    status: ClassVar[int] = 410
+
+
+class Worker(NamedTuple):
+    """The row of the calling worker, in the order of `hot.SELECT_WORKER`."""
+
+    experiment: str
+    name: str
+    state: str
+    node: str
+    slots: int
+    boot: str | None
+    beat: int
+    gpus: str | None
+
+
+def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
+    """Apply one `Work` and return its `Answer` (protocol.md), in one transaction. Safe to repeat."""
+    with core.store.transaction() as session:
+        row = _worker(session, worker)
+        ledger = Ledger(session, experiments.lock(session, row.experiment), row.name)
+        answer = _Call(core, ledger, worker, row, body).answer()
+        if ledger.to_be_cancelled:
+            trials.cancel_open(ledger, ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
+        ledger.close()
+    core.signals.notify(*ledger.topics)
+    return answer
+
+
+def _worker(session: Session, worker: str) -> Worker:
+    found = session.row(hot.SELECT_WORKER, {"id": worker})
+    if found is None or found[2] == WorkerState.ENDED:
+        raise GroupOver("this worker is no longer wanted")
+    row = Worker(*found)
+    if row.state == WorkerState.LOST:
+        workers.move(session, worker, Cause.REGISTER)
+        row = row._replace(state=WorkerState.ALIVE)
+    return row
+
+
+class _Call:
+    def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, body: Mapping[str, Any]) -> None:
+        self.core, self.ledger, self.worker, self.row, self.body = core, ledger, worker, row, body
+        self.beat = int(body["beat"])
+
+    def answer(self) -> Document:
+        acks: list[Document] = []
+        succeeded = failed = 0
+        for item in self.body.get("beats") or ():
+            acks.append({"attempt": item["attempt"], "result": attempts.beat(self.ledger, item)})
+        for item in self.body.get("finished") or ():
+            result, state = attempts.end(self.ledger, item)
+            acks.append({"attempt": item["attempt"], "result": result})
+            succeeded += state is AttemptState.SUCCEEDED
+            failed += state is AttemptState.FAILED
+        held, orders = self._compare()
+        leases = self._lease(held)
+        self.ledger.session.run(
+            hot.BEAT_WORKER,
+            {
+                "id": self.worker,
+                "boot": self.body["boot"],
+                "beat": max(self.beat, self.row.beat) if self.body["boot"] == self.row.boot else self.beat,
+                "now": self.ledger.now,
+                "succeeded": succeeded,
+                "failed": failed,
+            },
+        )
+        drain = self.row.state == WorkerState.DRAINING
+        return {
+            "acks": acks,
+            "orders": orders,
+            "leases": leases,
+            "slots": self.row.slots,
+            "drain": drain,
+            "experiment": self.row.experiment,
+        }
+
+    def _compare(self) -> tuple[int, list[Document]]:
+        """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
+        session = self.ledger.session
+        live = {row[0]: row for row in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
+        if "live" not in self.body:
+            return len(live), []
+        claimed = set(self.body["live"])
+        held = len(live)
+        for attempt, _, leased_beat, _ in live.values():
+            if attempt not in claimed and leased_beat <= self.beat - 2 and self.body["boot"] == self.row.boot:
+                reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
+                attempts.lose(self.ledger, attempt, reason)
+                held -= 1
+        orders = []
+        for attempt in claimed:
+            if attempt in live:
+                if live[attempt][1]:
+                    orders.append(_order(attempt, live[attempt][1], Reason(ReasonCode.PAUSED, "paused")))
+                continue
+            found = attempts.find(self.ledger, attempt)
+            if found is not None and found.state is AttemptState.LOST and found.token == found.task_token:
+                continue  # declared lost, but nobody else has it yet: it may finish
+            state = found.state if found else AttemptState.CANCELLED
+            if state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED):
+                continue  # its end was taken; the acknowledgement is on its way
+            known = Reason.from_json(json.loads(found.reason)) if found and found.reason else None
+            said = "pruned" if state is AttemptState.PRUNED else "cancelled"
+            orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
+        return held, orders
+
+    def _lease(self, held: int) -> list[Document]:
+        row = self.ledger.row
+        if row.desired is not Desired.RUNNING or row.ended is not None or self.row.state != WorkerState.ALIVE:
+            return []
+        room = min(int(self.body["want"]), self.row.slots - held, row.parallelism - row.live)
+        if room <= 0 or row.queued == 0:
+            return []
+        session = self.ledger.session
+        where = {"experiment": row.id, "now": self.ledger.now, "limit": room}
+        candidates = session.rows(hot.PENDING_TASKS, where)
+        if candidates and candidates[0][3]:  # only isolated trials are left: one at a time, alone
+            candidates = candidates[:1] if row.live == 0 else []
+        elif candidates and row.live and self._isolated_live():
+            candidates = []
+        leases = [self._grant(candidate) for candidate in candidates if not (candidate[3] and len(candidates) > 1)]
+        return leases
+
+    def _isolated_live(self) -> bool:
+        query = "SELECT 1 FROM tasks WHERE experiment = :experiment AND state = 'active' AND isolated = 1 LIMIT 1"
+        return self.ledger.session.row(query, {"experiment": self.ledger.row.id}) is not None
+
+    def _grant(self, candidate: tuple[Any, ...]) -> Document:
+        trial, fold, token, _, trial_state, parameters, seed, bundle, revision, checkpoint = candidate
+        ledger, row, now = self.ledger, self.ledger.row, self.ledger.now
+        attempt, token = new_id(self.core.clock), token + 1
+        where = {"experiment": row.id, "trial": trial, "fold": fold, "token": token}
+        state = after(TASK, TaskState.PENDING, Cause.LEASE)
+        ledger.session.run(hot.LEASE_TASK, where | {"state": state, "old": TaskState.PENDING})
+        old = TrialState(trial_state)
+        new = after(TRIAL, old, Cause.LEASE)
+        ledger.session.run(
+            hot.START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now}
+        )
+        trials.count(ledger, old, new)
+        resumed = json.loads(checkpoint) if checkpoint else None
+        ledger.session.run(
+            hot.INSERT_ATTEMPT,
+            where
+            | {
+                "id": attempt,
+                "state": AttemptState.LEASED,
+                "worker": self.worker,
+                "worker_beat": self.beat,
+                "node": self.row.node,
+                "gpus": self.row.gpus,
+                "leased_at": now,
+                "resumed_from": json.dumps({"attempt": resumed["attempt"], "step": resumed["step"]}) if resumed else None,
+            },
+        )
+        row.live += 1
+        row.started_at = row.started_at or now
+        ledger.record("attempt_leased", {"attempt": attempt, "trial": trial, "fold": fold, "worker": self.row.name})
+        return {
+            "attempt": attempt,
+            "token": token,
+            "number": token,
+            "trial": trial,
+            "fold": fold,
+            "folds": 1,
+            "parameters": json.loads(parameters),
+            "seed": seed,
+            "revision": revision,
+            "bundle": bundle,
+            "gpus": json.loads(self.row.gpus) if self.row.gpus else [],
+            "report": report_address(self.core, attempt),
+            "checkpoint": {"digest": resumed["digest"], "step": resumed["step"]} if resumed else None,
+        }
+
+
+def _order(attempt: str, state: str, reason: Reason) -> Document:
+    return {"attempt": attempt, "order": "stop", "state": state, "reason": reason.to_json()}
