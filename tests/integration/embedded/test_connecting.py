@@ -53,13 +53,13 @@ class Home:
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def kill(self) -> None:
-        """Kill every server that was started, and wait for the end of those that are children of this process."""
-        for pid in set(self.pids("starts")):
-            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                if str(SERVER).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+        """Kill every server of this folder, and wait for the end of those that are children of this process."""
+        for pid in [int(name) for name in os.listdir("/proc") if name.isdecimal()]:
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if str(SERVER).encode() in words and str(self.state).encode() in words:
                     os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                    os.waitpid(pid, 0)
 
 
 @pytest.fixture
