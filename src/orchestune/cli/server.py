@@ -28,6 +28,7 @@ def delegate(argv: Sequence[str]) -> int:
         from orchestune.server.settings import load  # quicker than the whole server
 
         load(argv)
-    from orchestune.server.main import main  # loads FastAPI, which no other command needs
+    from orchestune.bootstrap import build  # these load FastAPI and the store, which no other command needs
+    from orchestune.server.main import main
 
-    return int(main(argv) or 0)
+    return main(argv, build)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row
 
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.services import trials
@@ -55,7 +58,7 @@ class Finishing:
         """End the workers of experiments that are over or are being stopped; idle ones of others stay warm."""
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
-            present: Sequence[object] = workers.present(session, cluster)
+            present = workers.present(session, cluster)
         for worker in workers_to_end(present, unfinished):
             if worker.id in self._told or not worker.handle:
                 continue
@@ -72,11 +75,11 @@ class Finishing:
             remove(self._core, experiment)
 
 
-def workers_to_end(present: Sequence[object], unfinished: dict[str, ExperimentRow]) -> list[object]:
+def workers_to_end(present: Sequence[Row[Any]], unfinished: dict[str, ExperimentRow]) -> list[Row[Any]]:
     """Workers whose experiment is over, or is being stopped."""
     found = []
     for worker in present:
-        row = unfinished.get(worker.experiment)  # type: ignore[attr-defined]
+        row = unfinished.get(worker.experiment)
         if row is None or row.desired is Desired.STOPPED or row.ended is not None:
             found.append(worker)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +92,12 @@ class Launching:
             self._grow(backend, row, missing, usable, present)
 
     def _grow(
-        self, backend: Backend, row: ExperimentRow, missing: int, usable: Sequence[Row[Any]], present: Sequence[Row[Any]]
+        self,
+        backend: Backend,
+        row: ExperimentRow,
+        missing: int,
+        usable: Sequence[Row[Any]],
+        present: Sequence[Row[Any]],
     ) -> None:
         gpu = row.specification.resources.gpu
         capacity = backend.capacity()
@@ -107,9 +111,8 @@ class Launching:
         if room <= 0:
             self._resize(usable[-1], usable[-1].slots + missing)
             return
-        count = min(room, missing)
-        for index in range(count):
-            self._start(backend, row, missing // count + (index < missing % count), ())
+        for slots in spread(missing, room):
+            self._start(backend, row, slots, ())
 
     def _start(self, backend: Backend, row: ExperimentRow, slots: int, gpus: tuple[str, ...]) -> None:
         worker = new_id(self._core.clock)
@@ -217,4 +220,4 @@ def slots_wanted(row: ExperimentRow) -> int:
 def spread(slots: int, processes: int) -> list[int]:
     """Slots over at most so many processes, as even as can be."""
     count = max(min(slots, processes), 1)
-    return [math.ceil((slots - index) / count) for index in range(count)]
+    return [slots // count + (index < slots % count) for index in range(count)]

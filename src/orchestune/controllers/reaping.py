@@ -24,7 +24,8 @@ START_SECONDS = 120.0
 
 class Reaping:
     """Declares losses. Silence is counted on this process's own monotonic clock only: a jump of the wall clock, a
-    restart of the server or a long outage of it expires nothing."""
+    restart of the server or a long outage of it expires nothing.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -144,7 +144,7 @@ class Suggesting:
             return min(left, row.parallelism * _AHEAD - row.queued)
         if row.history_seq == 0:
             return min(left, row.parallelism - row.open)  # nothing is known yet: none of them can get old
-        slots = sum(w.slots for w in workers.of_experiment(session, row.id) if w.state in workers.PRESENT)
+        slots: int = sum(w.slots for w in workers.of_experiment(session, row.id) if w.state in workers.PRESENT)
         free = max(min(slots, row.parallelism) - row.running, 0)
         return min(left, free + self._standby(row, opened) - row.queued)
 
@@ -172,9 +172,7 @@ class Suggesting:
                 if stddev is not None:
                     spread.setdefault(trial, {})[name] = stddev
             observations += [
-                Observation(
-                    number, json.loads(text), TrialState(state), values.get(number, {}), spread.get(number, {})
-                )
+                Observation(number, json.loads(text), TrialState(state), values.get(number, {}), spread.get(number, {}))
                 for number, text, state, _ in found
             ]
             told = upto

@@ -174,9 +174,7 @@ class Space:
                     for text in map(target.problem, values)
                     if text
                 ]
-        found += [
-            Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0]) for cycle in self._cycles()
-        ]
+        found += [Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0]) for cycle in self._cycles()]
         return found
 
     def _cycles(self) -> Iterator[list[str]]:
@@ -211,7 +209,9 @@ class Space:
     def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
         """What keeps `configuration` from being a point of this space: unknown, missing, inactive or bad values."""
         found = [
-            Problem("is no parameter of this experiment", key=name) for name in configuration if name not in self.by_name
+            Problem("is no parameter of this experiment", key=name)
+            for name in configuration
+            if name not in self.by_name
         ]
         known = {name: value for name, value in configuration.items() if name in self.by_name}
         active: dict[str, Value] = {}

@@ -31,10 +31,9 @@ class Progress:
 
 def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | None:
     """Why the experiment is at its end, or None while it goes on."""
-    if progress.best_value is not None and rules.target is not None:
-        if objective.reached(progress.best_value, rules.target):
-            text = f"{objective.name} reached {progress.best_value:g}, the target was {rules.target:g}"
-            return Reason(ReasonCode.TARGET, text)
+    best, target = progress.best_value, rules.target
+    if best is not None and target is not None and objective.reached(best, target):
+        return Reason(ReasonCode.TARGET, f"{objective.name} reached {best:g}, the target was {target:g}")
     if rules.max_failures is not None and progress.failed >= rules.max_failures:
         return Reason(ReasonCode.MAX_FAILURES, f"{progress.failed} trials failed, the limit is {rules.max_failures}")
     if progress.finished >= progress.budget:

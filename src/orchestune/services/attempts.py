@@ -60,7 +60,9 @@ def find(ledger: Ledger, attempt: str) -> Found | None:
         return None
     found = Found(*row)
     return found._replace(
-        state=AttemptState(found.state), task_state=TaskState(found.task_state), trial_state=TrialState(found.trial_state)
+        state=AttemptState(found.state),
+        task_state=TaskState(found.task_state),
+        trial_state=TrialState(found.trial_state),
     )
 
 
@@ -260,7 +262,8 @@ def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> N
     )
     trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, losses, found.isolated)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
-        text = f"trial {found.trial} could not be started {losses} times; the last time: {reason.message if reason else '?'}"
+        last = reason.message if reason else "for an unknown reason"
+        text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
         ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
 
 
@@ -269,7 +272,15 @@ def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
     found = find(ledger, attempt)
     if found is None or not found.state.live:
         return
-    ended = {"exit_code": None, "signal": None, "wall": None, "cpu": None, "memory": None, "log_bytes": None, "tail": None}
+    ended = {
+        "exit_code": None,
+        "signal": None,
+        "wall": None,
+        "cpu": None,
+        "memory": None,
+        "log_bytes": None,
+        "tail": None,
+    }
     ledger.session.run(
         hot.END_ATTEMPT,
         ended
@@ -287,11 +298,15 @@ def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
     data = {"attempt": attempt, "trial": found.trial, "fold": found.fold, "state": "lost", "reason": reason.to_json()}
     ledger.record("attempt_ended", data)
     if found.state is AttemptState.RUNNING:
-        trials.lost(
-            ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures
-        )
+        trials.lost(ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures)
     else:  # it never ran: the loss says nothing of the trial
         trials.change_task(
-            ledger, found.trial, found.fold, found.task_state, Cause.LOSE, failures=found.failures, isolated=found.isolated
+            ledger,
+            found.trial,
+            found.fold,
+            found.task_state,
+            Cause.LOSE,
+            failures=found.failures,
+            isolated=found.isolated,
         )
         trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, found.losses, found.isolated)

@@ -26,7 +26,8 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
     problems = [
         Problem(f"must be a whole number of at least 1, found {body[key]!r}", key=key)
         for key in ("budget", "parallelism")
-        if body.get(key) is not None and (not isinstance(body[key], int) or isinstance(body[key], bool) or body[key] < 1)
+        if body.get(key) is not None
+        and (not isinstance(body[key], int) or isinstance(body[key], bool) or body[key] < 1)
     ]
     if problems:
         raise BadInput(problems)
@@ -39,7 +40,9 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
 def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
     row, session = ledger.row, ledger.session
     changes: dict[str, Any] = {
-        key: body[key] for key in ("budget", "parallelism", "priority") if body.get(key) not in (None, getattr(row, key))
+        key: body[key]
+        for key in ("budget", "parallelism", "priority")
+        if body.get(key) not in (None, getattr(row, key))
     }
     if changes.get("budget", row.budget) < row.finished + row.open:
         least = row.finished + row.open

@@ -74,6 +74,6 @@ def _time(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise BadInput.one(f"'{text}' is no time; write it as 2026-01-31T12:00:00Z", key="since") from None

@@ -194,8 +194,10 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
         ledger.pause(found)
 
 
-_LIVE = "SELECT a.id, a.state, a.trial, a.fold FROM attempts a WHERE a.experiment = :experiment AND a.state IN ('leased', 'running')"
-_CANCEL_ATTEMPT = "UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old"
+_LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
+_CANCEL_ATTEMPT = (
+    "UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old"
+)
 _OPEN_TASKS = (
     "SELECT trial, fold, state, failures FROM tasks WHERE experiment = :experiment AND state IN ('pending', 'active')"
 )
@@ -236,7 +238,9 @@ LOSSES_BEFORE_ISOLATION = 3
 LOSSES_IN_ISOLATION = 2
 
 
-def lost(ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int) -> None:
+def lost(
+    ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int
+) -> None:
     """A worker was lost while the trial ran: offer it again; alone once it has lost several; then pause."""
     losses += 1
     alone = int(losses >= LOSSES_BEFORE_ISOLATION)
@@ -244,7 +248,7 @@ def lost(ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses:
     requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
     if isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
         text = (
-            f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} of them while nothing else ran;"
+            f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone;"
             " does it use too much memory, or kill its parent process?"
         )
         ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

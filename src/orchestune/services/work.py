@@ -178,7 +178,9 @@ class _Call:
                 "node": self.row.node,
                 "gpus": self.row.gpus,
                 "leased_at": now,
-                "resumed_from": json.dumps({"attempt": resumed["attempt"], "step": resumed["step"]}) if resumed else None,
+                "resumed_from": json.dumps({"attempt": resumed["attempt"], "step": resumed["step"]})
+                if resumed
+                else None,
             },
         )
         row.live += 1

@@ -131,9 +131,6 @@ def translated() -> Iterator[None]:
             raise StoreUnavailable(
                 "the store is locked by another process", "try again; see `orchestune doctor`"
             ) from error
-        if isinstance(error, OperationalError | sqlite3.OperationalError) or type(cause).__module__.startswith(
-            "psycopg"
-        ):
-            if not isinstance(error, DBAPIError) or error.connection_invalidated or isinstance(error, OperationalError):
-                raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", "try again in a moment") from error
+        if isinstance(error, OperationalError | sqlite3.OperationalError):
+            raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", "try again in a moment") from error
         raise

@@ -15,7 +15,7 @@ from orchestune.domain.states import Desired, ExperimentState, Reason
 from orchestune.errors import Ambiguous, NotFound
 from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import experiments, revisions
+from orchestune.store.tables import artifacts, experiments, revisions
 
 
 @dataclass
@@ -109,13 +109,23 @@ class ExperimentRow:
         self.waiting_json = json.dumps(reason.to_json()) if reason else None
 
 
-_SAVED = [
-    name
-    for name in (
-        "state desired ended guards created queued running completed failed pruned cancelled live event_seq log_seq "
-        "history_seq worker_seq best_trial best_value since_best same_digest same_count started_at finished_at id"
-    ).split()
-]
+_SAVED = (
+    *(
+        "state",
+        "desired",
+        "ended",
+        "guards",
+        "created",
+        "queued",
+        "running",
+        "completed",
+        "failed",
+        "pruned",
+        "cancelled",
+    ),
+    *("live", "event_seq", "log_seq", "history_seq", "worker_seq", "best_trial", "best_value", "since_best"),
+    *("same_digest", "same_count", "started_at", "finished_at", "id"),
+)
 
 
 @lru_cache(maxsize=256)
@@ -218,6 +228,19 @@ def unfinished(session: Session) -> list[ExperimentRow]:
     over = [state for state in ExperimentState if state.over]
     query = select(*_COLUMNS).where(experiments.c.state.not_in(over))
     query = query.order_by(experiments.c.priority.desc(), experiments.c.created_at)
+    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+
+
+def to_remove(session: Session) -> list[str]:
+    """Ids of experiments that are over and whose removal was asked for."""
+    over = [state for state in ExperimentState if state.over]
+    query = select(experiments.c.id).where(experiments.c.hidden == 2, experiments.c.state.in_(over))
+    return [row[0] for row in session.select(query)]
+
+
+def with_artifacts(session: Session) -> list[ExperimentRow]:
+    """Experiments that kept files."""
+    query = select(*_COLUMNS).where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))
     return [ExperimentRow(*tuple(row)) for row in session.select(query)]
 
 

@@ -38,7 +38,7 @@ def blob(session: Session, digest: str) -> Row[Any] | None:
 
 
 def unreferenced_blobs(session: Session, older_than: float) -> list[str]:
-    """Digests that no experiment, trial or artifact names, made before `older_than` (an upload comes before its row)."""
+    """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows)."""
     checkpoints = select(trials.c.checkpoint).where(trials.c.checkpoint.is_not(None))
     named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
     named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, delete, insert, select, update
 
+from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, attempts, trial_metrics, trials, workers
@@ -111,3 +112,30 @@ def put_artifact(session: Session, values: dict[str, Any]) -> None:
         )
     )
     session.change(insert(artifacts).values(**values))
+
+
+def best_numbers(session: Session, experiment: str, objective: Metric, count: int) -> list[int]:
+    """The numbers of the completed trials with the best values."""
+    value = trial_metrics.c.value
+    query = (
+        select(trial_metrics.c.trial)
+        .join(trials, and_(trials.c.experiment == trial_metrics.c.experiment, trials.c.number == trial_metrics.c.trial))
+        .where(
+            trial_metrics.c.experiment == experiment,
+            trial_metrics.c.name == objective.name,
+            trials.c.state == TrialState.COMPLETED,
+        )
+        .order_by(value.desc() if objective.goal == "maximize" else value, trial_metrics.c.trial)
+        .limit(count)
+    )
+    return [row[0] for row in session.select(query)]
+
+
+def drop_artifacts(session: Session, experiment: str, kept: set[int]) -> None:
+    """Forget the artifacts of finished trials other than `kept`."""
+    over = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.finished_at.is_not(None))
+    session.change(
+        delete(artifacts).where(
+            artifacts.c.experiment == experiment, artifacts.c.trial.in_(over), artifacts.c.trial.not_in(kept)
+        )
+    )

@@ -1,0 +1,155 @@
+"""Puts the parts together: the only file that picks implementations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+
+from orchestune.backends.local.backend import LocalBackend
+from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.finishing import Finishing
+from orchestune.controllers.launching import Launching
+from orchestune.controllers.loop import Loop
+from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.suggesting import Suggesting
+from orchestune.engines import registry
+from orchestune.files.open import open_files
+from orchestune.files.secrets import FolderSecrets
+from orchestune.ports.backend import Backend
+from orchestune.ports.clock import SystemClock
+from orchestune.ports.engine import Engine
+from orchestune.server.settings import Settings
+from orchestune.services.core import Core
+from orchestune.store.database import Store, open_store
+from orchestune.store.experiments import ExperimentRow, unfinished
+from orchestune.store.tables import workers
+from orchestune.store.workers import PRESENT
+
+_LEADER = 7_021_502  # any fixed number: the advisory lock of the replica whose controllers act
+
+
+@dataclass
+class Running:
+    """A core and the controllers that act on its rows."""
+
+    core: Core
+    loops: tuple[Loop, ...]
+    suggesting: Suggesting
+
+    def start(self) -> None:
+        """Begin to act."""
+        for loop in self.loops:
+            loop.start()
+
+    def stop(self, grace: float) -> None:
+        """End the controllers and give everything back; workers go on."""
+        for loop in self.loops:
+            loop.stop(grace / len(self.loops))
+        self.suggesting.close()
+        self.core.store.close()
+
+    def is_idle(self) -> bool:
+        """Nothing is unfinished (but for what somebody paused) and no worker is there."""
+        with self.core.store.reading() as session:
+            if any(row.desired != "paused" or row.live for row in unfinished(session)):
+                return False
+            present = session.select(select(func.count()).where(workers.c.state.in_((*PRESENT, "lost"))))
+        return int(present[0][0]) == 0
+
+
+def build(settings: Settings, url: str) -> Running:
+    """Everything behind the server that `settings` describe; `url` is how workers reach it."""
+    return assemble(
+        state=settings.state,
+        url=url,
+        owners=settings.owners,
+        database_url=settings.database_url,
+        files=settings.files,
+        endpoint=settings.state / "endpoint.json" if settings.embedded else None,
+        lease_seconds=settings.lease_seconds,
+        beat_seconds=settings.beat_seconds,
+    )
+
+
+def assemble(
+    *,
+    state: Path,
+    url: str,
+    owners: Mapping[str, str],
+    database_url: str | None = None,
+    files: str | None = None,
+    endpoint: Path | None = None,
+    lease_seconds: float = 15.0,
+    beat_seconds: float = 2.0,
+    backends: Mapping[str, Backend] | None = None,
+) -> Running:
+    """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone."""
+    store = open_store(database_url or f"sqlite:///{state / 'orchestune.db'}")
+    core = Core(
+        store=store,
+        files=open_files(files or str(state / "files")),
+        secrets=FolderSecrets(state / "secrets"),
+        clock=SystemClock(),
+        key=_key(state / "key"),
+        backends=backends or {"local": LocalBackend(state, endpoint, url)},
+        url=url,
+        owners=owners,
+        lease_seconds=lease_seconds,
+        beat_seconds=beat_seconds,
+    )
+    leads = _leadership(store)
+    suggesting = Suggesting(core, make_engine)
+    acting = (Finishing(core), Reaping(core), Launching(core), Archiving(core))
+    loops = (
+        Loop("suggesting", core, (suggesting,), leads=leads),
+        Loop("acting", core, acting, leads=leads, pause=0.02),
+    )
+    return Running(core, loops, suggesting)
+
+
+def make_engine(row: ExperimentRow) -> Engine:
+    """The engine of an experiment as it is now."""
+    specification = row.specification
+    return registry.create(
+        specification.engine,
+        specification.space,
+        specification.metrics,
+        seed=specification.seed,
+        budget=row.budget,
+        options=specification.engine_options,
+    )
+
+
+def _key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(os.urandom(32))
+        return path.read_bytes()
+
+
+def _leadership(store: Store) -> Callable[[], bool]:
+    """Whether this replica's controllers act: on SQLite always, on PostgreSQL whoever holds the advisory lock."""
+    if store.inline:
+        return lambda: True
+    connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    held = False
+
+    def leads() -> bool:
+        nonlocal connection, held
+        if connection.closed or connection.invalidated:
+            connection, held = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT"), False
+        if not held:
+            held = bool(connection.execute(text(f"SELECT pg_try_advisory_lock({_LEADER})")).scalar())
+        else:
+            connection.execute(text("SELECT 1"))
+        return held
+
+    return leads

@@ -1,0 +1,73 @@
+"""The threads that controllers run in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from orchestune.errors import TemporaryError
+from orchestune.services.core import Core
+
+log = logging.getLogger(__name__)
+
+
+class Controller(Protocol):
+    """`tick` looks at the rows and does what is missing; it is called again and again."""
+
+    def tick(self) -> None: ...
+
+
+class Loop:
+    """One thread that ticks its controllers whenever something changed, and once per `seconds` anyway."""
+
+    def __init__(
+        self,
+        name: str,
+        core: Core,
+        controllers: Sequence[Controller],
+        seconds: float = 1.0,
+        leads: Callable[[], bool] = lambda: True,
+        pause: float = 0.0,
+    ) -> None:
+        self._core, self._controllers, self._seconds, self._leads, self._pause = (
+            core,
+            controllers,
+            seconds,
+            leads,
+            pause,
+        )
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End after the present tick; gives up waiting after `timeout` seconds."""
+        self._ending.set()
+        self._core.signals.notify("controllers")
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            version = self._core.signals.version("controllers")
+            if self._leads():
+                for controller in self._controllers:
+                    self._tick(controller)
+            if self._pause:
+                time.sleep(self._pause)  # a burst of changes is one tick
+            self._core.signals.wait_blocking("controllers", version, self._seconds)
+
+    def _tick(self, controller: Controller) -> None:
+        try:
+            controller.tick()
+        except TemporaryError as error:
+            log.warning("%s waits: %s", type(controller).__name__.lower(), error)
+            self._ending.wait(0.5)
+        except Exception:  # a loop that must survive anything: the next tick looks at the rows anew
+            log.exception("%s failed", type(controller).__name__.lower())
+            self._ending.wait(0.5)
