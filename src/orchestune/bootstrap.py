@@ -22,7 +22,6 @@ from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
-from orchestune.server.settings import Settings
 from orchestune.services.core import Core
 from orchestune.store.database import Store, open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
@@ -61,21 +60,7 @@ class Running:
         return int(present[0][0]) == 0
 
 
-def build(settings: Settings, url: str) -> Running:
-    """Everything behind the server that `settings` describe; `url` is how workers reach it."""
-    return assemble(
-        state=settings.state,
-        url=url,
-        owners=settings.owners,
-        database_url=settings.database_url,
-        files=settings.files,
-        endpoint=settings.state / "endpoint.json" if settings.embedded else None,
-        lease_seconds=settings.lease_seconds,
-        beat_seconds=settings.beat_seconds,
-    )
-
-
-def assemble(
+def build(
     *,
     state: Path,
     url: str,
