@@ -57,7 +57,7 @@ class WorkerDocument(TypedDict):
     running: int
     succeeded: int
     failed: int
-    reason: ReasonDocument | None
+    reason: ReasonDocument | str | None
 
 
 class Counts(TypedDict):

@@ -91,6 +91,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     result = cli("run")
     assert result.code == 0
     plan = result.out.split("\n\n")[0].splitlines()
+    gets = "arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON file)"
     assert plan == [
         "sgd-7f3a  SGD classifier",
         "  budget     40 trials, 2 at a time with 1 cpu, 2.0 GiB each, engine auto",
@@ -98,8 +99,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         "             penalty   l1, l2, elasticnet",
         "             l1_ratio  0..1, when penalty is elasticnet",
         "  command    python model.py {args}",
-        "  gets       arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON "
-        "file)",
+        f"  gets       {gets}",
         "  looks for  accuracy (maximize); for example a line `accuracy=0.5` on its output",
         "  code       3 files, 49 B",
         "  note       a note",
