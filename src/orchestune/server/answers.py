@@ -1,0 +1,88 @@
+"""How answers are written: JSON, errors, and files in pieces."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, BinaryIO
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from orchestune.errors import OrchestuneError, TemporaryError
+
+_PIECE = 1 << 18
+
+
+def encoded(document: Any) -> bytes:
+    """Strict JSON in as few bytes as it takes; numbers that JSON lacks become `"nan"`, `"inf"`, `"-inf"`."""
+    try:
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(document), separators=(",", ":"), allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(encoded(document), status, headers, "application/json")
+
+
+def refusal(error: OrchestuneError) -> Response:
+    """The answer that an error stands for."""
+    headers: dict[str, str] = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    elif error.status == 413:
+        headers["Connection"] = "close"  # the rest of the body is on its way and nobody reads it
+    if isinstance(error, TemporaryError):
+        headers["Retry-After"] = "1"
+    return answer(error.to_json(), error.status, headers)
+
+
+def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: CapacityLimiter) -> Response:
+    """The bytes of `file`, which is closed at the end; from the middle on where `wanted` says `bytes=N-`."""
+    start = _start(wanted, size)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(size - start),
+        "Content-Disposition": "attachment",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if start:
+        headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+    pieces = _pieces(file, start, limiter)
+    return StreamingResponse(pieces, 206 if start else 200, headers, "application/octet-stream")
+
+
+def _start(wanted: str | None, size: int) -> int:
+    match = re.fullmatch(r"bytes=(\d{1,15})-", (wanted or "").strip())
+    start = int(match[1]) if match else 0
+    return start if start < size else 0
+
+
+async def _pieces(file: BinaryIO, start: int, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
+    try:
+        await to_thread.run_sync(_skip, file, start, limiter=limiter)
+        while piece := await to_thread.run_sync(file.read, _PIECE, limiter=limiter):
+            yield piece
+    finally:
+        file.close()
+
+
+def _skip(file: BinaryIO, count: int) -> None:
+    if file.seekable():
+        file.seek(count)
+        return
+    while count > 0:
+        count -= len(file.read(min(count, _PIECE))) or count

@@ -1,0 +1,127 @@
+"""The HTTP application: routes and layers put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from orchestune import __version__
+from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
+from orchestune.server import models
+from orchestune.server.access import API, Access
+from orchestune.server.answers import refusal
+from orchestune.server.boundary import Boundary
+from orchestune.server.context import COLD_THREADS, Context, Pace
+from orchestune.server.draining import Draining
+from orchestune.server.repeats import Repeats
+from orchestune.server.routes import bundles, experiments, following, report, server, trials, work, workers
+from orchestune.server.use_cases import REAL, UseCases
+from orchestune.services.core import Core
+
+_PACE = Pace()
+
+
+class NotAllowed(UsageError):
+    """The path exists, for another method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+def create_app(
+    core: Core,
+    *,
+    on_shutdown: Callable[[], None],
+    started_at: float | None = None,
+    home: str = "hosted",
+    draining: Draining | None = None,
+    services: UseCases = REAL,
+    pace: Pace = _PACE,
+) -> FastAPI:
+    """The application. `on_shutdown` is called when an owner asks for the end; `draining` is what waits look at.
+
+    `started_at`: seconds since 1970, now where it is left out.
+    """
+    began = datetime.fromtimestamp(time.time() if started_at is None else started_at, UTC)
+    context = Context(
+        core=core,
+        services=services,
+        draining=draining or Draining(),
+        on_shutdown=on_shutdown,
+        started_at=began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        home=home,
+        pace=pace,
+    )
+    layers = [Middleware(layer, context=context) for layer in (Boundary, Access, Repeats)]
+    app = FastAPI(
+        title="Orchestune",
+        version=__version__,
+        openapi_url=f"{API}openapi.json",
+        docs_url=None,  # the page would load its scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        routes=[work.route],  # first: what comes most often is found at once
+        middleware=layers,
+        lifespan=_lifespan,
+        exception_handlers={HTTPException: _of_routing, RequestValidationError: _of_validation},
+    )
+    app.state.context = context
+    app.include_router(_client_routes())
+    for router in (workers.router, report.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(server.probes)
+    return app
+
+
+def _client_routes() -> APIRouter:
+    token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
+    router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
+    for part in (server.router, bundles.router, experiments.router, trials.router, following.router):
+        router.include_router(part)
+    return router
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = COLD_THREADS
+    yield
+
+
+async def _of_routing(request: Request, exc: Exception) -> Response:
+    """What the framework refuses, in our words."""
+    assert isinstance(exc, HTTPException)
+    if isinstance(exc.__cause__, OrchestuneError):  # came up while the framework read the body
+        return refusal(exc.__cause__)
+    if exc.status_code == 404:
+        return refusal(NotFound(f"there is nothing at {request.url.path}"))
+    if exc.status_code == 405:
+        response = refusal(NotAllowed(f"{request.url.path} does not take {request.method}"))
+        response.headers.update(exc.headers or {})
+        return response
+    error = UsageError(str(exc.detail))
+    response = refusal(error)
+    response.status_code = exc.status_code
+    return response
+
+
+async def _of_validation(request: Request, exc: Exception) -> Response:
+    """Every value that does not fit, at once."""
+    assert isinstance(exc, RequestValidationError)
+    problems = []
+    for item in exc.errors():
+        where, *path = item["loc"]
+        if item["type"] == "json_invalid":
+            problems.append(Problem(f"the body is no JSON: {item['ctx']['error']}"))
+            continue
+        key = ".".join(map(str, path)) or str(where)
+        problems.append(Problem(item["msg"], key=key))
+    return refusal(BadInput(problems))

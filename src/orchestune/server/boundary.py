@@ -1,0 +1,108 @@
+"""The outermost layer: limits what comes in, turns every error into an answer, notes what was slow."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestune.errors import OrchestuneError, TooLarge
+from orchestune.server.access import API
+from orchestune.server.answers import refusal
+from orchestune.server.context import Context
+
+logger = logging.getLogger("orchestune.server")
+
+MEBIBYTE = 2**20
+BODY_LIMIT = 16 * MEBIBYTE
+PART_LIMIT = 4 * MEBIBYTE
+BUNDLE_LIMIT = 4096 * MEBIBYTE
+
+
+class Internal(OrchestuneError):
+    """A fault of the server."""
+
+    code = "internal"
+
+
+def limit(method: str, path: str) -> int:
+    """How many bytes the body of such a request may have."""
+    if method == "PUT" and path.startswith(f"{API}bundles/"):
+        return BUNDLE_LIMIT
+    if method == "PUT" and path.startswith(f"{API}workers/"):
+        return PART_LIMIT
+    return BODY_LIMIT
+
+
+class Boundary:
+    """The middleware. Errors of a stream that has begun cut the connection off: the client sees it is not whole."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self.app = app
+        self.context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send)
+        scope.setdefault("state", {})
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            return
+        except OrchestuneError as error:
+            if exchange.status:
+                raise
+            await refusal(error)(scope, receive, exchange.send)
+        except Exception:
+            if exchange.status:
+                raise
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            fault = Internal("the server made a mistake", "its log says more; please report it")
+            await refusal(fault)(scope, receive, exchange.send)
+        seconds = exchange.seconds - scope["state"].get("waited", 0.0)
+        if seconds > self.context.pace.slow:
+            entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
+            logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
+
+
+class _Exchange:
+    """One request and its answer: how many bytes came, and how long the server itself took to begin its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.status = 0
+        self.seconds = 0.0
+        self._receive, self._send = receive, send
+        self._most = limit(scope["method"], scope["path"])
+        self._announced = next((int(value) for name, value in scope["headers"] if _is_length(name, value)), 0)
+        self._counted = 0
+        self._began = time.monotonic()
+
+    async def receive(self) -> Message:
+        if self._announced > self._most:
+            raise self._too_large()
+        began = time.monotonic()
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._began += time.monotonic() - began  # the client's time, not ours
+            self._counted += len(message.get("body", b""))
+            if self._counted > self._most:
+                raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.seconds = time.monotonic() - self._began
+        await self._send(message)
+
+    def _too_large(self) -> TooLarge:
+        most = self._most // MEBIBYTE
+        return TooLarge(f"the body is larger than {most} MiB, which is the most for such a request")
+
+
+def _is_length(name: bytes, value: bytes) -> bool:
+    return name == b"content-length" and value.isdigit()

@@ -1,0 +1,83 @@
+"""What every route has at hand, and how it calls what blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
+
+from orchestune.server.draining import Draining
+from orchestune.server.tokens import KnownCallers
+from orchestune.server.use_cases import UseCases
+from orchestune.services.core import Caller, Core
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# together little more than the connections that the store keeps open
+WORK_THREADS = 10
+STREAM_THREADS = 4
+COLD_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often what waits looks again, in seconds."""
+
+    ping: float = 10.0
+    """a stream without news sends a comment that often"""
+    gather: float = 0.1
+    """a stream reads at most that often, so that many small pieces travel together"""
+    poll: float = 1.0
+    """how long a signal is awaited where another replica may have caused it"""
+    slow: float = 1.0
+    """a request that takes longer is logged"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts behind the routes. Limiters bound the threads: one kind of request cannot starve another."""
+
+    core: Core
+    services: UseCases
+    draining: Draining
+    on_shutdown: Callable[[], None]
+    started_at: str
+    home: str
+    pace: Pace = Pace()
+    known: KnownCallers = field(default_factory=KnownCallers)
+    work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
+    stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
+
+    async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a short service: right here where the store is in this process, where a thread costs more than it."""
+        if self.core.store.inline:
+            return function(*args, **kwargs)
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.work_threads)
+
+    async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what may take its time in a thread, one of those in which plain routes run."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs))
+
+    async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Read for a stream in a thread."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.stream_threads)
+
+
+async def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+async def _actor(request: Request) -> str:
+    caller: Caller = request.state.caller
+    return caller.name
+
+
+Here = Annotated[Context, Depends(_context)]
+Actor = Annotated[str, Depends(_actor)]
+"""the name of the caller, for the events"""

@@ -1,0 +1,139 @@
+"""`orchestune server`: one process from its lock to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from orchestune import __version__
+from orchestune.client import endpoint
+from orchestune.errors import TemporaryError
+from orchestune.server import embedded, logs
+from orchestune.server.app import create_app
+from orchestune.server.draining import Draining
+from orchestune.server.serving import STOPPING, Deadline, Server, listen
+from orchestune.server.settings import Settings, load
+from orchestune.services.core import Core
+
+logger = logging.getLogger("orchestune.server")
+
+
+class Running(Protocol):
+    """The parts behind the routes, alive."""
+
+    @property
+    def core(self) -> Core:
+        """What the services work with."""
+
+    def start(self) -> None:
+        """Let the controllers run; returns at once."""
+
+    def stop(self, grace: float) -> None:
+        """End what was started and close the store; what does not end within `grace` seconds is left behind."""
+
+    def is_idle(self) -> bool:
+        """Nothing is unfinished and no worker is there. Blocking, short."""
+
+
+class Build(Protocol):
+    """Puts the parts together (`orchestune.bootstrap.build`)."""
+
+    def __call__(
+        self,
+        *,
+        state: Path,
+        url: str,
+        owners: Mapping[str, str],
+        database_url: str | None,
+        files: str | None,
+        endpoint: Path | None,
+        lease_seconds: float,
+        beat_seconds: float,
+    ) -> Running: ...
+
+
+def main(argv: Sequence[str], build: Build) -> int:
+    """Serve until SIGTERM, SIGINT, an owner's order, or (embedded) idleness; then 0. Errors of the start are raised."""
+    settings = load(argv)
+    deadline = Deadline()
+    with contextlib.ExitStack() as stack:
+        lock = None
+        if settings.database_url.startswith("sqlite:///"):
+            embedded.refuse_network_filesystem(Path(settings.database_url.removeprefix("sqlite:///")))
+        if settings.embedded:
+            lock = embedded.acquire(settings.state)
+            stack.callback(lock.release)
+        settings = _with_owners(settings)
+        logs.configure(settings.log_level, settings.log_format, settings.owners)
+        listening = stack.enter_context(listen(settings))
+        url = settings.address(listening.getsockname()[1])
+        running = build(
+            state=settings.state,
+            url=url,
+            owners=settings.owners,
+            database_url=settings.database_url,
+            files=settings.files,
+            endpoint=settings.state / endpoint.FILE if lock else None,
+            lease_seconds=settings.lease_seconds,
+            beat_seconds=settings.beat_seconds,
+        )
+        _serve(settings, url, listening, running, lock, deadline)
+    logger.info("ended")
+    deadline.reached_the_end()
+    return 0
+
+
+def _with_owners(settings: Settings) -> Settings:
+    """Without a token file, whoever starts the server owns it: the token in the state folder, made when missing."""
+    if settings.owners:
+        return settings
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return replace(settings, owners={embedded.token(settings.state): os.environ.get("USER") or "owner"})
+
+
+def _serve(
+    settings: Settings,
+    url: str,
+    listening: socket.socket,
+    running: Running,
+    lock: embedded.Lock | None,
+    deadline: Deadline,
+) -> None:
+    draining = Draining()
+    waiting: list[asyncio.Task[None]] = []
+
+    def started() -> None:
+        running.start()
+        if lock is not None:
+            lock.publish(url, next(iter(settings.owners)))
+            idle = embedded.end_when_idle(lambda: _is_idle(running), settings.idle_seconds, server.end)
+            waiting.append(asyncio.ensure_future(idle))
+        logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
+
+    def drain() -> None:
+        deadline.start()
+        logger.info("draining")
+        if lock is not None:
+            lock.withdraw()
+        for task in waiting:
+            task.cancel()
+        draining.begin()
+
+    app = create_app(running.core, on_shutdown=lambda: server.end(), home=settings.home, draining=draining)
+    server = Server(settings, app, on_started=started, on_draining=drain)
+    server.run(sockets=[listening])
+    running.stop(STOPPING)
+
+
+def _is_idle(running: Running) -> bool:
+    try:
+        return running.is_idle()
+    except TemporaryError:
+        return False

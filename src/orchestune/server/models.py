@@ -1,0 +1,316 @@
+"""The documents of the client routes, as the OpenAPI document describes them.
+
+Requests are checked against these. Answers are not: the services write them, and a test holds both against each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Parameters = dict[str, bool | int | float | str]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Launch(_Request):
+    """What the caller's shell looked like."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    env: dict[str, str] = {}
+    root: str | None = None
+    links: list[str] = Field(default=[], description="paths below `root` that the bundle leaves out")
+
+
+class CreateExperiment(_Request):
+    """A new experiment."""
+
+    specification: dict[str, Any] = Field(description="the normalised experiment file")
+    bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
+    cluster: str = "local"
+    folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
+    owner: str | None = Field(default=None, description="the caller's name where it is left out")
+    launch: Launch = Launch()
+    secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
+
+
+class ChangeExperiment(_Request):
+    """What is left out stays as it is."""
+
+    budget: int | None = Field(default=None, ge=1)
+    parallelism: int | None = Field(default=None, ge=1)
+    priority: int | None = None
+    labels: dict[str, str] | None = None
+
+
+class Pause(_Request):
+    """`now` also takes back what runs, to be offered again."""
+
+    now: bool = False
+
+
+class Nothing(_Request):
+    """An empty document, or no body at all."""
+
+
+class QueueTrial(_Request):
+    """A configuration to be tried."""
+
+    parameters: Parameters
+
+
+class RerunTrial(_Request):
+    """How a trial is repeated; what is left out is as in the first experiment."""
+
+    continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
+    launch: Launch | None = None
+    secrets: dict[str, str] | None = None
+    folder: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Error(BaseModel):
+    """The answer to everything that failed."""
+
+    error: ErrorBody
+
+
+class Reason(BaseModel):
+    """A code for programs and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Measured(BaseModel):
+    """A value that counts."""
+
+    value: float | str | None
+    stddev: float | str | None
+
+
+class Metric(BaseModel):
+    """A declared metric."""
+
+    name: str
+    goal: Literal["maximize", "minimize"]
+    take: str
+    threshold: float | None
+
+
+class Best(BaseModel):
+    """A trial that no other one beats."""
+
+    trial: int
+    metrics: dict[str, Measured]
+    parameters: Parameters
+
+
+class RunningTrial(BaseModel):
+    """An attempt that is live."""
+
+    trial: int
+    attempt: str
+    worker: str | None
+    started_at: str | None
+    parameters: Parameters
+
+
+class Worker(BaseModel):
+    """A worker of an experiment."""
+
+    id: str
+    name: str
+    node: str | None
+    state: str
+    slots: int
+    running: int
+    succeeded: int
+    failed: int
+    reason: Any
+
+
+class Counts(BaseModel):
+    """How many trials are in each state."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    pruned: int
+    cancelled: int
+
+
+class Status(BaseModel):
+    """An experiment as it is now. `running` and `workers` are left out of lists."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    id: str
+    handle: str
+    name: str
+    owner: str
+    cluster: str
+    state: Literal["pending", "running", "paused", "stopping", "completed", "failed", "stopped"]
+    desired: Literal["running", "paused", "stopped"]
+    reason: Reason | None
+    budget: int
+    parallelism: int
+    priority: int
+    labels: dict[str, str]
+    revision: int
+    engine: str
+    metrics: list[Metric]
+    counts: Counts
+    best: list[Best]
+    running: list[RunningTrial] | None = None
+    workers: list[Worker] | None = None
+    eta_seconds: float | None
+    origin: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    url: str
+
+
+class StatusPage(BaseModel):
+    """Experiments, newest first; `next` goes into `before`."""
+
+    items: list[Status]
+    next: str | None
+
+
+class Specification(BaseModel):
+    """What an experiment was created with."""
+
+    specification: dict[str, Any]
+    launch: dict[str, Any]
+    bundle: str | None
+    revision: int
+    origin: str | None
+
+
+class Artifact(BaseModel):
+    """A file that a trial left."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class Attempt(BaseModel):
+    """One execution of a task."""
+
+    id: str
+    task: int
+    number: int
+    state: str
+    worker: str | None
+    node: str | None
+    gpus: list[str]
+    exit_code: int | None
+    signal: int | None
+    reason: Reason | None
+    started_at: str | None
+    finished_at: str | None
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    resumed_from: dict[str, Any] | None
+    tail: str | None = Field(default=None, description="the last lines of its output; not in lists")
+
+
+class Trial(BaseModel):
+    """A configuration and its outcome."""
+
+    number: int
+    state: Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
+    reason: Reason | None
+    source: str
+    parameters: Parameters
+    metrics: dict[str, Measured]
+    seed: int | None
+    bundle: str | None
+    revision: int
+    attempts: list[Attempt]
+    artifacts: list[Artifact] | None = Field(default=None, description="not in lists")
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class TrialPage(BaseModel):
+    """Trials by number; `next` goes into `after`."""
+
+    items: list[Trial]
+    next: int | None
+
+
+class Event(BaseModel):
+    """Something that happened."""
+
+    seq: int
+    at: str
+    actor: str
+    kind: str
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events in order; `next` goes into `after`."""
+
+    items: list[Event]
+    next: int
+
+
+class LogChunk(BaseModel):
+    """A piece of an attempt's output; `gap` counts the bytes that were dropped before it."""
+
+    cursor: int
+    trial: int
+    attempt: str
+    number: int
+    worker: str | None
+    at: str
+    offset: int
+    text: str
+    gap: int
+
+
+class LogPage(BaseModel):
+    """Pieces in the order in which they arrived; `next` goes into `after`."""
+
+    items: list[LogChunk]
+    next: int
+
+
+class Bundle(BaseModel):
+    """An archive of code that the server has."""
+
+    digest: str
+    size: int
+
+
+class Server(BaseModel):
+    """Which server this is."""
+
+    version: str
+    protocol: Literal[1]
+    home: Literal["embedded", "hosted"]
+    started_at: str
+    pid: int
+
+
+class Shutdown(BaseModel):
+    """The server ends once its requests are answered."""
+
+    draining: bool

@@ -1,0 +1,117 @@
+"""Requests that carry an `Idempotency-Key` are carried out once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Response
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestune.errors import TemporaryError, UsageError
+from orchestune.server.access import API
+from orchestune.server.context import Context
+
+logger = logging.getLogger("orchestune.server")
+
+_LONGEST = 200
+
+
+class Repeats:
+    """The middleware: remembers the answers of client routes that succeeded, and gives them again.
+
+    An error is not remembered: nothing happened, so the repeat may be tried. Of two requests with one key that come
+    at the same time, the second waits for the first.
+    """
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self.app = app
+        self.context = context
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key(scope) if scope["type"] == "http" and scope["method"] == "POST" else ""
+        if not key:
+            await self.app(scope, receive, send)
+            return
+        if len(key) > _LONGEST:
+            raise UsageError(f"an Idempotency-Key has at most {_LONGEST} characters")
+        body = await Request(scope, receive).body()
+        digest = hashlib.sha256(f"{scope['path']}?{scope['query_string'].decode('latin-1')}\n".encode() + body)
+        async with self._turn(key):
+            await self._once(key, digest.hexdigest(), body, scope, receive, send)
+
+    async def _once(self, key: str, digest: str, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        context = self.context
+        known = await context.cold(context.services.idempotency.remembered, context.core, key, digest)
+        if known is not None:
+            status, text = known
+            headers = {"Idempotent-Replayed": "true"}
+            await Response(text.encode(), status, headers, "application/json")(scope, receive, send)
+            return
+        answer = _Kept()
+        await self.app(scope, _again(body, receive), answer.send)
+        if 200 <= answer.status < 300:
+            try:
+                await context.cold(
+                    context.services.idempotency.remember, context.core, key, digest, answer.status, answer.text
+                )
+            except TemporaryError:  # it is done all the same, and the client has to hear that
+                logger.warning("an answer could not be remembered", extra={"path": scope["path"]})
+        for message in answer.messages:
+            await send(message)
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
+        self._turns[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns.pop(key)
+            if users > 1:
+                self._turns[key] = (lock, users - 1)
+
+
+class _Kept:
+    """An answer that is not sent yet."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"]) if self.messages else 0
+
+    @property
+    def text(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.messages[1:]).decode()
+
+
+def _key(scope: Scope) -> str:
+    path = scope["path"]
+    if not path.startswith(API) or path.startswith((f"{API}workers/", f"{API}report/")):
+        return ""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"idempotency-key"), "")
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A request whose body was read already."""
+    given = False
+
+    async def repeated() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return repeated

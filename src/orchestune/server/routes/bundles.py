@@ -1,0 +1,57 @@
+"""Archives of code, by their SHA-256."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Annotated, Any, BinaryIO, cast
+
+from fastapi import APIRouter, Header, Path, Request, Response
+
+from orchestune.server import models
+from orchestune.server.answers import answer, file_answer
+from orchestune.server.context import Context, Here
+
+router = APIRouter(prefix="/bundles/{digest}", tags=["bundles"])
+
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+
+_IN_MEMORY = 1 << 20
+_ARCHIVE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.head("", response_class=Response)
+def has(context: Here, digest: Digest) -> Response:
+    """200 where the server has it, else 404."""
+    return Response(status_code=200 if context.services.bundles.has(context.core, digest) else 404)
+
+
+@router.put("", response_model=models.Bundle, openapi_extra=_ARCHIVE)
+async def store(context: Here, request: Request, digest: Digest) -> Response:
+    """Take the archive in."""
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:  # a slow client is not to hold a thread
+        await _receive(context, request, spool)
+        archive = cast(BinaryIO, spool)
+        return answer(await context.cold(context.services.bundles.store, context.core, digest, archive))
+
+
+@router.get("", response_class=Response)
+def fetch(context: Here, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
+    """The archive."""
+    file, size = context.services.bundles.open_bundle(context.core, digest)
+    return file_answer(file, size, wanted, context.stream_threads)
+
+
+async def _receive(context: Context, request: Request, spool: tempfile.SpooledTemporaryFile[bytes]) -> None:
+    part = bytearray()
+    async for piece in request.stream():
+        part += piece
+        if len(part) >= _IN_MEMORY:
+            await context.streaming(spool.write, bytes(part))
+            part.clear()
+    spool.write(bytes(part))
+    spool.seek(0)

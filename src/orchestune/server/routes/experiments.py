@@ -1,0 +1,83 @@
+"""Experiments, as their owners see and change them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from orchestune.server import models
+from orchestune.server.answers import answer
+from orchestune.server.context import Actor, Here
+
+router = APIRouter(prefix="/experiments", tags=["experiments"])
+
+
+@router.post("", status_code=201, response_model=models.Status)
+def create(context: Here, actor: Actor, body: models.CreateExperiment) -> Response:
+    """Start an experiment."""
+    document = body.model_dump(exclude_none=True)
+    return answer(context.services.create_experiment.create_experiment(context.core, document, actor), 201)
+
+
+@router.get("", response_model=models.StatusPage)
+def statuses(
+    context: Here,
+    folder: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
+    hidden: bool = False,
+) -> Response:
+    """The newest experiments, those of `folder` alone where it is given."""
+    return answer(context.services.read_experiments.statuses(context.core, folder, limit, before, hidden))
+
+
+@router.get("/{ref}", response_model=models.Status)
+def status(context: Here, ref: str) -> Response:
+    """One experiment."""
+    return answer(context.services.read_experiments.status(context.core, ref))
+
+
+@router.get("/{ref}/specification", response_model=models.Specification)
+def specification(context: Here, ref: str) -> Response:
+    """What it was started with, as it is now."""
+    return answer(context.services.read_experiments.specification(context.core, ref))
+
+
+@router.patch("/{ref}", response_model=models.Status)
+def change(context: Here, actor: Actor, ref: str, body: models.ChangeExperiment) -> Response:
+    """Change budget, parallelism, priority or labels; a finished one goes on where its budget grew."""
+    document = body.model_dump(exclude_unset=True)
+    return answer(context.services.change_experiment.change_experiment(context.core, ref, document, actor))
+
+
+@router.post("/{ref}/pause", response_model=models.Status)
+def pause(context: Here, actor: Actor, ref: str, body: models.Pause | None = None) -> Response:
+    """Start no more trials."""
+    now = body is not None and body.now
+    return answer(context.services.change_experiment.pause(context.core, ref, now, actor))
+
+
+@router.post("/{ref}/resume", response_model=models.Status)
+def resume(context: Here, actor: Actor, ref: str, body: models.Nothing | None = None) -> Response:
+    """Go on."""
+    return answer(context.services.change_experiment.resume(context.core, ref, actor))
+
+
+@router.post("/{ref}/stop", response_model=models.Status)
+def stop(context: Here, actor: Actor, ref: str, body: models.Nothing | None = None) -> Response:
+    """End it; results stay."""
+    return answer(context.services.change_experiment.stop(context.core, ref, actor))
+
+
+@router.delete("/{ref}", status_code=204, response_class=Response)
+def delete(context: Here, actor: Actor, ref: str, purge: bool = False) -> Response:
+    """Stop and hide it; with `purge` its records and files are removed."""
+    context.services.change_experiment.delete(context.core, ref, purge, actor)
+    return Response(status_code=204)
+
+
+@router.get("/{ref}/best", response_model=list[models.Best])
+def best(context: Here, ref: str) -> Response:
+    """The best trial, or the Pareto front."""
+    return answer(context.services.read_experiments.best(context.core, ref))

@@ -1,0 +1,67 @@
+"""Events and logs: a page at a time, or as a stream that goes on while the experiment does."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from orchestune.server import models, streams
+from orchestune.server.answers import answer
+from orchestune.server.context import Here
+from orchestune.server.streams import Source
+
+router = APIRouter(prefix="/experiments/{ref}", tags=["following"])
+
+After = Annotated[int, Query(ge=0, lt=2**53)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+_EVENTS = 500
+_CHUNKS = 100
+"""how many rows a stream reads at once; a chunk of log may be large"""
+
+
+@router.get("/events", response_model=models.EventPage)
+async def events(context: Here, request: Request, ref: str, after: After = 0, limit: Limit = 100) -> Response:
+    """What happened after `after`. With `Accept: text/event-stream` a stream, resumed by `Last-Event-ID`."""
+    service = context.services.read_experiments
+    if not streams.wants_stream(request):
+        page = await context.cold(service.events, context.core, ref, after, limit)
+        return answer({"items": page["items"], "next": page["next"]})
+    experiment = await context.streaming(service.resolve, context.core, ref)
+    source = Source(
+        topic=f"events:{experiment}",
+        limit=_EVENTS,
+        read=lambda cursor: service.events(context.core, experiment, cursor, _EVENTS),
+        name=lambda item: (item["seq"], item["kind"]),
+    )
+    return await streams.stream(context, source, streams.resumed(request, after))
+
+
+@router.get("/logs", response_model=models.LogPage)
+async def logs(
+    context: Here,
+    request: Request,
+    ref: str,
+    after: After = 0,
+    limit: Limit = 100,
+    trial: Annotated[int | None, Query(ge=1)] = None,
+    since: str | None = None,
+    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+) -> Response:
+    """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
+    read = partial(context.services.read_logs.logs, context.core)
+    if not streams.wants_stream(request):
+        page = await context.cold(read, ref, after, limit, trial, since, tail)
+        return answer({"items": page["items"], "next": page["next"]})
+    experiment = await context.streaming(context.services.read_experiments.resolve, context.core, ref)
+    begin = streams.resumed(request, after)
+    source = Source(
+        topic=f"logs:{experiment}",
+        limit=_CHUNKS,
+        # where the tail starts was found with the first page; a later one goes on from there
+        read=lambda cursor: read(experiment, cursor, _CHUNKS, trial, since, tail if cursor == begin else None),
+        name=lambda item: (item["cursor"], "log"),
+    )
+    return await streams.stream(context, source, begin)

@@ -1,0 +1,35 @@
+"""Metrics by HTTP, from any language: `curl -d accuracy=0.92 $ORCHESTUNE_REPORT_URL`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+
+from orchestune.errors import BadInput
+from orchestune.server.answers import answer
+from orchestune.server.context import Here
+
+router = APIRouter(prefix="/report", include_in_schema=False)
+
+
+@router.post("/{attempt}/{signature}")
+async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
+    """Take values by name."""
+    values = parse(await request.body())
+    await context.cold(context.services.report_metrics.report, context.core, attempt, signature, values)
+    return answer({})
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """A JSON document or a form: what it is shows, since `curl -d` calls everything a form."""
+    try:
+        text = body.decode()
+        values = json.loads(text) if text.lstrip().startswith("{") else dict(parse_qsl(text, strict_parsing=True))
+    except (ValueError, RecursionError) as exc:
+        raise BadInput.one(f"neither a JSON document nor a form: {exc}", hint="write -d accuracy=0.92") from exc
+    if not values:
+        raise BadInput.one("there is no value", hint="write -d accuracy=0.92")
+    return values

@@ -1,0 +1,60 @@
+"""The server itself: what it is, whether it is well, its end."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import APIRouter, Response
+
+from orchestune import __version__
+from orchestune.errors import StoreUnavailable
+from orchestune.server import models
+from orchestune.server.answers import answer
+from orchestune.server.context import Here
+from orchestune.server.prometheus import exposition
+
+router = APIRouter(tags=["server"])
+probes = APIRouter(include_in_schema=False)
+"""what needs no token"""
+
+
+@router.get("/server", response_model=models.Server)
+async def server(context: Here) -> Response:
+    """Which server this is."""
+    document = {
+        "version": __version__,
+        "protocol": 1,
+        "home": context.home,
+        "started_at": context.started_at,
+        "pid": os.getpid(),
+    }
+    return answer(document)
+
+
+@router.post("/shutdown", response_model=models.Shutdown)
+async def shutdown(context: Here) -> Response:
+    """Finish the requests that are there, then end. Workers ride it out."""
+    context.on_shutdown()
+    return answer({"draining": True})
+
+
+@probes.get("/healthz")
+async def healthz() -> Response:
+    """The process lives and its loop turns."""
+    return answer({"status": "ok"})
+
+
+@probes.get("/readyz")
+async def readyz(context: Here) -> Response:
+    """The store answers, and the server is not about to end."""
+    if context.draining.begun:
+        raise StoreUnavailable("the server is about to end")
+    await context.cold(context.services.read_server.health, context.core)
+    return answer({"ready": True})
+
+
+@probes.get("/metrics")
+async def metrics(context: Here) -> Response:
+    """Prometheus' text format."""
+    samples = await context.cold(context.services.read_server.metrics, context.core)
+    return Response(exposition(samples), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,63 @@
+"""Trials, and the files they left."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from orchestune.domain.states import TrialState
+from orchestune.server import models
+from orchestune.server.answers import answer, file_answer
+from orchestune.server.context import Actor, Here
+
+router = APIRouter(prefix="/experiments/{ref}/trials", tags=["trials"])
+
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.get("", response_model=models.TrialPage)
+def trials(
+    context: Here,
+    ref: str,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    state: TrialState | None = None,
+) -> Response:
+    """Trials by number."""
+    wanted = None if state is None else state.value
+    return answer(context.services.read_trials.trials(context.core, ref, after, limit, wanted))
+
+
+@router.post("", status_code=201, response_model=models.Trial)
+def queue(context: Here, actor: Actor, ref: str, body: models.QueueTrial) -> Response:
+    """Queue a configuration."""
+    return answer(context.services.queue_trial.queue_trial(context.core, ref, body.parameters, actor), 201)
+
+
+@router.get("/{number}", response_model=models.Trial)
+def trial(context: Here, ref: str, number: Number) -> Response:
+    """One trial, with the last lines of each attempt and its artifacts."""
+    return answer(context.services.read_trials.trial(context.core, ref, number))
+
+
+@router.post("/{number}/rerun", status_code=201, response_model=models.Status)
+def rerun(context: Here, actor: Actor, ref: str, number: Number, body: models.RerunTrial | None = None) -> Response:
+    """Repeat it exactly, as a new experiment of budget 1."""
+    document = body.model_dump(by_alias=True, exclude_none=True) if body else {}
+    return answer(context.services.rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
+
+
+@router.get("/{number}/artifacts", response_model=list[models.Artifact])
+def artifacts(context: Here, ref: str, number: Number) -> Response:
+    """What it left."""
+    return answer(context.services.read_trials.artifacts(context.core, ref, number))
+
+
+@router.get("/{number}/artifacts/{path:path}", response_class=Response)
+def artifact(
+    context: Here, ref: str, number: Number, path: str, wanted: Annotated[str | None, Header(alias="Range")] = None
+) -> Response:
+    """One file; `Range: bytes=N-` goes on with an interrupted download."""
+    file, size = context.services.read_trials.open_artifact(context.core, ref, number, path)
+    return file_answer(file, size, wanted, context.stream_threads)

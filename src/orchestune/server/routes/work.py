@@ -1,0 +1,78 @@
+"""The hot route: every worker calls it again and again, so it is decoded and answered by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.routing import Route
+
+from orchestune.errors import BadInput, UsageError
+from orchestune.server.answers import answer
+from orchestune.server.context import Context
+from orchestune.services.core import Caller
+
+LONGEST_WAIT = 30.0
+_REPEATED = ("boot", "beat", "want", "live", "draining")
+_NEWS = ("leases", "orders", "acks", "drain")
+
+
+async def work(request: Request) -> Response:
+    """Take what a worker brings; hold the answer while there is nothing to say and it is willing to wait."""
+    context: Context = request.app.state.context
+    caller: Caller = request.state.caller
+    worker: str = request.path_params["worker"]
+    body = _decoded(await request.body())
+    signals, service = context.core.signals, context.services.work
+    experiment, began = caller.experiment, time.monotonic()
+    patience = min(body["wait"], LONGEST_WAIT) if body["want"] > 0 else 0.0
+    while True:
+        version = signals.version(f"work:{experiment}") if experiment else None
+        found = await context.hot(service.work, context.core, worker, body)
+        experiment = found.pop("experiment")
+        left = began + patience - time.monotonic()
+        if left <= 0 or context.draining.begun or any(found[name] for name in _NEWS):
+            return answer(found)
+        body = {name: body[name] for name in _REPEATED if name in body}
+        if version is not None:
+            paused = time.monotonic()
+            if await _wait(context, request, f"work:{experiment}", version, left):
+                return answer(found)
+            request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - paused
+
+
+async def _wait(context: Context, request: Request, topic: str, version: int, seconds: float) -> bool:
+    """Wait for news; whether worker or server go meanwhile, so that nothing is leased to nobody."""
+    if not context.core.store.inline:
+        seconds = min(seconds, context.pace.poll)
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+
+    await context.draining.race(context.core.signals.wait(topic, version, seconds), watch())
+    return gone or context.draining.begun
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise UsageError(f"the body is no JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise UsageError("the body is no JSON object")
+    for name, kind in (("boot", str), ("beat", int), ("want", int)):
+        if not isinstance(body.get(name), kind):
+            raise BadInput.one(f"must be {kind.__name__}, found {body.get(name)!r}", key=name)
+    wait = body.setdefault("wait", 0)
+    if not isinstance(wait, int | float) or wait != wait:
+        raise BadInput.one(f"must be seconds, found {wait!r}", key="wait")
+    return body
+
+
+route = Route("/api/v1/workers/{worker}/work", work, methods=["POST"])

@@ -1,0 +1,77 @@
+"""What workers ask besides `work`: registration, jobs, files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from orchestune.errors import BadInput
+from orchestune.server.answers import answer, file_answer
+from orchestune.server.context import Here
+
+router = APIRouter(prefix="/workers/{worker}", include_in_schema=False)
+
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+Offset = Annotated[int, Query(ge=0, lt=2**53)]
+
+
+@router.post("/register")
+def register(context: Here, worker: str, body: dict[str, Any]) -> Response:
+    """The first call of a worker."""
+    _check(body, protocol=int, boot=str, node=str)
+    return answer(context.services.register_worker.register(context.core, worker, body))
+
+
+@router.get("/jobs/{revision}")
+def job(context: Here, worker: str, revision: int) -> Response:
+    """What all trials of one revision share."""
+    return answer(context.services.register_worker.job(context.core, worker, revision))
+
+
+@router.put("/uploads/{digest}")
+async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Offset = 0) -> Response:
+    """A part of a file."""
+    data = await request.body()
+    return answer(await context.cold(context.services.uploads.append, context.core, worker, digest, offset, data))
+
+
+@router.head("/uploads/{digest}")
+def uploaded(context: Here, worker: str, digest: Digest) -> Response:
+    """How much of a file is there."""
+    size, complete = context.services.uploads.state(context.core, worker, digest)
+    return Response(headers={"X-Size": str(size), **({"X-Complete": "1"} if complete else {})})
+
+
+@router.post("/artifacts")
+def keep_artifacts(context: Here, worker: str, body: dict[str, Any]) -> Response:
+    """Turn uploads into artifacts of a trial."""
+    _check(body, attempt=str, token=int, files=list)
+    for item in body["files"]:
+        if not isinstance(item, dict):
+            raise BadInput.one("must be a list of documents", key="files")
+        _check(item, path=str, digest=str, size=int)
+    return answer(context.services.uploads.keep_artifacts(context.core, worker, body))
+
+
+@router.post("/checkpoint")
+def checkpoint(context: Here, worker: str, body: dict[str, Any]) -> Response:
+    """Publish a checkpoint."""
+    _check(body, attempt=str, token=int, digest=str)
+    return answer(context.services.uploads.checkpoint(context.core, worker, body))
+
+
+@router.get("/blobs/{digest}")
+def blob(
+    context: Here, worker: str, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
+) -> Response:
+    """The bytes of a checkpoint."""
+    file, size = context.services.uploads.open_blob(context.core, worker, digest)
+    return file_answer(file, size, wanted, context.stream_threads)
+
+
+def _check(body: dict[str, Any], **kinds: type) -> None:
+    """BadInput for a document that lacks something; a worker of another version is not a fault of the server."""
+    for name, kind in kinds.items():
+        if not isinstance(body.get(name), kind):
+            raise BadInput.one(f"must be {kind.__name__}, found {body.get(name)!r}", key=name)

@@ -1,0 +1,144 @@
+"""uvicorn as we need it: a socket of ours, an end that nothing can hold up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from orchestune.errors import BadInput, UsageError
+from orchestune.server import embedded
+from orchestune.server.settings import HOSTED_PORT, Settings
+
+logger = logging.getLogger("orchestune.server")
+
+ANSWERING = 4
+"""seconds that requests have to finish once the server drains; whole seconds, says uvicorn"""
+STOPPING = 3.0
+"""seconds that the controllers have after that"""
+LONGEST = 9.5
+"""seconds from the order to end to the end, whatever hangs"""
+
+_KEEP_ALIVE = 75
+"""seconds that a connection may be silent; longer than a worker's longest pause between two calls"""
+_BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """Ends by SIGTERM, SIGINT or `end`; `on_started` and `on_draining` are called on the loop."""
+
+    def __init__(
+        self, settings: Settings, app: Any, *, on_started: Callable[[], None], on_draining: Callable[[], None]
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=ANSWERING,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        try:
+            config.load()
+        except (ssl.SSLError, OSError) as exc:
+            raise BadInput.one(f"certificate and key cannot be used: {exc}", key="tls_cert") from exc
+        super().__init__(config)
+        self._on_started, self._on_draining = on_started, on_draining
+
+    def end(self) -> None:
+        """Drain, then end. Any thread; idempotent."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_draining()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals end the server in good order; uvicorn would raise them again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True  # said twice: requests need not finish
+        self.should_exit = True
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket, bound before anything is built, so that the port is known. UsageError where that cannot be."""
+    ports = [settings.port] if settings.port is not None else [HOSTED_PORT]
+    if settings.embedded and settings.port is None:
+        ports = [embedded.sticky_port(settings.state, settings.host), 0]
+    for port in ports:
+        try:
+            return _bound(settings.host, port)
+        except OSError as exc:
+            error = exc
+    message = f"cannot listen on {settings.host} port {ports[0]}: {error.strerror or error}"
+    raise UsageError(message, "see --host and --port") from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class Deadline:
+    """Ends the process when it has not ended by itself: a thread in a system call cannot be told to stop."""
+
+    def __init__(self, seconds: float = LONGEST) -> None:
+        self._timer = threading.Timer(seconds, self._give_up)
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        """Count from now on."""
+        if self._timer.ident is None:
+            self._timer.start()
+
+    def reached_the_end(self) -> None:
+        """Nothing more to do; what still runs keeps the deadline alive."""
+        others = (thread for thread in threading.enumerate() if not thread.daemon)
+        if all(thread is threading.main_thread() for thread in others):
+            self._timer.cancel()
+
+    def _give_up(self) -> None:
+        stuck = [thread.name for thread in threading.enumerate() if not thread.daemon]
+        logger.error("the end took too long", extra={"threads": ", ".join(stuck)})
+        os._exit(1)

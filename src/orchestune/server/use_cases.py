@@ -1,0 +1,185 @@
+"""The use cases as the routes call them: each protocol is one module of `orchestune.services`.
+
+All are blocking and take the core first. A test puts others in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+from orchestune.services import (
+    authenticate,
+    bundles,
+    change_experiment,
+    create_experiment,
+    idempotency,
+    queue_trial,
+    read_experiments,
+    read_logs,
+    read_server,
+    read_trials,
+    register_worker,
+    report_metrics,
+    rerun_trial,
+    uploads,
+    work,
+)
+from orchestune.services.core import Caller, Core
+
+Document = dict[str, Any]
+Body = Mapping[str, Any]
+
+
+class CreateExperiment(Protocol):
+    """Starts a search."""
+
+    def create_experiment(self, core: Core, body: Body, actor: str) -> Document: ...
+
+
+class ChangeExperiment(Protocol):
+    """Everything that an owner may do to an experiment."""
+
+    def change_experiment(self, core: Core, ref: str, body: Body, actor: str) -> Document: ...
+    def pause(self, core: Core, ref: str, now: bool, actor: str) -> Document: ...
+    def resume(self, core: Core, ref: str, actor: str) -> Document: ...
+    def stop(self, core: Core, ref: str, actor: str) -> Document: ...
+    def delete(self, core: Core, ref: str, purge: bool, actor: str) -> None: ...
+
+
+class QueueTrial(Protocol):
+    """Queues a configuration that a user wants tried."""
+
+    def queue_trial(self, core: Core, ref: str, parameters: Body, actor: str) -> Document: ...
+
+
+class RerunTrial(Protocol):
+    """Repeats a trial as an experiment of its own."""
+
+    def rerun_trial(self, core: Core, ref: str, number: int, body: Body, actor: str) -> Document: ...
+
+
+class ReadExperiments(Protocol):
+    """What is known of experiments."""
+
+    def resolve(self, core: Core, ref: str) -> str: ...
+    def status(self, core: Core, ref: str) -> Document: ...
+    def statuses(self, core: Core, folder: str | None, limit: int, before: str | None, hidden: bool) -> Document: ...
+    def specification(self, core: Core, ref: str) -> Document: ...
+    def best(self, core: Core, ref: str) -> list[Document]: ...
+    def events(self, core: Core, ref: str, after: int, limit: int) -> Document: ...
+
+
+class ReadTrials(Protocol):
+    """What is known of trials, and the files they left."""
+
+    def trial(self, core: Core, ref: str, number: int) -> Document: ...
+    def trials(self, core: Core, ref: str, after: int, limit: int, state: str | None) -> Document: ...
+    def artifacts(self, core: Core, ref: str, number: int) -> list[Document]: ...
+    def open_artifact(self, core: Core, ref: str, number: int, path: str) -> tuple[BinaryIO, int]: ...
+
+
+class ReadLogs(Protocol):
+    """What trials printed."""
+
+    def logs(
+        self, core: Core, ref: str, after: int, limit: int, trial: int | None, since: str | None, tail: int | None
+    ) -> Document: ...
+
+
+class Bundles(Protocol):
+    """Archives of code."""
+
+    def has(self, core: Core, digest: str) -> bool: ...
+    def store(self, core: Core, digest: str, stream: BinaryIO) -> Document: ...
+    def open_bundle(self, core: Core, digest: str) -> tuple[BinaryIO, int]: ...
+
+
+class RegisterWorker(Protocol):
+    """A worker's first call, and what all trials of a revision share."""
+
+    def register(self, core: Core, worker: str, body: Body) -> Document: ...
+    def job(self, core: Core, worker: str, revision: int) -> Document: ...
+
+
+class Work(Protocol):
+    """The one call that a worker repeats. Returns at once, with the experiment's id under `experiment`."""
+
+    def work(self, core: Core, worker: str, body: Body) -> Document: ...
+
+
+class Uploads(Protocol):
+    """Files on their way from a worker, and back to one."""
+
+    def append(self, core: Core, worker: str, digest: str, offset: int, data: bytes) -> Document: ...
+    def state(self, core: Core, worker: str, digest: str) -> tuple[int, bool]: ...
+    def keep_artifacts(self, core: Core, worker: str, body: Body) -> Document: ...
+    def checkpoint(self, core: Core, worker: str, body: Body) -> Document: ...
+    def open_blob(self, core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]: ...
+
+
+class ReportMetrics(Protocol):
+    """What a user's command reports by HTTP."""
+
+    def report(self, core: Core, attempt: str, signature: str, values: Body) -> None: ...
+
+
+class Authenticate(Protocol):
+    """Whom a token stands for; None: nobody."""
+
+    def authenticate(self, core: Core, token: str) -> Caller | None: ...
+
+
+class Idempotency(Protocol):
+    """Answers that are given again. `remembered` raises Conflict where the key came with another request."""
+
+    def remembered(self, core: Core, key: str, request_hash: str) -> tuple[int, str] | None: ...
+    def remember(self, core: Core, key: str, request_hash: str, status: int, answer: str) -> None: ...
+
+
+class ReadServer(Protocol):
+    """The server's own health. `health` raises StoreUnavailable."""
+
+    def health(self, core: Core) -> None: ...
+    def metrics(self, core: Core) -> list[tuple[str, dict[str, str], float]]: ...
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """All of them."""
+
+    create_experiment: CreateExperiment
+    change_experiment: ChangeExperiment
+    queue_trial: QueueTrial
+    rerun_trial: RerunTrial
+    read_experiments: ReadExperiments
+    read_trials: ReadTrials
+    read_logs: ReadLogs
+    bundles: Bundles
+    register_worker: RegisterWorker
+    work: Work
+    uploads: Uploads
+    report_metrics: ReportMetrics
+    authenticate: Authenticate
+    idempotency: Idempotency
+    read_server: ReadServer
+
+
+REAL = UseCases(
+    create_experiment=create_experiment,
+    change_experiment=change_experiment,
+    queue_trial=queue_trial,
+    rerun_trial=rerun_trial,
+    read_experiments=read_experiments,
+    read_trials=read_trials,
+    read_logs=read_logs,
+    bundles=bundles,
+    register_worker=register_worker,
+    work=work,
+    uploads=uploads,
+    report_metrics=report_metrics,
+    authenticate=authenticate,
+    idempotency=idempotency,
+    read_server=read_server,
+)

@@ -1,0 +1,183 @@
+"""The real application under the real uvicorn, with use cases that a test scripts."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from types import SimpleNamespace
+from typing import Any, cast
+
+from orchestune.ports.clock import SystemClock
+from orchestune.server.app import create_app
+from orchestune.server.context import Pace
+from orchestune.server.draining import Draining
+from orchestune.server.serving import Server
+from orchestune.server.settings import Settings
+from orchestune.server.use_cases import UseCases
+from orchestune.services.core import Caller, Core
+
+OWNER = "the-token-of-an-owner"
+WORKER = "the-token-of-a-worker"
+CALLERS = {
+    OWNER: Caller("ada", "owner"),
+    WORKER: Caller("worker-1", "worker", experiment="exp-1", worker="worker-1"),
+}
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Script:
+    """Stands for every module of services: calls are noted, answers are what the test put in."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.answers: dict[str, Any] = {
+            "authenticate": lambda core, token: CALLERS.get(token),
+            "remembered": None,
+            "remember": None,
+            "health": None,
+            "metrics": [],
+            "resolve": "exp-1",
+        }
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def call(core: Core, *args: Any) -> Any:
+            self.calls.append((name, args))
+            answer = self.answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer(core, *args) if callable(answer) else answer
+
+        return call
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        """The arguments of each call of `name`."""
+        return [args for called, args in self.calls if called == name]
+
+    def use_cases(self) -> UseCases:
+        return UseCases(**{name: cast(Any, self) for name in UseCases.__dataclass_fields__})
+
+
+@dataclass
+class Live:
+    """A server that answers."""
+
+    port: int
+    core: Core
+    script: Script
+    draining: Draining
+    server: Server
+    ordered: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    connections: list[HTTPConnection] = field(default_factory=list)
+
+    def connect(self) -> HTTPConnection:
+        """A connection that is closed when the test ends."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.connections.append(connection)
+        return connection
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        while self.connections:
+            self.connections.pop().close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = OWNER,
+        headers: Mapping[str, str] | None = None,
+        connection: HTTPConnection | None = None,
+    ) -> HTTPResponse:
+        """Ask; a body that is not bytes goes as JSON. The answer is still to be read."""
+        fields = dict(headers or {})
+        if token is not None:
+            fields["Authorization"] = f"Bearer {token}"
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            fields.setdefault("Content-Type", "application/json")
+        connection = connection or self.connect()
+        connection.request(method, path, body, fields)
+        return connection.getresponse()
+
+    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        """`send`, and read the answer."""
+        with closing(self.connect()) as connection:
+            response = self.send(method, path, body, **{"connection": connection, **options})
+            content = response.read()
+        return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+        return self.send("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
+
+
+@contextmanager
+def live(script: Script | None = None, *, inline: bool = True, pace: Pace | None = None) -> Iterator[Live]:
+    """Serve until the block ends; the end has to be one in good order."""
+    script = script or Script()
+    core = Core(
+        store=cast(Any, SimpleNamespace(inline=inline)),
+        files=cast(Any, None),
+        secrets=cast(Any, None),
+        clock=SystemClock(),
+        key=b"k" * 32,
+    )
+    draining = Draining()
+    started = threading.Event()
+    app = create_app(
+        core,
+        on_shutdown=lambda: made.ordered.append("shutdown"),
+        started_at=1769860800.0,
+        draining=draining,
+        services=script.use_cases(),
+        pace=pace or Pace(),
+    )
+    server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made = Live(listening.getsockname()[1], core, script, draining, server)
+
+        def run() -> None:
+            server.run(sockets=[listening])
+            made.ended.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert started.wait(PATIENCE)
+        try:
+            yield made
+        finally:
+            made.hang_up()
+            server.end()
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Wait for a condition; the deadline is for a machine under load."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.01)

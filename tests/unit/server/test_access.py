@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestune.errors import StoreUnavailable
+from orchestune.server.access import Need, need
+from tests.unit.server.harness import WORKER, Live
+
+DIGEST = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/healthz", Need.NOTHING),
+        ("GET", "/metrics", Need.NOTHING),
+        ("POST", "/api/v1/report/a/s", Need.NOTHING),
+        ("GET", "/api/v1/bundles/x", Need.ANYBODY),
+        ("PUT", "/api/v1/bundles/x", Need.OWNER),
+        ("HEAD", "/api/v1/bundles/x", Need.OWNER),
+        ("POST", "/api/v1/workers/w/work", Need.WORKER),
+        ("GET", "/api/v1/experiments", Need.OWNER),
+        ("GET", "/api/v1/something/new", Need.OWNER),
+    ],
+)
+def test_what_nobody_thought_of_is_the_owners(method: str, path: str, expected: Need) -> None:
+    assert need(method, path) is expected
+
+
+def test_a_missing_token_and_a_wrong_one_are_told_apart_and_both_are_401(server: Live) -> None:
+    missing = server.ask("GET", "/api/v1/server", token=None)
+    wrong = server.ask("GET", "/api/v1/server", token="guessed")
+    assert (missing.status, wrong.status) == (401, 401)
+    assert missing.headers["www-authenticate"] == "Bearer"
+    assert missing.json()["error"]["code"] == "denied"
+    assert "missing" in missing.json()["error"]["message"]
+    assert "unknown" in wrong.json()["error"]["message"]
+
+
+def test_another_scheme_than_bearer_is_no_token(server: Live) -> None:
+    reply = server.ask("GET", "/api/v1/server", token=None, headers={"Authorization": "Basic YTpi"})
+    assert reply.status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/server"),
+        ("POST", "/api/v1/shutdown"),
+        ("GET", "/api/v1/experiments/sgd"),
+        ("PUT", f"/api/v1/bundles/{DIGEST}"),
+        ("GET", "/api/v1/openapi.json"),
+        ("POST", "/api/v1/workers/worker-2/work"),
+        ("GET", "/api/v1/workers/worker-1x/jobs/1"),
+        ("GET", "/api/v1/workers/../experiments"),
+    ],
+)
+def test_a_worker_reaches_neither_owners_routes_nor_another_workers(server: Live, method: str, path: str) -> None:
+    reply = server.ask(method, path, {}, token=WORKER)
+    assert reply.status == 403
+    assert reply.json()["error"]["code"] == "denied"
+    assert WORKER not in reply.body.decode()
+    assert [name for name, _ in server.script.calls if name != "authenticate"] == []
+
+
+def test_a_worker_reaches_its_own_routes(server: Live) -> None:
+    server.script.answers["job"] = {"revision": 1}
+    reply = server.ask("GET", "/api/v1/workers/worker-1/jobs/1", token=WORKER)
+    assert (reply.status, reply.json()) == (200, {"revision": 1})
+    assert server.script.of("job") == [("worker-1", 1)]
+
+
+def test_probes_need_no_token(server: Live) -> None:
+    assert server.ask("GET", "/healthz", token=None).status == 200
+    assert server.ask("GET", "/readyz", token=None).status == 200
+    assert server.ask("GET", "/metrics", token=None).status == 200
+
+
+def test_a_store_that_is_away_makes_the_server_unready_but_not_dead(server: Live) -> None:
+    server.script.answers["health"] = StoreUnavailable("the store is away")
+    assert server.ask("GET", "/readyz", token=None).status == 503
+    assert server.ask("GET", "/healthz", token=None).status == 200
+
+
+def test_a_token_is_checked_once_a_minute_and_a_wrong_one_each_time(server: Live) -> None:
+    server.ask("GET", "/api/v1/server")
+    server.script.calls.clear()
+    for _ in range(3):
+        assert server.ask("GET", "/api/v1/server").status == 200
+        assert server.ask("GET", "/api/v1/server", token="guessed").status == 401
+    assert server.script.of("authenticate") == [("guessed",)] * 3

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import BadInput
+from orchestune.server.owners import read_owners
+from orchestune.server.tokens import KnownCallers
+from orchestune.services.core import Caller
+
+A, B = "a" * 20, "b" * 20
+
+
+def test_a_line_holds_a_name_and_a_token_or_a_token_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"# the team\nada {A}\n\n{B}  # everybody\n")
+    assert read_owners(path) == {A: "ada", B: "owner"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(f"ada {A}\nada {B}\n", 2), ("ada short\n", 1), (f"ada lovelace {A}\n", 1), (f"ada {A}\nbob {A}\n", 2)],
+)
+def test_a_line_that_cannot_be_meant_is_named_without_its_token(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_owners(path)
+    assert f"{path}:{line}: token_file" in caught.value.message
+    assert A not in caught.value.message
+
+
+def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("# nobody\n")
+    with pytest.raises(BadInput, match="holds no token"):
+        read_owners(tmp_path / "tokens")
+
+
+def test_a_caller_is_forgotten_after_a_minute() -> None:
+    now = [0.0]
+    known = KnownCallers(lambda: now[0])
+    ada = Caller("ada", "owner")
+    known.remember("token", ada)
+    now[0] = 59.0
+    assert known.get("token") is ada
+    now[0] = 61.0
+    assert known.get("token") is None
+
+
+def test_memory_of_callers_is_bounded() -> None:
+    known = KnownCallers()
+    for number in range(10_000):
+        known.remember(str(number), Caller("w", "worker"))
+    assert len(known._callers) <= 4096
+    assert known.get("9999") is not None
