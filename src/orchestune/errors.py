@@ -146,7 +146,17 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
     code = body.get("code")
     if code == BadInput.code:
         return BadInput([Problem(message)], hint)
-    for kind in (UsageError, TooLarge, NotFound, Ambiguous, Conflict, Denied, TemporaryError, Unreachable, StoreUnavailable):
+    for kind in (
+        UsageError,
+        TooLarge,
+        NotFound,
+        Ambiguous,
+        Conflict,
+        Denied,
+        TemporaryError,
+        Unreachable,
+        StoreUnavailable,
+    ):
         if kind.code == code:
             return kind(message, hint)
     return OrchestuneError(message, hint)

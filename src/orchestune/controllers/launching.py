@@ -61,17 +61,18 @@ class Launching:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
         demands = [Demand(row.id, slots_wanted(row), row.specification.resources) for row in rows]
         granted = allocate(capacity, demands)
-        held = sum(worker.slots for workers_ in by_experiment.values() for worker in workers_)
+        taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
+        free = [device for device in capacity.gpus if device not in taken]
         for row in rows:
             mine = by_experiment.get(row.id, [])
-            self._say_why(row, capacity, granted[row.id], rows, held)
-            self._experiment(backend, row, mine, granted[row.id], present)
+            self._say_why(row, capacity, granted[row.id], rows)
+            self._experiment(backend, row, mine, granted[row.id], free)
         for experiment in by_experiment.keys() - {row.id for row in rows}:
             for worker in by_experiment[experiment]:
                 self._drain(worker)
 
     def _experiment(
-        self, backend: Backend, row: ExperimentRow, mine: Sequence[Row[Any]], slots: int, present: Sequence[Row[Any]]
+        self, backend: Backend, row: ExperimentRow, mine: Sequence[Row[Any]], slots: int, free: list[str]
     ) -> None:
         usable = [worker for worker in mine if worker.state in (WorkerState.STARTING, WorkerState.ALIVE)]
         have = sum(worker.slots for worker in usable)
@@ -89,7 +90,7 @@ class Launching:
             return
         missing = slots - have
         if missing > 0 and not self._too_early(row):
-            self._grow(backend, row, missing, usable, present)
+            self._grow(backend, row, missing, usable, free)
 
     def _grow(
         self,
@@ -97,17 +98,15 @@ class Launching:
         row: ExperimentRow,
         missing: int,
         usable: Sequence[Row[Any]],
-        present: Sequence[Row[Any]],
+        free: list[str],
     ) -> None:
         gpu = row.specification.resources.gpu
-        capacity = backend.capacity()
         if gpu:
-            taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
-            free = [device for device in capacity.gpus if device not in taken]
-            for start in range(0, min(missing, len(free) // gpu) * gpu, gpu):
-                self._start(backend, row, 1, tuple(free[start : start + gpu]))
+            for _ in range(min(missing, len(free) // gpu)):
+                self._start(backend, row, 1, tuple(free[:gpu]))
+                del free[:gpu]
             return
-        room = max(int(capacity.cpu), 1) - len(usable)  # one process per core, with as many slots as it takes
+        room = max(int(backend.capacity().cpu), 1) - len(usable)  # one process per core, with as many slots as it takes
         if room <= 0:
             self._resize(usable[-1], usable[-1].slots + missing)
             return
@@ -191,9 +190,7 @@ class Launching:
             workers.change(session, worker.id, slots=slots)
         self._core.signals.notify(f"work:{worker.experiment}")
 
-    def _say_why(
-        self, row: ExperimentRow, capacity: Capacity, slots: int, rows: Sequence[ExperimentRow], held: int
-    ) -> None:
+    def _say_why(self, row: ExperimentRow, capacity: Capacity, slots: int, rows: Sequence[ExperimentRow]) -> None:
         reason = None
         if slots == 0 and slots_wanted(row) > 0:
             never = fits(capacity, row.specification.resources)

@@ -110,13 +110,15 @@ class Suggesting:
         self._ask(row, opened, pending, wanted)
 
     def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
-        clock, made = self._core.clock, []
+        clock = self._core.clock
+        made: list[Suggestion] = []
         for number in range(row.created + 1, row.created + 1 + wanted):
             began = clock.monotonic()
             try:
                 found = opened.engine.ask(list(pending.values()), number, ask_seed(row.specification.seed, number))
             except Exhausted:
-                self._exhausted(row)
+                if not made:
+                    self._exhausted(row)
                 break
             opened.seconds.append(clock.monotonic() - began)
             pending[number] = found
