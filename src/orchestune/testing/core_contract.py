@@ -1,0 +1,534 @@
+"""The promises of the core, one class for every store: subclasses give the database's URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from orchestune.domain.resources import Capacity
+from orchestune.errors import BadInput, Conflict, Denied, NotFound
+from orchestune.services import (
+    bundles,
+    change_experiment,
+    idempotency,
+    queue_trial,
+    read_experiments,
+    read_logs,
+    read_trials,
+    report_metrics,
+    rerun_trial,
+    uploads,
+)
+from orchestune.services.authenticate import authenticate
+from orchestune.services.signatures import report_signature, worker_token
+from orchestune.store.tables import metadata
+from orchestune.testing.world import World
+
+
+class CoreContract:
+    """Give the fixture `database_url` (None: SQLite in the test's folder)."""
+
+    @pytest.fixture
+    def database_url(self) -> str | None:
+        """Where the rows go."""
+        return None
+
+    @pytest.fixture
+    def world(self, tmp_path: Path, database_url: str | None) -> Iterator[World]:
+        """A fresh world on that store."""
+        world = World(tmp_path, database_url)
+        yield world
+        world.close()
+
+    # budget and parallelism
+
+    def test_a_budget_is_spent_exactly(self, world: World) -> None:
+        experiment = world.create(budget=37, parallelism=5)
+        shown = world.run(experiment)
+        assert shown["state"] == "completed"
+        assert shown["reason"]["code"] == "budget"
+        assert shown["counts"] == {
+            "queued": 0, "running": 0, "completed": 37, "failed": 0, "pruned": 0, "cancelled": 0,
+        }  # fmt: skip
+        assert [trial["number"] for trial in world.trials(experiment)] == list(range(1, 38))
+
+    def test_no_more_leases_are_out_than_parallelism_allows(self, world: World) -> None:
+        experiment = world.create(budget=30, parallelism=3)
+        world.lease(3)
+        for worker in list(world.workers.values()):
+            assert worker.call(want=8)["leases"] == []
+        assert world.status(experiment)["counts"]["running"] == 3
+
+    def test_failed_trials_count_and_the_best_is_the_best_of_the_completed(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        for value in (0.5, None, 0.2, 0.9):
+            worker, lease = world.lease()[0]
+            said = worker.finish(lease, value) if value is not None else worker.finish(
+                lease, state="failed", exit_code=3, points=[], reason={"code": "exit_code", "message": "exited with code 3"}
+            )  # fmt: skip
+            worker.call(finished=[said])
+        shown = world.status(experiment)
+        assert shown["counts"]["completed"] == 3
+        assert shown["counts"]["failed"] == 1
+        assert shown["best"][0]["trial"] == 3
+        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.2
+        assert read_trials.trial(world.core, experiment, 2)["reason"]["message"] == "exited with code 3"
+
+    # repeated and lost messages
+
+    def test_the_same_report_twice_counts_once(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        worker, lease = world.lease()[0]
+        said = worker.finish(lease)
+        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        worker.leases[lease["attempt"]] = lease
+        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["completed"] == 1
+        assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
+
+    def test_a_lease_that_was_lost_on_the_way_is_offered_again_for_free(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        world.tick(2)
+        worker = next(iter(world.workers.values()))
+        answer = worker.call(want=1, lose_answer=True)
+        assert len(answer["leases"]) == 1
+        for _ in range(4):
+            answer = worker.call(want=1)
+            if answer["leases"]:
+                break
+        assert answer["leases"][0]["trial"] == 1
+        assert answer["leases"][0]["token"] == 2
+        assert world.run(experiment)["counts"]["completed"] == 3
+
+    # losses
+
+    def test_a_silent_worker_is_lost_after_the_lease_time_and_its_trials_run_elsewhere(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        world.tick()
+        world.clock.pass_time(world.core.lease_seconds + 1)
+        world.tick()
+        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert world.trials(experiment)[0]["state"] == "queued"
+        del world.workers[worker.id]
+        world.backend.gone[worker.id] = "killed by signal 9"
+        other, again = world.lease()[0]
+        assert other is not worker
+        assert (again["trial"], again["token"]) == (1, 2)
+
+    def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        for controller in world.controllers[:2]:
+            controller.tick()
+        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["completed"] == 1
+        assert world.run(experiment)["counts"]["completed"] == 2
+
+    def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        world.tick()
+        newer, again = world.lease()[0]
+        assert again["trial"] == lease["trial"]
+        assert worker.call(finished=[worker.finish(lease, 0.1)])["acks"][0]["result"] == "superseded"
+        newer.call(finished=[newer.finish(again, 0.7)])
+        shown = world.status(experiment)
+        assert shown["counts"]["completed"] == 1
+        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.7
+        texts = {item["text"] for item in read_logs.logs(world.core, experiment, 0, 100)["items"]}
+        assert texts == {"loss=0.1\n", "loss=0.7\n"}
+
+    def test_a_clock_that_jumps_an_hour_expires_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.lease()
+        world.tick()
+        world.clock.wall += 3600
+        world.tick()
+        world.clock.wall -= 7200
+        world.tick()
+        assert world.status(experiment)["counts"]["running"] == 1
+
+    def test_a_restart_of_the_server_expires_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.lease()
+        world.tick()
+        world.close()
+        world.clock.pass_time(3600)
+        world.open()
+        world.tick()
+        assert world.status(experiment)["counts"]["running"] == 1
+
+    def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
+        self, world: World
+    ) -> None:
+        experiment = world.create(budget=6, parallelism=2)
+        for _ in range(40):
+            world.tick()
+            for worker in list(world.workers.values()):
+                answer = worker.call(want=2)
+                killers = [lease for lease in worker.leases.values() if lease["trial"] == 1]
+                if killers:
+                    worker.call(beats=[worker.started(killers[0])])
+                    world.backend.gone[worker.id] = "killed by signal 9"
+                elif answer["leases"] or worker.leases:
+                    worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
+            world.clock.pass_time(60)
+            if world.status(experiment)["state"] == "paused":
+                break
+        shown = world.status(experiment)
+        assert shown["reason"]["code"] == "trial_kills_workers"
+        assert "trial 1" in shown["reason"]["message"]
+        assert shown["counts"]["completed"] == 5
+        assert shown["counts"]["failed"] == 0
+
+    # what an owner asks for
+
+    def test_pause_lets_running_trials_end_and_resume_goes_on(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.pause(world.core, experiment, False, "ada")
+        worker.call(finished=[worker.finish(lease)])
+        world.tick(2)
+        assert worker.call(want=1)["leases"] == []
+        assert world.status(experiment)["state"] == "paused"
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 4
+
+    def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.pause(world.core, experiment, True, "ada")
+        order = worker.call()["orders"][0]
+        assert order["state"] == "preempted"
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        assert world.trials(experiment)[0]["state"] == "queued"
+        assert world.status(experiment)["counts"]["running"] == 0
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 2
+        assert len(read_trials.trial(world.core, experiment, 1)["attempts"]) == 2
+
+    def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=2)
+        (worker, lease), _ = world.lease(2)
+        shown = change_experiment.stop(world.core, experiment, "ada")
+        assert shown["state"] == "stopping"
+        assert shown["counts"]["running"] == 0
+        orders = worker.call()["orders"]
+        assert {order["state"] for order in orders} == {"cancelled"}
+        assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "superseded"
+        world.tick(3)
+        shown = world.status(experiment)
+        assert shown["state"] == "stopped"
+        assert shown["counts"]["completed"] == 0
+        assert world.backend.ended
+        assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
+
+    def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 7, "parallelism": 3}, "ada")
+        shown = world.run(experiment)
+        assert shown["counts"]["completed"] == 7
+        assert shown["parallelism"] == 3
+
+    def test_a_budget_below_what_was_handed_out_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        with pytest.raises(Conflict, match="5 trials"):
+            change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+
+    def test_delete_hides_and_purge_removes_every_row(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        change_experiment.delete(world.core, experiment, False, "ada")
+        assert read_experiments.statuses(world.core)["items"] == []
+        assert world.status(experiment)["counts"]["completed"] == 3
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        with pytest.raises(NotFound):
+            world.status(experiment)
+        with world.core.store.reading() as session:
+            for table in metadata.sorted_tables:
+                if "experiment" in table.c:
+                    assert session.select(select(func.count()).select_from(table))[0][0] == 0, table.name
+
+    def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
+        with pytest.raises(BadInput, match="outside"):
+            queue_trial.queue_trial(world.core, experiment, {"x": 25}, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 3
+        first = world.trials(experiment)[0]
+        assert first["source"] == "user"
+        assert first["parameters"] == {"x": 0.25}
+
+    def test_rerun_repeats_configuration_and_seed(self, world: World) -> None:
+        experiment = world.create(budget=2)
+        world.run(experiment)
+        again = rerun_trial.rerun_trial(world.core, experiment, 2, {}, "ada")
+        shown = world.run(again["id"])
+        assert shown["budget"] == 1
+        assert shown["origin"].endswith("/2")
+        (old, new) = (read_trials.trial(world.core, e, n) for e, n in ((experiment, 2), (again["id"], 1)))
+        assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
+        with pytest.raises(Conflict, match="no checkpoint"):
+            rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
+
+    # stop rules and guards
+
+    @pytest.mark.parametrize(
+        ("rules", "code", "finished"),
+        [
+            ({"target": 0.9}, "target", 3),
+            ({"patience": 2}, "patience", 3),
+            ({"max_failures": 1}, "max_failures", 2),
+        ],
+    )
+    def test_a_stop_rule_ends_the_experiment_with_its_reason(
+        self, world: World, rules: dict[str, Any], code: str, finished: int
+    ) -> None:
+        experiment = world.create(budget=50, parallelism=1, stop=rules)
+        scripts: dict[str, list[float | None]] = {
+            "target": [2.0, 1.0, 0.5],
+            "patience": [1.0, 2.0, 3.0],
+            "max_failures": [1.0, None],
+        }
+        values = scripts[code]
+        for value in values:
+            worker, lease = world.lease()[0]
+            failed: dict[str, Any] = {
+                "state": "failed",
+                "exit_code": 1,
+                "points": [],
+                "reason": {"code": "exit_code", "message": "x"},
+            }
+            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
+            worker.call(finished=[said])
+        world.tick(3)
+        shown = world.status(experiment)
+        assert shown["state"] == ("failed" if code == "max_failures" else "completed")
+        assert shown["reason"]["code"] == code
+        assert sum(shown["counts"][key] for key in ("completed", "failed")) == finished
+        assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
+
+    def test_a_time_limit_ends_it_while_trials_run(self, world: World) -> None:
+        experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
+        world.lease(2)
+        world.clock.pass_time(61)
+        world.tick(4)
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "time")
+        assert shown["counts"]["cancelled"] >= 2
+
+    def test_an_exhausted_space_ends_it(self, world: World) -> None:
+        choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
+        shown = world.run(world.create(budget=10, parallelism=2, parameters=choices))
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "exhausted")
+        assert shown["counts"]["completed"] == 3
+
+    def test_a_first_success_without_the_metric_pauses_with_a_hint_and_resume_goes_on(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, points=[[0, "eval_loss", 0.91, None, None]])])
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("paused", "metric_missing_at_first")
+        assert "saw eval_loss=0.91; did you mean eval_loss?" in shown["reason"]["message"]
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 2
+
+    def test_three_failures_at_the_start_pause(self, world: World) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        for _ in range(3):
+            worker, lease = world.lease()[0]
+            reason = {"code": "exit_code", "message": "exited with code 7"}
+            worker.call(finished=[worker.finish(lease, state="failed", exit_code=7, points=[], reason=reason)])
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("paused", "first_trials_failed")
+        assert "exited with code 7" in shown["reason"]["message"]
+
+    def test_five_configurations_with_the_same_metrics_pause(self, world: World) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        for _ in range(5):
+            worker, lease = world.lease()[0]
+            worker.call(finished=[worker.finish(lease, 0.5)])
+        assert world.status(experiment)["reason"]["code"] == "identical_metrics"
+        change_experiment.resume(world.core, experiment, "ada")
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, 0.5)])
+        assert world.status(experiment)["state"] == "running"
+
+    @pytest.mark.parametrize("value", ["nan", "inf"])
+    def test_a_metric_that_is_not_finite_fails_the_trial(self, world: World, value: str) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, None]])])
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
+
+    def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1, retries=2)
+        for _ in range(3):
+            worker, lease = world.lease()[0]
+            reason = {"code": "exit_code", "message": "exited with code 1"}
+            worker.call(finished=[worker.finish(lease, state="failed", exit_code=1, points=[], reason=reason)])
+            world.clock.pass_time(60)
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert trial["state"] == "failed"
+        assert [attempt["state"] for attempt in trial["attempts"]] == ["failed"] * 3
+
+    # metrics, logs, files
+
+    def test_intermediate_values_are_reduced_as_the_metric_says(self, world: World) -> None:
+        metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
+        experiment = world.create(budget=1, parallelism=1, metrics=metrics)
+        worker, lease = world.lease()[0]
+        beat = worker.started(lease) | {"points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.3, 2, None]]}
+        worker.call(beats=[beat])
+        worker.call(beats=[beat])
+        worker.call(finished=[worker.finish(lease, points=[[2, "loss", 0.6, 3, None]])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
+
+    def test_values_that_come_by_http_count_and_a_wrong_signature_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": "0.125", "step": 1})
+        with pytest.raises(Denied):
+            report_metrics.report(world.core, attempt, "0" * 40, {"loss": 9})
+        worker.call(finished=[worker.finish(lease, points=[])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
+
+    def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        said = worker.started(lease)
+        worker.call(beats=[said | {"logs": [[0, "one\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[0, "one\n", 0], [4, "two\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[12, "never mind\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[4, "two\nthree\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[100, "tail\n", 86]]}])
+        items = read_logs.logs(world.core, experiment, 0, 100)["items"]
+        assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
+        assert [item["gap"] for item in items] == [0, 0, 0, 86]
+
+    def test_events_are_numbered_without_a_gap(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        items = read_experiments.events(world.core, experiment, 0, 10_000)["items"]
+        assert [item["seq"] for item in items] == list(range(1, len(items) + 1))
+        assert items[0]["kind"] == "experiment_created"
+        assert sum(item["kind"] == "trial_finished" for item in items) == 5
+
+    def test_a_checkpoint_is_published_by_the_newest_attempt_only_and_the_next_one_starts_with_it(
+        self, world: World
+    ) -> None:
+        world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        worker, lease = world.lease()[0]
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": 7}
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        newer, again = world.lease()[0]
+        assert again["checkpoint"] == {"digest": digest, "step": 7}
+        stream, size = uploads.open_blob(world.core, newer.id, digest)
+        with stream:
+            assert (stream.read(), size) == (b"hello", 5)
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
+
+    def test_artifacts_are_kept_and_listed(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+        uploads.append(world.core, worker.id, digest, 0, b"hel")
+        assert uploads.state(world.core, worker.id, digest) == (3, False)
+        uploads.append(world.core, worker.id, digest, 3, b"lo")
+        said = {
+            "attempt": lease["attempt"],
+            "token": lease["token"],
+            "files": [{"path": "best.pt", "digest": digest, "size": 5}],
+        }
+        for _ in range(2):
+            assert uploads.keep_artifacts(world.core, worker.id, said) == {"kept": ["best.pt"]}
+        assert uploads.state(world.core, worker.id, digest) == (5, True)
+        assert read_trials.artifacts(world.core, experiment, 1) == [{"path": "best.pt", "digest": digest, "size": 5}]
+        stream, _ = read_trials.open_artifact(world.core, experiment, 1, "best.pt")
+        with stream:
+            assert stream.read() == b"hello"
+
+    def test_a_bundle_with_a_wrong_digest_is_refused_and_leaves_nothing(self, world: World, tmp_path: Path) -> None:
+        archive = tmp_path / "archive"
+        archive.write_bytes(b"hello")
+        with archive.open("rb") as stream, pytest.raises(BadInput, match="SHA-256"):
+            bundles.store(world.core, "0" * 64, stream)
+        assert list(world.core.files.keys("")) == []
+
+    # resources
+
+    def test_an_experiment_that_waits_says_for_what_and_who_holds_it(self, world: World) -> None:
+        wide = world.create(name="wide", budget=10, parallelism=2, resources={"cpu": 1})
+        world.lease(2)
+        narrow = world.create(name="narrow", budget=2, parallelism=1, resources={"cpu": 1})
+        world.tick(2)
+        reason = world.status(narrow)["reason"]
+        assert reason["code"] == "waiting_for_resources"
+        assert world.status(wide)["handle"] in reason["message"]
+
+    def test_gpus_are_given_to_one_worker_at_a_time(self, tmp_path: Path, database_url: str | None) -> None:
+        world = World(tmp_path, database_url, Capacity(4, 2**34, ("0", "1", "2")))
+        try:
+            for name in ("a", "b"):
+                world.create(name=name, budget=5, parallelism=2, resources={"gpu": 1})
+            world.tick(3)
+            given = [gpu for order in world.backend.orders.values() for gpu in order.gpus]
+            assert sorted(given) == ["0", "1", "2"]
+        finally:
+            world.close()
+
+    # restarts and randomness
+
+    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, tmp_path: Path, world: World) -> None:
+        wanted = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
+        straight = world.create(**wanted)
+        world.run(straight)
+        restarted = world.create(**wanted)
+        for _ in range(10):
+            worker, lease = world.lease()[0]
+            world.close()
+            world.open()
+            worker.call(finished=[worker.finish(lease)])
+        world.run(restarted)
+        first, second = ([t["parameters"] for t in world.trials(e)] for e in (straight, restarted))
+        assert first == second
+
+    # identity
+
+    def test_tokens_reach_what_they_are_for(self, world: World) -> None:
+        token = worker_token(world.core, "w-1", "e-1")
+        caller = authenticate(world.core, token)
+        assert caller is not None
+        assert (caller.role, caller.worker, caller.experiment) == ("worker", "w-1", "e-1")
+        assert authenticate(world.core, token[:-1] + ("0" if token[-1] != "0" else "1")) is None
+        assert authenticate(world.core, "") is None
+        owner = authenticate(world.core, "secret-token")
+        assert owner is not None
+        assert owner.name == "ada"
+
+    def test_an_idempotency_key_gives_the_first_answer_again(self, world: World) -> None:
+        assert idempotency.remembered(world.core, "key", "hash") is None
+        idempotency.remember(world.core, "key", "hash", 201, json.dumps({"a": 1}))
+        assert idempotency.remembered(world.core, "key", "hash") == (201, '{"a": 1}')
+        with pytest.raises(Conflict):
+            idempotency.remembered(world.core, "key", "another")

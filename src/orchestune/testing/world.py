@@ -1,0 +1,260 @@
+"""A small world without processes: a core on a real store, a clock that tests own, workers that tests move."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestune.controllers.finishing import Finishing
+from orchestune.controllers.launching import Launching
+from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.suggesting import Suggesting
+from orchestune.domain.resources import Capacity
+from orchestune.engines import registry
+from orchestune.files.folder import FolderFiles
+from orchestune.files.secrets import FolderSecrets
+from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.ports.engine import Engine
+from orchestune.services import create_experiment, read_experiments, read_trials, register_worker
+from orchestune.services.core import Core
+from orchestune.services.work import GroupOver, work
+from orchestune.store.database import open_store
+from orchestune.store.experiments import ExperimentRow
+
+Document = dict[str, Any]
+SMALL = Capacity(2, 2**34)
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when a test says so; entropy that repeats."""
+
+    wall: float = 1_700_000_000.0
+    steady: float = 1000.0
+    random: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def now(self) -> float:
+        self.wall += 0.001
+        return self.wall
+
+    def monotonic(self) -> float:
+        self.steady += 0.0001
+        return self.steady
+
+    def entropy(self, count: int) -> bytes:
+        return self.random.randbytes(count)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let both clocks go on."""
+        self.wall += seconds
+        self.steady += seconds
+
+
+class FakeBackend:
+    """Remembers the workers that it was told to start and to end."""
+
+    name = "local"
+
+    def __init__(self, capacity: Capacity = SMALL) -> None:
+        self.room = capacity
+        self.orders: dict[str, WorkerOrder] = {}
+        self.gone: dict[str, str] = {}
+        self.ended: set[str] = set()
+
+    def capacity(self) -> Capacity:
+        return self.room
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        self.orders[order.worker] = order
+        return {"worker": order.worker}
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        return [
+            Sighting(worker, Phase.GONE if worker in self.gone else Phase.RUNNING, reason=self.gone.get(worker, ""))
+            for worker in handles
+        ]
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        self.ended.add(worker)
+        self.gone.setdefault(worker, "")
+
+
+class FakeWorker:
+    """Speaks the protocol; finishes what the test tells it to finish."""
+
+    def __init__(self, core: Core, worker: str) -> None:
+        self.core, self.id = core, worker
+        self.boot = f"boot-{worker[-6:]}"
+        self.beat = 0
+        self.leases: dict[str, Document] = {}
+        self.told_to_drain = False
+        self.over = False
+        self.job: Document = {}
+        try:
+            said = register_worker.register(core, worker, {"protocol": 1, "boot": self.boot, "node": "here"})
+            self.job = said["job"]
+        except GroupOver:
+            self.over = True
+
+    def call(
+        self,
+        want: int = 0,
+        finished: Sequence[Document] = (),
+        beats: Sequence[Document] = (),
+        lose_answer: bool = False,
+    ) -> Document:
+        """One call of `work`; with `lose_answer` the server did its part and the worker never heard of it."""
+        self.beat += 1
+        body = {
+            "boot": self.boot,
+            "beat": self.beat,
+            "want": want,
+            "live": list(self.leases),
+            "finished": list(finished),
+            "beats": list(beats),
+        }
+        try:
+            answer = work(self.core, self.id, body)
+        except GroupOver:
+            self.over = True
+            self.leases.clear()
+            return {"acks": [], "orders": [], "leases": [], "slots": 0, "drain": True}
+        if lose_answer:
+            return answer
+        for ack in answer["acks"]:
+            if any(item["attempt"] == ack["attempt"] for item in finished) or ack["result"] != "ok":
+                self.leases.pop(ack["attempt"], None)
+        for order in answer["orders"]:
+            if order["state"] != "preempted":
+                self.leases.pop(order["attempt"], None)
+        for lease in answer["leases"]:
+            self.leases[lease["attempt"]] = lease
+        self.told_to_drain = answer["drain"]
+        return answer
+
+    def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
+        """What a worker says of a lease whose command printed `loss=…` (the first parameter's value) and succeeded."""
+        value = next(iter(lease["parameters"].values())) if value is None else value
+        text = f"loss={value}\n"
+        return {
+            "attempt": lease["attempt"],
+            "token": lease["token"],
+            "state": "succeeded",
+            "exit_code": 0,
+            "signal": None,
+            "reason": None,
+            "wall": 0.5,
+            "cpu": 0.1,
+            "memory": 1 << 20,
+            "points": [[0, "loss", value, None, None]],
+            "logs": [[0, text, 0]],
+            "log_bytes": len(text),
+            "tail": text,
+        } | changes
+
+    def started(self, lease: Document) -> Document:
+        """The beat that says that the command runs."""
+        return {"attempt": lease["attempt"], "token": lease["token"], "started": True, "age": 0.1}
+
+
+SPACE: list[Document] = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
+
+
+class World:
+    """A core with its controllers, ticked by hand."""
+
+    def __init__(self, folder: Path, database_url: str | None = None, capacity: Capacity = SMALL) -> None:
+        self.folder = folder
+        self.url = database_url or f"sqlite:///{folder / 'orchestune.db'}"
+        self.clock = FakeClock()
+        self.backend = FakeBackend(capacity)
+        self.workers: dict[str, FakeWorker] = {}
+        self.open()
+
+    def open(self) -> None:
+        """Start the server side; after `close`, a restart: nothing but rows and files is left of before."""
+        self.core = Core(
+            store=open_store(self.url, self.clock.now),
+            files=FolderFiles(self.folder / "files"),
+            secrets=FolderSecrets(self.folder / "secrets"),
+            clock=self.clock,
+            key=b"k" * 32,
+            backends={"local": self.backend},
+            url="http://127.0.0.1:1",
+            owners={"secret-token": "ada"},
+        )
+        self.suggesting = Suggesting(self.core, self._engine)
+        self.controllers = (Finishing(self.core), Reaping(self.core), Launching(self.core), self.suggesting)
+        for worker in self.workers.values():
+            worker.core = self.core
+
+    def close(self) -> None:
+        """End the server side."""
+        self.suggesting.close()
+        self.core.store.close()
+
+    def _engine(self, row: ExperimentRow) -> Engine:
+        wanted = row.specification
+        return registry.create(
+            wanted.engine, wanted.space, wanted.metrics, seed=wanted.seed, budget=row.budget, in_process=True
+        )
+
+    def create(self, **changes: Any) -> str:
+        """A new experiment; its id. Random search of one float, minimizing `loss`, unless `changes` say otherwise."""
+        specification = {
+            "name": "test",
+            "run": "echo loss={x}",
+            "parameters": SPACE,
+            "metrics": [{"name": "loss", "goal": "minimize"}],
+            "budget": 10,
+            "parallelism": 2,
+            "engine": "random",
+        } | changes
+        made = create_experiment.create_experiment(self.core, {"specification": specification}, "ada")
+        return str(made["id"])
+
+    def tick(self, times: int = 1) -> None:
+        """Let every controller act, and take in the workers that were started."""
+        for _ in range(times):
+            for controller in self.controllers:
+                controller.tick()
+            for worker in self.backend.orders.keys() - self.workers.keys() - self.backend.gone.keys():
+                self.workers[worker] = FakeWorker(self.core, worker)
+            for worker in self.backend.gone.keys() & self.workers.keys():
+                del self.workers[worker]
+
+    def status(self, experiment: str) -> Document:
+        """Its `Status`."""
+        return read_experiments.status(self.core, experiment)
+
+    def trials(self, experiment: str) -> list[Document]:
+        """All its trials."""
+        items: list[Document] = read_trials.trials(self.core, experiment, 0, 100_000, None)["items"]
+        return items
+
+    def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
+        """Tick until so many leases are out, each with its worker."""
+        found: list[tuple[FakeWorker, Document]] = []
+        for _ in range(20):
+            self.tick()
+            for worker in list(self.workers.values()):
+                answer = worker.call(want=count - len(found))
+                found += [(worker, lease) for lease in answer["leases"]]
+                if len(found) >= count:
+                    return found
+        raise AssertionError(f"only {len(found)} of {count} leases were given: {self.backend.orders.keys()}")
+
+    def run(self, experiment: str, rounds: int = 500) -> Document:
+        """Let workers finish everything that they get until the experiment is over or paused."""
+        for _ in range(rounds):
+            self.tick()
+            for worker in list(self.workers.values()):
+                finished = [worker.finish(lease) for lease in worker.leases.values()]
+                worker.call(want=8, finished=finished)
+            shown = self.status(experiment)
+            if shown["state"] in ("completed", "failed", "stopped", "paused"):
+                return shown
+        raise AssertionError(f"still {shown['state']} after {rounds} rounds: {shown}")
