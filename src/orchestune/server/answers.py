@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from anyio import CapacityLimiter, to_thread
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from orchestune.errors import OrchestuneError, TemporaryError
 
@@ -61,8 +62,22 @@ def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: Capacity
     }
     if start:
         headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
-    pieces = _pieces(file, start, limiter)
-    return StreamingResponse(pieces, 206 if start else 200, headers, "application/octet-stream")
+    return _FileAnswer(file, start, limiter, headers)
+
+
+class _FileAnswer(StreamingResponse):
+    """Closes its file also where the client went away before the first byte."""
+
+    def __init__(self, file: BinaryIO, start: int, limiter: CapacityLimiter, headers: Mapping[str, str]) -> None:
+        pieces = _pieces(file, start, limiter)
+        super().__init__(pieces, 206 if start else 200, headers, "application/octet-stream")
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 def _start(wanted: str | None, size: int) -> int:
@@ -72,12 +87,9 @@ def _start(wanted: str | None, size: int) -> int:
 
 
 async def _pieces(file: BinaryIO, start: int, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
-    try:
-        await to_thread.run_sync(_skip, file, start, limiter=limiter)
-        while piece := await to_thread.run_sync(file.read, _PIECE, limiter=limiter):
-            yield piece
-    finally:
-        file.close()
+    await to_thread.run_sync(_skip, file, start, limiter=limiter)
+    while piece := await to_thread.run_sync(file.read, _PIECE, limiter=limiter):
+        yield piece
 
 
 def _skip(file: BinaryIO, count: int) -> None:

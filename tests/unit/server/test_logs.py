@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from orchestune.server import logs
+
+TOKEN = "the-token-of-an-owner"
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(style: str, level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(level, style, [TOKEN], stream)
+    return stream
+
+
+def test_a_json_entry_is_one_document_a_line_with_what_it_adds() -> None:
+    stream = written("json")
+    logging.getLogger("orchestune.server").warning("slow %s", "request", extra={"path": "/x", "seconds": 1.5})
+    document = json.loads(stream.getvalue())
+    assert document.pop("at").endswith("Z")
+    assert document == {
+        "level": "warning",
+        "logger": "server",
+        "message": "slow request",
+        "path": "/x",
+        "seconds": 1.5,
+    }
+
+
+@pytest.mark.parametrize("style", ["json", "plain"])
+def test_a_traceback_comes_along(style: str) -> None:
+    stream = written(style)
+    try:
+        raise ZeroDivisionError("by hand")
+    except ZeroDivisionError:
+        logging.getLogger("orchestune.server").exception("it failed")
+    assert "ZeroDivisionError: by hand" in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1 or style == "plain"
+
+
+def test_a_plain_entry_reads_well() -> None:
+    stream = written("plain")
+    logging.getLogger("orchestune.server").info("serving", extra={"url": "http://h:1"})
+    assert stream.getvalue().endswith("Z INFO server: serving url=http://h:1\n")
+
+
+@pytest.mark.parametrize("style", ["json", "plain"])
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"got {TOKEN}", TOKEN),
+        ("Authorization: Bearer abc.def", "abc.def"),
+        ("POST /api/v1/report/0190/5f5f5f failed", "5f5f5f"),
+        ("postgresql://orchestune:hunter2@db/x is away", "hunter2"),
+    ],
+)
+def test_no_secret_is_written(style: str, text: str, secret: str) -> None:
+    stream = written(style)
+    logging.getLogger("x").error(text)
+    logging.getLogger("x").error("more", extra={"detail": text})
+    assert secret not in stream.getvalue()
+    assert stream.getvalue().count("***") == 2
+    if style == "json":
+        assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == ["error"] * 2
+
+
+def test_the_level_holds_and_libraries_say_what_matters_only() -> None:
+    stream = written("plain", "warning")
+    logging.getLogger("orchestune.server").info("not this")
+    assert stream.getvalue() == ""
+    stream = written("plain", "info")
+    logging.getLogger("uvicorn.error").info("not this")
+    logging.getLogger("orchestune.server").info("this")
+    assert stream.getvalue().count("\n") == 1

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from orchestune.errors import Conflict, StoreUnavailable
+from tests.unit.server.harness import WORKER, Live, until
+
+PATH = "/api/v1/experiments/sgd/trials"
+BODY = {"parameters": {"lr": 0.1}}
+
+
+class Memory:
+    """What `services.idempotency` does."""
+
+    def __init__(self, server: Live) -> None:
+        self.kept: dict[str, tuple[str, int, str]] = {}
+        server.script.answers.update(remembered=self.remembered, remember=self.remember)
+
+    def remembered(self, core: Any, key: str, digest: str) -> tuple[int, str] | None:
+        if key not in self.kept:
+            return None
+        known, status, answer = self.kept[key]
+        if known != digest:
+            raise Conflict("this Idempotency-Key was used for another request")
+        return status, answer
+
+    def remember(self, core: Any, key: str, digest: str, status: int, answer: str) -> None:
+        self.kept[key] = (digest, status, answer)
+
+
+@pytest.fixture
+def memory(server: Live) -> Memory:
+    numbers = iter(range(1, 100))
+    server.script.answers["queue_trial"] = lambda core, *args: {"number": next(numbers)}
+    return Memory(server)
+
+
+def test_a_repeated_request_is_carried_out_once_and_answered_twice(server: Live, memory: Memory) -> None:
+    first = server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k1"})
+    again = server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k1"})
+    assert (first.status, first.json()) == (201, {"number": 1})
+    assert (again.status, again.json(), again.headers["content-type"]) == (201, {"number": 1}, "application/json")
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(server.script.of("queue_trial")) == 1
+    assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k2"}).json() == {"number": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [(PATH, {"parameters": {"lr": 0.2}}), (PATH.replace("sgd", "mlp"), BODY), (f"{PATH}?x=1", BODY)]
+)
+def test_a_key_that_comes_with_another_request_is_refused(
+    server: Live, memory: Memory, path: str, body: dict[str, Any]
+) -> None:
+    server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"})
+    other = server.ask("POST", path, body, headers={"Idempotency-Key": "k"})
+    assert (other.status, other.json()["error"]["code"]) == (409, "conflict")
+    assert len(server.script.of("queue_trial")) == 1
+
+
+def test_two_at_the_same_time_are_one(server: Live, memory: Memory) -> None:
+    go_on = threading.Event()
+    server.script.answers["queue_trial"] = lambda core, *args: {"number": 7} if go_on.wait(60) else {}
+    with ThreadPoolExecutor() as pool:
+        asked = [
+            pool.submit(server.ask, "POST", PATH, BODY, headers={"Idempotency-Key": "k"}),
+            pool.submit(server.ask, "POST", PATH, BODY, headers={"Idempotency-Key": "k"}),
+        ]
+        until(lambda: len(server.server.server_state.tasks) == 2, "both have come")
+        go_on.set()
+        assert [one.result().json() for one in asked] == [{"number": 7}] * 2
+    assert len(server.script.of("queue_trial")) == 1
+
+
+def test_an_error_is_not_remembered(server: Live, memory: Memory) -> None:
+    working = server.script.answers["queue_trial"]
+    server.script.answers["queue_trial"] = Conflict("the budget is spent")
+    assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"}).status == 409
+    server.script.answers["queue_trial"] = working
+    assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"}).status == 201
+
+
+def test_what_was_done_is_told_even_where_it_could_not_be_remembered(server: Live, memory: Memory) -> None:
+    server.script.answers["remember"] = StoreUnavailable("the disk is full")
+    assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"}).json() == {"number": 1}
+
+
+def test_without_a_key_every_request_counts(server: Live, memory: Memory) -> None:
+    assert [server.ask("POST", PATH, BODY).json()["number"] for _ in range(2)] == [1, 2]
+    assert server.script.of("remembered") == []
+
+
+def test_workers_calls_are_safe_by_themselves_and_not_remembered(server: Live, memory: Memory) -> None:
+    server.script.answers["checkpoint"] = {"accepted": True}
+    body = {"attempt": "a", "token": 1, "digest": "a" * 64}
+    path = "/api/v1/workers/worker-1/checkpoint"
+    assert server.ask("POST", path, body, token=WORKER, headers={"Idempotency-Key": "k"}).status == 200
+    assert server.script.of("remembered") == []
+
+
+def test_a_key_without_end_is_refused(server: Live, memory: Memory) -> None:
+    assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k" * 201}).status == 400

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.server.harness import Live, live, until
+
+PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
+DIGEST = "a" * 64
+X = "/api/v1/experiments"
+W = "/api/v1/workers/worker-1"
+CREATE = {"specification": {"name": "sgd"}, "folder": "host:/p", "secrets": {"KEY": "v"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "service", "arguments", "status"),
+    [
+        ("POST", X, CREATE, "create_experiment", None, 201),
+        ("GET", f"{X}", None, "statuses", (None, 50, None, False), 200),
+        (
+            "GET",
+            f"{X}?folder=h:/p&limit=7&before=17.5&hidden=true",
+            None,
+            "statuses",
+            ("h:/p", 7, "17.5", True),
+            200,
+        ),
+        ("GET", f"{X}/sgd", None, "status", ("sgd",), 200),
+        ("GET", f"{X}/sgd/specification", None, "specification", ("sgd",), 200),
+        ("PATCH", f"{X}/sgd", {"budget": 9}, "change_experiment", ("sgd", {"budget": 9}, "ada"), 200),
+        ("POST", f"{X}/sgd/pause", {"now": True}, "pause", ("sgd", True, "ada"), 200),
+        ("POST", f"{X}/sgd/pause", None, "pause", ("sgd", False, "ada"), 200),
+        ("POST", f"{X}/sgd/resume", {}, "resume", ("sgd", "ada"), 200),
+        ("POST", f"{X}/sgd/stop", None, "stop", ("sgd", "ada"), 200),
+        ("DELETE", f"{X}/sgd", None, "delete", ("sgd", False, "ada"), 204),
+        ("DELETE", f"{X}/sgd?purge=true", None, "delete", ("sgd", True, "ada"), 204),
+        ("GET", f"{X}/sgd/best", None, "best", ("sgd",), 200),
+        ("GET", f"{X}/sgd/trials", None, "trials", ("sgd", 0, 100, None), 200),
+        ("GET", f"{X}/sgd/trials?after=3&limit=2&state=failed", None, "trials", ("sgd", 3, 2, "failed"), 200),
+        ("GET", f"{X}/sgd/trials/3", None, "trial", ("sgd", 3), 200),
+        (
+            "POST",
+            f"{X}/sgd/trials",
+            {"parameters": {"lr": 0.1, "amp": True}},
+            "queue_trial",
+            ("sgd", {"lr": 0.1, "amp": True}, "ada"),
+            201,
+        ),
+        (
+            "POST",
+            f"{X}/sgd/trials/3/rerun",
+            {"continue": True},
+            "rerun_trial",
+            ("sgd", 3, {"continue": True}, "ada"),
+            201,
+        ),
+        ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
+        ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
+        ("GET", f"{X}/sgd/events?after=4&limit=5", None, "events", ("sgd", 4, 5), 200),
+        (
+            "GET",
+            f"{X}/sgd/logs?after=4&limit=5&trial=2&since=2026-01-31T12:00:00Z&tail=9",
+            None,
+            "logs",
+            ("sgd", 4, 5, 2, "2026-01-31T12:00:00Z", 9),
+            200,
+        ),
+        (
+            "POST",
+            f"{W}/register",
+            {"protocol": 1, "boot": "b", "node": "n"},
+            "register",
+            ("worker-1", {"protocol": 1, "boot": "b", "node": "n"}),
+            200,
+        ),
+        ("GET", f"{W}/jobs/2", None, "job", ("worker-1", 2), 200),
+        ("PUT", f"{W}/uploads/{DIGEST}?offset=7", b"bytes", "append", ("worker-1", DIGEST, 7, b"bytes"), 200),
+        (
+            "POST",
+            f"{W}/artifacts",
+            {"attempt": "a", "token": 1, "files": []},
+            "keep_artifacts",
+            ("worker-1", {"attempt": "a", "token": 1, "files": []}),
+            200,
+        ),
+        (
+            "POST",
+            f"{W}/checkpoint",
+            {"attempt": "a", "token": 1, "digest": DIGEST, "step": None},
+            "checkpoint",
+            ("worker-1", {"attempt": "a", "token": 1, "digest": DIGEST, "step": None}),
+            200,
+        ),
+    ],
+)
+def test_each_route_calls_its_use_case_and_gives_its_answer(
+    server: Live, method: str, path: str, body: Any, service: str, arguments: Any, status: int
+) -> None:
+    answer = {"items": [{"a": 1}], "next": 3}
+    server.script.answers[service] = None if status == 204 else answer
+    reply = server.ask(method, path, body)
+    assert reply.status == status, reply.body
+    assert reply.body == (b"" if status == 204 else b'{"items":[{"a":1}],"next":3}')
+    if arguments is not None:
+        assert server.script.of(service) == [arguments]
+
+
+def test_an_experiment_is_created_with_everything_that_was_sent(server: Live) -> None:
+    server.script.answers["create_experiment"] = {}
+    server.ask("POST", X, {**CREATE, "launch": {"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]}})
+    ((document, actor),) = server.script.of("create_experiment")
+    assert actor == "ada"
+    assert document == {
+        **CREATE,
+        "cluster": "local",
+        "launch": {"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]},
+    }
+
+
+def test_the_server_says_which_it_is(server: Live) -> None:
+    document = server.ask("GET", "/api/v1/server").json()
+    assert document["protocol"] == 1
+    assert document["started_at"] == "2026-01-31T12:00:00.000Z"
+    assert set(document) == {"version", "protocol", "home", "started_at", "pid"}
+
+
+def test_an_owner_may_end_the_server(server: Live) -> None:
+    assert server.ask("POST", "/api/v1/shutdown", {}).json() == {"draining": True}
+    assert server.ordered == ["shutdown"]
+
+
+def test_an_upload_tells_how_far_it_is(server: Live) -> None:
+    server.script.answers["state"] = (12, False)
+    reply = server.ask("HEAD", f"{W}/uploads/{DIGEST}")
+    assert (reply.status, reply.headers["x-size"], "x-complete" in reply.headers) == (200, "12", False)
+    server.script.answers["state"] = (20, True)
+    assert server.ask("HEAD", f"{W}/uploads/{DIGEST}").headers["x-complete"] == "1"
+
+
+def test_a_bundle_is_there_or_not(server: Live) -> None:
+    server.script.answers["has"] = lambda core, digest: digest == DIGEST
+    assert server.ask("HEAD", f"/api/v1/bundles/{DIGEST}").status == 200
+    assert server.ask("HEAD", f"/api/v1/bundles/{'b' * 64}").status == 404
+
+
+@pytest.mark.parametrize("size", [0, 10, 3 * 2**20 + 7])
+def test_a_bundle_of_any_size_reaches_the_store_whole(server: Live, size: int) -> None:
+    content = bytes(range(251)) * (size // 251 + 1)
+    taken = []
+
+    def store(core: object, digest: str, stream: io.BufferedIOBase) -> dict[str, object]:
+        taken.append(stream.read())
+        return {"digest": digest, "size": len(taken[0])}
+
+    server.script.answers["store"] = store
+    reply = server.ask("PUT", f"/api/v1/bundles/{DIGEST}", content[:size], headers={"Content-Type": "application/gzip"})
+    assert reply.json() == {"digest": DIGEST, "size": size}
+    assert taken == [content[:size]]
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        (f"/api/v1/bundles/{DIGEST}", "open_bundle"),
+        (f"{W}/blobs/{DIGEST}", "open_blob"),
+        (f"{X}/sgd/trials/3/artifacts/plots/a%20b.png", "open_artifact"),
+    ],
+)
+def test_a_file_comes_whole_or_from_the_middle_on_and_is_closed(server: Live, path: str, service: str) -> None:
+    content = bytes(range(256)) * 3000
+    opened = []
+
+    def open_file(core: object, *args: object) -> tuple[io.BytesIO, int]:
+        opened.append(io.BytesIO(content))
+        return opened[-1], len(content)
+
+    server.script.answers[service] = open_file
+    whole = server.ask("GET", path)
+    assert (whole.status, whole.body == content, whole.headers["content-length"]) == (200, True, str(len(content)))
+    rest = server.ask("GET", path, headers={"Range": "bytes=600000-"})
+    assert (rest.status, rest.body == content[600000:]) == (206, True)
+    assert rest.headers["content-range"] == f"bytes 600000-{len(content) - 1}/{len(content)}"
+    beyond = server.ask("GET", path, headers={"Range": f"bytes={len(content)}-"})
+    assert (beyond.status, len(beyond.body)) == (200, len(content))
+    until(lambda: [file.closed for file in opened] == [True] * 3, "every file is closed")
+    if service == "open_artifact":
+        assert server.script.of(service)[0] == ("sgd", 3, "plots/a b.png")
+
+
+def test_a_download_that_breaks_off_leaves_no_file_open(server: Live) -> None:
+    opened = [io.BytesIO(bytes(64 * 2**20))]
+    server.script.answers["open_bundle"] = (opened[0], 64 * 2**20)
+    response = server.send("GET", f"/api/v1/bundles/{DIGEST}")
+    assert response.read(1000) == bytes(1000)
+    response.close()
+    server.hang_up()
+    until(lambda: opened[0].closed, "the file is closed")
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        (b"accuracy=0.92&step=3", {"accuracy": "0.92", "step": "3"}),
+        (b"val%2Floss=1e-3", {"val/loss": "1e-3"}),
+        (b'{"accuracy": 0.92, "step": 3}', {"accuracy": 0.92, "step": 3}),
+    ],
+)
+def test_a_report_is_a_form_or_json_and_needs_no_token(server: Live, body: bytes, values: dict[str, Any]) -> None:
+    server.script.answers["report"] = None
+    reply = server.ask("POST", "/api/v1/report/attempt/signature", body, token=None)
+    assert (reply.status, reply.json()) == (200, {})
+    assert server.script.of("report") == [("attempt", "signature", values)]
+
+
+@pytest.mark.parametrize("body", [b"", b"accuracy", b"{", b"\xff=1"])
+def test_a_report_that_says_nothing_is_400(server: Live, body: bytes) -> None:
+    assert server.ask("POST", "/api/v1/report/attempt/signature", body, token=None).status == 400
+
+
+def test_metrics_are_prometheus_text(server: Live) -> None:
+    server.script.answers["metrics"] = [
+        ("orchestune_trials", {"state": "running"}, 3),
+        ("orchestune_restarts_total", {}, 1.5),
+        ("orchestune_trials", {"state": 'a"b\\c\nd'}, 2),
+    ]
+    reply = server.ask("GET", "/metrics", token=None)
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert reply.body.decode() == (
+        "# TYPE orchestune_trials gauge\n"
+        'orchestune_trials{state="running"} 3\n'
+        'orchestune_trials{state="a\\"b\\\\c\\nd"} 2\n'
+        "# TYPE orchestune_restarts_total counter\n"
+        "orchestune_restarts_total 1.5\n"
+    )
+
+
+def test_numbers_that_json_lacks_are_words(server: Live) -> None:
+    server.script.answers["best"] = [{"metrics": {"loss": {"value": float("nan"), "stddev": float("-inf")}}}]
+    reply = server.ask("GET", f"{X}/sgd/best")
+    assert reply.body == b'[{"metrics":{"loss":{"value":"nan","stddev":"-inf"}}}]'
+
+
+def _documented() -> list[tuple[str, str]]:
+    rows = re.findall(r"^\| `(GET|HEAD|POST|PUT|PATCH|DELETE) (/api/v1/[^`?]*)", PROTOCOL.read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    return rows
+
+
+@pytest.mark.parametrize(("method", "path"), _documented())
+def test_every_route_of_the_protocol_is_there(server: Live, method: str, path: str) -> None:
+    for word, value in {"DIGEST": DIGEST, "REF": "sgd", "ID": "worker-1", "REVISION": "1", "PATH": "a"}.items():
+        path = path.replace(word, value)
+    path = re.sub(r"/N\b", "/3", path)
+    reply = server.ask(method, path, b"{" if method in ("POST", "PATCH", "PUT") else None)
+    # nothing is scripted: what is there fails inside, or at the body; what is not is 404 or 405
+    assert reply.status in (200, 400, 500), reply.body
+
+
+def test_the_openapi_document_describes_every_client_route() -> None:
+    with live() as server:
+        document = server.ask("GET", "/api/v1/openapi.json").json()
+    described = {
+        (method.upper(), re.sub(r"{\w+}", "*", path)) for path, item in document["paths"].items() for method in item
+    }
+    client = PROTOCOL.read_text().partition("## Worker routes")[0]
+    for method, path in re.findall(r"^\| `(\w+) (/api/v1/[^`?]*)", client, re.MULTILINE):
+        generic = re.sub(r"\b(DIGEST|REF|N|PATH)\b", "*", path)
+        assert (method, generic) in described, path
+    assert not [path for _, path in described if "/workers/" in path or "/report/" in path]
+    create = document["paths"]["/api/v1/experiments"]["post"]
+    assert create["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/CreateExperiment")
+    assert create["responses"]["201"]["content"]["application/json"]["schema"]["$ref"].endswith("/Status")
+    assert create["responses"]["default"]["content"]["application/json"]["schema"]["$ref"].endswith("/Error")
+    assert "422" not in create["responses"]
+    assert create["security"]
+    assert "securitySchemes" in document["components"]

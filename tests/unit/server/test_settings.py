@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import BadInput
+from orchestune.server.settings import Settings, load, reference
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path), "ORCHESTUNE_HOME": str(tmp_path / "state")}
+
+
+def test_without_anything_the_defaults_hold(home: dict[str, str], tmp_path: Path) -> None:
+    settings = load([], home)
+    assert settings.state == tmp_path / "state"
+    assert settings.database_url == f"sqlite:///{tmp_path}/state/orchestune.db"
+    assert settings.files == f"{tmp_path}/state/files"
+    assert (settings.host, settings.port, settings.home, settings.owners) == ("127.0.0.1", None, "hosted", {})
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(home: dict[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text('host = "file"\nport = 1\nlog_level = "debug"\nidle_seconds = "5m"\nlease_seconds = 30\n')
+    environ = {**home, "ORCHESTUNE_HOST": "environment", "ORCHESTUNE_PORT": "2", "ORCHESTUNE_BEAT_SECONDS": "3s"}
+    settings = load(["--config", str(config), "--host", "flag"], environ)
+    assert (settings.host, settings.port, settings.log_level) == ("flag", 2, "debug")
+    assert (settings.idle_seconds, settings.lease_seconds, settings.beat_seconds) == (300.0, 30.0, 3.0)
+    assert load([], {**environ, "ORCHESTUNE_CONFIG": str(config)}).log_level == "debug"
+
+
+def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], tmp_path: Path) -> None:
+    settings = load(["--embedded", "--state", str(tmp_path / "x")], home)
+    assert (settings.database_url, settings.home) == (f"sqlite:///{tmp_path}/x/orchestune.db", "embedded")
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "text", "expected"),
+    [
+        (["--port", "many"], {}, "", "--port: port: 'many' is no port; write a number from 0 to 65535"),
+        (["--port", "65536"], {}, "", "--port: port: '65536' is no port"),
+        ([], {"ORCHESTUNE_LOG_LEVEL": "loud"}, "", "ORCHESTUNE_LOG_LEVEL: log_level: 'loud' is none of debug, info"),
+        ([], {}, "idle_seconds = -1", "server.toml: idle_seconds: -1 is no length of time"),
+        ([], {}, "port = true", "server.toml: port: True is no port"),
+        ([], {}, "host = 7", "server.toml: host: 7 is no text"),
+        ([], {}, 'hots = "x"', "server.toml: hots: there is no such setting (did you mean host?)"),
+        ([], {}, "host = ", "server.toml: is no TOML"),
+        (["--public-url", "example.org"], {}, "", "--public-url: public_url: 'example.org' is no address"),
+        (["--tls-cert", __file__], {}, "", "--tls-cert: tls_cert: needs tls_key as well"),
+        (["--token-file", "/nowhere"], {}, "", "--token-file: token_file: there is no file /nowhere"),
+        (["--beat-seconds", "10"], {}, "", "--beat-seconds: beat_seconds: a beat every 10 s is too rare for a lease"),
+        (["--lease-seconds", "5"], {}, "", "--lease-seconds: lease_seconds: a beat every 2 s is too rare"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_key_and_where_it_came_from(
+    home: dict[str, str], tmp_path: Path, argv: list[str], environ: dict[str, str], text: str, expected: str
+) -> None:
+    (tmp_path / "server.toml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        load([*argv, "--config", str(tmp_path / "server.toml")], {**home, **environ})
+    assert expected in caught.value.message
+
+
+def test_several_mistakes_are_reported_together(home: dict[str, str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        load(["--port", "x"], {**home, "ORCHESTUNE_LOG_FORMAT": "y"})
+    assert {problem.key for problem in caught.value.problems} == {"port", "log_format"}
+
+
+def test_a_file_that_is_not_there_is_named(home: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="/nowhere: config: cannot be read: No such file"):
+        load(["--config", "/nowhere"], home)
+
+
+def test_neither_passwords_nor_tokens_are_shown(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("ada 0123456789abcdef-token\n")
+    url = "postgresql://orchestune:hunter2@db/orchestune"
+    settings = load(["--database-url", url, "--token-file", str(tmp_path / "tokens")], home)
+    assert settings.owners == {"0123456789abcdef-token": "ada"}
+    assert "hunter2" not in repr(settings)
+    assert "0123456789abcdef" not in repr(settings)
+    with pytest.raises(BadInput) as caught:
+        load(["--database-url", url.replace("postgresql", "mysql")], home)
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        (Settings(), "http://127.0.0.1:80"),
+        (Settings(host="0.0.0.0"), "http://127.0.0.1:80"),
+        (Settings(host="::"), "http://[::1]:80"),
+        (Settings(host="fe80::1"), "http://[fe80::1]:80"),
+        (Settings(tls_cert=Path("c"), tls_key=Path("k")), "https://127.0.0.1:80"),
+        (Settings(public_url="https://o.example.org"), "https://o.example.org"),
+    ],
+)
+def test_the_address_is_one_that_others_can_use(settings: Settings, address: str) -> None:
+    assert settings.address(80) == address
+
+
+def test_the_help_shows_an_example_and_every_flag(home: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(["--help"], home)
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "example: orchestune server" in shown
+    assert "--token-file" in shown
+
+
+def test_the_page_of_the_reference_is_what_the_code_says() -> None:
+    page = ROOT / "docs/reference/server-settings.md"
+    assert page.read_text() == reference(), "write it again: orchestune.server.settings.reference()"

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import pytest
+
+from orchestune.errors import NotFound
+from orchestune.server.context import Pace
+from tests.unit.server.harness import OWNER, Live, live, until
+
+PATH = "/api/v1/experiments/sgd/events"
+LOGS = "/api/v1/experiments/sgd/logs"
+
+
+class Rows:
+    """Events of an experiment, which a test lets happen."""
+
+    def __init__(self, count: int = 0, over: bool = False) -> None:
+        self.count, self.over = count, over
+        self.text = ""
+
+    def events(self, core: Any, ref: str, after: int, limit: int) -> dict[str, Any]:
+        over = self.over
+        numbers = range(after + 1, min(after + limit, self.count) + 1)
+        items = [{"seq": n, "at": "t", "actor": "ada", "kind": "trial_finished", "data": self.text} for n in numbers]
+        last = numbers[-1] if numbers else after
+        return {"items": items, "next": last, "over": over and last >= self.count}
+
+    def logs(
+        self, core: Any, ref: str, after: int, limit: int, trial: Any, since: Any, tail: int | None
+    ) -> dict[str, Any]:
+        if tail is not None:
+            after = max(after, self.count - tail)
+        items = [{"cursor": n, "text": f"line {n}\n"} for n in range(after + 1, min(after + limit, self.count) + 1)]
+        return {"items": items, "next": after + len(items), "over": self.over and len(items) < limit}
+
+
+def blocks(response: HTTPResponse) -> Iterator[dict[str, str]]:
+    """The stream's blocks as fields; a comment has the name `comment`."""
+    block: dict[str, str] = {}
+    while line := response.readline():
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if line == b"\n":
+            yield block
+            block = {}
+        else:
+            block[name or "comment"] = value
+
+
+def watch(server: Live, rows: Rows, path: str = PATH, **headers: str) -> Iterator[dict[str, str]]:
+    server.script.answers.update(events=rows.events, logs=rows.logs)
+    response = server.stream(path, {name.replace("_", "-"): value for name, value in headers.items()})
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert response.headers["Cache-Control"] == "no-store"
+    found = blocks(response)
+    assert next(found) == {"retry": "1000"}
+    return found
+
+
+def ids(found: Iterator[dict[str, str]], count: int) -> list[int]:
+    return [int(next(found)["id"]) for _ in range(count)]
+
+
+def test_a_stream_sends_what_happened_and_what_happens_and_ends_with_the_experiment(server: Live) -> None:
+    rows = Rows(count=2)
+    found = watch(server, rows)
+    first = next(found)
+    assert (first["id"], first["event"]) == ("1", "trial_finished")
+    assert json.loads(first["data"])["seq"] == 1
+    assert ids(found, 1) == [2]
+    rows.count = 4
+    server.core.signals.notify("events:exp-1")
+    assert ids(found, 2) == [3, 4]
+    rows.over = True
+    server.core.signals.notify("events:exp-1")
+    assert next(found) == {"event": "end", "data": "{}"}
+    assert list(found) == []
+
+
+@pytest.mark.parametrize("length", [0, 499, 500, 501, 1700])
+def test_a_long_history_comes_whole_and_in_order(server: Live, length: int) -> None:
+    found = list(watch(server, Rows(length, over=True)))
+    assert [int(block["id"]) for block in found[:-1]] == list(range(1, length + 1))
+    assert found[-1]["event"] == "end"
+
+
+def test_a_stream_resumes_after_the_last_event_it_sent(server: Live) -> None:
+    rows = Rows(5, over=True)
+    assert [block.get("id") for block in watch(server, rows, f"{PATH}?after=3")] == ["4", "5", None]
+    assert [block.get("id") for block in watch(server, rows, f"{PATH}?after=1", Last_Event_ID="4")] == ["5", None]
+    assert server.ask("GET", PATH, headers={"Accept": "text/event-stream", "Last-Event-ID": "x"}).status == 400
+
+
+def test_an_error_has_its_status_before_the_stream_begins(server: Live) -> None:
+    server.script.answers["resolve"] = NotFound("there is no experiment 'sgd'")
+    assert server.stream(PATH).status == 404
+
+
+def test_without_the_accept_header_it_is_a_page(server: Live) -> None:
+    server.script.answers["events"] = Rows(3, over=True).events
+    document = server.ask("GET", f"{PATH}?after=1").json()
+    assert ([item["seq"] for item in document["items"]], document["next"]) == ([2, 3], 3)
+    assert "over" not in document
+
+
+def test_the_logs_follow_from_the_tail_on(server: Live) -> None:
+    rows = Rows(10)
+    found = watch(server, rows, f"{LOGS}?tail=2&trial=3")
+    assert next(found) == {"id": "9", "event": "log", "data": '{"cursor":9,"text":"line 9\\n"}'}
+    assert ids(found, 1) == [10]
+    rows.count = 11
+    server.core.signals.notify("logs:exp-1")
+    assert ids(found, 1) == [11]
+    first, *later = server.script.of("logs")
+    assert first == ("exp-1", 0, 100, 3, None, 2)
+    assert {args[5] for args in later} == {None}
+
+
+def test_an_empty_log_with_a_tail_is_followed_too(server: Live) -> None:
+    rows = Rows(0)
+    found = watch(server, rows, f"{LOGS}?tail=0")
+    rows.count = 2
+    server.core.signals.notify("logs:exp-1")
+    until(lambda: len(server.script.of("logs")) > 1, "a second look")
+    rows.over = True
+    server.core.signals.notify("logs:exp-1")
+    assert list(found)[-1]["event"] == "end"
+
+
+def test_a_silent_stream_sends_comments_and_finds_what_no_signal_told() -> None:
+    with live(pace=Pace(ping=0.05, poll=0.02, gather=0.0)) as server:
+        rows = Rows()
+        found = watch(server, rows)
+        assert [next(found) for _ in range(3)] == [{"comment": "ping"}] * 3
+        rows.count = 1
+        assert next(block for block in found if "id" in block)["id"] == "1"
+
+
+def test_many_signals_are_few_reads() -> None:
+    with live(pace=Pace(gather=0.2, poll=60.0, ping=60.0)) as server:
+        rows = Rows()
+        found = watch(server, rows)
+        for number in range(1, 301):
+            rows.count = number
+            server.core.signals.notify("events:exp-1")
+        assert ids(found, 300) == list(range(1, 301))
+        assert len(server.script.of("events")) < 100
+
+
+def test_a_server_that_drains_ends_its_streams_without_saying_that_it_is_over() -> None:
+    with live() as server:
+        found = watch(server, Rows(1))
+        assert ids(found, 1) == [1]
+        server.server.end()
+        assert list(found) == []
+        assert server.ended.wait(60)
+
+
+def test_a_client_that_hangs_up_leaves_nothing_behind(server: Live) -> None:
+    watch(server, Rows())
+    server.hang_up()
+    until(lambda: not server.server.server_state.tasks, "the stream ends")
+    assert server.core.signals._waiting == {}
+
+
+def test_a_client_that_does_not_read_holds_one_batch_and_does_not_hold_up_the_end() -> None:
+    with live() as server, socket.create_connection(("127.0.0.1", server.port)) as lazy:
+        rows = Rows(1_000_000)
+        rows.text = "x" * 1000
+        server.server.config.timeout_graceful_shutdown = 1
+        server.script.answers["events"] = rows.events
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        request = (
+            f"GET {PATH} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\nAuthorization: Bearer {OWNER}\r\n\r\n"
+        )
+        lazy.sendall(request.encode())
+        reads: list[int] = [0]
+
+        def settled() -> bool:
+            reads.append(len(server.script.of("events")))
+            server.ask("GET", "/healthz", token=None)
+            return len(reads) > 50 and reads[-1] == reads[-50] > 0
+
+        until(settled, "reading stops")
+        assert reads[-1] < 200  # of 2,000; what the kernel's buffers take
+        server.server.end()
+        assert server.ended.wait(60)

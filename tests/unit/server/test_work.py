@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from orchestune.server.context import Pace
+from tests.unit.server.harness import OWNER, WORKER, Live, live, until
+
+PATH = "/api/v1/workers/worker-1/work"
+BODY = {"boot": "b", "beat": 3, "want": 1, "wait": 30, "live": [], "finished": [], "beats": []}
+LEASE = {"attempt": "a"}
+
+
+def nothing(**parts: Any) -> dict[str, Any]:
+    """An answer of the use case; a new one for each call, since the route takes a key out."""
+    return {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, "experiment": "exp-1", **parts}
+
+
+def told(parts: dict[str, Any]) -> dict[str, Any]:
+    """What the worker gets."""
+    return {"acks": [], "orders": [], "leases": [], "slots": 1, "drain": False, **parts}
+
+
+@pytest.mark.parametrize(
+    "news", [{"leases": [LEASE]}, {"orders": [{"attempt": "a", "order": "stop"}]}, {"drain": True}, {"acks": [{}]}]
+)
+def test_news_are_told_at_once(server: Live, news: dict[str, Any]) -> None:
+    server.script.answers["work"] = lambda core, worker, body: nothing(**news)
+    reply = server.ask("POST", PATH, BODY, token=WORKER)
+    assert (reply.status, reply.json()) == (200, told(news))
+    assert server.script.of("work") == [("worker-1", BODY)]
+
+
+@pytest.mark.parametrize("change", [{"want": 0}, {"wait": 0}, {"wait": -1}])
+def test_a_worker_that_does_not_wait_is_answered_at_once(server: Live, change: dict[str, Any]) -> None:
+    server.script.answers["work"] = lambda core, worker, body: nothing()
+    reply = server.ask("POST", PATH, {**BODY, **change}, token=WORKER)
+    assert reply.json() == told({})
+    assert len(server.script.of("work")) == 1
+
+
+def test_wait_may_be_left_out(server: Live) -> None:
+    server.script.answers["work"] = lambda core, worker, body: nothing()
+    assert server.ask("POST", PATH, {"boot": "b", "beat": 1, "want": 1}, token=WORKER).json() == told({})
+
+
+def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_was_taken(server: Live) -> None:
+    ready = threading.Event()
+    server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE]) if ready.is_set() else nothing()
+    body = {**BODY, "finished": [{"attempt": "x"}], "beats": [{"attempt": "y"}], "live": ["y"]}
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, "POST", PATH, body, token=WORKER)
+        until(lambda: server.script.of("work"), "the first look")
+        ready.set()
+        server.core.signals.notify("work:exp-1")
+        assert asked.result().json() == told({"leases": [LEASE]})
+    first, second = (args[1] for args in server.script.of("work"))
+    assert first == body
+    assert second == {"boot": "b", "beat": 3, "want": 1, "live": ["y"]}
+
+
+def test_a_signal_between_look_and_wait_is_not_lost(server: Live) -> None:
+    looks = []
+
+    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+        looks.append(body)
+        if len(looks) == 1:
+            core.signals.notify("work:exp-1")  # comes after the rows were read
+            return nothing()
+        return nothing(leases=[LEASE])
+
+    server.script.answers["work"] = work
+    assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})
+
+
+def test_an_owner_who_asks_for_a_worker_learns_the_topic_first(server: Live) -> None:
+    server.script.answers["work"] = lambda core, *args: nothing(
+        leases=[LEASE] if len(server.script.of("work")) > 1 else []
+    )
+    assert server.ask("POST", PATH, BODY, token=OWNER).json() == told({"leases": [LEASE]})
+
+
+def test_the_wait_ends_after_what_the_worker_said(server: Live) -> None:
+    server.script.answers["work"] = lambda core, *args: nothing()
+    assert server.ask("POST", PATH, {**BODY, "wait": 0.05}, token=WORKER).json() == told({})
+
+
+def test_a_worker_that_hangs_up_while_it_waits_is_given_nothing(server: Live) -> None:
+    server.script.answers["work"] = lambda core, *args: nothing()
+    connection = server.connect()
+    connection.request("POST", PATH, b'{"boot":"b","beat":1,"want":1,"wait":30}', {"Authorization": f"Bearer {WORKER}"})
+    until(lambda: server.script.of("work"), "the first look")
+    connection.close()
+    until(lambda: not server.server.server_state.tasks, "the request ends")
+    server.core.signals.notify("work:exp-1")
+    assert server.ask("GET", "/healthz", token=None).status == 200
+    assert len(server.script.of("work")) == 1
+
+
+def test_a_server_that_drains_lets_go_of_who_waits() -> None:
+    with live() as server, ThreadPoolExecutor() as pool:
+        server.script.answers["work"] = lambda core, *args: nothing()
+        asked = [pool.submit(server.ask, "POST", PATH, BODY, token=WORKER) for _ in range(3)]
+        until(lambda: len(server.script.of("work")) == 3, "all wait")
+        server.server.end()
+        assert [one.result().json() for one in asked] == [told({})] * 3
+        assert server.ended.wait(60)
+    assert len(server.script.of("work")) == 3
+
+
+def test_waiting_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
+    with live(pace=Pace(slow=0.5)) as server, caplog.at_level(logging.WARNING, "orchestune.server"):
+        server.script.answers["work"] = lambda core, *args: nothing()
+        server.ask("POST", PATH, {**BODY, "wait": 0.8}, token=WORKER)
+    assert "slow" not in caplog.text
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_thread(inline: bool) -> None:
+    where = []
+
+    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+        where.append(threading.current_thread().name)
+        return nothing(leases=[LEASE])
+
+    with live(inline=inline) as server:
+        server.script.answers["work"] = work
+        assert server.ask("POST", PATH, BODY, token=WORKER).status == 200
+    assert ("AnyIO" in where[0]) is not inline
+
+
+def test_what_another_replica_caused_is_found_within_a_poll() -> None:
+    with live(inline=False, pace=Pace(poll=0.02)) as server:
+        looks = server.script.calls
+        server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE] if len(looks) > 5 else [])
+        assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})
