@@ -44,8 +44,6 @@ def refusal(error: OrchestuneError) -> Response:
     headers: dict[str, str] = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    elif error.status == 413:
-        headers["Connection"] = "close"  # the rest of the body is on its way and nobody reads it
     if isinstance(error, TemporaryError):
         headers["Retry-After"] = "1"
     return answer(error.to_json(), error.status, headers)

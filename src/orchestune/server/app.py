@@ -69,6 +69,7 @@ def create_app(
         docs_url=None,  # the page would load its scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
         routes=[work.route],  # first: what comes most often is found at once
         middleware=layers,
         lifespan=_lifespan,
@@ -124,4 +125,6 @@ async def _of_validation(request: Request, exc: Exception) -> Response:
             continue
         key = ".".join(map(str, path)) or str(where)
         problems.append(Problem(item["msg"], key=key))
-    return refusal(BadInput(problems))
+    kind = request.headers.get("content-type", "")
+    hint = "" if "json" in kind or not kind else f"send it with Content-Type: application/json, not {kind}"
+    return refusal(BadInput(problems, hint))

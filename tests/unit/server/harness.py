@@ -19,7 +19,7 @@ from orchestune.server.context import Pace
 from orchestune.server.draining import Draining
 from orchestune.server.serving import Server
 from orchestune.server.settings import Settings
-from orchestune.server.use_cases import UseCases
+from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Caller, Core
 
 OWNER = "the-token-of-an-owner"
@@ -134,17 +134,23 @@ class Live:
         return self.send("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
 
 
-@contextmanager
-def live(script: Script | None = None, *, inline: bool = True, pace: Pace | None = None) -> Iterator[Live]:
-    """Serve until the block ends; the end has to be one in good order."""
-    script = script or Script()
-    core = Core(
+def scripted_core(inline: bool = True) -> Core:
+    """A core behind which nothing is."""
+    return Core(
         store=cast(Any, SimpleNamespace(inline=inline)),
         files=cast(Any, None),
         secrets=cast(Any, None),
         clock=SystemClock(),
         key=b"k" * 32,
     )
+
+
+@contextmanager
+def live(core: Core | None = None, *, inline: bool = True, pace: Pace | None = None) -> Iterator[Live]:
+    """Serve until the block ends, which has to be in good order. With a `core` the real use cases are behind it."""
+    script = Script()
+    services = REAL if core else script.use_cases()
+    core = core or scripted_core(inline)
     draining = Draining()
     started = threading.Event()
     app = create_app(
@@ -152,7 +158,7 @@ def live(script: Script | None = None, *, inline: bool = True, pace: Pace | None
         on_shutdown=lambda: made.ordered.append("shutdown"),
         started_at=1769860800.0,
         draining=draining,
-        services=script.use_cases(),
+        services=services,
         pace=pace or Pace(),
     )
     server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)

@@ -78,6 +78,15 @@ def test_every_value_that_does_not_fit_is_named_at_once(server: Live) -> None:
     assert server.script.of("change_experiment") == []
 
 
+def test_json_that_is_called_a_form_is_refused_with_the_remedy_and_without_a_name_it_is_taken(server: Live) -> None:
+    server.script.answers["change_experiment"] = {}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = server.ask("PATCH", "/api/v1/experiments/sgd", b'{"budget": 3}', headers=form)
+    assert reply.status == 400
+    assert "Content-Type: application/json" in reply.json()["error"]["hint"]
+    assert server.ask("PATCH", "/api/v1/experiments/sgd", b'{"budget": 3}').status == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -104,7 +113,14 @@ def test_a_body_over_its_limit_is_refused_before_it_is_sent(server: Live) -> Non
         response = _announce(server, method, path, limit + 1)
         assert response.status == 413, path
         assert b'"too_large"' in response.read()
-        assert response.will_close
+
+
+def test_a_client_that_sends_too_much_hears_of_it_on_a_connection_that_goes_on(server: Live) -> None:
+    connection = server.connect()
+    for _ in range(2):
+        reply = server.ask("POST", "/api/v1/experiments", b" " * (BODY_LIMIT + 1), connection=connection)
+        assert (reply.status, reply.json()["error"]["code"]) == (413, "too_large")
+    assert server.ask("GET", "/healthz", connection=connection).status == 200
 
 
 def test_a_body_whose_length_nobody_announced_is_counted(server: Live) -> None:

@@ -1,0 +1,191 @@
+"""The routes with the real use cases on a real store behind them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from orchestune.server import models
+from orchestune.services.signatures import report_signature, worker_token
+from orchestune.testing.world import World
+from tests.unit.server.harness import Live, live, until
+from tests.unit.server.test_streams import blocks
+
+OWNER = "secret-token"  # as the world has it
+SPECIFICATION = {
+    "name": "toy",
+    "run": "echo loss={x}",
+    "parameters": [{"name": "x", "type": "float", "min": 0, "max": 1}],
+    "metrics": [{"name": "loss", "goal": "minimize"}],
+    "budget": 2,
+    "parallelism": 1,
+    "engine": "random",
+    "checkpoint_every": 60,
+}
+CREATE = {"specification": SPECIFICATION, "folder": "host:/p", "launch": {"env": {"PATH": "/bin"}}}
+
+
+class Shop:
+    """A world, its server, and the owner's and a worker's way to it."""
+
+    def __init__(self, world: World, server: Live) -> None:
+        self.world, self.server = world, server
+        self.beat = 0
+
+    def ask(self, method: str, path: str, body: Any = None, expect: int = 200, **options: Any) -> Any:
+        reply = self.server.ask(method, f"/api/v1{path}", body, **{"token": OWNER, **options})
+        assert reply.status == expect, reply.body
+        return reply.json() if reply.body else None
+
+    def worker(self, experiment: str) -> str:
+        """The id of a worker that was ordered for it, once there is something for it to do."""
+        for _ in range(3):
+            for controller in self.world.controllers:
+                controller.tick()
+        return next(order.worker for order in self.world.backend.orders.values() if order.experiment == experiment)
+
+    def work(self, worker: str, token: str, **parts: Any) -> Any:
+        self.beat += 1
+        body = {"boot": "b", "beat": self.beat, "want": 0, "live": [], **parts}
+        return self.ask("POST", f"/workers/{worker}/work", body, token=token)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    world = World(tmp_path)
+    with live(world.core) as server:
+        yield Shop(world, server)
+    world.close()
+
+
+def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says(shop: Shop) -> None:
+    archive = gzip.compress(b"the code")
+    digest = hashlib.sha256(archive).hexdigest()
+    models.Bundle.model_validate(shop.ask("PUT", f"/bundles/{digest}", archive))
+    created = shop.ask("POST", "/experiments", {**CREATE, "bundle": digest}, 201)
+    ref = models.Status.model_validate(created).handle
+    worker = shop.worker(created["id"])
+    token = worker_token(shop.world.core, worker, created["id"])
+    hello = {"protocol": 1, "boot": "b", "node": "n", "version": "0", "pid": 1, "started": 0, "capabilities": []}
+    said = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
+    assert said["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
+    assert shop.server.ask("GET", f"/api/v1/bundles/{digest}", token=token).body == archive
+
+    lease = shop.work(worker, token, want=1)["leases"][0]
+    models.Status.model_validate(shop.ask("GET", f"/experiments/{ref}"))
+    attempt = {"attempt": lease["attempt"], "token": lease["token"]}
+    report = f"/report/{lease['attempt']}/{report_signature(shop.world.core, lease['attempt'])}"
+    shop.ask("POST", report, b"other=0.5&step=1", token=None)
+    shop.ask("POST", report[:-1] + "!", b"other=0.5", 403, token=None)
+
+    data = b"weights" * 1000
+    blob = hashlib.sha256(data).hexdigest()
+    assert shop.ask("PUT", f"/workers/{worker}/uploads/{blob}?offset=0", data[:5000], token=token) == {"size": 5000}
+    there = shop.server.ask("HEAD", f"/api/v1/workers/{worker}/uploads/{blob}", token=token)
+    assert (there.headers["x-size"], "x-complete" in there.headers) == ("5000", False)
+    assert shop.ask("PUT", f"/workers/{worker}/uploads/{blob}?offset=5000", data[5000:], token=token) == {"size": 7000}
+    published = {**attempt, "digest": blob, "step": 3}
+    assert shop.ask("POST", f"/workers/{worker}/checkpoint", published, token=token) == {"accepted": True}
+    assert shop.server.ask("GET", f"/api/v1/workers/{worker}/blobs/{blob}", token=token).body == data
+    files = {**attempt, "files": [{"path": "out/best.pt", "digest": blob, "size": 7000}]}
+    assert shop.ask("POST", f"/workers/{worker}/artifacts", files, token=token) == {"kept": ["out/best.pt"]}
+
+    finished = {
+        **attempt,
+        "state": "succeeded",
+        "exit_code": 0,
+        "signal": None,
+        "reason": None,
+        "wall": 1.0,
+        "cpu": 0.5,
+    }
+    finished |= {"memory": 5, "points": [[0, "loss", 0.5, None, None]], "logs": [[0, "é\n", 0]], "log_bytes": 3}
+    assert shop.work(worker, token, finished=[{**finished, "tail": "x"}])["acks"] == [
+        {"attempt": lease["attempt"], "result": "ok"}
+    ]
+
+    trials = models.TrialPage.model_validate(shop.ask("GET", f"/experiments/{ref}/trials?state=completed"))
+    assert [trial.number for trial in trials.items] == [1]
+    trial = models.Trial.model_validate(shop.ask("GET", f"/experiments/{ref}/trials/1"))
+    assert trial.attempts[0].tail == "x"
+    artifacts = TypeAdapter(list[models.Artifact]).validate_python(
+        shop.ask("GET", f"/experiments/{ref}/trials/1/artifacts")
+    )
+    assert [artifact.path for artifact in artifacts] == ["out/best.pt"]
+    path = f"/api/v1/experiments/{ref}/trials/1/artifacts/out/best.pt"
+    assert shop.server.ask("GET", path, token=OWNER, headers={"Range": "bytes=6999-"}).body == b"s"
+    best = TypeAdapter(list[models.Best]).validate_python(shop.ask("GET", f"/experiments/{ref}/best"))
+    assert best[0].metrics["loss"].value == 0.5
+    events = models.EventPage.model_validate(shop.ask("GET", f"/experiments/{ref}/events?limit=1000"))
+    assert [event.seq for event in events.items] == list(range(1, len(events.items) + 1))
+    models.LogPage.model_validate(shop.ask("GET", f"/experiments/{ref}/logs"))
+    models.Specification.model_validate(shop.ask("GET", f"/experiments/{ref}/specification"))
+    models.StatusPage.model_validate(shop.ask("GET", "/experiments?folder=host:/p"))
+    models.Server.model_validate(shop.ask("GET", "/server"))
+
+
+def test_a_long_poll_ends_as_soon_as_there_is_something_to_do(shop: Shop) -> None:
+    created = shop.ask("POST", "/experiments", CREATE, 201)
+    worker = shop.worker(created["id"])
+    token = worker_token(shop.world.core, worker, created["id"])
+    shop.ask("POST", f"/workers/{worker}/register", {"protocol": 1, "boot": "b", "node": "n"}, token=token)
+    lease = shop.work(worker, token, want=1)["leases"][0]
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(shop.work, worker, token, want=1, wait=30, live=[lease["attempt"]])
+        until(lambda: shop.world.core.signals._waiting, "the call waits")
+        shop.ask("POST", f"/experiments/{created['id']}/stop")
+        assert waiting.result()["orders"][0]["order"] == "stop"
+
+
+def test_a_stream_follows_an_experiment_to_its_end(shop: Shop) -> None:
+    experiment = shop.world.create(budget=3, parallelism=1)
+    headers = {"Accept": "text/event-stream"}
+    response = shop.server.send("GET", f"/api/v1/experiments/{experiment}/events", token=OWNER, headers=headers)
+    shop.world.run(experiment)
+    shop.world.tick()
+    found = [block for block in blocks(response) if "event" in block]
+    numbers = [int(block["id"]) for block in found if "id" in block]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [block["event"] for block in found].count("trial_finished") == 3
+    assert found[-1]["event"] == "end"
+    logs = shop.server.send("GET", f"/api/v1/experiments/{experiment}/logs", token=OWNER, headers=headers)
+    texts = [block for block in blocks(logs) if block.get("event") == "log"]
+    assert len(texts) == 3
+
+
+def test_everything_an_owner_may_do_may_be_repeated(shop: Shop) -> None:
+    ref = shop.ask("POST", "/experiments", CREATE, 201)["handle"]
+    for _ in range(2):
+        assert shop.ask("PATCH", f"/experiments/{ref}", {"budget": 5, "labels": {"a": "b"}})["budget"] == 5
+        assert shop.ask("POST", f"/experiments/{ref}/pause", {"now": True})["desired"] == "paused"
+    for _ in range(2):
+        assert shop.ask("POST", f"/experiments/{ref}/resume")["desired"] == "running"
+    queued = shop.ask("POST", f"/experiments/{ref}/trials", {"parameters": {"x": 0.25}}, 201)
+    models.Trial.model_validate(queued)
+    for _ in range(2):
+        models.Status.model_validate(shop.ask("POST", f"/experiments/{ref}/stop"))
+    rerun = shop.ask("POST", f"/experiments/{ref}/trials/1/rerun", {"continue": False}, 201)
+    assert models.Status.model_validate(rerun).origin == f"{ref}/1"
+    for _ in range(2):
+        shop.ask("DELETE", f"/experiments/{ref}", expect=204)
+    listed = shop.ask("GET", "/experiments")["items"]
+    assert [item["handle"] for item in listed] == [rerun["handle"]]
+
+
+def test_a_repeated_key_creates_one_experiment(shop: Shop) -> None:
+    answers = [shop.ask("POST", "/experiments", CREATE, 201, headers={"Idempotency-Key": "k"}) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert len(shop.ask("GET", "/experiments")["items"]) == 1
+    shop.ask("POST", "/experiments", {**CREATE, "folder": "x"}, 409, headers={"Idempotency-Key": "k"})
+
+
+def test_probes_tell_of_the_store(shop: Shop) -> None:
+    assert shop.server.ask("GET", "/readyz", token=None).status == 200
+    assert b'orchestune_trials{state="running"}' in shop.server.ask("GET", "/metrics", token=None).body

@@ -1,0 +1,186 @@
+"""The process: sockets, signals, and an end that comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.errors import UsageError
+from orchestune.server.serving import listen
+from orchestune.server.settings import Settings
+from tests.unit.server.harness import PATIENCE, Live, live, until
+
+ROOT = Path(__file__).parents[3]
+
+
+class Process:
+    """`orchestune server` as an operator starts it."""
+
+    def __init__(self, state: Path, *options: str, **environ: str) -> None:
+        self.state = state
+        state.mkdir(exist_ok=True)
+        self.log = state.parent / f"{state.name}.log"
+        command = [sys.executable, "-m", "orchestune", "server", "--state", str(state), *options]
+        known = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**known, "PYTHONPATH": str(ROOT / "src"), **environ}
+            )
+
+    def entries(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def url(self) -> str:
+        """The address, once it serves."""
+        until(lambda: self.process.poll() is not None or self._serving(), f"it serves: {self.log.read_text()}")
+        return str(self._serving()[0]["url"])
+
+    def _serving(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries() if entry["message"] == "serving"]
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        host, _, port = self.url().removeprefix("http://").rpartition(":")
+        with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+            token = (self.state / "token").read_text()
+            connection.request(method, path, headers={"Authorization": f"Bearer {token}", **(headers or {})})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def ended(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+def test_a_hosted_server_serves_until_it_is_told_to_end_and_writes_no_token(
+    tmp_path: Path, processes: list[Process]
+) -> None:
+    one = Process(tmp_path / "state", "--port", "0", ORCHESTUNE_LOG_FORMAT="json", ORCHESTUNE_LOG_LEVEL="debug")
+    processes.append(one)
+    status, body = one.ask("GET", "/api/v1/server")
+    assert (status, json.loads(body)["home"]) == (200, "hosted")
+    host, _, port = one.url().removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as silent:  # open, and says nothing
+        one.process.send_signal(signal.SIGTERM)
+        assert one.ended() == 0
+        assert silent.recv(1) == b""
+    assert [entry["message"] for entry in one.entries() if entry["logger"] == "server"][-3:] == [
+        "serving",
+        "draining",
+        "ended",
+    ]
+    assert (one.state / "token").read_text().strip() not in one.log.read_text()
+
+
+def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_request(
+    tmp_path: Path, processes: list[Process]
+) -> None:
+    one = Process(tmp_path / "state", "--embedded", ORCHESTUNE_LOG_FORMAT="json")
+    processes.append(one)
+    url = one.url()
+    published = json.loads((one.state / "endpoint.json").read_text())
+    assert (published["url"], published["pid"]) == (url, one.process.pid)
+    other = Process(tmp_path / "state", "--embedded")
+    processes.append(other)
+    assert other.ended() == 1
+    assert "runs already" in other.log.read_text()
+    assert one.ask("POST", "/api/v1/shutdown") == (200, b'{"draining":true}')
+    assert one.ended() == 0
+    assert not (one.state / "endpoint.json").exists()
+
+
+def test_an_embedded_server_ends_itself_when_idle(tmp_path: Path, processes: list[Process]) -> None:
+    one = Process(tmp_path / "state", "--embedded", "--idle-seconds", "0.2")
+    processes.append(one)
+    assert one.ended() == 0
+    assert not (one.state / "endpoint.json").exists()
+
+
+def test_what_hangs_does_not_hold_up_the_end() -> None:
+    program = (
+        "import threading; from orchestune.server.serving import Deadline; from orchestune.server import logs\n"
+        "logs.configure('info', 'plain')\n"
+        "threading.Thread(target=threading.Event().wait, name='stuck').start()\n"
+        "one = Deadline(0.1); one.start(); one.start(); one.reached_the_end()"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environ)
+    assert ended.returncode == 1
+    assert "stuck" in ended.stderr
+
+
+def test_an_end_in_time_disarms_the_deadline() -> None:
+    program = (
+        "from orchestune.server.serving import Deadline\none = Deadline(0.1)\none.start()\none.reached_the_end()\n"
+        "import time; time.sleep(0.3)"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, env=environ)
+    assert ended.returncode == 0
+
+
+def test_small_answers_are_sent_at_once_and_connections_stay_open(server: Live) -> None:
+    connection = server.connect()
+    for _ in range(3):
+        assert server.ask("GET", "/healthz", connection=connection).status == 200
+    kept = server.server.server_state.connections
+    assert len(kept) == 1
+    options = [
+        one.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in kept
+    ]
+    assert options == [1]
+    assert server.server.config.timeout_keep_alive >= 75
+
+
+def test_requests_finish_before_the_end() -> None:
+    def statuses(core: Any, *args: Any) -> dict[str, Any]:
+        server.server.end()
+        until(lambda: server.draining.begun, "it drains")
+        return {"items": [], "next": None}
+
+    with live() as server:
+        server.script.answers["statuses"] = statuses
+        assert server.ask("GET", "/api/v1/experiments").json() == {"items": [], "next": None}
+        assert server.ended.wait(PATIENCE)
+
+
+def test_while_it_drains_it_is_not_ready() -> None:
+    with live() as server:
+        connection = server.connect()
+        assert server.ask("GET", "/readyz", token=None, connection=connection).status == 200
+        server.draining._event.set()
+        assert server.ask("GET", "/readyz", token=None, connection=connection).status == 503
+
+
+def test_a_port_that_is_taken_is_named_unless_any_will_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):
+            listen(Settings(port=port))
+        (tmp_path / "port").write_text(str(port))
+        with listen(Settings(state=tmp_path, embedded=True)) as found:
+            assert found.getsockname()[1] != port
+
+
+def test_a_host_that_is_none_of_this_machine_is_named() -> None:
+    with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1"):
+        listen(Settings(host="192.0.2.1", port=0))
