@@ -1,0 +1,166 @@
+"""From values that are right each by itself to an experiment that is right as a whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestune.config.code import Code
+from orchestune.config.engine import Engine
+from orchestune.config.keeping import Checkpoint
+from orchestune.config.kinds import MOST_TRIALS
+from orchestune.config.report import Field, did_you_mean
+from orchestune.config.running import check_placeholders
+from orchestune.domain.experiment import Keep, Specification, StopRules
+from orchestune.domain.resources import Resources
+from orchestune.domain.space import Parameter, Space, Value
+
+_Values = Mapping[str, Any]
+
+
+def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Code]:
+    """The specification and the code's section. BadInput with everything wrong, what was reported before included.
+
+    `name` is the experiment's name where the file gives none.
+    """
+    report = root.report
+    space = _space(root, values)
+    _check_names(root, values)
+    engine: Engine = values.get("engine") or Engine("auto")
+    budget = _budget(root, values, space, engine)
+    try_first = _try_first(root, values, space)
+    report.raise_if_bad()
+    assert space is not None and budget is not None
+    checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
+    specification = Specification(
+        name=values.get("name") or name,
+        run=values["run"],
+        space=Space.of(space.parameters),
+        metrics=values["metrics"],
+        budget=budget,
+        parallelism=_parallelism(root, values, budget),
+        resources=values.get("resources") or Resources(),
+        env=values.get("env") or {},
+        secrets=values.get("secrets") or (),
+        timeout=values.get("timeout"),
+        grace=values.get("grace") or 10.0,
+        retries=values.get("retry") or 0,
+        stop=values.get("stop") or StopRules(),
+        try_first=try_first,
+        keep=values.get("keep") or Keep(),
+        checkpoint_every=checkpoint.every,
+        seed=values.get("seed") or 0,
+        engine=engine.name,
+        engine_options=engine.options,
+        priority=values.get("priority") or 0,
+        labels=values.get("labels") or {},
+    )
+    return specification, values.get("code") or Code()
+
+
+def _space(root: Field, values: _Values) -> Space | None:
+    """The space of the parameters that could be read; None where one of them is wrong."""
+    report, before = root.report, len(root.report.problems)
+    parameters: tuple[Parameter, ...] = values.get("parameters") or ()
+    named = root.find("parameters").entries()
+    read = {parameter.name for parameter in parameters}
+    known: list[Parameter] = []
+    for parameter in parameters:
+        for parent, _ in parameter.when:
+            if parent not in named:
+                place = root.find("parameters", parameter.name, "when").entries()[parent][0]
+                report.add(place.place, f"parameters.{parameter.name}.when", f"'{parent}' is no parameter",
+                           did_you_mean(parent, set(named) - {parameter.name}))  # fmt: skip
+        known.append(replace(parameter, when=tuple(item for item in parameter.when if item[0] in read)))
+    for problem in Space(tuple(known)).problems():
+        root.find("parameters", problem.key).wrong(problem.message, problem.hint)
+    complete = len(read) == len(named) and len(report.problems) == before and bool(read)
+    return Space.of(parameters) if complete else None
+
+
+def _check_names(root: Field, values: _Values) -> None:
+    """Names of one section that another one refers to, or must not repeat."""
+    parameters = root.find("parameters").entries()
+    if values.get("run") is not None and parameters:
+        check_placeholders(root.find("run"), parameters)
+    variables = values.get("env") or {}
+    for secret in values.get("secrets") or ():
+        if secret.name in variables:
+            root.find("secrets").wrong(f"{secret.name} stands under `env` too", "keep one of the two")
+
+
+def _budget(root: Field, values: _Values, space: Space | None, engine: Engine) -> int | None:
+    budget: int | None = values.get("budget")
+    if "budget" not in values:
+        return _default_budget(root, space, engine)
+    if budget is None or space is None:
+        return budget
+    size = _grid_size(root, space) if engine.name == "grid" else _quick_size(space)
+    if budget <= size:
+        return budget
+    more = f"budget: {budget} is more than the {size:g} configurations of the"
+    if engine.name == "grid":
+        root.report.notes.append(f"{more} grid; {size:g} is used")
+        return int(size)
+    root.report.notes.append(f"{more} space; the experiment ends when all were tried")
+    return budget
+
+
+def _default_budget(root: Field, space: Space | None, engine: Engine) -> int | None:
+    if engine.name != "grid":
+        hint = "say how many trials to run, for example budget: 40"
+        root.report.add(root.node.place, "budget", "is missing", hint)
+    elif space is not None and not _endless(space) and space.size() > MOST_TRIALS:
+        message = "is missing, and the grid is too large for its size to be the default"
+        root.report.add(root.node.place, "budget", message)
+    elif space is not None:
+        size = _grid_size(root, space)
+        return None if math.isinf(size) else int(size)
+    return None
+
+
+def _endless(space: Space) -> list[Parameter]:
+    return [parameter for parameter in space.parameters if math.isinf(parameter.count())]
+
+
+def _grid_size(root: Field, space: Space) -> float:
+    for parameter in _endless(space):
+        root.find("parameters", parameter.name).wrong(
+            "the grid engine needs finitely many values", "give it a step, or list the values"
+        )
+    return space.size()
+
+
+def _quick_size(space: Space) -> float:
+    """The size where it takes no time to count."""
+    return space.size() if math.prod(parameter.count() for parameter in space.parameters) <= 1000 else math.inf
+
+
+def _parallelism(root: Field, values: _Values, budget: int) -> int:
+    parallelism: int = values.get("parallelism") or 1
+    if parallelism > budget:
+        root.report.notes.append(f"parallelism: {parallelism} is more than the budget; {budget} is used")
+    return min(parallelism, budget)
+
+
+def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mapping[str, Value], ...]:
+    configurations: tuple[Mapping[str, Value], ...] = values.get("try_first") or ()
+    if space is None:
+        return ()
+    for found, configuration in zip(root.find("try_first").items(), configurations, strict=False):
+        for problem in space.configuration_problems(configuration):
+            hint = "" if problem.key in space.by_name else did_you_mean(problem.key, space.by_name)
+            at = found.find(problem.key)
+            at.wrong(problem.message if at is not found else f"{problem.key} {problem.message}", hint)
+    return tuple(_exact(space, configuration) for configuration in configurations)
+
+
+def _exact(space: Space, configuration: Mapping[str, Value]) -> dict[str, Value]:
+    """Each number of the type that its parameter has."""
+    kinds = {"int": int, "float": float}
+    return {
+        name: kinds[space.by_name[name].kind](value) if name in space.by_name and space.by_name[name].numeric else value
+        for name, value in configuration.items()
+    }

@@ -1,0 +1,17 @@
+"""What of the project's folder travels with an experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_LIMIT = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class Code:
+    """The section `code`: what the bundle leaves out, and how large it may be."""
+
+    ignore: tuple[str, ...] = ()
+    """patterns as in .gitignore"""
+    limit: int = DEFAULT_LIMIT
+    """bytes"""

@@ -1,0 +1,173 @@
+"""From text to a tree of nodes, with every guard against files that are no experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Never
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, quoted
+from orchestune.config.report import Report
+from orchestune.config.scalars import resolve
+from orchestune.errors import BadInput, Problem
+
+MOST_NODES = 50_000
+DEEPEST = 32
+_STRING_TAGS = ("!", "tag:yaml.org,2002:str")
+_HINTS = {
+    "mapping values are not allowed here": "put quotes around a value that holds ': ', and check the indentation",
+    "could not find expected ':'": "each line of a mapping is `key: value`",
+    "found character '@' that cannot start any token": "put the value into quotes",
+    "found character '`' that cannot start any token": "put the value into quotes",
+    "found character '%' that cannot start any token": "put the value into quotes",
+}
+
+
+def compose(text: str, file: str, report: Report, *, lines: bool = True) -> Node:
+    """The tree of the one document in `text`. BadInput where it is no YAML; duplicate keys go into the report.
+
+    Without `lines` the places name the file alone (for a value from the command line).
+    """
+    return _Composer(text, file, report, lines).document()
+
+
+class _Composer:
+    def __init__(self, text: str, file: str, report: Report, lines: bool) -> None:
+        self.text, self.file, self.report, self.lines = text, file, report, lines
+        self.last = self._place(0, 0)
+        self.anchors: dict[str, Node | None] = {}  # None: the node of that name is not complete yet
+        self.size = 0
+        self.events = self._parse()
+
+    def document(self) -> Node:
+        self._next()  # the start of the stream
+        event = self._next()
+        if isinstance(event, StreamEndEvent):
+            return Scalar(self.last, "", None)
+        root = self._node(self._next(), ())
+        self._next()  # the end of the document
+        event = self._next()
+        if isinstance(event, DocumentStartEvent):
+            self._fail("a second YAML document starts here; a file holds one")
+        return root
+
+    def _parse(self) -> Iterator[Event]:
+        try:
+            yield from YAML(typ="safe", pure=True).parse(self.text)
+        except MarkedYAMLError as exc:
+            mark = exc.problem_mark or exc.context_mark
+            if mark is not None:
+                self.last = self._place(mark.line, mark.column)
+            self._fail_syntax(exc.problem or "it cannot be read")
+        except ReaderError as exc:
+            before = self.text[: exc.position]
+            self.last = self._place(before.count("\n"), len(before) - before.rfind("\n") - 1)
+            self._fail("a control character stands here; a file holds printable text alone")
+        except (YAMLError, ValueError, OverflowError, IndexError, AttributeError, AssertionError):
+            self._fail("what follows is not valid YAML")  # escapes such as "\UFFFFFFFF" overflow within the parser
+
+    def _fail_syntax(self, problem: str) -> Never:
+        if "'\\t'" in problem:
+            self._fail("a tab stands here; YAML is indented with spaces alone", "replace each tab by two spaces")
+        self._fail(f"is not valid YAML: {problem}", _HINTS.get(problem, ""))
+
+    def _next(self) -> Event:
+        event = next(self.events)
+        if event.start_mark is not None:
+            self.last = self._place(event.start_mark.line, event.start_mark.column)
+        return event
+
+    def _place(self, line: int, column: int) -> Place:
+        return Place(self.file, line + 1, column + 1) if self.lines else Place(self.file)
+
+    def _node(self, event: Event, path: tuple[str, ...]) -> Node:
+        if len(path) > DEEPEST:
+            self._fail(f"is nested too deeply; {DEEPEST} levels are allowed")
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        self._count(1)
+        anchor = event.anchor if isinstance(event, NodeEvent) else None
+        if anchor:
+            self.anchors[anchor] = None
+        if isinstance(event, ScalarEvent):
+            node: Node = self._scalar(event)
+        elif isinstance(event, SequenceStartEvent):
+            node = self._sequence(event, path)
+        else:
+            assert isinstance(event, MappingStartEvent)
+            node = self._mapping(event, path)
+        if anchor:
+            self.anchors[anchor] = node
+        return node
+
+    def _alias(self, event: AliasEvent) -> Node:
+        if event.anchor not in self.anchors:
+            self._fail(f"no anchor named {quoted(str(event.anchor))} stands before this")
+        node = self.anchors[event.anchor]
+        if node is None:
+            self._fail(f"the alias {quoted(str(event.anchor))} stands within itself")
+        self._count(node.size)
+        return node
+
+    def _scalar(self, event: ScalarEvent) -> Scalar:
+        text, place = str(event.value), self.last
+        self._check_tag(event)
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            self._fail("the text holds a character that no program could be given (U+0000 or half a pair)")
+        as_written = event.style not in ("'", '"', "|", ">") and event.implicit[0]
+        return Scalar(place, text, resolve(text) if as_written else text)
+
+    def _sequence(self, event: SequenceStartEvent, path: tuple[str, ...]) -> Items:
+        place = self.last
+        self._check_tag(event)
+        items: list[Node] = []
+        while not isinstance(item := self._next(), SequenceEndEvent):
+            items.append(self._node(item, (*path, str(len(items)))))
+        return Items(place, tuple(items), 1 + sum(node.size for node in items))
+
+    def _mapping(self, event: MappingStartEvent, path: tuple[str, ...]) -> Entries:
+        place, size = self.last, 1
+        self._check_tag(event)
+        found: dict[str, tuple[Scalar, Node]] = {}
+        while not isinstance(item := self._next(), MappingEndEvent):
+            key = self._node(item, (*path, ""))
+            if not isinstance(key, Scalar):
+                self.last = key.place
+                self._fail("a key of a mapping must be a word, not a list or a mapping")
+            here = (*path, key.text)
+            value = self._node(self._next(), here)
+            size += 1 + value.size
+            first = found.setdefault(key.text, (key, value))[0]
+            if first is not key:
+                there = f" (first in line {first.place.line})" if first.place.line else ""
+                self.report.add(key.place, ".".join(here), f"stands here twice{there}", "remove one of them")
+        return Entries(place, tuple(found.values()), size)
+
+    def _check_tag(self, event: ScalarEvent | SequenceStartEvent | MappingStartEvent) -> None:
+        tag = event.tag
+        if tag is not None and not (tag in _STRING_TAGS and isinstance(event, ScalarEvent)):
+            self._fail(f"the tag {quoted(str(tag))} is not allowed; the only one that is means text: !!str")
+
+    def _count(self, nodes: int) -> None:
+        self.size += nodes
+        if self.size > MOST_NODES:
+            self._fail(f"holds more than {MOST_NODES} values (aliases count as often as they are used)")
+
+    def _fail(self, message: str, hint: str = "") -> Never:
+        place = self.last
+        raise BadInput([*self.report.problems, Problem(message, "", place.file, place.line, place.column, hint)])

@@ -1,0 +1,94 @@
+"""Reading an experiment file: `load` from disk, `parse` from text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.config import orchestrate, overrides
+from orchestune.config.assemble import assemble
+from orchestune.config.code import Code
+from orchestune.config.compose import compose
+from orchestune.config.keys import EXPERIMENT, KEYS
+from orchestune.config.nodes import Entries, Node, Scalar, shown
+from orchestune.config.report import Field, Report
+from orchestune.domain.experiment import Specification
+from orchestune.errors import BadInput, Problem
+
+LARGEST_FILE = 2**20
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An experiment as its file describes it."""
+
+    specification: Specification
+    code: Code
+    notes: tuple[str, ...]
+    """what a reader of the plan should know, though nothing is wrong"""
+    path: Path
+
+
+def load(path: Path, settings: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Loaded:
+    """The experiment in the file at `path`, with each `KEY=VALUE` of `settings` set.
+
+    BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
+    not set in it. Reads that one file and writes nothing.
+    """
+    return parse(_read(path), str(path), settings, environ, path)
+
+
+def parse(
+    text: str,
+    name: str,
+    settings: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    path: Path | None = None,
+) -> Loaded:
+    """The same for a text; `name` is what messages call the file, `path` where it lies."""
+    path = path or Path(name)
+    report = Report()
+    root = compose(text, name, report)
+    if not isinstance(root, Entries):
+        raise BadInput([_no_mapping(root)])
+    root = overrides.apply(orchestrate.converted(root, report), settings, report)
+    top = Field(root, "", report)
+    values = EXPERIMENT.read(top) or {}
+    specification, code = assemble(top, values, path.absolute().parent.name or "experiment")
+    for secret in specification.secrets:
+        kind, _, place = secret.source.partition(":")
+        if kind == "env" and environ is not None and place not in environ:
+            report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
+    return Loaded(specification, code, tuple(dict.fromkeys(report.notes)), path)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        hint = "write one, or name another with -f FILE"
+        raise BadInput([Problem("there is no such file", file=str(path), hint=hint)]) from None
+    except OSError as exc:
+        raise BadInput([Problem(f"cannot be read: {exc.strerror}", file=str(path))]) from exc
+    if len(data) > LARGEST_FILE:
+        size = max(path.stat().st_size, len(data))
+        message = f"is larger than an experiment file can be ({size:,} bytes; {LARGEST_FILE:,} are allowed)"
+        raise BadInput([Problem(message, file=str(path), hint="is this the right file?")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        message = f"is not UTF-8 text: byte 0x{data[exc.start]:02x}"
+        raise BadInput([Problem(message, file=str(path), line=line, hint="save it as UTF-8")]) from None
+
+
+def _no_mapping(root: Node) -> Problem:
+    needed = ", ".join(key.name for key in KEYS if key.required)
+    if isinstance(root, Scalar) and root.value is None:
+        message = "the file is empty"
+    else:
+        message = f"found {shown(root)}, expected a mapping of keys to values"
+    hint = f"an experiment has at least {needed} and budget"
+    return Problem(message, "", root.place.file, root.place.line, root.place.column, hint)

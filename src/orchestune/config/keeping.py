@@ -1,0 +1,82 @@
+"""The sections `keep` and `checkpoint`: what a trial leaves behind, at its end and before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from orchestune.config.kinds import MOST_TRIALS, SIZE, TIME, TRUTH, Key, Kind, text, whole
+from orchestune.config.nodes import Scalar
+from orchestune.config.report import Field
+from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.domain.experiment import Keep
+
+
+def _read_pattern(found: Field) -> str | None:
+    pattern = _ANY.read(found)
+    if pattern is None:
+        return None
+    if pattern.startswith(("/", "~")) or ".." in PurePosixPath(pattern.replace("\\", "/")).parts:
+        found.wrong("must lie within the trial's folder", "write a relative path without ..")
+        return None
+    return pattern
+
+
+_ANY = text("a path or a pattern such as best.pt or plots/*.png", most=1000)
+_INSIDE = r"^(?!/|~|(?:.*[/\\])?\.\.(?:[/\\]|$))"
+_PATTERN = Kind[str](_ANY.words, {**_ANY.schema, "allOf": [{"pattern": _INSIDE}]}, _read_pattern)
+_PATTERNS = either("a pattern or a list of patterns", scalar=changed(_PATTERN, lambda one: (one,)),
+                   listing=list_of(_PATTERN, "a list of patterns", least=0, most=1000))  # fmt: skip
+
+
+def _read_keep(found: Field) -> Keep | None:
+    read = _KEEP.read(found) or {}
+    if "keep_best" in read and "best" in read:
+        found.wrong("has both `keep_best` and `best`", "they mean the same; keep one")
+        return None
+    best = read.get("keep_best", read.get("best"))
+    return Keep(read.get("patterns") or (), best, read.get("limit") or Keep().limit)
+
+
+_KEEP = section(
+    (
+        Key("patterns", _PATTERNS, "Files of a trial's folder that are kept after it ended.", required=True),
+        Key("keep_best", whole(1, MOST_TRIALS), "Only those of so many best trials are retained.", "all"),
+        Key("best", whole(1, MOST_TRIALS), "The same as `keep_best`."),
+        Key("limit", SIZE, "How much one trial may leave.", "1Gi"),
+    ),
+    also={"files": "patterns", "paths": "patterns", "pattern": "patterns"},
+)
+KEEP = either(
+    "a list of patterns, or a mapping with patterns, keep_best, limit",
+    scalar=changed(_PATTERNS, lambda patterns: Keep(patterns)),
+    listing=changed(_PATTERNS, lambda patterns: Keep(patterns)),
+    mapping=Kind[Keep](_KEEP.words, _KEEP.schema, _read_keep, _KEEP.keys),
+)
+
+
+CHECKPOINT_EVERY = 300.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Whether there are checkpoints, and how many seconds apart."""
+
+    every: float | None
+
+
+def _read_checkpoint(found: Field) -> Checkpoint | None:
+    if isinstance(found.node, Scalar) and isinstance(found.node.value, bool):
+        return Checkpoint(CHECKPOINT_EVERY if found.node.value else None)
+    every = TIME.read(found)
+    return None if every is None else Checkpoint(every)
+
+
+_EVERY = (Key("every", TIME, "How often the folder is published while the trial runs.", "5m"),)
+CHECKPOINT = either(
+    "true, a length of time such as 5m, or a mapping with every",
+    scalar=Kind[Checkpoint]("true, or a length of time such as 5m", {"anyOf": [TRUTH.schema, TIME.schema]},
+                            _read_checkpoint),
+    mapping=changed(section(_EVERY, also={"interval": "every"}),
+                    lambda read: Checkpoint(read.get("every") or CHECKPOINT_EVERY)),
+)  # fmt: skip

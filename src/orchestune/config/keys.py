@@ -1,0 +1,85 @@
+"""The table of everything that an experiment file may say: parser, JSON Schema and reference all follow from it."""
+
+from __future__ import annotations
+
+from orchestune.config.engine import ENGINE
+from orchestune.config.environment import ENV, SECRETS
+from orchestune.config.keeping import CHECKPOINT, KEEP
+from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, text, whole
+from orchestune.config.metrics import METRICS
+from orchestune.config.nodes import Scalar
+from orchestune.config.parameters import PARAMETERS, VALUE
+from orchestune.config.report import Field
+from orchestune.config.running import RUN
+from orchestune.config.sections import CODE, RESOURCES, RETRY, STOP
+from orchestune.config.shapes import Named, list_of, mapping_of, section
+
+_CONFIGURATION = mapping_of(
+    Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
+)
+
+
+def _read_label(found: Field) -> str | None:
+    if isinstance(found.node, Scalar) and len(found.node.text) <= 1000:
+        return found.node.text
+    found.expected("text of at most 1000 characters")
+    return None
+
+
+LABELS = mapping_of(
+    Named("a label", r"[A-Za-z0-9_./\-]+", "letters, digits and _ . / - are allowed"),
+    Kind[str]("text", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_label),
+    "a mapping from names to texts",
+)
+
+_NAME = text("a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True)
+
+KEYS = (
+    Key("name", _NAME,
+        "What the experiment is called; its handle begins with it.", "the folder's name"),
+    Key("run", RUN, "The command of one trial. Text with shell syntax goes to `sh -c`; a list is executed as it stands."
+        " `{args}`, `{hydra}` and `{NAME}` are replaced.", required=True),
+    Key("parameters", PARAMETERS, "What is varied, and within which bounds.", required=True),
+    Key("metrics", METRICS, "What is measured; the first one decides what is best, all together the Pareto front.",
+        required=True),
+    Key("budget", whole(1, MOST_TRIALS), "How many trials finish.", "with `engine: grid` the number of configurations"),
+    Key("parallelism", whole(1, 100_000), "How many trials run at the same time at most.", "1"),
+    Key("resources", RESOURCES, "What each trial needs; more than that is not started side by side."),
+    Key("env", ENV, "Environment variables of the command. Never a token or password."),
+    Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
+        " experiment is created, and are never written down."),
+    Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),
+    Key("grace", TIME, "From SIGTERM to SIGKILL.", "10s"),
+    Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),
+    Key("stop", STOP, "When the experiment ends before its budget."),
+    Key("try_first", list_of(_CONFIGURATION, "a list of configurations", least=0, most=10_000),
+        "Configurations that are tried before the engine is asked."),
+    Key("keep", KEEP, "Files of each trial that are kept."),
+    Key("checkpoint", CHECKPOINT, "Publishes `$ORCHESTUNE_CHECKPOINT_DIR`, so that a trial that was interrupted goes on"
+        " from there. `true` means every 5 minutes.", "no checkpoints"),
+    Key("seed", whole(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
+    Key("engine", ENGINE, "What suggests configurations; `auto` chooses.", "auto"),
+    Key("priority", whole(-1000, 1000), "Experiments with a higher one get free places first.", "0"),
+    Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),
+    Key("code", CODE, "What of the folder travels with the experiment."),
+)  # fmt: skip
+
+LATER = (
+    "folds", "nodes", "image", "install", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
+    "futile",
+)  # fmt: skip
+
+_ALSO = {
+    "command": "run", "cmd": "run", "script": "run", "trials": "budget", "n_trials": "budget", "num_trials": "budget",
+    "max_trials": "budget", "observation_budget": "budget", "count": "budget", "workers": "parallelism",
+    "n_jobs": "parallelism", "concurrency": "parallelism", "parallel": "parallelism",
+    "params": "parameters", "space": "parameters", "search_space": "parameters", "objective": "metrics", "parallel_bandwidth": "parallelism",
+    "environment": "env", "retries": "retry", "artifacts": "keep", "tags": "labels", "algorithm": "engine",
+    "sampler": "engine", "method": "engine", "resources_per_model": "resources", "title": "name",
+    "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop", "max_failures": "stop.max_failures",
+    "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
+}  # fmt: skip
+
+EXPERIMENT = section(KEYS, later=LATER, also=_ALSO)
+USER_NAMED = frozenset({"parameters", "metrics", "env", "secrets", "labels"})
+"""The sections whose keys are the user's names, dots included."""

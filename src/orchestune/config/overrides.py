@@ -1,0 +1,75 @@
+"""`--set KEY=VALUE`: values from the command line in the place of those of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestune.config.compose import compose
+from orchestune.config.keys import USER_NAMED
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable
+from orchestune.config.report import Report
+from orchestune.errors import BadInput
+
+
+def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
+    """The tree with each `KEY=VALUE` set in turn; what cannot be set is reported.
+
+    KEY is a path with dots; where names have dots themselves, the longest one that exists wins. VALUE is YAML; `null`
+    takes the key away.
+    """
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        place = Place(f"--set {printable(key[:120])}")
+        if not equals or not key or not all(key.split(".")):
+            report.add(place, "", "is not of the form KEY=VALUE", "for example --set budget=10 or --set stop.time=1h")
+            continue
+        try:
+            value = compose(text, place.file, report, lines=False)
+        except BadInput as exc:
+            report.problems += [problem for problem in exc.problems if problem not in report.problems]
+            continue
+        changed = _set(root, key.split("."), value, place, [], report)
+        root = changed if isinstance(changed, Entries) else root
+    return root
+
+
+def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str], report: Report) -> Node:
+    if not path:
+        return value
+    if isinstance(node, Items):
+        return _set_item(node, path, value, place, above, report)
+    if not isinstance(node, Entries):
+        report.add(place, ".".join(above), "is no mapping in the file", "set it as a whole")
+        return node
+    taken, name = _name(node, path, above)
+    rest = path[taken:]
+    if not rest and isinstance(value, Scalar) and value.value is None and value.text:
+        return node.without(name)
+    child = node.get(name)
+    if child is None or (isinstance(child, Scalar) and child.value is None):
+        child = Entries(place, ())
+    below = _set(child, rest, value, place, [*above, name], report)
+    return node.with_entry(Scalar(place, name, name), below)
+
+
+def _set_item(node: Items, path: list[str], value: Node, place: Place, above: list[str], report: Report) -> Node:
+    if not path[0].isdecimal() or len(path[0]) > 6 or int(path[0]) >= len(node.items):
+        report.add(
+            place, ".".join(above), f"is a list of {len(node.items)} in the file", "name an entry by number, from 0"
+        )
+        return node
+    index = int(path[0])
+    below = _set(node.items[index], path[1:], value, place, [*above, path[0]], report)
+    return Items(node.place, (*node.items[:index], below, *node.items[index + 1 :]), node.size)
+
+
+def _name(node: Entries, path: list[str], above: list[str]) -> tuple[int, str]:
+    """How many parts of the path make the next name, and that name."""
+    named = len(above) == 1 and above[0] in USER_NAMED
+    for taken in range(len(path), 0, -1):
+        name = ".".join(path[:taken])
+        child = node.get(name)
+        if child is not None and (taken == len(path) or not named or isinstance(child, Entries)):
+            return taken, name
+    return (len(path), ".".join(path)) if named else (1, path[0])

@@ -1,0 +1,223 @@
+"""The section `parameters`: ranges and lists in their short spelling, mappings in the long one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestune.config.kinds import LARGEST, LARGEST_WHOLE, NUMBER, TRUTH, Key, Kind, one_of
+from orchestune.config.nodes import Scalar, quoted
+from orchestune.config.report import Field, did_you_mean
+from orchestune.config.scalars import resolve
+from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
+from orchestune.domain.space import Parameter, Value
+
+MOST_STEPS = 10**9
+_NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"
+_RANGE = rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}(?:[\s:]+(?:log|step[\s:]+{_NUMBER}))*\s*"
+_RANGE_WORDS = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
+_TYPES = {
+    "double": "float", "real": "float", "number": "float", "uniform": "float", "integer": "int",
+    "choice": "categorical", "enum": "categorical", "string": "categorical", "str": "categorical", "boolean": "bool",
+    "loguniform": "float",
+}  # fmt: skip
+
+
+def _read_value(found: Field) -> Value | None:
+    node = found.node
+    if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return NUMBER.read(found)
+    if isinstance(node, Scalar) and node.value is not None and len(node.text) <= 1000:
+        return node.value
+    found.expected("text, a number, true or false")
+    return None
+
+
+VALUE = Kind[Value](
+    "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_value
+)
+VALUES = list_of(VALUE, "a list with at least one value", most=1000)
+
+
+def _listed(choices: tuple[Value, ...]) -> Parameter:
+    if len(choices) == 2 and {type(choice) for choice in choices} == {bool} and choices[0] != choices[1]:
+        return Parameter("", "bool", choices=(False, True))
+    return Parameter("", "categorical", choices=choices)
+
+
+def _read_short(found: Field) -> Parameter | None:
+    assert isinstance(found.node, Scalar)
+    text = found.node.text.strip()
+    if text == "bool":
+        return Parameter("", "bool", choices=(False, True))
+    if ".." not in text or len(text) > 200:
+        if isinstance(found.node.value, str):
+            found.expected(f"{_RANGE_WORDS}, a list of values, or bool", did_you_mean(text, ["bool"], _BOOLEAN))
+            return None
+        found.expected(f"{_RANGE_WORDS}, or a list of values", f"for a constant write [{text[:40]}]")
+        return None
+    low_text, _, rest = text.partition("..")
+    high_text, *words = re.split(r"[\s:]+", rest.strip()) or [""]
+    low, high = _bound(found, low_text.strip()), _bound(found, high_text)
+    log, step = False, None
+    while words:
+        word = words.pop(0)
+        if word == "log":
+            log = True
+        elif word == "step" and words:
+            step = _bound(found, words.pop(0))
+        else:
+            found.wrong(f"found {quoted(word)} after the range, expected log or step NUMBER",
+                        did_you_mean(word, ["log", "step"], _SCALES))  # fmt: skip
+            return None
+    if low is None or high is None:
+        return None
+    return _numeric(found, None, low, high, log, step)
+
+
+_BOOLEAN = {"boolean": "bool", "flag": "bool", "true/false": "bool", "switch": "bool"}
+_SCALES = {"logarithmic": "log", "loguniform": "log", "log10": "log", "by": "step", "q": "step"}
+
+
+def _bound(found: Field, text: str) -> float | None:
+    value = resolve(text)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
+        return value
+    found.wrong(f"found {quoted(text)} as a number of the range {quoted(_text(found))}, expected {_RANGE_WORDS}")
+    return None
+
+
+def _text(found: Field) -> str:
+    return found.node.text if isinstance(found.node, Scalar) else ""
+
+
+def _numeric(
+    found: Field, kind: str | None, low: float, high: float, log: bool, step: float | None
+) -> Parameter | None:
+    numbers = [number for number in (low, high, step) if number is not None]
+    if kind is None:
+        kind = "int" if all(isinstance(number, int) for number in numbers) else "float"
+        if kind == "int" and (low, high) == (0, 1):
+            found.note("takes 0 or 1; for a number between them write 0.0..1.0 (type: float)")
+    if kind == "int" and any(number != int(number) for number in numbers):
+        found.wrong("an int has whole bounds and a whole step", "write type: float, or whole numbers")
+        return None
+    if kind == "int" and any(abs(number) > LARGEST_WHOLE for number in numbers):
+        found.wrong(f"whole numbers up to {LARGEST_WHOLE} are allowed", "write the bounds as floats")
+        return None
+    if step is not None and step > 0 and low < high and (high - low) / step > MOST_STEPS:
+        found.wrong(f"the step {step:g} makes more than {MOST_STEPS:,} values", "choose a larger step")
+        return None
+    if kind == "int":
+        return Parameter("", "int", int(low), int(high), log, None if step is None else int(step))
+    return Parameter("", "float", float(low), float(high), log, None if step is None else float(step))
+
+
+_NAMES = Named(
+    "a parameter",
+    r"[A-Za-z_][A-Za-z0-9_.\-/]*",
+    "letters, digits and _ . - / are allowed, a letter or _ first",
+    {name: f"{{{name}}} in `run` stands for all parameters" for name in ("args", "hydra")},
+)
+WHEN = mapping_of(
+    Named("a parameter", _NAMES.pattern, _NAMES.words),
+    either("a value or a list of values", scalar=changed(VALUE, lambda value: (value,)), listing=VALUES),
+    "a mapping from another parameter to its value or a list of values",
+    least=1,
+)
+KEYS = (
+    Key("type", one_of(("float", "int", "categorical", "bool"), _TYPES), "What the values are.",
+        "`categorical` with listed values, `int` with whole bounds, else `float`"),
+    Key("min", NUMBER, "The least value."),
+    Key("max", NUMBER, "The largest value."),
+    Key("log", TRUTH, "Whether ratios count rather than differences.", "false"),
+    Key("step", NUMBER, "The distance between values, counted from `min`.", "none; 1 for an int"),
+    Key("values", VALUES, "The values of a categorical parameter."),
+    Key("choices", VALUES, "The same as `values`."),
+    Key("when", WHEN, "The parameter exists only where each named parameter (which may have conditions itself) has the"
+        " value, or one of the listed values."),
+)  # fmt: skip
+_ALSO = {
+    "low": "min", "high": "max", "lower": "min", "upper": "max", "bounds": "min and max", "options": "values",
+    "condition": "when", "conditions": "when", "if": "when", "scale": "log",
+}  # fmt: skip
+_LONG = section(KEYS, also=_ALSO)
+
+
+def _read_long(found: Field) -> Parameter | None:
+    before = len(found.report.problems)
+    read = _LONG.read(found)
+    if read is None or len(found.report.problems) > before:
+        return None
+    when = tuple((parent, tuple(values)) for parent, values in (read.get("when") or {}).items())
+    parameter = _from_long(found, read)
+    return replace(parameter, when=when) if parameter else None
+
+
+def _from_long(found: Field, read: Mapping[str, Any]) -> Parameter | None:
+    kind = read.get("type")
+    if "values" in read and "choices" in read:
+        found.wrong("has both `values` and `choices`", "they mean the same; keep one")
+        return None
+    choices: tuple[Value, ...] | None = read.get("values", read.get("choices"))
+    bounds = [key for key in ("min", "max", "log", "step") if key in read]
+    if kind == "bool":
+        return Parameter("", "bool", choices=(False, True)) if _alone(found, "bool", bounds, choices) else None
+    if choices is not None or kind == "categorical":
+        if kind in ("float", "int"):
+            found.wrong(f"is of type {kind} and lists values", "leave out type: the listed values say it all")
+            return None
+        if choices is None:
+            found.wrong("a categorical parameter needs `values`")
+            return None
+        if not _alone(found, "categorical", bounds, None):
+            return None
+        return Parameter("", "categorical", choices=choices) if kind else _listed(choices)
+    missing = [key for key in ("min", "max") if key not in read]
+    if missing:
+        found.wrong(f"needs {' and '.join(f'`{key}`' for key in missing)}", "or `values`, or type: bool")
+        return None
+    return _numeric(found, kind, read["min"], read["max"], read.get("log", False), read.get("step"))
+
+
+def _alone(found: Field, kind: str, bounds: Sequence[str], choices: tuple[Value, ...] | None) -> bool:
+    unfit = [*bounds, *(["values"] if choices is not None else [])]
+    if unfit:
+        found.wrong(f"a parameter of type {kind} has no {' and no '.join(f'`{key}`' for key in unfit)}")
+    return not unfit
+
+
+_SHORT = Kind[Parameter](
+    _RANGE_WORDS, {"type": "string", "anyOf": [{"pattern": f"^{_RANGE}$"}, {"const": "bool"}]}, _read_short
+)
+PARAMETER = either(
+    f"{_RANGE_WORDS}, a list of values, bool, or a mapping",
+    scalar=_SHORT,
+    listing=changed(VALUES, _listed),
+    mapping=Kind[Parameter](_LONG.words, _LONG.schema, _read_long, KEYS),
+)
+
+
+def _read_parameters(found: Field) -> tuple[Parameter, ...] | None:
+    read = _MAPPING.read(found)
+    if read is None:
+        return None
+    variables: dict[str, str] = {}
+    for name, (place, value) in found.entries().items():
+        variable = variable_name(name)
+        other = variables.setdefault(variable, name)
+        if other != name:
+            Field(place, value.key, found.report).wrong(f"{name} and {other} would both be the variable {variable}",
+                                                        "rename one of them")  # fmt: skip
+    return tuple(replace(parameter, name=name) for name, parameter in read.items())
+
+
+def variable_name(name: str) -> str:
+    """The environment variable in which the user's command finds the parameter `name`."""
+    return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+
+
+_MAPPING = mapping_of(_NAMES, PARAMETER, "a mapping from names to ranges or lists of values", least=1)
+PARAMETERS = Kind[tuple[Parameter, ...]](_MAPPING.words, _MAPPING.schema, _read_parameters, KEYS)

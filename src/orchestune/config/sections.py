@@ -1,0 +1,82 @@
+"""The smaller sections: `resources`, `stop`, `retry` and `code`."""
+
+from __future__ import annotations
+
+from orchestune.config.code import DEFAULT_LIMIT, Code
+from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, Key, Kind, amount, text, whole
+from orchestune.config.nodes import Scalar
+from orchestune.config.report import Field
+from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.domain.experiment import StopRules
+from orchestune.domain.resources import Resources, parse_bytes, parse_cpu
+
+
+def _megabyte(size: int) -> str:
+    return "" if size >= 2**20 else f"{size} bytes are less than any program needs; write 512Mi or 2Gi"
+
+
+BYTES = amount("an amount of memory such as 512Mi, 2Gi or 4G", SIZE_PATTERN, parse_bytes, _megabyte)
+CPU = amount("a number of cores such as 2, 0.5 or 500m", r"[0-9]+(?:\.[0-9]+)?m?", parse_cpu,
+             lambda cores: "" if cores <= 100_000 else "no machine has that many cores")  # fmt: skip
+
+_COUNT = section(
+    (Key("count", whole(0, 1024), "Cards for each trial.", required=True),), later=("type", "memory", "share")
+)
+
+
+def _read_gpu(found: Field) -> int | None:
+    value = found.node.value if isinstance(found.node, Scalar) else None
+    if isinstance(value, float) and 0 < value < 1:
+        found.wrong("a share of a card comes in a later version", "write a whole number of cards")
+        return None
+    return _GPU.read(found)
+
+
+_GPU = either("a whole number of cards", scalar=whole(0, 1024),
+              mapping=changed(_COUNT, lambda read: int(read.get("count") or 0)))  # fmt: skip
+GPU = Kind[int](_GPU.words, _GPU.schema, _read_gpu)
+RESOURCES = changed(
+    section(
+        (
+            Key("cpu", CPU, "Cores for each trial.", "nothing reserved"),
+            Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
+            Key("gpu", GPU, "Cards for each trial: a number, or `{count: 2}`.", "0"),
+        ),
+        also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu"},
+    ),
+    lambda read: Resources(read.get("cpu"), read.get("memory"), read.get("gpu") or 0),
+)
+
+STOP = changed(
+    section(
+        (
+            Key("max_failures", whole(1, MOST_TRIALS), "So many failed trials.", "never"),
+            Key("target", NUMBER, "The first metric reached this value.", "never"),
+            Key("time", TIME, "So long after the first trial started.", "never"),
+            Key("patience", whole(1, MOST_TRIALS), "So many finished trials in a row without a better value.", "never"),
+        ),
+        later=("futile", "cost"),
+        also={"failures": "max_failures", "timeout": "time", "max_time": "time", "threshold": "target"},
+    ),
+    lambda read: StopRules(read.get("max_failures"), read.get("target"), read.get("time"), read.get("patience")),
+)
+
+_ATTEMPTS = (Key("attempts", whole(0, 100), "How often a failed trial is tried again.", required=True),)
+RETRY = either(
+    "a whole number from 0 to 100, or a mapping with attempts",
+    scalar=whole(0, 100),
+    mapping=changed(section(_ATTEMPTS, also={"max": "attempts", "limit": "attempts"}),
+                    lambda read: int(read.get("attempts") or 0)),
+)  # fmt: skip
+
+_IGNORE = text("a pattern as in .gitignore", most=1000)
+_CODE_KEYS = (
+    Key("ignore", either("a pattern or a list of patterns", scalar=changed(_IGNORE, lambda one: (one,)),
+                         listing=list_of(_IGNORE, "a list of patterns as in .gitignore", least=0)),
+        "What is left out, besides what `.gitignore` and `.orchestuneignore` name.", "nothing"),
+    Key("limit", SIZE, "How large the code may be.", "200Mi"),
+)  # fmt: skip
+CODE = changed(
+    section(_CODE_KEYS, also={"exclude": "ignore", "max_size": "limit", "size": "limit"}),
+    lambda read: Code(tuple(read.get("ignore") or ()), read.get("limit") or DEFAULT_LIMIT),
+)

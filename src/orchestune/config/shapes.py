@@ -1,0 +1,155 @@
+"""Kinds of lists and mappings, made of other kinds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from orchestune.config.kinds import Key, Kind
+from orchestune.config.nodes import Entries, Items, Scalar, quoted
+from orchestune.config.report import Field, did_you_mean
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def section(keys: Sequence[Key], *, later: Sequence[str] = (), also: Mapping[str, str] | None = None,
+            open_to: str = "") -> Kind[dict[str, Any]]:  # fmt: skip
+    """A mapping with known keys.
+
+    `later` are the keys of a later version, `also` what people write instead of a key; `open_to` says what other keys
+    mean where they are allowed (the caller reads them).
+    """
+    words = f"a mapping with {', '.join(key.name for key in keys)}{f' and {open_to}' if open_to else ''}"
+    known = {key.name: key for key in keys}
+
+    def read(found: Field) -> dict[str, Any] | None:
+        if not isinstance(found.node, Entries):
+            found.expected(words)
+            return None
+        values: dict[str, Any] = {}
+        for name, (place, value) in found.entries().items():
+            if name in known:
+                values[name] = known[name].kind.read(value)
+            elif not open_to:
+                _unknown(Field(place, value.key, found.report), name, list(known), later, also)
+        for key in keys:
+            if key.required and key.name not in values:
+                found.report.add(found.node.place, Field(found.node, key.name, found.report).key, "is missing",
+                                 f"expected {key.kind.words}")  # fmt: skip
+        return values
+
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {key.name: described(key) for key in keys},
+        "additionalProperties": bool(open_to),
+    }
+    required = [key.name for key in keys if key.required]
+    if required:
+        schema["required"] = required
+    return Kind(words, schema, read, tuple(keys))
+
+
+def described(key: Key) -> dict[str, Any]:
+    """A key's schema with its description, as editors show it."""
+    about = f"{key.about} Default: {key.default}." if key.default else key.about
+    return {"description": about.replace("`", ""), **key.kind.schema}
+
+
+def _unknown(
+    place: Field, name: str, known: Sequence[str], later: Sequence[str], also: Mapping[str, str] | None
+) -> None:
+    if name in later:
+        place.wrong("comes in a later version", "leave it out")
+        return
+    place.wrong("is no known key", did_you_mean(name, known, also) or f"allowed: {', '.join(known)}")
+
+
+def either(words: str, *, scalar: Kind[T] | None = None, listing: Kind[T] | None = None,
+              mapping: Kind[T] | None = None) -> Kind[T]:  # fmt: skip
+    """Short and long spelling: what stands there decides by its shape which kind reads it."""
+    kinds = [kind for kind in (scalar, listing, mapping) if kind]
+
+    def read(found: Field) -> T | None:
+        kind = {Scalar: scalar, Items: listing, Entries: mapping}[type(found.node)]
+        if kind is None:
+            found.expected(words)
+            return None
+        return kind.read(found)
+
+    keys = mapping.keys if mapping else ()
+    return Kind(words, {"anyOf": [kind.schema for kind in kinds]}, read, keys)
+
+
+def changed(kind: Kind[T], change: Callable[[T], U], words: str = "") -> Kind[U]:
+    """The same spelling with another result."""
+
+    def read(found: Field) -> U | None:
+        value = kind.read(found)
+        return None if value is None else change(value)
+
+    return Kind(words or kind.words, kind.schema, read, kind.keys)
+
+
+def list_of(kind: Kind[T], words: str, *, least: int = 1, most: int = 10_000) -> Kind[tuple[T, ...]]:
+    """A list of values of one kind."""
+
+    def read(found: Field) -> tuple[T, ...] | None:
+        if not isinstance(found.node, Items) or len(found.node.items) < least:
+            found.expected(words)
+            return None
+        if len(found.node.items) > most:
+            found.wrong(f"has {len(found.node.items)} entries, {most} are allowed")
+            return None
+        values = [kind.read(item) for item in found.items()]
+        return tuple(value for value in values if value is not None)
+
+    return Kind(words, {"type": "array", "items": kind.schema, "minItems": least, "maxItems": most}, read, kind.keys)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What names the keys of a mapping may have."""
+
+    noun: str
+    pattern: str
+    words: str
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    """name → why it is not allowed"""
+
+
+def mapping_of(names: Named, kind: Kind[T], words: str, *, least: int = 0, most: int = 1000) -> Kind[dict[str, T]]:
+    """A mapping whose keys are the user's names, with values of one kind."""
+
+    def read(found: Field) -> dict[str, T] | None:
+        if not isinstance(found.node, Entries) or len(found.node.entries) < least:
+            found.expected(words)
+            return None
+        if len(found.node.entries) > most:
+            found.wrong(f"has {len(found.node.entries)} entries, {most} are allowed")
+            return None
+        values: dict[str, T] = {}
+        for name, (place, value) in found.entries().items():
+            here = Field(place, value.key, found.report)
+            if len(name) > 200 or not re.fullmatch(names.pattern, name):
+                here.wrong(f"{quoted(name)} is no name for {names.noun}; {names.words}")
+            elif name in names.reserved:
+                here.wrong(f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name]}")
+            read_value = kind.read(value)
+            if read_value is not None:
+                values[name] = read_value
+        return values
+
+    schema: dict[str, Any] = {
+        "type": "object",
+        "propertyNames": {"pattern": f"^(?:{names.pattern})$", "maxLength": 200},
+        "additionalProperties": kind.schema,
+        "maxProperties": most,
+    }
+    if names.reserved:
+        schema["propertyNames"]["not"] = {"enum": sorted(names.reserved)}
+    if least:
+        schema["minProperties"] = least
+    return Kind(words, schema, read, kind.keys)
