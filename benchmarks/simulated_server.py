@@ -1,0 +1,135 @@
+"""A real server, in a process of its own, whose backend starts nothing: it writes down whom it would have started.
+
+`python -m benchmarks.simulated_server STATE CORES` is that process; `SimulatedServer` starts it, and hands out its
+workers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune import bootstrap
+from orchestune.domain.resources import Capacity
+from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.server.main import main as serve
+
+PATIENCE = 60.0
+
+
+class SimulatedBackend:
+    """A machine of so many cores, on which every worker that was ordered is seen running until it is ended."""
+
+    name = "local"
+
+    def __init__(self, cores: int, orders: Path) -> None:
+        self._cores, self._orders, self._ended = cores, orders, set[str]()
+
+    def capacity(self) -> Capacity:
+        """One worker for each core."""
+        return Capacity(self._cores, 2**40)
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        """Write the order down."""
+        with self._orders.open("a") as file:
+            print(json.dumps([order.worker, order.token]), file=file)
+        return {"simulated": True}
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        """All of them run."""
+        phases = {worker: Phase.GONE if worker in self._ended else Phase.RUNNING for worker in handles}
+        return [Sighting(worker, phase, handles[worker]) for worker, phase in phases.items()]
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        """See it no more."""
+        self._ended.add(worker)
+
+
+class SimulatedServer:
+    """The process, seen from the benchmark; ended and gone with its state when the block ends."""
+
+    def __init__(self, cores: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="orchestune-simulated-")
+        self._state = Path(self._folder.name)
+        command = [sys.executable, "-m", "benchmarks.simulated_server", str(self._state), str(cores)]
+        with (self._state / "log").open("w") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.pid = self._process.pid
+        self.url = ""
+
+    def __enter__(self) -> SimulatedServer:
+        try:
+            self._await("the server", lambda: (self._state / "url").exists())
+            self.url = (self._state / "url").read_text()
+            self._await("an answer", self._answers)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def workers(self, specification: Mapping[str, Any], count: int) -> list[tuple[str, str]]:
+        """Create an experiment, and wait for the (id, token) of the `count` workers that the server wants for it."""
+        body = {"specification": specification, "bundle": None, "cluster": "local", "folder": "benchmark:/"}
+        body |= {"owner": "benchmark", "launch": {}, "secrets": {}}
+        self._request("POST", "/api/v1/experiments", body)
+        orders = self._state / "orders"
+        self._await(f"{count} workers", lambda: orders.exists() and orders.read_text().count("\n") >= count)
+        return [(worker, token) for worker, token in map(json.loads, orders.read_text().splitlines())]
+
+    def _answers(self) -> bool:
+        try:
+            self._request("GET", "/api/v1/server")
+        except OSError:
+            return False
+        return True
+
+    def _request(self, method: str, path: str, body: object = None) -> Any:
+        token = (self._state / "token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as exc:
+            raise RuntimeError(f"{method} {path}: {exc.code} {exc.read().decode()}") from exc
+
+    def _await(self, what: str, condition: Any) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"waiting for {what} in vain:\n{(self._state / 'log').read_text()[-4000:]}")
+            time.sleep(0.05)
+
+
+def main() -> int:
+    """Serve until SIGTERM."""
+    state, cores = Path(sys.argv[1]), int(sys.argv[2])
+
+    def build(**parts: Any) -> bootstrap.Running:
+        (state / "url.new").write_text(parts["url"])
+        (state / "url.new").rename(state / "url")
+        return bootstrap.build(**parts, backends={"local": SimulatedBackend(cores, state / "orders")})
+
+    return serve(["--state", str(state), "--port", "0"], build)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

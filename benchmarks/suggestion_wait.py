@@ -1,0 +1,91 @@
+"""How long a worker waits for its next configuration, from handing in a result to holding the next lease.
+
+A real server with the default engine; 15 simulated workers hand in one result per second together. The history is
+filled first: its configurations were queued beforehand, so filling does not wait for the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from typing import Any
+
+from benchmarks import table
+from benchmarks.simulated_server import SimulatedServer
+from benchmarks.simulation import Pace, Seen, Worker
+
+WORKERS = 15
+PARAMETERS = [f"x{index}" for index in range(6)]
+
+
+def loss(parameters: Any) -> float:
+    """A bowl with a ripple: something that an engine can learn."""
+    values = [float(parameters[name]) for name in PARAMETERS]
+    return sum((value - 0.3) ** 2 for value in values) + 0.05 * math.sin(20 * values[0])
+
+
+def specification(history: int, results: int) -> dict[str, Any]:
+    """The experiment: six decimals, the default engine, `history` configurations given beforehand."""
+    draw = random.Random(history)
+    return {
+        "name": f"wait {history}",
+        "run": "true",
+        "parameters": [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in PARAMETERS],
+        "metrics": [{"name": "loss", "goal": "minimize"}],
+        "budget": history + results + 4 * WORKERS,
+        "parallelism": WORKERS,
+        "try_first": [{name: draw.random() for name in PARAMETERS} for _ in range(history)],
+    }
+
+
+async def measure(server: SimulatedServer, history: int, results: int, interval: float) -> list[float]:
+    """Seconds that each of the `results` suggestions after the first `history` trials took."""
+    seen, fast = Seen(), True
+    pace = Pace(lambda draw: 0.0 if fast else interval * WORKERS * draw.uniform(0.7, 1.3), measure=loss)
+    workers = server.workers(specification(history, results), WORKERS)
+    running = [asyncio.create_task(Worker(server.url, worker, token, pace, seen).run()) for worker, token in workers]
+    try:
+        while seen.finished < history:
+            await _step(running)
+        fast = False
+        while seen.finished < history + WORKERS:  # the workers fall out of step with one another
+            await _step(running)
+        first = len(seen.suggestion)
+        while len(seen.suggestion) < first + results:
+            await _step(running)
+        return seen.suggestion[first:]
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _step(running: list[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(running, timeout=0.05, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()  # what broke a simulated worker ends the benchmark
+
+
+def main() -> None:
+    """Measure at each length of the history and print the table."""
+    parser = table.arguments(__doc__)
+    parser.add_argument("--results", type=int, help="suggestions measured at each length (300; quick: 30)")
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two results")
+    parser.add_argument("--history", type=int, nargs="+", help="(100 1000 10000; quick: 100 1000)")
+    options = parser.parse_args()
+    results = options.results or (30 if options.quick else 300)
+    lengths = options.history or ([100, 1000] if options.quick else [100, 1000, 10_000])
+    print(table.machine())
+    rows: list[table.Row] = []
+    for history in lengths:
+        with SimulatedServer(WORKERS) as server:
+            waits = [1000 * wait for wait in asyncio.run(measure(server, history, results, options.interval))]
+        p99 = table.percentile(waits, 0.99)
+        rows.append([history, len(waits), table.percentile(waits, 0.5), p99, max(waits), p99 / 10])
+    head = ["finished trials", "suggestions", "median ms", "p99 ms", "worst ms", "p99 of the wanted 10 ms"]
+    table.show(f"Wait for a suggestion, default engine, {WORKERS} workers, {options.interval:g} s a result", head, rows)
+
+
+if __name__ == "__main__":
+    main()
