@@ -10,6 +10,7 @@ from orchestune.cli.render import Paint, duration, one_line, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Parameter
+from orchestune.worker.command import placeholders
 
 _PARAMETERS = 12
 """parameters that are listed one by one"""
@@ -74,16 +75,16 @@ def describe(parameter: Parameter) -> str:
 def _arrival(specification: Specification) -> str:
     """How the parameters reach the command."""
     names = [parameter.name for parameter in specification.space.parameters]
-    run = _command(specification.run)
+    used = placeholders(specification.run)
     if not names:
         return "no parameters"
     first = names[0]
     variable = f"ORCHESTUNE_PARAM_{re.sub('[^A-Za-z0-9]', '_', first).upper()}"
-    if "{args}" in run:
+    if "args" in used:
         text = f"arguments such as --{first}=VALUE"
-    elif "{hydra}" in run:
+    elif "hydra" in used:
         text = f"arguments such as {first}=VALUE"
-    elif any(f"{{{name}}}" in run for name in names):
+    elif used:
         text = "values in the places of the command"
     else:
         return f"environment variables such as {variable}, and $ORCHESTUNE_PARAMS (a JSON file)"

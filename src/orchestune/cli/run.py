@@ -72,7 +72,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
     """Check, pack, upload, start, follow."""
     if args.cluster != "local":
         raise UsageError(f"there is no cluster '{args.cluster}'", "this version runs on this machine: --cluster local")
-    prepared = prepare(console, args.file, args.overrides)
+    prepared = prepare(args.file, args.overrides)
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)
     if args.dry_run:
@@ -89,12 +89,12 @@ def run(console: Console, args: argparse.Namespace) -> int:
     return follow(console, status)
 
 
-def prepare(console: Console, file: Path, overrides: Sequence[str]) -> Prepared:
+def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
     """Read and check the file, and list the folder's code. BadInput and TooLarge say what is wrong. Writes nothing."""
     from orchestune.bundles.listing import plan  # pathspec and ruamel.yaml are slow to import, and only needed here
     from orchestune.config.experiment_file import load
 
-    loaded = load(console.folder / file, overrides, console.environ)
+    loaded = load(file, overrides)
     folder = loaded.path.resolve().parent
     listing = plan(folder, loaded.code.ignore, loaded.code.limit)
     links, notes = listing.left_out, [*loaded.notes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,6 +17,27 @@ from orchestune.client.launch import secret_values
 from orchestune.domain.experiment import Specification
 from orchestune.domain.space import Parameter, Value
 from orchestune.errors import BadInput, Problem, UsageError
+
+
+@dataclass
+class Outcome:
+    """What came of it. `problem` is empty where the command succeeded with finite metrics."""
+
+    problem: str
+    exit_code: int | None
+    seconds: float
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    extra: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `test --json` prints it."""
+        return {
+            "problem": self.problem or None,
+            "exit_code": self.exit_code,
+            "wall_seconds": round(self.seconds, 3),
+            "metrics": self.metrics,
+            "extra": self.extra,
+        }
 
 
 def add(commands: Commands) -> None:
@@ -36,19 +58,18 @@ def add(commands: Commands) -> None:
 
 def test(console: Console, args: argparse.Namespace) -> int:
     """Run it as a trial would be run: in a private copy of the code, with the environment of a trial."""
-    from orchestune.cli.trying import Outcome, try_one  # the worker's parts, which no other command needs
+    from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
 
-    prepared = prepare(console, args.file, args.overrides)
+    prepared = prepare(args.file, args.overrides)
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)
     parameters = configuration(specification, args.param)
     paint = console.paint
     if not console.json:
-        for name, value in parameters.items():
-            console.say(f"{name}  {paint.bold(exact(value))}")
-        console.say("")
-    outcome: Outcome = try_one(console, prepared, parameters, secrets)
+        names = max(map(len, parameters), default=0)
+        console.say(*(f"{name:{names}}  {paint.bold(exact(value))}" for name, value in parameters.items()), "")
+    outcome = try_one(console, prepared, parameters, secrets)
     missing = [metric.name for metric in specification.metrics if metric.name not in outcome.metrics]
     if console.json:
         console.document({"schema": 1, "parameters": parameters, **outcome.to_json(), "missing": missing})
@@ -95,7 +116,7 @@ def _value(parameter: Parameter, text: str) -> Value:
         ) from None
 
 
-def _verdict(console: Console, outcome: Any, specification: Specification, missing: Sequence[str]) -> list[str]:
+def _verdict(console: Console, outcome: Outcome, specification: Specification, missing: Sequence[str]) -> list[str]:
     paint = console.paint
     lines = []
     if outcome.problem:

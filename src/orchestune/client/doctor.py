@@ -138,7 +138,7 @@ def _loopback() -> Finding:
 
 def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
     log = "look at server.log in the state folder"
-    transport = Transport(resolver(environ), patience=5.0)
+    transport = Transport(resolver(environ), patience=2.0)
     try:
         began = time.time()
         reply = transport.request("GET", "/api/v1/server")

@@ -36,6 +36,7 @@ def running(number: int, worker: str = "w1") -> dict[str, object]:
 def complete(server: FakeServer, state: str = "completed") -> None:
     best = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97, "stddev": None}}, "parameters": {"alpha": 0.25}}]
     server.update("sgd-7f3a", state=state, best=best, counts={"completed": 4, "running": 0}, running=[])
+    server.event("experiment_state", state=state)
 
 
 def test_the_block_shows_progress_the_best_and_each_running_trial(server: FakeServer, terminal: Start) -> None:
@@ -130,6 +131,7 @@ def test_a_guard_that_pauses_ends_the_following_with_its_hint(server: FakeServer
     screen.wait_for("0/4")
     reason = {"code": "metric_missing_at_first", "message": "saw eval_acc=0.91; did you mean eval_accuracy?"}
     server.update("sgd-7f3a", state="paused", reason=reason)
+    server.event("experiment_state", state="paused")
     assert screen.end() == 1
     assert "why   saw eval_acc=0.91" in plain(screen.screen)
     assert "orchestune resume sgd-7f3a" in plain(screen.screen)

@@ -4,67 +4,60 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from orchestune.cli.try_one import configuration
 from orchestune.client.launch import folder_key
-from orchestune.domain.experiment import Secret, Specification
-from orchestune.domain.metrics import Metric
-from orchestune.domain.resources import Resources
-from orchestune.domain.space import Parameter, Space
+from orchestune.config.experiment_file import load
+from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput
 from tests.unit.cli.conftest import Result
-from tests.unit.client.fake_server import FakeServer
+from tests.unit.client.fake_server import FakeServer, until
 
 Cli = Callable[..., Result]
-SPECIFICATION = Specification(
-    name="SGD classifier",
-    run="python model.py {args}",
-    space=Space(
-        (
-            Parameter("alpha", "float", 1e-6, 0.1, log=True),
-            Parameter("penalty", "categorical", choices=("l1", "l2", "elasticnet")),
-            Parameter("l1_ratio", "float", 0.0, 1.0, when=(("penalty", ("elasticnet",)),)),
-        )
-    ),
-    metrics=(Metric("accuracy", "maximize"),),
-    budget=40,
-    parallelism=2,
-    resources=Resources(cpu=1, memory=2 * 2**30),
-    secrets=(Secret("KEY", "env:MY_KEY"),),
-)
+EXPERIMENT = """\
+name: SGD classifier
+run: python model.py {args}
+parameters:
+  alpha: 1e-6..0.1 log
+  penalty: [l1, l2, elasticnet]
+  l1_ratio: {type: float, min: 0, max: 1, when: {penalty: elasticnet}}
+metrics:
+  accuracy: maximize
+budget: 40
+parallelism: 2
+resources: {cpu: 1, memory: 2Gi}
+secrets: {KEY: env:MY_KEY}
+"""
+MODEL = """\
+import os
+print("data:", open("data/big.bin").read())
+print("accuracy=0.5")
+"""
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an experiment, whose file a stand-in for the loader reads."""
+    """A folder with an experiment and data that git ignores; the current folder."""
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "experiment.yml").write_text("name: SGD classifier\n")
-    (folder / "model.py").write_text("print('accuracy=0.5')\n")
+    (folder / "experiment.yml").write_text(EXPERIMENT)
+    (folder / "model.py").write_text(MODEL)
     (folder / "data").mkdir()
-    (folder / "data" / "big.bin").write_bytes(b"x" * 1000)
+    (folder / "data" / "big.bin").write_text("something")
     (folder / ".gitignore").write_text("data/\n")
-
-    def load(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> SimpleNamespace:
-        code = SimpleNamespace(ignore=(), limit=10_000_000)
-        if not path.exists():
-            raise BadInput.one(f"there is no file {path.name}")
-        return SimpleNamespace(specification=SPECIFICATION, code=code, notes=("a note",), path=path)
-
-    module = ModuleType("orchestune.config.experiment_file")
-    module.load = load  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "orchestune.config", ModuleType("orchestune.config"))
-    monkeypatch.setitem(sys.modules, "orchestune.config.experiment_file", module)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MY_KEY", "value-of-the-key")
     return folder
+
+
+@pytest.fixture
+def specification(project: Path) -> Specification:
+    return load(project / "experiment.yml").specification
 
 
 def test_run_sends_the_code_once_and_what_trials_need(server: FakeServer, cli: Cli, project: Path) -> None:
@@ -101,8 +94,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         "  command    python model.py {args}",
         f"  gets       {gets}",
         "  looks for  accuracy (maximize); for example a line `accuracy=0.5` on its output",
-        "  code       3 files, 49 B",
-        "  note       a note",
+        "  code       3 files, 385 B",
         "  note       linked from this folder, not packed: data; a cluster would not have them",
     ]
 
@@ -133,9 +125,24 @@ def test_a_missing_file_is_wrong_use(server: FakeServer, cli: Cli, project: Path
     assert json.loads(result.err)["error"]["code"] == "bad_input"
 
 
-def test_the_configuration_of_a_test_is_the_middle_with_what_was_chosen() -> None:
-    assert configuration(SPECIFICATION, []) == {"alpha": pytest.approx((1e-6 * 0.1) ** 0.5), "penalty": "l2"}
-    chosen = configuration(SPECIFICATION, ["penalty=elasticnet", "l1_ratio=0.25"])
+def test_values_of_the_file_are_replaced_on_the_command_line(server: FakeServer, cli: Cli, project: Path) -> None:
+    cli("run", "--detach", "--set", "budget=7", "--set", "parameters.alpha=0..1")
+    assert server.world.created[0]["specification"]["budget"] == 7
+    assert server.world.created[0]["specification"]["parameters"][0]["max"] == 1
+
+
+def test_mistakes_in_the_file_are_told_with_their_place(server: FakeServer, cli: Cli, project: Path) -> None:
+    (project / "experiment.yml").write_text(EXPERIMENT.replace("budget", "bugdet").replace("1e-6..0.1", "1..0.1"))
+    result = cli("run")
+    assert result.code == 2
+    assert "experiment.yml:4:" in result.err
+    assert "bugdet" in result.err
+    assert server.world.requests == []
+
+
+def test_the_configuration_of_a_test_is_the_middle_with_what_was_chosen(specification: Specification) -> None:
+    assert configuration(specification, []) == {"alpha": pytest.approx((1e-6 * 0.1) ** 0.5), "penalty": "l2"}
+    chosen = configuration(specification, ["penalty=elasticnet", "l1_ratio=0.25"])
     assert (chosen["penalty"], chosen["l1_ratio"]) == ("elasticnet", 0.25)
 
 
@@ -149,6 +156,75 @@ def test_the_configuration_of_a_test_is_the_middle_with_what_was_chosen() -> Non
         ("l1_ratio=0.5", "not active"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(chosen: str, said: str) -> None:
+def test_a_value_that_cannot_be_is_refused(specification: Specification, chosen: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        configuration(SPECIFICATION, [chosen])
+        configuration(specification, [chosen])
+
+
+def test_test_runs_one_configuration_and_shows_what_was_understood(cli: Cli, project: Path) -> None:
+    before = sorted(project.rglob("*"))
+    result = cli("test", "-p", "penalty=elasticnet")
+    assert result.code == 0, result.err
+    assert "penalty   elasticnet" in result.out
+    assert "data: something\n" in result.out
+    assert "metric   accuracy 0.5" in result.out
+    assert sorted(project.rglob("*")) == before
+
+
+def test_test_understands_every_way_of_reporting_and_hides_secrets(cli: Cli, project: Path) -> None:
+    (project / "model.py").write_text(
+        "import json, os, sys, urllib.request\n"
+        "print(os.environ['KEY'], sys.argv[1:], os.environ['ORCHESTUNE_PARAM_PENALTY'])\n"
+        "print('Accuracy: 0.92 +/- 0.058')\n"
+        "urllib.request.urlopen(os.environ['ORCHESTUNE_REPORT_URL'], data=b'by_form=3&step=2')\n"
+        "open(os.environ['ORCHESTUNE_METRICS'], 'a').write(json.dumps({'by_file': 1}))\n"
+    )
+    result = cli("test", "--json")
+    assert result.code == 0, result.err
+    document = json.loads(result.out)
+    assert document["metrics"] == {"accuracy": {"value": 0.92, "stddev": 0.058}}
+    assert document["extra"] == {"by_form": 3.0, "by_file": 1.0}
+    assert document["missing"] == []
+    assert result.err.startswith("*** ['--alpha=0.000316")
+    assert "value-of-the-key" not in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('eval_accuracy=0.5')", "missing  accuracy; did you mean eval_accuracy"),
+        ("pass", "missing  accuracy; print a line such as `accuracy=0.5`"),
+        ("print('accuracy=nan')", "failed   accuracy is nan"),
+        ("import sys; print('accuracy=1'); sys.exit(3)", "failed   the command ended with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "failed   the command was ended by SIGKILL"),
+    ],
+)
+def test_test_fails_where_the_trial_would(cli: Cli, project: Path, code: str, said: str) -> None:
+    (project / "model.py").write_text(code)
+    result = cli("test")
+    assert result.code == 1
+    assert said in result.out
+
+
+def test_test_leaves_no_process_behind(cli: Cli, project: Path) -> None:
+    (project / "model.py").write_text(
+        "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\nprint('accuracy=0.5', flush=True)\n"
+        "print('child', child.pid)\n"
+    )
+    result = cli("test")
+    assert result.code == 0
+    pid = int(result.out.split("child ")[1].split()[0])
+    until(lambda: not alive(pid), "the end of the child")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_test_over_its_time_and_a_command_that_is_not_there_fail_in_words(cli: Cli, project: Path) -> None:
+    (project / "model.py").write_text("import time\ntime.sleep(1000)\n")
+    assert "longer than the timeout of 1 s" in cli("test", "--set", "timeout=1s").out
+    assert "cannot be started: nothing-there" in cli("test", "--set", "run=nothing-there {args}").out

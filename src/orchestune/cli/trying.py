@@ -1,0 +1,191 @@
+"""One trial without a server: the worker's reading of the command and of its output, in a private copy of the code."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from orchestune.bundles.listing import Kind, plan
+from orchestune.cli.console import Console
+from orchestune.cli.reports import Reports
+from orchestune.cli.run import Prepared
+from orchestune.cli.try_one import Outcome
+from orchestune.client.launch import environment
+from orchestune.domain.experiment import Specification
+from orchestune.domain.metrics import Point, reduce
+from orchestune.domain.space import Value
+from orchestune.worker.command import render
+from orchestune.worker.environment import of_attempt, of_job, parameters_document
+from orchestune.worker.mask import Mask, spellings
+from orchestune.worker.metrics import Declared, Reported, Scanner
+
+
+def try_one(
+    console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: Mapping[str, str]
+) -> Outcome:
+    """Run the command once with `parameters`, its output on the screen. Leaves nothing behind."""
+    specification = prepared.specification
+    command = render(specification.run, parameters, [p.name for p in specification.space.parameters])
+    scanner = Scanner(Declared(metric.name for metric in specification.metrics))
+    mask = Mask(spellings(secrets.values()))
+    reported: list[Reported] = []
+
+    def take(data: bytes) -> None:
+        _show(console, mask.feed(data))
+        reported.extend(scanner.feed(data))
+
+    with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
+        view = Path(scratch) / "work"
+        copy_code(prepared, view)
+        environ = _environment(console, prepared, parameters, secrets, Path(scratch), reports.url)
+        began = time.monotonic()
+        code, problem = run_command(command, view, environ, specification, take)
+        seconds = time.monotonic() - began
+        _show(console, mask.flush())
+        reported += scanner.flush()
+        with suppress(FileNotFoundError):
+            for line in Path(environ["ORCHESTUNE_METRICS"]).read_bytes().splitlines():
+                reported += scanner.document(line)
+        for report in reports.received:
+            reported += scanner.document(report)
+    return _outcome(specification, reported, code, problem, seconds)
+
+
+def copy_code(prepared: Prepared, view: Path) -> None:
+    """The folder as a trial on this machine sees it: a copy of what is packed, and links to what is not."""
+    view.mkdir()
+    for entry in plan(prepared.folder, prepared.ignore, prepared.limit).entries:
+        target = view / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if entry.kind is Kind.FOLDER:
+            target.mkdir(exist_ok=True)
+        elif entry.kind is Kind.LINK:
+            target.symlink_to(entry.target)
+        else:
+            shutil.copy2(prepared.folder / entry.path, target)
+    for link in prepared.links:
+        target = view / link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(prepared.folder / link)
+
+
+def _environment(
+    console: Console,
+    prepared: Prepared,
+    parameters: Mapping[str, Value],
+    secrets: Mapping[str, str],
+    scratch: Path,
+    report: str,
+) -> dict[str, str]:
+    """What a worker would give to the first attempt of trial 1."""
+    specification = prepared.specification
+    (scratch / "parameters.json").write_bytes(parameters_document(parameters))
+    job = {"env": specification.env, "secrets": secrets, "root": str(prepared.folder)}
+    common = of_job(environment(console.environ), job, "test", "test", str(scratch / "pycache"))
+    lease = {
+        "attempt": "test",
+        "trial": 1,
+        "parameters": parameters,
+        "seed": specification.seed & 0xFFFFFFFF,
+        "report": report,
+    }
+    found = of_attempt(common, lease, str(scratch / "parameters.json"), str(scratch / "metrics.jsonl"))
+    if specification.checkpoint_every is not None:
+        (scratch / "checkpoint").mkdir()
+        found["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
+    return found
+
+
+def run_command(
+    command: list[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    specification: Specification,
+    take: Callable[[bytes], None],
+) -> tuple[int | None, str]:
+    """Run it to its end, its process group with it; the exit code and, in words, what went wrong."""
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        return None, f"the command cannot be started: {command[0]}: {exc.strerror}"
+    assert process.stdout is not None
+    deadline = time.monotonic() + specification.timeout if specification.timeout else math.inf
+    with process.stdout as pipe:
+        try:
+            in_time = _read(process, pipe.fileno(), deadline, take)
+            if not in_time:
+                return None, f"it took longer than the timeout of {specification.timeout:g} s"
+        finally:
+            _end_group(process, specification.grace)
+    code = process.returncode
+    if code < 0:
+        return None, f"the command was ended by {signal.Signals(-code).name}"
+    return code, f"the command ended with exit code {code}" if code else ""
+
+
+def _read(process: subprocess.Popen[bytes], pipe: int, deadline: float, take: Callable[[bytes], None]) -> bool:
+    """Pass the output on until the command has ended; False where it did not in time."""
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None  # asked first: what it wrote before its end is in the pipe by then
+        if select.select([pipe], [], [], 0 if ended else 0.1)[0]:
+            data = os.read(pipe, 1 << 16)
+            if data:
+                take(data)
+                continue
+            process.wait()
+            return True
+        if ended:
+            return True
+    return False
+
+
+def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
+    """SIGTERM, then SIGKILL, to whatever of the command's process group still runs."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _show(console: Console, data: bytes) -> None:
+    """The command's output as it stands; with `--json` beside the document."""
+    stream = console.err if console.json else console.out
+    stream.write(data.decode(stream.encoding or "utf-8", "replace"))
+    stream.flush()
+
+
+def _outcome(
+    specification: Specification, reported: list[Reported], code: int | None, problem: str, seconds: float
+) -> Outcome:
+    points: dict[str, list[Point]] = {}
+    for name, value, step, stddev in reported:
+        points.setdefault(name, []).append(Point(name, value, step, stddev))
+    outcome = Outcome(problem, code, seconds)
+    for metric in specification.metrics:
+        if metric.name in points:
+            measured = reduce(metric, points.pop(metric.name))
+            outcome.metrics[metric.name] = measured.to_json()
+            if not math.isfinite(measured.value) and not outcome.problem:
+                outcome.problem = f"{metric.name} is {measured.value}, which is no finite number"
+    outcome.extra = {name: found[-1].value for name, found in points.items()}
+    return outcome
