@@ -10,8 +10,12 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from orchestune.cli.reference import reference_markdown as command_line
+from orchestune.config.reference import reference_markdown as experiment_file
+from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
+from orchestune.server.settings import reference as server_settings
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->\n\n"
@@ -122,6 +126,10 @@ def state_machines() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
+    "reference/cli.md": command_line,
+    "reference/experiment-file.md": experiment_file,
+    "reference/server-settings.md": server_settings,
+    "../src/orchestune/config/experiment.schema.json": experiment_schema,
 }
 
 
