@@ -68,9 +68,9 @@ class CoreContract:
         experiment = world.create(budget=4, parallelism=1)
         for value in (0.5, None, 0.2, 0.9):
             worker, lease = world.lease()[0]
-            said = worker.finish(lease, value) if value is not None else worker.finish(
-                lease, state="failed", exit_code=3, points=[], reason={"code": "exit_code", "message": "exited with code 3"}
-            )  # fmt: skip
+            reason = {"code": "exit_code", "message": "exited with code 3"}
+            failed: dict[str, Any] = {"state": "failed", "exit_code": 3, "points": [], "reason": reason}
+            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
             worker.call(finished=[said])
         shown = world.status(experiment)
         assert shown["counts"]["completed"] == 3

@@ -36,8 +36,9 @@ def _floats(draw: st.DrawFn, name: str) -> Parameter:
     if draw(st.booleans()):
         low, high = sorted(draw(st.tuples(st.integers(-300, 299), st.integers(-300, 299))))
         return Parameter(name, "float", 10.0**low, 10.0 ** (high + 1), log=True)
-    low_bound = draw(st.sampled_from([-1e308, -1.0, 0.0, 1e-12, 5.0, 1e15]))
-    return Parameter(name, "float", low_bound, max(low_bound + draw(st.sampled_from([1.0, 1e-3, 1e9])), low_bound / 2))
+    bottom = draw(st.sampled_from([-1e308, -1.0, 0.0, 1e-12, 5.0, 1e15]))
+    width = draw(st.sampled_from([1.0, 1e-3, 1e9, 1e308]))
+    return Parameter(name, "float", bottom, max(bottom + width, bottom + abs(bottom) / 1000))
 
 
 @st.composite

@@ -250,6 +250,7 @@ class World:
     def run(self, experiment: str, rounds: int = 500) -> Document:
         """Let workers finish everything that they get until the experiment is over or paused."""
         for _ in range(rounds):
+            self.clock.pass_time(1.0)
             self.tick()
             for worker in list(self.workers.values()):
                 finished = [worker.finish(lease) for lease in worker.leases.values()]

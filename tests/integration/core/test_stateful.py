@@ -1,0 +1,186 @@
+"""Whatever happens in whatever order: the budget is exact, no lease too many, nothing lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import func, select
+
+from orchestune.domain.states import TrialState
+from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL
+from orchestune.errors import Conflict
+from orchestune.services import change_experiment
+from orchestune.store.tables import attempts, tasks, trials
+from orchestune.testing.world import FakeWorker, World
+
+PICK = st.integers(min_value=0, max_value=10_000)
+
+
+class Chaos(RuleBasedStateMachine):
+    """Workers that finish, fail, freeze, die and come back, answers that get lost, a server that restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.world = World(self.folder)
+        self.experiment = ""
+        self.budget = 0
+        self.last: dict[str, dict[Any, str]] = {}
+
+    @initialize(budget=st.integers(3, 12), parallelism=st.integers(1, 4), retries=st.integers(0, 1))
+    def create(self, budget: int, parallelism: int, retries: int) -> None:
+        self.budget = budget
+        self.parallelism = parallelism
+        self.experiment = self.world.create(budget=budget, parallelism=parallelism, retries=retries)
+        self.world.tick()
+
+    def worker(self, pick: int) -> FakeWorker | None:
+        found = list(self.world.workers.values())
+        return found[pick % len(found)] if found else None
+
+    @rule(pick=PICK, want=st.integers(0, 4), lose=st.booleans())
+    def ask(self, pick: int, want: int, lose: bool) -> None:
+        if worker := self.worker(pick):
+            worker.call(want=want, lose_answer=lose)
+
+    @rule(pick=PICK, which=PICK, fail=st.booleans(), lose=st.booleans(), want=st.integers(0, 2))
+    def finish(self, pick: int, which: int, fail: bool, lose: bool, want: int) -> None:
+        worker = self.worker(pick)
+        if worker is None or not worker.leases:
+            return
+        lease = list(worker.leases.values())[which % len(worker.leases)]
+        failed: dict[str, Any] = {
+            "state": "failed",
+            "exit_code": 1,
+            "points": [],
+            "reason": {"code": "exit_code", "message": "exited with code 1"},
+        }
+        said = worker.finish(lease, **(failed if fail else {}))
+        worker.call(want=want, finished=[said], lose_answer=lose)
+        if lose:
+            worker.call(finished=[said])
+
+    @rule(pick=PICK)
+    def start(self, pick: int) -> None:
+        worker = self.worker(pick)
+        if worker is not None and worker.leases:
+            worker.call(beats=[worker.started(lease) for lease in worker.leases.values()])
+
+    @rule(pick=PICK)
+    def die(self, pick: int) -> None:
+        if worker := self.worker(pick):
+            self.world.backend.gone[worker.id] = "killed by signal 9"
+            self.world.tick()
+
+    @rule()
+    def everybody_is_silent(self) -> None:
+        self.world.tick()
+        self.world.clock.pass_time(self.world.core.lease_seconds + 1)
+        self.world.tick()
+
+    @rule()
+    def tick(self) -> None:
+        self.world.tick()
+
+    @rule()
+    def restart(self) -> None:
+        self.world.close()
+        self.world.open()
+
+    @rule(now=st.booleans())
+    def pause(self, now: bool) -> None:
+        try:
+            change_experiment.pause(self.world.core, self.experiment, now, "ada")
+        except Conflict:
+            assert self.world.status(self.experiment)["state"] in ("completed", "failed")
+
+    @rule()
+    def resume(self) -> None:
+        change_experiment.resume(self.world.core, self.experiment, "ada")
+
+    @rule(more=st.integers(1, 3))
+    def extend(self, more: int) -> None:
+        if self.budget < 20:
+            self.budget += more
+            change_experiment.change_experiment(self.world.core, self.experiment, {"budget": self.budget}, "ada")
+
+    @invariant()
+    def counters_are_true_and_limits_hold(self) -> None:
+        if not self.experiment:
+            return
+        with self.world.core.store.reading() as session:
+            found = session.select(select(trials.c.state, func.count()).group_by(trials.c.state))
+            live = session.select(
+                select(func.count()).select_from(attempts).where(attempts.c.state.in_(("leased", "running")))
+            )[0][0]
+            active = session.select(select(func.count()).select_from(tasks).where(tasks.c.state == "active"))[0][0]
+        counts = self.world.status(self.experiment)["counts"]
+        assert {state: n for state, n in counts.items() if n} == {row[0]: row[1] for row in found}
+        assert live == active <= self.parallelism
+        finished = counts["completed"] + counts["failed"] + counts["pruned"]
+        assert finished + counts["queued"] + counts["running"] <= self.budget
+
+    @invariant()
+    def only_changes_of_the_table_happen(self) -> None:
+        """Between two looks a row may have taken several steps, so reachability in the table is what is checked."""
+        with self.world.core.store.reading() as session:
+            now = {
+                "attempt": {row[0]: row[1] for row in session.select(select(attempts.c.id, attempts.c.state))},
+                "task": {
+                    (row[0], row[1]): row[2]
+                    for row in session.select(select(tasks.c.trial, tasks.c.fold, tasks.c.state))
+                },
+                "trial": {row[0]: row[1] for row in session.select(select(trials.c.number, trials.c.state))},
+            }
+        for machine, table in (("attempt", ATTEMPT), ("task", TASK), ("trial", TRIAL)):
+            for identity, before in self.last.get(machine, {}).items():
+                assert now[machine][identity] in reachable(table, before), (machine, identity, before)
+        self.last = now
+
+    def teardown(self) -> None:
+        if self.experiment:
+            for _ in range(30):
+                change_experiment.resume(self.world.core, self.experiment, "ada")
+                shown = self.world.run(self.experiment)
+                if shown["state"] != "paused":
+                    break
+            counts = shown["counts"]
+            assert shown["state"] in ("completed", "failed"), shown
+            assert counts["completed"] + counts["failed"] == self.budget
+            assert counts["queued"] == counts["running"] == counts["cancelled"] == 0
+            numbers = [trial["number"] for trial in self.world.trials(self.experiment)]
+            assert numbers == list(range(1, self.budget + 1))
+        self.world.close()
+        shutil.rmtree(self.folder)
+
+
+def reachable(table: Any, state: str) -> set[str]:
+    """Every state that follows `state` in any number of steps, itself included."""
+    found, fresh = {state}, {state}
+    while fresh:
+        fresh = {str(after) for (before, _), after in table.items() if str(before) in fresh} - found
+        found |= fresh
+    return found
+
+
+def test_every_trial_state_that_is_over_stays() -> None:
+    for state in TrialState:
+        if state.over:
+            assert reachable(TRIAL, str(state)) == {str(state)}
+
+
+TestChaos = Chaos.TestCase
+TestChaos.settings = settings(
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)

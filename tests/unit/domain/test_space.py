@@ -1,0 +1,93 @@
+"""Spaces: conditions, sizes, what is a point and what is not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from orchestune.domain.space import Parameter, Space, key
+from orchestune.errors import BadInput
+
+PENALTY = Parameter("penalty", "categorical", choices=("l1", "l2", "elasticnet"))
+RATIO = Parameter("l1_ratio", "float", 0.0, 1.0, when=(("penalty", ("elasticnet",)),))
+DEPTH = Parameter("depth", "int", 1, 4, when=(("l1_ratio", (0.5,)),))
+
+
+def test_children_come_after_their_parents_and_only_active_ones_are_in_a_configuration() -> None:
+    space = Space.of((RATIO, PENALTY))
+    assert [p.name for p in space.parameters] == ["penalty", "l1_ratio"]
+    assert space.active({"l1_ratio": 0.5, "penalty": "l2"}) == {"penalty": "l2"}
+    assert space.active({"l1_ratio": 0.5, "penalty": "elasticnet"}) == {"penalty": "elasticnet", "l1_ratio": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "message"),
+    [
+        ({"penalty": "l3"}, "none of l1, l2, elasticnet"),
+        ({}, "has no value"),
+        ({"penalty": "l2", "l1_ratio": 0.5}, "is not active"),
+        ({"penalty": "elasticnet", "l1_ratio": 1.5}, "outside 0..1"),
+        ({"penalty": "elasticnet", "l1_ratio": True}, "no finite number"),
+        ({"penalty": "elasticnet", "l1_ratio": math.nan}, "no finite number"),
+        ({"penalty": "l2", "alpha": 1}, "is no parameter"),
+    ],
+)
+def test_what_is_no_point_of_the_space_is_told(configuration: dict[str, object], message: str) -> None:
+    problems = Space.of((PENALTY, RATIO)).configuration_problems(configuration)
+    assert any(message in problem.message for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ((Parameter("a", "float", 1.0, 0.0),), "must be less than"),
+        ((Parameter("a", "float", 0.0, 1.0, log=True),), "positive bounds"),
+        ((Parameter("a", "float", 0.0, 1.0, step=2.0),), "step"),
+        ((Parameter("a", "categorical"),), "no values"),
+        ((Parameter("a", "categorical", choices=(1, 1)),), "twice"),
+        ((Parameter("a", "float", 0.0, math.inf),), "finite"),
+        ((RATIO,), "unknown parameter 'penalty'"),
+        ((PENALTY, PENALTY), "twice"),
+        (
+            (
+                Parameter("a", "int", 1, 2, when=(("b", (1,)),)),
+                Parameter("b", "int", 1, 2, when=(("a", (1,)),)),
+            ),
+            "cycle",
+        ),
+        ((PENALTY, Parameter("b", "int", 1, 2, when=(("penalty", ("l4",)),))), "never hold"),
+    ],
+)
+def test_a_wrong_space_is_refused_with_the_reason(parameters: tuple[Parameter, ...], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Space.of(parameters)
+
+
+def test_the_size_of_a_conditional_space_counts_each_configuration_once() -> None:
+    layers = Parameter("layers", "int", 1, 3, when=(("penalty", ("l1", "elasticnet")),))
+    space = Space.of((PENALTY, layers))
+    walked = list(space.walk())
+    assert space.size() == len(walked) == len({key(configuration) for configuration in walked}) == 7
+    assert Space.of((PENALTY, RATIO)).size() == math.inf
+
+
+def test_a_space_survives_json() -> None:
+    space = Space.of((PENALTY, RATIO, DEPTH, Parameter("lr", "float", 1e-5, 1.0, log=True)))
+    assert Space.from_json(space.to_json()) == space
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        Parameter("x", "float", 1e-300, 1e300, log=True),
+        Parameter("x", "int", 1, 1000, log=True),
+        Parameter("x", "float", 0.0, 1.0, step=0.3),
+        Parameter("x", "int", 0, 10, step=4),
+        Parameter("x", "int", -3, 3),
+    ],
+)
+def test_every_position_leads_to_an_allowed_value(parameter: Parameter) -> None:
+    for index in range(1000):
+        value = parameter.from_unit(index / 1000)
+        assert parameter.problem(value) is None, value

@@ -1,0 +1,85 @@
+"""Amounts, metrics, handles: the small things."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain import ids
+from orchestune.domain.metrics import Metric, Point, pareto_front, reduce
+from orchestune.domain.resources import (
+    Capacity,
+    Demand,
+    Resources,
+    allocate,
+    fits,
+    parse_bytes,
+    parse_cpu,
+    parse_seconds,
+)
+
+
+@pytest.mark.parametrize(("text", "amount"), [("2Gi", 2 << 30), ("500M", 500_000_000), (1024, 1024), ("1.5k", 1500)])
+def test_amounts_of_memory(text: str | int, amount: int) -> None:
+    assert parse_bytes(text) == amount
+
+
+@pytest.mark.parametrize(("text", "amount"), [("500m", 0.5), (2, 2.0), ("0.25", 0.25)])
+def test_amounts_of_cpu(text: str | int, amount: float) -> None:
+    assert parse_cpu(text) == amount
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1h30m", 5400), ("2d", 172800), (0.5, 0.5)])
+def test_lengths_of_time(text: str | float, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "five", "1 potato", 0, -3, True])
+def test_nonsense_is_refused_with_what_is_allowed(text: str | int) -> None:
+    with pytest.raises(ValueError, match="write"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize(("take", "value"), [("last", 2.0), ("best", 1.0), ("mean:2", 2.5), ("mean:10", 2.0)])
+def test_values_are_reduced_as_the_metric_says(take: str, value: float) -> None:
+    points = [Point("loss", v) for v in (1.0, 3.0, 2.0)]
+    assert reduce(Metric("loss", "minimize", take), points).value == value
+
+
+def test_the_front_holds_what_nothing_dominates() -> None:
+    metrics = (Metric("accuracy", "maximize"), Metric("seconds", "minimize"))
+    trials = [
+        (1, {"accuracy": 0.9, "seconds": 5.0}),
+        (2, {"accuracy": 0.8, "seconds": 1.0}),
+        (3, {"accuracy": 0.8, "seconds": 2.0}),
+        (4, {"accuracy": 0.9, "seconds": 5.0}),
+        (5, {"accuracy": float("nan"), "seconds": 0.0}),
+    ]
+    assert pareto_front(metrics, trials) == [1, 2]
+
+
+def test_a_handle_comes_from_the_name() -> None:
+    assert ids.handle("SGD classifier (März)", b"\x07\x0f\x03\x0a") == "sgd-classifier-marz-7f3a"
+    assert ids.slug("!!!") == "experiment"
+    assert len(ids.slug("x" * 100)) == 24
+    assert ids.split_reference("sgd-7f3a/12") == ("sgd-7f3a", 12)
+    with pytest.raises(ValueError, match="number of a trial"):
+        ids.split_reference("sgd-7f3a/best")
+
+
+def test_ids_sort_by_time() -> None:
+    made = [ids.uuid7(milliseconds, bytes(10)) for milliseconds in (1, 2, 1_700_000_000_000)]
+    assert made == sorted(made)
+    assert made[0][14] == "7"
+
+
+def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
+    capacity = Capacity(4, 8 << 30, ("0", "1"))
+    demands = [
+        Demand("a", 2, Resources(cpu=1, gpu=1)),
+        Demand("b", 9, Resources(cpu=1, memory=4 << 30)),
+        Demand("c", 1, Resources(gpu=1)),
+        Demand("d", 7, Resources()),
+    ]
+    assert allocate(capacity, demands) == {"a": 2, "b": 2, "c": 0, "d": 7}
+    assert fits(capacity, Resources(gpu=3)) == "a trial needs 3 gpu, this machine has 2"
+    assert fits(capacity, Resources(cpu=4)) is None

@@ -1,0 +1,123 @@
+"""What the store says when the disk, the lock or the schema is against it; what of it is lost: nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from orchestune.errors import StoreUnavailable, UsageError
+from orchestune.store import database, migrate
+from orchestune.store.database import Store, open_store
+from orchestune.store.tables import blobs, metadata
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    yield store
+    store.close()
+
+
+def put(store: Store, digest: str, size: int = 1) -> None:
+    with store.transaction() as session:
+        session.change(blobs.insert().values(digest=digest, kind="bundle", size=size, created_at=session.now))
+
+
+def digests(store: Store) -> list[str]:
+    with store.reading() as session:
+        return [row.digest for row in session.select(blobs.select())]
+
+
+def test_the_migrations_make_the_tables_of_the_code(store: Store) -> None:
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_transaction_that_raises_changes_nothing(store: Store) -> None:
+    def broken() -> None:
+        with store.transaction() as session:
+            session.change(blobs.insert().values(digest="a", kind="bundle", size=1, created_at=0.0))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert digests(store) == []
+    put(store, "b")
+    assert digests(store) == ["b"]
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> None:
+    with store.transaction() as session:
+        session.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(UsageError, match="newer version"):
+        open_store(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def test_an_older_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    store = database.connect(f"sqlite:///{path}")
+    migrate._copy(store.engine, path, "0000")
+    store.close()
+    assert (tmp_path / "old.db.before-0000").exists()
+
+
+def test_a_writer_waits_for_another_process_and_then_goes_on(tmp_path: Path, store: Store) -> None:
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    released = threading.Timer(0.5, lambda: other.execute("COMMIT"))
+    released.start()
+    put(store, "a")
+    released.join()
+    other.close()
+    assert digests(store) == ["a"]
+
+
+def test_a_lock_that_stays_is_told_and_nothing_is_lost(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    short = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        put(short, "a")
+    other.execute("COMMIT")
+    other.close()
+    put(short, "a")
+    short.close()
+    assert digests(store) == ["a"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_what_was_there_stays(small_disk: Path) -> None:
+    store = open_store(f"sqlite:///{small_disk / 'store.db'}")
+    put(store, "kept")
+
+    def fill() -> None:
+        for index in range(100):
+            with store.transaction() as session:
+                values = {"digest": f"big-{index}", "kind": "x" * 60_000, "size": 1, "created_at": 0.0}
+                session.change(blobs.insert().values(**values))
+
+    with pytest.raises(StoreUnavailable, match="full"):
+        fill()
+    assert "kept" in digests(store)
+    store.close()
