@@ -110,18 +110,20 @@ class Chaos(RuleBasedStateMachine):
             self.budget += more
             change_experiment.change_experiment(self.world.core, self.experiment, {"budget": self.budget}, "ada")
 
+    def rows(self, query: Any) -> list[Any]:
+        with self.world.core.store.reading() as session:
+            return [tuple(row) for row in session.select(query)]
+
     @invariant()
     def counters_are_true_and_limits_hold(self) -> None:
         if not self.experiment:
             return
-        with self.world.core.store.reading() as session:
-            found = session.select(select(trials.c.state, func.count()).group_by(trials.c.state))
-            live = session.select(
-                select(func.count()).select_from(attempts).where(attempts.c.state.in_(("leased", "running")))
-            )[0][0]
-            active = session.select(select(func.count()).select_from(tasks).where(tasks.c.state == "active"))[0][0]
+        found = self.rows(select(trials.c.state, func.count()).group_by(trials.c.state))
+        holding = select(func.count()).select_from(attempts).where(attempts.c.state.in_(("leased", "running")))
+        live = self.rows(holding)[0][0]
+        active = self.rows(select(func.count()).select_from(tasks).where(tasks.c.state == "active"))[0][0]
         counts = self.world.status(self.experiment)["counts"]
-        assert {state: n for state, n in counts.items() if n} == {row[0]: row[1] for row in found}
+        assert {state: n for state, n in counts.items() if n} == dict(found)
         assert live == active <= self.parallelism
         finished = counts["completed"] + counts["failed"] + counts["pruned"]
         assert finished + counts["queued"] + counts["running"] <= self.budget
@@ -129,15 +131,12 @@ class Chaos(RuleBasedStateMachine):
     @invariant()
     def only_changes_of_the_table_happen(self) -> None:
         """Between two looks a row may have taken several steps, so reachability in the table is what is checked."""
-        with self.world.core.store.reading() as session:
-            now = {
-                "attempt": {row[0]: row[1] for row in session.select(select(attempts.c.id, attempts.c.state))},
-                "task": {
-                    (row[0], row[1]): row[2]
-                    for row in session.select(select(tasks.c.trial, tasks.c.fold, tasks.c.state))
-                },
-                "trial": {row[0]: row[1] for row in session.select(select(trials.c.number, trials.c.state))},
-            }
+        task_rows = self.rows(select(tasks.c.trial, tasks.c.fold, tasks.c.state))
+        now: dict[str, dict[Any, str]] = {
+            "attempt": dict(self.rows(select(attempts.c.id, attempts.c.state))),
+            "task": {(trial, fold): state for trial, fold, state in task_rows},
+            "trial": dict(self.rows(select(trials.c.number, trials.c.state))),
+        }
         for machine, table in (("attempt", ATTEMPT), ("task", TASK), ("trial", TRIAL)):
             for identity, before in self.last.get(machine, {}).items():
                 assert now[machine][identity] in reachable(table, before), (machine, identity, before)
