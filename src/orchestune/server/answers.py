@@ -16,14 +16,15 @@ from starlette.types import Receive, Scope, Send
 from orchestune.errors import OrchestuneError, TemporaryError
 
 _PIECE = 1 << 18
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encoded(document: Any) -> bytes:
     """Strict JSON in as few bytes as it takes; numbers that JSON lacks become `"nan"`, `"inf"`, `"-inf"`."""
     try:
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(document).encode()
     except ValueError:
-        return json.dumps(_finite(document), separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(_finite(document)).encode()
 
 
 def _finite(value: Any) -> Any:

@@ -46,10 +46,10 @@ def resumed(request: Request, after: int) -> int:
     return int(last)
 
 
-async def stream(context: Context, source: Source, after: int) -> Response:
-    """The answer that streams. The first batch is read before it begins, so that errors have their own status."""
+async def stream(context: Context, source: Source, first: Callable[[], Mapping[str, Any]]) -> Response:
+    """The answer that streams. `first` reads the batch to begin with, before the answer: errors have their status."""
     version = context.core.signals.version(source.topic)
-    page = await context.streaming(source.read, after)
+    page = await context.streaming(first)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_follow(context, source, page, version), headers=headers, media_type="text/event-stream")
 

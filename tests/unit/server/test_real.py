@@ -57,9 +57,10 @@ class Shop:
         return self.ask("POST", f"/workers/{worker}/work", body, token=token)
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    world = World(tmp_path)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    on_postgres = request.param == "postgresql"
+    world = World(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None)
     with live(world.core) as server:
         yield Shop(world, server)
     world.close()

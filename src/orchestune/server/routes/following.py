@@ -36,7 +36,8 @@ async def events(context: Here, request: Request, ref: str, after: After = 0, li
         read=lambda cursor: service.events(context.core, experiment, cursor, _EVENTS),
         name=lambda item: (item["seq"], item["kind"]),
     )
-    return await streams.stream(context, source, streams.resumed(request, after))
+    begin = streams.resumed(request, after)
+    return await streams.stream(context, source, lambda: source.read(begin))
 
 
 @router.get("/logs", response_model=models.LogPage)
@@ -60,8 +61,8 @@ async def logs(
     source = Source(
         topic=f"logs:{experiment}",
         limit=_CHUNKS,
-        # where the tail starts was found with the first page; a later one goes on from there
-        read=lambda cursor: read(experiment, cursor, _CHUNKS, trial, since, tail if cursor == begin else None),
+        read=lambda cursor: read(experiment, cursor, _CHUNKS, trial, since, None),
         name=lambda item: (item["cursor"], "log"),
     )
-    return await streams.stream(context, source, begin)
+    # a tail is where to begin; what comes later comes whole
+    return await streams.stream(context, source, lambda: read(experiment, begin, _CHUNKS, trial, since, tail))
