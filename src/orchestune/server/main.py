@@ -14,7 +14,7 @@ from typing import Protocol
 
 from orchestune import __version__
 from orchestune.client import endpoint
-from orchestune.errors import TemporaryError
+from orchestune.errors import TemporaryError, UsageError
 from orchestune.server import embedded, logs
 from orchestune.server.app import create_app
 from orchestune.server.draining import Draining
@@ -70,31 +70,46 @@ def main(argv: Sequence[str], build: Build) -> int:
         if settings.embedded:
             lock = embedded.acquire(settings.state)
             stack.callback(lock.release)
+        _make(settings.state)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.owners)
         listening = stack.enter_context(listen(settings))
         url = settings.address(listening.getsockname()[1])
-        running = build(
-            state=settings.state,
-            url=url,
-            owners=settings.owners,
-            database_url=settings.database_url,
-            files=settings.files,
-            endpoint=settings.state / endpoint.FILE if lock else None,
-            lease_seconds=settings.lease_seconds,
-            beat_seconds=settings.beat_seconds,
-        )
+        try:
+            running = build(
+                state=settings.state,
+                url=url,
+                owners=settings.owners,
+                database_url=settings.database_url,
+                files=settings.files,
+                endpoint=settings.state / endpoint.FILE if lock else None,
+                lease_seconds=settings.lease_seconds,
+                beat_seconds=settings.beat_seconds,
+            )
+        except OSError as exc:
+            raise _unusable(settings.state, exc) from exc
         _serve(settings, url, listening, running, lock, deadline)
     logger.info("ended")
     deadline.reached_the_end()
     return 0
 
 
+def _make(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _unusable(state, exc) from exc
+
+
+def _unusable(state: Path, exc: OSError) -> UsageError:
+    where = f" ({exc.filename})" if exc.filename and str(exc.filename) != str(state) else ""
+    return UsageError(f"the state folder {state} cannot be used: {exc.strerror or exc}{where}", "see --state")
+
+
 def _with_owners(settings: Settings) -> Settings:
     """Without a token file, whoever starts the server owns it: the token in the state folder, made when missing."""
     if settings.owners:
         return settings
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     return replace(settings, owners={embedded.token(settings.state): os.environ.get("USER") or "owner"})
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import UsageError
+from orchestune.server.main import main
 from orchestune.server.serving import listen
 from orchestune.server.settings import Settings
 from tests.unit.server.harness import PATIENCE, Live, live, until
@@ -113,6 +114,16 @@ def test_an_embedded_server_ends_itself_when_idle(tmp_path: Path, processes: lis
     processes.append(one)
     assert one.ended() == 0
     assert not (one.state / "endpoint.json").exists()
+
+
+def test_a_state_folder_that_cannot_be_made_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    def build(**parts: Any) -> Any:
+        raise AssertionError("nothing is built")
+
+    with pytest.raises(UsageError, match="file/state cannot be used: Not a directory"):
+        main(["--state", str(tmp_path / "file/state"), "--port", "0"], build)
 
 
 def test_what_hangs_does_not_hold_up_the_end() -> None:
