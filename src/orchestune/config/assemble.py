@@ -62,7 +62,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
 
 def _space(root: Field, values: _Values) -> Space | None:
     """The space of the parameters that could be read; None where one of them is wrong."""
-    report, before = root.report, len(root.report.problems)
+    report, before = root.report, len(root.report.found)
     parameters: tuple[Parameter, ...] = values.get("parameters") or ()
     named = root.find("parameters").entries()
     read = {parameter.name for parameter in parameters}
@@ -76,7 +76,7 @@ def _space(root: Field, values: _Values) -> Space | None:
         known.append(replace(parameter, when=tuple(item for item in parameter.when if item[0] in read)))
     for problem in Space(tuple(known)).problems():
         root.find("parameters", problem.key).wrong(problem.message, problem.hint)
-    complete = len(read) == len(named) and len(report.problems) == before and bool(read)
+    complete = len(read) == len(named) and len(report.found) == before and bool(read)
     return Space.of(parameters) if complete else None
 
 
@@ -109,6 +109,8 @@ def _budget(root: Field, values: _Values, space: Space | None, engine: Engine) -
 
 
 def _default_budget(root: Field, space: Space | None, engine: Engine) -> int | None:
+    if "budget" in root.report.meant:
+        return None
     if engine.name != "grid":
         hint = "say how many trials to run, for example budget: 40"
         root.report.add(root.node.place, "budget", "is missing", hint)

@@ -24,7 +24,6 @@ from ruamel.yaml.reader import ReaderError
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, quoted
 from orchestune.config.report import Report
 from orchestune.config.scalars import resolve
-from orchestune.errors import BadInput, Problem
 
 MOST_NODES = 50_000
 DEEPEST = 32
@@ -151,6 +150,8 @@ class _Composer:
                 self._fail("a key of a mapping must be a word, not a list or a mapping")
             here = (*path, key.text)
             value = self._node(self._next(), here)
+            if isinstance(value, Scalar) and value.value is None and not value.text:
+                value = Scalar(key.place, "", None)  # nothing stands there: the key does
             size += 1 + value.size
             first = found.setdefault(key.text, (key, value))[0]
             if first is not key:
@@ -169,5 +170,5 @@ class _Composer:
             self._fail(f"holds more than {MOST_NODES} values (aliases count as often as they are used)")
 
     def _fail(self, message: str, hint: str = "") -> Never:
-        place = self.last
-        raise BadInput([*self.report.problems, Problem(message, "", place.file, place.line, place.column, hint)])
+        self.report.add(self.last, "", message, hint)
+        raise self.report.error()

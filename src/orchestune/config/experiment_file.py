@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestune.config import orchestrate, overrides
 from orchestune.config.assemble import assemble
 from orchestune.config.code import Code
 from orchestune.config.compose import compose
 from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.nodes import Entries, Node, Scalar, shown
+from orchestune.config.orchestrate import converted
+from orchestune.config.overrides import apply
 from orchestune.config.report import Field, Report
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput, Problem
@@ -30,19 +31,19 @@ class Loaded:
     path: Path
 
 
-def load(path: Path, settings: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Loaded:
-    """The experiment in the file at `path`, with each `KEY=VALUE` of `settings` set.
+def load(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Loaded:
+    """The experiment in the file at `path`, with each `KEY=VALUE` of `overrides` set.
 
     BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
     not set in it. Reads that one file and writes nothing.
     """
-    return parse(_read(path), str(path), settings, environ, path)
+    return parse(_read(path), str(path), overrides, environ, path)
 
 
 def parse(
     text: str,
     name: str,
-    settings: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     path: Path | None = None,
 ) -> Loaded:
@@ -52,7 +53,7 @@ def parse(
     root = compose(text, name, report)
     if not isinstance(root, Entries):
         raise BadInput([_no_mapping(root)])
-    root = overrides.apply(orchestrate.converted(root, report), settings, report)
+    root = apply(converted(root, report), overrides, report)
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
     specification, code = assemble(top, values, path.absolute().parent.name or "experiment")

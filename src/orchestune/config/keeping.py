@@ -42,7 +42,7 @@ _KEEP = section(
     (
         Key("patterns", _PATTERNS, "Files of a trial's folder that are kept after it ended.", required=True),
         Key("keep_best", whole(1, MOST_TRIALS), "Only those of so many best trials are retained.", "all"),
-        Key("best", whole(1, MOST_TRIALS), "The same as `keep_best`."),
+        Key("best", whole(1, MOST_TRIALS), "Another name of `keep_best`."),
         Key("limit", SIZE, "How much one trial may leave.", "1Gi"),
     ),
     also={"files": "patterns", "paths": "patterns", "pattern": "patterns"},

@@ -71,13 +71,12 @@ LATER = (
 
 _ALSO = {
     "command": "run", "cmd": "run", "script": "run", "trials": "budget", "n_trials": "budget", "num_trials": "budget",
-    "max_trials": "budget", "observation_budget": "budget", "count": "budget", "workers": "parallelism",
-    "n_jobs": "parallelism", "concurrency": "parallelism", "parallel": "parallelism",
-    "params": "parameters", "space": "parameters", "search_space": "parameters", "objective": "metrics", "parallel_bandwidth": "parallelism",
-    "environment": "env", "retries": "retry", "artifacts": "keep", "tags": "labels", "algorithm": "engine",
-    "sampler": "engine", "method": "engine", "resources_per_model": "resources", "title": "name",
-    "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop", "max_failures": "stop.max_failures",
-    "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
+    "max_trials": "budget", "count": "budget", "workers": "parallelism", "n_jobs": "parallelism",
+    "concurrency": "parallelism", "parallel": "parallelism", "params": "parameters", "space": "parameters",
+    "search_space": "parameters", "objective": "metrics", "environment": "env", "retries": "retry",
+    "artifacts": "keep", "tags": "labels", "algorithm": "engine", "sampler": "engine", "method": "engine",
+    "title": "name", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
+    "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
 }  # fmt: skip
 
 EXPERIMENT = section(KEYS, later=LATER, also=_ALSO)

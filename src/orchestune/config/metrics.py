@@ -31,11 +31,12 @@ METRIC = either(
     scalar=changed(GOAL, lambda goal: Metric("", "maximize" if goal == "maximize" else "minimize")),
     mapping=changed(section(KEYS, also={"direction": "goal", "objective": "goal", "target": "threshold"}), _metric),
 )
+_TAKEN = ("name", "value", "stddev", "step", "global_step", "iteration", "iter", "epoch")
 _NAMES = Named(
     "a metric",
     r"[A-Za-z_][A-Za-z0-9_.\-/@%]*",
     "letters, digits and _ . - / @ % are allowed, a letter or _ first",
-    dict.fromkeys(("step", "stddev"), "it stands beside the value in each report"),
+    dict.fromkeys(_TAKEN, "it means something else in a report"),
 )
 _MAPPING = mapping_of(_NAMES, METRIC, "a mapping from names to maximize or minimize", least=1, most=20)
 

@@ -26,8 +26,7 @@ def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
             continue
         try:
             value = compose(text, place.file, report, lines=False)
-        except BadInput as exc:
-            report.problems += [problem for problem in exc.problems if problem not in report.problems]
+        except BadInput:  # which the report knows already
             continue
         changed = _set(root, key.split("."), value, place, [], report)
         root = changed if isinstance(changed, Entries) else root

@@ -135,7 +135,7 @@ KEYS = (
     Key("log", TRUTH, "Whether ratios count rather than differences.", "false"),
     Key("step", NUMBER, "The distance between values, counted from `min`.", "none; 1 for an int"),
     Key("values", VALUES, "The values of a categorical parameter."),
-    Key("choices", VALUES, "The same as `values`."),
+    Key("choices", VALUES, "Another name of `values`."),
     Key("when", WHEN, "The parameter exists only where each named parameter (which may have conditions itself) has the"
         " value, or one of the listed values."),
 )  # fmt: skip
@@ -147,9 +147,9 @@ _LONG = section(KEYS, also=_ALSO)
 
 
 def _read_long(found: Field) -> Parameter | None:
-    before = len(found.report.problems)
+    before = len(found.report.found)
     read = _LONG.read(found)
-    if read is None or len(found.report.problems) > before:
+    if read is None or len(found.report.found) > before:
         return None
     when = tuple((parent, tuple(values)) for parent, values in (read.get("when") or {}).items())
     parameter = _from_long(found, read)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, shown
 from orchestune.errors import BadInput, Problem
 
+MOST_SHOWN = 50
 _LONGEST_NAME = 60  # nobody mistypes more than that, and comparing long texts takes its time
 
 
@@ -16,20 +17,37 @@ _LONGEST_NAME = 60  # nobody mistypes more than that, and comparing long texts t
 class Report:
     """Mistakes and remarks of one file, in the order in which they were met."""
 
-    problems: list[Problem] = field(default_factory=list)
+    found: dict[Problem, None] = field(default_factory=dict)
+    """each mistake once, even where an alias repeats it"""
     notes: list[str] = field(default_factory=list)
+    meant: set[str] = field(default_factory=set)
+    """keys that are there under a wrong name, which is reported"""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The mistakes so far."""
+        return list(self.found)
 
     def add(self, place: Place, key: str, message: str, hint: str = "") -> None:
-        """Note a mistake; the same one twice (through an alias) counts once."""
-        problem = Problem(message, _short(key), place.file, place.line, place.column, hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        """Note a mistake."""
+        self.found[Problem(message, _short(key), place.file, place.line, place.column, hint)] = None
+
+    @property
+    def crowded(self) -> bool:
+        """More is wrong than anybody reads; time for hints is better spent otherwise."""
+        return len(self.found) > MOST_SHOWN
+
+    def error(self) -> BadInput:
+        """Everything found, in the order of the file; of very many mistakes the first ones."""
+        files = list(dict.fromkeys(problem.file for problem in self.found))
+        ordered = sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0))
+        more = len(ordered) - MOST_SHOWN
+        return BadInput(ordered[:MOST_SHOWN] + ([Problem(f"and {more} mistakes more")] if more > 0 else []))
 
     def raise_if_bad(self) -> None:
-        """BadInput with everything found, in the order of the file."""
-        if self.problems:
-            order = [problem.file for problem in self.problems]
-            raise BadInput(sorted(self.problems, key=lambda p: (order.index(p.file), p.line or 0, p.column or 0)))
+        """BadInput where anything was found."""
+        if self.found:
+            raise self.error()
 
 
 @dataclass(frozen=True)
@@ -70,30 +88,40 @@ class Field:
             return []
         return [Field(item, f"{self.key}[{index}]", self.report) for index, item in enumerate(self.node.items)]
 
+    def below(self, name: str) -> str:
+        """The path of keys to `name` in this mapping."""
+        return f"{self.key}.{name}" if self.key else name
+
     def find(self, *names: str) -> Field:
         """The deepest field that `names` lead to, one mapping after the other."""
         here = self
         for name in names:
-            below = here.entries().get(name)
-            if below is None:
+            entry = here.entries().get(name)
+            if entry is None:
                 break
-            here = below[1]
+            here = entry[1]
         return here
 
     def _child(self, name: str, node: Node) -> Field:
-        return Field(node, f"{self.key}.{name}" if self.key else name, self.report)
+        return Field(node, self.below(name), self.report)
+
+
+def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
+    """The allowed name that `name` is close to, or that is `known` under it; else nothing."""
+    if len(name) > _LONGEST_NAME:
+        return ""
+    other = (known or {}).get(name.casefold())
+    if other:
+        return other
+    candidates = {option.casefold(): option for option in allowed}
+    close = get_close_matches(name.casefold(), candidates, n=1, cutoff=0.6)
+    return candidates[close[0]] if close else ""
 
 
 def did_you_mean(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:
-    """`did you mean budget?` for a name close to an allowed one, or known under another; else nothing."""
-    if len(name) > _LONGEST_NAME:
-        return ""
-    candidates = {option.casefold(): option for option in allowed}
-    other = (known or {}).get(name.casefold())
-    if other:
-        return f"did you mean {other}?"
-    close = get_close_matches(name.casefold(), candidates, n=1, cutoff=0.6)
-    return f"did you mean {candidates[close[0]]}?" if close else ""
+    """`did you mean budget?`, or nothing."""
+    meant = closest(name, allowed, known)
+    return f"did you mean {meant}?" if meant else ""
 
 
 def _short(key: str) -> str:

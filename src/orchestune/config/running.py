@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from orchestune.config.kinds import Kind, text
-from orchestune.config.nodes import Items, quoted
+from orchestune.config.nodes import Entries, Items, Scalar, plain, printable, quoted
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.shapes import either, list_of
 from orchestune.worker.command import placeholders
@@ -13,10 +13,23 @@ from orchestune.worker.command import placeholders
 ALL_PARAMETERS = ("args", "hydra")
 _WORDS = "a command, as text or as a list of words"
 
+
+def _read_word(found: Field) -> str | None:
+    node = found.node
+    if isinstance(node, Entries) and len(node.entries) == 1 and plain(node.entries[0][1]) is None:
+        found.expected(_WORD, f"put quotes around it: '{{{printable(node.entries[0][0].text[:60])}}}'")
+        return None
+    return _LOOSE.read(found)
+
+
+_WORD = "a word of the command"
+_TEXT = text(_WORDS, most=100_000)
+_LOOSE = text(_WORD, most=100_000, loose=True)
 RUN: Kind[str | tuple[str, ...]] = either(
     _WORDS,
-    scalar=text(_WORDS, most=100_000),
-    listing=list_of(text("a word of the command", most=100_000, loose=True), _WORDS),
+    scalar=_TEXT,
+    listing=list_of(Kind[str](_WORD, _LOOSE.schema, _read_word), _WORDS),
+    mapping=Kind[str](_WORDS, _TEXT.schema, _read_word),
 )
 
 
@@ -28,11 +41,8 @@ def check_placeholders(run: Field, names: Collection[str]) -> None:
 
 
 def _check_word(word: Field, names: Collection[str]) -> None:
-    command = _TEXT.read(word)
-    if command is None:
-        return
     try:
-        found = placeholders(command)
+        found = placeholders(word.node.text if isinstance(word.node, Scalar) else "")
     except ValueError as exc:
         word.wrong(str(exc), "for braces that are meant as such write {{ and }}")
         return
@@ -44,6 +54,3 @@ def _check_word(word: Field, names: Collection[str]) -> None:
             f"the placeholder {quoted('{' + name + '}')} names no parameter",
             hint or f"for braces that are meant as such write {{{{{name}}}}}",
         )
-
-
-_TEXT: Kind[str] = text(_WORDS, most=100_000, loose=True)

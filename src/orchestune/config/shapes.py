@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from orchestune.config.kinds import Key, Kind
 from orchestune.config.nodes import Entries, Items, Scalar, quoted
-from orchestune.config.report import Field, did_you_mean
+from orchestune.config.report import Field, closest
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -34,11 +34,12 @@ def section(keys: Sequence[Key], *, later: Sequence[str] = (), also: Mapping[str
             if name in known:
                 values[name] = known[name].kind.read(value)
             elif not open_to:
-                _unknown(Field(place, value.key, found.report), name, list(known), later, also)
+                meant = "" if found.report.crowded else closest(name, known, also)
+                _unknown(found, Field(place, value.key, found.report), name, later, meant, keys)
         for key in keys:
-            if key.required and key.name not in values:
-                found.report.add(found.node.place, Field(found.node, key.name, found.report).key, "is missing",
-                                 f"expected {key.kind.words}")  # fmt: skip
+            path = found.below(key.name)
+            if key.required and key.name not in values and path not in found.report.meant:
+                found.report.add(found.node.place, path, "is missing", f"expected {key.kind.words}")
         return values
 
     schema: dict[str, Any] = {
@@ -58,13 +59,14 @@ def described(key: Key) -> dict[str, Any]:
     return {"description": about.replace("`", ""), **key.kind.schema}
 
 
-def _unknown(
-    place: Field, name: str, known: Sequence[str], later: Sequence[str], also: Mapping[str, str] | None
-) -> None:
+def _unknown(found: Field, place: Field, name: str, later: Sequence[str], meant: str, keys: Sequence[Key]) -> None:
     if name in later:
         place.wrong("comes in a later version", "leave it out")
         return
-    place.wrong("is no known key", did_you_mean(name, known, also) or f"allowed: {', '.join(known)}")
+    if meant:
+        found.report.meant.add(found.below(meant))
+    allowed = ", ".join(key.name for key in keys)
+    place.wrong("is no known key", f"did you mean {meant}?" if meant else f"allowed: {allowed}")
 
 
 def either(words: str, *, scalar: Kind[T] | None = None, listing: Kind[T] | None = None,
@@ -103,8 +105,9 @@ def list_of(kind: Kind[T], words: str, *, least: int = 1, most: int = 10_000) ->
         if len(found.node.items) > most:
             found.wrong(f"has {len(found.node.items)} entries, {most} are allowed")
             return None
-        values = [kind.read(item) for item in found.items()]
-        return tuple(value for value in values if value is not None)
+        read_all = [kind.read(item) for item in found.items()]
+        values = tuple(value for value in read_all if value is not None)
+        return values if len(values) == len(read_all) else None
 
     return Kind(words, {"type": "array", "items": kind.schema, "minItems": least, "maxItems": most}, read, kind.keys)
 
@@ -135,8 +138,8 @@ def mapping_of(names: Named, kind: Kind[T], words: str, *, least: int = 0, most:
             here = Field(place, value.key, found.report)
             if len(name) > 200 or not re.fullmatch(names.pattern, name):
                 here.wrong(f"{quoted(name)} is no name for {names.noun}; {names.words}")
-            elif name in names.reserved:
-                here.wrong(f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name]}")
+            elif name.casefold() in names.reserved:
+                here.wrong(f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name.casefold()]}")
             read_value = kind.read(value)
             if read_value is not None:
                 values[name] = read_value

@@ -180,17 +180,17 @@ class Space:
     def _cycles(self) -> Iterator[list[str]]:
         settled: set[str] = set()
         for parameter in self.parameters:
-            stack: list[tuple[str, list[str]]] = [(parameter.name, [])]
+            path: list[str] = []
+            stack = [(parameter.name, False)]
             while stack:
-                name, path = stack.pop()
-                if name in path:
-                    cycle = [*path[path.index(name) :], name]
-                    if not settled.intersection(cycle):
-                        settled.update(cycle)
-                        yield cycle
-                    continue
-                if name in self.by_name and name not in settled:
-                    stack += [(parent, [*path, name]) for parent, _ in self.by_name[name].when]
+                name, leave = stack.pop()
+                if leave:
+                    settled.add(path.pop())
+                elif name in path:
+                    yield [*path[path.index(name) :], name]
+                elif name in self.by_name and name not in settled:
+                    path.append(name)
+                    stack += [(name, True), *((parent, False) for parent, _ in self.by_name[name].when)]
 
     def is_active(self, name: str, configuration: Configuration) -> bool:
         """Whether every parent of `name` is present in `configuration` with a value that `when` lists."""
@@ -232,9 +232,10 @@ class Space:
         return found
 
     def size(self) -> float:
-        """How many configurations there are (infinity where a float has no step), conditions respected."""
-        if any(math.isinf(parameter.count()) for parameter in self.parameters):
-            return math.inf
+        """How many configurations there are, conditions respected; infinity where a float without a step may be active.
+
+        Also infinity where the parents' values combine in too many ways to be counted, which no search ever exhausts.
+        """
         parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
         trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
         leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
@@ -242,15 +243,14 @@ class Space:
             return math.inf
         total: float = 0
         for branches, configuration in enumerate(trunk.walk(), start=1):
-            if branches > _MOST_BRANCHES:
-                return math.inf  # never exhausted in practice
             total += math.prod(leaf.count() for leaf in leaves if self.is_active(leaf.name, configuration))
+            if branches > _MOST_BRANCHES or math.isinf(total):
+                return math.inf
         return total
 
     def walk(self) -> Iterator[dict[str, Value]]:
         """Every configuration of a finite space once, the last parameter fastest."""
         levels = [parameter.levels() for parameter in self.parameters]
-        assert all(values is not None for values in levels), "the space is not finite"
         stack: list[tuple[int, dict[str, Value]]] = [(0, {})]
         while stack:
             index, configuration = stack.pop()
@@ -259,7 +259,8 @@ class Space:
             if index == len(levels):
                 yield configuration
                 continue
-            name, values = self.parameters[index].name, levels[index] or ()
+            name, values = self.parameters[index].name, levels[index]
+            assert values is not None, "the space is not finite"
             stack += [(index + 1, {**configuration, name: value}) for value in reversed(values)]
 
     def to_json(self) -> list[dict[str, Any]]:

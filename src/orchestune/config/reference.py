@@ -1,0 +1,121 @@
+"""The reference page of the experiment file; made from the table of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestune.config.keys import KEYS, LATER
+from orchestune.config.kinds import Key
+
+_OPENING = """\
+# The experiment file
+
+`orchestune run` reads `experiment.yml`, or the file that `-f FILE` names.
+
+```yaml
+name: SGD classifier
+run: python model.py {args}
+parameters:
+  alpha: 1e-6..0.1 log
+  penalty: [l1, l2, elasticnet]
+  l1_ratio: {type: float, min: 0, max: 1, when: {penalty: elasticnet}}
+  layers: 2..8
+metrics:
+  accuracy: maximize
+budget: 40
+parallelism: 2
+resources: {cpu: 1, memory: 2Gi}
+```
+
+The file is YAML 1.2: `1e-6` is a number, `on`, `off`, `yes` and `no` are words. It is at most 1 MiB of UTF-8 text. A
+file with mistakes starts nothing; all of them are reported together, each with line and column. A JSON Schema for
+editors lies in the package as `orchestune/config/experiment.schema.json`.
+
+## Keys
+
+"""
+
+_PARAMETERS = """\
+## `parameters`
+
+Names are yours: letters, digits and `_ . - /`, a letter or `_` first; not `args` and not `hydra`.
+
+| spelling | values |
+|---|---|
+| `2..8` | whole numbers, both ends included: both bounds are written without a point and without an exponent |
+| `0.0..1.0`, `1e-6..0.1` | numbers, both ends included |
+| `1e-6..0.1 log`, `16..512 log` | evenly by ratio |
+| `0..1 step 0.1`, `32..256 step 32` | with that distance, from the lower bound on |
+| `[l1, l2, elasticnet]`, `[16, 32, 64]` | one of these |
+| `[true, false]`, `bool` | true or false |
+| `{type: float, min: 0, max: 1, when: {penalty: elasticnet}}` | the long spelling, with a condition |
+
+The long spelling has these keys:
+
+"""
+
+_PLACEHOLDERS = """\
+## Placeholders in `run`
+
+| placeholder | becomes |
+|---|---|
+| `{args}` | every parameter: `--name=value`, `--name` for true, nothing for false or where it is not active |
+| `{hydra}` | every parameter as `name=value` |
+| `{NAME}` | the value of the parameter NAME |
+| `{{`, `}}` | a brace |
+
+`${NAME}` is left to the shell. A name that is no parameter is a mistake. Parameters also reach the command as
+environment variables and as a file, see [the protocol](protocol.md#what-the-users-command-finds).
+
+"""
+
+_CLOSING = """\
+## Values from the command line
+
+`orchestune run --set KEY=VALUE`, as often as needed, puts a value into the place of the file's: `--set budget=10`,
+`--set stop.time=1h`, `--set "parameters.alpha=1e-5..1 log"`. KEY is a path with dots; where names have dots themselves,
+the longest one that exists is meant. VALUE is YAML; `null` takes the key away.
+
+## Older files
+
+Files of SigOpt Orchestrate are read too (`optimization`, lists of parameters and metrics, `observation_budget`,
+`parallel_bandwidth`, `resources_per_model`). A note says which of their keys have no effect here.
+"""
+
+_TITLES = {
+    "metrics": "A metric is `maximize`, `minimize`, or a mapping with these keys:",
+    "resources": "",
+    "secrets": "A list of names, or a mapping from names to `env:NAME`, `file:PATH`, or a mapping with one of these:",
+    "retry": "A number, or a mapping with this key:",
+    "stop": "",
+    "keep": "A list of patterns, or a mapping with these keys:",
+    "checkpoint": "`true`, a length of time, or a mapping with this key:",
+    "engine": "A name, or a mapping with this key and the engine's own options:",
+    "code": "",
+}
+
+
+def reference_markdown() -> str:
+    """The page docs/reference/experiment-file.md."""
+    required = (
+        f"Required: {', '.join(f'`{key.name}`' for key in KEYS if key.required)}, and `budget` but for a grid.\n\n"
+    )
+    parts = [_OPENING, required, _table(KEYS), "\n"]
+    parts += [f"Reserved for later versions: {', '.join(f'`{name}`' for name in LATER)}.\n\n", _PARAMETERS]
+    by_name = {key.name: key for key in KEYS}
+    parts += [_table(by_name["parameters"].kind.keys), "\n"]
+    for name, title in _TITLES.items():
+        parts += [f"## `{name}`\n\n", f"{title}\n\n" if title else "", _table(by_name[name].kind.keys), "\n"]
+    return "".join([*parts, _PLACEHOLDERS, _CLOSING])
+
+
+def _table(keys: Iterable[Key]) -> str:
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for key in keys:
+        default = "required" if key.required else key.default
+        lines.append("| " + " | ".join(map(_cell, (f"`{key.name}`", key.kind.words, default, key.about))) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
