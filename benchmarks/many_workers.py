@@ -43,9 +43,9 @@ def megabytes(pid: int) -> float:
 async def measure(server: SimulatedServer, workers: int, seconds: float) -> list[table.Row]:
     """Let them work, and look at the server every fifth of the time."""
     seen, pace = Seen(), Pace(lambda draw: draw.uniform(20, 40))
-    tokens = server.workers(specification(workers, seconds), workers)
+    server.create(specification(workers, seconds))
     running = []
-    for worker, token in tokens:
+    for worker, token in server.workers(workers):
         running.append(asyncio.create_task(Worker(server.url, worker, token, pace, seen).run()))
         await asyncio.sleep(15 / workers)  # machines do not all start in the same moment
     await asyncio.sleep(20)

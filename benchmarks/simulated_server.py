@@ -84,11 +84,19 @@ class SimulatedServer:
             self._process.wait()
         self._folder.cleanup()
 
-    def workers(self, specification: Mapping[str, Any], count: int) -> list[tuple[str, str]]:
-        """Create an experiment, and wait for the (id, token) of the `count` workers that the server wants for it."""
+    @property
+    def token(self) -> str:
+        """The owner's."""
+        return (self._state / "token").read_text().strip()
+
+    def create(self, specification: Mapping[str, Any]) -> str:
+        """Create an experiment and return its handle."""
         body = {"specification": specification, "bundle": None, "cluster": "local", "folder": "benchmark:/"}
         body |= {"owner": "benchmark", "launch": {}, "secrets": {}}
-        self._request("POST", "/api/v1/experiments", body)
+        return str(self._request("POST", "/api/v1/experiments", body)["handle"])
+
+    def workers(self, count: int) -> list[tuple[str, str]]:
+        """Wait for the (id, token) of the `count` workers that the server wants."""
         orders = self._state / "orders"
         self._await(f"{count} workers", lambda: orders.exists() and orders.read_text().count("\n") >= count)
         return [(worker, token) for worker, token in map(json.loads, orders.read_text().splitlines())]
@@ -101,8 +109,7 @@ class SimulatedServer:
         return True
 
     def _request(self, method: str, path: str, body: object = None) -> Any:
-        token = (self._state / "token").read_text().strip()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:

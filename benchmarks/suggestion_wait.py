@@ -1,7 +1,7 @@
 """How long a worker waits for its next configuration, from handing in a result to holding the next lease.
 
 A real server with the default engine; 15 simulated workers hand in one result per second together. The history is
-filled first: its configurations were queued beforehand, so filling does not wait for the engine.
+filled first, with random configurations that a user queues, so that filling does not wait for the engine.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from itertools import count
 from typing import Any
 
 from benchmarks import table
 from benchmarks.simulated_server import SimulatedServer
-from benchmarks.simulation import Pace, Seen, Worker
+from benchmarks.simulation import Connection, Pace, Seen, Worker
 
 WORKERS = 15
 PARAMETERS = [f"x{index}" for index in range(6)]
@@ -26,8 +27,7 @@ def loss(parameters: Any) -> float:
 
 
 def specification(history: int, results: int) -> dict[str, Any]:
-    """The experiment: six decimals, the default engine, `history` configurations given beforehand."""
-    draw = random.Random(history)
+    """The experiment: six decimals, the default engine."""
     return {
         "name": f"wait {history}",
         "run": "true",
@@ -35,7 +35,6 @@ def specification(history: int, results: int) -> dict[str, Any]:
         "metrics": [{"name": "loss", "goal": "minimize"}],
         "budget": history + results + 4 * WORKERS,
         "parallelism": WORKERS,
-        "try_first": [{name: draw.random() for name in PARAMETERS} for _ in range(history)],
     }
 
 
@@ -43,11 +42,14 @@ async def measure(server: SimulatedServer, history: int, results: int, interval:
     """Seconds that each of the `results` suggestions after the first `history` trials took."""
     seen, fast = Seen(), True
     pace = Pace(lambda draw: 0.0 if fast else interval * WORKERS * draw.uniform(0.7, 1.3), measure=loss)
-    workers = server.workers(specification(history, results), WORKERS)
+    handle = server.create(specification(history, results))
+    workers = server.workers(WORKERS)
     running = [asyncio.create_task(Worker(server.url, worker, token, pace, seen).run()) for worker, token in workers]
+    filling = [asyncio.create_task(_fill(server, handle, history, seen, index)) for index in range(4)]
     try:
         while seen.finished < history:
-            await _step(running)
+            await _step([*running, *filling])
+        await asyncio.gather(*filling)
         fast = False
         while seen.finished < history + WORKERS:  # the workers fall out of step with one another
             await _step(running)
@@ -59,6 +61,19 @@ async def measure(server: SimulatedServer, history: int, results: int, interval:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _fill(server: SimulatedServer, handle: str, history: int, seen: Seen, index: int) -> None:
+    """Queue random configurations until enough trials have finished."""
+    connection, draw = Connection(server.url, server.token), random.Random(index)
+    for queued in count():
+        if seen.finished + WORKERS >= history:
+            break
+        while 4 * queued > seen.finished + 200:  # a queue that is not longer than needed
+            await asyncio.sleep(0.01)
+        parameters = {name: draw.random() for name in PARAMETERS}
+        await connection.call("POST", f"/api/v1/experiments/{handle}/trials", {"parameters": parameters})
+    await connection.close()
 
 
 async def _step(running: list[asyncio.Task[None]]) -> None:
