@@ -1,0 +1,29 @@
+"""`python -m orchestune.worker` and `python worker.pyz`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from orchestune.worker import settings as settings_module
+from orchestune.worker.guard import Lifeline, run_guarded
+
+
+def main() -> int:
+    """Read the settings, put a guard above the worker, work; the exit code."""
+    try:
+        settings = settings_module.load(os.environ)
+    except settings_module.SettingsError as exc:
+        print(f"orchestune worker: {exc}", file=sys.stderr)
+        return 2
+
+    def work(line: Lifeline) -> int:
+        from orchestune.worker.loop import Loop  # the guard stays small without it
+
+        return Loop(settings, dict(os.environ), line).run()
+
+    return run_guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

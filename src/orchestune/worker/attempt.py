@@ -1,0 +1,245 @@
+"""One attempt: the process of the user's command, what it prints, how it ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.worker.job import Job
+from orchestune.worker.mask import Mask
+from orchestune.worker.metrics import Scanner
+from orchestune.worker.output import Log, last_lines
+from orchestune.worker.points import Points
+from orchestune.worker.slot import Slot
+
+CHUNK = 64 * 1024
+CHUNKS_AT_ONCE = 8
+"""what one attempt may have read before the others have their turn"""
+
+PREPARING, RUNNING, STOPPING, SWEEPING, COLLECTING, OVER = (
+    "preparing", "running", "stopping", "sweeping", "collecting", "over",
+)  # fmt: skip
+
+
+class StartError(Exception):
+    """The command cannot be started, through its own fault; carries the reason for people."""
+
+
+class Attempt:
+    """From lease to result. The loop decides when; this knows how."""
+
+    def __init__(self, lease: Mapping[str, Any], job: Job, slot: Slot, spill: Path) -> None:
+        self.lease, self.job, self.slot = lease, job, slot
+        self.id, self.token = str(lease["attempt"]), int(lease["token"])
+        self.log = Log(job.cap, spill)
+        self.points = Points(job.declared.names)
+        self.mask = Mask(job.secrets)
+        self.phase = PREPARING
+        self.pid = 0
+        self.output = -1
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.deadline: float | None = None
+        """when the timeout strikes"""
+        self.kill_at: float | None = None
+        self.verdict: tuple[str, dict[str, str] | None] | None = None
+        """state and reason that were decided before the process ended: an order, a timeout, a worker that stops"""
+        self.unwanted = False
+        """superseded: nobody wants the result"""
+        self.checkpoint: Path | None = None
+        self.next_checkpoint: float | None = None
+        self.tree_cpu = 0.0
+        self.tree_memory = 0
+        self._scanner = Scanner(job.declared)
+        self._metrics_read = 0
+        self._metrics_half = b""
+        self._status = 0
+        self._usage_cpu = 0.0
+        self._usage_memory = 0
+        self._arguments: Sequence[str] = ()
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
+        try:
+            self._arguments = self.job.arguments(self.lease["parameters"])
+        except ValueError as exc:
+            raise StartError(str(exc)) from exc
+        reading, writing = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [_program(self._arguments[0], environment.get("PATH", os.defpath)), *self._arguments[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=str(self.slot.view.folder),
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as exc:
+            os.close(reading)
+            self._explain(exc, environment)
+            raise
+        finally:
+            os.close(writing)
+        process.returncode = 0  # the loop waits for it by its pid
+        os.set_blocking(reading, False)
+        self.pid, self.output = process.pid, reading
+        self.started = time.monotonic()
+        self.phase = RUNNING
+        if self.job.timeout is not None:
+            self.deadline = self.started + self.job.timeout
+
+    def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
+        """Take what the process wrote; False once it cannot write any more."""
+        for _ in range(chunks):
+            try:
+                data = os.read(self.output, CHUNK)
+            except (BlockingIOError, InterruptedError):
+                return True
+            if not data:
+                return False
+            self._take(data)
+            if len(data) < CHUNK // 16:
+                return True
+        return True
+
+    def read_metrics_file(self) -> None:
+        """Take the lines that were added to `$ORCHESTUNE_METRICS`."""
+        try:
+            if os.stat(self.slot.metrics).st_size <= self._metrics_read:
+                return
+            with open(self.slot.metrics, "rb") as file:
+                file.seek(self._metrics_read)
+                data = file.read(1 << 22)
+        except OSError:
+            return
+        self._metrics_read += len(data)
+        lines = (self._metrics_half + data).split(b"\n")
+        self._metrics_half = lines.pop()[: 1 << 20]
+        for line in lines:
+            self.points.add(self._scanner.document(line))
+
+    def write(self, text: str) -> None:
+        """Add a line of the worker's own to the log."""
+        start = b"" if self.log.last[-1:] in (b"", b"\n") else b"\n"
+        self.log.append(start + self.mask.text(f"orchestune: {text}\n").encode("utf-8"))
+
+    def reaped(self, status: int, usage: Any) -> None:
+        """The process was waited for."""
+        self._status = status
+        self._usage_cpu = usage.ru_utime + usage.ru_stime
+        self._usage_memory = usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
+        self.ended = time.monotonic()
+        self.phase = SWEEPING
+
+    def close(self) -> None:
+        """No process of the attempt is left: take what is still in its pipe and files."""
+        if self.output >= 0:
+            while True:
+                try:
+                    data = os.read(self.output, CHUNK)
+                except BlockingIOError:
+                    break
+                if not data:
+                    break
+                self._take(data)
+            os.close(self.output)
+            self.output = -1
+        size = -1
+        while size != self._metrics_read:
+            size = self._metrics_read
+            self.read_metrics_file()
+        self.points.add(self._scanner.document(self._metrics_half))
+        self.points.add(self._scanner.flush())
+        self.log.append(self.mask.flush())
+
+    def outcome(self) -> str:
+        """The state that the attempt ends in."""
+        return self._judge()[0]
+
+    def result(self, failure: tuple[str, dict[str, str] | None] | None = None) -> dict[str, Any]:
+        """The `finished` entry without logs and points; `failure`: why it never ran."""
+        self.log.close()
+        self.points.close()
+        state, reason = failure or self._judge()
+        ran = self.ended is not None and self.started is not None
+        exited = ran and os.WIFEXITED(self._status)
+        if reason is not None:
+            reason = {"code": reason["code"], "message": self.mask.text(reason["message"])}
+        return {
+            "attempt": self.id,
+            "token": self.token,
+            "state": state,
+            "exit_code": os.WEXITSTATUS(self._status) if exited else None,
+            "signal": os.WTERMSIG(self._status) if ran and not exited else None,
+            "reason": reason,
+            "wall": round(self.ended - self.started, 6) if ran else 0.0,  # type: ignore[operator]
+            "cpu": round(max(self._usage_cpu, self.tree_cpu), 6),
+            "memory": max(self._usage_memory, self.tree_memory),
+            "log_bytes": self.log.end,
+            "tail": last_lines(self.log.last),
+        }
+
+    def _take(self, data: bytes) -> None:
+        self.log.append(self.mask.feed(data))
+        found = self._scanner.feed(data)
+        if found:
+            self.points.add(found)
+
+    def _judge(self) -> tuple[str, dict[str, str] | None]:
+        if self.verdict is not None:
+            return self.verdict
+        if os.WIFSIGNALED(self._status):
+            return "failed", {"code": "signal", "message": f"killed by {signal_name(os.WTERMSIG(self._status))}"}
+        code = os.WEXITSTATUS(self._status)
+        if code == 0:
+            return "succeeded", None
+        if code == 127 and list(self._arguments[:2]) == ["sh", "-c"]:
+            path = self.job.environment.get("PATH", "")
+            text = f"exited with code 127: the shell found no such command, see the log; PATH is {path}"
+            return "failed", {"code": "command_not_found", "message": text}
+        return "failed", {"code": "exit_code", "message": f"exited with code {code}"}
+
+    def _explain(self, exc: Exception, environment: Mapping[str, str]) -> None:
+        """Raise StartError where starting failed because of the command itself."""
+        name = self._arguments[0] if self._arguments else ""
+        if isinstance(exc, ValueError):
+            raise StartError(f"{name!r} cannot be started: {exc}") from exc
+        number = exc.errno if isinstance(exc, OSError) else None
+        if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
+            where = f"there is no {name} in the project" if "/" in name else f"PATH is {environment.get('PATH', '')}"
+            raise StartError(f"the command {name!r} was not found; {where}") from exc
+        if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.E2BIG, errno.EISDIR):
+            hint = "; is it executable, and is its first line right?" if number != errno.E2BIG else ""
+            raise StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}") from exc
+
+
+_found: dict[tuple[str, str], str] = {}
+
+
+def _program(name: str, path: str) -> str:
+    """Where a command is, so that not every start has to search for it."""
+    if "/" in name:
+        return name
+    known = _found.get((name, path))
+    if known is None or not os.access(known, os.X_OK):
+        known = shutil.which(name, path=path) or name
+        if not os.path.isabs(known):
+            return known
+        _found[name, path] = known
+    return known
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

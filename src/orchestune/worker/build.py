@@ -1,0 +1,35 @@
+"""One file that is the whole worker: `python worker.pyz`."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+_MAIN = "import sys\n\nfrom orchestune.worker.__main__ import main\n\nsys.exit(main())\n"
+_PACKAGE = '"""The worker alone."""\n'
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def build(target: Path) -> Path:
+    """Write the archive to `target` and return it; the same sources give the same bytes."""
+    here = Path(__file__).resolve().parent
+    contents = {"__main__.py": _MAIN, "orchestune/__init__.py": _PACKAGE}
+    for source in sorted(here.glob("*.py")):
+        if source.name != "build.py":
+            contents[f"orchestune/worker/{source.name}"] = source.read_text(encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "wb") as file:
+        file.write(b"#!/usr/bin/env python3\n")
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(contents):
+                member = zipfile.ZipInfo(name, _EPOCH)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                member.external_attr = 0o644 << 16
+                archive.writestr(member, contents[name])
+    target.chmod(0o755)
+    return target
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1] if len(sys.argv) > 1 else "worker.pyz")))

@@ -1,0 +1,125 @@
+"""What is taken out of a trial's folder: checkpoints while it runs and at its end, artifacts after it succeeded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestune.worker import checkpoint, keep
+from orchestune.worker.api import ApiError, Server, Unreachable
+from orchestune.worker.attempt import Attempt
+from orchestune.worker.checkpoint import Unsteady
+from orchestune.worker.crew import Crew
+from orchestune.worker.journal import say
+from orchestune.worker.uploads import Outbox, deliver
+from orchestune.worker.view import remove
+
+PATIENCE = 30.0
+"""seconds for which a checkpoint is offered to a server that is away, before the attempt ends without it"""
+
+
+class Collector:
+    """Starts what takes long in a crew, and calls back in the loop."""
+
+    def __init__(self, server: Server, outbox: Outbox, crew: Crew, uploads: Crew) -> None:
+        self._server, self._outbox, self._crew, self._uploads = server, outbox, crew, uploads
+        self._published: dict[str, Any] = {}
+        self._busy: dict[str, list[Callable[[], None]]] = {}
+
+    def resume(self) -> None:
+        """Deliver what an earlier worker of this id left in the outbox."""
+        for parcel in self._outbox.left_behind():
+            self._deliver(parcel)
+
+    def publish(self, attempt: Attempt) -> None:
+        """Publish the checkpoint of a running attempt, unless that is still going on."""
+        if attempt.checkpoint is not None and attempt.id not in self._busy:
+            self._publish(attempt, lambda: None)
+
+    def collect(self, attempt: Attempt, then: Callable[[], None]) -> bool:
+        """Take what the attempt leaves, call `then`; False: there is nothing to do, and `then` is not called."""
+        state = attempt.outcome()
+        patterns = attempt.job.keep if state == "succeeded" else []
+        saving = attempt.checkpoint is not None and state in ("succeeded", "preempted")
+        if attempt.id in self._busy:  # one after the other: an older checkpoint must not overtake a newer one
+            self._busy[attempt.id].append(lambda: self._collect(attempt, patterns, saving, then))
+            return True
+        if not patterns and not saving:
+            self._published.pop(attempt.id, None)
+            return False
+        self._collect(attempt, patterns, saving, then)
+        return True
+
+    def _collect(self, attempt: Attempt, patterns: list[str], saving: bool, then: Callable[[], None]) -> None:
+        def files_taken() -> None:
+            if saving:
+                self._publish(attempt, finished)
+            else:
+                finished()
+
+        def finished() -> None:
+            self._published.pop(attempt.id, None)
+            then()
+
+        if patterns:
+            self._take_files(attempt, patterns, files_taken)
+        else:
+            files_taken()
+
+    def _take_files(self, attempt: Attempt, patterns: list[str], then: Callable[[], None]) -> None:
+        notes: list[str] = []
+
+        def work() -> Path | None:
+            view = attempt.slot.view.folder
+            chosen = keep.choose(view, patterns, attempt.job.keep_limit, notes.append)
+            return keep.pack(self._outbox, view, attempt.id, attempt.token, chosen) if chosen else None
+
+        def done(parcel: Path | None, error: BaseException | None) -> None:
+            if error is not None:
+                notes.append(f"keep: the files cannot be kept: {error}")
+            for note in notes:
+                attempt.write(note)
+            if parcel is not None:
+                self._deliver(parcel)
+            then()
+
+        self._crew.run(work, done)
+
+    def _publish(self, attempt: Attempt, then: Callable[[], None]) -> None:
+        self._busy[attempt.id] = [then]
+        folder, before = attempt.checkpoint, self._published.get(attempt.id)
+        step = attempt.points.step
+
+        def work() -> Any:
+            assert folder is not None
+            packed = checkpoint.pack(self._outbox, folder, attempt.id, attempt.token, step, before)
+            if packed is None:
+                return before
+            parcel, seen = packed
+            try:
+                deliver(self._server, parcel, time.monotonic() + PATIENCE)
+            finally:
+                remove(parcel)
+            return seen
+
+        def done(seen: Any, error: BaseException | None) -> None:
+            if error is None:
+                self._published[attempt.id] = seen
+            else:
+                say(f"the checkpoint of attempt {attempt.id} was not published: {error}")
+                if not isinstance(error, (Unreachable, Unsteady, OSError, ApiError)):
+                    raise error
+                attempt.write(f"the checkpoint was not published: {error}")
+            for callback in self._busy.pop(attempt.id):
+                callback()
+
+        self._uploads.run(work, done)
+
+    def _deliver(self, parcel: Path) -> None:
+        def done(_: Any, error: BaseException | None) -> None:
+            if error is not None:
+                say(f"files in {parcel.name} did not arrive: {error}")
+
+        self._uploads.run(lambda: deliver(self._server, parcel), done)

@@ -1,0 +1,158 @@
+"""What `run` means: which placeholders it has, and the command line that they give with one configuration.
+
+`{args}` is every parameter as `--name=value`, `{hydra}` as `name=value`, `{name}` one value; `{{` and `}}` are the
+braces themselves, and `${name}` belongs to the shell. A list is executed as it stands after the substitution. A
+string without shell syntax is split and executed directly, so that an image needs no shell; any other one goes to
+`sh -c` with each value quoted for the place where it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+_TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
+_SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
+_WORDS_OF_THE_SHELL = """
+. : alias bg break case cd command continue eval exec exit export fg for function hash if jobs local read readonly return
+select set shift source time times trap type ulimit umask unalias unset until wait while
+"""
+_BUILTINS = frozenset(_WORDS_OF_THE_SHELL.split())
+
+
+def placeholders(run: str | Sequence[str]) -> list[str]:
+    """The names between braces in order of appearance, each once; `args` and `hydra` among them."""
+    found: dict[str, None] = {}
+    for text in [run] if isinstance(run, str) else run:
+        for match in _TOKEN.finditer(text):
+            if match.group(1):
+                found[match.group(1)] = None
+    return list(found)
+
+
+def render(run: str | Sequence[str], parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The command line for one configuration.
+
+    `names` are all parameters in their order; those missing from `parameters` are inactive: nothing in `{args}` and
+    `{hydra}`, the empty string as `{name}`. ValueError where a placeholder names no parameter.
+    """
+    unknown = [name for name in placeholders(run) if name not in names and name not in ("args", "hydra")]
+    if unknown:
+        raise ValueError(f"{{{unknown[0]}}} names no parameter; there are {', '.join(names)}, and {{args}}, {{hydra}}")
+    if not isinstance(run, str):
+        return _substitute_words(run, parameters, names)
+    words = _plain_words(run)
+    if words is not None:
+        return _substitute_words(words, parameters, names)
+    return ["sh", "-c", _substitute_in_shell(run, parameters, names)]
+
+
+def plain(value: Any) -> str:
+    """A value as text: booleans in lower case, floats with all their digits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def arguments(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The words of `{args}`: nothing for false and for what is inactive, a bare flag for true."""
+    words = []
+    for name in names:
+        value = parameters.get(name)
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not None and value is not False:
+            words.append(f"--{name}={plain(value)}")
+    return words
+
+
+def overrides(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The words of `{hydra}`."""
+    return [f"{name}={plain(parameters[name])}" for name in names if parameters.get(name) is not None]
+
+
+def _several(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:
+    if name in names:
+        return None
+    return arguments(parameters, names) if name == "args" else overrides(parameters, names)
+
+
+def _one(name: str, parameters: Mapping[str, Any]) -> str:
+    value = parameters.get(name)
+    return "" if value is None else plain(value)
+
+
+def _replace(text: str, value: Callable[[re.Match[str], str], str]) -> str:
+    def put(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return match.group(0)[0] if name is None else value(match, name)
+
+    return _TOKEN.sub(put, text)
+
+
+def _substitute_words(words: Sequence[str], parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    def put(match: re.Match[str], name: str) -> str:
+        several = _several(name, parameters, names)
+        return _one(name, parameters) if several is None else _join(several)
+
+    result: list[str] = []
+    for word in words:
+        whole = _TOKEN.fullmatch(word)
+        several = _several(whole.group(1), parameters, names) if whole and whole.group(1) else None
+        if several is None:
+            result.append(_replace(word, put))
+        else:
+            result += several
+    return result
+
+
+def _plain_words(run: str) -> list[str] | None:
+    """The words of a command without any shell syntax; None where a shell has to read it."""
+    if _SHELL.search(_TOKEN.sub(lambda match: "x" if match.group(1) else match.group(0), run)):
+        return None
+    try:
+        words = shlex.split(run)
+    except ValueError:
+        return None
+    return words if words and words[0] not in _BUILTINS else None
+
+
+def _join(words: Sequence[str]) -> str:
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _substitute_in_shell(run: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+    def put(match: re.Match[str], name: str) -> str:
+        quote = _open_quote(run, match.start())
+        several = _several(name, parameters, names)
+        if several is not None:
+            text = _join(several)
+            return text if quote == "" else _inside(text, quote)
+        value = _one(name, parameters)
+        return shlex.quote(value) if quote == "" else _inside(value, quote)
+
+    return _replace(run, put)
+
+
+def _inside(value: str, quote: str) -> str:
+    """`value` as it must be written between two `quote`s of the shell."""
+    if quote == "'":
+        return value.replace("'", "'\\''")
+    return re.sub(r'([\\"$`])', r"\\\1", value)
+
+
+def _open_quote(text: str, end: int) -> str:
+    """Which quotation mark is open just before `end`, if any."""
+    quote, index = "", 0
+    while index < end:
+        char = text[index]
+        if char == "\\" and quote != "'":
+            index += 1
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        index += 1
+    return quote

@@ -1,0 +1,55 @@
+"""The variables that the user's command finds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.worker.command import plain
+from orchestune.worker.tree import MARK
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The worker's own environment without what is the worker's alone."""
+    return {name: value for name, value in environ.items() if not name.startswith("ORCHESTUNE_WORKER_")}
+
+
+def variable(parameter: str) -> str:
+    """`optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
+    return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
+
+
+def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str, cache: str) -> dict[str, str]:
+    """What is the same for all attempts of a revision: the base, `env:`, the secrets, the experiment."""
+    found = dict(base)
+    found.update({"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": cache})
+    found.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
+    found.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
+    found["ORCHESTUNE_EXPERIMENT"], found["ORCHESTUNE_HANDLE"] = experiment, handle
+    if job.get("root"):
+        found["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
+    return found
+
+
+def of_attempt(common: Mapping[str, str], lease: Mapping[str, Any], parameters: str, metrics: str) -> dict[str, str]:
+    """Everything for one attempt; `parameters` and `metrics` are the paths of its two files."""
+    found = dict(common)
+    for name, value in lease["parameters"].items():
+        if value is not None:
+            found[variable(name)] = plain(value)
+    found["ORCHESTUNE_PARAMS"], found["ORCHESTUNE_METRICS"] = parameters, metrics
+    found["ORCHESTUNE_REPORT_URL"] = str(lease.get("report") or "")
+    found["ORCHESTUNE_TRIAL"], found["ORCHESTUNE_ATTEMPT"] = str(lease["trial"]), str(lease.get("number") or 1)
+    found["ORCHESTUNE_FOLD"], found["ORCHESTUNE_FOLDS"] = str(lease.get("fold") or 0), str(lease.get("folds") or 1)
+    found["ORCHESTUNE_SEED"] = str(lease.get("seed") or 0)
+    found[MARK] = str(lease["attempt"])
+    if lease.get("gpus"):
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, lease["gpus"]))
+    return found
+
+
+def parameters_document(parameters: Mapping[str, Any]) -> bytes:
+    """The content of `$ORCHESTUNE_PARAMS`."""
+    return json.dumps(parameters, indent=1).encode("utf-8")

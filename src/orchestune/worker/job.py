@@ -1,0 +1,35 @@
+"""What all attempts of one revision share, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.worker import command
+from orchestune.worker.mask import spellings
+from orchestune.worker.metrics import Declared
+
+
+class Job:
+    """A `Job` of the protocol. `environment` is what its attempts have in common."""
+
+    def __init__(self, document: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        self.revision = int(document["revision"])
+        self.run: Any = document["run"]
+        self.names = [str(name) for name in document.get("parameters") or ()]
+        self.declared = Declared(str(name) for name in document.get("metrics") or ())
+        self.environment = dict(environment)
+        self.secrets = spellings(str(value) for value in (document.get("secrets") or {}).values())
+        self.timeout: float | None = document.get("timeout")
+        self.grace = float(document.get("grace") or 0.0)
+        keep = document.get("keep") or {}
+        self.keep = [str(pattern) for pattern in keep.get("patterns") or ()]
+        self.keep_limit = int(keep.get("limit") or 2**30)
+        self.checkpoint_every: float | None = document.get("checkpoint_every")
+        self.root: str | None = document.get("root")
+        self.links = [str(path) for path in document.get("links") or ()]
+        self.cap = int(document.get("cap_bytes") or 64 * 2**20)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[str]:
+        """The command line of one configuration. ValueError where it has none."""
+        return command.render(self.run, parameters, self.names)

@@ -1,0 +1,15 @@
+"""The worker's own log: one plain line on standard output for each notable thing, and never a secret."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+def say(text: str) -> None:
+    """Write a line; a log that cannot be written stops nobody."""
+    try:
+        sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass

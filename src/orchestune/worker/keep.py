@@ -1,0 +1,72 @@
+"""The files of a trial that become artifacts: chosen by patterns, moved to the outbox before the folder is reused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from orchestune.worker.uploads import Outbox
+
+
+def choose(folder: Path, patterns: Iterable[str], limit: int, note: Callable[[str], None]) -> list[tuple[str, Path]]:
+    """Path in the trial's folder → file, sorted; those that would exceed `limit` bytes together are left out, and
+    `note` is told. A folder stands for all files in it; links that leave the trial's folder are none of its files.
+    """
+    root = os.path.realpath(str(folder))
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        matches = _matches(folder, pattern)
+        if not matches:
+            note(f"keep: nothing matches {pattern}")
+        for path in matches:
+            name = path.relative_to(folder).as_posix()
+            if os.path.realpath(str(path)).startswith(root + os.sep):
+                found[name] = path
+            else:
+                note(f"keep: {name} is left out, it is outside of the trial's folder")
+    chosen, total = [], 0
+    for name, path in sorted(found.items()):
+        size = path.stat().st_size
+        if total + size > limit:
+            note(f"keep: {name} is left out, {size:,} bytes are over the limit of {limit:,} for a trial")
+            continue
+        total += size
+        chosen.append((name, path))
+    return chosen
+
+
+def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> Path:
+    """Move the files out of the folder `trial` into a parcel. OSError where the disk refuses."""
+    folder = outbox.new(f"{attempt}.artifacts")
+    root = os.path.realpath(str(trial))
+    plain = [os.path.realpath(str(path)) == os.path.join(root, *name.split("/")) for name, path in chosen]
+    for move in (False, True):  # what is reached through links is copied before its file is moved
+        for number, (_, path) in enumerate(chosen):
+            if plain[number] is move:
+                (os.rename if move else shutil.copy2)(str(path), str(folder / str(number)))
+    files = [{"name": str(number), "path": name} for number, (name, _) in enumerate(chosen)]
+    outbox.seal(folder, {"route": "artifacts", "body": {"attempt": attempt, "token": token}, "files": files})
+    return folder
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or pattern.startswith("/"):
+        return []
+    found: list[Path] = []
+    for path in sorted(folder.glob("/".join(parts))):
+        if path.is_dir():
+            found += [below for below in sorted(path.rglob("*")) if _regular(below)]
+        elif _regular(path):
+            found.append(path)
+    return found
+
+
+def _regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False

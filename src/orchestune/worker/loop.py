@@ -1,0 +1,191 @@
+"""The worker itself: one loop over everything that may happen."""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.worker import PROTOCOL, VERSION, guard
+from orchestune.worker.api import Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
+from orchestune.worker.attempt import Attempt
+from orchestune.worker.collect import Collector
+from orchestune.worker.crew import Crew
+from orchestune.worker.guard import Lifeline
+from orchestune.worker.journal import say
+from orchestune.worker.network import Network
+from orchestune.worker.prepare import Workshop
+from orchestune.worker.reporting import Reporting
+from orchestune.worker.settings import Settings
+from orchestune.worker.spool import Spool
+from orchestune.worker.supervisor import Supervisor
+from orchestune.worker.talk import Talk
+from orchestune.worker.uploads import Outbox
+
+ALONE = 3600.0
+"""seconds without any server after which a worker with nothing to run ends"""
+FAREWELL = 5.0
+"""seconds for which a worker that was asked to stop tries to tell a server that is away"""
+CAPABILITIES = ("checkpoint", "keep", "usage")
+
+
+class Loop:
+    """Waits for output, ended processes, answers, signals, times; never for the network or a disk that is slow."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], line: Lifeline) -> None:
+        self._settings, self._line = settings, line
+        self._server = Server(settings.url, settings.endpoint, settings.token, settings.worker)
+        self._environ = environ
+        self._boot = uuid.uuid4().hex
+        self._selector = selectors.DefaultSelector()
+        self._awake, self._waker = socket.socketpair()
+        self._awake.setblocking(False)
+        self._waker.setblocking(False)
+        self._asked_to_stop = False
+        self._stop_since: float | None = None
+        self._child_ended = False
+
+    def run(self) -> int:
+        """Work until nothing is wanted any more; the exit code."""
+        self._listen()
+        hello = self._register()
+        if hello is None:
+            return 0
+        self._set_up(hello)
+        gc.collect()
+        gc.freeze()
+        sys.setswitchinterval(0.0005)
+        try:
+            while not self._done():
+                self._turn()
+        except Gone as exc:
+            say(f"ending: {exc}")
+            guard.end_descendants([])
+            return 0
+        except Denied as exc:
+            say(f"ending, the server does not accept this worker: {exc}")
+            guard.end_descendants([])
+            return 1
+        say("ending: nothing is left to do")
+        guard.end_descendants([])
+        return 0
+
+    def wake(self) -> None:
+        """From any thread: something happened."""
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            pass
+
+    def _listen(self) -> None:
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, self._on_child)
+        self._selector.register(self._awake, selectors.EVENT_READ, None)
+        self._selector.register(self._line.end, selectors.EVENT_READ, None)
+
+    def _on_stop(self, number: int, frame: object) -> None:
+        self._asked_to_stop = True
+
+    def _on_child(self, number: int, frame: object) -> None:
+        self._child_ended = True
+
+    def _register(self) -> dict[str, Any] | None:
+        body = {
+            "protocol": PROTOCOL, "version": VERSION, "boot": self._boot, "node": node_name(), "pid": os.getpid(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "capabilities": list(CAPABILITIES),
+            "tags": dict(self._settings.tags),
+        }  # fmt: skip
+        connection, backoff, begin, told = Connection(self._server), Backoff(), time.monotonic(), False
+        try:
+            while not self._asked_to_stop and time.monotonic() - begin < ALONE:
+                try:
+                    answer: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
+                    return answer
+                except Gone as exc:
+                    say(f"ending: {exc}")
+                    return None
+                except Unreachable as exc:
+                    if not told:
+                        say(f"{exc}; trying again")
+                        told = True
+                self._wait(backoff.next())
+        finally:
+            connection.close()
+        return None
+
+    def _set_up(self, hello: dict[str, Any]) -> None:
+        settings = self._settings
+        state = settings.state
+        self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
+        self._crew, self._uploads = Crew(4, self.wake, "crew"), Crew(4, self.wake, "uploads")
+        outbox = Outbox(state / "outbox" / settings.worker)
+        self._collector = Collector(self._server, outbox, self._crew, self._uploads)
+        workshop = Workshop(settings, self._server, self._environ, hello)
+        self._supervisor = Supervisor(
+            settings, workshop, self._reporting, self._spool, self._crew, self._collector, self._selector, self._line
+        )
+        self._supervisor.capacity = int(hello.get("slots") or settings.slots)
+        network = Network(self._server, self.wake)
+        self._talk = Talk(
+            network, self._reporting, self._supervisor, self._spool, self._boot, float(hello.get("beat_seconds") or 2.0)
+        )
+        for record in self._spool.load():
+            self._reporting.add(record)
+        self._collector.resume()
+        network.start()
+        say(f"{hello['name']} of {hello['handle']}: {self._supervisor.capacity} slots, server {self._server.url()}")
+
+    def _turn(self) -> None:
+        supervisor, talk = self._supervisor, self._talk
+        if self._asked_to_stop and self._stop_since is None:
+            self._begin_to_stop()
+        now = time.monotonic()
+        talk.step(now)
+        nearest = 0.0 if supervisor.startable else min(supervisor.next_tick(), talk.next_step())
+        self._wait(max(0.0, nearest - time.monotonic()))
+        if self._child_ended:
+            self._child_ended = False
+            supervisor.reap()
+        now = time.monotonic()
+        talk.hear(now)
+        self._crew.deliver()
+        self._uploads.deliver()
+        supervisor.tick(now)
+        supervisor.start_next()
+
+    def _wait(self, seconds: float) -> None:
+        for key, _ in self._selector.select(min(seconds, 60.0)):
+            if isinstance(key.data, Attempt):
+                self._supervisor.read(key.data)
+            elif key.fileobj is self._awake:
+                self._awake.recv(4096)
+            else:
+                say("the guard is gone; ending everything")
+                guard.end_descendants(self._line.groups())
+                os._exit(1)
+
+    def _begin_to_stop(self) -> None:
+        self._stop_since = time.monotonic()
+        say("asked to stop")
+        self._talk.draining = True
+        self._supervisor.stop_all({"code": "worker_stopped", "message": "the worker was asked to stop"})
+
+    def _done(self) -> bool:
+        talk, supervisor = self._talk, self._supervisor
+        if supervisor.attempts or supervisor.queue or self._crew.busy:
+            return False
+        silent = time.monotonic() - talk.last_answer
+        if talk.away and (silent > ALONE or (self._stop_since is not None and silent > FAREWELL)):
+            for record in self._reporting.records.values():
+                self._spool.save(record)
+            return True
+        return (talk.drained or talk.draining) and talk.quiet and not self._uploads.busy

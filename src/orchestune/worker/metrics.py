@@ -1,0 +1,184 @@
+"""Finds metrics in what a command prints and in the lines that it writes to `$ORCHESTUNE_METRICS`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+EXTRA_NAMES = 50
+"""names that were not declared and are kept all the same"""
+LONGEST_LINE = 64 * 1024
+
+_NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
+_END = rb"(?!\.?[\w%/:\\@]|-|\+(?!/?-)|\xc2\xb0)"
+_SPREAD = rb"(?:\s*(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
+_BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
+_ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
+_STEP = re.compile(
+    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}(\d+)(?![\w.%]|:\d)", re.IGNORECASE
+)
+_COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
+_STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
+_NO_NAMES = frozenset(("name", "value", "stddev"))
+
+
+class Reported(NamedTuple):
+    """One value as it was reported."""
+
+    name: str
+    value: float
+    step: float | None
+    stddev: float | None
+
+
+class Declared:
+    """The declared names of an experiment, compiled once for all of its attempts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.by_lower = {name.lower(): name for name in self.names}
+        self.lower = [name.lower().encode() for name in self.names]
+        known = b"|".join(re.escape(name) for name in sorted(self.lower, key=len, reverse=True)) or rb"(?!)"
+        self.pair = re.compile(
+            _BEFORE
+            + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
+            + rb"(" + _VALUE + rb")" + _END + _SPREAD,
+            re.IGNORECASE,
+        )  # fmt: skip
+
+
+class Scanner:
+    """Takes the output of one attempt in chunks and gives the values that it reports, in order."""
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared
+        self._half = b""
+        self._skipping = False
+        self._extra: set[str] = set()
+
+    def feed(self, data: bytes) -> list[Reported]:
+        """The values in the lines that are complete now. `\\r` ends a line too."""
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if not cut:
+            self._keep_half(data)
+            return []
+        block = self._half + data[:cut] if self._half else data[:cut]
+        if self._skipping:
+            block = block[min(p for p in (block.find(b"\n"), block.find(b"\r")) if p >= 0) :]
+            self._skipping = False
+        self._half = b""
+        self._keep_half(data[cut:])
+        return self._scan(block)
+
+    def flush(self) -> list[Reported]:
+        """The values in a last line without an end."""
+        rest, self._half = self._half, b""
+        return self._scan(rest) if rest and not self._skipping else []
+
+    def document(self, line: bytes) -> list[Reported]:
+        """The values of one JSON line, in either spelling; none where it is no such line."""
+        try:
+            document = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return []
+        return self._from_json(document) if isinstance(document, dict) else []
+
+    def _keep_half(self, data: bytes) -> None:
+        if self._skipping:
+            return
+        self._half = self._half + data if self._half else data
+        if len(self._half) > LONGEST_LINE:
+            self._half, self._skipping = b"", True
+
+    def _scan(self, block: bytes) -> list[Reported]:
+        found: list[Reported] = []
+        for line in _candidates(block, self._declared.lower):
+            found += self._line(line)
+        return found
+
+    def _line(self, line: bytes) -> list[Reported]:
+        if b"\x1b" in line:
+            line = _COLOUR.sub(b"", line)
+        stripped = line.strip()
+        if stripped[:1] == b"{" and stripped[-1:] == b"}":
+            found = self.document(stripped)
+            if found:
+                return found
+        pairs = [match.groups() for match in self._declared.pair.finditer(line)]
+        if not pairs:
+            return []
+        steps = {match[0].lower(): float(match[1]) for match in _STEP.findall(line)}
+        step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
+        found = []
+        for known, other, value, spread in pairs:
+            name = self._name((known or other).decode("utf-8", "replace"))
+            if name is not None:
+                found.append(Reported(name, float(value), step, float(spread) if spread else None))
+        return found
+
+    def _name(self, text: str) -> str | None:
+        """The declared spelling; the name itself for one that is kept as an extra."""
+        lower = text.lower()
+        if lower in self._declared.by_lower:
+            return self._declared.by_lower[lower]
+        if lower in _STEP_NAMES or len(text) > 100:
+            return None
+        if text not in self._extra:
+            if len(self._extra) >= EXTRA_NAMES:
+                return None
+            self._extra.add(text)
+        return text
+
+    def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
+        step = next((number(document[name]) for name in document if name.lower() in _STEP_NAMES), None)
+        name, value = document.get("name"), number(document.get("value"))
+        if isinstance(name, str) and value is not None and name.lower() not in _NO_NAMES:
+            known = self._name(name)
+            return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
+        found = []
+        for key, item in document.items():
+            value = number(item)
+            known = self._name(key) if value is not None else None
+            if value is not None and known is not None:
+                found.append(Reported(known, value, step, number(document.get(f"{key}_stddev"))))
+        return found
+
+
+def number(value: Any) -> float | None:
+    """A JSON value as a number; also the strings `nan`, `inf` and `-inf`, which JSON has no numbers for."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+        return float(value)
+    return None
+
+
+def _candidates(block: bytes, names: list[bytes]) -> Iterable[bytes]:
+    """The lines that may report something: the cheap question before the dear one."""
+    if b"\r" in block:
+        block = block.replace(b"\r", b"\n")
+    lower = block.lower()
+    needles = [b"=", b"{", *names]
+    upcoming = [lower.find(needle) for needle in needles]
+    position = 0
+    while True:
+        first = min((at for at in upcoming if at >= 0), default=-1)
+        if first < 0:
+            return
+        start = block.rfind(b"\n", position, first) + 1 or position
+        end = block.find(b"\n", first)
+        end = len(block) if end < 0 else end
+        if end - start <= LONGEST_LINE:
+            yield block[start:end]
+        position = end
+        upcoming = [lower.find(needle, position) if 0 <= at < position else at for needle, at in zip(needles, upcoming)]

@@ -1,0 +1,51 @@
+"""Processes that lost their parent and became the worker's: to which attempt each belongs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Collection
+
+from orchestune.worker import tree
+
+
+class Orphans:
+    """Tells them by the attempt's mark in their environment.
+
+    One whose environment was emptied may be of any attempt that was live when it was first seen, and belongs to the
+    last of these.
+    """
+
+    def __init__(self) -> None:
+        self.visible = True
+        """False where the system does not tell this process its children"""
+        self._owners: dict[int, set[str]] = {}
+
+    def of(self, attempt: str, leaders: Collection[int], live: set[str]) -> set[int]:
+        """The orphans of one attempt, and those of attempts that are over."""
+        children = tree.children()
+        self.visible = children is not None
+        found = set()
+        strangers = children.difference(leaders) if children else set()
+        if len(strangers) < len(self._owners):
+            self._owners = {pid: owners for pid, owners in self._owners.items() if pid in strangers}
+        for pid in strangers:
+            owners = self._owners.get(pid)
+            if owners is None:
+                mark = tree.attempt_of(pid)
+                owners = self._owners[pid] = {mark} if mark else set(live)
+            if not (owners & live) - {attempt}:
+                found.add(pid)
+        return found
+
+    def forget(self, attempt: str) -> None:
+        """The attempt is over."""
+        for owners in self._owners.values():
+            owners.discard(attempt)
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL to one."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass

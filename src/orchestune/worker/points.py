@@ -1,0 +1,78 @@
+"""The values that an attempt reported and the server does not have yet."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from orchestune.worker.metrics import Reported
+
+MOST = 50_000
+"""points that may wait; beyond it only the newest value of each name is kept up to date"""
+
+
+class Points:
+    """Numbers the values of each name from 0 and holds them until they are acknowledged."""
+
+    def __init__(self, declared: Iterable[str]) -> None:
+        self._declared = frozenset(declared)
+        self._next: dict[str, int] = {}
+        self._waiting: deque[list[Any]] = deque()
+        self._last: dict[str, list[Any]] = {}
+        self.step: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, reported: Iterable[Reported]) -> None:
+        """Take values in the order in which they were reported."""
+        for name, value, step, stddev in reported:
+            if step is not None:
+                self.step = step
+            sequence = self._next.get(name, 0)
+            point = [sequence, name, value if math.isfinite(value) else _spell(value), step, stddev]
+            self._last[name] = point
+            if len(self._waiting) >= MOST and sequence:
+                continue
+            self._next[name] = sequence + 1
+            self._waiting.append(point)
+
+    def parts(self, limit: int) -> tuple[list[list[Any]], int]:
+        """At most `limit` points, and how many to acknowledge once they arrived."""
+        found = [self._waiting[index] for index in range(min(limit, len(self._waiting)))]
+        return found, len(found)
+
+    def acknowledge(self, count: int) -> None:
+        """The server has the first `count`."""
+        for _ in range(min(count, len(self._waiting))):
+            self._waiting.popleft()
+
+    def close(self) -> None:
+        """Nothing more comes: see to it that the last value of each name is among those that are sent.
+
+        A last value which is not finite is sent once more, whether it was acknowledged or not: it decides the trial.
+        """
+        waiting = {id(point) for point in self._waiting}
+        for name, point in self._last.items():
+            unsent = point[0] == self._next[name]
+            if unsent:
+                self._next[name] += 1
+            if unsent or (isinstance(point[2], str) and name in self._declared and id(point) not in waiting):
+                self._waiting.append(point)
+
+    def to_json(self) -> list[list[Any]]:
+        """All that wait."""
+        return list(self._waiting)
+
+    @classmethod
+    def restore(cls, waiting: list[list[Any]]) -> Points:
+        """The closed points that `to_json` gave."""
+        points = cls(())
+        points._waiting.extend(waiting)
+        return points
+
+
+def _spell(value: float) -> str:
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

@@ -1,0 +1,116 @@
+"""What has to be there before a command can start, and may take long: the job, the bundle, the view, a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestune.worker import bundle, checkpoint, environment
+from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
+from orchestune.worker.attempt import Attempt
+from orchestune.worker.bundle import Bundle, BundleError
+from orchestune.worker.job import Job
+from orchestune.worker.settings import Settings
+from orchestune.worker.view import project_links
+
+
+class Unprepared(Exception):
+    """The attempt cannot start, through no fault of its command; carries the reason's code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Workshop:
+    """Makes ready what attempts need. The methods that may wait for the server are for threads beside the loop."""
+
+    def __init__(
+        self, settings: Settings, server: Server, environ: Mapping[str, str], hello: Mapping[str, Any]
+    ) -> None:
+        self._server = server
+        self._base = environment.inherited(environ)
+        self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
+        self._cache = settings.state / "bundles"
+        self._compiled = str(settings.state / "pycache")
+        self.jobs: dict[int, Job] = {}
+        self.bundles: dict[str, Bundle] = {}
+        self.add_job(hello["job"])
+
+    def add_job(self, document: Mapping[str, Any]) -> Job:
+        """Compile a job."""
+        common = environment.of_job(self._base, document, self._experiment, self._handle, self._compiled)
+        job = Job(document, common)
+        self.jobs[job.revision] = job
+        return job
+
+    def fetch_job(self, revision: int) -> Mapping[str, Any]:
+        """Ask for a revision's job, patiently. ApiError where there is none."""
+        answer: Mapping[str, Any] = self._patiently(
+            lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")), lambda: True
+        )
+        return answer
+
+    def at_once(self, attempt: Attempt) -> bool:
+        """Make everything ready if that is a matter of microseconds; False: call `prepare` in a thread. OSError."""
+        if attempt.checkpoint is not None:
+            return False
+        digest = attempt.lease.get("bundle")
+        found = self.bundles.get(digest) if digest else None
+        if digest and found is None:
+            return False
+        links = project_links(attempt.job.root, attempt.job.links, found)
+        if not attempt.slot.view.quick(found, links):
+            return False
+        attempt.slot.view.prepare(found, links)
+        return True
+
+    def prepare(self, attempt: Attempt) -> None:
+        """Make everything ready, however long it takes; ends early once the attempt is to stop. Unprepared."""
+        digest = attempt.lease.get("bundle")
+        try:
+            found = self._bundle(digest, attempt) if digest else None
+            links = project_links(attempt.job.root, attempt.job.links, found)
+            attempt.slot.view.prepare(found, links)
+            if attempt.checkpoint is not None:
+                self._checkpoint(attempt, attempt.checkpoint)
+        except BundleError as exc:
+            raise Unprepared("bundle_unavailable", str(exc)) from exc
+        except OSError as exc:
+            text = f"no folder for the trial: {exc.strerror or exc} ({exc.filename})" if exc.filename else str(exc)
+            raise Unprepared("sandbox", text) from exc
+        except ApiError as exc:
+            raise Unprepared("bundle_unavailable", str(exc)) from exc
+
+    def _bundle(self, digest: str, attempt: Attempt) -> Bundle:
+        if digest not in self.bundles:
+            self.bundles[digest] = self._patiently(
+                lambda connection: bundle.fetch(self._cache, digest, connection), lambda: attempt.verdict is None
+            )
+        return self.bundles[digest]
+
+    def _checkpoint(self, attempt: Attempt, folder: Path) -> None:
+        folder.mkdir(parents=True, mode=0o700)
+        published = attempt.lease.get("checkpoint")
+        if published:
+            self._patiently(
+                lambda _: checkpoint.restore(self._server, str(published["digest"]), folder),
+                lambda: attempt.verdict is None,
+            )
+
+    def _patiently(self, work: Callable[[Connection], Any], wanted: Callable[[], bool]) -> Any:
+        connection, backoff = Connection(self._server, 60.0), Backoff()
+        try:
+            while True:
+                try:
+                    return work(connection)
+                except (Gone, Denied):
+                    raise
+                except Unreachable:
+                    if not wanted():
+                        raise
+                    time.sleep(backoff.next())
+        finally:
+            connection.close()

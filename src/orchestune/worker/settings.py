@@ -1,0 +1,55 @@
+"""What a worker is told before it can ask anybody: one owner-only JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILE_VARIABLE = "ORCHESTUNE_WORKER_FILE"
+
+
+class SettingsError(Exception):
+    """The file is missing or wrong; the message names it and what is missing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the server is, who this worker is, and where it may write."""
+
+    url: str | None
+    endpoint: Path | None
+    """a file with `{"url"}`, read again whenever the server cannot be reached"""
+    token: str = field(repr=False)
+    worker: str
+    slots: int
+    state: Path
+    """caches that the workers of this machine share, and this worker's spool"""
+    gpus: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read the file that `ORCHESTUNE_WORKER_FILE` names. SettingsError where it cannot be used."""
+    name = environ.get(FILE_VARIABLE)
+    if not name:
+        raise SettingsError(f"{FILE_VARIABLE} is not set; it names the file which says where the server is")
+    try:
+        document = json.loads(Path(name).read_text(encoding="utf-8"))
+        return Settings(
+            url=document.get("url"),
+            endpoint=Path(document["endpoint"]) if document.get("endpoint") else None,
+            token=str(document["token"]),
+            worker=str(document["worker"]),
+            slots=int(document["slots"]),
+            state=Path(document["state"]),
+            gpus=tuple(str(gpu) for gpu in document.get("gpus") or ()),
+            tags=dict(document.get("tags") or {}),
+        )
+    except OSError as exc:
+        raise SettingsError(f"cannot read {name}: {exc.strerror}") from exc
+    except KeyError as exc:
+        raise SettingsError(f"{name}: the key {exc} is missing") from exc
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise SettingsError(f"{name} is no file of a worker: {exc}") from exc

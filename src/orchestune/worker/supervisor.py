@@ -1,0 +1,358 @@
+"""Runs attempts: starts their commands, watches the processes, sees to it that nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from orchestune.worker import attempt as phases
+from orchestune.worker import environment, tree
+from orchestune.worker.attempt import Attempt, StartError
+from orchestune.worker.collect import Collector
+from orchestune.worker.crew import Crew
+from orchestune.worker.guard import Lifeline
+from orchestune.worker.journal import say
+from orchestune.worker.orphans import Orphans
+from orchestune.worker.output import Log
+from orchestune.worker.points import Points
+from orchestune.worker.prepare import Unprepared, Workshop
+from orchestune.worker.reporting import Record, Reporting
+from orchestune.worker.settings import Settings
+from orchestune.worker.slot import Slot
+from orchestune.worker.spool import Spool
+from orchestune.worker.usage import Sampler
+from orchestune.worker.view import remove
+
+Reason = Mapping[str, Any]
+SWEEP_EVERY = 0.02
+LASTING = 1.0
+"""seconds after which an attempt is worth sampling, and its metrics file is looked at while it runs"""
+LOOK_EVERY = 0.5
+
+
+class Supervisor:
+    """The attempts of this worker. Everything here happens in the loop's thread and returns quickly."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        workshop: Workshop,
+        reporting: Reporting,
+        spool: Spool,
+        crew: Crew,
+        collector: Collector,
+        selector: selectors.BaseSelector,
+        line: Lifeline,
+    ) -> None:  # fmt: skip
+        self._folder = settings.state / "workers" / settings.worker
+        remove(self._folder)
+        self._workshop, self._reporting, self._spool = workshop, reporting, spool
+        self._crew, self._collector, self._selector, self._line = crew, collector, selector, line
+        self._free: list[Slot] = []
+        self._made = 0
+        self._by_pid: dict[int, Attempt] = {}
+        self._orphans = Orphans()
+        self._sampler = Sampler()
+        self._next_look = 0.0
+        self._losses = 0
+        self._asked: set[int] = set()
+        self.capacity = settings.slots
+        self.attempts: dict[str, Attempt] = {}
+        self.queue: deque[Mapping[str, Any]] = deque()
+        self.unwell_until = 0.0
+        """no new leases before that time: this machine has just failed to start several"""
+
+    @property
+    def idle(self) -> int:
+        """Slots that nothing uses."""
+        return max(0, self.capacity - len(self.attempts) - len(self.queue))
+
+    def lease(self, lease: Mapping[str, Any]) -> None:
+        """Take one more to run."""
+        self.queue.append(lease)
+
+    def start_next(self) -> None:
+        """Start the first one in the queue, if its job is known."""
+        for _ in range(len(self.queue)):
+            lease = self.queue.popleft()
+            job = self._workshop.jobs.get(int(lease["revision"]))
+            if job is not None:
+                self._begin(lease, job)
+                return
+            self.queue.append(lease)
+            self._ask_for_job(int(lease["revision"]))
+
+    @property
+    def startable(self) -> bool:
+        """Whether `start_next` would start something."""
+        return any(int(lease["revision"]) in self._workshop.jobs for lease in self.queue)
+
+    def stop(self, attempt_id: str, state: str, reason: Reason | None) -> None:
+        """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated."""
+        for lease in [lease for lease in self.queue if lease["attempt"] == attempt_id]:
+            self.queue.remove(lease)
+            self._refuse(lease, state, reason)
+        attempt = self.attempts.get(attempt_id)
+        if attempt is None or attempt.phase not in (phases.PREPARING, phases.RUNNING):
+            return
+        attempt.verdict = (state, dict(reason) if reason else None)
+        self._terminate(attempt, attempt.job.grace)
+
+    def abandon(self, attempt_id: str) -> None:
+        """A newer attempt took over: end this one at once and without a result."""
+        attempt = self.attempts.get(attempt_id)
+        if attempt is None:
+            return
+        attempt.unwanted = True
+        attempt.verdict = ("cancelled", {"code": "superseded", "message": "a newer attempt took over"})
+        self._terminate(attempt, 0.0)
+
+    def stop_all(self, reason: Reason) -> None:
+        """The worker ends: everything is preempted."""
+        for attempt_id in [str(lease["attempt"]) for lease in self.queue] + list(self.attempts):
+            self.stop(attempt_id, "preempted", reason)
+
+    def reap(self) -> None:
+        """Wait for every process that ended. A leader's group is killed before its number can be another's."""
+        while True:
+            pid = _ended_child(self._by_pid)
+            if pid is None:
+                break
+            attempt = self._by_pid.get(pid)
+            if attempt is None:
+                os.waitpid(pid, os.WNOHANG)
+                continue
+            if attempt.kill_at is None:
+                tree.kill_group(pid, signal.SIGKILL)
+            _, status, usage = os.wait4(pid, 0)
+            del self._by_pid[pid]
+            attempt.reaped(status, usage)
+        for attempt in [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]:
+            self._sweep(attempt)
+
+    def read(self, attempt: Attempt) -> None:
+        """The attempt wrote something."""
+        if attempt.output >= 0 and not attempt.read():
+            self._selector.unregister(attempt.output)
+            os.close(attempt.output)
+            attempt.output = -1
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for attempt in list(self.attempts.values()):
+            if attempt.phase == phases.RUNNING:
+                if attempt.deadline is not None and now >= attempt.deadline:
+                    text = f"ran longer than {attempt.job.timeout:g}s"
+                    attempt.verdict = ("failed", {"code": "timeout", "message": text})
+                    self._terminate(attempt, attempt.job.grace)
+                elif attempt.next_checkpoint is not None and now >= attempt.next_checkpoint:
+                    attempt.next_checkpoint = now + float(attempt.job.checkpoint_every or 60.0)
+                    self._collector.publish(attempt)
+            elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
+                attempt.kill_at = now + 1.0
+                self._signal(attempt, signal.SIGKILL)
+            elif attempt.phase == phases.SWEEPING:
+                self._sweep(attempt)
+        if now >= self._next_look and self.attempts:
+            self._next_look = now + LOOK_EVERY
+            self._look(now)
+
+    def next_tick(self) -> float:
+        """When `tick` has something to do, on the monotonic clock."""
+        times = [self._next_look if self.attempts else float("inf")]
+        for attempt in self.attempts.values():
+            if attempt.phase == phases.SWEEPING:
+                times.append(time.monotonic() + SWEEP_EVERY)
+            elif attempt.phase == phases.STOPPING and attempt.kill_at is not None:
+                times.append(attempt.kill_at)
+            elif attempt.phase == phases.RUNNING:
+                times += [at for at in (attempt.deadline, attempt.next_checkpoint) if at is not None]
+        return min(times)
+
+    def _begin(self, lease: Mapping[str, Any], job: Any) -> None:
+        slot = self._take_slot()
+        attempt = Attempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
+        self.attempts[attempt.id] = attempt
+        self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points))
+        if job.checkpoint_every is not None or lease.get("checkpoint"):
+            attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
+        try:
+            ready = self._workshop.at_once(attempt)
+        except OSError as exc:
+            self._fail(attempt, Unprepared("sandbox", f"no folder for the trial: {exc}"))
+            return
+        if ready:
+            self._launch(attempt)
+        else:
+            self._crew.run(lambda: self._workshop.prepare(attempt), lambda _, error: self._prepared(attempt, error))
+
+    def _take_slot(self) -> Slot:
+        if self._free:
+            return self._free.pop()
+        self._made += 1
+        return Slot(self._made - 1, self._folder / "slots" / str(self._made - 1))
+
+    def _ask_for_job(self, revision: int) -> None:
+        if revision in self._asked:
+            return
+        self._asked.add(revision)
+
+        def then(document: Mapping[str, Any] | None, error: BaseException | None) -> None:
+            self._asked.discard(revision)
+            if document is not None:
+                self._workshop.add_job(document)
+                return
+            reason = {"code": "bundle_unavailable", "message": f"revision {revision} cannot be had: {error}"}
+            for lease in [lease for lease in self.queue if int(lease["revision"]) == revision]:
+                self.queue.remove(lease)
+                self._refuse(lease, "lost", reason)
+
+        self._crew.run(lambda: self._workshop.fetch_job(revision), then)
+
+    def _refuse(self, lease: Mapping[str, Any], state: str, reason: Reason | None) -> None:
+        """End a lease for which nothing was begun."""
+        attempt_id, token = str(lease["attempt"]), int(lease["token"])
+        record = Record(attempt_id, token, Log(1 << 20, self._spool.log_file(attempt_id)), Points(()))
+        record.log.close()
+        self._reporting.add(record)
+        result = {
+            "attempt": attempt_id, "token": token, "state": state, "exit_code": None, "signal": None, "reason": reason,
+            "wall": 0.0, "cpu": 0.0, "memory": 0, "log_bytes": 0, "tail": "",
+        }  # fmt: skip
+        self._reporting.finish(attempt_id, result)
+
+    def _prepared(self, attempt: Attempt, error: BaseException | None) -> None:
+        if attempt.verdict is not None:
+            self._finish(attempt, attempt.verdict)
+        elif isinstance(error, Unprepared):
+            self._fail(attempt, error)
+        elif error is not None:
+            self._fail(attempt, Unprepared("sandbox", f"{type(error).__name__}: {error}"))
+        else:
+            self._launch(attempt)
+
+    def _launch(self, attempt: Attempt) -> None:
+        lease, slot = attempt.lease, attempt.slot
+        variables = environment.of_attempt(attempt.job.environment, lease, slot.parameters, slot.metrics)
+        if attempt.checkpoint is not None:
+            variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(attempt.checkpoint)
+            published = lease.get("checkpoint")
+            if published:
+                step = published.get("step")
+                variables["ORCHESTUNE_RESUMED_STEP"] = "" if step is None else f"{step:.17g}"
+        try:
+            slot.write_files(lease["parameters"])
+            attempt.start(variables)
+        except StartError as exc:
+            self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))
+            return
+        except OSError as exc:
+            self._fail(attempt, Unprepared("sandbox", f"the command cannot be started here: {exc}"))
+            return
+        self._losses = 0
+        self._by_pid[attempt.pid] = attempt
+        self._line.note(slot.index, attempt.pid)
+        self._selector.register(attempt.output, selectors.EVENT_READ, attempt)
+        self._reporting.records[attempt.id].started = attempt.started
+        if attempt.job.checkpoint_every is not None:
+            attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
+
+    def _terminate(self, attempt: Attempt, grace: float) -> None:
+        attempt.kill_at = time.monotonic() + grace
+        if attempt.phase in (phases.RUNNING, phases.STOPPING):
+            attempt.phase = phases.STOPPING
+            self._signal(attempt, signal.SIGTERM if grace > 0 else signal.SIGKILL)
+
+    def _signal(self, attempt: Attempt, number: int) -> None:
+        """To every process group of the attempt's tree; stopped ones wake up to hear it."""
+        table = tree.processes()
+        roots = {attempt.pid} | self._orphans.of(attempt.id, self._by_pid.keys(), self._live())
+        own = os.getpgrp()
+        groups = {table[pid].group for pid in tree.descendants(roots, table)} | {attempt.pid}
+        for group in groups - {own, os.getpgid(os.getppid())}:
+            tree.kill_group(group, number)
+            tree.kill_group(group, signal.SIGCONT)
+
+    def _live(self) -> set[str]:
+        return {attempt.id for attempt in self.attempts.values() if attempt.pid}
+
+    def _sweep(self, attempt: Attempt) -> None:
+        """End what the leader left behind; once nothing is left, the attempt is over."""
+        left = self._orphans.of(attempt.id, self._by_pid.keys(), self._live())
+        if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
+            left = {attempt.pid}
+        if left:
+            if attempt.kill_at is None or time.monotonic() >= attempt.kill_at:
+                for pid in {*left, attempt.pid}:
+                    tree.kill_group(pid, signal.SIGKILL)
+                for pid in left:
+                    self._orphans.kill(pid)
+            return
+        self._orphans.forget(attempt.id)
+        self._line.note(attempt.slot.index, 0)
+        if attempt.output >= 0:
+            self._selector.unregister(attempt.output)
+        sample = self._sampler.samples.get(attempt.id)
+        if sample is not None:
+            attempt.tree_cpu = max(attempt.tree_cpu, sample.cpu)
+            attempt.tree_memory = max(attempt.tree_memory, sample.memory)
+        attempt.close()
+        attempt.phase = phases.COLLECTING
+        if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
+            self._finish(attempt, None)
+
+    def _look(self, now: float) -> None:
+        lasting = {}
+        for attempt in self.attempts.values():
+            if attempt.phase in (phases.RUNNING, phases.STOPPING) and now - (attempt.started or now) > LASTING:
+                lasting[attempt.id] = attempt.pid
+                attempt.read_metrics_file()
+                sample = self._sampler.samples.get(attempt.id)
+                if sample is not None:
+                    attempt.tree_cpu = max(attempt.tree_cpu, sample.cpu)
+                    attempt.tree_memory = max(attempt.tree_memory, sample.memory)
+        self._sampler.watch(lasting)
+
+    def _fail(self, attempt: Attempt, error: Unprepared) -> None:
+        """This machine's fault: the attempt is lost, and so that a broken machine does not eat them all, it rests."""
+        self._losses += 1
+        self.unwell_until = time.monotonic() + min(30.0, 0.5 * 2**self._losses)
+        say(f"attempt {attempt.id} is lost: {error}")
+        self._finish(attempt, ("lost", {"code": error.code, "message": str(error)}))
+
+    def _finish(self, attempt: Attempt, failure: tuple[str, dict[str, str] | None] | None) -> None:
+        if attempt.log.disk_error is not None:
+            say(f"the log of attempt {attempt.id} is cut, its disk: {attempt.log.disk_error.strerror}")
+        self._reporting.finish(attempt.id, attempt.result(failure), unwanted=attempt.unwanted)
+        attempt.phase = phases.OVER
+        del self.attempts[attempt.id]
+        if attempt.checkpoint is not None:
+            remove(attempt.checkpoint)
+        self._free.append(attempt.slot)
+
+
+def _ended_child(known: Mapping[int, Attempt]) -> int | None:
+    """A child that ended and was not waited for."""
+    if hasattr(os, "waitid"):
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return None
+        return found.si_pid if found else None
+    return _ended_leader(known)
+
+
+def _ended_leader(known: Mapping[int, Attempt]) -> int | None:
+    """Where `waitid` is missing: look at the leaders one by one."""
+    import subprocess  # the only use of it here, on systems where nothing better exists
+
+    for pid in known:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False).stdout
+        if state.strip()[:1] in (b"Z", b""):
+            return pid
+    return None

@@ -1,0 +1,158 @@
+"""Decides what is said to the server and when, and does what it answers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from orchestune.worker.api import Backoff, Denied, Gone
+from orchestune.worker.journal import say
+from orchestune.worker.network import POLL, REPORT, Network, Reply
+from orchestune.worker.reporting import Reporting, Shipment
+from orchestune.worker.spool import PATIENCE, Spool
+from orchestune.worker.supervisor import Supervisor
+
+NEWS_AFTER = 0.4
+"""seconds that log lines and metrics of running attempts may wait for others"""
+ANSWER_WITHIN = 15.0
+
+
+class Talk:
+    """Reports are sent at once when something ended and no report is on its way; what ends meanwhile rides the next.
+
+    A long poll is out while slots are idle and there is nothing to report. While it is out, reports do not carry
+    `live`: a lease may be on its way in the poll's answer, and would look lost.
+    """
+
+    def __init__(
+        self, network: Network, reporting: Reporting, supervisor: Supervisor, spool: Spool, boot: str, beat: float
+    ) -> None:
+        self._network, self._reporting, self._supervisor, self._spool = network, reporting, supervisor, spool
+        self._boot, self._every, self._beat = boot, beat, 0
+        self._shipment: Shipment | None = None
+        self._poll_want = 0
+        self._asked_in_vain = False
+        self._backoff = Backoff()
+        self._retry_at = 0.0
+        self._last_report = 0.0
+        self.last_answer = time.monotonic()
+        self.away = False
+        self.draining = False
+        self.drained = False
+        """the server wants this worker to end when it is idle"""
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is left to say or under way but a poll."""
+        return self._shipment is None and not self._reporting.records
+
+    def step(self, now: float) -> None:
+        """Send what is to be sent now."""
+        if now < self._retry_at:
+            return
+        if self._shipment is None and now >= self._due():
+            self._report(now)
+        if self._shipment is None and not self._poll_want and self._want(now) > 0:
+            self._poll(now)
+
+    def next_step(self) -> float:
+        """When `step` has something to do, if nothing else happens."""
+        if self._shipment is not None:
+            return float("inf")
+        return max(self._retry_at, self._due())
+
+    def hear(self, now: float) -> None:
+        """Do what the answers say. Raises Gone and Denied."""
+        while self._network.replies:
+            reply = self._network.replies.popleft()
+            shipment, self_poll = None, reply.channel == POLL
+            if self_poll:
+                self._poll_want = 0
+            else:
+                shipment, self._shipment = self._shipment, None
+            if reply.error is not None:
+                self._failed(reply, now)
+                continue
+            self.last_answer = now
+            self._backoff.reset()
+            if self.away:
+                say("the server answers again")
+                self.away = False
+            self._heard(shipment, reply.answer, now)
+        self._save_what_waits(now)
+
+    def _due(self) -> float:
+        """When the next report is."""
+        if self._reporting.urgent():
+            return 0.0
+        if self._reporting.news():
+            return self._last_report + NEWS_AFTER
+        if self._poll_want:
+            return self._last_report + self._every
+        return self._last_report + self._every / 2
+
+    def _want(self, now: float) -> int:
+        if self.draining or self.drained or now < self._supervisor.unwell_until:
+            return 0
+        return max(0, self._supervisor.idle - self._poll_want)
+
+    def _body(self, want: int) -> dict[str, Any]:
+        self._beat += 1
+        body: dict[str, Any] = {"boot": self._boot, "beat": self._beat, "want": want, "draining": self.draining}
+        if not self._poll_want:
+            queued = [str(lease["attempt"]) for lease in self._supervisor.queue]
+            body["live"] = self._reporting.live() + queued
+        return body
+
+    def _report(self, now: float) -> None:
+        shipment = self._reporting.ship()
+        body = self._body(self._want(now))
+        if shipment.finished:
+            body["finished"] = shipment.finished
+        if shipment.beats:
+            body["beats"] = shipment.beats
+        self._shipment, self._last_report = shipment, now
+        self._network.call(REPORT, body, ANSWER_WITHIN)
+
+    def _poll(self, now: float) -> None:
+        want = self._want(now)
+        body = self._body(want)
+        body["wait"] = self._every
+        self._poll_want = want
+        self._last_report = now
+        self._network.call(POLL, body, self._every + ANSWER_WITHIN)
+
+    def _heard(self, shipment: Shipment | None, answer: dict[str, Any], now: float) -> None:
+        if shipment is not None:
+            for attempt in self._reporting.acknowledge(shipment, answer.get("acks") or ()):
+                say(f"attempt {attempt} was superseded")
+                self._supervisor.abandon(attempt)
+            unheard = [item["attempt"] for item in shipment.finished if not self._accepted(str(item["attempt"]))]
+            if unheard:  # not acknowledged although the call arrived: again, but not at once
+                self._retry_at = now + self._backoff.next()
+            for record in self._reporting.take_over():
+                self._spool.drop(record)
+        for order in answer.get("orders") or ():
+            self._supervisor.stop(str(order["attempt"]), str(order["state"]), order.get("reason"))
+        for lease in answer.get("leases") or ():
+            if not self._reporting.knows(str(lease["attempt"])):
+                self._supervisor.lease(lease)
+        self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
+        self.drained = self.drained or bool(answer.get("drain"))
+
+    def _accepted(self, attempt: str) -> bool:
+        record = self._reporting.records.get(attempt)
+        return record is None or record.accepted
+
+    def _failed(self, reply: Reply, now: float) -> None:
+        if isinstance(reply.error, (Gone, Denied)):
+            raise reply.error
+        if not self.away:
+            say(f"{reply.error}; going on, trying again")
+            self.away = True
+        self._retry_at = now + self._backoff.next()
+
+    def _save_what_waits(self, now: float) -> None:
+        for record in self._reporting.records.values():
+            if record.result is not None and not record.spooled and now - record.ended > PATIENCE:
+                self._spool.save(record)

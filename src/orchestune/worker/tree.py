@@ -1,0 +1,97 @@
+"""Processes as /proc shows them: children, descendants, groups. Where there is no /proc, less is known."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+MARK = "ORCHESTUNE_ATTEMPT_ID"
+
+
+class Entry(NamedTuple):
+    """One process."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    ticks: int
+    """CPU time, of its waited-for children too, in clock ticks"""
+
+
+def children() -> set[int] | None:
+    """The children of this process, adopted ones too; None where that cannot be told."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
+            return {int(pid) for pid in file.read().split()}
+    except FileNotFoundError:
+        table = processes()
+        own = os.getpid()
+        return {entry.pid for entry in table.values() if entry.parent == own} if table else None
+
+
+def processes() -> dict[int, Entry]:
+    """Every process that can be seen; empty where there is no /proc."""
+    found: dict[int, Entry] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return found
+    for name in names:
+        if name.isdigit():
+            entry = _entry(int(name))
+            if entry is not None:
+                found[entry.pid] = entry
+    return found
+
+
+def descendants(roots: set[int], table: dict[int, Entry]) -> set[int]:
+    """`roots`, as far as they exist, and everything below them; members of the roots' groups and sessions too."""
+    below: dict[int, list[int]] = {}
+    found = set()
+    for entry in table.values():
+        below.setdefault(entry.parent, []).append(entry.pid)
+        if entry.pid in roots or entry.group in roots or entry.session in roots:
+            found.add(entry.pid)
+    waiting = list(found)
+    while waiting:
+        for pid in below.get(waiting.pop(), ()):
+            if pid not in found:
+                found.add(pid)
+                waiting.append(pid)
+    return found
+
+
+def attempt_of(pid: int) -> str | None:
+    """The attempt in whose environment a process was started; None where that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            data = b"\0" + file.read()
+    except OSError:
+        return None
+    mark = b"\0" + MARK.encode() + b"="
+    start = data.find(mark)
+    if start < 0:
+        return None
+    return data[start + len(mark) :].split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def kill_group(group: int, number: int) -> bool:
+    """Send a signal to a process group; False where it has no member."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _entry(pid: int) -> Entry | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            data = file.read()
+    except OSError:
+        return None
+    fields = data[data.rfind(b")") + 2 :].split()
+    return Entry(pid, int(fields[1]), int(fields[2]), int(fields[3]), sum(int(field) for field in fields[11:15]))

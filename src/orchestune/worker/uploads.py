@@ -1,0 +1,111 @@
+"""Files on their way to the server: kept in an outbox on disk until they arrived, whatever happens between."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
+from orchestune.worker.bundle import digest_of
+from orchestune.worker.journal import say
+from orchestune.worker.view import remove
+
+PART = 4 * 2**20
+MANIFEST = "manifest.json"
+
+
+class Outbox:
+    """One folder per parcel: the files, and a manifest that makes it complete. Without one it is thrown away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def new(self, name: str) -> Path:
+        """An empty folder for a parcel. OSError where the disk refuses."""
+        folder = self.folder / name
+        remove(folder)
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """The parcel is complete: `{"route", "body", "files": [{"name", "path"}]}`."""
+        part = folder / "manifest.part"
+        part.write_text(json.dumps(manifest), encoding="utf-8")
+        os.replace(str(part), str(folder / MANIFEST))
+
+    def left_behind(self) -> list[Path]:
+        """Sealed parcels of an earlier worker of this id; others are removed."""
+        found = []
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if (folder / MANIFEST).is_file():
+                found.append(folder)
+            else:
+                remove(folder)
+        return found
+
+
+def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
+    """Upload a parcel's files, commit them, remove it; the answer of the committing route.
+
+    Goes on while the server is away, up to the time `until`. Raises Unreachable then, and ApiError where the server
+    does not want it, in which case the parcel is gone.
+    """
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    connection, backoff = Connection(server, 60.0), Backoff()
+    try:
+        while True:
+            try:
+                answer = _deliver_once(connection, server, folder, manifest)
+                remove(folder)
+                return answer
+            except Unreachable:
+                if until is not None and time.monotonic() > until:
+                    raise
+                time.sleep(backoff.next())
+            except (Gone, Denied):
+                raise
+            except ApiError as exc:
+                say(f"the server refused files of attempt {manifest['body'].get('attempt')}: {exc}")
+                remove(folder)
+                raise
+    finally:
+        connection.close()
+
+
+def _deliver_once(connection: Connection, server: Server, folder: Path, manifest: dict[str, Any]) -> Any:
+    described = []
+    for item in manifest["files"]:
+        path = folder / item["name"]
+        if "digest" not in item:
+            item["digest"], item["size"] = digest_of(path), path.stat().st_size
+        send_file(connection, server, path, item["digest"], item["size"])
+        described.append({"path": item["path"], "digest": item["digest"], "size": item["size"]})
+    body = dict(manifest["body"])
+    if manifest["route"] == "artifacts":
+        body["files"] = described
+    else:
+        body["digest"], body["size"] = described[0]["digest"], described[0]["size"]
+    return connection.call("POST", server.path(manifest["route"]), body)
+
+
+def send_file(connection: Connection, server: Server, path: Path, digest: str, size: int) -> None:
+    """Bring the bytes of one file to the server, from where an earlier try ended."""
+    route = server.path(f"uploads/{digest}")
+    connection.send("HEAD", route, None, 60.0)
+    _, headers, _ = connection.receive()
+    if headers.get("X-Complete") == "1":
+        return
+    offset = int(headers.get("X-Size") or 0)
+    with open(path, "rb") as file:
+        while offset < size:
+            file.seek(offset)
+            data = file.read(PART)
+            connection.send("PUT", f"{route}?offset={offset}", data, 60.0, "application/octet-stream")
+            _, _, answer = connection.receive()
+            there = int(json.loads(answer)["size"])
+            if not offset < there <= size:
+                raise Unreachable("the server does not take the next part of an upload")
+            offset = there

@@ -1,0 +1,180 @@
+"""A slot's private, writable view of the bundle: the folder in which the user's command runs."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import stat
+import time
+from pathlib import Path
+
+from orchestune.worker.bundle import Bundle
+
+SMALL = 256
+"""entries up to which comparing and repairing is quicker than handing it to another thread"""
+SETTLED = 50_000_000
+"""nanoseconds after which two writes surely have different timestamps"""
+
+
+class View:
+    """Kept from one trial to the next: what a trial left untouched stays, the rest is made anew."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._generation = 0
+        self.folder = parent / "view-0"
+        self._bundle: Bundle | None = None
+        self._links: dict[str, str] = {}
+        self._marks: dict[str, tuple[int, int, int, int]] = {}
+        self._noted = 0
+        self._ready = False
+
+    def quick(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
+        """Whether `prepare` is a matter of microseconds."""
+        if bundle is None and not links:
+            return len(self._marks) <= SMALL
+        return self._ready and self._fits(bundle, links) and len(self._marks) <= SMALL
+
+    def prepare(self, bundle: Bundle | None, links: dict[str, str]) -> None:
+        """Make the folder as if nobody had used it. `links`: path in the view → what it points to. OSError."""
+        if self._ready and self._fits(bundle, links):
+            try:
+                self._repair()
+                return
+            except OSError:
+                pass  # a trial made it unreadable: a new one then
+        self._build(bundle, links)
+
+    def _fits(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
+        same = (self._bundle and self._bundle.folder) == (bundle and bundle.folder)
+        return same and links == self._links
+
+    def _build(self, bundle: Bundle | None, links: dict[str, str]) -> None:
+        self._ready = False
+        if not remove(self.folder):
+            self._generation += 1
+            self.folder = self._parent / f"view-{self._generation}"
+            remove(self.folder)
+        self.folder.mkdir(parents=True, mode=0o700)
+        self._bundle, self._links = bundle, dict(links)
+        if bundle is not None:
+            for path in bundle.directories:
+                os.mkdir(str(self.folder / path))
+            for path in bundle.files:
+                self._copy(path)
+            for path, target in bundle.links.items():
+                os.symlink(target, str(self.folder / path))
+        for path, target in self._links.items():
+            self._link(path, target)
+        self._note(self._scan())
+        self._ready = True
+
+    def _copy(self, path: str) -> None:
+        assert self._bundle is not None
+        shutil.copy2(str(self._bundle.folder / path), str(self.folder / path), follow_symlinks=False)
+
+    def _link(self, path: str, target: str) -> None:
+        place = self.folder / path
+        if os.path.lexists(str(place)):
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(target, str(place))
+
+    def _note(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
+        self._marks, self._noted = marks, time.time_ns()
+
+    def _scan(self) -> dict[str, tuple[int, int, int, int]]:
+        marks: dict[str, tuple[int, int, int, int]] = {}
+        waiting = [""]
+        root = str(self.folder)
+        while waiting:
+            below = waiting.pop()
+            with os.scandir(f"{root}/{below}" if below else root) as entries:
+                for entry in entries:
+                    path = f"{below}/{entry.name}" if below else entry.name
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(about.st_mode):
+                        waiting.append(path)
+                        marks[path] = (about.st_ino, about.st_mode, 0, 0)
+                    else:
+                        marks[path] = (about.st_ino, about.st_mode, about.st_ctime_ns, about.st_size)
+        return marks
+
+    def _repair(self) -> None:
+        """Put back what changed. A timestamp as young as our own note proves nothing: there, contents are compared."""
+        found = self._scan()
+        unsure = [path for path, mark in self._marks.items() if mark[2] > self._noted - SETTLED]
+        if found == self._marks and not unsure:
+            return
+        root = str(self.folder)
+        for path in sorted(found.keys() - self._marks.keys(), reverse=True):
+            if not remove(Path(root, path)):
+                raise PermissionError(f"cannot remove {path}")
+        dirty = {path for path, mark in self._marks.items() if found.get(path) != mark}
+        dirty.update(path for path in unsure if path not in dirty and not self._same(path))
+        for path in sorted(dirty):
+            self._restore(path)
+        self._note(self._scan())
+
+    def _same(self, path: str) -> bool:
+        assert self._bundle is not None or path in self._links
+        place = str(self.folder / path)
+        if os.path.islink(place):
+            target = self._links.get(path) or (self._bundle.links.get(path) if self._bundle else None)
+            return os.readlink(place) == target
+        if self._bundle is None or path not in self._bundle.files:
+            return False
+        return filecmp.cmp(place, str(self._bundle.folder / path), shallow=False)
+
+    def _restore(self, path: str) -> None:
+        place = self.folder / path
+        remove(place)
+        bundle = self._bundle
+        if bundle is not None and path in bundle.files:
+            self._copy(path)
+        elif bundle is not None and path in bundle.links:
+            os.symlink(bundle.links[path], str(place))
+        elif path in self._links:
+            self._link(path, self._links[path])
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            for below in [other for other in self._marks if other.startswith(f"{path}/")]:
+                self._restore(below)
+
+
+def remove(path: Path) -> bool:
+    """Remove a file or a whole folder, whatever its modes; False where something is left."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(str(path))
+        elif os.path.lexists(str(path)):
+            path.unlink()
+        return True
+    except OSError:
+        pass
+    for folder, _, _ in os.walk(str(path)):
+        try:
+            os.chmod(folder, 0o700)
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700)
+        except OSError:
+            continue
+    shutil.rmtree(str(path), ignore_errors=True)
+    return not os.path.lexists(str(path))
+
+
+def project_links(root: str | None, links: list[str], bundle: Bundle | None) -> dict[str, str]:
+    """The links of a view to paths of the project which its bundle leaves out, as far as they exist."""
+    found: dict[str, str] = {}
+    for path in links if root else ():
+        target = os.path.join(root or "", path)
+        parts = path.split("/")
+        if os.path.isabs(path) or ".." in parts or not os.path.lexists(target):
+            continue
+        taken = bundle is not None and (path in bundle.files or path in bundle.links or path in bundle.directories)
+        blocked = bundle is not None and any("/".join(parts[:n]) in bundle.links for n in range(1, len(parts)))
+        if not taken and not blocked:
+            found[path] = target
+    return found
