@@ -151,11 +151,14 @@ def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mappi
     configurations: tuple[Mapping[str, Value], ...] = values.get("try_first") or ()
     if space is None:
         return ()
+    before = len(root.report.found)
     for found, configuration in zip(root.find("try_first").items(), configurations, strict=False):
         for problem in space.configuration_problems(configuration):
             hint = "" if problem.key in space.by_name else did_you_mean(problem.key, space.by_name)
             at = found.find(problem.key)
             at.wrong(problem.message if at is not found else f"{problem.key} {problem.message}", hint)
+    if len(root.report.found) > before:
+        return ()
     return tuple(_exact(space, configuration) for configuration in configurations)
 
 

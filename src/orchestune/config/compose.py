@@ -128,7 +128,7 @@ class _Composer:
         self._check_tag(event)
         if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
             self._fail("the text holds a character that no program could be given (U+0000 or half a pair)")
-        as_written = event.style not in ("'", '"', "|", ">") and event.implicit[0]
+        as_written = event.style is None and event.tag is None
         return Scalar(place, text, resolve(text) if as_written else text)
 
     def _sequence(self, event: SequenceStartEvent, path: tuple[str, ...]) -> Items:
@@ -170,5 +170,7 @@ class _Composer:
             self._fail(f"holds more than {MOST_NODES} values (aliases count as often as they are used)")
 
     def _fail(self, message: str, hint: str = "") -> Never:
+        if self.report.crowded:
+            self.report.found.clear()
         self.report.add(self.last, "", message, hint)
         raise self.report.error()

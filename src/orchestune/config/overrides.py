@@ -55,7 +55,7 @@ def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str
 def _set_item(node: Items, path: list[str], value: Node, place: Place, above: list[str], report: Report) -> Node:
     if not path[0].isdecimal() or len(path[0]) > 6 or int(path[0]) >= len(node.items):
         report.add(
-            place, ".".join(above), f"is a list of {len(node.items)} in the file", "name an entry by number, from 0"
+            place, ".".join(above), f"is a list of {len(node.items)} in the file", "name an entry by its number, from 0"
         )
         return node
     index = int(path[0])

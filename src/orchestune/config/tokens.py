@@ -7,11 +7,11 @@ import re
 from collections import Counter
 
 _KNOWN = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
+    r"(?<![A-Za-z0-9_\-])(?:"
     r"A(?:KIA|SIA)[0-9A-Z]{12,}"  # AWS
     r"|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_[A-Za-z0-9_]{10,}|glpat-[A-Za-z0-9_\-]{10,}"
     r"|hf_[A-Za-z0-9]{10,}"
-    r"|sk-[A-Za-z0-9_\-]{16,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}"
+    r"|sk-(?=[a-z_\-]*[0-9A-Z])[A-Za-z0-9_\-]{16,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}"
     r"|xox[a-z]-[A-Za-z0-9\-]{8,}"
     r"|AIza[A-Za-z0-9_\-]{30,}"
     r"|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_\-]{20,}"

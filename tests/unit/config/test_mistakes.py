@@ -1,0 +1,357 @@
+"""Each mistake gets its place, what was found, what is allowed, and what was perhaps meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
+
+RANGE = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
+F = "experiment.yml:"
+
+
+def alpha(spelling: str) -> str:
+    return changed(ALPHA, spelling)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed("budget: 40", "budget: 0"), "7:9: budget: found 0, expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: many"), "7:9: budget: found 'many', expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: 1.5"), "7:9: budget: found 1.5, expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: .nan"), "7:9: budget: found .nan, expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: '40'"), "7:9: budget: found '40', expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: true"), "7:9: budget: found true, expected a whole number of at least 1"),
+        (changed("budget: 40", "budget: [4]"), "7:9: budget: found a list, expected a whole number of at least 1"),
+        (changed("budget: 40", "budget:"), "7:1: budget: has no value, expected a whole number of at least 1"),
+        (changed("budget: 40", "budgett: 40"), "7:1: budgett: is no known key (did you mean budget?)"),
+        (changed("budget: 40", "n_trials: 40"), "7:1: n_trials: is no known key (did you mean budget?)"),
+        (changed("budget: 40\n", ""), "1:1: budget: is missing (say how many trials to run, for example budget: 40)"),
+        (with_lines("budget: 4"), "8:1: budget: stands here twice (first in line 7) (remove one of them)"),
+        (with_lines("Budget: 4"), "8:1: Budget: is no known key (did you mean budget?)"),
+        (with_lines("folds: 5"), "8:1: folds: comes in a later version (leave it out)"),
+        (with_lines("image: x"), "8:1: image: comes in a later version (leave it out)"),
+        (with_lines("stop: {futile: 1}"), "8:8: stop.futile: comes in a later version (leave it out)"),
+        (with_lines("stop: {tim: 1h}"), "8:8: stop.tim: is no known key (did you mean time?)"),
+        (with_lines("patience: 3"), "8:1: patience: is no known key (did you mean stop.patience?)"),
+        (
+            with_lines("stop: {zzz: 1h}"),
+            "8:8: stop.zzz: is no known key (allowed: max_failures, target, time, patience)",
+        ),
+        (
+            changed("run: python model.py {args}\n", ""),
+            "1:1: run: is missing (expected a command, as text or as a list of words)",
+        ),
+        (
+            changed("metrics:\n  accuracy: maximize\n", ""),
+            "1:1: metrics: is missing (expected a mapping from names to maximize or minimize)",
+        ),
+        (
+            changed(f"parameters:\n  alpha: {ALPHA}\n", "").replace("{args}", ""),
+            "1:1: parameters: is missing (expected a mapping from names to ranges or lists of values)",
+        ),
+        (
+            changed("run: python model.py {args}", "run: []"),
+            "2:6: run: found an empty list, expected a command, as text or as a list of words",
+        ),
+        (
+            changed("run: python model.py {args}", "run: 5"),
+            "2:6: run: found 5, expected a command, as text or as a list of words",
+        ),
+        (
+            changed("run: python model.py {args}", "run: [python, {args}]"),
+            "2:15: run[1]: found a mapping, expected a word of the command (put quotes around it: '{args}')",
+        ),
+        (
+            changed("{args}", "{alhpa}"),
+            "2:6: run: the placeholder '{alhpa}' names no parameter (did you mean alpha?)",
+        ),
+        (
+            changed("{args}", "{arg}"),
+            "2:6: run: the placeholder '{arg}' names no parameter (did you mean args?)",
+        ),
+        (
+            changed("{args}", "| awk '{print}'"),
+            (
+                "2:6: run: the placeholder '{print}' names no parameter"
+                " (for braces that are meant as such write {{print}})"
+            ),
+        ),
+        (
+            changed("name: SGD", "name: 'a\tb'"),
+            ("1:7: name: found 'a\\tb', expected a name of at most 200 characters on one line"),
+        ),
+        (with_lines("seed: -1"), "8:7: seed: found -1, expected a whole number of at least 0"),
+        (with_lines("parallelism: 0"), "8:14: parallelism: found 0, expected a whole number from 1 to 100000"),
+        (with_lines("retry: -1"), "8:8: retry: found -1, expected a whole number from 0 to 100"),
+        (with_lines("retry: {}"), "8:8: retry.attempts: is missing (expected a whole number from 0 to 100)"),
+        (with_lines("priority: high"), "8:11: priority: found 'high', expected a whole number from -1000 to 1000"),
+        (
+            with_lines("timeout: 5x"),
+            "8:10: timeout: found '5x', expected a length of time such as 30s, 5m, 1h30m or 2d",
+        ),
+        (
+            with_lines("timeout: 0"),
+            "8:10: timeout: found 0, expected a length of time such as 30s, 5m, 1h30m or 2d",
+        ),
+        (
+            with_lines("engine: optuna"),
+            "8:9: engine: found 'optuna', expected auto, tpe, random, sobol, halton or grid (did you mean tpe?)",
+        ),
+        (
+            with_lines("engine: {name: sobl}"),
+            "8:16: engine.name: found 'sobl', expected auto, tpe, random, sobol, halton or grid (did you mean sobol?)",
+        ),
+        (with_lines("engine: {name: tpe, x: [.inf]}"), "8:25: engine.x[0]: found .inf, expected a finite number"),
+        (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),
+        (
+            with_lines("code: {limit: 0}"),
+            ("8:15: code.limit: the size must be more than nothing, and less than any disk holds"),
+        ),
+        (
+            with_lines("keep: [/etc/passwd]"),
+            "8:8: keep[0]: must lie within the trial's folder (write a relative path without ..)",
+        ),
+        (
+            with_lines("keep: [ok/../../x]"),
+            "8:8: keep[0]: must lie within the trial's folder (write a relative path without ..)",
+        ),
+        (
+            with_lines("keep: {keep_best: 3}"),
+            ("8:7: keep.patterns: is missing (expected a pattern or a list of patterns)"),
+        ),
+        (with_lines("keep: {files: x}"), "8:8: keep.files: is no known key (did you mean patterns?)"),
+        (
+            with_lines("keep: {patterns: x, best: 1, keep_best: 2}"),
+            ("8:7: keep: has both `keep_best` and `best` (they mean the same; keep one)"),
+        ),
+        (
+            with_lines("checkpoint: {every: never}"),
+            "8:21: checkpoint.every: found 'never', expected a length of time such as 30s, 5m, 1h30m or 2d",
+        ),
+        (
+            with_lines("resources: {cpu: none}"),
+            "8:18: resources.cpu: found 'none', expected a number of cores such as 2, 0.5 or 500m",
+        ),
+        (
+            with_lines("resources: {memory: lots}"),
+            "8:21: resources.memory: found 'lots', expected an amount of memory such as 512Mi, 2Gi or 4G",
+        ),
+        (
+            with_lines("resources: {memory: 2}"),
+            "8:21: resources.memory: 2 bytes are less than any program needs; write 512Mi or 2Gi",
+        ),
+        (
+            with_lines("resources: {gpu: 0.25}"),
+            "8:18: resources.gpu: a share of a card comes in a later version (write a whole number of cards)",
+        ),
+        (
+            with_lines("resources: {gpu: {count: 2, type: a100}}"),
+            "8:29: resources.gpu.type: comes in a later version (leave it out)",
+        ),
+        (with_lines("resources: {gpus: 1}"), "8:13: resources.gpus: is no known key (did you mean gpu?)"),
+        (
+            with_lines("try_first: [{alpha: 5}]"),
+            "8:21: try_first[0].alpha: 5 is outside 1e-06..0.1",
+        ),
+        (with_lines("try_first: [{}]"), "8:13: try_first[0]: alpha has no value"),
+        (
+            with_lines("try_first: [{alpha: 0.01, alpa: 1}]"),
+            "8:33: try_first[0].alpa: is no parameter of this experiment (did you mean alpha?)",
+        ),
+        (
+            changed("budget: 40", "engine: grid"),
+            "4:10: parameters.alpha: the grid engine needs finitely many values (give it a step, or list the values)",
+        ),
+        (
+            changed("budget: 40", "engine: grid").replace(ALPHA, "1..9000000000"),
+            "1:1: budget: is missing, and the grid is too large for its size to be the default",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message: str) -> None:
+    assert problems(text) == [F + message]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "message"),
+    [
+        ("8..2", "4:10: parameters.alpha: the minimum 8 must be less than the maximum 2"),
+        ("2..2", "4:10: parameters.alpha: the minimum 2 must be less than the maximum 2"),
+        ("-1..2 log", "4:10: parameters.alpha: a log scale needs positive bounds, the minimum is -1"),
+        ("0..2 log", "4:10: parameters.alpha: a log scale needs positive bounds, the minimum is 0"),
+        ("1..2 step 5", "4:10: parameters.alpha: the step 5 must be positive and no larger than the range"),
+        ("1..2 step 0", "4:10: parameters.alpha: the step 0 must be positive and no larger than the range"),
+        ("[]", "4:10: parameters.alpha: found an empty list, expected a list with at least one value"),
+        ("{}", "4:10: parameters.alpha: needs `min` and `max` (or `values`, or type: bool)"),
+        ("", f"4:3: parameters.alpha: has no value, expected {RANGE}, a list of values, bool, or a mapping"),
+        ("5", f"4:10: parameters.alpha: found 5, expected {RANGE}, or a list of values (for a constant write [5])"),
+        ("abc", f"4:10: parameters.alpha: found 'abc', expected {RANGE}, a list of values, or bool"),
+        (
+            "boolean",
+            (
+                f"4:10: parameters.alpha: found 'boolean', expected {RANGE}, a list of values, or bool"
+                " (did you mean bool?)"
+            ),
+        ),
+        ("1..x", f"4:10: parameters.alpha: found 'x' as a number of the range '1..x', expected {RANGE}"),
+        ("1...nan", f"4:10: parameters.alpha: found '.nan' as a number of the range '1...nan', expected {RANGE}"),
+        (
+            "1..5 lgo",
+            "4:10: parameters.alpha: found 'lgo' after the range, expected log or step NUMBER (did you mean log?)",
+        ),
+        (
+            "1..5 step",
+            "4:10: parameters.alpha: found 'step' after the range, expected log or step NUMBER (did you mean step?)",
+        ),
+        (
+            "0..1e100 step 1e-9",
+            ("4:10: parameters.alpha: the step 1e-09 makes more than 1,000,000,000 values (choose a larger step)"),
+        ),
+        ("[a, b, a]", "4:10: parameters.alpha: lists a value twice"),
+        ("[a, .nan]", "4:14: parameters.alpha[1]: found .nan, expected a finite number"),
+        ("[a, null]", "4:14: parameters.alpha[1]: has no value, expected text, a number, true or false"),
+        ("[a, [b]]", "4:14: parameters.alpha[1]: found a list, expected text, a number, true or false"),
+        (
+            "{type: double, min: 0, max: 1}",
+            (
+                "4:17: parameters.alpha.type: found 'double', expected float, int, categorical or bool"
+                " (did you mean float?)"
+            ),
+        ),
+        (
+            "{type: int, min: 0, max: 1.5}",
+            ("4:10: parameters.alpha: an int has whole bounds and a whole step (write type: float, or whole numbers)"),
+        ),
+        ("{type: float, min: 0}", "4:10: parameters.alpha: needs `max` (or `values`, or type: bool)"),
+        ("{type: float, min: 0, max: .inf}", "4:37: parameters.alpha.max: found .inf, expected a finite number"),
+        ("{type: float, min: a, max: 1}", "4:29: parameters.alpha.min: found 'a', expected a finite number"),
+        (
+            "{type: float, values: [1, 2]}",
+            (
+                "4:10: parameters.alpha: is of type float and lists values (leave out type:"
+                " the listed values say it all)"
+            ),
+        ),
+        ("{type: categorical}", "4:10: parameters.alpha: a categorical parameter needs `values`"),
+        ("{type: bool, min: 0, max: 1}", "4:10: parameters.alpha: a parameter of type bool has no `min` and no `max`"),
+        ("{values: [1], log: true}", "4:10: parameters.alpha: a parameter of type categorical has no `log`"),
+        (
+            "{values: [1], choices: [2]}",
+            ("4:10: parameters.alpha: has both `values` and `choices` (they mean the same; keep one)"),
+        ),
+        ("{min: 0.5, max: 1, wen: {}}", "4:29: parameters.alpha.wen: is no known key (did you mean when?)"),
+        (
+            "{min: 0.5, max: 1, when: {}}",
+            (
+                "4:35: parameters.alpha.when: found an empty mapping, expected a mapping from"
+                " another parameter to its value or a list of values"
+            ),
+        ),
+        (
+            "{min: 0.5, max: 1, when: {beta: 2}}\n  bet: 1..2",
+            "4:36: parameters.alpha.when: 'beta' is no parameter (did you mean bet?)",
+        ),
+        (
+            "{min: 0.5, max: 1, when: {beta: 7}}\n  beta: 1..2",
+            "4:10: parameters.alpha: `when` can never hold: 7 is outside 1..2",
+        ),
+        (
+            "{min: 0.5, max: 1, when: {alpha: 0.6}}",
+            "4:10: parameters.alpha: conditions form a cycle: alpha → alpha",
+        ),
+    ],
+)
+def test_a_mistake_in_a_parameter_is_told_at_its_place(spelling: str, message: str) -> None:
+    assert problems(alpha(spelling)) == [F + message]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            "a.b: 1..2\n  a_b: 1..2",
+            "5:3: parameters.a_b: a_b and a.b would both be the variable ORCHESTUNE_PARAM_A_B (rename one of them)",
+        ),
+        (
+            "args: 1..2",
+            "4:3: parameters.args: 'args' cannot be the name of a parameter: {args} in `run` stands for all parameters",
+        ),
+        (
+            "1x: 1..2",
+            (
+                "4:3: parameters.1x: '1x' is no name for a parameter; letters, digits and _ . - / are allowed,"
+                " a letter or _ first"
+            ),
+        ),
+    ],
+)
+def test_names_that_cannot_be_told_apart_or_written_are_refused(names: str, message: str) -> None:
+    assert problems(changed(f"alpha: {ALPHA}", names)) == [F + message]
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            "accuracy: max",
+            "6:13: metrics.accuracy: found 'max', expected maximize or minimize (did you mean maximize?)",
+        ),
+        ("accuracy: {take: last}", "6:13: metrics.accuracy.goal: is missing (expected maximize or minimize)"),
+        (
+            "accuracy: {goal: maximize, take: mean}",
+            "6:36: metrics.accuracy.take: found 'mean', expected last, best or mean:K (the mean of the last K values)",
+        ),
+        (
+            "Loss: minimize\n  loss: minimize",
+            (
+                "7:3: metrics.loss: differs from Loss in upper and lower case alone"
+                " (names of metrics match regardless of case)"
+            ),
+        ),
+        (
+            "Step: minimize",
+            "6:3: metrics.Step: 'Step' cannot be the name of a metric: it means something else in a report",
+        ),
+    ],
+)
+def test_a_mistake_in_a_metric_is_told_at_its_place(metric: str, message: str) -> None:
+    assert problems(changed("accuracy: maximize", metric)) == [F + message]
+
+
+def test_several_mistakes_are_reported_together_in_the_order_of_the_file() -> None:
+    text = changed(ALPHA, "8..2").replace("maximize", "up").replace("budget: 40", "budgt: 0\nretry: x")
+    assert problems(text) == [
+        F + "4:10: parameters.alpha: the minimum 8 must be less than the maximum 2",
+        F + "6:13: metrics.accuracy: found 'up', expected maximize or minimize (did you mean maximize?)",
+        F + "7:1: budgt: is no known key (did you mean budget?)",
+        F + "8:8: retry: found 'x', expected a whole number from 0 to 100",
+    ]
+
+
+def test_a_cycle_of_conditions_is_told_once() -> None:
+    text = alpha(
+        "{min: 1, max: 5, when: {c: 2}}\n  b: {min: 1, max: 5, when: {alpha: 2}}\n  c: {min: 1, max: 5, when: {b: 2}}"
+    )
+    assert problems(text) == [F + "4:10: parameters.alpha: conditions form a cycle: alpha → c → b → alpha"]
+
+
+def test_a_wrong_parameter_causes_no_second_mistake_where_others_refer_to_it() -> None:
+    text = (
+        alpha("oops\n  b: {min: 1, max: 5, when: {alpha: 2}}").replace("{args}", "{alpha}")
+        + "try_first: [{alpha: 1}]\n"
+    )
+    assert len(problems(text)) == 1
+
+
+def test_thousands_of_mistakes_are_cut_short() -> None:
+    found = problems(GOOD + "".join(f"key{index}: 1\n" for index in range(3000)))
+    assert len(found) == 51
+    assert found[-1] == "and 2950 mistakes more"
+
+
+def test_many_parameters_with_several_parents_each_are_checked_at_once() -> None:
+    lines = ["p0: 0..5", "p1: 0..5"]
+    lines += [f"p{i}: {{min: 0, max: 5, when: {{p{i - 1}: 1, p{i - 2}: 2}}}}" for i in range(2, 200)]
+    assert problems(changed(f"alpha: {ALPHA}", "\n  ".join(lines))) == []

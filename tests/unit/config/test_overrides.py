@@ -1,0 +1,84 @@
+"""`--set KEY=VALUE` changes what the file says, with the same checks."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.experiment import StopRules
+from orchestune.domain.space import Parameter
+from tests.unit.config.samples import ALPHA, GOOD, changed, problems, read, with_lines
+
+DOTS = changed(f"alpha: {ALPHA}", "optim.lr: 0.1..1\n  optim: [sgd, adam]\n  deep.x: {type: float, min: 0, max: 1}")
+
+
+def test_a_value_is_replaced_and_the_last_one_wins() -> None:
+    assert read(GOOD, "budget=10", "budget=12").specification.budget == 12
+
+
+def test_a_section_that_is_not_there_is_made() -> None:
+    found = read(GOOD, "stop.time=1h", "stop.patience=3", "env.LEVEL=2").specification
+    assert found.stop == StopRules(time=3600.0, patience=3)
+    assert found.env == {"LEVEL": "2"}
+
+
+def test_values_are_yaml() -> None:
+    found = read(GOOD, "parameters.alpha=1e-5..1 log", "resources={cpu: 2}", "run=[a, '{args}']", "labels.x=a=b")
+    assert found.specification.space.parameters == (Parameter("alpha", "float", 1e-5, 1.0, log=True),)
+    assert found.specification.resources.cpu == 2
+    assert found.specification.run == ("a", "{args}")
+    assert found.specification.labels == {"x": "a=b"}
+
+
+def test_of_names_with_dots_the_longest_one_that_exists_is_meant() -> None:
+    space = read(DOTS, "parameters.optim.lr=0.2..2", "parameters.deep.x.max=9").specification.space
+    assert space.by_name["optim.lr"].high == 2
+    assert space.by_name["deep.x"].high == 9
+    assert space.by_name["optim"].choices == ("sgd", "adam")
+
+
+def test_a_new_name_may_have_dots() -> None:
+    names = read(DOTS, "parameters.optim.momentum=0.5..0.9", "metrics.val.loss=minimize").specification
+    assert "optim.momentum" in names.space.by_name
+    assert names.metrics[1].name == "val.loss"
+
+
+def test_null_takes_a_key_away() -> None:
+    assert read(with_lines("timeout: 5m"), "timeout=null").specification.timeout is None
+    assert list(read(DOTS, "parameters.optim=null").specification.space.by_name) == ["optim.lr", "deep.x"]
+
+
+def test_an_entry_of_a_list_is_named_by_its_number() -> None:
+    text = with_lines("try_first: [{alpha: 0.1}, {alpha: 0.01}]")
+    assert read(text, "try_first.1.alpha=0.02").specification.try_first == ({"alpha": 0.1}, {"alpha": 0.02})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("budget=0", "--set budget: budget: found 0, expected a whole number of at least 1"),
+        ("budget", "--set budget: is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("=4", "--set : is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("a..b=4", "--set a..b: is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("budget=", "--set budget: budget: has no value, expected a whole number of at least 1"),
+        ("budget=[1", "--set budget: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("buget=1", "--set buget: buget: is no known key (did you mean budget?)"),
+        ("budget.x=1", "--set budget.x: budget: is no mapping in the file (set it as a whole)"),
+        (
+            "try_first.3.x=1",
+            ("--set try_first.3.x: try_first: is a list of 1 in the file (name an entry by its number, from 0)"),
+        ),
+        ("budget=null", "experiment.yml:1:1: budget: is missing (say how many trials to run, for example budget: 40)"),
+        (
+            "parameters.alpha=5..2",
+            ("--set parameters.alpha: parameters.alpha: the minimum 5 must be less than the maximum 2"),
+        ),
+    ],
+)
+def test_a_mistake_names_the_option(override: str, message: str) -> None:
+    assert problems(with_lines("try_first: [{alpha: 0.1}]"), [override])[0] == message
+
+
+def test_an_alias_in_the_file_is_changed_in_one_place_only() -> None:
+    text = with_lines("env: &x {A: '1'}\nlabels: *x")
+    found = read(text, "env.A=2").specification
+    assert (found.env, found.labels) == ({"A": "2"}, {"A": "1"})

@@ -1,0 +1,135 @@
+"""What the text itself may be: YAML 1.2 words and numbers, and guards against files that are no experiment."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from orchestune.config.compose import compose
+from orchestune.config.nodes import plain
+from orchestune.config.report import Report
+from tests.unit.config.samples import GOOD, changed, problems, read
+
+
+def value(text: str) -> object:
+    return plain(compose(text, "file", Report()))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1e-6", 1e-6),
+        ("1E6", 1e6),
+        ("-.5", -0.5),
+        ("1.", 1.0),
+        ("007", 7),
+        ("0o17", 15),
+        ("0x1f", 31),
+        ("+3", 3),
+        ("1_000", "1_000"),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("on", "on"),
+        ("no", "no"),
+        ("Yes", "Yes"),
+        ("true", True),
+        ("FALSE", False),
+        ("~", None),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("!!str 5", "5"),
+        ("! 5", "5"),
+        ("1" * 5000, math.inf),
+        ("|\n  5\n", "5\n"),
+    ],
+)
+def test_a_word_means_what_the_core_schema_says(text: str, expected: object) -> None:
+    found = value(text)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_an_old_yaml_directive_changes_nothing() -> None:
+    assert value("%YAML 1.1\n---\na: [on, 0o17, 1e3]") == {"a": ["on", 15, 1000.0]}
+
+
+def test_anchors_and_aliases_may_be_used() -> None:
+    text = changed("name: SGD", "labels: &x {a: b}") + "env: *x\n"
+    assert read(text).specification.env == {"a": "b"}
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1:1: the file is empty (an experiment has at least run, parameters, metrics and budget)"),
+        ("# nothing\n", "2:1: the file is empty (an experiment has at least run, parameters, metrics and budget)"),
+        (
+            "- a\n",
+            (
+                "1:1: found a list, expected a mapping of keys to values"
+                " (an experiment has at least run, parameters, metrics and budget)"
+            ),
+        ),
+        (
+            changed("budget: 40", "\tbudget: 40"),
+            "7:1: a tab stands here; YAML is indented with spaces alone (replace each tab by two spaces)",
+        ),
+        (
+            changed("  accuracy", "\taccuracy"),
+            "6:1: a tab stands here; YAML is indented with spaces alone (replace each tab by two spaces)",
+        ),
+        (
+            changed("budget: 40", "budget: 40: 3"),
+            (
+                "7:11: is not valid YAML: mapping values are not allowed here"
+                " (put quotes around a value that holds ': ', and check the indentation)"
+            ),
+        ),
+        (changed("name: SGD", "name: [SGD"), "2:4: is not valid YAML: expected ',' or ']', but got ':'"),
+        (changed("name: SGD", "name: 'SGD"), "8:1: is not valid YAML: found unexpected end of stream"),
+        (
+            changed("name: SGD", "name: @SGD"),
+            "1:7: is not valid YAML: found character '@' that cannot start any token (put the value into quotes)",
+        ),
+        (GOOD + "---\nmore: 1\n", "8:1: a second YAML document starts here; a file holds one"),
+        (changed("name: SGD", "name: *x"), "1:7: no anchor named 'x' stands before this"),
+        (changed("name: SGD", "name: &x [*x]"), "1:11: the alias 'x' stands within itself"),
+        (changed("name: SGD", "? [a]\n: b"), "1:3: a key of a mapping must be a word, not a list or a mapping"),
+        (
+            changed("name: SGD", "name: !!python/name:os.system x"),
+            (
+                "1:7: the tag 'tag:yaml.org,2002:python/name:os.system' is not allowed;"
+                " the only one that is means text: !!str"
+            ),
+        ),
+        (
+            changed("name: SGD", r'name: "a\0b"'),
+            "1:7: the text holds a character that no program could be given (U+0000 or half a pair)",
+        ),
+        (
+            changed("name: SGD", r'name: "\ud800"'),
+            "1:7: the text holds a character that no program could be given (U+0000 or half a pair)",
+        ),
+        (changed("name: SGD", r'name: "\UFFFFFFFF"'), "1:1: what follows is not valid YAML"),
+        (BOMB, "5:28: holds more than 50000 values (aliases count as often as they are used)"),
+        ("[" * 10_000, "1:34: is nested too deeply; 32 levels are allowed"),
+        ("a: {" * 10_000, "1:129: is nested too deeply; 32 levels are allowed"),
+        ("x: 1\n" * 60_000, "25000:4: holds more than 50000 values (aliases count as often as they are used)"),
+    ],
+)
+def test_what_is_no_yaml_of_an_experiment_gets_an_error_with_its_place(text: str, message: str) -> None:
+    found = problems(text)
+    assert f"experiment.yml:{message}" in found
+
+
+def test_a_key_that_stands_twice_is_told_with_its_path() -> None:
+    text = changed("  accuracy: maximize", "  accuracy: maximize\n  accuracy: minimize")
+    assert problems(text) == [
+        "experiment.yml:7:3: metrics.accuracy: stands here twice (first in line 6) (remove one of them)"
+    ]
