@@ -260,15 +260,16 @@ class Chaos:
                 break
             time.sleep(0.2)
         deadline = time.monotonic() + 60
-        while (left := processes(str(self.state))) and time.monotonic() < deadline:
-            own = self.server.process.pid if self.server.process else 0
-            left.pop(own, None)
-            if not {pid for pid, environ in left.items() if "CHAOS_MARKER" in environ}:
+        while left := self._left():
+            if time.monotonic() > deadline:
+                self.outcome.wrong.append(f"processes are left: {left}")
                 break
             time.sleep(0.2)
-        else:
-            self.outcome.wrong.append(f"processes are left: {sorted(left)}")
         self._check()
+
+    def _left(self) -> list[int]:
+        """Workers and users' processes that are still there."""
+        return [pid for pid, environ in processes(str(self.state)).items() if "CHAOS_MARKER" in environ]
 
     def _check(self) -> None:
         wrong = self.outcome.wrong
@@ -309,6 +310,7 @@ class Chaos:
         for attempt, trial, end, size in database.execute(query).fetchall():
             parts = database.execute('SELECT data FROM log_segments WHERE attempt = ? ORDER BY "offset"', (attempt,))
             lines = b"".join(row[0] for row in parts).decode().splitlines()
+            lines = [line for line in lines if line != "Killed"]  # what the shell says when its sleep was killed
             if end != size or lines[:-1] != LINES or not lines[-1].startswith("loss="):
                 self.outcome.wrong.append(f"the log of trial {trial} is not whole: {end} of {size} bytes, {lines}")
 
@@ -318,9 +320,8 @@ class Chaos:
         with contextlib.suppress(OSError, http.client.HTTPException):
             self.server.ask("POST", f"/api/v1/experiments/{self.experiment}/stop", {})
         self.server.close()
-        for pid, environ in processes(str(self.state)).items():
-            if "CHAOS_MARKER" in environ:
-                _signal(pid, signal.SIGKILL)
+        for pid in self._left():
+            _signal(pid, signal.SIGKILL)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
