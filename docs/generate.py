@@ -13,8 +13,6 @@ from pathlib import Path
 from orchestune.cli.reference import reference_markdown as command_line
 from orchestune.config.reference import reference_markdown as experiment_file
 from orchestune.config.schema import text as experiment_schema
-from orchestune.config import schema
-from orchestune.config.reference import reference_markdown
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
 from orchestune.server.settings import reference as server_settings
@@ -128,8 +126,6 @@ def state_machines() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
-    "reference/experiment-file.md": lambda: NOTE + reference_markdown(),
-    "../src/orchestune/config/experiment.schema.json": schema.text,
     "reference/cli.md": command_line,
     "reference/experiment-file.md": experiment_file,
     "reference/server-settings.md": server_settings,
