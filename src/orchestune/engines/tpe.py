@@ -4,9 +4,11 @@ What becomes of an observation:
 
 - completed, every metric finite: a value;
 - pruned: known to be worse than every completed one (Optuna ranks it there, as no intermediate value is given);
-- failed, or not finite: not part of the model, which has no word for it; it is never suggested again all the same;
-- pending: part of the density of what is not worth trying again (the `constant_liar`), so that suggestions made at
-  the same time keep away from each other.
+- pending: part of the density of what is not worth trying again (Optuna's `constant_liar`), so that suggestions made
+  at the same time keep away from each other;
+- failed, or not finite: the same as pending, for ever. Left out of the model, as Optuna does it, failures hold nothing
+  off: where the best values lie beside a region that fails (memory, divergence), most of a budget is spent inside it;
+- cancelled: nothing is known.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class TpeProposer:
         self._axes: dict[str, Axis] = {parameter.name: axis(parameter) for parameter in space.parameters}
         limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
         self._history: History[FrozenTrial] = History(limit, len(metrics))
-        self._completed = 0
+        self._completed = self._ranked = 0
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in metrics]
         self._snapshot = Snapshot(directions)
@@ -76,18 +78,21 @@ class TpeProposer:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
-            values = self._values(observation)
-            if values is None and observation.state is not states.TrialState.PRUNED:
+            if observation.state is states.TrialState.CANCELLED:
                 continue
-            state = TrialState.PRUNED if values is None else TrialState.COMPLETE
+            values = self._values(observation)
+            state = TrialState.RUNNING if values is None else TrialState.COMPLETE
+            if observation.state is states.TrialState.PRUNED:
+                state = TrialState.PRUNED
             trial = self._trial(len(self._history), state, observation.parameters, values)
             if trial is not None:
                 losses = values and [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)]
                 self._history.add(trial, losses)
-                self._completed += values is not None
+                self._completed += state is TrialState.COMPLETE
+                self._ranked += state is not TrialState.RUNNING
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if len(self._history) < self._startup or not self._completed:
+        if self._ranked < self._startup or not self._completed:
             return draw(self._space, Random(seed))
         trials = [trial for _, trial in self._history.window()]
         for index, configuration in enumerate(pending, start=len(self._history)):

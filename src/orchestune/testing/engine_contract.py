@@ -37,7 +37,7 @@ MIXED = Space.of(
     )
 )
 _thorough = settings(
-    deadline=None, derandomize=True, max_examples=30, suppress_health_check=list(HealthCheck), database=None
+    deadline=None, derandomize=True, max_examples=20, suppress_health_check=list(HealthCheck), database=None
 )
 
 

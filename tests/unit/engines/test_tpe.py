@@ -95,6 +95,21 @@ def test_suggestions_keep_away_from_what_is_pending() -> None:
     assert statistics.median(abs(x - center) for x in beside) > 2 * statistics.median(abs(x - center) for x in alone)
 
 
+def test_suggestions_keep_away_from_where_trials_fail_though_the_best_is_beside_it() -> None:
+    def failures(seed: int) -> int:
+        engine, failed = tpe(wide(2)), 0
+        for number in range(1, 81):
+            configuration = engine.ask([], number, ask_seed(seed, number))
+            x, y = float(configuration["x0"]), float(configuration["x1"])
+            fails = x > 0.7
+            failed += fails
+            state = TrialState.FAILED if fails else None
+            engine.tell([observe(number, configuration, (0.75 - x) ** 2 + (y - 0.3) ** 2, state)])
+        return failed
+
+    assert statistics.median(failures(seed) for seed in range(5)) < 45, "69 where failures are left out of the model"
+
+
 def test_the_first_suggestions_are_random_until_enough_trials_have_a_value() -> None:
     space = wide(2)
     engine, random = tpe(space, startup=5), create("random", space, [LOSS], seed=1, budget=9)
