@@ -15,6 +15,7 @@ from tests.testbeds.home import Home
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*"))
 DEADLINE = 120.0
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
