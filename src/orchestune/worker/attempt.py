@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from orchestune.worker.output import Log, last_lines
 from orchestune.worker.points import Points
 from orchestune.worker.slot import Slot
 
+_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
 CHUNKS_AT_ONCE = 8
 """what one attempt may have read before the others have their turn"""
@@ -135,7 +138,7 @@ class Attempt:
         """The process was waited for."""
         self._status = status
         self._usage_cpu = usage.ru_utime + usage.ru_stime
-        self._usage_memory = usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)
+        self._usage_memory = usage.ru_maxrss * _MEMORY_UNIT
         self.ended = time.monotonic()
         self.phase = SWEEPING
 
@@ -182,10 +185,19 @@ class Attempt:
             "reason": reason,
             "wall": round(self.ended - self.started, 6) if ran else 0.0,  # type: ignore[operator]
             "cpu": round(max(self._usage_cpu, self.tree_cpu), 6),
-            "memory": max(self._usage_memory, self.tree_memory),
+            "memory": self._peak_memory(),
             "log_bytes": self.log.end,
             "tail": last_lines(self.log.last),
         }
+
+    def _peak_memory(self) -> int:
+        """Bytes. The system counts this process's own size for a child that was still a copy of it: a sample, where
+        there is one, knows better than a figure which is no larger than that.
+        """
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
+        if self.tree_memory and self._usage_memory <= own:
+            return self.tree_memory
+        return max(self._usage_memory, self.tree_memory)
 
     def _take(self, data: bytes) -> None:
         self.log.append(self.mask.feed(data))

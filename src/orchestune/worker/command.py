@@ -16,8 +16,8 @@ from typing import Any
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
 _WORDS_OF_THE_SHELL = """
-. : alias bg break case cd command continue eval exec exit export fg for function hash if jobs local read readonly return
-select set shift source time times trap type ulimit umask unalias unset until wait while
+. : alias bg break case cd command continue eval exec exit export fg for function hash if jobs local read readonly
+return select set shift source time times trap type ulimit umask unalias unset until wait while
 """
 _BUILTINS = frozenset(_WORDS_OF_THE_SHELL.split())
 

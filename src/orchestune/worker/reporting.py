@@ -96,6 +96,10 @@ class Reporting:
         """Whether a call would say anything."""
         return any(record.news or record.result is not None for record in self.records.values())
 
+    def backlog(self) -> bool:
+        """Whether more waits than one call carries: then calls follow each other without a pause."""
+        return any(r.log.waiting > LOG_BYTES or len(r.points) > POINTS for r in self.records.values())
+
     def ship(self) -> Shipment:
         """The next call's beats and finished attempts. Ends go first: they are small and somebody waits for them."""
         shipment = Shipment([], [], [])

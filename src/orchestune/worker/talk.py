@@ -83,7 +83,7 @@ class Talk:
 
     def _due(self) -> float:
         """When the next report is."""
-        if self._reporting.urgent():
+        if self._reporting.urgent() or self._reporting.backlog():
             return 0.0
         if self._reporting.news():
             return self._last_report + NEWS_AFTER

@@ -39,15 +39,15 @@ class Told:
 class FakeServer:
     """Leases what is in `pending`; everything that it hears is in `attempts`, by attempt id."""
 
-    def __init__(
-        self, job: Mapping[str, Any], *, slots: int = 4, beat: float = 0.5, token: str = "secret-token"
-    ) -> None:
+    token = "secret-token"
+
+    def __init__(self, job: Mapping[str, Any], *, slots: int = 4, beat: float = 0.5) -> None:
         self.job: Document = {
-            "revision": 1, "run": "true", "metrics": ["loss"], "parameters": [], "env": {}, "secrets": {}, "timeout": None,
-            "grace": 2, "keep": {"patterns": [], "limit": 2**30}, "checkpoint_every": None, "root": None, "links": [],
-            "cap_bytes": 64 * 2**20, **job,
+            "revision": 1, "run": "true", "metrics": ["loss"], "parameters": [], "env": {}, "secrets": {},
+            "timeout": None, "grace": 2, "keep": {"patterns": [], "limit": 2**30}, "checkpoint_every": None,
+            "root": None, "links": [], "cap_bytes": 64 * 2**20, **job,
         }  # fmt: skip
-        self.token, self.slots, self.beat_seconds = token, slots, beat
+        self.slots, self.beat_seconds = slots, beat
         self.change = threading.Condition()
         self.pending: deque[Document] = deque()
         self.attempts: dict[str, Told] = {}
@@ -127,9 +127,8 @@ class FakeServer:
         """Order an attempt to end."""
         with self.change:
             code = {"preempted": "paused"}.get(state, state)
-            self.orders[attempt] = {
-                "attempt": attempt, "order": "stop", "state": state, "reason": {"code": code, "message": f"it was {state}"},
-            }  # fmt: skip
+            reason = {"code": code, "message": f"it was {state}"}
+            self.orders[attempt] = {"attempt": attempt, "order": "stop", "state": state, "reason": reason}
             self.change.notify_all()
 
     def give(self, data: bytes) -> str:
@@ -159,7 +158,7 @@ class FakeServer:
         return {"acks": acks, "orders": orders, "leases": leases, "slots": self.slots, "drain": self.drain}
 
     def _lease(self, body: Document) -> list[Document]:
-        leases = []
+        leases: list[Document] = []
         while self.pending and len(leases) < body["want"] and not self.drain:
             lease = self.pending.popleft()
             self._granted[lease["attempt"]] = body["beat"]
@@ -269,9 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers["Content-Length"]))
         digest, offset = path.rsplit("/", 1)[1], int(query.removeprefix("offset="))
         upload = fake.uploads.setdefault(digest, bytearray())
-        if offset <= len(upload):
-            upload += data[len(upload) - offset :]
-        self._deal("uploads", {}, lambda: {"size": len(upload)})
+
+        def append() -> Document:
+            if offset <= len(upload):
+                upload.extend(data[len(upload) - offset :])
+            return {"size": len(upload)}
+
+        self._deal("uploads", {}, append)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -311,8 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
             fake.registered.append(body)
             fake.change.notify_all()
         return {
-            "protocol": 1, "experiment": "exp-id", "handle": "sgd-7f3a", "name": "w1", "beat_seconds": fake.beat_seconds,
-            "lease_seconds": 15, "slots": fake.slots, "job": fake.job,
+            "protocol": 1, "experiment": "exp-id", "handle": "sgd-7f3a", "name": "w1", "lease_seconds": 15,
+            "beat_seconds": fake.beat_seconds, "slots": fake.slots, "job": fake.job,
         }  # fmt: skip
 
     def _commit(self, digest: str) -> None:

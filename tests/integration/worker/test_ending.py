@@ -1,0 +1,194 @@
+"""Nothing that a trial started outlives it, its worker or the guard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.conftest import RunningWorker, alive, read_pids, until
+from tests.integration.worker.fake_server import FakeServer
+
+Serve = Callable[..., FakeServer]
+Employ = Callable[..., RunningWorker]
+
+FAMILY = """
+import os, subprocess, sys, time
+folder = sys.argv[1]
+def write(name):
+    part = os.path.join(folder, name + ".part")
+    with open(part, "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(part, os.path.join(folder, name + ".pid"))
+write("leader")
+if os.fork() == 0:
+    write("child")
+    time.sleep(600)
+if os.fork() == 0:
+    os.setsid()
+    write("session")
+    if os.fork() == 0:
+        write("daemon")
+        time.sleep(600)
+    time.sleep(600) if sys.argv[2] == "stay" else os._exit(0)
+if os.fork() == 0:
+    os.setsid()
+    with open(os.path.join(folder, "bare.pid"), "w") as file:
+        file.write(str(os.getpid()))
+    os.execve("/bin/sleep", ["sleep", "600"], {})
+while len([name for name in os.listdir(folder) if name.endswith(".pid")]) < 5:
+    time.sleep(0.01)
+print("loss=1", flush=True)
+time.sleep(600) if sys.argv[2] == "stay" else None
+"""
+
+
+def family(folder: Path, manner: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    return [sys.executable, "-c", FAMILY, str(folder), manner]
+
+
+def all_gone(pids: list[int]) -> bool:
+    return not any(alive(pid) for pid in pids)
+
+
+def test_descendants_in_other_groups_are_gone_before_the_end_is_reported(
+    serve: Serve, employ: Employ, tmp_path: Path
+) -> None:
+    server = serve(family(tmp_path / "pids", "go"))
+    attempt = server.queue()
+    employ(server)
+    told = server.finished(attempt)
+    assert told.finished is not None and told.finished["state"] == "succeeded"
+    pids = read_pids(tmp_path / "pids", 5)
+    assert all_gone(pids)
+
+
+def test_a_neighbours_daemon_lives_on(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    folder = tmp_path / "pids"
+    code = ["sh", "-c", 'if [ {kind} = long ]; then exec "$@"; fi; echo loss=2', "sh", *family(folder, "stay")]
+    server = serve(code, parameters=["kind"])
+    employ(server)
+    long = server.queue({"kind": "long"})
+    pids = read_pids(folder, 5)
+    for _ in range(20):
+        server.finished(server.queue({"kind": "short"}))
+    assert all(alive(pid) for pid in pids)
+    server.stop_attempt(long)
+    finished = server.finished(long).finished
+    assert finished is not None and finished["state"] == "cancelled"
+    assert all_gone(pids)
+
+
+@pytest.mark.parametrize("victim", ["worker", "guard", "group"])
+def test_killing_the_worker_or_its_guard_leaves_no_process(
+    serve: Serve, employ: Employ, tmp_path: Path, victim: str
+) -> None:
+    server = serve(family(tmp_path / "pids", "stay"))
+    server.queue()
+    worker = employ(server)
+    pids = [*read_pids(tmp_path / "pids", 5), worker.pid]
+    if victim == "worker":
+        os.kill(worker.pid, signal.SIGKILL)
+    elif victim == "guard":
+        os.kill(worker.guard.pid, signal.SIGKILL)
+    else:
+        os.killpg(worker.guard.pid, signal.SIGKILL)
+    until(lambda: all_gone(pids), "the end of every process")
+    worker.wait()
+
+
+def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(serve: Serve, employ: Employ) -> None:
+    server = serve(["sh", "-c", "trap '' TERM; echo loss=1; while :; do sleep 0.1; done"], grace=1)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.stop_attempt(attempt, "pruned")
+    finished = server.finished(attempt).finished
+    assert finished is not None
+    assert (finished["state"], finished["signal"]) == ("pruned", signal.SIGKILL)
+    assert finished["reason"] == {"code": "pruned", "message": "it was pruned"}
+
+
+def test_a_child_has_the_grace_to_save_what_it_has_after_its_shell_died(serve: Serve, employ: Employ) -> None:
+    child = (
+        "import signal, sys, time; "
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('saved', flush=True), sys.exit(0)))\n"
+        "print('loss=1', flush=True); time.sleep(600)"
+    )
+    server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.stop_attempt(attempt)
+    assert b"saved" in server.finished(attempt).log
+
+
+def test_sigterm_to_the_worker_preempts_its_trials_and_ends_it(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    server = serve(family(tmp_path / "pids", "stay"))
+    attempt = server.queue()
+    worker = employ(server)
+    pids = read_pids(tmp_path / "pids", 5)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    worker.guard.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    told = server.finished(attempt)
+    assert told.finished is not None
+    assert told.finished["state"] == "preempted"
+    assert told.finished["reason"]["code"] == "worker_stopped"
+    assert all_gone(pids)
+
+
+def test_gone_ends_everything_with_success(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    server = serve(family(tmp_path / "pids", "stay"))
+    server.queue()
+    worker = employ(server)
+    pids = read_pids(tmp_path / "pids", 5)
+    server.over = True
+    assert worker.wait() == 0
+    assert all_gone(pids)
+
+
+def test_a_refused_token_ends_the_worker_with_an_error(serve: Serve, employ: Employ) -> None:
+    server = serve("true")
+    worker = employ(server)
+    server.wait(lambda: server.beats)
+    server.token = "another"
+    assert worker.wait() == 1
+    assert "who are you?" in worker.log.read_text()
+
+
+def test_a_stopped_process_wakes_up_to_end(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    server = serve(["sh", "-c", f"echo $$ > {tmp_path}/leader.pid; echo loss=1; sleep 600"], grace=20)
+    attempt = server.queue()
+    employ(server)
+    (pid,) = read_pids(tmp_path, 1)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    os.kill(pid, signal.SIGSTOP)
+    server.stop_attempt(attempt)
+    finished = server.finished(attempt).finished
+    assert finished is not None and finished["state"] == "cancelled"
+
+
+def test_what_was_superseded_while_the_worker_was_frozen_is_ended_and_its_log_still_sent(
+    serve: Serve, employ: Employ, tmp_path: Path
+) -> None:
+    code = f"echo $$ > {tmp_path}/leader.pid; echo loss=1; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo late; "
+    server = serve(["sh", "-c", f"{code} touch {tmp_path}/said; sleep 600"])
+    attempt = server.queue()
+    worker = employ(server)
+    (pid,) = read_pids(tmp_path, 1)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    frozen = worker.pid
+    os.kill(frozen, signal.SIGSTOP)
+    server.superseded.add(attempt)
+    (tmp_path / "go").touch()
+    until(lambda: (tmp_path / "said").exists(), "the late line")
+    os.kill(frozen, signal.SIGCONT)
+    server.wait(lambda: b"late" in server.attempts[attempt].log)
+    until(lambda: not alive(pid), "the end of the superseded command")
+    assert server.attempts[attempt].finished is None

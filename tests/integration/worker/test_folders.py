@@ -1,0 +1,214 @@
+"""The private view of the bundle, and what a trial leaves."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import tarfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.conftest import RunningWorker, bundle, until
+from tests.integration.worker.fake_server import FakeServer
+
+Serve = Callable[..., FakeServer]
+Employ = Callable[..., RunningWorker]
+
+SNOOP = """
+import os
+seen = []
+for folder, folders, files in sorted(os.walk(".")):
+    for name in sorted(files):
+        path = os.path.join(folder, name)
+        seen.append(path + "=" + open(path).read())
+print(";".join(seen))
+print("loss=1")
+"""
+SPOIL = """
+import os, shutil, sys
+open("config.txt", "w").write("spoiled")
+os.utime("config.txt", (0, 0))
+open("new.txt", "w").write("new")
+shutil.rmtree("package")
+os.mkdir("package"); open("package/other.py", "w").write("x")
+os.chmod("sub", 0o700); os.rename("sub/deep/file", "moved")
+os.mkdir("locked"); open("locked/x", "w"); os.chmod("locked", 0)
+"""
+FILES: dict[str, str | bytes] = {
+    "snoop.py": SNOOP, "config.txt": "pristine", "package/module.py": "m", "sub/deep/file": "f",
+    "link": "-> config.txt",
+}  # fmt: skip
+
+
+def test_a_trial_cannot_touch_what_another_one_sees(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", "{code}"], parameters=["code"])
+    server.slots = 1
+    digest = server.give(bundle(FILES))
+    employ(server)
+    first = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+    for _ in range(3):
+        spoiled = server.finished(server.queue({"code": SPOIL}, bundle=digest))
+        assert spoiled.finished is not None and spoiled.finished["state"] == "succeeded", spoiled.log
+        after = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+        assert bytes(after.log) == bytes(first.log)
+    assert b"config.txt=pristine" in first.log and b"link=pristine" in first.log and b"sub/deep/file=f" in first.log
+
+
+def test_a_quick_write_of_the_same_size_is_noticed(serve: Serve, employ: Employ) -> None:
+    server = serve("cat data; echo; printf B > data; echo loss=1")
+    server.slots = 1
+    digest = server.give(bundle({"data": "A"}))
+    attempts = [server.queue(bundle=digest) for _ in range(20)]
+    employ(server)
+    for attempt in attempts:
+        assert bytes(server.finished(attempt).log) == b"A\nloss=1\n"
+
+
+def test_paths_that_the_bundle_leaves_out_are_linked_in(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    (project / "data" / "train.csv").write_text("1,2")
+    (project / "big.bin").write_text("big")
+    (project / "code.py").write_text("not this one")
+    server = serve(
+        "cat data/train.csv big.bin deep/../code.py; rm -r data big.bin; echo $ORCHESTUNE_ORIGINAL_DIR",
+        root=str(project),
+        links=["data", "big.bin", "code.py", "absent"],
+    )
+    digest = server.give(bundle({"code.py": "code", "deep/x": ""}))
+    attempts = [server.queue(bundle=digest) for _ in range(6)]
+    employ(server)
+    for attempt in attempts:
+        assert bytes(server.finished(attempt).log) == b"1,2bigcode" + f"{project}\n".encode()
+    assert (project / "data" / "train.csv").read_text() == "1,2"
+
+
+def test_workers_of_a_machine_unpack_a_bundle_once(serve: Serve, employ: Employ) -> None:
+    server = serve("cat data; sleep 0.3")
+    digest = server.give(bundle({"data": "A"}))
+    attempts = [server.queue(bundle=digest) for _ in range(12)]
+    one, two = employ(server), employ(server)
+    for attempt in attempts:
+        assert bytes(server.finished(attempt).log) == b"A"
+    assert one.state == two.state
+    assert [path.name for path in (one.state / "bundles").iterdir()] == [digest]
+
+
+@pytest.mark.parametrize("trouble", ["missing", "damaged", "escaping", "no archive"])
+def test_a_bundle_that_cannot_be_used_is_no_fault_of_the_trial(serve: Serve, employ: Employ, trouble: str) -> None:
+    server = serve("true")
+    contents = {"escaping": bundle({"../out": "x"}), "no archive": b"rubbish"}
+    digest = server.give(contents.get(trouble, bundle({"a": "b"})))
+    if trouble == "missing":
+        del server.blobs[digest]
+    elif trouble == "damaged":
+        server.blobs[digest] = bundle({"a": "c"})
+    attempt = server.queue(bundle=digest)
+    worker = employ(server)
+    finished = server.finished(attempt).finished
+    assert finished is not None and finished["state"] == "lost"
+    assert finished["reason"]["code"] == "bundle_unavailable"
+    assert not (worker.state / "out").exists()
+
+
+def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, employ: Employ) -> None:
+    run = "mkdir -p plots/a; echo one > best.pt; echo two > plots/a/x.png; head -c 6000000 /dev/urandom > big; "
+    run += "head -c 20000000 /dev/zero > huge; ln -s /etc/passwd plots/secret; echo loss=1"
+    keep = {"patterns": ["best.pt", "plots", "big", "huge", "absent*"], "limit": 10_000_000}
+    server = serve(run, keep=keep)
+    attempts = [server.queue() for _ in range(3)]
+    employ(server)
+    for attempt in attempts:
+        told = server.finished(attempt)
+        server.wait(partial(server.artifacts.get, attempt))
+        files = {item["path"]: server.blobs[item["digest"]] for item in server.artifacts[attempt]}
+        assert set(files) == {"best.pt", "plots/a/x.png", "big"}
+        assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
+        text = told.log.decode()
+        assert "huge is left out" in text and "nothing matches absent*" in text and "secret is left out" in text
+
+
+def test_an_upload_goes_on_where_it_was_cut_off_even_in_another_worker(serve: Serve, employ: Employ) -> None:
+    server = serve("head -c 13000000 /dev/urandom > big; echo loss=1", keep={"patterns": ["big"], "limit": 2**30})
+    puts: list[str] = []
+
+    def fault(route: str, body: dict[str, object]) -> str:
+        if route == "uploads":
+            puts.append(route)
+            return "refuse" if len(puts) == 2 else "503" if len(puts) > 3 else ""
+        return ""
+
+    server.fault = fault
+    attempt = server.queue()
+    worker = employ(server)
+    server.finished(attempt)
+    until(lambda: len(puts) > 4, "an upload that was cut off")
+    worker.guard.send_signal(signal.SIGKILL)
+    worker.wait()
+    until(lambda: not worker_runs(worker), "the end of the first worker")
+    server.fault = lambda route, body: ""
+    worker.start()
+    server.wait(lambda: attempt in server.artifacts)
+    assert server.artifacts[attempt][0]["size"] == 13_000_000
+    until(lambda: not list((worker.state / "outbox" / worker.name).iterdir()), "an empty outbox")
+
+
+def worker_runs(worker: RunningWorker) -> bool:
+    return "the guard is gone" not in worker.log.read_text()
+
+
+COUNTING = """
+import os, signal, sys, time
+folder = os.environ["ORCHESTUNE_CHECKPOINT_DIR"]
+start = int(open(os.path.join(folder, "state")).read()) if "ORCHESTUNE_RESUMED_STEP" in os.environ else 0
+print("resumed", os.environ.get("ORCHESTUNE_RESUMED_STEP"), start, flush=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+for step in range(start + 1, start + 1000):
+    with open(os.path.join(folder, "part"), "w") as file:
+        file.write(str(step))
+    os.replace(os.path.join(folder, "part"), os.path.join(folder, "state"))
+    print("step=%d loss=%d" % (step, step), flush=True)
+    time.sleep(0.05)
+"""
+
+
+def restored(server: FakeServer, checkpoint: dict[str, object]) -> str:
+    with tarfile.open(fileobj=io.BytesIO(server.blobs[str(checkpoint["digest"])])) as tar:
+        file = tar.extractfile("state")
+        assert file is not None
+        return file.read().decode()
+
+
+def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_next_attempt_goes_on(
+    serve: Serve, employ: Employ
+) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=0.5, grace=20)
+    first = server.queue()
+    employ(server)
+    server.wait(lambda: len(server.checkpoints) >= 2)
+    assert int(restored(server, server.checkpoints[0])) < int(restored(server, server.checkpoints[1]))
+    server.stop_attempt(first, "preempted")
+    told = server.finished(first)
+    assert told.finished is not None and told.finished["state"] == "preempted"
+    last = server.checkpoints[-1]
+    assert float(restored(server, last)) == last["step"] == told.values("loss")[-1]
+    second = server.queue(checkpoint={"digest": last["digest"], "step": last["step"]}, number=2)
+    server.wait(lambda: server.attempts[second].values("loss"))
+    assert bytes(server.attempts[second].log).startswith(f"resumed {last['step']} {last['step']}\n".encode())
+    server.stop_attempt(second)
+    server.finished(second)
+
+
+def test_sigterm_to_the_worker_publishes_checkpoints_first(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+    attempt = server.queue()
+    worker = employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    worker.guard.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert len(server.checkpoints) == 1
+    assert float(restored(server, server.checkpoints[0])) == server.attempts[attempt].values("loss")[-1]

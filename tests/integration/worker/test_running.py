@@ -1,0 +1,138 @@
+"""What becomes of commands: results, reasons, environment, usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.conftest import RunningWorker
+from tests.integration.worker.fake_server import FakeServer
+
+Serve = Callable[..., FakeServer]
+Employ = Callable[..., RunningWorker]
+
+
+def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=$ORCHESTUNE_PARAM_X", parameters=["x"])
+    attempts = [server.queue({"x": index * 0.5}) for index in range(500)]
+    employ(server)
+    for index, attempt in enumerate(attempts):
+        told = server.finished(attempt, 120)
+        assert told.finished is not None
+        assert told.finished["state"] == "succeeded"
+        assert told.values("loss") == [index * 0.5]
+        assert bytes(told.log) == f"loss={index * 0.5}\n".encode()
+        assert told.deliveries == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "state", "code", "message"),
+    [
+        ("true", "succeeded", None, ""),
+        ("sh -c 'exit 3'", "failed", "exit_code", "exited with code 3"),
+        ("kill -SEGV $$", "failed", "signal", "killed by SIGSEGV"),
+        ("no-such-program --x", "failed", "command_not_found", "no-such-program"),
+        (["./missing.sh"], "failed", "command_not_found", "in the project"),
+        (["/etc/passwd"], "failed", "command_not_found", "executable"),
+        ("true; no-such-program", "failed", "command_not_found", "127"),
+        ("exec sleep 30", "failed", "timeout", "ran longer than 1.5s"),
+    ],
+)
+def test_an_end_has_a_reason_that_people_understand(
+    serve: Serve, employ: Employ, run: str, state: str, code: str | None, message: str
+) -> None:
+    server = serve(run, timeout=1.5 if "sleep" in run else None)
+    attempt = server.queue()
+    employ(server)
+    finished = server.finished(attempt).finished
+    assert finished is not None
+    assert finished["state"] == state
+    assert (finished["reason"] or {}).get("code") == code
+    assert message in (finished["reason"] or {"message": ""})["message"]
+
+
+def test_the_command_finds_its_variables_and_files(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    code = (
+        "import os, json, sys; own = {k: v for k, v in os.environ.items() if k.startswith(('ORCH', 'CUDA', 'PYTHON'))};"
+        "print(json.dumps([own, json.load(open(own['ORCHESTUNE_PARAMS'])), os.listdir('.'), sys.stdin.read()]))"
+    )
+    job = {"parameters": ["optim.lr", "amp"], "env": {"PYTHONMINE": "1"}, "secrets": {"PYTHONKEY": "k1k1k1"}}
+    server = serve([sys.executable, "-c", code], **job)
+    attempt = server.queue({"optim.lr": 3e-4, "amp": True}, gpus=["2", "3"], fold=1, folds=3, number=2)
+    employ(server)
+    variables, parameters, files, stdin = json.loads(server.finished(attempt).log)
+    assert variables["ORCHESTUNE_PARAM_OPTIM_LR"] == "0.0003"
+    assert variables["ORCHESTUNE_PARAM_AMP"] == "true"
+    assert parameters == {"optim.lr": 3e-4, "amp": True}
+    assert (files, stdin) == ([], "")
+    assert variables["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert variables["PYTHONMINE"] == "1" and variables["PYTHONKEY"] == "***"
+    assert (variables["ORCHESTUNE_FOLD"], variables["ORCHESTUNE_FOLDS"]) == ("1", "3")
+    assert (variables["ORCHESTUNE_TRIAL"], variables["ORCHESTUNE_ATTEMPT"]) == ("1", "2")
+    assert (variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"]) == ("exp-id", "sgd-7f3a")
+    assert variables["ORCHESTUNE_SEED"] == "7" and variables["ORCHESTUNE_REPORT_URL"].endswith("/report/x/y")
+    assert not any(name.startswith("ORCHESTUNE_WORKER") for name in variables)
+    assert "secret-token" not in json.dumps(variables)
+
+
+def test_usage_covers_the_whole_tree(serve: Serve, employ: Employ) -> None:
+    child = "import time; b = bytearray(120_000_000); t = time.process_time()\nwhile time.process_time() - t < 3: pass"
+    code = f"import subprocess, sys; ps = [subprocess.Popen([sys.executable, '-c', {child!r}]) for _ in (1, 2)]\n"
+    server = serve([sys.executable, "-c", code + "for p in ps: p.wait()"])
+    attempt = server.queue()
+    employ(server)
+    finished = server.finished(attempt).finished
+    assert finished is not None
+    assert finished["cpu"] > 5.5
+    assert 220_000_000 < finished["memory"] < 500_000_000
+    assert finished["wall"] >= 3
+
+
+def test_metrics_come_from_every_source_in_order(serve: Serve, employ: Employ) -> None:
+    lines = [r"printf 'step=1 Loss=0.5\nstep=2 loss: 0.4 +/- 0.02\nother=7\n'"]
+    lines += [r"""echo '{"loss": NaN, "step": 3}' >> $ORCHESTUNE_METRICS"""]
+    lines += [r"""printf '{"name": "acc", "value": 0.9, "stddev": 0.1}' >> $ORCHESTUNE_METRICS"""]
+    server = serve("; ".join(lines), metrics=["loss", "acc"])
+    attempt = server.queue()
+    employ(server)
+    told = server.finished(attempt)
+    assert told.points[("loss", 0)] == [0, "loss", 0.5, 1.0, None]
+    assert told.points[("loss", 1)] == [1, "loss", 0.4, 2.0, 0.02]
+    assert told.points[("loss", 2)] == [2, "loss", "nan", 3.0, None]
+    assert told.points[("acc", 0)] == [0, "acc", 0.9, None, 0.1]
+    assert told.values("other") == [7.0]
+
+
+def test_a_running_attempt_is_heard_of_before_it_ends(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    server = serve(f"echo loss=1; until [ -e {go} ]; do sleep 0.05; done")
+    attempt = server.queue()
+    employ(server)
+    told = server.attempts[attempt]
+    server.wait(lambda: told.started and told.values("loss") == [1.0] and bytes(told.log) == b"loss=1\n")
+    assert told.finished is None
+    go.touch()
+    assert server.finished(attempt).values("loss") == [1.0]
+
+
+def test_a_newer_revision_is_asked_for(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=1")
+    employ(server)
+    server.finished(server.queue())
+    server.job["run"] = "echo loss=2"
+    attempt = server.queue(revision=2)
+    assert server.finished(attempt).values("loss") == [2.0]
+
+
+def test_an_idle_worker_starts_what_comes_at_once_and_drains_when_told(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=1", beat=2)
+    worker = employ(server)
+    server.wait(lambda: server.beats)
+    for _ in range(5):
+        server.finished(server.queue())
+    server.drain = True
+    assert worker.wait() == 0
