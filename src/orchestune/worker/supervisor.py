@@ -28,7 +28,6 @@ from orchestune.worker.spool import Spool
 from orchestune.worker.usage import Sampler
 from orchestune.worker.view import remove
 
-Reason = Mapping[str, Any]
 SWEEP_EVERY = 0.02
 LASTING = 1.0
 """seconds after which an attempt is worth sampling, and its metrics file is looked at while it runs"""
@@ -92,7 +91,7 @@ class Supervisor:
         """Whether `start_next` would start something."""
         return any(int(lease["revision"]) in self._workshop.jobs for lease in self.queue)
 
-    def stop(self, attempt_id: str, state: str, reason: Reason | None) -> None:
+    def stop(self, attempt_id: str, state: str, reason: Mapping[str, Any] | None) -> None:
         """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated."""
         for lease in [lease for lease in self.queue if lease["attempt"] == attempt_id]:
             self.queue.remove(lease)
@@ -112,7 +111,7 @@ class Supervisor:
         attempt.verdict = ("cancelled", {"code": "superseded", "message": "a newer attempt took over"})
         self._terminate(attempt, 0.0)
 
-    def stop_all(self, reason: Reason) -> None:
+    def stop_all(self, reason: Mapping[str, Any]) -> None:
         """The worker ends: everything is preempted."""
         for attempt_id in [str(lease["attempt"]) for lease in self.queue] + list(self.attempts):
             self.stop(attempt_id, "preempted", reason)
@@ -214,7 +213,7 @@ class Supervisor:
 
         self._crew.run(lambda: self._workshop.fetch_job(revision), then)
 
-    def _refuse(self, lease: Mapping[str, Any], state: str, reason: Reason | None) -> None:
+    def _refuse(self, lease: Mapping[str, Any], state: str, reason: Mapping[str, Any] | None) -> None:
         """End a lease for which nothing was begun."""
         attempt_id, token = str(lease["attempt"]), int(lease["token"])
         record = Record(attempt_id, token, Log(1 << 20, self._spool.log_file(attempt_id)), Points(()))

@@ -58,15 +58,8 @@ def test_without_settings_it_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_worker_stays_within_python_3_8() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "vermin",
-        "-t=3.8-",
-        "--no-tips",
-        "--violations",
-        str(SOURCE / "orchestune/worker"),
-    ]
+    vermin = str(Path(sys.executable).with_name("vermin"))
+    command = [vermin, "-t=3.8-", "--no-tips", "--violations", str(SOURCE / "orchestune" / "worker")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
