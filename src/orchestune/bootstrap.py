@@ -90,8 +90,8 @@ def build(
     suggesting = Suggesting(core, make_engine)
     acting = (Finishing(core), Reaping(core), Launching(core), Archiving(core))
     loops = (
-        Loop("suggesting", core, (suggesting,), leads=leads),
-        Loop("acting", core, acting, leads=leads, pause=0.02),
+        Loop("suggesting", core, (suggesting,), leads=leads, pause=0.005),
+        Loop("acting", core, acting, leads=leads, pause=0.1),
     )
     return Running(core, loops, suggesting)
 

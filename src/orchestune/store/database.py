@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -32,6 +33,7 @@ class Store:
         self.inline = engine.dialect.name == "sqlite"
         self._now = now
         self._writing = threading.Lock()
+        self._writer: Connection | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -43,11 +45,30 @@ class Store:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
         try:
-            with translated(), self.engine.connect() as connection:
-                with connection.begin():
-                    yield Session(connection, self._now())
+            with translated(), self._sqlite_transaction() as connection:
+                yield Session(connection, self._now())
         finally:
             self._writing.release()
+
+    @contextmanager
+    def _sqlite_transaction(self) -> Iterator[Connection]:
+        """The one writing connection, kept open: taking one from the pool costs more than a trial's statements."""
+        if self._writer is None:
+            self._writer = self.engine.connect().execution_options(orchestune_begun=True)
+        connection = self._writer
+        driver: Any = connection.connection.driver_connection
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            yield connection
+            driver.execute("COMMIT")
+            if connection.in_transaction():  # what SQLAlchemy believes since a Core statement ran
+                connection.commit()
+        except BaseException:
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+            self._writer = None
+            connection.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -59,6 +80,10 @@ class Store:
 
     def close(self) -> None:
         """Give back every connection."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
         self.engine.dispose()
 
 
@@ -88,7 +113,7 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30)
+    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30, pool_reset_on_return=None)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -105,6 +130,8 @@ def _sqlite(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: object) -> None:
         options = connection.get_execution_options()  # type: ignore[attr-defined]
+        if options.get("orchestune_begun"):
+            return
         mode = "DEFERRED" if options.get("orchestune_reading") else "IMMEDIATE"
         connection.exec_driver_sql(f"BEGIN {mode}")  # type: ignore[attr-defined]
 

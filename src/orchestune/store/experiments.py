@@ -247,4 +247,4 @@ def with_artifacts(session: Session) -> list[ExperimentRow]:
 def count_by_state(session: Session) -> dict[str, int]:
     """How many experiments are in each state."""
     query = select(experiments.c.state, func.count()).group_by(experiments.c.state)
-    return {row[0]: row[1] for row in session.select(query)}
+    return dict(map(tuple, session.select(query)))

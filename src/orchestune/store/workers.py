@@ -69,4 +69,4 @@ def change(session: Session, worker: str, **values: object) -> None:
 def count_by_state(session: Session) -> dict[str, int]:
     """How many workers are in each state, those that ended left out."""
     query = select(workers.c.state, func.count()).where(workers.c.state != WorkerState.ENDED).group_by(workers.c.state)
-    return {row[0]: row[1] for row in session.select(query)}
+    return dict(map(tuple, session.select(query)))
