@@ -9,7 +9,7 @@ from orchestune.cli.parser import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the list; its options are the server's own, in docs/reference/settings.md."""
+    """Add the command to the list; its options are the server's own, in docs/reference/server-settings.md."""
     parser = add_command(
         commands,
         "server",

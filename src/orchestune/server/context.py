@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from orchestune.server.draining import Draining
 from orchestune.server.tokens import KnownCallers
@@ -81,3 +81,14 @@ async def _actor(request: Request) -> str:
 Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """the name of the caller, for the events"""
+RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
+"""What makes a request one request, however often it is sent."""
+
+
+async def _experiment(request: Request) -> str | None:
+    caller: Caller = request.state.caller
+    return caller.experiment if caller.role == "worker" else None
+
+
+OnlyOf = Annotated[str | None, Depends(_experiment)]
+"""The experiment beyond which the caller may not look; None for owners."""

@@ -46,10 +46,12 @@ def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
     return {"digest": digest, "size": size}
 
 
-def open_bundle(core: Core, digest: str) -> tuple[BinaryIO, int]:
-    """A reader and the size."""
+def open_bundle(core: Core, digest: str, experiment: str | None = None) -> tuple[BinaryIO, int]:
+    """A reader and the size; with `experiment` only what a trial of that experiment runs."""
     with core.store.reading() as session:
         blob = records.blob(session, check_digest(digest))
+        if experiment is not None and not records.runs_bundle(session, experiment, digest):
+            blob = None
     if blob is None:
         raise NotFound(f"there is no bundle {digest}")
     return core.files.open(blob_key(digest)), blob.size

@@ -89,7 +89,15 @@ def add(
     origin: str | None = None,
     first: Suggestion | None = None,
 ) -> dict[str, Any]:
-    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after."""
+    """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after.
+
+    `request_key` in the body is the request's Idempotency-Key: the same one again finds the experiment that it made.
+    """
+    if request_key := body.get("request_key"):
+        with core.store.reading() as session:
+            made = experiments.made_by(session, request_key)
+            if made is not None:
+                return document(core, session, experiments.get(session, made), details=True)
     identity = new_id(core.clock)
     secrets = dict(body.get("secrets") or {})
     if secrets:
@@ -104,6 +112,7 @@ def add(
         "launch": json.dumps(body.get("launch") or {}),
         "bundle": bundle,
         "origin": origin,
+        "request_key": request_key,
         "budget": specification.budget,
         "parallelism": min(specification.parallelism, specification.budget),
         "priority": specification.priority,

@@ -38,6 +38,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         "folder": body.get("folder") or row.folder,
         "launch": body.get("launch") or row.launch,
         "secrets": secrets,
+        "request_key": body.get("request_key"),
     }
     first = Suggestion(
         parameters=json.loads(trial.parameters),

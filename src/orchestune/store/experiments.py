@@ -200,6 +200,12 @@ def find(session: Session, reference: str) -> ExperimentRow:
     return ExperimentRow(*tuple(found[0]))
 
 
+def made_by(session: Session, request_key: str) -> str | None:
+    """The id of the experiment which the request with this Idempotency-Key made."""
+    found = session.select(select(experiments.c.id).where(experiments.c.request_key == request_key))
+    return str(found[0][0]) if found else None
+
+
 def get(session: Session, experiment: str) -> ExperimentRow:
     """By id, without a lock."""
     row = session.row(hot.SELECT_EXPERIMENT, {"id": experiment})

@@ -37,6 +37,13 @@ def blob(session: Session, digest: str) -> Row[Any] | None:
     return found[0] if found else None
 
 
+def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
+    """Whether the experiment, or one of its trials, runs this bundle."""
+    own = select(experiments.c.id).where(experiments.c.id == experiment, experiments.c.bundle == digest)
+    older = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.bundle == digest).limit(1)
+    return bool(session.select(own)) or bool(session.select(older))
+
+
 def unreferenced_blobs(session: Session, older_than: float) -> list[str]:
     """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows)."""
     checkpoints = select(trials.c.checkpoint).where(trials.c.checkpoint.is_not(None))

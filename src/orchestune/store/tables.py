@@ -51,6 +51,7 @@ experiments = Table(
     Column("launch", Text, nullable=False),  # json
     Column("bundle", _WORD),
     Column("origin", Text),  # HANDLE/NUMBER that this one reruns
+    Column("request_key", String(200), unique=True),  # the Idempotency-Key of the request that made it
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("budget", Integer, nullable=False),
     Column("parallelism", Integer, nullable=False),

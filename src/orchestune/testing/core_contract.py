@@ -15,6 +15,7 @@ from orchestune.errors import BadInput, Conflict, Denied, NotFound
 from orchestune.services import (
     bundles,
     change_experiment,
+    create_experiment,
     idempotency,
     queue_trial,
     read_experiments,
@@ -474,6 +475,12 @@ class CoreContract:
         with archive.open("rb") as stream, pytest.raises(BadInput, match="SHA-256"):
             bundles.store(world.core, "0" * 64, stream)
         assert list(world.core.files.keys("")) == []
+
+    def test_the_same_request_makes_one_experiment(self, world: World) -> None:
+        first = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
+        second = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
+        assert first["id"] == second["id"]
+        assert len(read_experiments.statuses(world.core)["items"]) == 1
 
     # resources
 

@@ -203,7 +203,11 @@ class World:
         )
 
     def create(self, **changes: Any) -> str:
-        """A new experiment; its id. Random search of one float, minimizing `loss`, unless `changes` say otherwise."""
+        """A new experiment; its id. See `request`."""
+        return str(create_experiment.create_experiment(self.core, self.request(**changes), "ada")["id"])
+
+    def request(self, **changes: Any) -> Document:
+        """What a client sends: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
         specification = {
             "name": "test",
             "run": "echo loss={x}",
@@ -213,8 +217,7 @@ class World:
             "parallelism": 2,
             "engine": "random",
         } | changes
-        made = create_experiment.create_experiment(self.core, {"specification": specification}, "ada")
-        return str(made["id"])
+        return {"specification": specification}
 
     def tick(self, times: int = 1) -> None:
         """Let every controller act, and take in the workers that were started."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 
 from orchestune.server import models
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Context, Here
+from orchestune.server.context import Context, Here, OnlyOf
 
 router = APIRouter(prefix="/bundles/{digest}", tags=["bundles"])
 
@@ -40,9 +40,11 @@ async def store(context: Here, request: Request, digest: Digest) -> Response:
 
 
 @router.get("", response_class=Response)
-def fetch(context: Here, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
+def fetch(
+    context: Here, only: OnlyOf, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
+) -> Response:
     """The archive."""
-    file, size = context.services.bundles.open_bundle(context.core, digest)
+    file, size = context.services.bundles.open_bundle(context.core, digest, only)
     return file_answer(file, size, wanted, context.stream_threads)
 
 

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Response
 
 from orchestune.server import models
 from orchestune.server.answers import answer
-from orchestune.server.context import Actor, Here
+from orchestune.server.context import Actor, Here, RequestKey
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
 
 @router.post("", status_code=201, response_model=models.Status)
-def create(context: Here, actor: Actor, body: models.CreateExperiment) -> Response:
+def create(context: Here, actor: Actor, body: models.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
-    document = body.model_dump(exclude_none=True)
+    document = body.model_dump(exclude_none=True) | ({"request_key": key} if key else {})
     return answer(context.services.create_experiment.create_experiment(context.core, document, actor), 201)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from orchestune.domain.states import TrialState
 from orchestune.server import models
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Actor, Here
+from orchestune.server.context import Actor, Here, RequestKey
 
 router = APIRouter(prefix="/experiments/{ref}/trials", tags=["trials"])
 
@@ -42,9 +42,17 @@ def trial(context: Here, ref: str, number: Number) -> Response:
 
 
 @router.post("/{number}/rerun", status_code=201, response_model=models.Status)
-def rerun(context: Here, actor: Actor, ref: str, number: Number, body: models.RerunTrial | None = None) -> Response:
+def rerun(
+    context: Here,
+    actor: Actor,
+    ref: str,
+    number: Number,
+    body: models.RerunTrial | None = None,
+    key: RequestKey = None,
+) -> Response:
     """Repeat it exactly, as a new experiment of budget 1."""
     document = body.model_dump(by_alias=True, exclude_none=True) if body else {}
+    document |= {"request_key": key} if key else {}
     return answer(context.services.rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
 
 
