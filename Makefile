@@ -63,7 +63,7 @@ chaos-short: $(VENV)/dev.stamp ## kill, freeze and cut off for a minute or two
 	@$(PYTEST) tests/chaos -m chaos
 
 chaos: $(VENV)/dev.stamp ## the same with at least 1,000 faults
-	@ORCHESTUNE_CHAOS=long $(PYTEST) tests/chaos -m chaos --timeout 7200 -s
+	@$(BIN)/python -m tests.chaos.driver --faults 1000
 
 lint: $(VENV)/dev.stamp ## ruff
 	@$(BIN)/ruff check
