@@ -144,15 +144,33 @@ def _inside(value: str, quote: str) -> str:
 
 
 def _open_quote(text: str, end: int) -> str:
-    """Which quotation mark is open just before `end`, if any."""
-    quote, index = "", 0
+    """Which quotation mark is open just before `end`, if any; inside of `$(…)` it is what is open in there."""
+    open_, index = [""], 0
     while index < end:
-        char = text[index]
-        if char == "\\" and quote != "'":
+        char, inner = text[index], open_[-1]
+        if char == "\\" and inner != "'":
             index += 1
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
+        elif inner == "'":
+            if char == "'":
+                open_.pop()
+        elif text.startswith("$(", index):
+            open_.append("(")
+            index += 1
+        elif char == '"':
+            open_.pop() if inner == '"' else open_.append(char)
+        elif inner != '"':
+            index = _outside_of_quotes(text, index, open_)
         index += 1
-    return quote
+    return open_[-1] if open_[-1] in ("'", '"') else ""
+
+
+def _outside_of_quotes(text: str, index: int, open_: list[str]) -> int:
+    char = text[index]
+    if char in "'(":
+        open_.append(char)
+    elif char == ")" and open_[-1] == "(":
+        open_.pop()
+    elif char == "#" and (index == 0 or text[index - 1] in " \t\n;&|("):
+        newline = text.find("\n", index)
+        return len(text) if newline < 0 else newline
+    return index

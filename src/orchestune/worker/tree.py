@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import NamedTuple
 
 MARK = "ORCHESTUNE_ATTEMPT_ID"
+TRIES = 5
 
 
 class Entry(NamedTuple):
@@ -63,12 +65,20 @@ def descendants(roots: set[int], table: dict[int, Entry]) -> set[int]:
 
 
 def attempt_of(pid: int) -> str | None:
-    """The attempt in whose environment a process was started; None where that cannot be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            data = b"\0" + file.read()
-    except OSError:
-        return None
+    """The attempt in whose environment a process was started; None where that cannot be read.
+
+    A process that is just becoming another program has no environment for a moment: it is asked again.
+    """
+    data = b""
+    for _ in range(TRIES):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                data = b"\0" + file.read()
+        except OSError:
+            return None
+        if len(data) > 1:
+            break
+        time.sleep(0.001)
     mark = b"\0" + MARK.encode() + b"="
     start = data.find(mark)
     if start < 0:

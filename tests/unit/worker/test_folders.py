@@ -1,0 +1,181 @@
+"""Bundles, views, kept files and checkpoints, without a worker around them."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestune.worker import checkpoint, keep
+from orchestune.worker.bundle import Bundle, BundleError, unpack
+from orchestune.worker.uploads import Outbox
+from orchestune.worker.view import View, project_links, remove
+
+
+def archive(path: Path, *members: tuple[str, bytes, str]) -> Path:
+    """Members are (name, type, content or target)."""
+    with tarfile.open(str(path), "w:gz") as tar:
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            if kind == tarfile.REGTYPE:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content.encode()))
+            else:
+                member.linkname = content
+                tar.addfile(member)
+    return path
+
+
+FILE, LINK, HARD, FOLDER, PIPE = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../x", FILE, "x")],
+        [("/x", FILE, "x")],
+        [("a/../../x", FILE, "x")],
+        [("a", LINK, "/etc")],
+        [("a", LINK, "../..")],
+        [("a", LINK, "b"), ("b", FOLDER, ""), ("a/x", FILE, "x")],
+        [("a", HARD, "/etc/passwd")],
+        [("a", PIPE, "")],
+        [("a", FILE, "x"), ("a/b", FILE, "x")],
+        [("a", FILE, "x"), ("a", FILE, "y")],
+    ],
+)
+def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, members: list[tuple[str, bytes, str]]) -> None:
+    with pytest.raises(BundleError):
+        unpack(archive(tmp_path / "x.tgz", *members), tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} <= {"x.tgz", "out"}
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_rubbish_is_no_archive(data: bytes) -> None:
+    with TemporaryDirectory() as name:
+        (Path(name) / "x").write_bytes(data)
+        try:
+            unpack(Path(name) / "x", Path(name) / "out")
+        except BundleError:
+            pass
+
+
+@pytest.fixture
+def pristine(tmp_path: Path) -> Bundle:
+    files = [("a.txt", FILE, "a"), ("sub/b.txt", FILE, "b"), ("sub/deep/c.txt", FILE, "c")]
+    unpack(archive(tmp_path / "x.tgz", *files, ("link", LINK, "sub/b.txt")), tmp_path / "bundle")
+    return Bundle(tmp_path / "bundle")
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+WRITES = ["new", "overwrite", "same size", "delete", "rename", "folder for file", "file for folder", "chmod", "empty"]
+
+
+@pytest.mark.parametrize("harm", WRITES)
+def test_a_view_is_put_right_after_any_change(tmp_path: Path, pristine: Bundle, harm: str) -> None:
+    view = View(tmp_path / "slot")
+    view.prepare(pristine, {"data": str(tmp_path)})
+    before, folder = content(view.folder), view.folder
+    if harm == "new":
+        (folder / "sub" / "new").mkdir()
+        (folder / "sub" / "new" / "x").touch()
+    elif harm == "overwrite":
+        (folder / "a.txt").write_text("longer")
+    elif harm == "same size":
+        (folder / "a.txt").write_text("b")
+    elif harm == "delete":
+        remove(folder / "sub")
+    elif harm == "rename":
+        os.rename(folder / "a.txt", folder / "sub" / "b.txt")
+    elif harm == "folder for file":
+        (folder / "a.txt").unlink()
+        (folder / "a.txt" / "x").mkdir(parents=True)
+    elif harm == "file for folder":
+        remove(folder / "sub")
+        (folder / "sub").touch()
+    elif harm == "chmod":
+        os.chmod(folder / "sub", 0)
+        os.chmod(folder / "a.txt", 0)
+    else:
+        remove(folder)
+    view.prepare(pristine, {"data": str(tmp_path)})
+    assert content(view.folder) == before
+    assert os.access(view.folder / "a.txt", os.W_OK)
+    assert content(pristine.folder)["a.txt"] == "a"
+
+
+def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bundle) -> None:
+    view = View(tmp_path / "slot")
+    view.prepare(pristine, {})
+    inodes = {path: path.lstat().st_ino for path in view.folder.rglob("*")}
+    view.prepare(pristine, {})
+    assert {path: path.lstat().st_ino for path in view.folder.rglob("*")} == inodes
+    assert view.quick(pristine, {})
+    assert not view.quick(None, {"x": "y"})
+
+
+def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: Bundle) -> None:
+    for name in ("a.txt", "data"):
+        (tmp_path / name).touch()
+    found = project_links(str(tmp_path), ["a.txt", "data", "absent", "../x", "/etc", "link/x", "sub"], pristine)
+    assert found == {"data": str(tmp_path / "data")}
+
+
+def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
+    trial = tmp_path / "trial"
+    (trial / "plots" / "deep").mkdir(parents=True)
+    for name in ("best.pt", "plots/a.png", "plots/b.txt", "plots/deep/c.png"):
+        (trial / name).write_text(name)
+    (trial / "alias").symlink_to("best.pt")
+    (trial / "outside").symlink_to("/etc/hostname")
+    notes: list[str] = []
+    chosen = keep.choose(
+        trial, ["alias", "best.pt", "plots/**/*.png", "out*", "../*", "/etc/*", "no"], 1000, notes.append
+    )
+    assert [name for name, _ in chosen] == ["alias", "best.pt", "plots/a.png", "plots/deep/c.png"]
+    assert len(notes) == 4
+    outbox = Outbox(tmp_path / "outbox")
+    parcel = keep.pack(outbox, trial, "x", 1, chosen)
+    assert sorted(path.name for path in parcel.iterdir()) == ["0", "1", "2", "3", "manifest.json"]
+    assert (parcel / "0").read_text() == (parcel / "1").read_text() == "best.pt"
+    assert outbox.left_behind() == [parcel]
+    assert keep.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
+
+
+def test_a_parcel_that_was_not_sealed_is_thrown_away(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    (outbox.new("half") / "0").touch()
+    assert outbox.left_behind() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path: Path) -> None:
+    folder, outbox = tmp_path / "checkpoint", Outbox(tmp_path / "outbox")
+    folder.mkdir()
+    assert checkpoint.pack(outbox, folder, "x", 1, None, None) is None
+    (folder / "sub").mkdir()
+    (folder / "sub" / "weights").write_text("w")
+    (folder / "latest").symlink_to(folder / "sub" / "weights")
+    (folder / "elsewhere").symlink_to("/etc/hostname")
+    (folder / "step").write_text("12\n")
+    packed = checkpoint.pack(outbox, folder, "x", 1, 3.0, None)
+    assert packed is not None
+    parcel, seen = packed
+    assert '"step": 12' in (parcel / "manifest.json").read_text()
+    unpack(parcel / "archive", tmp_path / "restored")
+    assert (tmp_path / "restored" / "latest").read_text() == "w"
+    assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
+    assert checkpoint.pack(outbox, folder, "x", 1, 3.0, seen) is None

@@ -1,0 +1,118 @@
+"""What counts as a metric in the output of a program."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner
+
+NAMES = ["accuracy", "Val_Loss", "f1-score", "eval/acc.top1"]
+
+
+def scan(text: str | bytes, names: list[str] = NAMES) -> list[Reported]:
+    scanner = Scanner(Declared(names))
+    return scanner.feed(text.encode() if isinstance(text, str) else text) + scanner.flush()
+
+
+def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
+    return [(item.name, item.value, item.step, item.stddev) for item in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("accuracy=0.92", [("accuracy", 0.92, None, None)]),
+        ("Accuracy: 0.92 +/- 0.058", [("accuracy", 0.92, None, 0.058)]),
+        ("accuracy: 0.92±0.058", [("accuracy", 0.92, None, 0.058)]),
+        ("Test accuracy = .5, VAL_LOSS=1e-3", [("accuracy", 0.5, None, None), ("Val_Loss", 0.001, None, None)]),
+        ("epoch 3: accuracy 1 accuracy: -2.", [("accuracy", -2.0, 3.0, None)]),
+        ("step=30 epoch=2 f1-score=0.5", [("f1-score", 0.5, 30.0, None)]),
+        ("Epoch [4/10] accuracy=1", [("accuracy", 1.0, 4.0, None)]),
+        ("INFO:root:accuracy=0.9", [("accuracy", 0.9, None, None)]),
+        ("[accuracy=0.9; eval/acc.top1: 0.8]", [("accuracy", 0.9, None, None), ("eval/acc.top1", 0.8, None, None)]),
+        ("accuracy=nan val_loss: -inf", [("accuracy", math.nan, None, None), ("Val_Loss", -math.inf, None, None)]),
+        ('{"accuracy": 0.9, "step": 3}', [("accuracy", 0.9, 3.0, None)]),
+        ('{"name": "ACCURACY", "value": 0.9, "stddev": 0.1}', [("accuracy", 0.9, None, 0.1)]),
+        ('{"accuracy": NaN}', [("accuracy", math.nan, None, None)]),
+        ("{'accuracy': 0.5, 'other': 1}", [("accuracy", 0.5, None, None)]),
+        ("\x1b[1maccuracy\x1b[0m: \x1b[32m0.5\x1b[0m", [("accuracy", 0.5, None, None)]),
+        ("lr=0.1 accuracy=0.5", [("lr", 0.1, None, None), ("accuracy", 0.5, None, None)]),
+        ("accuracy=0.92. Done.", [("accuracy", 0.92, None, None)]),
+    ],
+)
+def test_a_line_reports(line: str, found: list[tuple[Any, ...]]) -> None:
+    assert repr(brief(scan(line))) == repr(found)
+    assert repr(brief(scan(line + "\n"))) == repr(found)
+    assert repr(brief(scan("x\r" + line + "\r"))) == repr(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "accuracy=3s", "accuracy=30%", "accuracy: 12:30:05", "accuracy=1.2.3", "accuracy=2026-01-01", "accuracy",
+        "accuracy=", "accuracy=none", "accuracy=0x1f", "http://host/?accuracy=0.5&x=3", "/tmp/accuracy=0.5/x",
+        "runs/accuracy=0.5", "--accuracy=0.5", "localhost:8080 other: 3", "inaccuracy=1:2", "{\"accuracy\": \"high\"}",
+        "{\"accuracy\": true}", "accuracy=nano", "accuracy=infinite", "step=3", "accuracy=1e5x", "a.accuracy: 3",
+    ],
+)  # fmt: skip
+def test_a_line_reports_nothing(line: str) -> None:
+    assert [item for item in scan(line) if item.name in NAMES] == []
+
+
+def test_other_names_are_kept_up_to_a_number() -> None:
+    found = scan("".join(f"name{index}=1\n" for index in range(3 * EXTRA_NAMES)))
+    assert len({item.name for item in found}) == EXTRA_NAMES
+    assert scan("other: 3\n") == []
+
+
+def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    scanner = Scanner(Declared(NAMES))
+    for _ in range(100):
+        assert scanner.feed(b"x" * 65536) == []
+    assert len(scanner._half) <= 65536
+    assert scanner.feed(b" accuracy=1\naccuracy=2\n") == [Reported("accuracy", 2.0, None, None)]
+
+
+LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=30),
+        st.floats(allow_nan=False).map(lambda value: f"accuracy={value!r}".encode()),
+        st.sampled_from([b"step=3 val_loss: 0.5", b'{"accuracy": 1}', b"\x1b[1maccuracy=2\x1b[0m", b"a=b", b"other=5"]),
+    ),
+    max_size=12,
+)
+
+
+@given(LINES, st.sampled_from([b"\n", b"\r", b"\r\n"]), st.lists(st.integers(0, 400), max_size=8))
+def test_how_the_output_is_cut_into_chunks_changes_nothing(lines: list[bytes], end: bytes, cuts: list[int]) -> None:
+    data = end.join(lines)
+    whole = Scanner(Declared(NAMES))
+    expected = whole.feed(data) + whole.flush()
+    pieces = Scanner(Declared(NAMES))
+    found: list[Reported] = []
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, stop in pairwise(borders):
+        found += pieces.feed(data[start:stop])
+    found += pieces.flush()
+    assert repr(found) == repr(expected)
+
+
+@given(st.floats(), st.none() | st.floats(min_value=0, allow_infinity=False, allow_nan=False))
+def test_every_number_is_read_back_exactly(value: float, spread: float | None) -> None:
+    text = f"accuracy: {value!r}" + ("" if spread is None or not math.isfinite(value) else f" +/- {spread!r}")
+    (found,) = scan(text)
+    assert repr(found.value) == repr(value)
+    if spread is not None and math.isfinite(value):
+        assert found.stddev == spread
+
+
+@given(st.binary(max_size=300))
+def test_rubbish_does_no_harm(data: bytes) -> None:
+    scan(data)
+    Scanner(Declared(NAMES)).document(data)

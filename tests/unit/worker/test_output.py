@@ -1,0 +1,121 @@
+"""The log between a process and the server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestune.worker import output
+from orchestune.worker.output import Log, last_lines
+
+
+class Server:
+    """Takes parts as protocol.md says."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.end = 0
+        self.gap = 0
+
+    def take(self, parts: list[list[object]]) -> None:
+        for offset, text, gap in parts:
+            assert isinstance(offset, int) and isinstance(text, str) and isinstance(gap, int)
+            data = text.encode("latin-1")
+            if gap and offset >= self.end:
+                assert offset - gap == self.end
+                self.gap += gap
+                self.end = offset
+            assert offset <= self.end
+            self.data += data[self.end - offset :]
+            self.end = max(self.end, offset + len(data))
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, 70)),
+        st.tuples(st.just("send"), st.integers(1, 60)),
+        st.tuples(st.just("lose"), st.integers(1, 60)),
+        st.tuples(st.just("persist"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@given(ACTIONS, st.integers(20, 400))
+@settings(deadline=None)
+def test_whatever_is_written_sent_and_lost_head_and_tail_arrive_in_order(
+    actions: list[tuple[str, int]], cap: int
+) -> None:
+    memory, output.MEMORY = output.MEMORY, 50
+    try:
+        with TemporaryDirectory() as folder:
+            _play(actions, cap, Path(folder) / "x.log")
+    finally:
+        output.MEMORY = memory
+
+
+def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
+    log, server, written = Log(cap, spill), Server(), bytearray()
+    for action, size in actions:
+        if action == "write":
+            data = os.urandom(size)
+            log.append(data)
+            written += data
+        elif action == "persist":
+            log.persist()
+        else:
+            parts, position = log.parts(size)
+            server.take(parts)
+            if action == "send":
+                log.acknowledge(position)
+    log.close()
+    state = log.persist()
+    log = Log.restore(spill, state)
+    while log.waiting:
+        parts, position = log.parts(33)
+        server.take(parts)
+        log.acknowledge(position)
+    assert server.end == log.end == len(written)
+    assert server.gap == max(0, len(written) - cap)
+    if not server.gap:
+        assert server.data == written
+    else:
+        tail = min(output.TAIL, cap // 2)
+        assert server.data == written[: cap - tail] + written[-tail:]
+    log.discard()
+    assert not spill.exists()
+
+
+def test_memory_stays_bounded_while_the_server_is_away(tmp_path: Path) -> None:
+    log = Log(64 * 2**20, tmp_path / "x.log")
+    for _ in range(100):
+        log.append(b"x" * 65536)
+    assert len(log._memory) <= output.MEMORY and len(log._tail) == 0
+    assert log.waiting == 100 * 65536
+    log.discard()
+
+
+def test_a_full_disk_ends_the_head_early_and_says_how_much_is_missing() -> None:
+    log = Log(64 * 2**20, Path("/dev/full/x.log"))
+    for _ in range(20):
+        log.append(b"x" * 65536)
+    log.append(b"the end\n")
+    log.close()
+    assert log.disk_error is not None
+    server = Server()
+    while log.waiting:
+        parts, position = log.parts(2**20)
+        server.take(parts)
+        log.acknowledge(position)
+    assert server.end == 20 * 65536 + 8
+    assert server.data.endswith(b"the end\n")
+
+
+@pytest.mark.parametrize(("data", "lines"), [(b"", ""), (b"a\nb\n", "a\nb"), (b"a\n\xff", "a\n�")])
+def test_the_last_lines_are_text_whatever_they_were(data: bytes, lines: str) -> None:
+    assert last_lines(data) == lines

@@ -1,0 +1,43 @@
+"""Numbered values on their way to the server."""
+
+from __future__ import annotations
+
+from orchestune.worker import points as module
+from orchestune.worker.metrics import Reported
+from orchestune.worker.points import Points
+
+
+def report(name: str, value: float, step: float | None = None) -> Reported:
+    return Reported(name, value, step, None)
+
+
+def test_each_name_is_numbered_from_zero_and_kept_until_acknowledged() -> None:
+    points = Points(["a"])
+    points.add([report("a", 1.0, 3), report("b", 2.0), report("a", 3.0)])
+    parts, count = points.parts(2)
+    assert parts == [[0, "a", 1.0, 3, None], [0, "b", 2.0, None, None]]
+    assert points.parts(2)[0] == parts
+    points.acknowledge(count)
+    assert points.to_json() == [[1, "a", 3.0, None, None]]
+    assert points.step == 3
+
+
+def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
+    points = Points(["a"])
+    points.add([report("a", 1.0), report("a", float("nan"))])
+    points.acknowledge(2)
+    points.close()
+    assert points.to_json() == [[1, "a", "nan", None, None]]
+    points = Points(["a"])
+    points.add([report("a", float("-inf"))])
+    points.close()
+    assert points.to_json() == [[0, "a", "-inf", None, None]]
+
+
+def test_too_many_values_keep_the_newest_one() -> None:
+    points = Points(["a"])
+    for index in range(module.MOST + 100):
+        points.add([report("a", float(index))])
+    assert len(points) == module.MOST
+    points.close()
+    assert points.to_json()[-1] == [module.MOST, "a", float(module.MOST + 99), None, None]

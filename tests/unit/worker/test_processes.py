@@ -1,0 +1,122 @@
+"""Process trees, the crew, settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.worker import settings, tree, usage
+from orchestune.worker.crew import Crew
+from orchestune.worker.environment import variable
+from orchestune.worker.orphans import Orphans
+
+
+def test_descendants_are_found_by_parent_group_and_session() -> None:
+    entry = tree.Entry
+    table = {
+        10: entry(10, 1, 10, 10, 0), 11: entry(11, 10, 10, 10, 0), 12: entry(12, 11, 12, 12, 0),
+        13: entry(13, 1, 10, 10, 0), 14: entry(14, 1, 99, 10, 0), 15: entry(15, 14, 15, 15, 0),
+        20: entry(20, 1, 20, 20, 0),
+    }  # fmt: skip
+    assert tree.descendants({10}, table) == {10, 11, 12, 13, 14, 15}
+
+
+@pytest.fixture
+def asleep() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start processes that sleep, and end them."""
+    started = []
+
+    def start(**environ: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"], env=environ))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+def test_children_and_their_attempt_are_seen(asleep: Callable[..., subprocess.Popen[bytes]]) -> None:
+    child = asleep(**{tree.MARK: "attempt-7"})
+    children = tree.children()
+    assert children is not None and child.pid in children
+    assert tree.attempt_of(child.pid) == "attempt-7"
+    assert tree.processes()[child.pid].parent == os.getpid()
+    orphans = Orphans()
+    mine = orphans.of("attempt-7", [], {"attempt-7", "other"})
+    assert child.pid in mine and child.pid not in orphans.of("other", [], {"attempt-7", "other"})
+    assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"})
+    orphans.kill(child.pid)
+    assert child.wait() == -signal.SIGKILL
+
+
+def test_a_process_without_a_mark_belongs_to_the_last_attempt_that_it_may_be_of(
+    asleep: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    child = asleep()
+    orphans = Orphans()
+    assert child.pid not in orphans.of("a", [], {"a", "b"})
+    orphans.forget("a")
+    assert child.pid not in orphans.of("c", [], {"b", "c"})
+    assert child.pid in orphans.of("b", [], {"b", "c"})
+
+
+def test_a_tree_s_memory_and_time_are_sampled() -> None:
+    code = "import sys; b = bytearray(50_000_000); print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdin is not None
+        child.stdout.readline()
+        found = usage.sample({"x": child.pid, "gone": 2**22 + 1})
+        assert list(found) == ["x"]
+        assert 50_000_000 < found["x"].memory < 100_000_000
+        child.stdin.close()
+
+
+def test_the_crew_tells_results_and_errors_where_it_is_asked() -> None:
+    awake = threading.Semaphore(0)
+    crew = Crew(2, awake.release, "test")
+    heard: list[object] = []
+    crew.run(lambda: 1, lambda result, error: heard.append((result, error)))
+    crew.run(lambda: 1 // 0, lambda result, error: heard.append((result, type(error))))
+    assert crew.busy == 2
+    for _ in range(2):
+        assert awake.acquire(timeout=30)
+    assert heard == []
+    crew.deliver()
+    assert sorted(map(str, heard)) == ["(1, None)", "(None, <class 'ZeroDivisionError'>)"]
+    assert crew.busy == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read"),
+        ("{", "no file of a worker"),
+        ("[]", "no file of a worker"),
+        ('{"worker": "w", "slots": 1, "state": "/x"}', "'token' is missing"),
+        ('{"token": "t", "worker": "w", "slots": "many", "state": "/x"}', "no file of a worker"),
+    ],
+)
+def test_wrong_settings_are_explained(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "worker.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.load({settings.FILE_VARIABLE: str(path)})
+
+
+def test_settings_do_not_show_the_token(tmp_path: Path) -> None:
+    path = tmp_path / "worker.json"
+    path.write_text('{"token": "secret", "worker": "w", "slots": 1, "state": "/x"}')
+    assert "secret" not in repr(settings.load({settings.FILE_VARIABLE: str(path)}))
+
+
+def test_variables_of_parameters_have_letters_digits_and_underscores() -> None:
+    assert variable("optim/lr-1.x") == "ORCHESTUNE_PARAM_OPTIM_LR_1_X"
