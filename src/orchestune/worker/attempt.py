@@ -68,7 +68,7 @@ class Attempt:
         self._usage_memory = 0
         self._arguments: Sequence[str] = ()
 
-    def start(self, environment: Mapping[str, str]) -> None:
+    def start(self, environment: Mapping[bytes, bytes]) -> None:
         """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
         try:
             self._arguments = self.job.arguments(self.lease["parameters"])
@@ -77,8 +77,8 @@ class Attempt:
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(
-                [_program(self._arguments[0], environment.get("PATH", os.defpath)), *self._arguments[1:]],
-                stdin=subprocess.DEVNULL,
+                [_program(self._arguments[0], _path(environment)), *self._arguments[1:]],
+                stdin=_nothing(),
                 stdout=writing,
                 stderr=writing,
                 cwd=str(self.slot.view.folder),
@@ -214,26 +214,38 @@ class Attempt:
         if code == 0:
             return "succeeded", None
         if code == 127 and list(self._arguments[:2]) == ["sh", "-c"]:
-            path = self.job.environment.get("PATH", "")
+            path = _path(self.job.environment)
             text = f"exited with code 127: the shell found no such command, see the log; PATH is {path}"
             return "failed", {"code": "command_not_found", "message": text}
         return "failed", {"code": "exit_code", "message": f"exited with code {code}"}
 
-    def _explain(self, exc: Exception, environment: Mapping[str, str]) -> None:
+    def _explain(self, exc: Exception, environment: Mapping[bytes, bytes]) -> None:
         """Raise StartError where starting failed because of the command itself."""
         name = self._arguments[0] if self._arguments else ""
         if isinstance(exc, ValueError):
             raise StartError(f"{name!r} cannot be started: {exc}") from exc
         number = exc.errno if isinstance(exc, OSError) else None
         if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
-            where = f"there is no {name} in the project" if "/" in name else f"PATH is {environment.get('PATH', '')}"
+            where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(environment)}"
             raise StartError(f"the command {name!r} was not found; {where}") from exc
         if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.E2BIG, errno.EISDIR):
             hint = "; is it executable, and is its first line right?" if number != errno.E2BIG else ""
             raise StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}") from exc
 
 
+_found_nothing: list[int] = []
 _found: dict[tuple[str, str], str] = {}
+
+
+def _path(environment: Mapping[bytes, bytes]) -> str:
+    return os.fsdecode(environment.get(b"PATH", os.fsencode(os.defpath)))
+
+
+def _nothing() -> int:
+    """What commands read from, opened once."""
+    if not _found_nothing:
+        _found_nothing.append(os.open(os.devnull, os.O_RDONLY))
+    return _found_nothing[0]
 
 
 def _program(name: str, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +22,13 @@ def variable(parameter: str) -> str:
     return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
-def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str, cache: str) -> dict[str, str]:
-    """What is the same for all attempts of a revision: the base, `env:`, the secrets, the experiment."""
+def of_job(
+    base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str, cache: str
+) -> dict[bytes, bytes]:
+    """What is the same for all attempts of a revision: the base, `env:`, the secrets, the experiment.
+
+    Encoded as the system wants it, so that this is not done for each attempt.
+    """
     found = dict(base)
     found.update({"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": cache})
     found.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
@@ -30,12 +36,17 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
     found["ORCHESTUNE_EXPERIMENT"], found["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
         found["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
-    return found
+    return encoded(found)
 
 
-def of_attempt(common: Mapping[str, str], lease: Mapping[str, Any], parameters: str, metrics: str) -> dict[str, str]:
-    """Everything for one attempt; `parameters` and `metrics` are the paths of its two files."""
-    found = dict(common)
+def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    """As the system wants them."""
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+
+
+def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str) -> dict[str, str]:
+    """What one attempt has for itself; `parameters` and `metrics` are the paths of its two files."""
+    found = {}
     for name, value in lease["parameters"].items():
         if value is not None:
             found[variable(name)] = plain(value)

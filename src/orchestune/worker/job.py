@@ -13,7 +13,7 @@ from orchestune.worker.metrics import Declared
 class Job:
     """A `Job` of the protocol. `environment` is what its attempts have in common."""
 
-    def __init__(self, document: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    def __init__(self, document: Mapping[str, Any], environment: Mapping[bytes, bytes]) -> None:
         self.revision = int(document["revision"])
         self.run: Any = document["run"]
         self.names = [str(name) for name in document.get("parameters") or ()]

@@ -28,8 +28,14 @@ class Slot:
             os.unlink(self.metrics)
         except FileNotFoundError:
             pass
-        descriptor = os.open(self.parameters, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        data = parameters_document(parameters)
+        descriptor = os.open(self.parameters, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(descriptor, parameters_document(parameters))
+            # not O_TRUNC: a file that was cut to nothing and written anew is flushed by ext4 when it is closed
+            written = 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            if os.fstat(descriptor).st_size != len(data):
+                os.ftruncate(descriptor, len(data))
         finally:
             os.close(descriptor)

@@ -237,7 +237,7 @@ class Supervisor:
 
     def _launch(self, attempt: Attempt) -> None:
         lease, slot = attempt.lease, attempt.slot
-        variables = environment.of_attempt(attempt.job.environment, lease, slot.parameters, slot.metrics)
+        variables = environment.of_attempt(lease, slot.parameters, slot.metrics)
         if attempt.checkpoint is not None:
             variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(attempt.checkpoint)
             published = lease.get("checkpoint")
@@ -246,7 +246,7 @@ class Supervisor:
                 variables["ORCHESTUNE_RESUMED_STEP"] = "" if step is None else f"{step:.17g}"
         try:
             slot.write_files(lease["parameters"])
-            attempt.start(variables)
+            attempt.start({**attempt.job.environment, **environment.encoded(variables)})
         except StartError as exc:
             self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))
             return
