@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker import PROTOCOL, VERSION, guard
-from orchestune.worker.api import Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
+from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
 from orchestune.worker.attempt import Attempt
 from orchestune.worker.collect import Collector
 from orchestune.worker.crew import Crew
@@ -55,7 +55,11 @@ class Loop:
     def run(self) -> int:
         """Work until nothing is wanted any more; the exit code."""
         self._listen()
-        hello = self._register()
+        try:
+            hello = self._register()
+        except ApiError as exc:
+            say(f"ending, the server does not take this worker: {exc}")
+            return 1
         if hello is None:
             return 0
         self._set_up(hello)
@@ -65,17 +69,17 @@ class Loop:
         try:
             while not self._done():
                 self._turn()
+            code = 0
+            say("ending: nothing is left to do")
         except Gone as exc:
+            code = 0
             say(f"ending: {exc}")
-            guard.end_descendants([])
-            return 0
         except Denied as exc:
+            code = 1
             say(f"ending, the server does not accept this worker: {exc}")
-            guard.end_descendants([])
-            return 1
-        say("ending: nothing is left to do")
         guard.end_descendants([])
-        return 0
+        self._supervisor.clean_up()
+        return code
 
     def wake(self) -> None:
         """From any thread: something happened."""
@@ -129,7 +133,7 @@ class Loop:
         self._crew, self._uploads = Crew(4, self.wake, "crew"), Crew(4, self.wake, "uploads")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads)
-        workshop = Workshop(settings, self._server, self._environ, hello)
+        workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)
         self._supervisor = Supervisor(
             settings, workshop, self._reporting, self._spool, self._crew, self._collector, self._selector, self._line
         )
@@ -142,7 +146,7 @@ class Loop:
             self._reporting.add(record)
         self._collector.resume()
         network.start()
-        say(f"{hello['name']} of {hello['handle']}: {self._supervisor.capacity} slots, server {self._server.url()}")
+        say(f"{hello['name']} of {hello['handle']} with {self._supervisor.capacity} slots")
 
     def _turn(self) -> None:
         supervisor, talk = self._supervisor, self._talk
@@ -176,7 +180,7 @@ class Loop:
     def _begin_to_stop(self) -> None:
         self._stop_since = time.monotonic()
         say("asked to stop")
-        self._talk.draining = True
+        self._talk.draining = self._workshop.closing = True
         self._supervisor.stop_all({"code": "worker_stopped", "message": "the worker was asked to stop"})
 
     def _done(self) -> bool:

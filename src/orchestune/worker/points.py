@@ -29,6 +29,8 @@ class Points:
     def add(self, reported: Iterable[Reported]) -> None:
         """Take values in the order in which they were reported."""
         for name, value, step, stddev in reported:
+            step = step if step is not None and math.isfinite(step) else None
+            stddev = stddev if stddev is not None and math.isfinite(stddev) else None
             if step is not None:
                 self.step = step
             sequence = self._next.get(name, 0)

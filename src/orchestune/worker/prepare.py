@@ -35,6 +35,8 @@ class Workshop:
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
         self._compiled = str(settings.state / "pycache")
+        self.closing = False
+        """the worker is to end: nothing more is waited for"""
         self.jobs: dict[int, Job] = {}
         self.bundles: dict[str, Bundle] = {}
         self.add_job(hello["job"])
@@ -49,7 +51,7 @@ class Workshop:
     def fetch_job(self, revision: int) -> Mapping[str, Any]:
         """Ask for a revision's job, patiently. ApiError where there is none."""
         answer: Mapping[str, Any] = self._patiently(
-            lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")), lambda: True
+            lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")), lambda: not self.closing
         )
         return answer
 
@@ -62,10 +64,7 @@ class Workshop:
         if digest and found is None:
             return False
         links = project_links(attempt.job.root, attempt.job.links, found)
-        if not attempt.slot.view.quick(found, links):
-            return False
-        attempt.slot.view.prepare(found, links)
-        return True
+        return attempt.slot.view.prepare_quickly(found, links)
 
     def prepare(self, attempt: Attempt) -> None:
         """Make everything ready, however long it takes; ends early once the attempt is to stop. Unprepared."""

@@ -7,7 +7,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestune.worker import attempt as phases
@@ -52,6 +52,7 @@ class Supervisor:
         remove(self._folder)
         self._workshop, self._reporting, self._spool = workshop, reporting, spool
         self._crew, self._collector, self._selector, self._line = crew, collector, selector, line
+        self._own_groups = {os.getpgrp(), os.getpgid(os.getppid())}
         self._free: list[Slot] = []
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
@@ -74,6 +75,10 @@ class Supervisor:
     def lease(self, lease: Mapping[str, Any]) -> None:
         """Take one more to run."""
         self.queue.append(lease)
+
+    def clean_up(self) -> None:
+        """Remove the folders of all slots; nothing runs any more."""
+        remove(self._folder)
 
     def start_next(self) -> None:
         """Start the first one in the queue, if its job is known."""
@@ -118,19 +123,10 @@ class Supervisor:
 
     def reap(self) -> None:
         """Wait for every process that ended. A leader's group is killed before its number can be another's."""
-        while True:
-            pid = _ended_child(self._by_pid)
-            if pid is None:
-                break
-            attempt = self._by_pid.get(pid)
-            if attempt is None:
-                os.waitpid(pid, os.WNOHANG)
-                continue
-            if attempt.kill_at is None:
-                tree.kill_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
-            del self._by_pid[pid]
-            attempt.reaped(status, usage)
+        for pid, status, usage in _ended_children(self._by_pid):
+            attempt = self._by_pid.pop(pid, None)
+            if attempt is not None:
+                attempt.reaped(status, usage)
         for attempt in [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]:
             self._sweep(attempt)
 
@@ -271,9 +267,8 @@ class Supervisor:
         """To every process group of the attempt's tree; stopped ones wake up to hear it."""
         table = tree.processes()
         roots = {attempt.pid} | self._orphans.of(attempt.id, self._by_pid.keys(), self._live())
-        own = os.getpgrp()
         groups = {table[pid].group for pid in tree.descendants(roots, table)} | {attempt.pid}
-        for group in groups - {own, os.getpgid(os.getppid())}:
+        for group in groups - self._own_groups:
             tree.kill_group(group, number)
             tree.kill_group(group, signal.SIGCONT)
 
@@ -335,23 +330,27 @@ class Supervisor:
         self._free.append(attempt.slot)
 
 
-def _ended_child(known: Mapping[int, Attempt]) -> int | None:
-    """A child that ended and was not waited for."""
-    if hasattr(os, "waitid"):
+def _ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, Any]]:
+    """Wait for every child that ended. What is left of a leader's group ends while the group's number is still its."""
+    if not hasattr(os, "waitid"):
+        for attempt in list(leaders.values()):
+            ended = os.wait4(attempt.pid, os.WNOHANG)
+            if ended[0]:
+                _end_group(attempt)
+                yield ended
+        return
+    while True:
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            return None
-        return found.si_pid if found else None
-    return _ended_leader(known)
+            return
+        if found is None:
+            return
+        if found.si_pid in leaders:
+            _end_group(leaders[found.si_pid])
+        yield os.wait4(found.si_pid, 0)
 
 
-def _ended_leader(known: Mapping[int, Attempt]) -> int | None:
-    """Where `waitid` is missing: look at the leaders one by one."""
-    import subprocess  # the only use of it here, on systems where nothing better exists
-
-    for pid in known:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False).stdout
-        if state.strip()[:1] in (b"Z", b""):
-            return pid
-    return None
+def _end_group(attempt: Attempt) -> None:
+    if attempt.kill_at is None:
+        tree.kill_group(attempt.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import math
 import os
 import shutil
 import stat
@@ -12,9 +13,15 @@ from pathlib import Path
 from orchestune.worker.bundle import Bundle
 
 SMALL = 256
-"""entries up to which comparing and repairing is quicker than handing it to another thread"""
+"""entries of a folder up to which comparing and repairing is quicker than handing it to another thread"""
+SMALL_BYTES = 2**23
+"""size of a file up to which removing it is quick"""
 SETTLED = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
+
+
+class _TooMuch(OSError):
+    """More than can be looked through in passing."""
 
 
 class View:
@@ -30,11 +37,19 @@ class View:
         self._noted = 0
         self._ready = False
 
-    def quick(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
-        """Whether `prepare` is a matter of microseconds."""
-        if bundle is None and not links:
-            return len(self._marks) <= SMALL
-        return self._ready and self._fits(bundle, links) and len(self._marks) <= SMALL
+    def prepare_quickly(self, bundle: Bundle | None, links: dict[str, str]) -> bool:
+        """`prepare` where that takes next to no time; False, and nothing was done, where it might take longer."""
+        empty = bundle is None and not links
+        if not (self._ready and self._fits(bundle, links) and len(self._marks) <= SMALL):
+            if not empty or os.path.lexists(str(self.folder)):
+                return False
+            self._build(bundle, links)
+            return True
+        try:
+            self._repair(SMALL)
+            return True
+        except OSError:
+            return False
 
     def prepare(self, bundle: Bundle | None, links: dict[str, str]) -> None:
         """Make the folder as if nobody had used it. `links`: path in the view → what it points to. OSError."""
@@ -84,7 +99,8 @@ class View:
     def _note(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
         self._marks, self._noted = marks, time.time_ns()
 
-    def _scan(self) -> dict[str, tuple[int, int, int, int]]:
+    def _scan(self, most: float = math.inf) -> dict[str, tuple[int, int, int, int]]:
+        """Everything in the folder. _TooMuch where that is more than `most` entries or SMALL_BYTES for each."""
         marks: dict[str, tuple[int, int, int, int]] = {}
         waiting = [""]
         root = str(self.folder)
@@ -99,11 +115,15 @@ class View:
                         marks[path] = (about.st_ino, about.st_mode, 0, 0)
                     else:
                         marks[path] = (about.st_ino, about.st_mode, about.st_ctime_ns, about.st_size)
+                        if about.st_size > SMALL_BYTES and most < math.inf:
+                            raise _TooMuch
+            if len(marks) > most:
+                raise _TooMuch
         return marks
 
-    def _repair(self) -> None:
+    def _repair(self, most: float = math.inf) -> None:
         """Put back what changed. A timestamp as young as our own note proves nothing: there, contents are compared."""
-        found = self._scan()
+        found = self._scan(most)
         unsure = [path for path, mark in self._marks.items() if mark[2] > self._noted - SETTLED]
         if found == self._marks and not unsure:
             return

@@ -124,8 +124,12 @@ def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bund
     inodes = {path: path.lstat().st_ino for path in view.folder.rglob("*")}
     view.prepare(pristine, {})
     assert {path: path.lstat().st_ino for path in view.folder.rglob("*")} == inodes
-    assert view.quick(pristine, {})
-    assert not view.quick(None, {"x": "y"})
+    assert view.prepare_quickly(pristine, {})
+    assert not view.prepare_quickly(None, {"x": "y"})
+    (view.folder / "large").write_bytes(bytes(2**24))
+    assert not view.prepare_quickly(pristine, {})
+    view.prepare(pristine, {})
+    assert not (view.folder / "large").exists()
 
 
 def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: Bundle) -> None:
