@@ -17,6 +17,7 @@ from orchestune.controllers.loop import Loop
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.engines import registry
+from orchestune.engines.process import HOST
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Backend
@@ -41,6 +42,7 @@ class Running:
 
     def start(self) -> None:
         """Begin to act."""
+        HOST.warm()
         for loop in self.loops:
             loop.start()
 
@@ -49,6 +51,7 @@ class Running:
         for loop in self.loops:
             loop.stop(grace / len(self.loops))
         self.suggesting.close()
+        HOST.close()
         self.core.store.close()
 
     def is_idle(self) -> bool:
@@ -90,7 +93,7 @@ def build(
     suggesting = Suggesting(core, make_engine)
     acting = (Finishing(core), Reaping(core), Launching(core), Archiving(core))
     loops = (
-        Loop("suggesting", core, (suggesting,), leads=leads, pause=0.005),
+        Loop("suggesting", core, (suggesting,), leads=leads, pause=0.02),
         Loop("acting", core, acting, leads=leads, pause=0.1),
     )
     return Running(core, loops, suggesting)

@@ -32,13 +32,9 @@ class Loop:
         leads: Callable[[], bool] = lambda: True,
         pause: float = 0.0,
     ) -> None:
-        self._core, self._controllers, self._seconds, self._leads, self._pause = (
-            core,
-            controllers,
-            seconds,
-            leads,
-            pause,
-        )
+        self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
+        self._pause = pause
+        """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -54,13 +50,13 @@ class Loop:
 
     def _run(self) -> None:
         while not self._ending.is_set():
+            began = time.monotonic()
             version = self._core.signals.version("controllers")
             if self._leads():
                 for controller in self._controllers:
                     self._tick(controller)
-            if self._pause:
-                time.sleep(self._pause)  # a burst of changes is one tick
             self._core.signals.wait_blocking("controllers", version, self._seconds)
+            self._ending.wait(max(self._pause - (time.monotonic() - began), 0.0))
 
     def _tick(self, controller: Controller) -> None:
         try:

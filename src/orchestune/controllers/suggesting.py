@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
 _PAGE = 1000
+_AHEAD_LEAST = 16
 _AHEAD = 4
 """suggestions per place that an engine without memory makes ahead: they do not get old"""
 
@@ -143,7 +144,7 @@ class Suggesting:
         if row.parallelism == 1 and opened.engine.uses_history:
             return min(left, 1 - row.open)
         if not opened.engine.uses_history:
-            return min(left, row.parallelism * _AHEAD - row.queued)
+            return min(left, max(row.parallelism * _AHEAD, _AHEAD_LEAST) - row.queued)
         if row.history_seq == 0:
             return min(left, row.parallelism - row.open)  # nothing is known yet: none of them can get old
         slots: int = sum(w.slots for w in workers.of_experiment(session, row.id) if w.state in workers.PRESENT)

@@ -61,7 +61,7 @@ def create_app(
         home=home,
         pace=pace,
     )
-    layers = [Middleware(layer, context=context) for layer in (Boundary, Access, Repeats)]
+    layers = [Middleware(layer, context=context) for layer in (Boundary, Access, work.Shortcut, Repeats)]
     app = FastAPI(
         title="Orchestune",
         version=__version__,
@@ -70,7 +70,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
-        routes=[work.route],  # first: what comes most often is found at once
+        routes=[work.route],
         middleware=layers,
         lifespan=_lifespan,
         exception_handlers={HTTPException: _of_routing, RequestValidationError: _of_validation},

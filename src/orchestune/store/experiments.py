@@ -231,10 +231,7 @@ def page(
 
 def unfinished(session: Session) -> list[ExperimentRow]:
     """Every experiment that is not over, in the order in which they get resources: priority, then age."""
-    over = [state for state in ExperimentState if state.over]
-    query = select(*_COLUMNS).where(experiments.c.state.not_in(over))
-    query = query.order_by(experiments.c.priority.desc(), experiments.c.created_at)
-    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+    return [ExperimentRow(*row) for row in session.rows(hot.UNFINISHED_EXPERIMENTS, {})]
 
 
 def to_remove(session: Session) -> list[str]:

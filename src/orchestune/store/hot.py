@@ -10,6 +10,10 @@ EXPERIMENT_COLUMNS = (
 )
 SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
 LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"
+UNFINISHED_EXPERIMENTS = f"""
+SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
+ORDER BY priority DESC, created_at
+"""
 SAVE_EXPERIMENT = """
 UPDATE experiments SET state = :state, desired = :desired, reason = :reason, waiting = :waiting, ended = :ended,
 guards = :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed,
