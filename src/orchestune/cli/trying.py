@@ -98,7 +98,8 @@ def _environment(
         "seed": specification.seed & 0xFFFFFFFF,
         "report": report,
     }
-    found = of_attempt(common, lease, str(scratch / "parameters.json"), str(scratch / "metrics.jsonl"))
+    own = of_attempt(lease, str(scratch / "parameters.json"), str(scratch / "metrics.jsonl"))
+    found = {os.fsdecode(name): os.fsdecode(value) for name, value in common.items()} | own
     if specification.checkpoint_every is not None:
         (scratch / "checkpoint").mkdir()
         found["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
