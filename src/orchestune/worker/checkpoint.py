@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
@@ -28,7 +29,9 @@ def marks(folder: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
     for path in sorted(folder.rglob("*")):
         about = path.lstat()
-        found[path.relative_to(folder).as_posix()] = (about.st_ino, about.st_mtime_ns, about.st_size)
+        regular = stat.S_ISREG(about.st_mode)
+        times = (about.st_mtime_ns, about.st_size) if regular else (0, 0)
+        found[path.relative_to(folder).as_posix()] = (about.st_ino, *times)
     return found
 
 
@@ -37,35 +40,63 @@ def pack(
 ) -> tuple[Path, Any] | None:
     """Make a parcel of the folder as it stood at one moment; None where it is empty or as it was at `before`.
 
-    Unsteady where it never stood still; a program that renames finished files into the folder never causes that.
+    Unsteady where it never stood still: a program should write to another name and rename what is complete.
     """
+    parcel = outbox.folder / f"{attempt}.checkpoint-{time.monotonic_ns()}"
+    copy = parcel / "copy"
     for _ in range(TRIES):
         try:
             seen = marks(folder)
             if not seen or seen == before:
                 return None
-            parcel = outbox.new(f"{attempt}.checkpoint-{time.monotonic_ns()}")
-            copy = parcel / "copy"
-            shutil.copytree(str(folder), str(copy), symlinks=True)
-            if marks(folder) == seen:
-                break
+            outbox.new(parcel.name)
+            shutil.copytree(str(folder), str(copy), symlinks=True, copy_function=_link_or_copy)
+            frozen = marks(copy)
+            steady = marks(folder) == seen
+            if steady:
+                _straighten_links(copy, folder)
+                _archive(copy, parcel / "archive")
+                steady = all(marks(copy).get(name) == mark for name, mark in frozen.items() if mark[1])
         except FileNotFoundError:
-            pass
+            steady = False
         except shutil.Error as exc:
             if not all("No such file" in str(reason) for _, _, reason in exc.args[0]):
                 raise OSError(str(exc.args[0][0][2])) from exc
+            steady = False
+        if steady:
+            break
         remove(parcel)
         time.sleep(0.1)
     else:
-        raise Unsteady("the folder changes all the time; write to another name and rename it when it is complete")
-    _straighten_links(copy, folder)
-    with tarfile.open(str(parcel / "archive"), "w") as tar:
-        for path in sorted(copy.rglob("*")):
-            tar.add(str(path), path.relative_to(copy).as_posix(), recursive=False)
+        raise Unsteady("it changes all the time; write to another name and rename what is complete")
     body = {"attempt": attempt, "token": token, "step": _step(copy, step)}
     remove(copy)
     outbox.seal(parcel, {"route": "checkpoint", "body": body, "files": [{"name": "archive", "path": "checkpoint"}]})
     return parcel, seen
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    """A second name is taken at once, however large the file; a file that is replaced by renaming stays as it was."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+        return target
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return str(shutil.copy2(source, target, follow_symlinks=False))
+
+
+def _archive(folder: Path, target: Path) -> None:
+    with tarfile.open(str(target), "w") as tar:
+        for path in sorted(folder.rglob("*")):
+            member = tar.gettarinfo(str(path), path.relative_to(folder).as_posix())
+            if member.islnk():  # two names of one file: the second one as a file of its own
+                member.type, member.linkname, member.size = tarfile.REGTYPE, "", path.stat().st_size
+            if member.isreg():
+                with open(path, "rb") as file:
+                    tar.addfile(member, file)
+            elif member.isdir() or member.issym():
+                tar.addfile(member)
 
 
 def restore(server: Server, digest: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestune.worker import checkpoint, keep
 from orchestune.worker.api import ApiError, Server, Unreachable
-from orchestune.worker.attempt import Attempt
+from orchestune.worker.attempt import OVER, Attempt
 from orchestune.worker.checkpoint import Unsteady
 from orchestune.worker.crew import Crew
 from orchestune.worker.journal import say
@@ -111,7 +111,8 @@ class Collector:
                 say(f"the checkpoint of attempt {attempt.id} was not published: {error}")
                 if not isinstance(error, (Unreachable, Unsteady, OSError, ApiError)):
                     raise error
-                attempt.write(f"the checkpoint was not published: {error}")
+                if attempt.phase != OVER:
+                    attempt.write(f"the checkpoint was not published: {error}")
             for callback in self._busy.pop(attempt.id):
                 callback()
 

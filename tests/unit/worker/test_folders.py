@@ -183,3 +183,25 @@ def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path
     assert (tmp_path / "restored" / "latest").read_text() == "w"
     assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
     assert checkpoint.pack(outbox, folder, "x", 1, 3.0, seen) is None
+
+
+class Restless(Outbox):
+    """While it is asked for a parcel, a file of the checkpoint grows."""
+
+    growing: Path
+
+    def new(self, name: str) -> Path:
+        with open(self.growing, "a") as file:
+            file.write("x")
+        return super().new(name)
+
+
+def test_a_checkpoint_that_is_written_in_place_all_the_time_is_not_taken(tmp_path: Path) -> None:
+    folder, outbox = tmp_path / "checkpoint", Restless(tmp_path / "outbox")
+    folder.mkdir()
+    outbox.growing = folder / "weights"
+    outbox.growing.touch()
+    with pytest.raises(checkpoint.Unsteady, match="rename"):
+        checkpoint.pack(outbox, folder, "x", 1, None, None)
+    assert list((tmp_path / "outbox").iterdir()) == []
+    assert checkpoint.pack(Outbox(tmp_path / "outbox"), folder, "x", 1, None, None) is not None
