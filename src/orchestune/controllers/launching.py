@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,9 @@ class Launching:
         self, backend: Backend, row: ExperimentRow, mine: Sequence[Row[Any]], slots: int, free: list[str]
     ) -> None:
         usable = [worker for worker in mine if worker.state in (WorkerState.STARTING, WorkerState.ALIVE)]
+        for worker in usable:
+            if worker.state == WorkerState.STARTING and worker.handle is None:  # the server died while it started it
+                self._hand_over(backend, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
         have = sum(worker.slots for worker in usable)
         if have > slots:
             for worker in reversed(usable):
@@ -130,28 +133,23 @@ class Launching:
                 "created_at": ledger.now,
             }
             workers.add(ledger.session, values)
-        self.start_again(backend, row, worker, slots, gpus)
+        self._hand_over(backend, row, worker, slots, gpus)
 
-    def start_again(
-        self, backend: Backend, row: ExperimentRow, worker: str, slots: int, gpus: tuple[str, ...]
-    ) -> Mapping[str, Any] | None:
-        """Start a worker whose row is there; the same one twice is one."""
-        token = worker_token(self._core, worker, row.id)
-        order = WorkerOrder(worker, row.id, token, slots, gpus, row.launch)
+    def _hand_over(self, backend: Backend, row: ExperimentRow, worker: str, slots: int, gpus: tuple[str, ...]) -> None:
+        """Let the backend start a worker whose row is there; the same one twice is one."""
+        order = WorkerOrder(worker, row.id, worker_token(self._core, worker, row.id), slots, gpus, row.launch)
         try:
             handle = backend.start(order)
         except TemporaryError as error:
             log.warning("%s: a worker could not be started: %s", row.handle, error)
             self._give_up(row, worker, str(error))
-            return None
         except OrchestuneError as error:
             self._give_up(row, worker, str(error))
             with locked(self._core, row.id) as ledger:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {error}"))
-            return None
-        with self._core.store.transaction() as session:
-            workers.change(session, worker, handle=json.dumps(dict(handle)))
-        return handle
+        else:
+            with self._core.store.transaction() as session:
+                workers.change(session, worker, handle=json.dumps(dict(handle)))
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
         with locked(self._core, row.id) as ledger:

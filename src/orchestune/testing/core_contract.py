@@ -27,6 +27,7 @@ from orchestune.services import (
 )
 from orchestune.services.authenticate import authenticate
 from orchestune.services.signatures import report_signature, worker_token
+from orchestune.store import workers
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
 
@@ -492,6 +493,16 @@ class CoreContract:
         reason = world.status(narrow)["reason"]
         assert reason["code"] == "waiting_for_resources"
         assert world.status(wide)["handle"] in reason["message"]
+
+    def test_a_worker_whose_start_was_cut_off_is_started_again_and_is_one(self, world: World) -> None:
+        world.create(budget=5, parallelism=1)
+        world.tick()
+        (worker,) = world.backend.orders
+        with world.core.store.transaction() as session:
+            workers.change(session, worker, handle=None, state="starting")
+        world.backend.orders.clear()
+        world.tick()
+        assert list(world.backend.orders) == [worker]
 
     def test_gpus_are_given_to_one_worker_at_a_time(self, tmp_path: Path, database_url: str | None) -> None:
         world = World(tmp_path, database_url, Capacity(4, 2**34, ("0", "1", "2")))
