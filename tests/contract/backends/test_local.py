@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -35,7 +34,6 @@ class TestLocalBackend(BackendContract):
     """The contract, with a worker that does nothing."""
 
 
-@pytest.mark.skipif(importlib.util.find_spec("orchestune.worker.__main__") is None, reason="there is no worker yet")
 class TestLocalBackendWithTheRealWorker:
     """Its server is away, which it rides out."""
 
