@@ -25,7 +25,7 @@ from orchestune.store.experiments import ExperimentRow
 log = logging.getLogger(__name__)
 
 DEATHS_BEFORE_PAUSE = 5
-"""workers in a row that ended without having finished anything"""
+"""workers in a row that ended without having run anything"""
 
 
 @dataclass
@@ -162,9 +162,12 @@ class Launching:
         now = self._core.clock.monotonic()
         with self._core.store.reading() as session:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
-        fresh, seen.counted = ended[seen.counted :], len(ended)
+            ended.sort(key=lambda worker: worker.ended_at)
+            fresh, seen.counted = ended[seen.counted :], len(ended)
+            ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
         for worker in fresh:
-            useful = worker.succeeded or worker.failed or worker.reason is None
+            # one that ran a trial did start; where the trial killed it, losses are counted at the trial
+            useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
             seen.deaths = 0 if useful else seen.deaths + 1
         if fresh and seen.deaths:
             seen.not_before = now + min(0.5 * 2**seen.deaths, 30.0)

@@ -41,6 +41,12 @@ def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
     )
 
 
+def ran_something(session: Session, worker: str) -> bool:
+    """Whether a command was ever started by the worker, as far as it told."""
+    started = attempts.c.started_at.is_not(None)
+    return bool(session.select(select(attempts.c.id).where(attempts.c.worker == worker, started).limit(1)))
+
+
 def present(session: Session, cluster: str) -> Sequence[Row[Any]]:
     """Workers of a cluster that are not known to be gone: starting, alive, draining, lost."""
     states = (*PRESENT, WorkerState.LOST)
