@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
+from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.progress import best_lines, counts_text, finished
@@ -71,8 +72,8 @@ def _one(console: Console, ref: str) -> tuple[list[str], bool]:
 
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
     block, ended, lines = Block(console.out, console.paint), False, list[str]()
-    try:
-        while not ended:
+    with Interrupts() as pressed:
+        while not ended and not pressed.count:
             try:
                 lines, ended = look()
             except TemporaryError as exc:
@@ -81,13 +82,12 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
                 block.draw(lines)
             elif not ended:
                 console.say(*lines, "")
-            if not ended:
-                time.sleep(0.5 if console.live else 5.0)
-    except KeyboardInterrupt:
-        block.close()
-        return 0
-    block.close(erase=True)
-    console.say(*lines)
+            again = time.monotonic() + (0.5 if console.live else 5.0)
+            while not ended and not pressed.count and time.monotonic() < again:
+                time.sleep(0.1)
+    block.close(erase=ended)
+    if ended:
+        console.say(*lines)
     return 0
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from orchestune.client.transport import Transport
 from orchestune.errors import Unreachable
 
+_JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
+
 SILENCE = 30.0
 """seconds without a byte after which the connection counts as broken; the server sends a comment every 10 s"""
 
@@ -67,7 +69,7 @@ def follow(
         if waited >= patience:
             raise error
         on_away(error)
-        pause = delay * random.uniform(0.5, 1.0)
+        pause = delay * _JITTER.uniform(0.5, 1.0)
         transport.pause(pause)
         waited, delay = waited + pause + transport.patience, min(delay * 2, 3.0)
 

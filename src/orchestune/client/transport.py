@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from orchestune.client.address import Resolve
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
 
+_JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
+
 Body = bytes | Callable[[], BinaryIO] | None
 """A callable opens the body anew for each try."""
 
@@ -123,7 +125,7 @@ class Transport:
             yield attempt
             assert attempt.failure is not None
             if not attempt.at_once:
-                self._sleep(delay * random.uniform(0.5, 1.0))
+                self._sleep(delay * _JITTER.uniform(0.5, 1.0))
                 delay = min(delay * 2, 2.0)
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
