@@ -82,13 +82,19 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
                 block.draw(lines)
             elif not ended:
                 console.say(*lines, "")
-            again = time.monotonic() + (0.5 if console.live else 5.0)
-            while not ended and not pressed.count and time.monotonic() < again:
-                time.sleep(0.1)
+            if not ended:
+                _pause(pressed, 0.5 if console.live else 5.0)
     block.close(erase=ended)
     if ended:
         console.say(*lines)
     return 0
+
+
+def _pause(pressed: Interrupts, seconds: float) -> None:
+    """Wait, or until somebody presses Ctrl-C."""
+    until = time.monotonic() + seconds
+    while not pressed.count and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def list_lines(found: list[Status], console: Console) -> list[str]:
