@@ -158,12 +158,13 @@ class Launching:
 
     def _too_early(self, row: ExperimentRow) -> bool:
         """Whether starting must wait, since the last workers died at once; pauses where that goes on."""
+        first_look = row.id not in self._failures
         seen = self._failures.setdefault(row.id, _Failures())
         now = self._core.clock.monotonic()
         with self._core.store.reading() as session:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
             ended.sort(key=lambda worker: worker.ended_at)
-            fresh, seen.counted = ended[seen.counted :], len(ended)
+            fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
             ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
         for worker in fresh:
             # one that ran a trial did start; where the trial killed it, losses are counted at the trial
