@@ -68,6 +68,8 @@ class _Call:
     def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, body: Mapping[str, Any]) -> None:
         self.core, self.ledger, self.worker, self.row, self.body = core, ledger, worker, row, body
         self.beat = int(body["beat"])
+        if body["boot"] == row.boot:
+            self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
 
     def answer(self) -> Document:
         acks: list[Document] = []
@@ -86,7 +88,7 @@ class _Call:
             {
                 "id": self.worker,
                 "boot": self.body["boot"],
-                "beat": max(self.beat, self.row.beat) if self.body["boot"] == self.row.boot else self.beat,
+                "beat": self.beat,
                 "now": self.ledger.now,
                 "succeeded": succeeded,
                 "failed": failed,
