@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import size
+from orchestune.client.api import Client
 from orchestune.client.documents import LogChunk
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import UsageError
@@ -43,12 +46,14 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     pattern = _pattern(args.grep)
     since = _since(args.since)
     ref, trial = console.reference(args.exp)
-    if args.follow:
-        chunks = console.client.follow_logs(ref, trial=trial, since=since, tail=args.tail)
+    if args.tail is not None:
+        batches = _tailed(console.client, ref, args.tail, follow=args.follow, trial=trial, since=since)
+    elif args.follow:
+        batches = lines_of(console.client.follow_logs(ref, trial=trial, since=since))
     else:
-        chunks = console.client.logs(ref, trial=trial, since=since, tail=args.tail)
+        batches = lines_of(console.client.logs(ref, trial=trial, since=since))
     try:
-        for batch in lines_of(chunks):
+        for batch in batches:
             wanted = [line for line in batch if pattern is None or pattern.search(line.text)]
             console.out.write("".join(_shown_as(console, line, alone=trial is not None) for line in wanted))
             if args.follow:
@@ -86,6 +91,17 @@ def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
             rest[chunk["attempt"]] = (chunk, last)
         yield [Line(chunk, _shown(text)) for text in lines]
     yield [Line(chunk, _shown(last)) for chunk, last in rest.values()]
+
+
+def _tailed(client: Client, ref: str, tail: int, *, follow: bool, **chosen: Any) -> Iterator[list[Line]]:
+    """The last lines of what is there, and with `follow` all that comes after it."""
+    known = list(client.logs(ref, tail=tail, **chosen))
+    after = known[-1]["cursor"] if known else None
+    more = client.follow_logs(ref, after=after, **chosen) if follow else iter(())
+    batches = lines_of(chain(known, more))
+    lines = chain.from_iterable(islice(batches, len(known)) if follow else batches)
+    yield list(deque(lines, maxlen=tail))
+    yield from batches
 
 
 def _shown(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
 
     loaded = load(file, overrides)
     folder = loaded.path.resolve().parent
-    listing = plan(folder, loaded.code.ignore, loaded.code.limit)
+    ignore = (*loaded.code.ignore, *_files_of_secrets(loaded.specification, folder))
+    listing = plan(folder, ignore, loaded.code.limit)
     links, notes = listing.left_out, [*loaded.notes]
     if links:
         shown = ", ".join(links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
@@ -105,12 +107,25 @@ def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
         loaded.specification,
         tuple(notes),
         folder,
-        tuple(loaded.code.ignore),
+        ignore,
         loaded.code.limit,
         listing.files,
         listing.size,
         links,
     )
+
+
+def _files_of_secrets(specification: Specification, folder: Path) -> list[str]:
+    """Patterns of the files in the folder that hold the values of secrets: they must not travel with the code."""
+    found = []
+    for secret in specification.secrets:
+        kind, _, place = secret.source.partition(":")
+        path = os.path.abspath(folder / Path(place).expanduser())
+        for named in {path, os.path.realpath(path)} if kind == "file" else ():
+            inside = os.path.relpath(named, folder)
+            if not inside.startswith(os.pardir + os.sep):
+                found.append("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", inside))
+    return sorted(found)
 
 
 def _upload(console: Console, prepared: Prepared) -> str:

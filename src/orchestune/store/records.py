@@ -86,9 +86,10 @@ def log_objects(session: Session, experiment: str) -> Sequence[str]:
 
 
 def purge(session: Session, experiment: str) -> None:
-    """Remove every row of an experiment."""
+    """Remove every row of an experiment, and the answers about it that are kept for repeated requests."""
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (log_segments, events, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
         session.change(delete(table).where(table.c.experiment == experiment))
+    session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
     session.change(delete(experiments).where(experiments.c.id == experiment))
