@@ -1,0 +1,127 @@
+"""How the tests of the promises set their scene: a folder with an experiment, what runs of it, and waiting for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.testbeds.home import Home
+
+T = TypeVar("T")
+PATIENCE = 90.0
+"""seconds after which something that should come will not"""
+
+
+def write(folder: Path, run: str | list[str], **keys: Any) -> Path:
+    """An experiment file in the (made) folder; JSON is YAML too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = {
+        "name": folder.name.replace("_", "-")[:30],
+        "run": run,
+        "parameters": {"x": "0.0..1.0"},
+        "metrics": {"loss": "minimize"},
+        "budget": 3,
+        "parallelism": 2,
+        "engine": "random",
+        "grace": "1s",
+        **keys,
+    }
+    (folder / "experiment.yml").write_text(json.dumps({key: value for key, value in document.items() if value}))
+    return folder
+
+
+def launch(home: Home, project: Path) -> str:
+    """Start the experiment of the folder and do not follow it: its handle."""
+    return home.run("run", "--detach", cwd=project).stdout.strip()
+
+
+def eventually(look: Callable[[], T], what: str, home: Home, patience: float = PATIENCE) -> T:
+    """Look again and again until there is something to see."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not seen in {patience:g} s: {what}\n{home.server_log()}"
+        time.sleep(0.05)
+
+
+def reached(home: Home, handle: str, *states: str, patience: float = PATIENCE) -> dict[str, Any]:
+    """The status of the experiment, once it is in one of the states."""
+
+    def look() -> dict[str, Any] | None:
+        shown: dict[str, Any] = home.json("status", handle)
+        others = {"completed", "failed", "stopped", "paused"} - {*states}
+        assert shown["state"] not in others or shown["desired"] != "running", f"not {states}: {shown}"
+        return shown if shown["state"] in states else None
+
+    found = eventually(look, f"{handle} is {' or '.join(states)}", home, patience)
+    assert found is not None
+    return found
+
+
+def attempts(home: Home, handle: str) -> list[dict[str, Any]]:
+    """Every attempt of every trial, with its trial's number."""
+    return [
+        {**attempt, "trial": trial["number"]} for trial in home.json("trials", handle) for attempt in trial["attempts"]
+    ]
+
+
+def new_nap() -> str:
+    """An hour of sleep that no other process sleeps, so that its processes are known by it."""
+    return f"36{secrets.randbelow(10**8):08}"
+
+
+def sleepers(nap: str) -> set[int]:
+    """The pids of what sleeps that nap."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if os.path.basename(words[0]) == b"sleep" and words[1:2] == [nap.encode()]:
+                found.add(int(entry.name))
+    return found
+
+
+def server_pid(home: Home) -> int:
+    """The embedded server, as it published itself."""
+    return int(json.loads((home.folder / "endpoint.json").read_text())["pid"])
+
+
+def kill_server(home: Home) -> int:
+    """kill -9; returns what its pid was, once it is gone."""
+    pid = server_pid(home)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), "the server is gone", home)
+    return pid
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def workers(home: Home) -> dict[int, list[int]]:
+    """The running guards of this home's workers, each with its children."""
+    found = {}
+    for note in home.folder.glob("workers/*/handle.json"):
+        pid = int(json.loads(note.read_text())["pid"])
+        if alive(pid):
+            try:
+                words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            except OSError:
+                continue
+            found[pid] = [int(word) for word in words]
+    return found

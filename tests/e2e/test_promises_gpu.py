@@ -1,0 +1,54 @@
+"""Cards are held by one trial at a time, on a machine that pretends to have two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import launch, reached, write
+from tests.testbeds.home import Home
+
+LIST = "#!/bin/sh\necho 'GPU 0: Pretended (UUID: GPU-a)'\necho 'GPU 1: Pretended (UUID: GPU-b)'\n"
+HOLD = (
+    "held=$ORCHESTUNE_ORIGINAL_DIR/held-$CUDA_VISIBLE_DEVICES; mkdir $held || exit 9;"
+    "sleep 0.2; rmdir $held; echo card $CUDA_VISIBLE_DEVICES; echo loss={x}"
+)
+
+
+@pytest.fixture
+def home_with_cards(tmp_path: Path) -> Iterator[Home]:
+    program = tmp_path / "bin/nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(LIST)
+    program.chmod(0o755)
+    with Home() as home:
+        home.env = {name: value for name, value in home.env.items() if name != "CUDA_VISIBLE_DEVICES"}
+        home.env["PATH"] = f"{program.parent}:{home.env['PATH']}"
+        yield home
+
+
+def test_trials_share_no_card_and_wait_for_a_free_one(home_with_cards: Home, tmp_path: Path) -> None:
+    home = home_with_cards
+    hold = HOLD.replace("$ORCHESTUNE_ORIGINAL_DIR", str(tmp_path))
+    projects = [write(tmp_path / name, hold, resources={"gpu": 1}, budget=5, parallelism=4) for name in ("one", "two")]
+    handles = [launch(home, project) for project in projects]
+    for handle in handles:
+        shown = reached(home, handle, "completed")
+        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
+        trials = [home.json("trials", f"{handle}/{number}") for number in range(1, 6)]
+        gpus = [tuple(trial["attempts"][0]["gpus"]) for trial in trials]
+        assert set(gpus) <= {("0",), ("1",)}
+        for trial, (card,) in zip(trials, gpus, strict=True):
+            assert f"card {card}" in home.run("logs", f"{handle}/{trial['number']}").stdout
+
+
+def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Home, tmp_path: Path) -> None:
+    home = home_with_cards
+    done = home.run("run", "--detach", cwd=write(tmp_path / "greedy", HOLD, resources={"gpu": 3}), expect=None)
+    if done.returncode == 0:
+        shown = home.json("status", done.stdout.strip())
+        assert shown["reason"]["code"] == "never_fits"
+    else:
+        assert "gpu" in done.stderr

@@ -1,0 +1,62 @@
+"""A worker that dies takes its processes along, costs no budget, and is told apart from a trial that kills workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import alive, attempts, eventually, launch, new_nap, reached, sleepers, workers, write
+from tests.testbeds.home import Home
+
+LIVENESS = 20.0
+"""seconds; the promise is 5 s, on a machine that is not overloaded"""
+
+
+@pytest.mark.parametrize("victim", ["guard", "worker"])
+def test_what_ran_on_a_killed_worker_is_gone_and_offered_again_for_nothing(
+    shared_home: Home, tmp_path: Path, victim: str
+) -> None:
+    home, nap = shared_home, new_nap()
+    command = (
+        f"[ -e $ORCHESTUNE_ORIGINAL_DIR/go ] || {{ (setsid env -i sleep {nap} &); sleep {nap}; }}; echo loss={{x}}"
+    )
+    project = write(tmp_path / victim, command, budget=4)
+    handle = launch(home, project)
+    running = eventually(lambda: found if len(found := sleepers(nap)) == 4 else None, "both trials run", home)
+    states = {attempt["state"] for attempt in attempts(home, handle)}
+    eventually(lambda: {a["state"] for a in attempts(home, handle)} == {"running"}, f"known to run: {states}", home)
+    (project / "go").touch()
+    guards = workers(home)
+    for guard, children in guards.items():
+        os.kill(guard if victim == "guard" else children[0], signal.SIGKILL)
+    assert running is not None
+    eventually(lambda: not any(alive(pid) for pid in running), "the user's processes are gone", home, LIVENESS)
+    shown = reached(home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (4, 0)
+    ended = attempts(home, handle)
+    lost = [attempt for attempt in ended if attempt["state"] == "lost"]
+    assert sorted(attempt["trial"] for attempt in lost) == [1, 2]
+    assert {attempt["reason"]["code"] for attempt in lost} == {"worker_lost"}
+    assert sorted(attempt["trial"] for attempt in ended if attempt["state"] == "succeeded") == [1, 2, 3, 4]
+
+
+def test_a_trial_that_kills_its_workers_runs_alone_and_then_pauses_the_experiment(
+    shared_home: Home, tmp_path: Path
+) -> None:
+    home = shared_home
+    kill = "[ $ORCHESTUNE_TRIAL != 2 ] || [ -e $ORCHESTUNE_ORIGINAL_DIR/go ] || { sleep 1; kill -9 $PPID; sleep 60; }"
+    project = write(tmp_path / "killer", f"{kill}; echo loss={{x}}", budget=5)
+    handle = launch(home, project)
+    shown = reached(home, handle, "paused", patience=150)
+    assert shown["reason"]["code"] == "trial_kills_workers"
+    assert "trial 2 lost its worker" in shown["reason"]["message"]
+    assert shown["counts"]["failed"] == 0
+    lost = [attempt for attempt in attempts(home, handle) if attempt["state"] == "lost" and attempt["trial"] == 2]
+    assert len(lost) >= 5
+    (project / "go").touch()
+    home.run("resume", handle)
+    shown = reached(home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
