@@ -1,0 +1,91 @@
+"""A full disk and a read-only folder: a clear error or a wait, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import attempts, eventually, launch, reached, write
+from tests.testbeds.home import Home
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
+def home_on_it(small_disk: Path) -> Iterator[Home]:
+    with Home() as home:
+        home.folder.rmdir()
+        home.folder = small_disk / "home"
+        home.folder.mkdir()
+        home.env["ORCHESTUNE_HOME"] = str(home.folder)
+        yield home
+
+
+def fill(disk: Path) -> Path:
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            pass
+    return ballast
+
+
+def test_a_disk_that_runs_full_and_has_space_again_loses_nothing(
+    home_on_it: Home, small_disk: Path, tmp_path: Path
+) -> None:
+    home = home_on_it
+    command = "sleep 0.2; echo trial $ORCHESTUNE_TRIAL; echo ran >> $ORCHESTUNE_ORIGINAL_DIR/ran; echo loss={x}"
+    project = write(tmp_path / "full", command, budget=8)
+    handle = launch(home, project)
+    eventually(lambda: home.json("status", handle)["counts"]["completed"] >= 2, "two trials are over", home)
+    ballast = fill(small_disk)
+    ran = len((project / "ran").read_text().splitlines())
+    eventually(
+        lambda: (
+            "space" in home.run("status", handle, expect=None).stderr + home.server_log()
+            or len((project / "ran").read_text().splitlines()) > ran
+        ),
+        "somebody noticed",
+        home,
+    )
+    refused = home.run("run", "--detach", cwd=write(tmp_path / "refused", "echo loss={x}"), expect=None)
+    assert "Traceback" not in refused.stderr
+    if refused.returncode:
+        assert "space" in refused.stderr
+    ballast.unlink()
+    shown = reached(home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (8, 0), attempts(home, handle)
+    log = home.run("logs", handle).stdout
+    for number in range(1, 9):
+        assert f"trial {number}" in log
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_clear_error(small_disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Home(ORCHESTUNE_HOME=str(small_disk / "home")) as home:
+        done = home.run("run", cwd=write(tmp_path / "unwritable", "echo loss={x}"), expect=2)
+        assert str(small_disk) in done.stderr and "ORCHESTUNE_HOME" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,55 @@
+"""`stop` frees everything, whatever a command does about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import eventually, kill_server, launch, new_nap, reached, server_pid, sleepers, workers, write
+from tests.testbeds.home import Home
+
+COMMANDS = {
+    "plain": ("sleep {nap}", 1),
+    "ignores SIGTERM": ("trap '' TERM; sleep {nap}; sleep {nap}", 1),
+    "in sessions of their own": ("setsid sleep {nap} & (setsid sh -c 'sleep {nap} & sleep {nap}' &); sleep {nap}", 4),
+    "without any environment": ("(env -i setsid sleep {nap} &); exec env -i sleep {nap}", 2),
+}
+LIVENESS = 20.0
+"""seconds; the promise is the grace of 1 s and 2 s, on a machine that is not overloaded"""
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_stop_leaves_no_process_and_says_stopped_only_then(shared_home: Home, tmp_path: Path, kind: str) -> None:
+    home, nap = shared_home, new_nap()
+    command, each = COMMANDS[kind]
+    handle = launch(home, write(tmp_path / "stopped", command.replace("{nap}", nap), budget=10))
+    eventually(lambda: len(sleepers(nap)) == 2 * each, f"{2 * each} processes of both trials", home)
+    home.run("stop", handle)
+    shown = reached(home, handle, "stopped", patience=LIVENESS)
+    assert not sleepers(nap)
+    assert {state for state, count in shown["counts"].items() if count} == {"cancelled"}
+    assert shown["reason"]["code"] == "stopped"
+    eventually(lambda: not workers(home), "its workers are gone too", home, LIVENESS)
+
+
+def test_stop_reaches_trials_while_the_server_is_killed_again_and_again(home: Home, tmp_path: Path) -> None:
+    nap = new_nap()
+    handle = launch(home, write(tmp_path / "stopped", f"trap '' TERM; sleep {nap}; sleep {nap}"))
+    eventually(lambda: len(sleepers(nap)) == 2, "both trials run", home)
+    home.run("stop", handle)
+    killed = kill_server(home)
+    reached(home, handle, "stopped")
+    assert server_pid(home) != killed
+    assert not sleepers(nap)
+
+
+def test_a_trial_has_its_grace_to_say_goodbye(shared_home: Home, tmp_path: Path) -> None:
+    home, nap = shared_home, new_nap()
+    command = f"trap 'echo goodbye; exit 1' TERM; echo ready; sleep {nap} & wait"
+    handle = launch(home, write(tmp_path / "polite", command, budget=1, parallelism=1))
+    eventually(lambda: "ready" in home.run("logs", handle).stdout, "the trial runs", home)
+    home.run("stop", handle)
+    reached(home, handle, "stopped")
+    eventually(lambda: "goodbye" in home.run("logs", handle).stdout, "its last word is in the log", home)
+    assert home.json("status", handle)["counts"]["failed"] == 0
