@@ -90,7 +90,12 @@ def _export_csv(console: Console, status: Status, file: TextIO) -> None:
             values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
         seconds = between(trial["started_at"], trial["finished_at"]) if trial["finished_at"] else None
         reason = trial["reason"]["code"] if trial["reason"] else ""
-        values += [trial["parameters"].get(name) for name in parameters]
+        values += [_cell(trial["parameters"].get(name)) for name in parameters]
         values += [trial["seed"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
         values.append(None if seconds is None else round(seconds, 3))
         writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
+
+
+def _cell(value: Any) -> Any:
+    """A value of a parameter as the command got it."""
+    return ("true" if value else "false") if isinstance(value, bool) else value

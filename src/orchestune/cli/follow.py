@@ -8,7 +8,7 @@ import time
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
-from orchestune.cli.render import one_line
+from orchestune.cli.render import last_lines, one_line
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
 from orchestune.client.documents import Status
 from orchestune.client.states import OVER, over
@@ -122,7 +122,7 @@ def _failure(console: Console, status: Status) -> str:
     reason = trial["reason"]["message"] if trial["reason"] else "failed"
     lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
     tail = trial["attempts"][-1].get("tail", "") if trial["attempts"] else ""
-    lines += [f"      {paint.dim(paint.sign('│'))} {one_line(line)}" for line in tail.splitlines()[-5:]]
+    lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_lines(tail, 5)]
     return "\n".join(lines)
 
 

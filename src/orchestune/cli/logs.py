@@ -14,7 +14,7 @@ from typing import Any
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.render import size
+from orchestune.cli.render import harmless, size
 from orchestune.client.api import Client
 from orchestune.client.documents import LogChunk
 from orchestune.domain.resources import parse_seconds
@@ -46,6 +46,7 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     pattern = _pattern(args.grep)
     since = _since(args.since)
     ref, trial = console.reference(args.exp)
+    shown, terminal = 0, console.out.isatty()
     if args.tail is not None:
         batches = _tailed(console.client, ref, args.tail, follow=args.follow, trial=trial, since=since)
     elif args.follow:
@@ -55,6 +56,9 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     try:
         for batch in batches:
             wanted = [line for line in batch if pattern is None or pattern.search(line.text)]
+            shown += len(wanted)
+            for line in wanted if terminal else ():
+                line.text = harmless(line.text)
             console.out.write("".join(_shown_as(console, line, alone=trial is not None) for line in wanted))
             if args.follow:
                 console.out.flush()
@@ -62,6 +66,8 @@ def logs(console: Console, args: argparse.Namespace) -> int:
         return 0 if args.follow else 130
     finally:
         console.out.flush()
+    if trial is not None and not shown:
+        console.client.trial(ref, trial)  # NotFound where there is none: silence would look like a quiet trial
     return 0
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from orchestune.cli import server, version
 from orchestune.cli.console import Console
-from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command
+from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command, unrecognized
 from orchestune.errors import OrchestuneError
 
 _HOMES = {
@@ -66,7 +66,9 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if name == "server":
         return server.delegate(words[1:])
     parser = build_parser([name] if name else _HOMES)
-    args = parser.parse_args(words)
+    args, strange = parser.parse_known_args(words)
+    if strange:
+        raise unrecognized(name, strange)
     if args.version:
         return version.show(console, args)
     if args.command is None:

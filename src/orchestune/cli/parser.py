@@ -73,6 +73,14 @@ def unknown_command(name: str, known: list[str]) -> UsageError:
     return UsageError(f"there is no command '{name}'", hint)
 
 
+def unrecognized(name: str, words: list[str]) -> UsageError:
+    """The error for words that the command `name` (or none) has no place for."""
+    hint = f"`{' '.join(['orchestune', *filter(None, [name])])} --help` shows how it is used"
+    if name in ("run", "test") and not words[0].startswith("-"):
+        hint = f"a file is named with -f: `orchestune {name} -f {words[0]}`"
+    return UsageError(f"unrecognized arguments: {' '.join(words)}", hint)
+
+
 class Formatter(argparse.HelpFormatter):
     """Wraps descriptions, but leaves the example as it is written."""
 

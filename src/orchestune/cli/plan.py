@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from orchestune.cli.progress import exact
-from orchestune.cli.render import Paint, duration, one_line, size
+from orchestune.cli.render import Paint, duration, one_line, plural, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Parameter
@@ -21,14 +21,17 @@ def plan_lines(
 ) -> list[str]:
     """The plan. `bundle` is the number of its files and their bytes."""
     lines = [
-        ("budget", f"{specification.budget} trials, {_at_a_time(specification)}, engine {specification.engine}"),
+        (
+            "budget",
+            f"{plural(specification.budget, 'trial')}, {_at_a_time(specification)}, engine {specification.engine}",
+        ),
         *_parameters(specification),
         ("command", one_line(_command(specification.run))),
         ("gets", _arrival(specification)),
         ("looks for", _metrics(specification.metrics)),
     ]
     if bundle is not None:
-        lines.append(("code", f"{bundle[0]} files, {size(bundle[1])}"))
+        lines.append(("code", f"{plural(bundle[0], 'file')}, {size(bundle[1])}"))
     ends = _ends(specification)
     if ends:
         lines.append(("ends", ends))

@@ -146,11 +146,13 @@ def _next_lines(status: Status, paint: Paint) -> list[str]:
         steps.insert(0, (f"orchestune resume {handle}", "go on when it is mended"))
         steps.insert(1, (f"orchestune stop {handle}", "end it"))
     if best:
-        steps.append((f"orchestune logs {handle}/{best[0]['trial']}", "what the best one printed"))
+        which = "the best one" if len(best) == 1 else "one of the best"
+        steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"what {which} printed"))
     if status["counts"]["failed"]:
         steps.append((f"orchestune trials {handle} --state failed", "what failed"))
     if status["state"] in ("completed", "stopped"):
-        steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
+        if status["reason"] is None or status["reason"]["code"] in ("budget", "stopped"):  # else it would end at once
+            steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
         steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
     names = max(len(command) for command, _ in steps)
     return [
@@ -159,8 +161,8 @@ def _next_lines(status: Status, paint: Paint) -> list[str]:
     ]
 
 
-def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, best: bool) -> str:
-    """One finished trial, as a plain line."""
+def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, done: int, best: bool) -> str:
+    """One finished trial, as a plain line; `done` trials of the budget are finished with it."""
     values = "  ".join(
         f"{metric['name']} {measured(trial['metrics'].get(metric['name']), paint)}"
         for metric in status["metrics"]
@@ -169,7 +171,7 @@ def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, best: 
     reason = one_line(trial["reason"]["message"]) if trial.get("reason") and trial["state"] != "completed" else ""
     what = values if trial["state"] == "completed" else f"{trial['state']}  {reason or values}"
     took = duration(between(trial["started_at"], trial["finished_at"])) if trial.get("started_at") else "-"
-    figures = f"{finished(status):>{len(str(status['budget']))}}/{status['budget']}"
+    figures = f"{done:>{len(str(status['budget']))}}/{status['budget']}"
     parts = [f"{figures}  trial {trial['number']}", what, took, one_line(assignments(trial["parameters"]))]
     return "  ".join(part for part in parts if part) + ("  (best so far)" if best else "")
 

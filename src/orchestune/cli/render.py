@@ -10,6 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(
+    r"(\x1b\[[0-9;:]*m)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|\x1b[ -/]*.?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
+"""whatever a terminal obeys rather than shows; colours are the first group"""
 WORKER_COLOURS = ("36", "33", "35", "32", "34", "96", "93", "95", "92", "94")
 
 
@@ -112,6 +117,11 @@ def size(count: int | None) -> str:
     return f"{count} B" if units[0] == "B" else f"{value:.{0 if value >= 100 else 1}f} {units[0]}"
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def moment(text: str | None) -> float | None:
     """Seconds since the epoch of a time of the server; None where there is none."""
     if not text:
@@ -162,6 +172,18 @@ def cut(text: str, columns: int, paint: Paint) -> str:
 def one_line(text: str) -> str:
     """`text` without what would move the cursor; for strings that a user's program or file supplied."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def harmless(text: str) -> str:
+    """`text` with its colours, without all else that a terminal would obey: what a user's program printed."""
+    shown = _CONTROL.sub(lambda found: found[1] or "", text)
+    return f"{shown}\x1b[0m" if "\x1b" in shown else shown
+
+
+def last_lines(text: str, count: int) -> list[str]:
+    """The last lines of an output; of one that was written over (a progress bar) what it last showed."""
+    lines = text.rstrip("\n").split("\n")[-count:] if text else []
+    return [one_line(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
 
 
 def table(

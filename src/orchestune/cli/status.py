@@ -12,7 +12,7 @@ from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.progress import best_lines, counts_text, finished
-from orchestune.cli.render import between, cut, duration, measured, one_line, table
+from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, table
 from orchestune.client.documents import Status, WorkerDocument
 from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, UsageError
@@ -104,20 +104,27 @@ def list_lines(found: list[Status], console: Console) -> list[str]:
         return ["no experiments yet; `orchestune run` starts the one of experiment.yml"]
     rows = []
     for status in found:
-        best = status["best"][0] if status["best"] else None
-        metric = status["metrics"][0]["name"] if status["metrics"] else ""
         rows.append([
             status["handle"],
             paint.state(status["state"]),
             f"{finished(status)} / {status['budget']}",
             str(status["counts"]["running"]),
             str(status["counts"]["failed"]),
-            f"{metric} {measured(best['metrics'].get(metric), paint)}" if best else "-",
+            _best(status, paint),
             f"{duration(between(status['created_at']))} ago",
             one_line(status["name"]),
         ])  # fmt: skip
     header = ("EXPERIMENT", "STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME")
     return table(header, rows, paint, right=(2, 3, 4), columns=console.columns)
+
+
+def _best(status: Status, paint: Paint) -> str:
+    if not status["best"]:
+        return "-"
+    if len(status["metrics"]) > 1:
+        return f"{len(status['best'])} on the front"
+    metric = status["metrics"][0]["name"]
+    return f"{metric} {measured(status['best'][0]['metrics'].get(metric), paint)}"
 
 
 def one_lines(status: Status, console: Console) -> list[str]:

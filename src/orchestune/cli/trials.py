@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact
-from orchestune.cli.render import Paint, between, duration, measured, number, one_line, size, table
+from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
 from orchestune.client.documents import AttemptDocument, Status, TrialDocument
 
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
@@ -145,6 +145,5 @@ def _attempt(attempt: AttemptDocument, paint: Paint) -> list[str]:
     if attempt.get("resumed_from"):
         step = (attempt["resumed_from"] or {}).get("step")
         lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")
-    tail = (attempt.get("tail") or "").splitlines()[-10:]
-    lines += [f"  {paint.dim(paint.sign('│'))} {one_line(line)}" for line in tail]
+    lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in last_lines(attempt.get("tail") or "", 10)]
     return lines

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Protocol
 
 from orchestune.cli.console import Console
 from orchestune.cli.live import Block
 from orchestune.cli.progress import finished, live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
-from orchestune.client.documents import Status
+from orchestune.client.documents import Status, TrialDocument
 from orchestune.errors import NotFound, TemporaryError
 
 _EACH = 10
 """so many trials at once still get a line each"""
 _EVERY = 1.0
 """seconds between two batches of plain lines"""
+_COUNTED = ("completed", "failed", "pruned")
+"""states of trials that count for the budget"""
 
 
 class View(Protocol):
@@ -98,12 +101,18 @@ class PlainView:
         self._client.close()
 
     def _each(self, numbers: list[int], status: Status, new_best: int | None) -> None:
-        for number in numbers:
-            try:
-                trial = self._client.trial(status["id"], number)
-            except (NotFound, TemporaryError):
-                continue
-            self._console.say(trial_line(trial, status, self._console.paint, best=number == new_best))
+        trials = [trial for trial in map(partial(self._trial, status), numbers) if trial is not None]
+        done = finished(status) - sum(trial["state"] in _COUNTED for trial in trials)
+        for trial in trials:
+            done += trial["state"] in _COUNTED
+            best = trial["number"] == new_best
+            self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
+
+    def _trial(self, status: Status, number: int) -> TrialDocument | None:
+        try:
+            return self._client.trial(status["id"], number)
+        except (NotFound, TemporaryError):
+            return None
 
     def _remark(self, status: Status, away: str, last: bool) -> None:
         reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""

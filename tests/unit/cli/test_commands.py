@@ -29,6 +29,12 @@ def test_status_lists_every_experiment_as_a_table(server: FakeServer, cli: Cli) 
     assert lines[2].startswith("sgd-7f3a    running")
 
 
+def test_status_lists_no_single_best_where_several_metrics_count(server: FakeServer, cli: Cli) -> None:
+    metrics = [{"name": name, "goal": "maximize", "take": "last", "threshold": None} for name in ("accuracy", "speed")]
+    server.update("sgd-7f3a", metrics=metrics, best=[*BEST, {**BEST[0], "trial": 3}])
+    assert "  2 on the front  " in cli("status").out
+
+
 def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, cli: Cli) -> None:
     worker = {
         "id": "x", "name": "w1", "node": "laptop", "state": "alive", "slots": 2, "running": 0, "succeeded": 3,
@@ -112,6 +118,9 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
         (["logs", "sgd", "--since", "noon"], "is no time"),
         (["delete", "sgd", "--purge"], "nobody to ask"),
         (["status", "--watch", "--json"], "do not go together"),
+        (["run", "search.yml"], "a file is named with -f: `orchestune run -f search.yml`"),
+        (["status", "--lmit", "3"], "`orchestune status --help` shows"),
+        (["logs", "sgd/99"], "no trial"),
         (["stauts"], "there is no command 'stauts'"),
         (["ui"], "comes in a later version"),
         (["cluster", "create", "-f", "x"], "comes in a later version"),
@@ -162,11 +171,13 @@ def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(serv
 
 def test_export_writes_every_trial_as_csv_or_json(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 4)]
-    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}, {"name": "penalty"}]}}
+    server.world.trials["sgd-7f3a"][0]["parameters"]["warm"] = True
+    names = ("alpha", "penalty", "warm")
+    server.world.specification = {"specification": {"parameters": [{"name": name} for name in names]}}
     rows = list(csv.DictReader(io.StringIO(cli("export", "sgd").out)))
     assert [row["trial"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["accuracy"] == "0.901"
-    assert rows[0]["penalty"] == "l1"
+    assert (rows[0]["penalty"], rows[0]["warm"], rows[1]["warm"]) == ("l1", "true", "")
     target = tmp_path / "trials.json"
     result = cli("export", "sgd", "-o", str(target))
     assert (result.code, result.out) == (0, "")

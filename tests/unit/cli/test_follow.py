@@ -172,6 +172,18 @@ def test_piped_output_has_a_line_for_each_trial(server: FakeServer) -> None:
     assert "\x1b" not in text
 
 
+def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> None:
+    process = piped(server, rerun(server))
+    following(server)
+    finish(server, 2)
+    finish(server, 3)
+    complete(server)
+    out, _ = process.communicate(timeout=60)
+    counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
+    assert len(counts) == 2
+    assert counts[0] < counts[1]
+
+
 def test_quick_trials_share_a_line(server: FakeServer) -> None:
     server.update("sgd-7f3a", budget=500)
     process = piped(server, rerun(server))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestune.cli.live import Block
 from orchestune.cli.progress import live_lines
-from orchestune.cli.render import Paint, bar, cut, duration, number, one_line, size, table, width
+from orchestune.cli.render import Paint, bar, cut, duration, harmless, last_lines, number, one_line, size, table, width
 from tests.unit.client.fake_server import status
 
 PLAIN, COLOUR = Paint(False), Paint(True)
@@ -47,6 +47,24 @@ def test_what_is_cut_fits_whatever_it_is(text: str, columns: int) -> None:
     shown = cut(COLOUR("31", one_line(text)), columns, COLOUR)
     assert width(shown) <= columns
     assert shown.count("\x1b[31m") == shown.count("\x1b[0m")
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("a\tb ünï 实验", "a\tb ünï 实验"), ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m\x1b[0m"),
+        ("\x1b[1;31mleft on", "\x1b[1;31mleft on\x1b[0m"), ("\x1b[2J\x1b[3;4Hx\x07\x08", "x"),
+        ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"), ("\x1bcreset \x1b(0\x9b2J\x1b", "reset 2J"),
+    ],
+)  # fmt: skip
+def test_what_a_program_printed_keeps_its_colours_and_moves_nothing(printed: str, shown: str) -> None:
+    assert harmless(printed) == shown
+
+
+def test_the_last_lines_show_a_progress_bar_once() -> None:
+    assert last_lines("", 3) == []
+    assert last_lines("one\ntwo\n10%\r50%\r100%\nloss=1", 3) == ["two", "100%", "loss=1"]
+    assert last_lines("1%\r2%\r", 3) == ["2%"]
 
 
 def test_wide_characters_take_two_columns() -> None:
