@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, select, update
 
 from orchestune.store.session import Session
 from orchestune.store.tables import (
@@ -86,10 +87,28 @@ def log_objects(session: Session, experiment: str) -> Sequence[str]:
 
 
 def purge(session: Session, experiment: str) -> None:
-    """Remove every row of an experiment, and the answers about it that are kept for repeated requests."""
+    """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
+
+    Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
+    """
+    digests = _named_by(session, experiment)
+    for start in range(0, len(digests), 500):
+        part = blobs.c.digest.in_(digests[start : start + 500])
+        session.change(update(blobs).where(part).values(created_at=0.0))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (log_segments, events, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
     session.change(delete(experiments).where(experiments.c.id == experiment))
+
+
+def _named_by(session: Session, experiment: str) -> list[str]:
+    """Digests of an experiment's bundles, artifacts and checkpoints."""
+    bundle = select(experiments.c.bundle).where(experiments.c.id == experiment)
+    of_trials = select(trials.c.bundle, trials.c.checkpoint).where(trials.c.experiment == experiment)
+    kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
+    found = {row[0] for query in (bundle, kept) for row in session.select(query)}
+    for row in session.select(of_trials):
+        found |= {row.bundle, json.loads(row.checkpoint)["digest"] if row.checkpoint else None}
+    return sorted(digest for digest in found if digest)

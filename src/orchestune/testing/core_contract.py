@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from orchestune.controllers.archiving import Archiving
 from orchestune.domain.resources import Capacity
 from orchestune.errors import BadInput, Conflict, Denied, NotFound
 from orchestune.services import (
@@ -26,6 +29,7 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.authenticate import authenticate
+from orchestune.services.read_trials import blob_key
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import workers
 from orchestune.store.tables import metadata
@@ -266,6 +270,26 @@ class CoreContract:
                 if "experiment" in table.c:
                     assert session.select(select(func.count()).select_from(table))[0][0] == 0, table.name
 
+    def test_a_purged_experiments_files_go_with_the_next_sweep_unless_another_one_names_them(
+        self, world: World
+    ) -> None:
+        contents = {hashlib.sha256(content).hexdigest(): content for content in (b"shared", b"own")}
+        for digest, content in contents.items():
+            bundles.store(world.core, digest, io.BytesIO(content))
+        shared, own = contents
+        request = world.request()
+        kept = create_experiment.create_experiment(world.core, request | {"bundle": shared}, "ada")["id"]
+        purged = [
+            create_experiment.create_experiment(world.core, request | {"bundle": d}, "ada")["id"] for d in contents
+        ]
+        for experiment in purged:
+            change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        Archiving(world.core).drop_orphans()
+        assert world.core.files.size(blob_key(shared)) is not None
+        assert world.core.files.size(blob_key(own)) is None
+        assert world.status(kept)["state"] != "completed"
+
     def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
@@ -493,6 +517,23 @@ class CoreContract:
         reason = world.status(narrow)["reason"]
         assert reason["code"] == "waiting_for_resources"
         assert world.status(wide)["handle"] in reason["message"]
+
+    def test_what_a_draining_worker_still_runs_keeps_its_place(self, world: World) -> None:
+        old = world.create(name="old", budget=10, parallelism=2, resources={"cpu": 1})
+        leases = world.lease(2)
+        idle = world.create(name="idle", budget=10, parallelism=2, resources={"cpu": 1})
+        urgent = world.create(name="urgent", budget=2, parallelism=2, resources={"cpu": 1}, priority=10)
+        world.tick(3)
+        assert [len(world.status(experiment)["workers"]) for experiment in (old, idle, urgent)] == [2, 0, 0]
+        reason = world.status(urgent)["reason"]
+        assert reason["code"] == "waiting_for_resources"
+        assert "old" in reason["message"]
+        assert "idle" not in reason["message"]
+        worker, lease = leases[0]
+        worker.call(finished=[worker.finish(lease)])
+        world.tick(2)
+        assert [len(world.status(experiment)["workers"]) for experiment in (idle, urgent)] == [0, 1]
+        assert world.status(urgent)["reason"] is None
 
     def test_a_worker_whose_start_was_cut_off_is_started_again_and_is_one(self, world: World) -> None:
         world.create(budget=5, parallelism=1)
