@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.domain.resources import Capacity, Demand, allocate, fits
+from orchestune.domain.resources import Capacity, Demand, Room, allocate, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import OrchestuneError, TemporaryError
@@ -24,6 +24,7 @@ from orchestune.store.experiments import ExperimentRow
 
 log = logging.getLogger(__name__)
 
+_USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 DEATHS_BEFORE_PAUSE = 5
 """workers in a row that ended without having run anything"""
 
@@ -63,18 +64,43 @@ class Launching:
         granted = allocate(capacity, demands)
         taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
         free = [device for device in capacity.gpus if device not in taken]
+        room = self._room(backend, capacity, rows, by_experiment)
         for row in rows:
             mine = by_experiment.get(row.id, [])
-            self._say_why(row, capacity, granted[row.id], rows)
-            self._experiment(backend, row, mine, granted[row.id], free)
+            have = sum(worker.slots for worker in mine if worker.state in _USABLE)
+            missing = room.fit(row.specification.resources, max(granted[row.id] - have, 0))
+            self._say_why(
+                row, capacity, have + missing, [other for other in rows if granted[other.id] or other.running]
+            )
+            room.take(row.specification.resources, missing)
+            self._experiment(backend, row, mine, min(granted[row.id], have + missing), free)
         for experiment in by_experiment.keys() - {row.id for row in rows}:
             for worker in by_experiment[experiment]:
                 self._drain(worker)
 
+    def _room(
+        self,
+        backend: Backend,
+        capacity: Capacity,
+        rows: Sequence[ExperimentRow],
+        by_experiment: Mapping[str, Sequence[Row[Any]]],
+    ) -> Room:
+        """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
+        room = Room(capacity)
+        limited = [row for row in rows if row.specification.resources.cpu or row.specification.resources.memory]
+        if limited:
+            with self._core.store.reading() as session:
+                busy = workers.at_work(session, backend.name)
+            for row in limited:
+                for worker in by_experiment.get(row.id, ()):
+                    slots = worker.slots if worker.state in _USABLE else 0
+                    room.take(row.specification.resources, max(slots, busy.get(worker.id, 0)))
+        return room
+
     def _experiment(
         self, backend: Backend, row: ExperimentRow, mine: Sequence[Row[Any]], slots: int, free: list[str]
     ) -> None:
-        usable = [worker for worker in mine if worker.state in (WorkerState.STARTING, WorkerState.ALIVE)]
+        usable = [worker for worker in mine if worker.state in _USABLE]
         for worker in usable:
             if worker.state == WorkerState.STARTING and worker.handle is None:  # the server died while it started it
                 self._hand_over(backend, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
@@ -192,14 +218,14 @@ class Launching:
             workers.change(session, worker.id, slots=slots)
         self._core.signals.notify(f"work:{worker.experiment}")
 
-    def _say_why(self, row: ExperimentRow, capacity: Capacity, slots: int, rows: Sequence[ExperimentRow]) -> None:
+    def _say_why(self, row: ExperimentRow, capacity: Capacity, slots: int, holding: Sequence[ExperimentRow]) -> None:
         reason = None
         if slots == 0 and slots_wanted(row) > 0:
             never = fits(capacity, row.specification.resources)
             if never:
                 reason = Reason(ReasonCode.NEVER_FITS, never)
             else:
-                holders = [other.handle for other in rows if other.id != row.id and (other.running or other.queued)]
+                holders = [other.handle for other in holding if other.id != row.id]
                 by = f", held by {', '.join(holders[:3])}" if holders else ""
                 text = f"waits for {row.specification.resources}{by}"
                 reason = Reason(ReasonCode.WAITING_FOR_RESOURCES, text)

@@ -89,6 +89,26 @@ class Capacity:
     gpus: tuple[str, ...] = ()
 
 
+class Room:
+    """What is free of the cores and the memory of a machine; less than nothing where more was handed out."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._cpu, self._memory = capacity.cpu, float(capacity.memory)
+
+    def take(self, each: Resources, slots: int) -> None:
+        """So many trials hold what they need."""
+        self._cpu -= (each.cpu or 0) * slots
+        self._memory -= (each.memory or 0) * slots
+
+    def fit(self, each: Resources, slots: int) -> int:
+        """How many of so many trials find a place."""
+        if each.cpu:
+            slots = min(slots, int((self._cpu + 1e-9) // each.cpu))
+        if each.memory:
+            slots = min(slots, int(self._memory // each.memory))
+        return max(slots, 0)
+
+
 @dataclass(frozen=True)
 class Demand:
     """How many slots an experiment could use now, and what each of them takes."""

@@ -55,6 +55,17 @@ def present(session: Session, cluster: str) -> Sequence[Row[Any]]:
     )
 
 
+def at_work(session: Session, cluster: str) -> dict[str, int]:
+    """How many attempts each worker of a cluster works on; those with none are left out."""
+    query = (
+        select(attempts.c.worker, func.count())
+        .join(workers, workers.c.id == attempts.c.worker)
+        .where(workers.c.cluster == cluster, workers.c.state.in_(PRESENT), attempts.c.state.in_(("leased", "running")))
+        .group_by(attempts.c.worker)
+    )
+    return dict(map(tuple, session.select(query)))
+
+
 def move(session: Session, worker: str, cause: Cause, **values: object) -> WorkerState | None:
     """Apply a cause of the table `WORKER`; None where another change came first or the table forbids it."""
     row = get(session, worker)
