@@ -159,6 +159,8 @@ def _why(process: Process, folder: WorkerFolder) -> str:
         return "the worker was told to end"
     if code == 0:
         return "the worker ended"
+    if code is not None and code > 128:  # its guard's way to say that a signal ended it
+        code = 128 - code
     if code is None:
         reason = "the worker's process is gone"
     elif code < 0:
