@@ -1,8 +1,9 @@
-"""A full disk and a read-only folder: a clear error or a wait, and nothing lost."""
+"""A full disk, a read-only folder, a locked store: a clear error or a wait, and nothing lost."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,11 @@ import pytest
 from tests.e2e.scene import attempts, eventually, launch, reached, write
 from tests.testbeds.home import Home
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
@@ -89,3 +90,26 @@ def test_a_folder_that_cannot_be_written_to_is_a_clear_error(small_disk: Path, t
         done = home.run("run", cwd=write(tmp_path / "unwritable", "echo loss={x}"), expect=2)
         assert str(small_disk) in done.stderr and "ORCHESTUNE_HOME" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -> None:
+    command = "sleep 0.2; echo ran >> $ORCHESTUNE_ORIGINAL_DIR/ran; echo loss={x}"
+    project = write(tmp_path / "locked", command, budget=8)
+    handle = launch(home, project)
+    eventually((project / "ran").exists, "a trial is over", home)
+    database = sqlite3.connect(home.folder / "orchestune.db", timeout=60, isolation_level=None)
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+        late = home.start("run", "--detach", cwd=write(tmp_path / "late", "echo loss={x}", budget=1))
+        with database:
+            known = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
+            ran = project / "ran"
+            eventually(lambda: len(ran.read_text().splitlines()) > known, "a trial ends that cannot be noted", home)
+    finally:
+        database.close()
+    shown = reached(home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (8, 0)
+    assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 8
+    out, err = late.communicate(timeout=120)
+    assert late.returncode == 0, err
+    reached(home, out.strip(), "completed")
