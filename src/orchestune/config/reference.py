@@ -90,7 +90,9 @@ _TITLES = {
     "stop": "",
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
-    "engine": "A name, or a mapping with this key and the engine's own options:",
+    "engine": "A name, or a mapping with this key and the engine's own options. `tpe`, and so `auto`, has `startup` "
+    "(so many random configurations come first; 10), `candidates` (draws that are compared for one suggestion; 24) and "
+    "`history` (finished trials that the model is made of, at least 50; at most 500 by itself); the others have none:",
     "code": "",
 }
 

@@ -41,12 +41,8 @@ def create(
     a space that the engine cannot walk.
     """
     del budget
-    if name not in NAMES:
-        raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
+    check(name, options)
     name = _AUTO if name == "auto" else name
-    problems = list(_option_problems(name, options))
-    if problems:
-        raise BadInput(problems)
     if name == "grid":
         return GridEngine(space)
     if name == "random":
@@ -56,6 +52,15 @@ def create(
 
         return ProcessEngine(name, space, metrics, seed=seed, options=options)
     return DistinctEngine(space, _proposer(name, space, metrics, seed, options))
+
+
+def check(name: str, options: Mapping[str, Any]) -> None:
+    """BadInput: an unknown name, an unknown option or a value that it cannot have. Quick; makes nothing."""
+    if name not in NAMES:
+        raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
+    problems = list(_option_problems(_AUTO if name == "auto" else name, options))
+    if problems:
+        raise BadInput(problems)
 
 
 def _proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:

@@ -13,6 +13,7 @@ from orchestune.domain import ids
 from orchestune.domain.experiment import Specification
 from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
+from orchestune.engines import registry
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.ports.clock import new_id
 from orchestune.services import trials
@@ -65,7 +66,7 @@ def parse(document: Mapping[str, Any]) -> Specification:
 
 
 def check(core: Core, specification: Specification, cluster: str, secrets: Mapping[str, str]) -> None:
-    """What can be known now to go wrong later: the cluster, what a trial needs, the values of the secrets."""
+    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets."""
     backend = core.backends.get(cluster)
     if backend is None:
         known = ", ".join(core.backends) or "none"
@@ -73,6 +74,7 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
     problem = fits(backend.capacity(), specification.resources)
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
+    registry.check(specification.engine, specification.engine_options)
     missing = [secret.name for secret in specification.secrets if secret.name not in secrets]
     if missing:
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")

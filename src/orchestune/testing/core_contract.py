@@ -290,6 +290,11 @@ class CoreContract:
         assert world.core.files.size(blob_key(own)) is None
         assert world.status(kept)["state"] != "completed"
 
+    def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: World) -> None:
+        with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'tpe'"):
+            world.create(engine="auto", engine_options={"startups": 3})
+        assert read_experiments.statuses(world.core)["items"] == []
+
     def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
