@@ -77,7 +77,7 @@ class PlainView:
         self._numbers: list[int] = []
         self._best: int | None = None
         self._said = ""
-        self._shown = 0
+        self._shown = self._counted = 0
         self._next = 0.0
 
     def finished(self, number: int) -> None:
@@ -95,6 +95,7 @@ class PlainView:
             self._each(numbers, status, best if best != self._best else None)
         elif numbers or (last and done > self._shown):
             self._console.say(summary_line(status, self._console.paint))
+            self._counted = done
         self._best, self._shown = best, done
 
     def close(self) -> None:
@@ -102,11 +103,13 @@ class PlainView:
 
     def _each(self, numbers: list[int], status: Status, new_best: int | None) -> None:
         trials = [trial for trial in map(partial(self._trial, status), numbers) if trial is not None]
-        done = finished(status) - sum(trial["state"] in _COUNTED for trial in trials)
+        # the status may be older than the events, and newer: the lines count on from whichever knows more
+        before = finished(status) - sum(trial["state"] in _COUNTED for trial in trials)
+        self._counted = max(self._counted, before)
         for trial in trials:
-            done += trial["state"] in _COUNTED
+            self._counted += trial["state"] in _COUNTED
             best = trial["number"] == new_best
-            self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
+            self._console.say(trial_line(trial, status, self._console.paint, done=self._counted, best=best))
 
     def _trial(self, status: Status, number: int) -> TrialDocument | None:
         try:

@@ -206,8 +206,10 @@ def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
         return TemporaryError("the server is busy (503)", "try again in a moment")
     if response.status in (401, 403):
         return Denied(f"the server refuses this ({response.status})", "check ORCHESTUNE_TOKEN")
+    if response.status < 500 and content:  # ours says in a document what it refuses; a HEAD has no body
+        return _not_ours(response.status)
     return OrchestuneError(f"the server answered {response.status} {response.reason}", "look at its log")
 
 
 def _not_ours(status: int) -> Unreachable:
-    return Unreachable(f"something that is no Orchestune server answered ({status})", "check ORCHESTUNE_SERVER")
+    return _Final(f"something that is no Orchestune server answered ({status})", "check ORCHESTUNE_SERVER")

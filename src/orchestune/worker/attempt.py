@@ -217,7 +217,10 @@ class Attempt:
             path = _path(self.job.environment)
             text = f"exited with code 127: the shell found no such command, see the log; PATH is {path}"
             return "failed", {"code": "command_not_found", "message": text}
-        return "failed", {"code": "exit_code", "message": f"exited with code {code}"}
+        killed = (
+            f", as a shell says of a command that {signal_name(code - 128)} killed" if 128 < code < 128 + 32 else ""
+        )
+        return "failed", {"code": "exit_code", "message": f"exited with code {code}{killed}"}
 
     def _explain(self, exc: Exception, environment: Mapping[bytes, bytes]) -> None:
         """Raise StartError where starting failed because of the command itself."""

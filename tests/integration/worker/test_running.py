@@ -34,6 +34,7 @@ def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serv
     [
         ("true", "succeeded", None, ""),
         ("sh -c 'exit 3'", "failed", "exit_code", "exited with code 3"),
+        ("sh -c 'exit 137'", "failed", "exit_code", "as a shell says of a command that SIGKILL killed"),
         ("kill -SEGV $$", "failed", "signal", "killed by SIGSEGV"),
         ("no-such-program --x", "failed", "command_not_found", "no-such-program"),
         (["./missing.sh"], "failed", "command_not_found", "in the project"),

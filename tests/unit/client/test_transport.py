@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -111,10 +114,31 @@ def test_errors_of_the_server_arrive_as_their_kind(server: FakeServer, client: C
         client.experiment("sgd")
 
 
-def test_something_else_at_the_address_is_said_to_be_no_server(server: FakeServer, client: Client) -> None:
+def test_a_path_that_the_server_lacks_is_an_error_in_its_words(server: FakeServer, client: Client) -> None:
     server.world.specification = {}
     with pytest.raises(OrchestuneError, match="there is nothing"):
         client.transport.request("GET", "/api/v1/nonsense")
+
+
+def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path: Path) -> None:
+    waited: list[float] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path))) as other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        transport = Transport(lambda: (f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        with pytest.raises(Unreachable, match=r"no Orchestune server answered \(404\)"):
+            transport.request("GET", "/api/v1/experiments")
+        transport.close()
+        other.shutdown()
+        thread.join()
+    assert waited == []
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder and writes no log."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_pages_are_fetched_to_their_end(server: FakeServer, client: Client) -> None:
