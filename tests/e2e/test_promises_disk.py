@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scene import attempts, eventually, launch, reached, write
+from tests.e2e.scene import attempts, eventually, launch, reached, server_pid, write
 from tests.testbeds.home import Home
 
 
@@ -97,6 +97,7 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
     project = write(tmp_path / "locked", command, budget=8)
     handle = launch(home, project)
     eventually((project / "ran").exists, "a trial is over", home)
+    serving = server_pid(home)
     database = sqlite3.connect(home.folder / "orchestune.db", timeout=60, isolation_level=None)
     try:
         database.execute("BEGIN EXCLUSIVE")
@@ -105,9 +106,12 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
             known = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
             ran = project / "ran"
             eventually(lambda: len(ran.read_text().splitlines()) > known, "a trial ends that cannot be noted", home)
+            for _ in range(3):
+                assert home.json("status", handle)["counts"]["completed"] == known
     finally:
         database.close()
     shown = reached(home, handle, "completed")
+    assert server_pid(home) == serving
     assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (8, 0)
     assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 8
     out, err = late.communicate(timeout=120)

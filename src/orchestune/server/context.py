@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
@@ -10,6 +11,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Header, Request
 
+from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.use_cases import UseCases
@@ -22,6 +24,8 @@ R = TypeVar("R")
 WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
+HOT_PATIENCE = 0.05
+"""seconds that the event loop may wait for another writer"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,13 @@ class Context:
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a short service: right here where the store is in this process, where a thread costs more than it."""
+        """Call a short service: right here where the store is in this process, where a thread costs more than it.
+
+        Where somebody else writes for longer, a thread waits for it: nothing else may stand still meanwhile.
+        """
         if self.core.store.inline:
-            return function(*args, **kwargs)
+            with suppress(StoreUnavailable), self.core.store.impatient(HOT_PATIENCE):
+                return function(*args, **kwargs)
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.work_threads)
 
     async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

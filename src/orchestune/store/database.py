@@ -20,6 +20,12 @@ from orchestune.store.session import Session
 BUSY_SECONDS = 20.0
 
 
+class _Patience(threading.local):
+    """How long the calls of one thread wait for who writes."""
+
+    seconds = BUSY_SECONDS
+
+
 class Store:
     """SQLite or PostgreSQL behind one interface; the contract tests run the same class against both.
 
@@ -34,6 +40,7 @@ class Store:
         self._now = now
         self._writing = threading.Lock()
         self._writer: Connection | None = None
+        self._patience = _Patience()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -42,7 +49,7 @@ class Store:
             with translated(), self.engine.begin() as connection:
                 yield Session(connection, self._now())
             return
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
+        if not self._writing.acquire(timeout=self._patience.seconds):
             raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
         try:
             with translated(), self._sqlite_transaction() as connection:
@@ -58,7 +65,7 @@ class Store:
         connection = self._writer
         driver: Any = connection.connection.driver_connection
         try:
-            driver.execute("BEGIN IMMEDIATE")
+            self._begin(driver)
             yield connection
             driver.execute("COMMIT")
             if connection.in_transaction():  # what SQLAlchemy believes since a Core statement ran
@@ -69,6 +76,27 @@ class Store:
             self._writer = None
             connection.close()
             raise
+
+    def _begin(self, driver: Any) -> None:
+        """Begin, and wait for other processes as long as this thread's patience lasts."""
+        patience = self._patience.seconds
+        if patience == BUSY_SECONDS:  # what the connection was opened with
+            driver.execute("BEGIN IMMEDIATE")
+            return
+        driver.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+
+    @contextmanager
+    def impatient(self, seconds: float) -> Iterator[None]:
+        """In this thread, `StoreUnavailable` comes after about `seconds`, not after `BUSY_SECONDS`."""
+        self._patience.seconds = seconds
+        try:
+            yield
+        finally:
+            self._patience.seconds = BUSY_SECONDS
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from types import SimpleNamespace
@@ -137,7 +137,7 @@ class Live:
 def scripted_core(inline: bool = True) -> Core:
     """A core behind which nothing is."""
     return Core(
-        store=cast(Any, SimpleNamespace(inline=inline)),
+        store=cast(Any, SimpleNamespace(inline=inline, impatient=lambda seconds: nullcontext())),
         files=cast(Any, None),
         secrets=cast(Any, None),
         clock=SystemClock(),

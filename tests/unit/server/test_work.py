@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.errors import StoreUnavailable
 from orchestune.server.context import Pace
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
@@ -131,6 +132,21 @@ def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_t
         server.script.answers["work"] = work
         assert server.ask("POST", PATH, BODY, token=WORKER).status == 200
     assert ("AnyIO" in where[0]) is not inline
+
+
+def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> None:
+    where = []
+
+    def work(core: Any, worker: str, body: Any) -> dict[str, Any]:
+        where.append(threading.current_thread().name)
+        if len(where) == 1:
+            raise StoreUnavailable("the store is busy")
+        return nothing(leases=[LEASE])
+
+    with live() as server:
+        server.script.answers["work"] = work
+        assert server.ask("POST", PATH, BODY, token=WORKER).status == 200
+    assert ["AnyIO" in name for name in where] == [False, True]
 
 
 def test_what_another_replica_caused_is_found_within_a_poll() -> None:
