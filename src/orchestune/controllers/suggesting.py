@@ -93,7 +93,7 @@ class Suggesting:
     def _fill(self, row: ExperimentRow) -> None:
         first = row.specification.try_first[row.created : row.created + row.budget] if row.created < row.budget else ()
         if first and row.origin is None:
-            self._queue_given(row, [Suggestion(values, "try_first") for values in first])
+            self._queue(row, [Suggestion(values, "try_first") for values in first])
             return
         opened = self._engine(row)
         with self._core.store.reading() as session:
@@ -180,9 +180,6 @@ class Suggesting:
             ]
             told = upto
         return observations
-
-    def _queue_given(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
-        self._queue(row, suggestions)
 
     def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
         """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""

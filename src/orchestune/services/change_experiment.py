@@ -19,6 +19,8 @@ _ORDER_LIVE = (
     "AND ordered IS NULL"
 )
 
+_FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state = 'queued'"
+
 
 def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
     """Change budget, parallelism, priority or labels; a finished experiment goes on when its budget grew."""
@@ -85,8 +87,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
             row.guards = " ".join(sorted({*row.guards.split(), reason.code.value}))
         if row.desired is not Desired.RUNNING:
             row.desired, row.reason = Desired.RUNNING, None
-            forget = "UPDATE {} SET losses = 0 WHERE experiment = :experiment AND state = 'queued'"
-            ledger.session.run(forget.format("trials"), {"experiment": row.id})
+            ledger.session.run(_FORGET_LOSSES, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     core.signals.notify(f"work:{experiment}", "controllers")
