@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestune import bootstrap
-from orchestune.domain.resources import Capacity
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
 from orchestune.server.main import main as serve
 
@@ -29,13 +30,25 @@ class SimulatedBackend:
     """A machine of so many cores, on which every worker that was ordered is seen running until it is ended."""
 
     name = "local"
+    slots_per_worker: int | None = None
+    assigns_gpus = True
 
     def __init__(self, cores: int, orders: Path) -> None:
         self._cores, self._orders, self._ended = cores, orders, set[str]()
 
     def capacity(self) -> Capacity:
         """One worker for each core."""
-        return Capacity(self._cores, 2**40)
+        return Capacity((Machine(self._cores, 2**40),))
+
+    def needs(self, each: Resources) -> Resources:
+        """Nothing beyond what was said."""
+        return each
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        """Everything can run."""
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        """Nothing is left behind."""
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         """Write the order down."""

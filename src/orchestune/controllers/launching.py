@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.domain.resources import Capacity, Demand, Room, allocate, fits
+from orchestune.domain.allocation import Demand, Room, allocate, usable
+from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import OrchestuneError, TemporaryError
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 DEATHS_BEFORE_PAUSE = 5
 """workers in a row that ended without having run anything"""
+MOST_PENDING = 10
+"""workers of one experiment that may wait for machines to come, where the place does not say how many it has"""
 
 
 @dataclass
@@ -60,20 +63,24 @@ class Launching:
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
-        demands = [Demand(row.id, slots_wanted(row), row.specification.resources) for row in rows]
+        needs = {row.id: backend.needs(row.specification.resources) for row in rows}
+        demands = [_demand(row, needs[row.id]) for row in rows]
         granted = allocate(capacity, demands)
         taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
         free = [device for device in capacity.gpus if device not in taken]
-        room = self._room(backend, capacity, rows, by_experiment)
+        room = self._room(backend, capacity, needs, by_experiment)
         for row in rows:
-            mine = by_experiment.get(row.id, [])
+            mine, each = by_experiment.get(row.id, []), needs[row.id]
             have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-            missing = room.fit(row.specification.resources, max(granted[row.id] - have, 0))
-            self._say_why(
-                row, capacity, have + missing, [other for other in rows if granted[other.id] or other.running]
-            )
-            room.take(row.specification.resources, missing)
-            self._experiment(backend, row, mine, min(granted[row.id], have + missing), free)
+            machines = usable(capacity, each, row.specification.placement.pool)
+            missing = room.fit(each, max(granted[row.id] - have, 0), [machine.name for machine in machines])
+            if capacity.elastic:
+                starting = sum(worker.state == WorkerState.STARTING for worker in mine)
+                missing = min(missing, max(MOST_PENDING - starting, 0))
+            holding = [other for other in rows if granted[other.id] or other.running]
+            self._say_why(row, capacity, each, have + missing, mine, holding)
+            room.take(each, missing)
+            self._experiment(backend, capacity, row, mine, min(granted[row.id], have + missing), free)
         for experiment in by_experiment.keys() - {row.id for row in rows}:
             for worker in by_experiment[experiment]:
                 self._drain(worker)
@@ -82,31 +89,37 @@ class Launching:
         self,
         backend: Backend,
         capacity: Capacity,
-        rows: Sequence[ExperimentRow],
+        needs: Mapping[str, Resources],
         by_experiment: Mapping[str, Sequence[Row[Any]]],
     ) -> Room:
         """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
         room = Room(capacity)
-        limited = [row for row in rows if row.specification.resources.cpu or row.specification.resources.memory]
+        limited = {experiment: each for experiment, each in needs.items() if each.cpu or each.memory}
         if limited:
             with self._core.store.reading() as session:
                 busy = workers.at_work(session, backend.name)
-            for row in limited:
-                for worker in by_experiment.get(row.id, ()):
+            for experiment, each in limited.items():
+                for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    room.take(row.specification.resources, max(slots, busy.get(worker.id, 0)))
+                    room.take(each, max(slots, busy.get(worker.id, 0)), worker.node)
         return room
 
     def _experiment(
-        self, backend: Backend, row: ExperimentRow, mine: Sequence[Row[Any]], slots: int, free: list[str]
+        self,
+        backend: Backend,
+        capacity: Capacity,
+        row: ExperimentRow,
+        mine: Sequence[Row[Any]],
+        slots: int,
+        free: list[str],
     ) -> None:
-        usable = [worker for worker in mine if worker.state in _USABLE]
-        for worker in usable:
+        present = [worker for worker in mine if worker.state in _USABLE]
+        for worker in present:
             if worker.state == WorkerState.STARTING and worker.handle is None:  # the server died while it started it
-                self._hand_over(backend, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
-        have = sum(worker.slots for worker in usable)
+                self._hand_over(backend, capacity, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
+        have = sum(worker.slots for worker in present)
         if have > slots:
-            for worker in reversed(usable):
+            for worker in reversed(present):
                 spare = have - slots
                 if spare <= 0:
                     break
@@ -119,30 +132,38 @@ class Launching:
             return
         missing = slots - have
         if missing > 0 and not self._too_early(row):
-            self._grow(backend, row, missing, usable, free)
+            self._grow(backend, capacity, row, missing, present, free)
 
     def _grow(
         self,
         backend: Backend,
+        capacity: Capacity,
         row: ExperimentRow,
         missing: int,
-        usable: Sequence[Row[Any]],
+        present: Sequence[Row[Any]],
         free: list[str],
     ) -> None:
         gpu = row.specification.resources.gpu
-        if gpu:
+        if gpu and backend.assigns_gpus:
             for _ in range(min(missing, len(free) // gpu)):
-                self._start(backend, row, 1, tuple(free[:gpu]))
+                self._start(backend, capacity, row, 1, tuple(free[:gpu]))
                 del free[:gpu]
             return
-        room = max(int(backend.capacity().cpu), 1) - len(usable)  # one process per core, with as many slots as it takes
+        if backend.slots_per_worker is not None:
+            for _ in range(-(-missing // backend.slots_per_worker)):
+                self._start(backend, capacity, row, backend.slots_per_worker, ())
+            return
+        cores = int(sum(machine.cpu for machine in capacity.machines))
+        room = max(cores, 1) - len(present)  # one process per core, with as many slots as it takes
         if room <= 0:
-            self._resize(usable[-1], usable[-1].slots + missing)
+            self._resize(present[-1], present[-1].slots + missing)
             return
         for slots in spread(missing, room):
-            self._start(backend, row, slots, ())
+            self._start(backend, capacity, row, slots, ())
 
-    def _start(self, backend: Backend, row: ExperimentRow, slots: int, gpus: tuple[str, ...]) -> None:
+    def _start(
+        self, backend: Backend, capacity: Capacity, row: ExperimentRow, slots: int, gpus: tuple[str, ...]
+    ) -> None:
         worker = new_id(self._core.clock)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.RUNNING or ledger.row.ended is not None:
@@ -159,11 +180,34 @@ class Launching:
                 "created_at": ledger.now,
             }
             workers.add(ledger.session, values)
-        self._hand_over(backend, row, worker, slots, gpus)
+        self._hand_over(backend, capacity, row, worker, slots, gpus)
 
-    def _hand_over(self, backend: Backend, row: ExperimentRow, worker: str, slots: int, gpus: tuple[str, ...]) -> None:
+    def _hand_over(
+        self,
+        backend: Backend,
+        capacity: Capacity,
+        row: ExperimentRow,
+        worker: str,
+        slots: int,
+        gpus: tuple[str, ...],
+    ) -> None:
         """Let the backend start a worker whose row is there; the same one twice is one."""
-        order = WorkerOrder(worker, row.id, worker_token(self._core, worker, row.id), slots, gpus, row.launch)
+        specification = row.specification
+        each = backend.needs(specification.resources)
+        order = WorkerOrder(
+            worker,
+            row.id,
+            worker_token(self._core, worker, row.id),
+            slots,
+            gpus,
+            row.launch,
+            each,
+            specification.placement,
+            row.handle,
+            row.owner,
+            _avoided(capacity, each, specification.placement.pool),
+            specification.grace,
+        )
         try:
             handle = backend.start(order)
         except TemporaryError as error:
@@ -218,20 +262,43 @@ class Launching:
             workers.change(session, worker.id, slots=slots)
         self._core.signals.notify(f"work:{worker.experiment}")
 
-    def _say_why(self, row: ExperimentRow, capacity: Capacity, slots: int, holding: Sequence[ExperimentRow]) -> None:
-        reason = None
-        if slots == 0 and slots_wanted(row) > 0:
-            never = fits(capacity, row.specification.resources)
-            if never:
-                reason = Reason(ReasonCode.NEVER_FITS, never)
-            else:
-                holders = [other.handle for other in holding if other.id != row.id]
-                by = f", held by {', '.join(holders[:3])}" if holders else ""
-                text = f"waits for {row.specification.resources}{by}"
+    def _say_why(
+        self,
+        row: ExperimentRow,
+        capacity: Capacity,
+        each: Resources,
+        slots: int,
+        mine: Sequence[Row[Any]],
+        holding: Sequence[ExperimentRow],
+    ) -> None:
+        reason, wanted = None, slots_wanted(row)
+        if slots == 0 and wanted > 0:
+            never = fits(capacity, each, row.specification.placement.pool)
+            holders = [other.handle for other in holding if other.id != row.id]
+            by = f", held by {', '.join(holders[:3])}" if holders else ""
+            reason = (
+                Reason(ReasonCode.NEVER_FITS, never)
+                if never
+                else Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
+            )
+        elif wanted > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
+            waits = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
+            if waits:
+                text = f"worker {waits[0].name} waits: {waits[0].reason}"
                 reason = Reason(ReasonCode.WAITING_FOR_RESOURCES, text)
         if reason != row.waiting:
             with locked(self._core, row.id) as ledger:
                 ledger.row.waiting = reason
+
+
+def _demand(row: ExperimentRow, each: Resources) -> Demand:
+    return Demand(row.id, slots_wanted(row), each, row.owner, row.specification.placement.pool)
+
+
+def _avoided(capacity: Capacity, each: Resources, pool: str | None) -> frozenset[str]:
+    """Machines that have room for such a trial and are kept for others."""
+    allowed = {machine.name for machine in usable(capacity, each, pool)}
+    return frozenset(machine.name for machine in capacity.machines if machine.gpus and machine.name not in allowed)
 
 
 def slots_wanted(row: ExperimentRow) -> int:

@@ -10,10 +10,10 @@ from sqlalchemy import Row
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
-from orchestune.ports.backend import Backend, Phase, Sighting
+from orchestune.ports.backend import Backend, Gone, Phase, Sighting
 from orchestune.services import attempts
 from orchestune.services.core import Core
-from orchestune.services.ledger import locked
+from orchestune.services.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Reaping:
             sighting = seen.get(worker.id)
             if sighting is not None and sighting.phase is Phase.GONE and worker.handle:
                 self._gone(worker, sighting)
+            elif sighting is not None and sighting.phase is Phase.PENDING and worker.boot is None:
+                self._pending(worker, sighting, now)
             elif self._silent(worker, now):
                 self._lost(worker)
 
@@ -63,15 +65,32 @@ class Reaping:
         limit = START_SECONDS if worker.boot is None else self._core.lease_seconds
         return now - known[1] >= limit
 
+    def _pending(self, worker: Row[Any], sighting: Sighting, now: float) -> None:
+        """It waits for its machine or its image, for as long as that takes: say for what."""
+        self._heard[worker.id] = ((worker.boot, worker.beat), now)
+        if sighting.reason != (worker.reason or ""):
+            with self._core.store.transaction() as session:
+                workers.change(session, worker.id, reason=sighting.reason or None)
+
     def _gone(self, worker: Row[Any], sighting: Sighting) -> None:
         drained = worker.state == WorkerState.DRAINING and not sighting.reason
         text = sighting.reason or ("drained" if drained else "its process ended")
         with locked(self._core, worker.experiment) as ledger:
             for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
-                attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, f"worker {worker.name} is gone: {text}"))
+                self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")
+            if sighting.gone is Gone.REFUSED:
+                ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
             reason = None if drained else text
             workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)
             ledger.record("worker_ended", {"worker": worker.name, "reason": text})
+
+    def _judge(self, ledger: Ledger, attempt: str, gone: Gone, text: str) -> None:
+        if gone is Gone.OUT_OF_MEMORY:
+            attempts.condemn(ledger, attempt, Reason(ReasonCode.OUT_OF_MEMORY, text))
+        elif gone is Gone.PLACE:
+            attempts.preempt(ledger, attempt, Reason(ReasonCode.PREEMPTED, text))
+        else:
+            attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
 
     def _lost(self, worker: Row[Any]) -> None:
         with locked(self._core, worker.experiment) as ledger:

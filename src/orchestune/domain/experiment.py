@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.domain.metrics import Metric
+from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
 
@@ -75,6 +76,7 @@ class Specification:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement = Placement()
 
     @property
     def objective(self) -> Metric:
@@ -110,6 +112,7 @@ class Specification:
             "engine_options": dict(self.engine_options),
             "priority": self.priority,
             "labels": dict(self.labels),
+            "placement": self.placement.to_json(),
         }
 
     @classmethod
@@ -138,4 +141,5 @@ class Specification:
             engine_options=dict(document.get("engine_options") or {}),
             priority=int(document.get("priority", 0)),
             labels=dict(document.get("labels") or {}),
+            placement=Placement.from_json(document.get("placement") or {}),
         )

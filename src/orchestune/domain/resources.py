@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,70 +81,55 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """What a machine has: cores, bytes, and its GPUs by id."""
+class Machine:
+    """What one machine has for our trials: cores, bytes, and its GPUs by id. What others hold of it is left out."""
 
     cpu: float
     memory: int
     gpus: tuple[str, ...] = ()
-
-
-class Room:
-    """What is free of the cores and the memory of a machine; less than nothing where more was handed out."""
-
-    def __init__(self, capacity: Capacity) -> None:
-        self._cpu, self._memory = capacity.cpu, float(capacity.memory)
-
-    def take(self, each: Resources, slots: int) -> None:
-        """So many trials hold what they need."""
-        self._cpu -= (each.cpu or 0) * slots
-        self._memory -= (each.memory or 0) * slots
-
-    def fit(self, each: Resources, slots: int) -> int:
-        """How many of so many trials find a place."""
-        if each.cpu:
-            slots = min(slots, int((self._cpu + 1e-9) // each.cpu))
-        if each.memory:
-            slots = min(slots, int(self._memory // each.memory))
-        return max(slots, 0)
+    name: str = "this machine"
+    pool: str = ""
+    """the node pool, where the place has several"""
 
 
 @dataclass(frozen=True)
-class Demand:
-    """How many slots an experiment could use now, and what each of them takes."""
+class Capacity:
+    """What a place has for our trials, whether we use it already or not."""
 
-    experiment: str
-    slots: int
-    each: Resources
+    machines: tuple[Machine, ...] = ()
+    elastic: bool = False
+    """more than this may come (machines that are started on demand), or the place does not show what it has"""
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """Every GPU of the place."""
+        return tuple(gpu for machine in self.machines for gpu in machine.gpus)
 
 
-def fits(capacity: Capacity, each: Resources) -> str | None:
-    """Why a trial could never run on this machine, or None where it could."""
-    for name, wanted, have, unit in (
-        ("cpu", each.cpu or 0, capacity.cpu, 1),
-        ("GiB memory", each.memory or 0, capacity.memory, 2**30),
-        ("gpu", each.gpu, len(capacity.gpus), 1),
+def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | None:
+    """Why a trial could never run here, or None where it could: no machine has all of what it needs at once."""
+    if capacity.elastic:
+        return None
+    machines = [machine for machine in capacity.machines if pool is None or machine.pool == pool]
+    if not machines:
+        pools = sorted({machine.pool for machine in capacity.machines if machine.pool})
+        known = f"; pools with machines: {', '.join(pools)}" if pools else ""
+        return f"there is no machine in the pool {pool}{known}" if pool else "there is no machine"
+    if any(holds(machine, each) for machine in machines):
+        return None
+    for name, wanted, unit, have in (
+        ("cpu", each.cpu or 0, 1, lambda machine: machine.cpu),
+        ("GiB memory", each.memory or 0, 2**30, lambda machine: machine.memory),
+        ("gpu", each.gpu, 1, lambda machine: len(machine.gpus)),
     ):
-        if wanted > have:
-            return f"a trial needs {wanted / unit:g} {name}, this machine has {have / unit:.3g}"
-    return None
+        largest = max(machines, key=have)
+        if wanted > have(largest):
+            who = largest.name if len(machines) == 1 else f"the largest machine, {largest.name},"
+            return f"a trial needs {wanted / unit:g} {name}, {who} has {have(largest) / unit:.3g}"
+    return f"no single machine has {each}"
 
 
-def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
-    """Slots per experiment: the demands in the order given (priority, then age) take what is left."""
-    cpu, memory, gpus = capacity.cpu, capacity.memory, len(capacity.gpus)
-    granted: dict[str, int] = {}
-    for demand in demands:
-        each, slots = demand.each, demand.slots
-        if each.cpu:
-            slots = min(slots, int((cpu + 1e-9) / each.cpu))
-        if each.memory:
-            slots = min(slots, memory // each.memory)
-        if each.gpu:
-            slots = min(slots, gpus // each.gpu)
-        slots = max(slots, 0)
-        granted[demand.experiment] = slots
-        cpu -= (each.cpu or 0) * slots
-        memory -= (each.memory or 0) * slots
-        gpus -= each.gpu * slots
-    return granted
+def holds(machine: Machine, each: Resources) -> bool:
+    """Whether the machine, otherwise empty, has what one trial needs."""
+    enough = (each.cpu or 0) <= machine.cpu + 1e-9 and (each.memory or 0) <= machine.memory
+    return enough and each.gpu <= len(machine.gpus)

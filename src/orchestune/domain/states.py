@@ -120,9 +120,11 @@ class ReasonCode(StrEnum):
     METRIC_MISSING = "metric_missing"
     METRIC_NOT_FINITE = "metric_not_finite"
     COMMAND_NOT_FOUND = "command_not_found"
+    OUT_OF_MEMORY = "out_of_memory"
     # an attempt that ended through no fault of the model
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
+    PREEMPTED = "preempted"
     BUNDLE_UNAVAILABLE = "bundle_unavailable"
     SANDBOX = "sandbox"
     PAUSED = "paused"

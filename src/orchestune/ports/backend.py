@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from orchestune.domain.resources import Capacity
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Resources
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,41 @@ class WorkerOrder:
     """reaches this experiment's worker routes only; handed over by file or environment, never by argument"""
     slots: int
     gpus: tuple[str, ...] = ()
+    """ids of the place's GPUs that it may use; empty where the place hands them out itself"""
     launch: Mapping[str, Any] = field(default_factory=dict)
     """what the experiment was created with: environment and folders of the caller's shell (see protocol.md)"""
+    each: Resources = Resources()
+    """what one slot needs, as `Backend.needs` told"""
+    placement: Placement = Placement()
+    handle: str = ""
+    """the experiment's handle, for names and labels that people read"""
+    owner: str = ""
+    avoid: frozenset[str] = frozenset()
+    """machines that it must not use"""
+    grace: float = 10.0
+    """seconds that the user's command has between SIGTERM and SIGKILL"""
 
 
 class Phase(StrEnum):
     """What the backend sees of a worker, which the server may see otherwise."""
 
     PENDING = "pending"
+    """not started yet; the sighting's reason tells what it waits for"""
     RUNNING = "running"
     GONE = "gone"
+
+
+class Gone(StrEnum):
+    """Whose fault it is that a worker is gone."""
+
+    UNKNOWN = "unknown"
+    """it ended, and nothing says why: its trial is offered again, and losses are counted at the trial"""
+    PLACE = "place"
+    """preempted, evicted, drained, its machine went away: its trial is offered again and nothing is counted"""
+    OUT_OF_MEMORY = "out_of_memory"
+    """the trial used more than its limit: the model's failure"""
+    REFUSED = "refused"
+    """it can never start as it was ordered (image, quota, admission): the experiment pauses with the reason"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,10 @@ class Sighting:
     phase: Phase
     handle: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    """for people: why it is gone, or what it waits for"""
+    gone: Gone = Gone.UNKNOWN
+    node: str = ""
+    """the machine, where it is known"""
 
 
 class Backend(Protocol):
@@ -51,15 +81,36 @@ class Backend(Protocol):
     """
 
     name: str
+    slots_per_worker: int | None
+    """None: a worker takes as many as are wanted, on the one machine that the place is"""
+    assigns_gpus: bool
+    """True: the server picks the GPUs of each worker from `Capacity.gpus`; False: the place itself does"""
 
     def capacity(self) -> Capacity:
-        """What the place has for trials, whether in use or not."""
+        """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""
+
+    def needs(self, each: Resources) -> Resources:
+        """What a trial takes here, given what its file says: fills in what the place cannot leave open."""
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        """UsageError where such a trial can never run here, for another reason than the capacity. May ask the place."""
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        """Start one worker and return its handle (JSON); returns before the worker registers."""
+        """Start one worker and return its handle (JSON); returns before the worker registers.
+
+        An OrchestuneError that is no TemporaryError says that it can never start: the experiment pauses with it.
+        """
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
-        """What is seen of those workers (id → handle): one batched call; a worker it knows nothing of is `GONE`."""
+        """What is seen of those workers (id → handle): one batched call; a worker it knows nothing of is `GONE`.
+
+        A worker that the place is still about to judge (killed, the verdict not in yet) is not `GONE` before that.
+        """
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         """SIGTERM now, SIGKILL after `grace` seconds, to the worker and all that it started. Does not wait."""
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        """Remove what the place has of ours for other experiments than these (unfinished) and other workers than these
+        (not known to be gone), as a server that was killed in the middle leaves it. Never touches what is not ours.
+        """

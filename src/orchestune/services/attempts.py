@@ -269,25 +269,50 @@ def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> N
 
 def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """A live attempt's worker is gone, or never got the lease: offer the task again, free of charge."""
+    found = _close(ledger, attempt, Cause.LOSE, reason)
+    if found is None:
+        return
+    if found.state is AttemptState.RUNNING:
+        trials.lost(ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures)
+    else:  # it never ran: the loss says nothing of the trial
+        _offer_again(ledger, found, Cause.LOSE)
+
+
+def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """The place took a live attempt's worker away: offer the task again; nothing is counted."""
+    found = _close(ledger, attempt, Cause.PREEMPT, reason)
+    if found is not None:
+        _offer_again(ledger, found, Cause.PREEMPT)
+
+
+def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """A live attempt's worker is gone through the model's fault: the attempt failed."""
+    found = _close(ledger, attempt, Cause.FAIL, reason)
+    if found is not None:
+        _conclude(ledger, found, Verdict(Cause.FAIL, reason, {}), late=False)
+
+
+def _offer_again(ledger: Ledger, found: Found, cause: Cause) -> None:
+    trials.change_task(
+        ledger, found.trial, found.fold, found.task_state, cause, failures=found.failures, isolated=found.isolated
+    )
+    trials.requeue(ledger, found.trial, found.trial_state, cause, found.losses, found.isolated)
+
+
+def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> Found | None:
+    """End a live attempt of which its worker says nothing more. None where it is not live."""
     found = find(ledger, attempt)
     if found is None or not found.state.live:
-        return
-    ended = {
-        "exit_code": None,
-        "signal": None,
-        "wall": None,
-        "cpu": None,
-        "memory": None,
-        "log_bytes": None,
-        "tail": None,
-    }
+        return None
+    state = after(ATTEMPT, found.state, cause)
+    told = dict.fromkeys(("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail"))
     ledger.session.run(
         hot.END_ATTEMPT,
-        ended
+        told
         | {
             "id": attempt,
             "old": found.state,
-            "state": after(ATTEMPT, found.state, Cause.LOSE),
+            "state": state,
             "reason": json.dumps(reason.to_json()),
             "started_at": found.started_at,
             "now": ledger.now,
@@ -295,18 +320,6 @@ def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
         },
     )
     ledger.row.live -= 1
-    data = {"attempt": attempt, "trial": found.trial, "fold": found.fold, "state": "lost", "reason": reason.to_json()}
+    data = {"attempt": attempt, "trial": found.trial, "fold": found.fold, "state": state, "reason": reason.to_json()}
     ledger.record("attempt_ended", data)
-    if found.state is AttemptState.RUNNING:
-        trials.lost(ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures)
-    else:  # it never ran: the loss says nothing of the trial
-        trials.change_task(
-            ledger,
-            found.trial,
-            found.fold,
-            found.task_state,
-            Cause.LOSE,
-            failures=found.failures,
-            isolated=found.isolated,
-        )
-        trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, found.losses, found.isolated)
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
+from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store
@@ -29,6 +30,10 @@ class Core:
     """how workers and people reach this server; without a slash at the end"""
     owners: Mapping[str, str] = field(default_factory=dict)
     """token → name of everybody who may do everything"""
+    identities: Sequence[Identity] = ()
+    """places whose tokens are taken as well"""
+    default_cluster: str = "local"
+    """where an experiment runs that names no cluster"""
     lease_seconds: float = 15.0
     beat_seconds: float = 2.0
 
@@ -39,6 +44,7 @@ class Caller:
 
     name: str
     role: str
-    """`owner` may do everything; `worker` reaches the routes of the one worker `worker` of `experiment`"""
+    """`owner` may do everything, `editor` all but what concerns the server or destroys records, `viewer` may look;
+    `worker` reaches the routes of the one worker `worker` of `experiment`"""
     experiment: str = ""
     worker: str = ""

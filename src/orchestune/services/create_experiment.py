@@ -28,7 +28,7 @@ from orchestune.store.experiments import ExperimentRow
 def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[str, Any]:
     """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong."""
     specification = parse(body.get("specification") or {})
-    cluster = str(body.get("cluster") or "local")
+    cluster = str(body.get("cluster") or core.default_cluster)
     check(core, specification, cluster, body.get("secrets") or {})
     bundle = body.get("bundle")
     if bundle is not None:
@@ -71,7 +71,9 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
     if backend is None:
         known = ", ".join(core.backends) or "none"
         raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
-    problem = fits(backend.capacity(), specification.resources)
+    each, placement = backend.needs(specification.resources), specification.placement
+    backend.check(each, placement)
+    problem = fits(backend.capacity(), each, placement.pool)
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
     registry.check(specification.engine, specification.engine_options)

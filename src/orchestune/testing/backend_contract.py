@@ -129,8 +129,8 @@ class BackendContract:
 
     def test_the_capacity_can_hold_a_trial(self, place: Place) -> None:
         capacity = place.backend().capacity()
-        assert capacity.cpu > 0
-        assert capacity.memory > 0
+        assert all(machine.cpu > 0 and machine.memory > 0 for machine in capacity.machines)
+        assert capacity.machines or capacity.elastic
         assert len(set(capacity.gpus)) == len(capacity.gpus)
 
 

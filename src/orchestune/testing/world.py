@@ -12,11 +12,12 @@ from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
-from orchestune.domain.resources import Capacity
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.engines import registry
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
-from orchestune.ports.backend import Phase, Sighting, WorkerOrder
+from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 from orchestune.ports.engine import Engine
 from orchestune.services import create_experiment, read_experiments, read_trials, register_worker
 from orchestune.services.core import Core
@@ -25,7 +26,7 @@ from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
 
 Document = dict[str, Any]
-SMALL = Capacity(2, 2**34)
+SMALL = Capacity((Machine(2, 2**34),))
 
 
 @dataclass
@@ -57,12 +58,16 @@ class FakeBackend:
     """Remembers the workers that it was told to start and to end."""
 
     name = "local"
+    slots_per_worker: int | None = None
+    assigns_gpus = True
 
     def __init__(self, capacity: Capacity = SMALL) -> None:
         self.room = capacity
         self.orders: dict[str, WorkerOrder] = {}
         self.gone: dict[str, str] = {}
         self.ended: set[str] = set()
+        self.pending: dict[str, str] = {}
+        self.faults: dict[str, Gone] = {}
 
     def capacity(self) -> Capacity:
         return self.room
@@ -72,10 +77,23 @@ class FakeBackend:
         return {"worker": order.worker}
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
-        return [
-            Sighting(worker, Phase.GONE if worker in self.gone else Phase.RUNNING, reason=self.gone.get(worker, ""))
-            for worker in handles
-        ]
+        return [self._sighting(worker) for worker in handles]
+
+    def needs(self, each: Resources) -> Resources:
+        return each
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        return None
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        return None
+
+    def _sighting(self, worker: str) -> Sighting:
+        if worker in self.gone:
+            return Sighting(worker, Phase.GONE, {}, self.gone[worker], self.faults.get(worker, Gone.UNKNOWN))
+        if worker in self.pending:
+            return Sighting(worker, Phase.PENDING, {}, self.pending[worker])
+        return Sighting(worker, Phase.RUNNING)
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         self.ended.add(worker)

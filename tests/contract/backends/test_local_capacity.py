@@ -7,7 +7,7 @@ import pytest
 
 from orchestune.backends.local import capacity
 from orchestune.backends.local.backend import LocalBackend
-from orchestune.domain.resources import Capacity
+from orchestune.domain.resources import Capacity, Machine
 
 GIB = 2**30
 
@@ -106,5 +106,5 @@ def test_a_gpu_that_is_cut_up_counts_by_its_parts() -> None:
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
-    given = Capacity(3, 5, ("7",))
-    assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() is given
+    given = Machine(3, 5, ("7",))
+    assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() == Capacity((given,))

@@ -14,7 +14,8 @@ from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
 from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
-from orchestune.domain.resources import Capacity
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
 from orchestune.ports.private import write_private
@@ -33,6 +34,8 @@ class LocalBackend:
     """
 
     name = "local"
+    slots_per_worker: int | None = None
+    assigns_gpus = True
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class LocalBackend:
         endpoint: Path | None,
         url: str | None,
         worker_program: Sequence[str] = (),
-        capacity: Capacity | None = None,
+        capacity: Machine | None = None,
     ) -> None:
         self._workers = state.absolute() / "workers"
         self._endpoint = endpoint.absolute() if endpoint else None
@@ -57,10 +60,16 @@ class LocalBackend:
 
     def capacity(self) -> Capacity:
         if self._capacity is not None:
-            return self._capacity
+            return Capacity((self._capacity,))
         if self._gpus is None:
             self._gpus = machine.gpus()  # asks a program, so once
-        return Capacity(machine.cores(), machine.memory(), self._gpus)
+        return Capacity((Machine(machine.cores(), machine.memory(), self._gpus),))
+
+    def needs(self, each: Resources) -> Resources:
+        return each
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         folder = WorkerFolder(self._workers, order.worker)
@@ -91,6 +100,9 @@ class LocalBackend:
             kill_at = min(kill_at, folder.kill_at() or kill_at)
             folder.note_ending(kill_at)
         self._undertaker.take(process, folder, kill_at, tell=True)
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        """Nothing is left of workers beyond what `observe` cleans up: their tokens reach nothing any more."""
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:

@@ -9,17 +9,17 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchestune.domain.resources import Capacity
+from orchestune.domain.resources import Machine
 
 _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 
 
-def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Capacity:
+def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
     """The machine's capacity within the limits of the container or the job that this process is in.
 
     Asks `nvidia-smi`, which may take seconds, where `CUDA_VISIBLE_DEVICES` is not set. /proc and /sys are below `root`.
     """
-    return Capacity(cores(root), memory(root), gpus(environ))
+    return Machine(cores(root), memory(root), gpus(environ))
 
 
 def cores(root: Path = Path("/")) -> float:

@@ -1,0 +1,157 @@
+"""Who gets the places: fair share by user, then priority; trials with GPUs never wait behind trials without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from orchestune.domain.resources import Capacity, Machine, Resources, holds
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many slots an experiment could use now, and what each of them takes. Sorted by priority, then age."""
+
+    experiment: str
+    slots: int
+    each: Resources
+    owner: str = ""
+    pool: str | None = None
+    avoid: frozenset[str] = frozenset()
+    """machines it must not use"""
+
+
+@dataclass
+class Free:
+    """What is left of one machine."""
+
+    machine: Machine
+    cpu: float
+    memory: float
+    gpus: int
+
+    @classmethod
+    def whole(cls, machine: Machine) -> Free:
+        """An empty machine."""
+        return cls(machine, machine.cpu, float(machine.memory), len(machine.gpus))
+
+    def take(self, each: Resources, slots: int = 1) -> None:
+        """So many trials hold what they need; less than nothing may be left."""
+        self.cpu -= (each.cpu or 0) * slots
+        self.memory -= (each.memory or 0) * slots
+        self.gpus -= each.gpu * slots
+
+    def fit(self, each: Resources, slots: int) -> int:
+        """How many of so many trials find a place."""
+        if each.cpu:
+            slots = min(slots, int((self.cpu + 1e-9) // each.cpu))
+        if each.memory:
+            slots = min(slots, int(self.memory // each.memory))
+        if each.gpu:
+            slots = min(slots, self.gpus // each.gpu)
+        return max(slots, 0)
+
+
+class Room:
+    """What is free of a place."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._free = [Free.whole(machine) for machine in capacity.machines]
+
+    def take(self, each: Resources, slots: int, machine: str = "") -> None:
+        """So many trials hold what they need, on that machine, or, where it is not known, on any that has room."""
+        named = [free for free in self._free if free.machine.name == machine]
+        if named or len(self._free) == 1:
+            (named or self._free)[0].take(each, slots)
+            return
+        for _ in range(slots):
+            found = next((free for free in self._free if free.fit(each, 1)), None)
+            if found is not None:
+                found.take(each)
+
+    def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
+        """How many of so many trials find a place (on those machines)."""
+        if self._capacity.elastic:
+            return slots
+        allowed = None if machines is None else set(machines)
+        usable = [free for free in self._free if allowed is None or free.machine.name in allowed]
+        return min(slots, sum(free.fit(each, slots) for free in usable))
+
+
+def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozenset[str] = frozenset()) -> list[Machine]:
+    """The machines on which such a trial may run.
+
+    One without GPUs leaves machines with GPUs alone, unless it fits nowhere else or names their pool: a trial that
+    needs them would wait for it.
+    """
+    fitting = [
+        machine
+        for machine in capacity.machines
+        if machine.name not in avoid and (pool is None or machine.pool == pool) and holds(machine, each)
+    ]
+    if each.gpu or pool is not None:
+        return fitting
+    return [machine for machine in fitting if not machine.gpus] or fitting
+
+
+@dataclass
+class _Owner:
+    """What one user asks for and was given."""
+
+    demands: list[Demand] = field(default_factory=list)
+    share: float = 0.0
+    """the largest part that the user holds of anything: cores, memory or GPUs of the place (dominant resource
+    fairness: Ghodsi et al., NSDI 2011)"""
+
+
+def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
+    """Slots per experiment. The user with the smallest share is next; of a user's demands, the first one is."""
+    granted = dict.fromkeys((demand.experiment for demand in demands), 0)
+    free = {machine.name: Free.whole(machine) for machine in capacity.machines}
+    owners: dict[str, _Owner] = {}
+    for demand in demands:
+        if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
+            granted[demand.experiment] = max(demand.slots, 0)  # it takes nothing, or nobody knows from what
+        elif demand.slots > 0:
+            owners.setdefault(demand.owner, _Owner()).demands.append(demand)
+    total = _total(capacity)
+    while owners:
+        name = min(owners, key=lambda owner: owners[owner].share)
+        owner = owners[name]
+        demand = owner.demands[0]
+        # alone it may take all at once; beside others one slot at a time
+        wanted = demand.slots - granted[demand.experiment]
+        got = _place(capacity, free, demand, wanted if len(owners) == 1 else min(wanted, 1))
+        granted[demand.experiment] += got
+        owner.share += got * _part(demand.each, total)
+        if got == 0 or granted[demand.experiment] >= demand.slots:
+            owner.demands.pop(0)
+            if not owner.demands:
+                del owners[name]
+    return granted
+
+
+def _place(capacity: Capacity, free: dict[str, Free], demand: Demand, wanted: int) -> int:
+    placed = 0
+    for machine in usable(capacity, demand.each, demand.pool, demand.avoid):
+        got = free[machine.name].fit(demand.each, wanted - placed)
+        free[machine.name].take(demand.each, got)
+        placed += got
+        if placed == wanted:
+            break
+    return placed
+
+
+def _total(capacity: Capacity) -> Resources:
+    return Resources(
+        sum(machine.cpu for machine in capacity.machines),
+        sum(machine.memory for machine in capacity.machines),
+        len(capacity.gpus),
+    )
+
+
+def _part(each: Resources, total: Resources) -> float:
+    return max(
+        (each.cpu or 0) / (total.cpu or 1), (each.memory or 0) / (total.memory or 1), each.gpu / (total.gpu or 1)
+    )
