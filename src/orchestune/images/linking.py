@@ -1,0 +1,62 @@
+"""Which shared libraries programs of this machine need, as the dynamic loader itself says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.errors import UsageError
+
+_LIBRARY = re.compile(r"^\s*(?P<name>\S+) => (?P<path>/.+) \(0x[0-9a-f]+\)$")
+_LOADER = re.compile(r"^\s*(?P<path>/\S*ld-\S+)(?: => \S+)? \(0x[0-9a-f]+\)$")
+_DLOPENED = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
+"""what libc itself opens by name: to end a thread, to resolve a host name (a part of libc from glibc 2.34 on)"""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What a set of files needs beside itself."""
+
+    loader: Path
+    libraries: dict[str, Path]
+    """by the name under which the loader looks for it"""
+
+
+def linked(files: Iterable[Path]) -> Linked:
+    """The loader and all libraries of some executables and extension modules. UsageError where that cannot be told."""
+    names = [os.fspath(file) for file in files]
+    try:
+        done = subprocess.run(
+            ["ldd", *names], capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+    except FileNotFoundError as exc:
+        raise UsageError("there is no program `ldd`, which tells the libraries of this machine's Python") from exc
+    return parse(done.stdout)
+
+
+def parse(said: str) -> Linked:
+    """Read what `ldd` printed. Libraries that are missing on this machine are left out: nobody could load them here."""
+    loader: Path | None = None
+    libraries: dict[str, Path] = {}
+    for line in said.splitlines():
+        if found := _LOADER.match(line):
+            loader = loader or Path(found["path"])
+        elif found := _LIBRARY.match(line):
+            libraries.setdefault(os.path.basename(found["name"]), Path(found["path"]))
+    if loader is None:
+        raise UsageError(
+            "this machine's Python has no dynamic loader that `ldd` could name", "use a Python of the system"
+        )
+    return Linked(loader, libraries)
+
+
+def opened_by_libc(libraries: dict[str, Path]) -> dict[str, Path]:
+    """The libraries that libc opens while a program runs, as far as they stand beside it."""
+    libc = libraries.get("libc.so.6")
+    if libc is None:
+        return {}
+    return {name: libc.with_name(name) for name in _DLOPENED if libc.with_name(name).exists()}
