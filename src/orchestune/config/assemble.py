@@ -11,6 +11,7 @@ from orchestune.config.code import Code
 from orchestune.config.engine import Engine
 from orchestune.config.keeping import Checkpoint
 from orchestune.config.kinds import MOST_TRIALS
+from orchestune.config.placing import Build, build, placement
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
 from orchestune.domain.experiment import Keep, Specification, StopRules
@@ -20,10 +21,11 @@ from orchestune.domain.space import Parameter, Space, Value
 _Values = Mapping[str, Any]
 
 
-def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Code]:
-    """The specification and the code's section. BadInput with everything wrong, what was reported before included.
+def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Code, Build]:
+    """The specification, the code's section and how the image is made.
 
-    `name` is the experiment's name where the file gives none.
+    BadInput with everything wrong, what was reported before included. `name` is the experiment's name where the file
+    gives none.
     """
     report = root.report
     space = _space(root, values)
@@ -31,6 +33,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
     engine: Engine = values.get("engine") or Engine("auto")
     budget = _budget(root, values, space, engine)
     try_first = _try_first(root, values, space)
+    image = build(root, values)
     report.raise_if_bad()
     assert space is not None and budget is not None
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
@@ -56,8 +59,9 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
         engine_options=engine.options,
         priority=values.get("priority") or 0,
         labels=values.get("labels") or {},
+        placement=placement(values),
     )
-    return specification, values.get("code") or Code()
+    return specification, values.get("code") or Code(), image
 
 
 def _space(root: Field, values: _Values) -> Space | None:

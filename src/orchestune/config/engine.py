@@ -33,17 +33,17 @@ def _read_engine(found: Field) -> Engine | None:
         return None
     for name, (_, option) in found.entries().items():
         if name != "name":
-            _check_finite(option)
+            check_finite(option)
     return Engine(read.get("name") or "auto", plain(found.node.without("name")))
 
 
-def _check_finite(found: Field) -> None:
+def check_finite(found: Field) -> None:
     """An option may be anything that JSON can say."""
     value = found.node.value if isinstance(found.node, Scalar) else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         NUMBER.read(found)
     for below in [*found.items(), *(option for _, option in found.entries().values())]:
-        _check_finite(below)
+        check_finite(below)
 
 
 ENGINE = either(

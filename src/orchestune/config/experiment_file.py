@@ -13,6 +13,7 @@ from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.nodes import Entries, Node, Scalar, shown
 from orchestune.config.orchestrate import converted
 from orchestune.config.overrides import apply
+from orchestune.config.placing import Build
 from orchestune.config.report import Field, Report
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput, Problem
@@ -26,6 +27,7 @@ class Loaded:
 
     specification: Specification
     code: Code
+    build: Build
     notes: tuple[str, ...]
     """what a reader of the plan should know, though nothing is wrong"""
     path: Path
@@ -56,12 +58,12 @@ def parse(
     root = apply(converted(root, report), overrides, report)
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    specification, code = assemble(top, values, path.absolute().parent.name or "experiment")
+    specification, code, build = assemble(top, values, path.absolute().parent.name or "experiment")
     for secret in specification.secrets:
         kind, _, place = secret.source.partition(":")
         if kind == "env" and environ is not None and place not in environ:
             report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
-    return Loaded(specification, code, tuple(dict.fromkeys(report.notes)), path)
+    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path)
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, text, whole
 from orchestune.config.metrics import METRICS
 from orchestune.config.nodes import Scalar
 from orchestune.config.parameters import PARAMETERS, VALUE
+from orchestune.config.placing import KEYS as PLACING
 from orchestune.config.report import Field
 from orchestune.config.running import RUN
 from orchestune.config.sections import CODE, RESOURCES, RETRY, STOP
@@ -62,10 +63,11 @@ KEYS = (
     Key("priority", whole(-1000, 1000), "Experiments with a higher one get free places first.", "0"),
     Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),
     Key("code", CODE, "What of the folder travels with the experiment."),
+    *PLACING,
 )  # fmt: skip
 
 LATER = (
-    "folds", "nodes", "image", "install", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
+    "folds", "nodes", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
     "futile",
 )  # fmt: skip
 
@@ -75,7 +77,8 @@ _ALSO = {
     "concurrency": "parallelism", "parallel": "parallelism", "params": "parameters", "space": "parameters",
     "search_space": "parameters", "objective": "metrics", "environment": "env", "retries": "retry",
     "artifacts": "keep", "tags": "labels", "algorithm": "engine", "sampler": "engine", "method": "engine",
-    "title": "name", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
+    "title": "name", "container": "image", "docker_image": "image", "setup": "install",
+    "node_pool": "pool", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
 }  # fmt: skip
 

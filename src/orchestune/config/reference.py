@@ -94,6 +94,7 @@ _TITLES = {
     "(so many random configurations come first; 10), `candidates` (draws that are compared for one suggestion; 24) and "
     "`history` (finished trials that the model is made of, at least 50; at most 500 by itself); the others have none:",
     "code": "",
+    "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }
 
 

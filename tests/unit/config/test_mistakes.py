@@ -31,7 +31,7 @@ def alpha(spelling: str) -> str:
         (with_lines("budget: 4"), "8:1: budget: stands here twice (first in line 7) (remove one of them)"),
         (with_lines("Budget: 4"), "8:1: Budget: is no known key (did you mean budget?)"),
         (with_lines("folds: 5"), "8:1: folds: comes in a later version (leave it out)"),
-        (with_lines("image: x"), "8:1: image: comes in a later version (leave it out)"),
+        (with_lines("nodes: 2"), "8:1: nodes: comes in a later version (leave it out)"),
         (with_lines("stop: {futile: 1}"), "8:8: stop.futile: comes in a later version (leave it out)"),
         (with_lines("stop: {tim: 1h}"), "8:8: stop.tim: is no known key (did you mean time?)"),
         (with_lines("patience: 3"), "8:1: patience: is no known key (did you mean stop.patience?)"),
