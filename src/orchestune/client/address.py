@@ -1,36 +1,101 @@
-"""Where the server is: the hosted one that the environment names, or the embedded one of this user."""
+"""Where the server is: of the cluster that is named, the hosted one of the environment, or this user's embedded one."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from orchestune.client.clusters import BUILT_IN, Cluster, Clusters
+from orchestune.client.home import state_folder
 from orchestune.errors import UsageError
 
-Resolve = Callable[[], tuple[str, str]]
-"""Gives (address, token). Asked again after a broken connection: an embedded server may come back on another port."""
+
+class Access(NamedTuple):
+    """How one connection to a server is made."""
+
+    url: str
+    token: str
+    user: str = ""
+    """the caller's own name, where the token is that of a role"""
+    dial: Callable[[float], socket.socket] | None = None
+    """opens a connection, in so many seconds, to a server that no address leads to"""
 
 
-def resolver(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> Resolve:
-    """`ORCHESTUNE_SERVER` with `ORCHESTUNE_TOKEN`; without it the embedded server, started where `start` says so.
+Resolve = Callable[[], Access]
+"""Asked again after a broken connection: a server may come back on another port, a token may have been renewed."""
 
-    UsageError where the address is none. Calling the result may raise Unreachable.
+
+@dataclass(frozen=True)
+class Place:
+    """Which server is meant, and for what reason."""
+
+    cluster: Cluster | None
+    """None: the server that ORCHESTUNE_SERVER names"""
+    resolve: Resolve
+
+    @property
+    def name(self) -> str:
+        """As people know it."""
+        return self.cluster.name if self.cluster else "ORCHESTUNE_SERVER"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is the server of this machine."""
+        return self.cluster is not None and self.cluster.embedded
+
+
+def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *, start: bool = True) -> Resolve:
+    """How to reach the server of `place(...)`. Calling the result may raise Unreachable or Denied."""
+    return place(environ, cluster, start=start).resolve
+
+
+def place(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *, start: bool = True) -> Place:
+    """The server of the cluster `cluster`; where none is named that of `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`),
+    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where `start` says so.
+
+    UsageError where an address is none, NotFound where there is no such cluster. Nothing is asked yet.
     """
     address = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
-    if not address:
-        return lambda: _embedded(start, environ)
+    if address and not cluster:
+        _check(address)
+        access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip())
+        return Place(None, lambda: access)
+    return _of(_chosen(environ, cluster), environ, start)
+
+
+def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
+    name = name or environ.get("ORCHESTUNE_CLUSTER", "").strip()
+    for cluster in BUILT_IN:
+        if name == cluster.name:
+            return cluster
+    clusters = Clusters(state_folder(environ))
+    return clusters.get(name or clusters.default)
+
+
+def _of(cluster: Cluster, environ: Mapping[str, str], start: bool) -> Place:
+    if cluster.embedded:
+        return Place(cluster, lambda: _embedded(start, environ))
+    if cluster.provider == "hosted":
+        access = Access(cluster.url, cluster.token, cluster.user)
+        return Place(cluster, lambda: access)
+    raise UsageError(f"'{cluster.name}' cannot be reached by this version")
+
+
+def _embedded(start: bool, environ: Mapping[str, str]) -> Access:
+    from orchestune.client import embedded  # a server elsewhere needs none of it
+
+    own = {name: value for name, value in environ.items() if name != "ORCHESTUNE_SERVER"}
+    return Access(*embedded.connect(start=start, environ=own))
+
+
+def _check(address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"ORCHESTUNE_SERVER is {address!r}, which is no address of a server",
             "write it like https://orchestune.example.org, or unset it to use the server of this machine",
         )
-    token = environ.get("ORCHESTUNE_TOKEN", "").strip()
-    return lambda: (address, token)
-
-
-def _embedded(start: bool, environ: Mapping[str, str]) -> tuple[str, str]:
-    from orchestune.client import embedded  # a hosted server needs none of it
-
-    return embedded.connect(start=start, environ=environ)

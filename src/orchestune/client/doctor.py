@@ -144,7 +144,7 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
         reply = transport.request("GET", "/api/v1/server")
         ended = time.time()
         document = reply.json()
-        where = transport.resolve()[0]
+        where = transport.resolve().url
     except OrchestuneError as exc:
         transport.close()
         yield Finding("server", "error", exc.message, exc.hint if exc.hint and "doctor" not in exc.hint else log)

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from orchestune.client.address import Resolve
+from orchestune.client.address import Access, Resolve
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+"""what stands in a header as it is; other characters of a name are percent-encoded"""
 
 Body = bytes | Callable[[], BinaryIO] | None
 """A callable opens the body anew for each try."""
@@ -56,7 +59,7 @@ class Transport:
         self._sleep, self._clock = sleep, clock
         self._connection: HTTPConnection | None = None
         self._response: HTTPResponse | None = None
-        self._prefix = self._token = self._address = ""
+        self._access, self._prefix = Access("", ""), ""
 
     def clone(self, *, patience: float | None = None) -> Transport:
         """The same server over a connection of its own, for another thread."""
@@ -130,7 +133,9 @@ class Transport:
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
         connection = self._connection or self._connect()
-        fields = {"Accept": "application/json", "Authorization": f"Bearer {self._token}", **headers}
+        fields = {"Accept": "application/json", "Authorization": f"Bearer {self._access.token}", **headers}
+        if self._access.user:
+            fields["Orchestune-User"] = quote(self._access.user, safe=_PRINTABLE)
         data = body() if callable(body) else body
         try:
             connection.request(method, self._prefix + path, data, fields)
@@ -140,18 +145,21 @@ class Transport:
         return connection.getresponse()
 
     def _connect(self) -> HTTPConnection:
-        self._address, self._token = self.resolve()
-        parts = urlsplit(self._address)
+        self._access = self.resolve()
+        parts = urlsplit(self._access.url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._prefix = parts.path.rstrip("/")
         connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
-        connection.connect()
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._access.dial is not None:
+            connection.sock = self._access.dial(self.timeout)
+        else:
+            connection.connect()
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         return connection
 
     def _away(self, exc: Exception, reused: bool) -> Unreachable:
-        where = self._address or "the server"
+        where = self._access.url or "the server"
         hint = "look at `orchestune doctor`"
         if isinstance(exc, socket.gaierror):
             return _Final(f"{where} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")
@@ -164,7 +172,7 @@ class Transport:
         error = _error(response, content)
         if response.status == 401:
             self.close()
-            if self.resolve() != (self._address, self._token):
+            if self.resolve()[:2] != self._access[:2]:
                 raise _Dropped(error.message, error.hint)  # the server restarted with another token
         raise error
 

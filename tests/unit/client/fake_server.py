@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from orchestune.client.address import Access
+
 TOKEN = "a-token-of-the-tests"
 AT = "2026-01-31T12:00:00.000Z"
 
@@ -163,8 +165,8 @@ class FakeServer:
         self.stop()
         self.start()
 
-    def resolve(self) -> tuple[str, str]:
-        return self.url, self.token
+    def resolve(self) -> Access:
+        return Access(self.url, self.token)
 
     def environment(self) -> dict[str, str]:
         return {"ORCHESTUNE_SERVER": self.url, "ORCHESTUNE_TOKEN": self.token}

@@ -6,13 +6,14 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from orchestune.client.address import resolver
+from orchestune.client.address import Access, resolver
 from orchestune.client.api import Client
 from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
@@ -80,7 +81,7 @@ def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server:
 def test_no_server_is_unreachable_with_the_address_in_the_message() -> None:
     port = free_port()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught:
-        Client.connect(lambda: (f"http://127.0.0.1:{port}", ""), patience=0.1).server()
+        Client.connect(lambda: Access(f"http://127.0.0.1:{port}", ""), patience=0.1).server()
     assert caught.value.exit_code == 3
 
 
@@ -98,7 +99,7 @@ def test_a_new_token_of_a_restarted_server_is_taken_up(server: FakeServer, clien
 
 
 def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
-    client = Client.connect(lambda: (server.url, "wrong"))
+    client = Client.connect(lambda: Access(server.url, "wrong"))
     with pytest.raises(Denied):
         client.server()
     client.transport.close()
@@ -125,7 +126,7 @@ def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path))) as other:
         thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        transport = Transport(lambda: (f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        transport = Transport(lambda: Access(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
         with pytest.raises(Unreachable, match=r"no Orchestune server answered \(404\)"):
             transport.request("GET", "/api/v1/experiments")
         transport.close()
@@ -184,6 +185,31 @@ def test_a_damaged_download_leaves_no_file(server: FakeServer, client: Client, t
 
 def test_the_environment_names_a_hosted_server() -> None:
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t"}
-    assert resolver(environ)() == ("https://tune.example.org/base", "t")
+    assert resolver(environ)() == Access("https://tune.example.org/base", "t")
     with pytest.raises(UsageError, match="no address"):
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
+
+
+def test_the_callers_own_name_travels_beside_the_token_of_a_role(server: FakeServer) -> None:
+    for user in ("ada@lab.example", "Zoë\r\nX: y", ""):
+        with closing(Client.connect(lambda user=user: Access(server.url, server.token, user))) as client:  # type: ignore[misc]
+            client.server()
+    assert [request.headers.get("Orchestune-User") for request in server.world.requests] == [
+        "ada@lab.example",
+        "Zo%C3%AB%0D%0AX: y",
+        None,
+    ]
+
+
+def test_a_server_that_no_address_leads_to_is_reached_by_what_dials_it(server: FakeServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+    dialled: list[float] = []
+
+    def dial(seconds: float) -> socket.socket:
+        dialled.append(seconds)
+        return socket.create_connection(("127.0.0.1", port), seconds)
+
+    with closing(Client.connect(lambda: Access("http://inside.example", server.token, dial=dial))) as client:
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    assert dialled == [30.0]
