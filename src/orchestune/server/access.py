@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -11,6 +13,11 @@ from orchestune.server.context import Context
 from orchestune.services.core import Caller
 
 API = "/api/v1/"
+USER_HEADER = b"orchestune-user"
+"""the name that somebody gives who shares a token with others"""
+_SEEN = ("experiments", "server", "cluster", "openapi.json")
+"""what a viewer may look at, by the first part of the path"""
+_RANKS = ("viewer", "editor", "owner")
 
 
 class Unknown(Denied):
@@ -23,27 +30,36 @@ class Need(StrEnum):
     """What a route asks of its caller."""
 
     NOTHING = "nothing"
+    VIEWER = "viewer"
+    EDITOR = "editor"
     OWNER = "owner"
     WORKER = "worker"
     ANYBODY = "anybody"
 
 
-def need(method: str, path: str) -> Need:
-    """What is asked for; a path that nobody thought of is the owner's."""
+def need(method: str, path: str, query: str = "") -> Need:
+    """What is asked for; a path that nobody thought of is the owner's, and so is what destroys records."""
     if not path.startswith(API) or path.startswith(f"{API}report/"):
         return Need.NOTHING  # probes, pages, and what proves itself by a signature in its address
-    if path.startswith(f"{API}workers/"):
+    head = path.removeprefix(API).partition("/")[0]
+    if head == "workers":
         return Need.WORKER
-    if path.startswith(f"{API}bundles/") and method == "GET":
-        return Need.ANYBODY
+    if head == "bundles":
+        return Need.ANYBODY if method == "GET" else Need.EDITOR
+    if head in _SEEN and method in ("GET", "HEAD"):
+        return Need.VIEWER
+    if head == "experiments" and not (method == "DELETE" and "purge" in parse_qs(query)):
+        return Need.EDITOR
     return Need.OWNER
 
 
 def allowed(caller: Caller, wanted: Need, path: str) -> bool:
-    """Whether `caller` may do that. An owner may do everything, a worker what is its own."""
+    """Whether `caller` may do that. A role may do what those below it may, a worker what is its own."""
     if caller.role == "owner" or wanted is Need.ANYBODY:
         return True
-    return wanted is Need.WORKER and path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
+    if wanted is Need.WORKER:
+        return path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
+    return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(wanted.value)
 
 
 class Access:
@@ -55,11 +71,11 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            wanted = need(scope["method"], scope["path"])
+            wanted = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
             if wanted is not Need.NOTHING:
                 caller = await self._caller(scope)
                 if not allowed(caller, wanted, scope["path"]):
-                    raise Denied(f"the token of {caller.name} does not reach {scope['path']}")
+                    raise _refused(caller, wanted, scope["path"])
                 scope["state"]["caller"] = caller
         await self.app(scope, receive, send)
 
@@ -67,18 +83,35 @@ class Access:
         token = _bearer(scope)
         caller = self.context.known.get(token)
         if caller is None and token:
-            caller = await self.context.hot(self.context.services.authenticate.authenticate, self.context.core, token)
+            services, core = self.context.services.authenticate, self.context.core
+            caller = await self.context.hot(services.authenticate, core, token)
+            if caller is None and core.identities:
+                caller = await self.context.cold(services.identify, core, token)
             if caller is not None:
                 self.context.known.remember(token, caller)
         if caller is None:
             hint = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
             raise Unknown("the token is unknown" if token else "a token is missing", hint)
-        return caller
+        return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
+
+
+def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
+    if caller.role == "worker" or wanted is Need.WORKER:
+        return Denied(f"the token of {caller.name} does not reach {path}")
+    article = "an" if wanted.value[0] in "aeiou" else "a"
+    hint = f"ask for access as {article} {wanted.value}"
+    return Denied(f"{caller.name} is a {caller.role} here, and this needs {article} {wanted.value}", hint)
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def _given_name(scope: Scope) -> str:
+    text = _header(scope, USER_HEADER).strip()
+    return text if len(text) <= 200 and text.isprintable() else ""
 
 
 def _bearer(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else ""
-    return ""
+    scheme, _, token = _header(scope, b"authorization").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -129,6 +129,7 @@ class Authenticate(Protocol):
     """Whom a token stands for; None: nobody."""
 
     def authenticate(self, core: Core, token: str) -> Caller | None: ...
+    def identify(self, core: Core, token: str) -> Caller | None: ...
 
 
 class Idempotency(Protocol):

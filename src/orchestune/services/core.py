@@ -48,3 +48,5 @@ class Caller:
     `worker` reaches the routes of the one worker `worker` of `experiment`"""
     experiment: str = ""
     worker: str = ""
+    shared: bool = False
+    """the token stands for a role that several people have: they say their names themselves"""

@@ -146,10 +146,15 @@ def scripted_core(inline: bool = True) -> Core:
 
 
 @contextmanager
-def live(core: Core | None = None, *, inline: bool = True, pace: Pace | None = None) -> Iterator[Live]:
-    """Serve until the block ends, which has to be in good order. With a `core` the real use cases are behind it."""
+def live(
+    core: Core | None = None, *, inline: bool = True, pace: Pace | None = None, scripted: bool = False
+) -> Iterator[Live]:
+    """Serve until the block ends, which has to be in good order.
+
+    With a `core` the real use cases are behind it, unless `scripted`.
+    """
     script = Script()
-    services = REAL if core else script.use_cases()
+    services = REAL if core and not scripted else script.use_cases()
     core = core or scripted_core(inline)
     draining = Draining()
     started = threading.Event()

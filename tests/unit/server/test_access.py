@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
 from orchestune.errors import StoreUnavailable
+from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
-from tests.unit.server.harness import WORKER, Live
+from orchestune.services.authenticate import identify
+from tests.unit.server.harness import WORKER, Live, live, scripted_core
 
 DIGEST = "a" * 64
 
@@ -16,15 +21,75 @@ DIGEST = "a" * 64
         ("GET", "/metrics", Need.NOTHING),
         ("POST", "/api/v1/report/a/s", Need.NOTHING),
         ("GET", "/api/v1/bundles/x", Need.ANYBODY),
-        ("PUT", "/api/v1/bundles/x", Need.OWNER),
-        ("HEAD", "/api/v1/bundles/x", Need.OWNER),
+        ("PUT", "/api/v1/bundles/x", Need.EDITOR),
+        ("HEAD", "/api/v1/bundles/x", Need.EDITOR),
         ("POST", "/api/v1/workers/w/work", Need.WORKER),
-        ("GET", "/api/v1/experiments", Need.OWNER),
+        ("GET", "/api/v1/experiments", Need.VIEWER),
+        ("GET", "/api/v1/experiments/x/logs", Need.VIEWER),
+        ("POST", "/api/v1/experiments", Need.EDITOR),
+        ("POST", "/api/v1/experiments/x/stop", Need.EDITOR),
+        ("DELETE", "/api/v1/experiments/x", Need.EDITOR),
+        ("DELETE", "/api/v1/experiments/x?purge=true", Need.OWNER),
+        ("POST", "/api/v1/shutdown", Need.OWNER),
         ("GET", "/api/v1/something/new", Need.OWNER),
     ],
 )
 def test_what_nobody_thought_of_is_the_owners(method: str, path: str, expected: Need) -> None:
-    assert need(method, path) is expected
+    path, _, query = path.partition("?")
+    assert need(method, path, query) is expected
+
+
+class Vouching:
+    """A place whose tokens are `ROLE-token`."""
+
+    def who(self, token: str) -> Person | None:
+        role, _, rest = token.partition("-")
+        return Person(f"account-{role}", role) if rest == "token" else None
+
+
+@pytest.fixture
+def vouched() -> Iterator[Live]:
+    core = replace(scripted_core(), identities=(Vouching(),))
+    with live(core, scripted=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "path", "status"),
+    [
+        ("viewer", "GET", "/api/v1/experiments/sgd", 200),
+        ("viewer", "POST", "/api/v1/experiments/sgd/stop", 403),
+        ("viewer", "PUT", f"/api/v1/bundles/{DIGEST}", 403),
+        ("editor", "POST", "/api/v1/experiments/sgd/stop", 200),
+        ("editor", "DELETE", "/api/v1/experiments/sgd?purge=true", 403),
+        ("editor", "POST", "/api/v1/shutdown", 403),
+        ("owner", "POST", "/api/v1/shutdown", 200),
+        ("viewer", "POST", "/api/v1/workers/worker-1/work", 403),
+        ("stranger", "GET", "/api/v1/experiments/sgd", 403),
+    ],
+)
+def test_a_role_may_do_what_is_its_own(vouched: Live, role: str, method: str, path: str, status: int) -> None:
+    vouched.script.answers |= {"identify": identify, "authenticate": None, "status": {}, "stop": {}}
+    reply = vouched.ask(method, path, {} if method == "POST" else None, token=f"{role}-token")
+    assert reply.status == status
+    if status == 403 and role in ("viewer", "editor") and "workers" not in path:
+        assert f"is a {role} here, and this needs" in reply.json()["error"]["message"]
+
+
+def test_who_shares_a_role_is_called_as_they_say(vouched: Live) -> None:
+    vouched.script.answers |= {"identify": identify, "authenticate": None, "stop": {}}
+    path = "/api/v1/experiments/sgd/stop"
+    vouched.ask("POST", path, {}, token="editor-token", headers={"Orchestune-User": "ada"})
+    vouched.ask("POST", path, {}, token="editor-token", headers={"Orchestune-User": "e" * 300})
+    vouched.ask("POST", path, {}, token="editor-token")
+    assert [args[-1] for args in vouched.script.of("stop")] == ["ada", "account-editor", "account-editor"]
+    assert vouched.ask("POST", path, {}, token="editor-guess").status == 401
+
+
+def test_a_name_of_their_own_is_not_changed_by_a_header(server: Live) -> None:
+    server.script.answers["stop"] = {}
+    server.ask("POST", "/api/v1/experiments/sgd/stop", {}, headers={"Orchestune-User": "eve"})
+    assert server.script.of("stop")[0][-1] == "ada"
 
 
 def test_a_missing_token_and_a_wrong_one_are_told_apart_and_both_are_401(server: Live) -> None:
