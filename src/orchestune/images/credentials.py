@@ -1,0 +1,69 @@
+"""The logins of the user's Docker configuration, and of the helpers that it names. Nothing is stored."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestune.errors import UsageError
+from orchestune.images.reference import HUB
+
+_HUB_KEY = "https://index.docker.io/v1/"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A login: a name and a password, or a token that stands for both."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+def find(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
+    """The login for a registry from `config.json`, or from the credential helper that it names. None: there is none.
+
+    UsageError when the helper is missing or fails. Blocking: a helper may ask its keychain.
+    """
+    import docker.auth  # loads requests and more, which most commands never need
+    import docker.errors
+
+    file = _file(environ)
+    if not file.is_file():
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a missing helper: raised below
+            entry = docker.auth.load_config(str(file)).resolve_authconfig(registry)
+    except (docker.errors.DockerException, ValueError, KeyError, AttributeError, TypeError) as exc:
+        detail = f": {exc}" if isinstance(exc, docker.errors.DockerException) else ""
+        raise UsageError(
+            f"{file} does not tell the login for {registry}{detail}",
+            f"correct it, or run: docker login {'' if registry == HUB else registry}".rstrip(),
+        ) from exc
+    known = {str(key).lower(): str(value) for key, value in (entry or {}).items() if value}
+    if known.get("identitytoken"):
+        return Credentials(identity_token=known["identitytoken"])
+    if known.get("username"):
+        return Credentials(known["username"], known.get("password", ""))
+    return None
+
+
+def as_docker_config(registry: str, credentials: Credentials) -> bytes:
+    """A `config.json` with one login, as a Secret of type kubernetes.io/dockerconfigjson holds it."""
+    if credentials.identity_token:
+        entry = {"identitytoken": credentials.identity_token}
+    else:
+        pair = f"{credentials.username}:{credentials.password}".encode()
+        entry = {"auth": base64.b64encode(pair).decode("ascii")}
+    return json.dumps({"auths": {_HUB_KEY if registry == HUB else registry: entry}}).encode("utf-8")
+
+
+def _file(environ: Mapping[str, str]) -> Path:
+    folder = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME") or "~").expanduser() / ".docker")
+    return Path(folder) / "config.json"

@@ -1,0 +1,92 @@
+"""How a registry lets somebody in: it refuses, says where a token is to be had, and takes that or a password."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import requests
+from requests.utils import parse_dict_header
+
+from orchestune.errors import Denied
+from orchestune.images.credentials import Credentials
+from orchestune.images.reference import HUB, is_loopback
+
+CLIENT = "orchestune"
+
+
+class Login:
+    """Keeps the tokens of one registry, by what they allow; in memory only."""
+
+    def __init__(self, registry: str, find: Callable[[str], Credentials | None], *, plain: bool) -> None:
+        self._registry, self._find, self._plain = registry, find, plain
+        self._headers: dict[str, str] = {}
+        self._credentials: Credentials | None = None
+        self._looked = False
+
+    def header(self, scope: str) -> str | None:
+        """What was accepted for `scope` before."""
+        return self._headers.get(scope)
+
+    def forget(self, scope: str) -> None:
+        """A token has run out."""
+        self._headers.pop(scope, None)
+
+    def answer(self, challenge: str, scope: str, session: requests.Session, timeout: float) -> bool:
+        """Get what a `WWW-Authenticate` asks for; False when nothing answers it. Denied, or an error of requests."""
+        kind, _, rest = challenge.partition(" ")
+        if kind.lower() == "basic":
+            found = self._known()
+            if found is None or not found.username:
+                return False
+            self._headers[scope] = _basic(found)
+            return True
+        if kind.lower() != "bearer":
+            return False
+        asked = parse_dict_header(rest)  # type: ignore[no-untyped-call]
+        token = self._token(asked, asked.get("scope") or scope, session, timeout)
+        if token:
+            self._headers[scope] = f"Bearer {token}"
+        return bool(token)
+
+    def _known(self) -> Credentials | None:
+        if not self._looked:
+            self._credentials, self._looked = self._find(self._registry), True
+        return self._credentials
+
+    def _token(self, asked: dict[str, str | None], scope: str, session: requests.Session, timeout: float) -> str | None:
+        realm = asked.get("realm") or ""
+        parts = urlsplit(realm)
+        plain_allowed = self._plain or is_loopback(parts.netloc)
+        if parts.scheme != "https" and not (parts.scheme == "http" and plain_allowed):
+            raise Denied(f"the registry {self._registry} sends for a token to {realm!r}, which is not encrypted")
+        known = self._known()
+        fields = [("scope", part) for part in scope.split()]
+        if asked.get("service"):
+            fields.append(("service", str(asked["service"])))
+        if known is not None and known.identity_token:
+            fields += [("grant_type", "refresh_token"), ("refresh_token", known.identity_token), ("client_id", CLIENT)]
+            answer = session.post(realm, data=fields, timeout=timeout)
+        else:
+            headers = {"Authorization": _basic(known)} if known is not None else {}
+            answer = session.get(realm, params=fields, headers=headers, timeout=timeout)
+        if answer.status_code in (401, 403, 404):
+            return None
+        if not answer.ok:
+            raise Denied(
+                f"the registry {self._registry} gives no token: {answer.status_code} from {parts.netloc}",
+                hint=hint(self._registry),
+            )
+        document = answer.json()
+        return str(document.get("token") or document.get("access_token") or "") or None
+
+
+def hint(registry: str) -> str:
+    """What somebody does who is not let in."""
+    return f"log in: docker login {registry if registry != HUB else ''}".rstrip() + ", with an account that may do this"
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return "Basic " + base64.b64encode(pair).decode("ascii")

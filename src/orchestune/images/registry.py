@@ -1,0 +1,177 @@
+"""A client of the OCI distribution API: what an image is called for ever, which platforms it has, and pushing one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import requests
+
+from orchestune import __version__
+from orchestune.errors import NotFound, OrchestuneError
+from orchestune.images import credentials
+from orchestune.images.login import Login
+from orchestune.images.manifests import ACCEPTED, Manifest, Platform, sha256
+from orchestune.images.reference import Reference, is_loopback, server
+from orchestune.images.registry_errors import check, translated
+
+SECONDS = 30.0
+"""for which the registry may be silent"""
+_MANIFEST_BYTES = 8 << 20
+_CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+class Registry:
+    """One registry. Every call blocks, and raises Unreachable, TemporaryError, Denied, NotFound or OrchestuneError.
+
+    TLS, except on this machine and where `plain` says so. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plain: bool = False,
+        find: Callable[[str], credentials.Credentials | None] = credentials.find,
+    ) -> None:
+        self.name = name
+        self._base = f"{'http' if plain or is_loopback(name) else 'https'}://{server(name)}"
+        self._login = Login(name, find, plain=plain)
+        self._session = requests.Session()
+        self._session.auth = lambda request: request  # or ~/.netrc would be read
+        self._session.headers["User-Agent"] = f"orchestune/{__version__}"
+        authority = _CERTIFICATES / name / "ca.crt"
+        if authority.exists():
+            self._session.verify = str(authority)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def manifest(self, repository: str, version: str) -> Manifest:
+        """The manifest or index of a tag or digest; what does not fit its digest is refused."""
+        what = f"show {self.name}/{repository}, {version}"
+        path = f"{repository}/manifests/{version}"
+        answer = self.call("GET", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
+        if answer.status_code == 404:
+            raise _missing(self.name, repository, version)
+        check(answer, self.name, what)
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        found = Manifest(media_type, answer.content)
+        if media_type not in ACCEPTED:
+            raise OrchestuneError(
+                f"{self.name}/{repository}, {version}, is a {media_type or 'thing without a type'}, no image",
+                "images older than Docker 1.10 have to be pushed again by a newer Docker",
+            )
+        if version.startswith("sha256:") and found.digest != version:
+            raise OrchestuneError(f"the registry {self.name} gave other bytes than {version} for {repository}")
+        return found
+
+    def find(self, repository: str, version: str) -> str | None:
+        """The digest of a tag or digest, if it is there; cheap."""
+        path = f"{repository}/manifests/{version}"
+        answer = self.call("HEAD", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
+        if answer.status_code == 404:
+            return None
+        check(answer, self.name, f"show {self.name}/{repository}, {version}")
+        return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, version).digest
+
+    def put_manifest(self, repository: str, version: str, manifest: Manifest) -> str:
+        """Push a manifest, whose blobs must be there, under a tag or its digest; its digest."""
+        headers = {"Content-Type": manifest.media_type}
+        path = f"{repository}/manifests/{version}"
+        answer = self.call("PUT", path, repository, push=True, headers=headers, data=manifest.body)
+        check(answer, self.name, f"push {self.name}/{repository}, {version}")
+        return manifest.digest
+
+    def blob(self, repository: str, digest: str) -> Iterator[bytes]:
+        """The bytes of a blob."""
+        answer = self.call("GET", f"{repository}/blobs/{digest}", repository, stream=True)
+        with translated(self.name), closing(answer):
+            check(answer, self.name, f"show {self.name}/{repository}, blob {digest}")
+            yield from answer.iter_content(1 << 20)
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether a blob is there."""
+        answer = self.call("HEAD", f"{repository}/blobs/{digest}", repository)
+        if answer.status_code != 404:
+            check(answer, self.name, f"look for a blob of {self.name}/{repository}")
+        return answer.ok
+
+    def platforms(self, repository: str, manifest: Manifest) -> tuple[Platform, ...]:
+        """What an image or an index runs on."""
+        if manifest.is_index:
+            return tuple(manifest.listed())
+        config = self._config(repository, manifest)
+        return (Platform(str(config.get("architecture", "")), str(config.get("os", "linux"))),)
+
+    def resolve(self, reference: Reference) -> tuple[Reference, tuple[Platform, ...]]:
+        """The reference by digest, and the platforms that it has."""
+        manifest = self.manifest(reference.repository, reference.version)
+        return reference.at(manifest.digest), self.platforms(reference.repository, manifest)
+
+    def call(
+        self, method: str, path: str, repository: str, *, push: bool = False, scopes: Iterable[str] = (), **more: Any
+    ) -> requests.Response:
+        """One request below `/v2/`, or of a whole URL of this registry; logs in when the registry asks for it."""
+        url = path if "://" in path else f"{self._base}/v2/{path}"
+        scope = " ".join([f"repository:{repository}:{'pull,push' if push else 'pull'}", *scopes])
+        headers = dict(more.pop("headers", {}))
+        with translated(self.name):
+            for attempt in range(2):
+                known = self._login.header(scope) if url.startswith(f"{self._base}/") else None
+                if known:
+                    headers["Authorization"] = known
+                answer = self._request(method, url, headers=headers, timeout=SECONDS, **more)
+                if answer.status_code != 401 or attempt:
+                    break
+                self._login.forget(scope)
+                challenge = answer.headers.get("WWW-Authenticate", "")
+                answer.close()
+                if not self._login.answer(challenge, scope, self._session, SECONDS):
+                    break
+        return answer
+
+    def _request(self, method: str, url: str, **more: Any) -> requests.Response:
+        """Once more where the connection was closed, which happens to one that was idle while an image was built."""
+        try:
+            return self._session.request(method, url, **more)
+        except requests.exceptions.Timeout:
+            raise
+        except requests.exceptions.ConnectionError:
+            if method == "PATCH":  # a piece of an upload may have arrived
+                raise
+            return self._session.request(method, url, **more)
+
+    def absolute(self, location: str) -> str:
+        """A `Location` of an answer as a whole URL; a proxy that ends TLS may make the registry believe it has none."""
+        own, url = urlsplit(self._base), urlsplit(urljoin(f"{self._base}/", location))
+        return urlunsplit(url._replace(scheme=own.scheme) if url.netloc == own.netloc else url)
+
+    def _config(self, repository: str, manifest: Manifest) -> dict[str, Any]:
+        digest = str((manifest.document.get("config") or {}).get("digest", ""))
+        body = b"".join(self.blob(repository, digest))
+        if sha256(body) != digest:
+            raise OrchestuneError(f"the registry {self.name} gave other bytes than {digest} for {repository}")
+        document = Manifest("", body).document
+        return dict(document)
+
+
+def _missing(registry: str, repository: str, version: str) -> NotFound:
+    joint = "@" if version.startswith("sha256:") else ":"
+    return NotFound(f"there is no image {registry}/{repository}{joint}{version}", "check its name and its tag")
+
+
+def open_registry(name: str, *, plain: bool = False) -> Registry:
+    """A registry with the logins of this user."""
+    return Registry(name, plain=plain, find=lambda registry: credentials.find(registry, os.environ))

@@ -1,0 +1,112 @@
+"""Bringing a blob into a registry: not at all where it is there, from another repository, else in resumable pieces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import requests
+
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.images.registry import Registry
+from orchestune.images.registry_errors import check
+
+PIECE = 16 << 20
+"""bytes that one request carries; a connection that breaks loses no more"""
+_TRIES = 5
+
+
+def push_blob(
+    registry: Registry,
+    repository: str,
+    digest: str,
+    file: Path,
+    *,
+    mount_from: str = "",
+    say: Callable[[int, int], None] = lambda done, size: None,
+) -> int:
+    """Make the registry have a blob; the number of bytes that were sent. `say` hears how far it is.
+
+    `mount_from` is another repository of the same registry which may have it. Idempotent.
+    """
+    if registry.has_blob(repository, digest):
+        return 0
+    place = _begin(registry, repository, digest, mount_from)
+    if place is None:
+        return 0
+    size = file.stat().st_size
+    with open(file, "rb") as data:
+        if size <= PIECE:
+            _finish(registry, repository, place, digest, data.read())
+        else:
+            _finish(registry, repository, _send(registry, repository, place, data, size, say), digest, b"")
+    say(size, size)
+    return size
+
+
+def _begin(registry: Registry, repository: str, digest: str, mount_from: str) -> str | None:
+    """The address of a new upload; None when the blob came from the other repository."""
+    mount = {"mount": digest, "from": mount_from} if mount_from and mount_from != repository else {}
+    scopes = [f"repository:{mount_from}:pull"] if mount else []
+    path = f"{repository}/blobs/uploads/"
+    answer = registry.call("POST", path, repository, push=True, scopes=scopes, params=mount)
+    if mount and answer.status_code in (401, 403):  # the other one may be closed to this account
+        answer = registry.call("POST", path, repository, push=True)
+    check(answer, registry.name, f"push to {registry.name}/{repository}")
+    if answer.status_code == 201:
+        return None
+    return _location(registry, answer)
+
+
+def _send(
+    registry: Registry, repository: str, place: str, data: BinaryIO, size: int, say: Callable[[int, int], None]
+) -> str:
+    """Send all pieces; the address at which the upload is finished."""
+    done = failures = 0
+    while done < size:
+        data.seek(done)
+        piece = data.read(PIECE)
+        headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{done}-{done + len(piece) - 1}"}
+        try:
+            answer = registry.call("PATCH", place, repository, push=True, headers=headers, data=piece)
+            if answer.status_code != 416:  # it has another opinion of how far we are
+                check(answer, registry.name, f"take a piece of an upload to {repository}")
+                place, done, failures = _location(registry, answer), done + len(piece), 0
+                say(done, size)
+                continue
+            failures += 1
+        except TemporaryError:
+            failures += 1
+            if failures == _TRIES:
+                raise
+            time.sleep(0.2 * 2**failures)
+        if failures == _TRIES:
+            raise OrchestuneError(f"the registry {registry.name} does not take an upload to {repository}")
+        place, done = _position(registry, repository, place, done)
+    return place
+
+
+def _position(registry: Registry, repository: str, place: str, done: int) -> tuple[str, int]:
+    """Where an upload goes on, and from which byte."""
+    answer = registry.call("GET", place, repository, push=True)
+    check(answer, registry.name, f"continue an upload to {repository}")
+    _, _, last = answer.headers.get("Range", "").rpartition("-")
+    there = int(last) + 1 if last.isdigit() and last != "0" else 0
+    return (_location(registry, answer) if answer.headers.get("Location") else place), there if last else done
+
+
+def _finish(registry: Registry, repository: str, place: str, digest: str, rest: bytes) -> None:
+    joint = "&" if "?" in place else "?"
+    headers = {"Content-Type": "application/octet-stream"}
+    url = f"{place}{joint}digest={digest}"
+    answer = registry.call("PUT", url, repository, push=True, headers=headers, data=rest)
+    check(answer, registry.name, f"finish an upload to {registry.name}/{repository}")
+
+
+def _location(registry: Registry, answer: requests.Response) -> str:
+    location = answer.headers.get("Location")
+    if not location:
+        raise OrchestuneError(f"the registry {registry.name} does not say where an upload goes")
+    return registry.absolute(location)
