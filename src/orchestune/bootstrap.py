@@ -14,6 +14,7 @@ from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Loop
+from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.engines import registry
@@ -24,6 +25,7 @@ from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.services.core import Core
+from orchestune.services.signals import ACTING, SUGGESTING
 from orchestune.store.database import Store, open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.tables import workers
@@ -91,10 +93,10 @@ def build(
     )
     leads = _leadership(store)
     suggesting = Suggesting(core, make_engine)
-    acting = (Finishing(core), Reaping(core), Launching(core), Archiving(core))
+    acting = (Finishing(core), Reaping(core), Launching(core), Offering(core), Archiving(core))
     loops = (
-        Loop("suggesting", core, (suggesting,), leads=leads, pause=0.02),
-        Loop("acting", core, acting, leads=leads, pause=0.1),
+        Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
+        Loop(ACTING, core, acting, leads=leads, pause=0.1),
     )
     return Running(core, loops, suggesting)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Row
 
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.services import trials
@@ -15,6 +12,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.store import experiments, workers
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.workers import Present
 
 
 class Finishing:
@@ -75,7 +73,7 @@ class Finishing:
             remove(self._core, experiment)
 
 
-def workers_to_end(present: Sequence[Row[Any]], unfinished: dict[str, ExperimentRow]) -> list[Row[Any]]:
+def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> list[Present]:
     """Workers whose experiment is over, or is being stopped."""
     found = []
     for worker in present:

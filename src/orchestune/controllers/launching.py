@@ -6,9 +6,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Row
 
 from orchestune.domain.allocation import Demand, Room, allocate, usable
 from orchestune.domain.resources import Capacity, Resources, fits
@@ -22,6 +19,7 @@ from orchestune.services.ledger import locked
 from orchestune.services.signatures import worker_token
 from orchestune.store import experiments, workers
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.workers import Present
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +44,8 @@ class Launching:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._failures: dict[str, _Failures] = {}
+        self._told: set[str] = set()
+        """experiments with workers that have to hear of a change"""
 
     def tick(self) -> None:
         """Bring every cluster's workers to where they should be."""
@@ -56,10 +56,13 @@ class Launching:
             mine = [row for row in rows if row.cluster == name]
             if mine or present[name]:
                 self._cluster(backend, mine, present[name])
+        if self._told:
+            self._core.signals.notify(*(f"work:{experiment}" for experiment in self._told))
+            self._told.clear()
 
-    def _cluster(self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Row[Any]]) -> None:
+    def _cluster(self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present]) -> None:
         capacity = backend.capacity()
-        by_experiment: dict[str, list[Row[Any]]] = {}
+        by_experiment: dict[str, list[Present]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
@@ -90,7 +93,7 @@ class Launching:
         backend: Backend,
         capacity: Capacity,
         needs: Mapping[str, Resources],
-        by_experiment: Mapping[str, Sequence[Row[Any]]],
+        by_experiment: Mapping[str, Sequence[Present]],
     ) -> Room:
         """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
         room = Room(capacity)
@@ -109,7 +112,7 @@ class Launching:
         backend: Backend,
         capacity: Capacity,
         row: ExperimentRow,
-        mine: Sequence[Row[Any]],
+        mine: Sequence[Present],
         slots: int,
         free: list[str],
     ) -> None:
@@ -140,7 +143,7 @@ class Launching:
         capacity: Capacity,
         row: ExperimentRow,
         missing: int,
-        present: Sequence[Row[Any]],
+        present: Sequence[Present],
         free: list[str],
     ) -> None:
         gpu = row.specification.resources.gpu
@@ -250,17 +253,17 @@ class Launching:
             return True
         return now < seen.not_before
 
-    def _drain(self, worker: Row[Any]) -> None:
+    def _drain(self, worker: Present) -> None:
         if worker.state == WorkerState.DRAINING:
             return
         with self._core.store.transaction() as session:
             workers.move(session, worker.id, Cause.DRAIN)
-        self._core.signals.notify(f"work:{worker.experiment}")
+        self._told.add(worker.experiment)
 
-    def _resize(self, worker: Row[Any], slots: int) -> None:
+    def _resize(self, worker: Present, slots: int) -> None:
         with self._core.store.transaction() as session:
             workers.change(session, worker.id, slots=slots)
-        self._core.signals.notify(f"work:{worker.experiment}")
+        self._told.add(worker.experiment)
 
     def _say_why(
         self,
@@ -268,7 +271,7 @@ class Launching:
         capacity: Capacity,
         each: Resources,
         slots: int,
-        mine: Sequence[Row[Any]],
+        mine: Sequence[Present],
         holding: Sequence[ExperimentRow],
     ) -> None:
         reason, wanted = None, slots_wanted(row)

@@ -21,7 +21,7 @@ class Controller(Protocol):
 
 
 class Loop:
-    """One thread that ticks its controllers whenever something changed, and once per `seconds` anyway."""
+    """One thread that ticks its controllers whenever the topic of its name is bumped, and once per `seconds` anyway."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Loop:
         pause: float = 0.0,
     ) -> None:
         self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
+        self._topic = name
         self._pause = pause
         """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
         self._ending = threading.Event()
@@ -45,17 +46,17 @@ class Loop:
     def stop(self, timeout: float) -> None:
         """End after the present tick; gives up waiting after `timeout` seconds."""
         self._ending.set()
-        self._core.signals.notify("controllers")
+        self._core.signals.notify(self._topic)
         self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._ending.is_set():
             began = time.monotonic()
-            version = self._core.signals.version("controllers")
+            version = self._core.signals.version(self._topic)
             if self._leads():
                 for controller in self._controllers:
                     self._tick(controller)
-            self._core.signals.wait_blocking("controllers", version, self._seconds)
+            self._core.signals.wait_blocking(self._topic, version, self._seconds)
             self._ending.wait(max(self._pause - (time.monotonic() - began), 0.0))
 
     def _tick(self, controller: Controller) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
-
-from sqlalchemy import Row
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
@@ -15,6 +12,7 @@ from orchestune.services import attempts
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
+from orchestune.store.workers import Present
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ class Reaping:
             for gone in self._heard.keys() - {worker.id for worker in present}:
                 del self._heard[gone]
 
-    def _cluster(self, backend: Backend, present: list[Row[Any]]) -> None:
+    def _cluster(self, backend: Backend, present: list[Present]) -> None:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
         now = self._core.clock.monotonic()
@@ -54,7 +52,7 @@ class Reaping:
             elif self._silent(worker, now):
                 self._lost(worker)
 
-    def _silent(self, worker: Row[Any], now: float) -> bool:
+    def _silent(self, worker: Present, now: float) -> bool:
         if worker.state == WorkerState.LOST:
             return False
         sign = (worker.boot, worker.beat)
@@ -65,14 +63,14 @@ class Reaping:
         limit = START_SECONDS if worker.boot is None else self._core.lease_seconds
         return now - known[1] >= limit
 
-    def _pending(self, worker: Row[Any], sighting: Sighting, now: float) -> None:
+    def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
         """It waits for its machine or its image, for as long as that takes: say for what."""
         self._heard[worker.id] = ((worker.boot, worker.beat), now)
         if sighting.reason != (worker.reason or ""):
             with self._core.store.transaction() as session:
                 workers.change(session, worker.id, reason=sighting.reason or None)
 
-    def _gone(self, worker: Row[Any], sighting: Sighting) -> None:
+    def _gone(self, worker: Present, sighting: Sighting) -> None:
         drained = worker.state == WorkerState.DRAINING and not sighting.reason
         text = sighting.reason or ("drained" if drained else "its process ended")
         with locked(self._core, worker.experiment) as ledger:
@@ -92,7 +90,7 @@ class Reaping:
         else:
             attempts.lose(ledger, attempt, Reason(ReasonCode.WORKER_LOST, text))
 
-    def _lost(self, worker: Row[Any]) -> None:
+    def _lost(self, worker: Present) -> None:
         with locked(self._core, worker.experiment) as ledger:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.beat != worker.beat or current.boot != worker.boot:

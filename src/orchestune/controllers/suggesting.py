@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
 _PAGE = 1000
-_AHEAD_LEAST = 16
 _AHEAD = 4
-"""suggestions per place that an engine without memory makes ahead: they do not get old"""
+_AHEAD_LEAST, _AHEAD_MOST = 16, 256
+"""suggestions per place that an engine without memory makes ahead, as they do not get old; the bounds of their sum"""
 
 
 @dataclass
@@ -144,10 +144,10 @@ class Suggesting:
         if row.parallelism == 1 and opened.engine.uses_history:
             return min(left, 1 - row.open)
         if not opened.engine.uses_history:
-            return min(left, max(row.parallelism * _AHEAD, _AHEAD_LEAST) - row.queued)
+            return min(left, _missing(row))
         if row.history_seq == 0:
             return min(left, row.parallelism - row.open)  # nothing is known yet: none of them can get old
-        slots: int = sum(w.slots for w in workers.of_experiment(session, row.id) if w.state in workers.PRESENT)
+        slots = workers.present_slots(session, row.id)
         free = max(min(slots, row.parallelism) - row.running, 0)
         return min(left, free + self._standby(row, opened) - row.queued)
 
@@ -190,9 +190,15 @@ class Suggesting:
             if now.desired is not Desired.RUNNING or now.ended is not None:
                 return
             trials.queue(ledger, suggestions[: max(now.budget - now.finished - now.open, 0)])
-        self._core.signals.notify(f"work:{row.id}", "controllers")
 
     def _exhausted(self, row: ExperimentRow) -> None:
         with locked(self._core, row.id) as ledger:
             ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"}))
             ledger.evaluate()
+
+
+def _missing(row: ExperimentRow) -> int:
+    """How many suggestions to make for an engine without memory; none before half of those made ahead are used up."""
+    ahead = min(max(row.parallelism * _AHEAD, _AHEAD_LEAST), _AHEAD_MOST)
+    free = max(row.parallelism - row.running, 0)
+    return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0

@@ -12,6 +12,7 @@ from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_experiments import resolve, status
+from orchestune.services.signals import ACTING
 from orchestune.store import experiments, records
 
 _ORDER_LIVE = (
@@ -35,7 +36,6 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
         raise BadInput(problems)
     with locked(core, experiment, actor) as ledger:
         _change(ledger, body, actor)
-    core.signals.notify("controllers", f"work:{experiment}")
     return status(core, experiment)
 
 
@@ -74,7 +74,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused by {actor}")
         if now:
             ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
-    core.signals.notify(f"work:{experiment}", "controllers")
+    core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
     return status(core, experiment)
 
 
@@ -90,7 +90,6 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
             ledger.session.run(_FORGET_LOSSES, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
-    core.signals.notify(f"work:{experiment}", "controllers")
     return status(core, experiment)
 
 
@@ -103,7 +102,6 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
             row.desired = Desired.STOPPED
             row.reason = Reason(ReasonCode.STOPPED, f"stopped by {actor}")
             trials.cancel_open(ledger, row.reason)
-    core.signals.notify(f"work:{experiment}", "controllers")
     return status(core, experiment)
 
 
@@ -113,7 +111,7 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
     stop(core, experiment, actor)
     with core.store.transaction() as session:
         experiments.change(session, experiment, hidden=2 if purge else 1)
-    core.signals.notify("controllers")
+    core.signals.notify(ACTING)
 
 
 def remove(core: Core, experiment: str) -> None:

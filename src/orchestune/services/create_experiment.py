@@ -20,6 +20,7 @@ from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import document
+from orchestune.services.signals import ACTING, SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, records
 from orchestune.store.experiments import ExperimentRow
@@ -129,7 +130,7 @@ def add(
     except BaseException:
         core.secrets.delete(identity)
         raise
-    core.signals.notify("controllers", f"events:{row.id}")
+    core.signals.notify(ACTING, SUGGESTING, f"events:{row.id}")
     with core.store.reading() as session:
         return document(core, session, experiments.get(session, row.id), details=True)
 

@@ -11,9 +11,13 @@ from orchestune.domain import stopping
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
 from orchestune.services.core import Core
+from orchestune.services.signals import ACTING, SUGGESTING, Signals
 from orchestune.store import experiments, hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+
+_MOVES = ("desired", "state", "ended", "reason_json", "budget", "parallelism", "priority")
+_USES = ("created", "queued", "running", "history_seq")
 
 
 class Ledger:
@@ -149,15 +153,27 @@ class Ledger:
         self.derive(workers_ended=True)
         self._derived = True
 
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """Whom to wake once this is committed."""
-        topics = []
+    def announce(self, signals: Signals) -> None:
+        """Wake whom this concerns. For once it is committed.
+
+        A change of state or intent concerns everybody. A lease, or a trial that ended, concerns as many of the workers
+        that wait as there are leases to give, and no controller but the one that fills the queue; while an experiment
+        comes to its end or to rest, the others have something to do after each event.
+        """
+        row, topics = self.row, []
+        moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
         if self._events:
-            topics += [f"events:{self.row.id}", f"work:{self.row.id}", "controllers"]
+            topics.append(f"events:{row.id}")
         if self._segments:
-            topics.append(f"logs:{self.row.id}")
-        return tuple(topics)
+            topics.append(f"logs:{row.id}")
+        if moved or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):
+            topics += [f"work:{row.id}", ACTING]
+        if moved or any(getattr(row, name) != self._loaded[name] for name in _USES):
+            topics.append(SUGGESTING)
+        if topics:
+            signals.notify(*topics)
+        if self._events and not moved and row.leasable:
+            signals.offer(f"work:{row.id}", row.leasable)
 
 
 @contextmanager
@@ -167,4 +183,4 @@ def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledge
         ledger = Ledger(session, experiments.lock(session, experiment), actor)
         yield ledger
         ledger.close()
-    core.signals.notify(*ledger.topics)
+    ledger.announce(core.signals)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
+from itertools import islice
+
+ACTING, SUGGESTING = "acting", "suggesting"
+"""the loops of controllers: what starts and ends things, and what fills the queues"""
 
 
 class Signals:
     """Counters by topic that threads bump and coroutines or threads wait on. A hint, never a truth: rows are.
 
-    Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`, and
-    `controllers`. A waiter reads the counter first, then the rows, then waits for the counter to move on.
+    Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`,
+    `acting` and `suggesting`. A waiter reads the counter first, then the rows, then waits for the counter to move on.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._versions: dict[str, int] = defaultdict(int)
-        self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = defaultdict(set)
+        self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
+        """who waits, the longest first"""
 
     def version(self, topic: str) -> int:
         """The present counter of `topic`."""
@@ -29,28 +34,39 @@ class Signals:
         with self._lock:
             for topic in topics:
                 self._versions[topic] += 1
-                for loop, event in self._waiting.pop(topic, ()):
-                    if not loop.is_closed():
-                        loop.call_soon_threadsafe(event.set)
+                for event, loop in self._waiting.pop(topic, {}).items():
+                    _wake(event, loop)
+            self._lock.notify_all()
+
+    def offer(self, topic: str, count: int) -> None:
+        """`notify` for what only `count` can have: of the coroutines that wait, so many are woken, the longest first.
+
+        Who was woken and cannot take it offers it again.
+        """
+        with self._lock:
+            self._versions[topic] += 1
+            waiting = self._waiting.get(topic, {})
+            for event in list(islice(waiting, count)):
+                _wake(event, waiting.pop(event))
             self._lock.notify_all()
 
     async def wait(self, topic: str, version: int, timeout: float) -> int:
         """Return the counter once it differs from `version`, or after `timeout` seconds."""
         event = asyncio.Event()
-        entry = (asyncio.get_running_loop(), event)
         with self._lock:
             if self._versions[topic] != version:
                 return self._versions[topic]
-            self._waiting[topic].add(entry)
+            self._waiting[topic][event] = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(event.wait(), timeout)
         except TimeoutError:
             pass
         finally:
             with self._lock:
-                self._waiting[topic].discard(entry)
-                if not self._waiting[topic]:
-                    del self._waiting[topic]
+                waiting = self._waiting.get(topic, {})
+                waiting.pop(event, None)
+                if not waiting:
+                    self._waiting.pop(topic, None)
         return self.version(topic)
 
     def wait_blocking(self, topic: str, version: int, timeout: float) -> int:
@@ -58,3 +74,8 @@ class Signals:
         with self._lock:
             self._lock.wait_for(lambda: self._versions[topic] != version, timeout)
             return self._versions[topic]
+
+
+def _wake(event: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)

@@ -49,7 +49,7 @@ def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
         if ledger.to_be_cancelled:
             trials.cancel_open(ledger, ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
         ledger.close()
-    core.signals.notify(*ledger.topics)
+    ledger.announce(core.signals)
     return answer
 
 

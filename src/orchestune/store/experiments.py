@@ -80,6 +80,13 @@ class ExperimentRow:
         return self.queued + self.running
 
     @property
+    def leasable(self) -> int:
+        """How many more trials may run now, as far as the counters tell: some of them may have to wait for a while."""
+        if self.desired is not Desired.RUNNING or self.ended is not None:
+            return 0
+        return max(min(self.queued, self.parallelism - self.live), 0)
+
+    @property
     def specification(self) -> Specification:
         """The present revision's; budget, parallelism, priority and labels may have changed since: see the columns."""
         return _specification(self.specification_json)

@@ -28,6 +28,14 @@ BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
+PRESENT_WORKERS = """
+SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat FROM workers WHERE cluster = :cluster
+AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
+"""
+PRESENT_SLOTS = """
+SELECT COALESCE(SUM(slots), 0) FROM workers WHERE experiment = :experiment
+AND state IN ('starting', 'alive', 'draining')
+"""
 
 INSERT_TRIAL = """
 INSERT INTO trials (experiment, number, state, parameters, source, engine_version, suggested_after, parent, seed,

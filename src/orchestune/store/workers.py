@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, insert, select, update
 
 from orchestune.domain.states import WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
+from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, workers
 
@@ -47,12 +48,31 @@ def ran_something(session: Session, worker: str) -> bool:
     return bool(session.select(select(attempts.c.id).where(attempts.c.worker == worker, started).limit(1)))
 
 
-def present(session: Session, cluster: str) -> Sequence[Row[Any]]:
-    """Workers of a cluster that are not known to be gone: starting, alive, draining, lost."""
-    states = (*PRESENT, WorkerState.LOST)
-    return session.select(
-        select(workers).where(workers.c.cluster == cluster, workers.c.state.in_(states)).order_by(workers.c.created_at)
-    )
+class Present(NamedTuple):
+    """What controllers look at, again and again, of a worker that is not known to be gone."""
+
+    id: str
+    experiment: str
+    name: str
+    state: str
+    reason: str | None
+    node: str
+    slots: int
+    gpus: str | None
+    handle: str | None
+    boot: str | None
+    beat: int
+
+
+def present(session: Session, cluster: str) -> list[Present]:
+    """Workers of a cluster that are not known to be gone, oldest first: starting, alive, draining, lost."""
+    return [Present(*row) for row in session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})]
+
+
+def present_slots(session: Session, experiment: str) -> int:
+    """The slots of an experiment's workers that hold their resources."""
+    row = session.row(hot.PRESENT_SLOTS, {"experiment": experiment})
+    return int(row[0]) if row else 0
 
 
 def at_work(session: Session, cluster: str) -> dict[str, int]:

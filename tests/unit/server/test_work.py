@@ -102,6 +102,19 @@ def test_a_worker_that_hangs_up_while_it_waits_is_given_nothing(server: Live) ->
     assert len(server.script.of("work")) == 1
 
 
+def test_who_hangs_up_leaves_what_it_may_have_been_woken_for_to_the_next(server: Live) -> None:
+    server.script.answers["work"] = lambda core, *args: nothing()
+    connection = server.connect()
+    connection.request("POST", PATH, b'{"boot":"b","beat":1,"want":1,"wait":30}', {"Authorization": f"Bearer {WORKER}"})
+    until(lambda: server.script.of("work"), "the first look")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, "POST", PATH, BODY, token=WORKER)
+        until(lambda: len(server.script.of("work")) == 2, "the look of another one")
+        server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE])
+        connection.close()
+        assert asked.result().json() == told({"leases": [LEASE]})
+
+
 def test_a_server_that_drains_lets_go_of_who_waits() -> None:
     with live() as server, ThreadPoolExecutor() as pool:
         server.script.answers["work"] = lambda core, *args: nothing()

@@ -42,6 +42,7 @@ async def work(request: Request) -> Response:
         if version is not None:
             paused = time.monotonic()
             if await _wait(context, request, f"work:{experiment}", version, left):
+                signals.offer(f"work:{experiment}", 1)  # what it may have been woken for
                 return answer(found)
             request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - paused
 

@@ -1,0 +1,140 @@
+"""Who is woken by what: as few as there is something to do for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.controllers.offering import Offering
+from orchestune.services import change_experiment
+from orchestune.services.signals import ACTING, SUGGESTING, Signals
+from orchestune.testing.world import World
+
+LONG = 60.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+class Watch:
+    """Which topics were bumped since it was made."""
+
+    def __init__(self, signals: Signals, *topics: str) -> None:
+        self._signals = signals
+        self._before = {topic: signals.version(topic) for topic in topics}
+
+    def bumped(self) -> set[str]:
+        return {topic for topic, version in self._before.items() if self._signals.version(topic) != version}
+
+
+def watch(world: World, experiment: str) -> Watch:
+    topics = (f"work:{experiment}", f"events:{experiment}", f"logs:{experiment}", ACTING, SUGGESTING)
+    return Watch(world.core.signals, *topics)
+
+
+def test_an_offer_wakes_as_many_as_it_is_for_and_those_first_who_waited_longest() -> None:
+    async def scenario() -> None:
+        signals, woken = Signals(), list[int]()
+
+        async def wait(number: int) -> None:
+            await signals.wait("work:e", 0, LONG)
+            woken.append(number)
+
+        waiting = []
+        for number in range(10):
+            waiting.append(asyncio.create_task(wait(number)))
+            await asyncio.sleep(0)
+        signals.offer("work:e", 3)
+        await asyncio.wait(waiting[:3])
+        assert woken == [0, 1, 2]
+        signals.notify("work:e")
+        await asyncio.wait(waiting)
+        assert sorted(woken) == list(range(10))
+        assert signals._waiting == {}
+
+    asyncio.run(scenario())
+
+
+def test_an_offer_between_look_and_wait_is_not_lost() -> None:
+    async def scenario() -> int:
+        signals = Signals()
+        seen = signals.version("work:e")
+        signals.offer("work:e", 1)
+        return await signals.wait("work:e", seen, LONG)
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_lease_and_a_result_concern_the_queue_but_neither_workers_without_a_chance_nor_other_controllers(
+    world: World,
+) -> None:
+    experiment = world.create(budget=50, parallelism=2)
+    world.lease(2)
+    seen = watch(world, experiment)
+    worker = next(worker for worker in world.workers.values() if worker.leases)
+    [*leases] = worker.leases.values()
+    worker.call(beats=[worker.started(lease) for lease in leases])
+    assert seen.bumped() == {f"events:{experiment}"}
+    worker.call(want=len(leases), finished=[worker.finish(lease) for lease in leases])
+    assert len(worker.leases) == len(leases)  # its place is taken again at once
+    assert seen.bumped() == {f"events:{experiment}", f"logs:{experiment}", SUGGESTING}
+
+
+def test_a_place_that_gets_free_is_offered(world: World) -> None:
+    experiment = world.create(budget=50, parallelism=2)
+    world.lease(2)
+    seen = watch(world, experiment)
+    worker = next(worker for worker in world.workers.values() if worker.leases)
+    worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
+    assert f"work:{experiment}" in seen.bumped()
+
+
+@pytest.mark.parametrize("change", ["pause", "stop", "extend"])
+def test_a_change_of_intent_concerns_everybody(world: World, change: str) -> None:
+    experiment = world.create(budget=50, parallelism=2)
+    world.lease(2)
+    seen = watch(world, experiment)
+    if change == "pause":
+        change_experiment.pause(world.core, experiment, False, "ada")
+    elif change == "stop":
+        change_experiment.stop(world.core, experiment, "ada")
+    else:
+        change_experiment.change_experiment(world.core, experiment, {"budget": 60}, "ada")
+    assert {f"work:{experiment}", ACTING, SUGGESTING} <= seen.bumped()
+
+
+def test_the_last_result_wakes_who_ends_workers(world: World) -> None:
+    experiment = world.create(budget=1, parallelism=1)
+    worker, lease = world.lease()[0]
+    seen = watch(world, experiment)
+    worker.call(finished=[worker.finish(lease)])
+    assert ACTING in seen.bumped()
+
+
+def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(world: World) -> None:
+    experiment = world.create(budget=50, parallelism=2)
+    leases = world.lease(2)
+    change_experiment.pause(world.core, experiment, False, "ada")
+    for worker, lease in leases:
+        seen = watch(world, experiment)
+        worker.call(finished=[worker.finish(lease)])
+        assert ACTING in seen.bumped()
+
+
+def test_what_is_due_without_an_event_is_offered(world: World) -> None:
+    experiment = world.create(budget=50, parallelism=2)
+    world.tick(3)
+    seen = watch(world, experiment)
+    Offering(world.core).tick()
+    assert seen.bumped() == {f"work:{experiment}"}
+    world.lease(2)
+    seen = watch(world, experiment)
+    Offering(world.core).tick()
+    assert seen.bumped() == set()
