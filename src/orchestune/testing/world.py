@@ -221,8 +221,9 @@ class World:
         )
 
     def create(self, **changes: Any) -> str:
-        """A new experiment; its id. See `request`."""
-        return str(create_experiment.create_experiment(self.core, self.request(**changes), "ada")["id"])
+        """A new experiment of `owner`, else Ada; its id. See `request` for the rest."""
+        owner = changes.pop("owner", "ada")
+        return str(create_experiment.create_experiment(self.core, self.request(**changes), owner)["id"])
 
     def request(self, **changes: Any) -> Document:
         """What a client sends: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
@@ -242,7 +243,8 @@ class World:
         for _ in range(times):
             for controller in self.controllers:
                 controller.tick()
-            for worker in self.backend.orders.keys() - self.workers.keys() - self.backend.gone.keys():
+            absent = self.backend.gone.keys() | self.backend.pending.keys()
+            for worker in self.backend.orders.keys() - self.workers.keys() - absent:
                 self.workers[worker] = FakeWorker(self.core, worker)
             for worker in self.backend.gone.keys() & self.workers.keys():
                 del self.workers[worker]

@@ -1,0 +1,165 @@
+"""Places with several machines, whose workers have one slot each, wait, and end for reasons of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.domain.resources import Capacity, Machine
+from orchestune.errors import UsageError
+from orchestune.ports.backend import Gone
+from orchestune.services import read_trials
+from orchestune.testing.world import World
+
+GIB = 2**30
+MACHINES = (
+    Machine(4, 8 * GIB, name="cpu1", pool="cpu"),
+    Machine(4, 8 * GIB, name="cpu2", pool="cpu"),
+    Machine(4, 8 * GIB, ("0", "1"), "gpu1", "gpu"),
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, capacity=Capacity(MACHINES))
+    made.backend.slots_per_worker = 1
+    made.backend.assigns_gpus = False
+    yield made
+    made.close()
+
+
+def slots(world: World, experiment: str) -> int:
+    """Workers that were ordered for it and are neither gone nor told to end."""
+    shown = world.status(experiment)["workers"]
+    return sum(worker["state"] in ("starting", "busy", "idle") for worker in shown)
+
+
+def test_each_worker_has_one_slot_and_knows_what_it_needs(world: World) -> None:
+    world.create(budget=20, parallelism=3, resources={"cpu": 2}, placement={"image": "model:1"})
+    world.tick(3)
+    orders = list(world.backend.orders.values())
+    assert [order.slots for order in orders] == [1, 1, 1]
+    assert {order.each.cpu for order in orders} == {2}
+    assert {order.placement.image for order in orders} == {"model:1"}
+    assert {order.owner for order in orders} == {"ada"}
+    assert all(order.avoid == {"gpu1"} for order in orders)
+
+
+def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
+    first = world.create(budget=100, parallelism=50, resources={"cpu": 1})
+    for worker, lease in world.lease(8):
+        worker.call(beats=[worker.started(lease)])
+    second = world.create(owner="bob", budget=100, parallelism=50, resources={"cpu": 1})
+    world.tick(3)
+    assert (slots(world, first), slots(world, second)) == (4, 0), "four finish what they run, and then go"
+    for worker in list(world.workers.values()):
+        worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
+        if worker.told_to_drain:
+            world.backend.gone[worker.id] = ""
+    world.tick(3)
+    assert (slots(world, first), slots(world, second)) == (4, 4)
+    assert world.status(first)["counts"]["completed"] == 8
+
+
+def test_gpu_trials_do_not_wait_for_trials_without(world: World) -> None:
+    world.create(budget=100, parallelism=50, resources={"cpu": 1})
+    world.tick(3)
+    gpu = world.create(budget=10, parallelism=4, resources={"cpu": 1, "gpu": 1})
+    world.tick(3)
+    assert slots(world, gpu) == 2
+    assert all(not order.gpus for order in world.backend.orders.values()), "the place hands them out"
+
+
+def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: World) -> None:
+    with pytest.raises(UsageError, match="a trial needs 3 gpu, the largest machine, gpu1, has 2"):
+        world.create(resources={"gpu": 3})
+    with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
+        world.create(resources={"cpu": 1}, placement={"pool": "spot"})
+
+
+def test_what_a_worker_waits_for_is_told(world: World) -> None:
+    experiment = world.create(budget=5, parallelism=1, resources={"cpu": 1})
+    world.tick()
+    (worker,) = world.backend.orders
+    world.workers.clear()
+    world.backend.pending[worker] = "0/3 machines have 1 cpu free; sgd-1a2b holds 3"
+    with world.core.store.transaction() as session:
+        session.run("UPDATE workers SET state = 'starting', boot = NULL WHERE id = :id", {"id": worker})
+    world.tick()
+    world.clock.pass_time(3600)
+    world.tick(2)
+    reason = world.status(experiment)["reason"]
+    assert reason["code"] == "waiting_for_resources"
+    assert reason["message"] == "worker w1 waits: 0/3 machines have 1 cpu free; sgd-1a2b holds 3"
+    assert world.status(experiment)["workers"][0]["state"] == "starting", "it may wait as long as it takes"
+    del world.backend.pending[worker]
+    assert world.run(experiment)["counts"]["completed"] == 5
+
+
+def lose_first(world: World, gone: Gone, **changes: Any) -> str:
+    """An experiment whose first worker is gone while it runs trial 1."""
+    experiment = world.create(**{"budget": 2, "parallelism": 1, "resources": {"cpu": 1}} | changes)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    world.backend.gone[worker.id] = "so said the place"
+    world.backend.faults[worker.id] = gone
+    world.tick()
+    return experiment
+
+
+def test_out_of_memory_is_the_models_failure(world: World) -> None:
+    experiment = lose_first(world, Gone.OUT_OF_MEMORY)
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert trial["state"] == "failed"
+    assert trial["reason"]["code"] == "out_of_memory"
+    assert trial["reason"]["message"] == "worker w1 is gone: so said the place"
+    assert world.run(experiment)["counts"] | {"queued": 0} == world.status(experiment)["counts"]
+    assert world.status(experiment)["counts"]["completed"] == 1
+
+
+def test_out_of_memory_is_tried_again_where_the_file_says_so(world: World) -> None:
+    experiment = lose_first(world, Gone.OUT_OF_MEMORY, retries=1)
+    assert world.trials(experiment)[0]["state"] == "queued"
+    assert world.run(experiment)["counts"]["completed"] == 2
+
+
+def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
+    for _ in range(12):
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        world.backend.gone[worker.id] = "its machine was drained"
+        world.backend.faults[worker.id] = Gone.PLACE
+        world.tick()
+    attempts = read_trials.trial(world.core, experiment, 1)["attempts"]
+    assert {attempt["state"] for attempt in attempts} == {"preempted"}
+    assert {attempt["reason"]["code"] for attempt in attempts} == {"preempted"}
+    assert world.run(experiment)["counts"]["completed"] == 2
+
+
+def test_a_worker_that_can_never_start_pauses_the_experiment(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
+    world.tick()
+    (worker,) = world.backend.orders
+    world.backend.gone[worker] = "the image model:1 cannot be pulled: not found"
+    world.backend.faults[worker] = Gone.REFUSED
+    world.tick()
+    shown = world.status(experiment)
+    assert shown["state"] == "paused"
+    assert shown["reason"]["code"] == "workers_fail"
+    assert "the image model:1 cannot be pulled: not found" in shown["reason"]["message"]
+
+
+def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: World) -> None:
+    world.backend.room = Capacity((), elastic=True)
+    experiment = world.create(budget=100, parallelism=50, resources={"cpu": 1})
+    for _ in range(5):
+        world.backend.pending |= dict.fromkeys(world.backend.orders, "no machine yet")
+        for controller in world.controllers:
+            controller.tick()
+    assert len(world.backend.orders) == 10
+    world.backend.pending.clear()
+    assert world.run(experiment)["counts"]["completed"] == 100
