@@ -267,14 +267,18 @@ def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> N
         ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
 
 
-def lose(ledger: Ledger, attempt: str, reason: Reason) -> None:
-    """A live attempt's worker is gone, or never got the lease: offer the task again, free of charge."""
+def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) -> None:
+    """A live attempt's worker is gone, or never got the lease: offer the task again, free of charge.
+
+    What its worker got counts as a loss of the trial, also where the worker died before it could tell of the start: a
+    command may kill its worker at once. What never `reached` a worker says nothing of the trial.
+    """
     found = _close(ledger, attempt, Cause.LOSE, reason)
     if found is None:
         return
-    if found.state is AttemptState.RUNNING:
+    if reached:
         trials.lost(ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures)
-    else:  # it never ran: the loss says nothing of the trial
+    else:
         _offer_again(ledger, found, Cause.LOSE)
 
 

@@ -241,7 +241,7 @@ LOSSES_IN_ISOLATION = 2
 def lost(
     ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int
 ) -> None:
-    """A worker was lost while the trial ran: offer it again; alone once it has lost several; then pause."""
+    """The trial's worker was lost: offer it again; alone once it has lost several; then pause."""
     losses += 1
     alone = int(losses >= LOSSES_BEFORE_ISOLATION)
     change_task(ledger, trial, fold, TaskState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)

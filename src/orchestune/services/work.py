@@ -115,7 +115,7 @@ class _Call:
         for attempt, _, leased_beat, _ in live.values():
             if attempt not in claimed and leased_beat <= self.beat - 2 and self.body["boot"] == self.row.boot:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
-                attempts.lose(self.ledger, attempt, reason)
+                attempts.lose(self.ledger, attempt, reason, reached=False)
                 held -= 1
         orders = []
         for attempt in claimed:

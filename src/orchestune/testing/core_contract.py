@@ -111,6 +111,15 @@ class CoreContract:
         assert answer["leases"][0]["token"] == 2
         assert world.run(experiment)["counts"]["completed"] == 3
 
+    def test_leases_that_keep_getting_lost_on_the_way_are_no_losses_of_their_trial(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        world.tick(2)
+        worker = next(iter(world.workers.values()))
+        while len(read_trials.trial(world.core, experiment, 1)["attempts"]) < 12:
+            worker.call(want=1, lose_answer=True)
+        assert world.status(experiment)["state"] == "running"
+        assert world.run(experiment)["counts"]["completed"] == 1
+
     # losses
 
     def test_a_silent_worker_is_lost_after_the_lease_time_and_its_trials_run_elsewhere(self, world: World) -> None:
@@ -176,8 +185,9 @@ class CoreContract:
         world.tick()
         assert world.status(experiment)["counts"]["running"] == 1
 
+    @pytest.mark.parametrize("told", [True, False], ids=["start was told", "died at once"])
     def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
-        self, world: World
+        self, world: World, told: bool
     ) -> None:
         experiment = world.create(budget=6, parallelism=2)
         for _ in range(40):
@@ -186,7 +196,8 @@ class CoreContract:
                 answer = worker.call(want=2)
                 killers = [lease for lease in worker.leases.values() if lease["trial"] == 1]
                 if killers:
-                    worker.call(beats=[worker.started(killers[0])])
+                    if told:
+                        worker.call(beats=[worker.started(killers[0])])
                     world.backend.gone[worker.id] = "killed by signal 9"
                 elif answer["leases"] or worker.leases:
                     worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
