@@ -5,11 +5,12 @@
     │   ├── BadInput                a file or a value is wrong; carries every problem found
     │   └── TooLarge                something is over its limit; HTTP 413
     ├── NotFound                    no such experiment, trial, file; exit 2, HTTP 404
+    │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
-    ├── Conflict                    the state of things forbids it; exit 1, HTTP 409
-    ├── Denied                      the token is missing or may not do this; exit 1, HTTP 401 or 403
-    └── TemporaryError              the same call may work later
-        ├── Unreachable             the server cannot be reached; exit 3
+    ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
+    ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
+    └── TemporaryError              the same call may work later; exit 3
+        ├── Unreachable             the server cannot be reached
         └── StoreUnavailable        the store is locked, full or away; HTTP 503
 
 Whether a call may be repeated is the type: only a `TemporaryError` may.
@@ -96,6 +97,13 @@ class NotFound(OrchestuneError):
     status = 404
 
 
+class Purged(NotFound):
+    """It was there once, and was removed for good."""
+
+    code = "purged"
+    status = 410
+
+
 class Ambiguous(OrchestuneError):
     """A prefix names more than one experiment; the message lists them."""
 
@@ -108,13 +116,18 @@ class Conflict(OrchestuneError):
     """The present state forbids it; the message says what would allow it."""
 
     code = "conflict"
+    exit_code = 2
     status = 409
 
 
 class Denied(OrchestuneError):
-    """The caller is unknown (401) or known and not allowed to do this (403)."""
+    """The caller is unknown (401) or known and not allowed to do this (403).
+
+    Wrong use, not a server that cannot be reached: waiting for it does not help, another token does.
+    """
 
     code = "denied"
+    exit_code = 2
     status = 403
 
 
@@ -122,6 +135,7 @@ class TemporaryError(OrchestuneError):
     """The same call may work later."""
 
     code = "temporary"
+    exit_code = 3
     status = 503
 
 
@@ -129,7 +143,6 @@ class Unreachable(TemporaryError):
     """The server cannot be reached."""
 
     code = "unreachable"
-    exit_code = 3
 
 
 class StoreUnavailable(TemporaryError):
@@ -150,6 +163,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         UsageError,
         TooLarge,
         NotFound,
+        Purged,
         Ambiguous,
         Conflict,
         Denied,

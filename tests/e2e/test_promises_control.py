@@ -50,6 +50,7 @@ def test_a_finished_experiment_is_extended(shared_home: Home, tmp_path: Path) ->
     shown = reached(home, handle, "completed")
     assert (shown["budget"], shown["parallelism"], shown["counts"]["completed"]) == (5, 3, 5)
     home.run("extend", handle, "--budget", "5")
+    assert "5 trials were handed out" in home.run("extend", handle, "--budget", "4", expect=2).stderr
     assert home.json("status", handle)["state"] == "completed"
     assert len({tuple(trial["parameters"].items()) for trial in home.json("trials", handle)}) == 5
 
@@ -90,7 +91,10 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
     except AssertionError as error:
         raise AssertionError(f"left: {traces()}") from error
     done = home.run("status", handle, expect=None)
-    assert done.returncode == 2 and "there is no experiment" in done.stderr
+    assert done.returncode == 2 and "removed for good" in done.stderr
+    for name in (handle, identity):
+        assert "already" in home.run("delete", name, "--purge", "--yes").stdout
+    assert "there is no experiment" in home.run("delete", f"{handle}x", "--purge", "--yes", expect=2).stderr
 
 
 def test_following_logs_merges_the_workers_and_ends_with_the_experiment(shared_home: Home, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.client.documents import Status
 from orchestune.client.states import OVER
-from orchestune.errors import UsageError
+from orchestune.errors import Purged, UsageError
 
 
 def add(commands: Commands) -> None:
@@ -69,7 +69,7 @@ def positive(text: str) -> int:
 def stop(console: Console, args: argparse.Namespace) -> int:
     """Ask for the end; it comes within the grace period."""
     status = console.client.stop(console.experiment(args.exp))
-    return _done(console, status, "stopped" if status["state"] in OVER else "stopping")
+    return _done(console, status, status["state"])
 
 
 def pause(console: Console, args: argparse.Namespace) -> int:
@@ -96,18 +96,26 @@ def extend(console: Console, args: argparse.Namespace) -> int:
 
 
 def delete(console: Console, args: argparse.Namespace) -> int:
-    """Hide, or remove for good; asks where something would be lost."""
+    """Hide, or remove for good; asks where something would be lost. What was removed already is no mistake."""
     ref = console.experiment(args.exp)
-    status = console.client.experiment(ref)
+    try:
+        status = console.client.experiment(ref)
+    except Purged:
+        return _deleted(console, ref, True, "was deleted for good already")
     handle = status["handle"]
     if not args.yes and (args.purge or status["state"] not in OVER):
         what = "its records, logs and files are removed for good" if args.purge else "it is stopped and hidden"
         _confirm(f"Delete {handle} ({status['name']}, {status['state']})? {what[0].upper()}{what[1:]}.")
     console.client.delete(handle, purge=args.purge)
+    text = "deleted for good" if args.purge else "deleted; its records stay until --purge"
+    return _deleted(console, handle, bool(args.purge), text)
+
+
+def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:
     if console.json:
-        console.document({"schema": 1, "handle": handle, "purged": bool(args.purge)})
+        console.document({"schema": 1, "handle": handle, "purged": purged})
     else:
-        console.say(f"{handle}: {'deleted for good' if args.purge else 'deleted; its records stay until --purge'}")
+        console.say(f"{handle}: {text}")
     return 0
 
 

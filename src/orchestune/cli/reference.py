@@ -18,8 +18,12 @@ experiment that was started in this folder. A trial is `EXP/N`; `/N` is a trial 
 |---|---|
 | 0 | done: the experiment completed, or was detached from |
 | 1 | the work failed: the experiment failed, was stopped, or a guard paused it |
-| 2 | wrong use, or a bad file |
-| 3 | the server cannot be reached |
+| 2 | wrong use: a bad file, nothing of that name, what the state of things forbids, a token that is not accepted |
+| 3 | the server cannot be reached, or cannot do its work for now; the same command may succeed later |
+| 130 | Ctrl-C ended it (`wait`, or before anything was started) |
+
+Whatever a command asks for may be asked for again: `stop`, `pause`, `resume`, `extend` to the same figures and `delete`
+of what was deleted exit with 0.
 
 | variable | meaning |
 |---|---|

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.domain.states import Desired, Reason, ReasonCode
-from orchestune.errors import BadInput, Conflict, Problem
+from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
@@ -106,11 +106,17 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
 
 
 def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
-    """Stop it and hide it; `purge`: the finishing controller removes records and files once nothing of it runs."""
-    experiment = resolve(core, ref)
-    stop(core, experiment, actor)
+    """Stop it and hide it; `purge`: the finishing controller removes records and files once nothing of it runs.
+
+    What was purged already is deleted: nothing is left to do.
+    """
+    try:
+        experiment = resolve(core, ref)
+        stop(core, experiment, actor)
+    except Purged:
+        return
     with core.store.transaction() as session:
-        experiments.change(session, experiment, hidden=2 if purge else 1)
+        experiments.hide(session, experiment, for_good=purge)
     core.signals.notify(ACTING)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Row, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Specification
 from orchestune.domain.states import Desired, ExperimentState, Reason
-from orchestune.errors import Ambiguous, NotFound
+from orchestune.errors import Ambiguous, NotFound, Purged
 from orchestune.store import hot
+from orchestune.store.records import purged_at
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
 
@@ -190,21 +191,45 @@ def change(session: Session, experiment: str, **values: object) -> None:
     session.change(update(experiments).where(experiments.c.id == experiment).values(**values))
 
 
+def hide(session: Session, experiment: str, *, for_good: bool) -> None:
+    """Hide it from lists; `for_good` also has it removed, which hiding it again does not take back."""
+    level = 2 if for_good else 1
+    own = (experiments.c.id == experiment) & (experiments.c.hidden < level)
+    session.change(update(experiments).where(own).values(hidden=level))
+
+
 def find(session: Session, reference: str) -> ExperimentRow:
-    """By id, handle or unambiguous prefix of either. NotFound, Ambiguous; hidden ones by their whole name only."""
-    exact = or_(experiments.c.id == reference, experiments.c.handle == reference)
+    """By id, handle or unambiguous prefix of either; a prefix names a hidden one only where no other one has it.
+
+    NotFound, Purged, Ambiguous.
+    """
+    name = reference.lower()
+    exact = or_(experiments.c.id == name, experiments.c.handle == name)
     found = session.select(select(*_COLUMNS).where(exact))
-    if not found and reference:
-        pattern = reference.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    if not found and name:
+        pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
-        query = select(*_COLUMNS).where(prefix, experiments.c.hidden == 0)
-        found = session.select(query.order_by(experiments.c.created_at.desc()).limit(6))
+        query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
+        found = session.select(query.where(experiments.c.hidden == 0))
+        found = found or session.select(query.where(experiments.c.hidden > 0))
     if not found:
+        if purged_at(session, name) is not None:
+            raise Purged(f"{name} was removed for good", "`orchestune status` lists what is there")
         raise NotFound(f"there is no experiment '{reference}'", "`orchestune status` lists them")
     if len(found) > 1:
-        names = ", ".join(row.handle for row in found[:5])
-        raise Ambiguous(f"'{reference}' could be {names}", "write more of the handle")
+        raise Ambiguous(f"'{reference}' could be {_listed(found)}", "write more of the handle")
     return ExperimentRow(*tuple(found[0]))
+
+
+_LISTED = 5
+
+
+def _listed(found: Sequence[Row[Any]]) -> str:
+    """`sgd-7f3a (running) or sgd-1b2c (completed)`, the newest first."""
+    names = [f"{row.handle} ({row.state})" for row in found[:_LISTED]]
+    if len(found) > _LISTED:
+        names.append(f"{len(found) - _LISTED} more")
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def made_by(session: Session, request_key: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from orchestune.store.tables import (
     points,
     revisions,
     tasks,
+    tombstones,
     trial_metrics,
     trials,
     workers,
@@ -89,6 +91,7 @@ def log_objects(session: Session, experiment: str) -> Sequence[str]:
 def purge(session: Session, experiment: str) -> None:
     """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
 
+    What stays are digests of its id and handle, so that purging it again is no mistake (see `purged_at`).
     Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
     """
     digests = _named_by(session, experiment)
@@ -100,7 +103,21 @@ def purge(session: Session, experiment: str) -> None:
     for table in (log_segments, events, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
+    for found in session.select(select(experiments.c.handle).where(experiments.c.id == experiment)):
+        for name in (_tombstone(experiment), _tombstone(found.handle)):
+            session.change(delete(tombstones).where(tombstones.c.digest == name))
+            session.change(insert(tombstones).values(digest=name, at=session.now))
     session.change(delete(experiments).where(experiments.c.id == experiment))
+
+
+def purged_at(session: Session, name: str) -> float | None:
+    """When an experiment of this id or (whole) handle was removed for good; None where none was."""
+    found = session.select(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)))
+    return float(found[0].at) if found else None
+
+
+def _tombstone(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
 
 
 def _named_by(session: Session, experiment: str) -> list[str]:

@@ -281,6 +281,13 @@ blobs = Table(
     Column("created_at", Float, nullable=False),
 )
 
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", _WORD, primary_key=True),  # of an id or a handle: what was purged is known again, and not told
+    Column("at", Float, nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from orchestune.controllers.archiving import Archiving
 from orchestune.domain.resources import Capacity, Machine
-from orchestune.errors import BadInput, Conflict, Denied, NotFound
+from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, Purged
 from orchestune.services import (
     bundles,
     change_experiment,
@@ -280,6 +280,48 @@ class CoreContract:
             for table in metadata.sorted_tables:
                 if "experiment" in table.c:
                     assert session.select(select(func.count()).select_from(table))[0][0] == 0, table.name
+
+    def test_what_was_purged_is_deleted_again_without_a_word_and_a_typo_is_not(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        handle = world.run(experiment)["handle"]
+        for name in (handle, experiment):
+            for purge in (True, False):
+                change_experiment.delete(world.core, name, purge, "ada")
+                world.tick(4)
+            with pytest.raises(Purged, match="removed for good"):
+                world.status(name)
+        with pytest.raises(NotFound, match="there is no experiment") as caught:
+            change_experiment.delete(world.core, handle[:-1] + "_", True, "ada")
+        assert not isinstance(caught.value, Purged)
+
+    def test_a_purge_is_not_taken_back_by_another_delete(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        change_experiment.delete(world.core, experiment, False, "ada")
+        world.tick(4)
+        with pytest.raises(Purged):
+            world.status(experiment)
+
+    def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: World) -> None:
+        hidden, shown = world.create(name="same"), world.create(name="same")
+        with pytest.raises(Ambiguous, match=r"'sa' could be same-\w{4} \(pending\) or same-\w{4} \(pending\)"):
+            world.status("sa")
+        change_experiment.delete(world.core, hidden, False, "ada")
+        assert world.status("SA")["id"] == shown
+        change_experiment.delete(world.core, "same", False, "ada")
+        with pytest.raises(Ambiguous):
+            world.status("same")
+        change_experiment.delete(world.core, shown, True, "ada")
+        world.tick(4)
+        assert world.status("same")["id"] == hidden
+
+    def test_a_prefix_of_many_names_the_newest_of_them_and_how_many_more_there_are(self, world: World) -> None:
+        handles = [world.status(world.create(name="many"))["handle"] for _ in range(8)]
+        with pytest.raises(
+            Ambiguous, match=rf"could be {handles[7]} \(pending\), {handles[6]} .*{handles[3]} .* or 3 more"
+        ):
+            world.status("many")
 
     def test_a_purged_experiments_files_go_with_the_next_sweep_unless_another_one_names_them(
         self, world: World

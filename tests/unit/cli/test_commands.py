@@ -105,6 +105,20 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
     assert cli(*words) == Result(0, said, "")
 
 
+def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer, cli: Cli) -> None:
+    purge = ("--purge", "--yes")
+    cli("delete", "sgd-7f3a", *purge)
+    assert cli("delete", "sgd-7f3a", *purge) == Result(0, "sgd-7f3a: was deleted for good already\n", "")
+    assert json.loads(cli("delete", "sgd-7f3a", "--json").out) == {"schema": 1, "handle": "sgd-7f3a", "purged": True}
+    assert cli("delete", "sgd-7f3b", *purge).code == 2
+    assert cli("status", "sgd-7f3a") == Result(2, "", "error: sgd-7f3a was removed for good\n")
+
+
+def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: Cli) -> None:
+    server.put(status("other-0000", state="completed"))
+    assert cli("stop", "other").out == "other-0000: completed\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

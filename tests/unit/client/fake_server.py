@@ -127,6 +127,7 @@ class World:
     """each takes one request: `drop` (no answer), `503`, `half` (half of the body of an answer)"""
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
+    purged: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -331,6 +332,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})
 
     def _experiment(self, ref: str, rest: list[str], query: dict[str, str], body: bytes, key: str) -> None:
+        if ref in self.world.purged:
+            self._error(410, "purged", f"{ref} was removed for good")
+            return
         matching = [d for h, d in self.world.experiments.items() if h.startswith(ref) or d["id"] == ref]
         if len(matching) != 1:
             code, number = ("not_found", 404) if not matching else ("ambiguous", 409)
@@ -340,13 +344,15 @@ class _Handler(BaseHTTPRequestHandler):
         what = rest[0] if rest else ""
         if self.command == "DELETE":
             del self.world.experiments[document["handle"]]
+            self.world.purged |= {document["handle"]} if query.get("purge") else set()
             self._json(None, 204)
         elif self.command == "PATCH":
             self.fake.update(document["handle"], **json.loads(body))
             self._json(document)
         elif what in ("pause", "resume", "stop"):
             state = {"pause": "paused", "resume": "running", "stop": "stopped"}[what]
-            self.fake.update(document["handle"], state=state)
+            if document["state"] != "completed":
+                self.fake.update(document["handle"], state=state)
             self._json(document, 200, key)
         elif what == "events":
             self._events(document, query)

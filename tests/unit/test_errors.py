@@ -1,0 +1,32 @@
+"""The tree of errors: what a server raises is what the command line exits with."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune import errors
+from orchestune.errors import OrchestuneError, TemporaryError, from_json
+
+
+def tree(kind: type[OrchestuneError] = OrchestuneError) -> list[type[OrchestuneError]]:
+    """Every error of the module, that of others left out."""
+    below = [found for child in kind.__subclasses__() for found in tree(child)]
+    return [found for found in [kind, *below] if found.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[OrchestuneError]) -> None:
+    sent = errors.BadInput.one("is wrong", "budget") if kind is errors.BadInput else kind("is wrong", "mend it")
+    got = from_json(sent.to_json())
+    assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
+
+
+def test_only_what_may_work_later_exits_with_3_and_only_the_unknown_with_1() -> None:
+    for kind in tree():
+        later = issubclass(kind, TemporaryError)
+        assert kind.exit_code == (3 if later else 1 if kind is OrchestuneError else 2), kind
+
+
+def test_an_error_of_a_newer_server_is_still_told() -> None:
+    got = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
+    assert (type(got), got.message, got.hint) == (OrchestuneError, "is wrong", "mend it")
