@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestune.worker.job import Job
 from orchestune.worker.mask import Mask
+from orchestune.worker.memory import Group, explain
 from orchestune.worker.metrics import Scanner
 from orchestune.worker.output import Log, last_lines
 from orchestune.worker.points import Points
@@ -67,6 +68,7 @@ class Attempt:
         self._usage_cpu = 0.0
         self._usage_memory = 0
         self._arguments: Sequence[str] = ()
+        self._kills = 0
 
     def start(self, environment: Mapping[bytes, bytes]) -> None:
         """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
@@ -74,6 +76,7 @@ class Attempt:
             self._arguments = self.job.arguments(self.lease["parameters"])
         except ValueError as exc:
             raise StartError(str(exc)) from exc
+        self._kills = _group().kills()
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(
@@ -208,6 +211,8 @@ class Attempt:
     def _judge(self) -> tuple[str, dict[str, str] | None]:
         if self.verdict is not None:
             return self.verdict
+        if self._killed() and _group().kills() > self._kills:
+            return "failed", {"code": "out_of_memory", "message": explain(_group().limit())}
         if os.WIFSIGNALED(self._status):
             return "failed", {"code": "signal", "message": f"killed by {signal_name(os.WTERMSIG(self._status))}"}
         code = os.WEXITSTATUS(self._status)
@@ -221,6 +226,12 @@ class Attempt:
             f", as a shell says of a command that {signal_name(code - 128)} killed" if 128 < code < 128 + 32 else ""
         )
         return "failed", {"code": "exit_code", "message": f"exited with code {code}{killed}"}
+
+    def _killed(self) -> bool:
+        """Whether SIGKILL ended the command, or a command of its shell."""
+        if os.WIFSIGNALED(self._status):
+            return os.WTERMSIG(self._status) == signal.SIGKILL
+        return os.WEXITSTATUS(self._status) == 128 + signal.SIGKILL
 
     def _explain(self, exc: Exception, environment: Mapping[bytes, bytes]) -> None:
         """Raise StartError where starting failed because of the command itself."""
@@ -237,6 +248,7 @@ class Attempt:
 
 
 _found_nothing: list[int] = []
+_groups: list[Group] = []
 _found: dict[tuple[str, str], str] = {}
 
 
@@ -249,6 +261,13 @@ def _nothing() -> int:
     if not _found_nothing:
         _found_nothing.append(os.open(os.devnull, os.O_RDONLY))
     return _found_nothing[0]
+
+
+def _group() -> Group:
+    """The control group of this worker and of what it starts."""
+    if not _groups:
+        _groups.append(Group())
+    return _groups[0]
 
 
 def _program(name: str, path: str) -> str:

@@ -1,0 +1,78 @@
+"""What the system tells of memory in this worker's control group: its limit, and who was killed for it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+
+class Group:
+    """The memory control group (of either version) that this process is in; /proc and /sys are below `root`.
+
+    In a container or a pod it is the container's own. Where there is none, nothing is known: no limit and no kills.
+    """
+
+    def __init__(self, root: str = "/") -> None:
+        self._folder = _folder(root)
+
+    def kills(self) -> int:
+        """How many processes of the group were killed for memory since it was made."""
+        for name in ("memory.events", "memory.oom_control"):
+            match = re.search(r"^oom_kill (\d+)", self._read(name), re.MULTILINE)
+            if match:
+                return int(match.group(1))
+        return 0
+
+    def limit(self) -> int | None:
+        """Bytes; None where there is no limit."""
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = self._read(name).strip()
+            if text.isdigit() and int(text) < 2**60:  # version 1 writes a number of that size for "none"
+                return int(text)
+        return None
+
+    def _read(self, name: str) -> str:
+        if self._folder is None:
+            return ""
+        try:
+            with open(os.path.join(self._folder, name), encoding="ascii") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+
+def explain(limit: int | None) -> str:
+    """For people: why a command was killed, given its group's limit."""
+    if limit is None:
+        return "killed for memory: the machine had none left"
+    return f"killed for memory: it used more than its limit of {_size(limit)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.4g} MiB"
+
+
+def _folder(root: str) -> str | None:
+    for candidate in _candidates(root):
+        if any(os.path.exists(os.path.join(candidate, name)) for name in ("memory.events", "memory.oom_control")):
+            return candidate
+    return None
+
+
+def _candidates(root: str) -> list[str]:
+    """Where the group's files may be: as the host names the group, or as the container sees it, at the top."""
+    tree = os.path.join(root, "sys/fs/cgroup")
+    try:
+        with open(os.path.join(root, "proc/self/cgroup"), encoding="utf-8") as file:
+            entries = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        return []
+    found: list[str] = []
+    for entry in entries:
+        if len(entry) == 3 and "memory" in entry[1].split(","):
+            top = os.path.join(tree, entry[1])
+            found += [os.path.join(top, entry[2].lstrip("/")), top]
+    for entry in entries:
+        if len(entry) == 3 and not entry[1]:
+            found += [os.path.join(tree, entry[2].lstrip("/")), tree]
+    return found

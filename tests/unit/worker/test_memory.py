@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.worker.memory import Group, explain
+
+
+def machine(root: Path, cgroup: str, files: dict[str, str]) -> str:
+    """/proc and /sys of a machine, as far as control groups go."""
+    for name, text in {"proc/self/cgroup": cgroup, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(root)
+
+
+V1 = "9:name=systemd:/docker/ab\n4:memory:/docker/ab\n1:cpu:/docker/ab\n0::/docker/ab\n"
+
+
+def test_a_container_of_version_1_sees_its_group_at_the_top(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup/memory"
+    oom = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"
+    root = machine(tmp_path, V1, {f"{top}/memory.oom_control": oom, f"{top}/memory.limit_in_bytes": "67108864\n"})
+    group = Group(root)
+    assert (group.kills(), group.limit()) == (3, 64 * 2**20)
+
+
+def test_a_host_of_version_1_has_it_below(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup/memory"
+    files = {f"{top}/memory.oom_control": "oom_kill 7\n", f"{top}/docker/ab/memory.oom_control": "oom_kill 1\n"}
+    none = {f"{top}/docker/ab/memory.limit_in_bytes": "9223372036854771712\n"}
+    group = Group(machine(tmp_path, V1, files | none))
+    assert (group.kills(), group.limit()) == (1, None)
+
+
+def test_version_2_says_it_in_other_files(tmp_path: Path) -> None:
+    events = "low 0\nhigh 0\nmax 12\noom 2\noom_kill 2\noom_group_kill 0\n"
+    files = {"sys/fs/cgroup/memory.events": events, "sys/fs/cgroup/memory.max": "max\n"}
+    group = Group(machine(tmp_path, "0::/\n", files))
+    assert (group.kills(), group.limit()) == (2, None)
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("1073741824\n")
+    assert group.limit() == 2**30
+
+
+@pytest.mark.parametrize("cgroup", ["", "0::/\n", V1, "nonsense\n"])
+def test_where_there_is_no_group_nothing_is_known(tmp_path: Path, cgroup: str) -> None:
+    group = Group(machine(tmp_path, cgroup, {}))
+    assert (group.kills(), group.limit()) == (0, None)
+    assert Group(str(tmp_path / "nowhere")).kills() == 0
+
+
+def test_the_limit_is_named() -> None:
+    assert explain(3 * 2**29) == "killed for memory: it used more than its limit of 1.5 GiB"
+    assert explain(64 * 2**20) == "killed for memory: it used more than its limit of 64 MiB"
+    assert explain(None) == "killed for memory: the machine had none left"
