@@ -1,0 +1,156 @@
+"""What a connection to a cluster is made of: the settings, kept in the cluster beside what they made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from orchestune.domain.resources import parse_bytes
+from orchestune.errors import BadInput, OrchestuneError, Problem
+
+PART_OF = "app.kubernetes.io/part-of"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+OURS = {PART_OF: "orchestune", MANAGED_BY: "orchestune"}
+"""labels of everything that we put into a cluster"""
+SELECTOR = ",".join(f"{key}={value}" for key, value in OURS.items())
+EXPERIMENT = "orchestune.dev/experiment"
+MANAGER = "orchestune"
+"""the field manager of what we apply"""
+
+SERVER = "orchestune-server"
+SERVICE = "orchestune"
+DATA = "orchestune-data"
+CONFIG = "orchestune-config"
+WORKER = "orchestune-worker"
+ROLES = ("viewer", "editor", "owner")
+PORT = 8470
+SETTINGS = "connection.json"
+"""the key of the ConfigMap that holds these settings"""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One server in one namespace. Nothing secret stands in it."""
+
+    name: str
+    namespace: str
+    server_image: str = ""
+    """full reference by digest; empty until it is known"""
+    version: str = ""
+    """of the server that `server_image` holds"""
+    registry: str | None = None
+    """where images are pushed to and pulled from: `host:port[/path]`"""
+    default_image: str | None = None
+    """what trials run in that name no image"""
+    storage_class: str | None = None
+    """None: the cluster's default"""
+    claim: str | None = None
+    """a claim that exists already, and stays when the server goes"""
+    size: str = "20Gi"
+    database: bool = False
+    """PostgreSQL, whose address stands in the Secret"""
+    files: str | None = None
+    """where logs and artifacts live, if not on the claim: s3://BUCKET/PREFIX"""
+    gpu_resource: str = "nvidia.com/gpu"
+    pool_label: str = "orchestune.dev/pool"
+    elastic: bool = False
+    """the cluster starts machines on demand"""
+    create_namespace: bool = False
+    pull_secrets: tuple[str, ...] = ()
+    proxy: str | None = None
+    no_proxy: str | None = None
+    certificates: bool = False
+    """a CA bundle is in the ConfigMap"""
+    user: int | None = 65532
+    """the server's user and group; None: the cluster assigns one (OpenShift)"""
+    queues: bool = False
+    """Kueue is installed: the server may look at its workloads"""
+    replicas: int = 1
+
+    @property
+    def url(self) -> str:
+        """How workers reach the server."""
+        return f"http://{SERVICE}.{self.namespace}.svc:{PORT}"
+
+    @property
+    def makes_claim(self) -> bool:
+        """Whether the server's storage is ours, and goes when the server goes."""
+        return self.claim is None and not self.stateless
+
+    @property
+    def stateless(self) -> bool:
+        """Nothing of the server lies on a claim: the database and the files are elsewhere."""
+        return self.database and self.files is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Connection:
+        """The inverse of `to_json`; what a later version has written beside it is left out."""
+        known = {item.name for item in fields(cls)}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+        }
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Connection:
+        """The same with what was said anew; None: nothing was said. One kind of storage takes the place of another."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        if "claim" in given:
+            given.setdefault("storage_class", None)
+        elif "storage_class" in given:
+            given.setdefault("claim", None)
+        return checked(replace(self, **given))
+
+
+def read(text: str) -> Connection:
+    """What stands in a cluster. OrchestuneError where it cannot be understood."""
+    try:
+        return Connection.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError) as exc:
+        raise OrchestuneError(
+            f"the ConfigMap {CONFIG} holds a {SETTINGS} that cannot be read: {exc}", "was it changed by hand?"
+        ) from exc
+
+
+def checked(connection: Connection) -> Connection:
+    """The same, or BadInput with everything that is wrong about it."""
+    problems = []
+    if not _NAME.fullmatch(connection.name):
+        problems.append(
+            Problem(f"'{connection.name}' is no name of a cluster", "name", hint="a-z, 0-9 and -, at most 40")
+        )
+    if not _NAMESPACE.fullmatch(connection.namespace):
+        problems.append(Problem(f"'{connection.namespace}' is no name of a namespace", "namespace"))
+    if connection.name in ("local", "docker"):
+        problems.append(Problem(f"'{connection.name}' means this machine; choose another name", "name"))
+    try:
+        parse_bytes(connection.size)
+    except ValueError as exc:
+        problems.append(Problem(str(exc), "size"))
+    if connection.files is not None and not connection.files.startswith("s3://"):
+        problems.append(Problem(f"'{connection.files}' is no place for files", "files", hint="s3://BUCKET/PREFIX"))
+    if connection.replicas > 1 and not connection.stateless:
+        problems.append(
+            Problem(
+                f"{connection.replicas} replicas cannot share one claim",
+                "replicas",
+                hint="several need --database-url and --files",
+            )
+        )
+    if problems:
+        raise BadInput(problems)
+    return connection
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,160 @@
+"""The server's Deployment: one pod that holds the claim, and goes elsewhere within seconds when its machine is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from orchestune.clusters.existing.config import COMPONENT, CONFIG, DATA, OURS, PORT, SERVER, Connection
+from orchestune.clusters.existing.objects import manifest
+
+Manifest = dict[str, Any]
+
+NO_MESH_ANNOTATIONS = {
+    "consul.hashicorp.com/connect-inject": "false",
+    "kuma.io/sidecar-injection": "disabled",
+    "linkerd.io/inject": "disabled",
+    "sidecar.istio.io/inject": "false",
+}
+NO_MESH_LABELS = {"kuma.io/sidecar-injection": "disabled", "sidecar.istio.io/inject": "false"}
+"""a sidecar would keep the pod of a Job from ending, and answer before the server does"""
+POD = {**OURS, COMPONENT: "server"}
+CONFIG_FOLDER = "/etc/orchestune"
+LOST_SECONDS = 10
+"""how long the pod stays on a machine that does not answer; 300 where nothing is said"""
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+_CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
+
+
+def deployment(connection: Connection, config: Manifest, secret: str) -> Manifest:
+    """The Deployment. `config` is the ConfigMap and `secret` a mark of the Secret: another one restarts the server."""
+    several = connection.replicas > 1
+    return manifest(
+        "apps/v1",
+        "Deployment",
+        SERVER,
+        connection,
+        "server",
+        spec={
+            "replicas": connection.replicas,
+            "strategy": {"type": "RollingUpdate" if several else "Recreate"},
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": POD},
+            "template": {
+                "metadata": {
+                    "labels": {**POD, **NO_MESH_LABELS},
+                    "annotations": {**NO_MESH_ANNOTATIONS, "orchestune.dev/configuration": _digest(config, secret)},
+                },
+                "spec": _pod(connection),
+            },
+        },
+    )
+
+
+def disruption_budget(connection: Connection) -> Manifest:
+    """One of several replicas may go at a time; with one replica it would only keep nodes from being drained."""
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": POD}}
+    return manifest("policy/v1", "PodDisruptionBudget", SERVER, connection, "server", spec=spec)
+
+
+def security(connection: Connection) -> Manifest:
+    """What Pod Security `restricted` asks of a pod. The user is left to the cluster where it assigns one itself."""
+    made: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if connection.user is not None:
+        made |= {"runAsUser": connection.user, "runAsGroup": connection.user, "fsGroup": connection.user}
+        made["fsGroupChangePolicy"] = "OnRootMismatch"
+    return made
+
+
+def _pod(connection: Connection) -> Manifest:
+    pod: Manifest = {
+        "serviceAccountName": SERVER,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "securityContext": security(connection),
+        "terminationGracePeriodSeconds": 30,
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{key}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": seconds,
+            }
+            for key, seconds in (("not-ready", LOST_SECONDS), ("unreachable", LOST_SECONDS))
+        ],
+        "containers": [_container(connection)],
+        "volumes": _volumes(connection),
+    }
+    if connection.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in connection.pull_secrets]
+    return pod
+
+
+def _container(connection: Connection) -> Manifest:
+    command = ["orchestune", "server", "--host", "0.0.0.0", "--port", str(PORT), "--state", "/data"]
+    command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
+    command += ["--files", connection.files] if connection.files else []
+    return {
+        "name": "server",
+        "image": connection.server_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": command,
+        "env": _environment(connection),
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
+        "securityContext": RESTRICTED,
+        "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=180),
+        "livenessProbe": _probe("/healthz", periodSeconds=10, timeoutSeconds=10, failureThreshold=6),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=5, failureThreshold=3),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/data"},
+            {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _probe(path: str, **timing: int) -> Manifest:
+    return {"httpGet": {"path": path, "port": "http"}, **timing}
+
+
+def _environment(connection: Connection) -> list[Manifest]:
+    """A user without a name or a home, as an arbitrary uid is one, needs nothing else."""
+    values = {"HOME": "/tmp", "USER": "orchestune", "ORCHESTUNE_HOME": "/data", "ORCHESTUNE_LOG_FORMAT": "json"}
+    if connection.proxy:
+        inside = ",".join(filter(None, (*_CLUSTER_INSIDE, connection.no_proxy)))
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            values |= {name: connection.proxy, name.lower(): connection.proxy}
+        values |= {
+            "NO_PROXY": f"{inside},$(KUBERNETES_SERVICE_HOST)",
+            "no_proxy": f"{inside},$(KUBERNETES_SERVICE_HOST)",
+        }
+    if connection.certificates:
+        bundle = f"{CONFIG_FOLDER}/ca.crt"
+        values |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "AWS_CA_BUNDLE": bundle}
+    made: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
+    if connection.database:
+        reference = {"name": SERVER, "key": "database-url"}
+        made.append({"name": "ORCHESTUNE_DATABASE_URL", "valueFrom": {"secretKeyRef": reference}})
+    return made
+
+
+def _volumes(connection: Connection) -> list[Manifest]:
+    data: Manifest = {"name": "data"}
+    if connection.stateless:
+        data["emptyDir"] = {}
+    else:
+        data["persistentVolumeClaim"] = {"claimName": connection.claim or DATA}
+    return [data, {"name": "config", "configMap": {"name": CONFIG}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+
+
+def _digest(config: Manifest, secret: str) -> str:
+    text = json.dumps(config["data"], sort_keys=True) + secret
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,60 @@
+"""Objects of the API as plain documents, and where each kind of them lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestune.clusters.existing.config import COMPONENT, OURS, Connection
+
+Manifest = dict[str, Any]
+
+PLURALS = {
+    "ClusterRole": "clusterroles",
+    "ClusterRoleBinding": "clusterrolebindings",
+    "ConfigMap": "configmaps",
+    "CronJob": "cronjobs",
+    "DaemonSet": "daemonsets",
+    "Deployment": "deployments",
+    "Job": "jobs",
+    "Namespace": "namespaces",
+    "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
+    "Secret": "secrets",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+    "StatefulSet": "statefulsets",
+}
+"""how the API calls several of a kind"""
+
+
+def manifest(
+    version: str, kind: str, name: str, connection: Connection, component: str, *, namespaced: bool = True, **body: Any
+) -> Manifest:
+    """An object of ours, with the labels by which it is found again."""
+    metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}
+    if namespaced:
+        metadata["namespace"] = connection.namespace
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **body}
+
+
+def collection(version: str, kind: str, namespace: str | None) -> str:
+    """The path of all objects of a kind."""
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    inside = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{inside}/{PLURALS[kind]}"
+
+
+def path(document: Manifest) -> str:
+    """The path of one object."""
+    metadata = document["metadata"]
+    place = collection(document["apiVersion"], document["kind"], metadata.get("namespace"))
+    return f"{place}/{metadata['name']}"
+
+
+def called(document: Manifest) -> str:
+    """How an object is called in messages: `Deployment orchestune-server`."""
+    return f"{document['kind']} {document['metadata']['name']}"

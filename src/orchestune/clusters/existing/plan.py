@@ -1,0 +1,112 @@
+"""Everything that a connection puts into a cluster, in the order in which it is applied."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestune.clusters.existing import rights
+from orchestune.clusters.existing.config import (
+    COMPONENT,
+    CONFIG,
+    DATA,
+    OURS,
+    PORT,
+    SERVER,
+    SERVICE,
+    SETTINGS,
+    WORKER,
+    Connection,
+)
+from orchestune.clusters.existing.deployment import POD, deployment, disruption_budget
+from orchestune.clusters.existing.objects import manifest
+
+Manifest = dict[str, Any]
+
+
+def foundation(connection: Connection, database_url: str | None = None) -> list[Manifest]:
+    """What the server stands on: the namespace where we make it, accounts and their rights, the database's address."""
+    made = [namespace(connection)] if connection.create_namespace else []
+    made += rights.namespaced(connection)
+    return [*made, database_secret(connection, database_url)] if database_url else made
+
+
+def server(connection: Connection, *, certificates: str = "", secret: str = "") -> list[Manifest]:
+    """The server itself, its storage, and the ways to it.
+
+    `certificates` is a bundle in PEM. `secret` is a mark of the Secret, so that another one restarts the server.
+    """
+    config = settings(connection, certificates)
+    made = [config, claim(connection)] if connection.makes_claim else [config]
+    made += [service(connection), network_policy(connection), deployment(connection, config, secret)]
+    return [*made, disruption_budget(connection)] if connection.replicas > 1 else made
+
+
+def administrators_part(connection: Connection) -> list[Manifest]:
+    """What needs rights beyond the namespace. All of it is optional but the namespace itself."""
+    return rights.cluster_wide(connection)
+
+
+def namespace(connection: Connection) -> Manifest:
+    """The namespace. How strict its Pod Security is stays the administrator's choice."""
+    return manifest("v1", "Namespace", connection.namespace, connection, "namespace", namespaced=False)
+
+
+def database_secret(connection: Connection, database_url: str) -> Manifest:
+    """Where the database is."""
+    return manifest(
+        "v1", "Secret", SERVER, connection, "server", type="Opaque", stringData={"database-url": database_url}
+    )
+
+
+def settings(connection: Connection, certificates: str = "") -> Manifest:
+    """The ConfigMap: what the server reads, and what this connection was made with."""
+    backend = {
+        "cluster": connection.name,
+        "namespace": connection.namespace,
+        "url": connection.url,
+        "runtime_image": connection.server_image,
+        "default_image": connection.default_image,
+        "pull_secrets": list(connection.pull_secrets),
+        "gpu_resource": connection.gpu_resource,
+        "pool_label": connection.pool_label,
+        "cpu": 1.0,
+        "memory": None,
+        "elastic": connection.elastic,
+        "worker_service_account": WORKER,
+    }
+    data = {"kubernetes.json": _text(backend), SETTINGS: _text(connection.to_json())}
+    if certificates:
+        data["ca.crt"] = certificates
+    return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)
+
+
+def claim(connection: Connection) -> Manifest:
+    """The server's disk: one pod at a time may hold it, since SQLite has one writer."""
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOncePod"],
+        "resources": {"requests": {"storage": connection.size}},
+    }
+    if connection.storage_class is not None:
+        spec["storageClassName"] = connection.storage_class
+    return manifest("v1", "PersistentVolumeClaim", DATA, connection, "server", spec=spec)
+
+
+def service(connection: Connection) -> Manifest:
+    """Where workers find the server."""
+    spec = {"selector": POD, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    return manifest("v1", "Service", SERVICE, connection, "server", spec=spec)
+
+
+def network_policy(connection: Connection) -> Manifest:
+    """Only our own pods reach the server; people come through the API server, which no policy stops."""
+    spec = {
+        "podSelector": {"matchLabels": {**OURS, COMPONENT: "server"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {"matchLabels": OURS}}], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+    }
+    return manifest("networking.k8s.io/v1", "NetworkPolicy", SERVER, connection, "server", spec=spec)
+
+
+def _text(document: Manifest) -> str:
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"

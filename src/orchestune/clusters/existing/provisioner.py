@@ -1,0 +1,235 @@
+"""Puts the server into a namespace, brings it up to date, and takes all of it away. Every step may be repeated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestune.clusters.existing import permissions, plan, rollout
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, SETTINGS, Connection, read
+from orchestune.clusters.existing.failures import Forbidden
+from orchestune.clusters.existing.objects import called
+from orchestune.clusters.existing.permissions import Right
+from orchestune.errors import NotFound, OrchestuneError, UsageError
+
+Manifest = dict[str, Any]
+Note = Callable[[str], None]
+ARCHIVED = "orchestune.dev/archived"
+"""annotation of the ConfigMap: everything was copied and checked, and what goes on is the removal"""
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_OPENSHIFT = "security.openshift.io"
+_KUEUE = "kueue.x-k8s.io"
+
+REMOVED = (
+    ("apps/v1", "Deployment"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("batch/v1", "Job"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("v1", "Secret"),
+    ("v1", "PersistentVolumeClaim"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("v1", "ServiceAccount"),
+    ("v1", "ConfigMap"),
+)
+"""in this order; the ConfigMap, which says what else there was, goes last"""
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is in the namespace already."""
+
+    connection: Connection
+    deployed: bool
+    """there is a Deployment (a connect that was interrupted early has made none)"""
+    certificates: str = ""
+    archived: bool = False
+
+
+def present(api: Api, namespace: str) -> Present | None:
+    """The server in that namespace, as far as an earlier connect came; None where there is nothing."""
+    found = api.get("v1", "ConfigMap", CONFIG, namespace)
+    if found is None:
+        return None
+    data = found.get("data") or {}
+    if SETTINGS not in data:
+        raise OrchestuneError(f"the ConfigMap {CONFIG} of the namespace {namespace} has no {SETTINGS}")
+    deployed = api.get("apps/v1", "Deployment", SERVER, namespace) is not None
+    marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
+    return Present(read(data[SETTINGS]), deployed, data.get("ca.crt", ""), ARCHIVED in marks)
+
+
+def discovered(api: Api, connection: Connection) -> Connection:
+    """The same with what the cluster says of itself: whether it assigns users, whether it has queues."""
+    changes: dict[str, Any] = {"queues": api.has_group(_KUEUE) or None}
+    made = connection.with_changes(changes)
+    if api.has_group(_OPENSHIFT):
+        made = replace(made, user=None)
+    return made
+
+
+def check_storage(api: Api, connection: Connection) -> None:
+    """UsageError where the server's data would have no place that lasts."""
+    if connection.claim is not None:
+        if api.get("v1", "PersistentVolumeClaim", connection.claim, connection.namespace) is None:
+            raise NotFound(f"there is no claim {connection.claim} in the namespace {connection.namespace}")
+        return
+    if connection.stateless:
+        return
+    try:
+        classes = list(_classes(api))
+    except Forbidden:
+        return  # a user who may not look: the claim's own state will tell
+    names = sorted(item["metadata"]["name"] for item in classes)
+    if connection.storage_class is not None:
+        if connection.storage_class not in names and connection.storage_class:
+            known = f"there are {', '.join(names)}" if names else "the cluster has none"
+            raise UsageError(f"there is no StorageClass {connection.storage_class}; {known}")
+        return
+    if not any((item["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for item in classes):
+        known = f" (there are {', '.join(names)})" if names else " (the cluster has none)"
+        raise UsageError(
+            "the cluster has no default StorageClass, so the server's data would have no place that lasts",
+            f"name one with --storage-class{known}, a claim of yours with --claim, or a PostgreSQL with --database-url"
+            " together with --files s3://BUCKET/PREFIX",
+        )
+
+
+def _classes(api: Api) -> Iterator[Manifest]:
+    yield from api.call("GET", "/apis/storage.k8s.io/v1/storageclasses").get("items") or ()
+
+
+def check_rights(api: Api, rights: Sequence[Right], what: str) -> None:
+    """Forbidden, with every right that is missing, before anything was done."""
+    lacking = permissions.missing(api, rights)
+    if lacking:
+        shown = ", ".join(str(right) for right in lacking[:12]) + (", …" if len(lacking) > 12 else "")
+        raise Forbidden(
+            f"this user lacks rights to {what}: {shown}",
+            "`orchestune cluster connect --print-admin` prints what an administrator has to apply;"
+            " docs/how-to/permissions.md explains it",
+        )
+
+
+def may_grant(api: Api, connection: Connection) -> bool:
+    """Whether this user can give the server its view of nodes and other people's pods."""
+    return not permissions.missing(api, permissions.to_grant(connection))
+
+
+def deploy(
+    api: Api,
+    connection: Connection,
+    note: Note,
+    *,
+    database_url: str | None = None,
+    certificates: str = "",
+    grant: bool = False,
+) -> None:
+    """Apply everything and wait until the server is ready. NotUp says why it is not."""
+    for document in plan.foundation(connection, database_url):
+        _apply(api, document)
+    if grant:
+        for document in plan.administrators_part(connection):
+            _apply(api, document)
+    for document in plan.server(connection, certificates=certificates, secret=_secret_mark(api, connection)):
+        if document["kind"] == "PersistentVolumeClaim" and _is_there(api, document):
+            continue  # what a claim asks for cannot be changed afterwards
+        _apply(api, document)
+    note("waiting for the server to start")
+    rollout.wait(api, connection, note)
+
+
+def _apply(api: Api, document: Manifest) -> None:
+    try:
+        api.apply(document)
+    except OrchestuneError as exc:
+        exc.message = f"{called(document)}: {exc.message}"
+        raise
+
+
+def _is_there(api: Api, document: Manifest) -> bool:
+    metadata = document["metadata"]
+    return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata["namespace"]) is not None
+
+
+def _secret_mark(api: Api, connection: Connection) -> str:
+    """Changes when the Secret does."""
+    if not connection.database:
+        return ""
+    found = api.get("v1", "Secret", SERVER, connection.namespace)
+    if found is None:
+        raise NotFound(
+            f"the Secret {SERVER} with the database's address is gone", "name the database again with --database-url"
+        )
+    return f"{found['metadata']['uid']}-{found['metadata']['resourceVersion']}"
+
+
+def mark_archived(api: Api, connection: Connection, digest: str) -> None:
+    """From here on the removal needs the server no more."""
+    place = f"/api/v1/namespaces/{connection.namespace}/configmaps/{CONFIG}"
+    api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: digest}}}, "application/merge-patch+json")
+
+
+def remove(api: Api, connection: Connection, note: Note) -> list[str]:
+    """Delete everything of ours in the namespace, and the administrator's part where this user may.
+
+    What was removed, in words. Nothing that is not labelled as ours is touched. What may not be deleted for lack of a
+    right raises Forbidden at its place; repeated, the rest follows.
+    """
+    gone: list[str] = []
+    for version, kind in REMOVED:
+        for document in list(api.items(version, kind, connection.namespace, SELECTOR)):
+            if api.delete(document):
+                gone.append(called(document))
+        if kind in ("Deployment", "Job"):
+            _wait_gone(api, version, kind, connection)
+    for document in plan.administrators_part(connection):
+        try:
+            if api.delete(document):
+                gone.append(called(document))
+        except Forbidden:
+            note(f"{called(document)} stays: only an administrator may delete it")
+    if connection.create_namespace:
+        gone += _remove_namespace(api, connection, note)
+    return gone
+
+
+def _wait_gone(api: Api, version: str, kind: str, connection: Connection) -> None:
+    until = time.monotonic() + 120
+    while any(True for _ in api.items(version, kind, connection.namespace, SELECTOR)):
+        if time.monotonic() > until:
+            raise OrchestuneError(f"a {kind} does not go away", "is its machine lost? repeat the command")
+        time.sleep(0.2)
+
+
+def _remove_namespace(api: Api, connection: Connection, note: Note) -> list[str]:
+    found = api.get("v1", "Namespace", connection.namespace)
+    if found is None:
+        return []
+    labels = found["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in OURS.items()):
+        return []
+    strange = _others(api, connection.namespace)
+    if strange:
+        note(f"the namespace {connection.namespace} stays: {', '.join(strange[:3])} in it is not ours")
+        return []
+    api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
+    return [f"Namespace {connection.namespace}"]
+
+
+def _others(api: Api, namespace: str) -> list[str]:
+    """What other people have put there; what the cluster itself puts into every namespace does not count."""
+    kinds = (*REMOVED, ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "CronJob"))
+    found = []
+    for version, kind in kinds:
+        for item in api.items(version, kind, namespace):
+            name, labels = item["metadata"]["name"], item["metadata"].get("labels") or {}
+            ours = all(labels.get(key) == value for key, value in OURS.items())
+            if not ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
+                found.append(called(item))
+    return found

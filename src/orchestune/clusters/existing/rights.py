@@ -1,0 +1,99 @@
+"""Who may do what: the accounts in the namespace, their rights, and the part that an administrator has to grant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.clusters.existing.config import CONFIG, ROLES, SERVER, WORKER, Connection
+from orchestune.clusters.existing.objects import manifest
+
+Manifest = dict[str, Any]
+_RBAC = "rbac.authorization.k8s.io/v1"
+
+
+def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Manifest:
+    """One rule of a Role."""
+    made: Manifest = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+    return made | {"resourceNames": list(names)} if names else made
+
+
+def server_rules(connection: Connection) -> list[Manifest]:
+    """What the server needs in its namespace: it starts, watches and ends workers, and says why one does not run."""
+    rules = [
+        rule("batch", ["jobs"], ["create", "delete", "get", "list", "patch", "watch"]),
+        rule("", ["pods"], ["create", "delete", "get", "list", "patch", "watch"]),
+        rule("", ["pods/log"], ["get"]),
+        rule("", ["secrets"], ["create", "delete", "get", "list", "patch"]),
+        rule("", ["events"], ["get", "list", "watch"]),
+        rule("", ["resourcequotas", "limitranges", "persistentvolumeclaims", "serviceaccounts"], ["get", "list"]),
+    ]
+    if connection.queues:
+        rules.append(rule("kueue.x-k8s.io", ["workloads", "localqueues"], ["get", "list", "watch"]))
+    return rules
+
+
+def cluster_rules() -> list[Manifest]:
+    """What an administrator may grant beyond the namespace: without it status says "others: unknown"."""
+    return [
+        rule("", ["nodes"], ["get", "list", "watch"]),
+        rule("", ["pods"], ["get", "list", "watch"]),
+        rule("scheduling.k8s.io", ["priorityclasses"], ["get", "list"]),
+        rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+    ]
+
+
+def role_rules(role: str) -> list[Manifest]:
+    """What a person needs who shall be viewer, editor or owner: the way to the server, and its token for that role."""
+    accounts = [account(each) for each in ROLES[: ROLES.index(role) + 1]]
+    return [
+        rule("", ["serviceaccounts/token"], ["create"], accounts),
+        rule("", ["pods"], ["get", "list"]),
+        rule("", ["pods/portforward"], ["create", "get"]),
+        rule("", ["configmaps"], ["get"], [CONFIG]),
+        rule("apps", ["deployments"], ["get"], [SERVER]),
+    ]
+
+
+def account(role: str) -> str:
+    """The ServiceAccount, and the Role, of people with that role."""
+    return f"orchestune-{role}"
+
+
+def cluster_role(connection: Connection) -> str:
+    """The name of the ClusterRole, one for each namespace."""
+    return f"orchestune-server-{connection.namespace}"
+
+
+def namespaced(connection: Connection) -> list[Manifest]:
+    """Accounts, Roles, and one binding: that of the server. Who gets the other Roles is the administrator's choice."""
+    made = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
+    made.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
+    for role in ROLES:
+        made.append(
+            manifest("v1", "ServiceAccount", account(role), connection, "access", automountServiceAccountToken=False)
+        )
+    made.append(manifest(_RBAC, "Role", SERVER, connection, "server", rules=server_rules(connection)))
+    for role in ROLES:
+        made.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role)))
+    made.append(
+        manifest(_RBAC, "RoleBinding", SERVER, connection, "server", **_binding("Role", SERVER, connection.namespace))
+    )
+    return made
+
+
+def cluster_wide(connection: Connection) -> list[Manifest]:
+    """The administrator's part."""
+    name = cluster_role(connection)
+    binding = _binding("ClusterRole", name, connection.namespace)
+    return [
+        manifest(_RBAC, "ClusterRole", name, connection, "server", namespaced=False, rules=cluster_rules()),
+        manifest(_RBAC, "ClusterRoleBinding", name, connection, "server", namespaced=False, **binding),
+    ]
+
+
+def _binding(kind: str, name: str, namespace: str) -> Manifest:
+    return {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": SERVER, "namespace": namespace}],
+    }

@@ -1,0 +1,180 @@
+"""Waiting for the server to come up, and why it does not: in words, as soon as the cluster shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import DATA, SERVER, Connection
+from orchestune.clusters.existing.deployment import POD
+from orchestune.errors import OrchestuneError, TemporaryError
+
+Manifest = dict[str, Any]
+_SELECTOR = ",".join(f"{key}={value}" for key, value in POD.items())
+_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_LINES = 20
+_CRASHES = 3
+"""restarts after which waiting is given up: the server ends at once, again and again"""
+_POLL = 0.5
+
+
+class NotUp(OrchestuneError):
+    """The server does not come up."""
+
+    code = "not_up"
+
+
+def wait(
+    api: Api,
+    connection: Connection,
+    note: Callable[[str], None],
+    *,
+    seconds: float = 300.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once every replica of the newest Deployment is ready. `note` gets what it waits for, when that changes.
+
+    NotUp where it cannot come up as it is, or is not up after so many seconds.
+    """
+    said, until = "", clock() + seconds
+    while True:
+        try:
+            deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
+            if deployment is not None and is_ready(deployment):
+                return
+            why, hopeless = state(api, connection, deployment)
+        except TemporaryError as exc:
+            why, hopeless = str(exc), False
+        if hopeless or clock() > until:
+            raise NotUp(
+                f"the server does not come up: {why or 'the cluster does not say why'}",
+                "nothing was lost; repeat the command when that is mended",
+            )
+        if why and why != said:
+            note(why)
+            said = why
+        sleep(_POLL)
+
+
+def is_ready(deployment: Manifest) -> bool:
+    """The newest form of the Deployment runs, all of it, and nothing of an older one."""
+    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    return bool(seen and counts == [wanted] * 3)
+
+
+def state(api: Api, connection: Connection, deployment: Manifest | None) -> tuple[str, bool]:
+    """What it waits for, and whether waiting is in vain."""
+    pods = list(api.items("v1", "Pod", connection.namespace, _SELECTOR))
+    pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    present = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    if not present:
+        refused = _refused(deployment)
+        return (refused, True) if refused else ("the pod is being made", False)
+    pod = present[-1]
+    crash = _crash(api, connection, pod)
+    if crash:
+        return crash
+    pull = _pull(pod)
+    if pull:
+        return pull
+    why = unscheduled(pod)
+    if why:
+        claim = _claim(api, connection)
+        return claim or why, False
+    return _events(api, pod) or "the server starts", False
+
+
+def unscheduled(pod: Manifest) -> str:
+    """Why no machine takes the pod."""
+    for condition in pod.get("status", {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"no machine takes the pod: {condition.get('message', condition.get('reason', ''))}"
+    return ""
+
+
+def _refused(deployment: Manifest | None) -> str:
+    """What quotas and admission rules say, which shows at the Deployment alone."""
+    for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            message = str(condition.get("message", ""))
+            if "exceeded quota" in message:
+                return f"a quota of the namespace forbids the pod: {message.partition('forbidden: ')[2] or message}"
+            return f"the cluster refuses the pod: {message}"
+    return ""
+
+
+def _statuses(pod: Manifest) -> Iterable[Manifest]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _pull(pod: Manifest) -> tuple[str, bool] | None:
+    for status in _statuses(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _PULL:
+            text = (
+                f"the image {status.get('image') or ''} cannot be pulled: {waiting.get('message') or waiting['reason']}"
+            )
+            return text, waiting["reason"] in ("InvalidImageName", "ImagePullBackOff")
+        if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+            return f"the container cannot be made: {waiting.get('message', waiting['reason'])}", False
+    return None
+
+
+def _crash(api: Api, connection: Connection, pod: Manifest) -> tuple[str, bool] | None:
+    for status in _statuses(pod):
+        last = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
+        if not last or status.get("ready"):
+            continue
+        restarts = int(status.get("restartCount", 0))
+        how = "out of memory" if last.get("reason") == "OOMKilled" else f"exit code {last.get('exitCode')}"
+        said = last_words(api, connection, pod, status["name"], previous=restarts > 0)
+        return f"the server ended ({how}){said}", restarts >= _CRASHES
+    return None
+
+
+def last_words(api: Api, connection: Connection, pod: Manifest, container: str, *, previous: bool) -> str:
+    """The last lines of a container's log, for an error message."""
+    place = f"/api/v1/namespaces/{connection.namespace}/pods/{pod['metadata']['name']}/log"
+    query: dict[str, Any] = {"container": container, "tailLines": _LINES, "previous": "true" if previous else None}
+    try:
+        lines = api.text("GET", place, None, **query).strip().splitlines()
+    except OrchestuneError:
+        return ""
+    return "; the end of its log:\n  " + "\n  ".join(lines) if lines else ""
+
+
+def _claim(api: Api, connection: Connection) -> str:
+    """Why the storage is not there."""
+    name = connection.claim or DATA
+    if connection.stateless:
+        return ""
+    claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
+    if claim is None:
+        return f"there is no claim {name} in the namespace {connection.namespace}"
+    if (claim.get("status") or {}).get("phase") == "Bound":
+        return ""
+    said = _events(api, claim)
+    kind = claim["spec"].get("storageClassName")
+    return (
+        f"the claim {name}" + (f" of the storage class {kind}" if kind else "") + f" waits: {said or 'not bound yet'}"
+    )
+
+
+def _events(api: Api, document: Manifest) -> str:
+    """The newest warning about an object."""
+    metadata = document["metadata"]
+    place = f"/api/v1/namespaces/{metadata['namespace']}/events"
+    query: dict[str, Any] = {"fieldSelector": f"involvedObject.uid={metadata['uid']}", "limit": 100}
+    try:
+        found = api.call("GET", place, None, **query).get("items") or []
+    except OrchestuneError:
+        return ""
+    warnings = [event for event in found if event.get("type") == "Warning"]
+    warnings.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return str(warnings[-1].get("message", "")) if warnings else ""

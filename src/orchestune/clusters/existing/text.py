@@ -1,0 +1,39 @@
+"""Manifests as people read them, and as `kubectl apply -f -` takes them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+Manifest = dict[str, Any]
+
+
+def as_yaml(documents: Iterable[Manifest]) -> str:
+    """One YAML document for each, with `---` before it; values of Secrets are left out."""
+    writer = YAML()
+    writer.width = 120
+    writer.explicit_start = True
+    writer.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    for document in documents:
+        writer.dump(_readable(_without_secrets(document)), stream)
+    return stream.getvalue()
+
+
+def _without_secrets(document: Manifest) -> Manifest:
+    if document["kind"] != "Secret":
+        return document
+    return {**document, "stringData": dict.fromkeys(document["stringData"], "(not shown)")}
+
+
+def _readable(value: Any) -> Any:
+    """Text of several lines stays text of several lines."""
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value

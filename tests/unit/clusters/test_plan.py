@@ -1,0 +1,141 @@
+"""What is put into a cluster, against files that people can read. `ORCHESTUNE_WRITE_GOLDEN=1` writes them anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from orchestune.clusters.existing import plan
+from orchestune.clusters.existing.config import OURS, Connection, checked, read
+from orchestune.clusters.existing.text import as_yaml
+from orchestune.errors import BadInput
+
+GOLDEN = Path(__file__).parent / "golden"
+IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32
+LAB = Connection("lab", "ml", server_image=IMAGE, version="0.2.0", registry="registry.lab:5000")
+CASES = {
+    "usual": (LAB, None, ""),
+    "everything": (
+        Connection(
+            "lab",
+            "ml",
+            server_image=IMAGE,
+            version="0.2.0",
+            default_image="python:3.12",
+            storage_class="fast",
+            size="50Gi",
+            gpu_resource="amd.com/gpu",
+            elastic=True,
+            create_namespace=True,
+            pull_secrets=("hub",),
+            proxy="http://proxy.lab:3128",
+            no_proxy="lab",
+            certificates=True,
+            database=True,
+            queues=True,
+        ),
+        "postgresql://orchestune:geheim@db/orchestune",
+        "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n",
+    ),
+    "openshift_with_own_claim": (Connection("lab", "ml", server_image=IMAGE, claim="disk", user=None), None, ""),
+    "database_two_replicas": (
+        Connection("lab", "ml", server_image=IMAGE, database=True, files="s3://lab/files", replicas=2),
+        "postgresql://orchestune:geheim@db/orchestune",
+        "",
+    ),
+}
+
+
+def documents(case: str) -> list[dict[str, Any]]:
+    connection, database, certificates = CASES[case]
+    made = plan.foundation(connection, database) + plan.server(connection, certificates=certificates, secret="7")
+    return made + plan.administrators_part(connection)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
+    text, file = as_yaml(documents(case)), GOLDEN / f"{case}.yaml"
+    if os.environ.get("ORCHESTUNE_WRITE_GOLDEN"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_printed_reads_back_as_what_is_applied(case: str) -> None:
+    applied = [document for document in documents(case) if document["kind"] != "Secret"]
+    printed = [item for item in YAML(typ="safe").load_all(as_yaml(documents(case))) if item["kind"] != "Secret"]
+    assert printed == applied
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_everything_carries_our_labels_and_a_name(case: str) -> None:
+    for document in documents(case):
+        assert OURS.items() <= document["metadata"]["labels"].items(), document
+
+
+def test_a_printed_secret_tells_nothing() -> None:
+    assert "geheim" not in as_yaml(documents("database_two_replicas"))
+
+
+def test_a_namespace_is_made_only_where_that_was_asked_for() -> None:
+    kinds = {case: {document["kind"] for document in documents(case)} for case in CASES}
+    assert [case for case in CASES if "Namespace" in kinds[case]] == ["everything"]
+
+
+def test_a_disruption_budget_is_there_with_several_replicas_only() -> None:
+    kinds = {case: {document["kind"] for document in documents(case)} for case in CASES}
+    assert [case for case in CASES if "PodDisruptionBudget" in kinds[case]] == ["database_two_replicas"]
+
+
+def test_the_state_lies_on_a_claim_unless_it_lies_elsewhere_altogether() -> None:
+    for case, (connection, _, _) in CASES.items():
+        pod = next(item for item in documents(case) if item["kind"] == "Deployment")["spec"]["template"]["spec"]
+        data = next(volume for volume in pod["volumes"] if volume["name"] == "data")
+        assert ("emptyDir" in data) == connection.stateless
+
+
+def test_another_setting_restarts_the_server_and_the_same_ones_do_not() -> None:
+    def mark(connection: Connection, secret: str = "") -> str:
+        made = plan.server(connection, secret=secret)
+        template = next(item for item in made if item["kind"] == "Deployment")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["orchestune.dev/configuration"])
+
+    assert mark(LAB) == mark(Connection.from_json(LAB.to_json()))
+    assert mark(LAB) != mark(LAB.with_changes({"gpu_resource": "amd.com/gpu"}))
+    assert mark(LAB) != mark(LAB, secret="another")
+
+
+def test_settings_come_back_from_the_cluster_as_they_were() -> None:
+    for connection, _, _ in CASES.values():
+        assert read(plan.settings(connection)["data"]["connection.json"]) == connection
+
+
+def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:
+    assert Connection.from_json(LAB.to_json() | {"colour": "blue"}) == LAB
+
+
+def test_another_kind_of_storage_takes_the_place_of_the_first() -> None:
+    fast = LAB.with_changes({"storage_class": "fast"})
+    assert fast.with_changes({"claim": "disk"}).storage_class is None
+    assert LAB.with_changes({"claim": "disk"}).with_changes({"storage_class": "fast"}).claim is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "key"),
+    [
+        (Connection("My Lab", "ml"), "name"),
+        (Connection("local", "ml"), "name"),
+        (Connection("lab", "ML"), "namespace"),
+        (Connection("lab", "ml", size="much"), "size"),
+        (Connection("lab", "ml", files="/data"), "files"),
+        (Connection("lab", "ml", replicas=2), "replicas"),
+    ],
+)
+def test_a_wrong_setting_is_named(connection: Connection, key: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        checked(connection)
+    assert [problem.key for problem in caught.value.problems] == [key]
