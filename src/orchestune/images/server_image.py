@@ -1,0 +1,194 @@
+"""The server's own image, made from this installation and pushed without any image tool.
+
+    /opt/orchestune                a virtual environment: bin/orchestune, its libraries, Orchestune itself
+    /opt/orchestune/runtime        the private Python below it, which an init container copies beside a worker
+
+Nothing else is in it, no shell either. It runs as any user and with a read-only root; /tmp may be written where a
+volume is mounted.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from orchestune import __version__
+from orchestune.errors import OrchestuneError, UsageError
+from orchestune.images import bytecode, layer, runtime
+from orchestune.images.distribution import libraries, library_files, own_files
+from orchestune.images.layer import Entry, Layer
+from orchestune.images.linking import linked
+from orchestune.images.manifests import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    Manifest,
+    Platform,
+    parse_platform,
+    sha256,
+)
+from orchestune.images.reference import Reference
+from orchestune.images.registry import Registry
+from orchestune.images.upload import push_blob
+
+HOME = "/opt/orchestune"
+RUNTIME = f"{HOME}/runtime"
+"""what `runtime.copy_command` copies, in an init container"""
+PROGRAM = f"{HOME}/bin/orchestune"
+USER = 65532
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_SITE = f"{HOME}/lib/{_PYTHON}/site-packages".lstrip("/")
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_START = f"#!{HOME}/bin/python3 -I\nimport sys\n\nfrom orchestune.cli.main import main\n\nsys.exit(main())\n"
+_ACCOUNTS = f"root:x:0:0:root:/:/none\norchestune:x:{USER}:{USER}::/tmp:/none\nnobody:x:65534:65534::/:/none\n"
+_GROUPS = f"root:x:0:\norchestune:x:{USER}:\nnogroup:x:65534:\n"
+
+
+def push_server_image(
+    registry: Registry,
+    repository: str,
+    nodes: Sequence[Platform] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Reference:
+    """Make the image, push what the registry lacks of it, and return it by digest. Idempotent.
+
+    `nodes` are the platforms that it shall run on. UsageError when this machine is of another one.
+    """
+    own = parse_platform(platform.machine())
+    refuse_others(own, nodes)
+    with tempfile.TemporaryDirectory(prefix="orchestune-image-") as folder:
+        try:
+            layers = write_layers(Path(folder), say)
+        except OSError as exc:
+            raise OrchestuneError(f"the image of the server cannot be made: {exc}", "free space in $TMPDIR") from exc
+        config = Path(folder, "config.json")
+        config.write_bytes(configuration(own, layers))
+        manifest = compose(config.read_bytes(), layers)
+        sent = 0
+        for part in layers:
+            say(f"pushing to {registry.name}/{repository}: {part.size / 1e6:.0f} MB")
+            sent += push_blob(registry, repository, part.digest, part.file)
+        push_blob(registry, repository, sha256(config.read_bytes()), config)
+        registry.put_manifest(repository, f"{__version__}-{manifest.digest[7:19]}", manifest)
+    say(f"pushed {sent / 1e6:.0f} MB to {registry.name}/{repository}")
+    return Reference(registry.name, repository, None, manifest.digest)
+
+
+def refuse_others(own: Platform, nodes: Sequence[Platform]) -> None:
+    """UsageError when one of the nodes cannot run what this machine's files make."""
+    others = sorted({str(node) for node in nodes if node != own})
+    if others:
+        raise UsageError(
+            f"the nodes are {', '.join(others)} and this machine is {own}: no image of the server can be made from it",
+            "name one with --server-image, or run this on a machine like the nodes",
+        )
+
+
+def write_layers(folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Layer]:
+    """Write the layers, from what changes least to what changes most; some ten seconds."""
+    say("making the image of the server from this installation")
+    python = runtime.build_runtime(folder / "runtime")
+    basis = layer.write(_basis(python), folder / "basis.tar.gz")
+    below = layer.write(_libraries(python), folder / "libraries.tar.gz")
+    own = layer.write(_own(python), folder / "own.tar.gz")
+    shutil.rmtree(python)
+    return [basis, below, own]
+
+
+def configuration(own: Platform, layers: Sequence[Layer]) -> bytes:
+    """The image's configuration: whom it runs as and what it starts. `args` of a container follow `orchestune`."""
+    library_path = f"{RUNTIME}/{runtime.LIBRARIES}:{HOME}/lib"
+    return _json(
+        {
+            "architecture": own.architecture,
+            "os": own.os,
+            "config": {
+                "User": f"{USER}:{USER}",
+                "Env": [
+                    f"PATH={HOME}/bin",
+                    "HOME=/tmp",
+                    f"LD_LIBRARY_PATH={library_path}",
+                    f"SSL_CERT_FILE={_CERTIFICATES}",
+                ],
+                "Entrypoint": [PROGRAM],
+                "Cmd": ["server", "--host", "0.0.0.0", "--state", "/tmp/orchestune"],
+                "WorkingDir": "/",
+                "Labels": {
+                    "org.opencontainers.image.title": "orchestune",
+                    "org.opencontainers.image.version": __version__,
+                },
+            },
+            "rootfs": {"type": "layers", "diff_ids": [part.diff_id for part in layers]},
+        }
+    )
+
+
+def compose(config: bytes, layers: Sequence[Layer]) -> Manifest:
+    """The manifest of an image."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": OCI_CONFIG, "digest": sha256(config), "size": len(config)},
+        "layers": [{"mediaType": OCI_LAYER, "digest": part.digest, "size": part.size} for part in layers],
+    }
+    return Manifest(OCI_MANIFEST, _json(document))
+
+
+def _basis(python: Path) -> Iterator[Entry]:
+    """The private Python, its loader where the kernel looks for it, and the files that every program expects."""
+    import certifi  # comes with requests
+
+    inside = RUNTIME.lstrip("/")
+    for file in sorted((python / "py").rglob("*")):
+        if file.is_file():
+            name = f"{inside}/{file.relative_to(python).as_posix()}"
+            yield Entry(name, file, 0o755 if file.stat().st_mode & 0o100 else 0o644)
+    loader = linked([python / runtime.INTERPRETER]).loader
+    yield Entry(str(loader).lstrip("/"), link=f"{RUNTIME}/{runtime.LIBRARIES}/ld.so")
+    yield Entry(f"{HOME}/bin/python3".lstrip("/"), link=f"{RUNTIME}/{runtime.INTERPRETER}")
+    yield Entry(f"{HOME}/pyvenv.cfg".lstrip("/"), f"home = {RUNTIME}/py/bin\n".encode())
+    yield Entry("etc/passwd", _ACCOUNTS.encode())
+    yield Entry("etc/group", _GROUPS.encode())
+    yield Entry("etc/nsswitch.conf", b"hosts: files dns\n")
+    yield Entry(_CERTIFICATES.lstrip("/"), Path(certifi.where()))
+    yield Entry("tmp", mode=0o1777)
+
+
+def _libraries(python: Path) -> Iterator[Entry]:
+    """The libraries of Python, and those of the system that they need beside what is there."""
+    extensions = []
+    for distribution in libraries():
+        for name, file in library_files(distribution):
+            yield from _module(name, file)
+            if ".so" in file.name:
+                extensions.append(file)
+    there = {file.name for file in (python / runtime.LIBRARIES).iterdir()}
+    for name, path in sorted(linked(extensions).libraries.items()):
+        if name not in there and "site-packages" not in path.parts:
+            yield Entry(f"{HOME}/lib/{name}".lstrip("/"), path, 0o755)
+
+
+def _own(python: Path) -> Iterator[Entry]:
+    for name, file in own_files():
+        yield from _module(name, file)
+    for name in (runtime.WORKER, runtime.COPY):
+        yield Entry(f"{RUNTIME}/{name}".lstrip("/"), python / name)
+    yield Entry(PROGRAM.lstrip("/"), _START.encode(), 0o755)
+
+
+def _module(name: str, file: Path) -> Iterator[Entry]:
+    """A file below site-packages, and its bytecode."""
+    place = f"{_SITE}/{name}"
+    yield Entry(place, file, 0o755 if ".so" in file.name else 0o644)
+    code = bytecode.compiled(file) if file.suffix == ".py" else None
+    if code is not None:
+        yield Entry(bytecode.name(place), code)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("utf-8")

@@ -1,0 +1,133 @@
+"""The server's image, made without any image tool, pushed to a real registry and run by a real Docker Engine."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from orchestune.errors import UsageError
+from orchestune.images import runtime, server_image
+from orchestune.images.manifests import Platform
+from orchestune.images.reference import Reference
+from orchestune.images.registry import Registry
+from tests.testbeds.postgres import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+CLOSED: dict[str, Any] = {
+    "user": "65532", "read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"],
+    "network_mode": "host", "detach": True,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pushed(registry: str) -> Reference:
+    with Registry(registry, find=lambda _: None) as client:
+        return server_image.push_server_image(client, "lab/server")
+
+
+@pytest.fixture
+def engine(docker_engine: str) -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(base_url=docker_engine)
+    yield client
+    client.close()
+
+
+def ended(container: Container) -> str:
+    """Wait for the end of a container that shall succeed; what it said."""
+    try:
+        status = container.wait(timeout=120)["StatusCode"]
+        said = container.logs().decode()
+        assert status == 0, said
+        return said
+    finally:
+        container.remove(force=True)
+
+
+def test_it_serves_as_nobody_with_a_read_only_root(pushed: Reference, engine: docker.DockerClient) -> None:
+    engine.images.pull(str(pushed))
+    port = free_port()
+    arguments = ["server", "--port", str(port), "--state", "/state"]
+    container = engine.containers.run(str(pushed), arguments, tmpfs={"/state": "mode=1777"}, **CLOSED)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+                    assert answer.status == 200
+                    break
+            except OSError:
+                container.reload()
+                assert container.status in ("created", "running") and time.monotonic() < deadline, container.logs()
+                time.sleep(0.1)
+        container.stop(timeout=60)
+        assert container.wait()["StatusCode"] == 0, container.logs()
+    finally:
+        container.remove(force=True)
+
+
+EVERYTHING = """
+import importlib, json, os, pkgutil, ssl, subprocess, sys
+import orchestune, numpy.testing, scipy.stats, psycopg, boto3, kubernetes.stream
+boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+failed = []
+for module in pkgutil.walk_packages(orchestune.__path__, "orchestune."):
+    if not any(part in module.name for part in ("__main__", ".testing", ".migrations")):
+        try:
+            importlib.import_module(module.name)
+        except Exception as exc:
+            failed.append(f"{module.name}: {exc}")
+child = subprocess.run([sys.executable, "-c", "import optuna; print('child')"], capture_output=True, text=True)
+print(json.dumps({
+    "failed": failed, "child": child.stdout + child.stderr, "root": sorted(os.listdir("/")),
+    "authorities": len(ssl.create_default_context().get_ca_certs()), "uid": os.getuid(),
+}))
+"""
+
+
+def test_every_part_can_be_imported_and_a_child_can_be_started(pushed: Reference, engine: docker.DockerClient) -> None:
+    engine.images.pull(str(pushed))
+    python = f"{server_image.HOME}/bin/python3"
+    container = engine.containers.run(str(pushed), ["-I", "-c", EVERYTHING], entrypoint=python, **CLOSED)
+    said = json.loads(ended(container).splitlines()[-1])
+    assert said["failed"] == [] and said["child"] == "child\n"
+    assert said["authorities"] > 50 and said["uid"] == 65532
+    assert not {"bin", "usr", "home", "root"} & set(said["root"])
+
+
+def test_an_init_container_brings_the_private_python_into_a_volume_without_a_shell(
+    pushed: Reference, engine: docker.DockerClient
+) -> None:
+    engine.images.pull(str(pushed))
+    volume = engine.volumes.create()
+    try:
+        mounted: dict[str, dict[str, str]] = {str(volume.name): {"bind": "/orchestune", "mode": "rw"}}
+        copy = runtime.copy_command(server_image.RUNTIME, "/orchestune")
+        more = {**CLOSED, "user": "0"}  # a new volume of Docker belongs to root
+        said = ended(engine.containers.run(str(pushed), copy[1:], entrypoint=copy[:1], volumes=mounted, **more))
+        assert "copied" in said
+        mounted[str(volume.name)]["mode"] = "ro"
+        ask = [*runtime.interpreter("/orchestune"), "-c", "import ssl, sqlite3, os; print('ran as', os.getuid())"]
+        container = engine.containers.run(str(pushed), ask[1:], entrypoint=ask[:1], volumes=mounted, **CLOSED)
+        assert ended(container) == "ran as 65532\n"
+    finally:
+        volume.remove(force=True)
+
+
+def test_making_it_again_sends_nothing_and_gives_the_same_digest(pushed: Reference, registry: str) -> None:
+    said: list[str] = []
+    with Registry(registry, find=lambda _: None) as client:
+        assert server_image.push_server_image(client, "lab/server", say=said.append) == pushed
+    assert said[-1] == f"pushed 0 MB to {registry}/lab/server"
+
+
+def test_nodes_of_another_kind_are_refused_before_anything_is_made(registry: str) -> None:
+    with Registry(registry, find=lambda _: None) as client:
+        with pytest.raises(UsageError, match="the nodes are linux/s390x"):
+            server_image.push_server_image(client, "lab/other", [Platform("s390x")])
