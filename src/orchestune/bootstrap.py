@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Loop
@@ -97,6 +98,7 @@ def build(
     loops = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
+        Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
     return Running(core, loops, suggesting)
 

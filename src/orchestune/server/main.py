@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,9 @@ from orchestune.server.settings import Settings, load
 from orchestune.services.core import Core
 
 logger = logging.getLogger("orchestune.server")
+
+SWITCHING = 0.001
+"""seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
 
 class Running(Protocol):
@@ -126,6 +131,9 @@ def _serve(
 
     def started() -> None:
         running.start()
+        gc.collect()
+        gc.freeze()  # what is there now stays: no later collection, which holds everybody up, has to look at it
+        sys.setswitchinterval(SWITCHING)
         if lock is not None:
             lock.publish(url, next(iter(settings.owners)))
             idle = embedded.end_when_idle(lambda: _is_idle(running), settings.idle_seconds, server.end)

@@ -41,8 +41,12 @@ class Worker(NamedTuple):
 
 
 def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
-    """Apply one `Work` and return its `Answer` (protocol.md), in one transaction. Safe to repeat."""
-    with core.store.transaction() as session:
+    """Apply one `Work` and return its `Answer` (protocol.md), in one transaction. Safe to repeat.
+
+    A call that brings nothing and wants nothing says that its worker is alive: the next one says it again.
+    """
+    brings = bool(body.get("beats") or body.get("finished") or int(body["want"]) > 0)
+    with core.store.transaction(durable=brings) as session:
         row = _worker(session, worker)
         ledger = Ledger(session, experiments.lock(session, row.experiment), row.name)
         answer = _Call(core, ledger, worker, row, body).answer()

@@ -10,20 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestune.errors import OrchestuneError, StoreUnavailable, UsageError
+from orchestune.store import sqlite
 from orchestune.store.session import Session
-
-BUSY_SECONDS = 20.0
 
 
 class _Patience(threading.local):
-    """How long the calls of one thread wait for who writes."""
+    """How long the calls of one thread wait for who writes; None: as long as connections are opened to wait."""
 
-    seconds = BUSY_SECONDS
+    seconds: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """In seconds."""
+        return sqlite.BUSY_SECONDS if self.seconds is None else self.seconds
 
 
 class Store:
@@ -40,31 +44,39 @@ class Store:
         self._now = now
         self._writing = threading.Lock()
         self._writer: Connection | None = None
+        self._durable: bool | None = None
+        """what the writing connection is set to; None: it is new, or comes from the pool, set to anything"""
         self._patience = _Patience()
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """A session that may write."""
+    def transaction(self, durable: bool = True) -> Iterator[Session]:
+        """A session that may write. Not `durable`: a commit that may be undone, with all after it up to the next
+        durable one, when the power fails; it does not wait for the disk, and is for what nobody is told of.
+        """
         if not self.inline:
             with translated(), self.engine.begin() as connection:
                 yield Session(connection, self._now())
             return
-        if not self._writing.acquire(timeout=self._patience.seconds):
+        if not self._writing.acquire(timeout=self._patience.limit):
             raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
         try:
-            with translated(), self._sqlite_transaction() as connection:
+            with translated(), self._sqlite_transaction(durable) as connection:
                 yield Session(connection, self._now())
         finally:
             self._writing.release()
 
     @contextmanager
-    def _sqlite_transaction(self) -> Iterator[Connection]:
+    def _sqlite_transaction(self, durable: bool) -> Iterator[Connection]:
         """The one writing connection, kept open: taking one from the pool costs more than a trial's statements."""
         if self._writer is None:
             self._writer = self.engine.connect().execution_options(orchestune_begun=True)
+            self._durable = None
         connection = self._writer
         driver: Any = connection.connection.driver_connection
         try:
+            if durable is not self._durable:
+                driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
             self._begin(driver)
             yield connection
             driver.execute("COMMIT")
@@ -80,14 +92,14 @@ class Store:
     def _begin(self, driver: Any) -> None:
         """Begin, and wait for other processes as long as this thread's patience lasts."""
         patience = self._patience.seconds
-        if patience == BUSY_SECONDS:  # what the connection was opened with
+        if patience is None:
             driver.execute("BEGIN IMMEDIATE")
             return
         driver.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
         try:
             driver.execute("BEGIN IMMEDIATE")
         finally:
-            driver.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+            driver.execute(f"PRAGMA busy_timeout={int(sqlite.BUSY_SECONDS * 1000)}")
 
     @contextmanager
     def impatient(self, seconds: float) -> Iterator[None]:
@@ -96,7 +108,7 @@ class Store:
         try:
             yield
         finally:
-            self._patience.seconds = BUSY_SECONDS
+            self._patience.seconds = None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -105,6 +117,23 @@ class Store:
             connection = connection.execution_options(orchestune_reading=True)
             with connection.begin():
                 yield Session(connection, self._now())
+
+    def checkpoint(self) -> None:
+        """Write what was committed from SQLite's log into its file, so that no commit has to. Call it now and then.
+
+        Others go on reading and writing meanwhile, but for the last bit of a long log: while somebody writes all the
+        time, it could not begin again at its start, and would grow.
+        """
+        if not self.inline:
+            return
+        with translated(), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            pages = sqlite.checkpoint(driver)
+            if pages > sqlite.LONG_LOG_PAGES and self._writing.acquire(timeout=sqlite.BUSY_SECONDS):
+                try:
+                    sqlite.checkpoint(driver)
+                finally:
+                    self._writing.release()
 
     def close(self) -> None:
         """Give back every connection."""
@@ -129,7 +158,7 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
     """`open_store` without looking at the schema."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return Store(_sqlite(Path(parsed.database or "")), now)
+        return Store(sqlite.create(Path(parsed.database or "")), now)
     if parsed.get_backend_name() == "postgresql":
         try:
             return Store(
@@ -138,32 +167,6 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
         except ModuleNotFoundError as error:
             raise UsageError("PostgreSQL needs psycopg 3", "pip install 'orchestune[postgres]'") from error
     raise UsageError(f"no store for the URL scheme '{parsed.drivername}'", "use sqlite:///PATH or postgresql://…")
-
-
-def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30, pool_reset_on_return=None)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (
-            f"busy_timeout={int(BUSY_SECONDS * 1000)}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "cache_size=-65536",
-            "journal_size_limit=67108864",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: object) -> None:
-        options = connection.get_execution_options()  # type: ignore[attr-defined]
-        if options.get("orchestune_begun"):
-            return
-        mode = "DEFERRED" if options.get("orchestune_reading") else "IMMEDIATE"
-        connection.exec_driver_sql(f"BEGIN {mode}")  # type: ignore[attr-defined]
-
-    return engine
 
 
 @contextmanager

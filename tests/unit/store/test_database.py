@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from orchestune.errors import StoreUnavailable, UsageError
-from orchestune.store import database, migrate
+from orchestune.store import database, migrate, sqlite
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
 
@@ -83,7 +83,7 @@ def test_a_writer_waits_for_another_process_and_then_goes_on(tmp_path: Path, sto
 def test_a_lock_that_stays_is_told_and_nothing_is_lost(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     short = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,50 @@
+"""How SQLite is opened, and how its write-ahead log is kept short."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+
+BUSY_SECONDS = 20.0
+LONG_LOG_PAGES = 4096
+_PAGE_BYTES = 4096
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    # each connection has its own cache, and the system has the pages too: a larger one only makes the process grow
+    "cache_size=-8192",
+    # `checkpoint` does it in a thread of its own; a commit only where that cannot keep up
+    f"wal_autocheckpoint={4 * LONG_LOG_PAGES}",
+    # kept and written over: to make a file longer takes a commit longer than to write over what is there
+    f"journal_size_limit={4 * LONG_LOG_PAGES * _PAGE_BYTES}",
+)
+
+
+def create(path: Path) -> Engine:
+    """An engine on the file, which is made when it is missing. Transactions begin as their options say."""
+    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30, pool_reset_on_return=None)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in (f"busy_timeout={int(BUSY_SECONDS * 1000)}", *_PRAGMAS):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: object) -> None:
+        options = connection.get_execution_options()  # type: ignore[attr-defined]
+        if options.get("orchestune_begun"):
+            return
+        mode = "DEFERRED" if options.get("orchestune_reading") else "IMMEDIATE"
+        connection.exec_driver_sql(f"BEGIN {mode}")  # type: ignore[attr-defined]
+
+    return engine
+
+
+def checkpoint(connection: sqlite3.Connection) -> int:
+    """Copy as much of the log as can be copied without waiting for anybody. Returns the pages in the log."""
+    _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
