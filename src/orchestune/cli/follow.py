@@ -121,7 +121,7 @@ def _failure(console: Console, status: Status) -> str:
         return ""
     reason = trial["reason"]["message"] if trial["reason"] else "failed"
     lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
-    tail = trial["attempts"][-1].get("tail", "") if trial["attempts"] else ""
+    tail = (trial["attempts"][-1].get("tail") or "") if trial["attempts"] else ""
     lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_lines(tail, 5)]
     return "\n".join(lines)
 

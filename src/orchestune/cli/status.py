@@ -13,7 +13,7 @@ from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.progress import best_lines, counts_text, finished
 from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, table
-from orchestune.client.documents import Status, WorkerDocument
+from orchestune.client.documents import Status
 from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, UsageError
 
@@ -150,15 +150,10 @@ def one_lines(status: Status, console: Console) -> list[str]:
             [
                 paint.worker(worker["name"]), worker["node"], paint.state(worker["state"]),
                 f"{worker['running']} / {worker['slots']}", str(worker["succeeded"]), str(worker["failed"]),
-                _reason(worker),
+                one_line(worker["reason"] or ""),
             ]
             for worker in workers
         ]  # fmt: skip
         header = ("WORKER", "NODE", "STATE", "RUNNING", "SUCCEEDED", "FAILED", "")
         lines += ["", *table(header, rows, paint, right=(3, 4, 5))]
     return [cut(line, columns, paint) for line in lines] if columns else lines
-
-
-def _reason(worker: WorkerDocument) -> str:
-    reason = worker["reason"] or ""
-    return one_line(reason if isinstance(reason, str) else reason["message"])

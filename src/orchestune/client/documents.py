@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
+Parameters = dict[str, bool | int | float | str]
+
 
 class ReasonDocument(TypedDict):
     """Why something is in its state."""
@@ -24,7 +26,7 @@ class BestDocument(TypedDict):
 
     trial: int
     metrics: dict[str, Measurement]
-    parameters: dict[str, Any]
+    parameters: Parameters
 
 
 class MetricDocument(TypedDict):
@@ -41,9 +43,9 @@ class RunningDocument(TypedDict):
 
     trial: int
     attempt: str
-    worker: str
-    started_at: str | None
-    parameters: dict[str, Any]
+    worker: str | None
+    started_at: str
+    parameters: Parameters
 
 
 class WorkerDocument(TypedDict):
@@ -57,7 +59,7 @@ class WorkerDocument(TypedDict):
     running: int
     succeeded: int
     failed: int
-    reason: ReasonDocument | str | None
+    reason: str | None
 
 
 class Counts(TypedDict):
@@ -113,7 +115,7 @@ class AttemptDocument(TypedDict):
     node: str | None
     gpus: list[str]
     exit_code: int | None
-    signal: int | str | None
+    signal: int | None
     reason: ReasonDocument | None
     started_at: str | None
     finished_at: str | None
@@ -121,7 +123,9 @@ class AttemptDocument(TypedDict):
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     resumed_from: dict[str, Any] | None
-    tail: NotRequired[str]
+    log_bytes: int | None
+    logs_complete: bool
+    tail: NotRequired[str | None]
 
 
 class ArtifactDocument(TypedDict):
@@ -139,12 +143,13 @@ class TrialDocument(TypedDict):
     state: str
     reason: ReasonDocument | None
     source: str
-    parameters: dict[str, Any]
+    parameters: Parameters
     metrics: dict[str, Measurement]
     seed: int
     bundle: str | None
     revision: int
     attempts: list[AttemptDocument]
+    checkpoint: NotRequired[dict[str, Any] | None]
     artifacts: NotRequired[list[ArtifactDocument]]
     created_at: str
     started_at: str | None
@@ -158,7 +163,7 @@ class LogChunk(TypedDict):
     trial: int
     attempt: str
     number: int
-    worker: str
+    worker: str | None
     at: str
     offset: int
     text: str
@@ -169,7 +174,7 @@ class SpecificationDocument(TypedDict):
     """What an experiment was started with."""
 
     specification: dict[str, Any]
-    launch: dict[str, Any] | None
+    launch: dict[str, Any]
     bundle: str | None
     revision: int
     origin: str | None

@@ -95,8 +95,8 @@ class Reason(BaseModel):
 class Measured(BaseModel):
     """A value that counts."""
 
-    value: float | str | None
-    stddev: float | str | None
+    value: float
+    stddev: float | None
 
 
 class Metric(BaseModel):
@@ -122,7 +122,7 @@ class RunningTrial(BaseModel):
     trial: int
     attempt: str
     worker: str | None
-    started_at: str | None
+    started_at: str
     parameters: Parameters
 
 
@@ -131,13 +131,13 @@ class Worker(BaseModel):
 
     id: str
     name: str
-    node: str | None
+    node: str
     state: str
     slots: int
     running: int
     succeeded: int
     failed: int
-    reason: Any
+    reason: str | None
 
 
 class Counts(BaseModel):
@@ -226,6 +226,8 @@ class Attempt(BaseModel):
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     resumed_from: dict[str, Any] | None
+    log_bytes: int | None = Field(description="of its output in all; null until it has ended")
+    logs_complete: bool = Field(description="all of its output has arrived")
     tail: str | None = Field(default=None, description="the last lines of its output; not in lists")
 
 
@@ -238,10 +240,11 @@ class Trial(BaseModel):
     source: str
     parameters: Parameters
     metrics: dict[str, Measured]
-    seed: int | None
+    seed: int
     bundle: str | None
     revision: int
     attempts: list[Attempt]
+    checkpoint: dict[str, Any] | None = Field(default=None, description="the newest one; not in lists")
     artifacts: list[Artifact] | None = Field(default=None, description="not in lists")
     created_at: str
     started_at: str | None
