@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from orchestune.cli.console import Console
-from orchestune.cli.follow import follow
 from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.starting import add_detach_option, started
 from orchestune.client.launch import environment, folder_key, secret_values
 
 
@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--continue", action="store_true", dest="go_on", help="start from the trial's checkpoint: train the best longer"
     )
-    parser.add_argument("--detach", "-d", action="store_true", help="do not follow; print the handle alone")
+    add_detach_option(parser)
 
 
 def rerun(console: Console, args: argparse.Namespace) -> int:
@@ -41,13 +41,6 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "folder": folder_key(console.folder),
     }
     status = console.client.rerun(ref, number, body)
-    if args.detach:
-        if console.json:
-            console.document(status)
-        else:
-            console.say(status["handle"])
-        return 0
-    if not console.json:
-        what = "goes on with" if args.go_on else "repeats"
-        console.say(f"{console.paint.bold(status['handle'])} {what} {status.get('origin') or f'{ref}/{number}'}", "")
-    return follow(console, status)
+    what = "goes on with" if args.go_on else "repeats"
+    heading = f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"
+    return started(console, status, [heading], detach=args.detach)

@@ -10,9 +10,9 @@ from typing import Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.preparing import add_file_options, prepare
 from orchestune.cli.progress import exact
 from orchestune.cli.render import duration, number, one_line
-from orchestune.cli.run import add_file_options, prepare
 from orchestune.client.launch import secret_values
 from orchestune.domain.experiment import Specification
 from orchestune.domain.space import Parameter, Value

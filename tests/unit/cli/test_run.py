@@ -109,6 +109,31 @@ def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) 
     assert sorted(project.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("resources.cpu=5000", "this can never run: a trial needs 5000 cpu"),
+        ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
+        ("resources.gpu=1", "this can never run: a trial needs 1 gpu"),
+        ("engine={name: tpe, startups: 3}", "startups: is no option of the engine 'tpe'"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_server_of_this_machine_would(
+    server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, override: str, said: str
+) -> None:
+    monkeypatch.delenv("ORCHESTUNE_SERVER")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    result = cli("run", "--dry-run", "--set", override)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+
+
+def test_a_dry_run_says_what_only_a_server_elsewhere_can_tell(server: FakeServer, cli: Cli, project: Path) -> None:
+    result = cli("run", "--dry-run", "--set", "resources.cpu=5000")
+    assert result.code == 0
+    assert "only the server can tell whether it has room for 5000 cpu" in result.out
+
+
 def test_a_missing_secret_is_an_error_before_anything_is_sent(
     server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,28 @@
+"""What a server would refuse of an experiment, as far as it can be known without one: for `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestune.backends.local import capacity
+from orchestune.domain.experiment import Specification
+from orchestune.domain.resources import Capacity, Machine, fits
+from orchestune.engines import registry
+from orchestune.errors import UsageError
+
+
+def foresee(specification: Specification, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Raises what the server would raise. Returns what nobody but a server elsewhere can know, as notes."""
+    registry.check(specification.engine, specification.engine_options)
+    needs = specification.resources
+    if environ.get("ORCHESTUNE_SERVER", "").strip():
+        return (
+            (f"only the server can tell whether it has room for {needs}",)
+            if needs.cpu or needs.memory or needs.gpu
+            else ()
+        )
+    gpus = capacity.gpus(environ) if needs.gpu else ()  # asks a program, which takes a while
+    problem = fits(Capacity((Machine(capacity.cores(), capacity.memory(), gpus),)), needs)
+    if problem:
+        raise UsageError(f"this can never run: {problem}", "lower `resources`")
+    return ()
