@@ -139,12 +139,18 @@ def exact(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+_MISTAKES = ("metric_missing_at_first", "first_trials_failed", "identical_metrics")
+"""what guards find wrong with the file or the code, which a running experiment keeps as they were at its start"""
+
+
 def _next_lines(status: Status, paint: Paint) -> list[str]:
     handle, best = status["handle"], status["best"]
     steps = [(f"orchestune trials {handle}", "every trial")]
     if status["state"] == "paused":
-        steps.insert(0, (f"orchestune resume {handle}", "go on when it is mended"))
-        steps.insert(1, (f"orchestune stop {handle}", "end it"))
+        mistaken = status["reason"] is not None and status["reason"]["code"] in _MISTAKES
+        how = "go on with the file and the code as they were" if mistaken else "go on when it is mended"
+        steps.insert(0, (f"orchestune resume {handle}", how))
+        steps.insert(1, (f"orchestune stop {handle}", "end it" + ("; `orchestune run` starts mended code" * mistaken)))
     if best:
         which = "the best one" if len(best) == 1 else "one of the best"
         steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"what {which} printed"))
@@ -161,6 +167,10 @@ def _next_lines(status: Status, paint: Paint) -> list[str]:
     ]
 
 
+_REASON = 100
+"""columns of a reason that stands in the middle of a line; `trials EXP/N` has it whole"""
+
+
 def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, done: int, best: bool) -> str:
     """One finished trial, as a plain line; `done` trials of the budget are finished with it."""
     values = "  ".join(
@@ -169,6 +179,7 @@ def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, done: 
         if trial["state"] in ("completed", "pruned")
     )
     reason = one_line(trial["reason"]["message"]) if trial.get("reason") and trial["state"] != "completed" else ""
+    reason = cut(reason, _REASON, paint)
     what = values if trial["state"] == "completed" else f"{trial['state']}  {reason or values}"
     took = duration(between(trial["started_at"], trial["finished_at"])) if trial.get("started_at") else "-"
     figures = f"{done:>{len(str(status['budget']))}}/{status['budget']}"

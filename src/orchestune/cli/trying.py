@@ -16,8 +16,8 @@ from pathlib import Path
 
 from orchestune.bundles.listing import Kind, plan
 from orchestune.cli.console import Console
-from orchestune.cli.reports import Reports
 from orchestune.cli.preparing import Prepared
+from orchestune.cli.reports import Reports
 from orchestune.cli.try_one import Outcome
 from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification

@@ -58,6 +58,9 @@ def _read_short(found: Field) -> Parameter | None:
             return None
         found.expected(f"{_RANGE_WORDS}, or a list of values", f"for a constant write [{text[:40]}]")
         return None
+    if "..." in text:
+        found.wrong(f"found {quoted(text)}, expected {_RANGE_WORDS}", "a range has two dots")
+        return None
     low_text, _, rest = text.partition("..")
     high_text, *words = re.split(r"[\s:]+", rest.strip()) or [""]
     low, high = _bound(found, low_text.strip()), _bound(found, high_text)

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.unit.cli.conftest import SOURCE, Terminal, plain
-from tests.unit.client.fake_server import FakeServer, status, trial, until
+from tests.unit.cli.conftest import SOURCE, Result, Terminal, plain
+from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
 
 Start = Callable[..., Terminal]
+Cli = Callable[..., Result]
 
 
 def rerun(server: FakeServer) -> list[str]:
@@ -134,7 +135,15 @@ def test_a_guard_that_pauses_ends_the_following_with_its_hint(server: FakeServer
     server.event("experiment_state", state="paused")
     assert screen.end() == 1
     assert "why   saw eval_acc=0.91" in plain(screen.screen)
-    assert "orchestune resume sgd-7f3a" in plain(screen.screen)
+    assert re.search("orchestune resume sgd-7f3a +go on with the file and the code as they were", plain(screen.screen))
+    assert "`orchestune run` starts mended code" in plain(screen.screen)
+
+
+def test_the_first_failure_is_told_also_without_a_word_of_its_output(server: FakeServer, cli: Cli) -> None:
+    reason = {"code": "out_of_memory", "message": "used more than its memory"}
+    server.world.trials["sgd-7f3a"] = [trial(1, state="failed", reason=reason, attempts=[attempt(tail=None)])]
+    server.update("sgd-7f3a", state="completed", counts={**status()["counts"], "failed": 1})
+    assert "fail  trial 1: used more than its memory\n" in cli("wait", "sgd").out
 
 
 def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.cli.live import Block
-from orchestune.cli.progress import live_lines
+from orchestune.cli.progress import live_lines, trial_line
 from orchestune.cli.render import Paint, bar, cut, duration, harmless, last_lines, number, one_line, size, table, width
-from tests.unit.client.fake_server import status
+from tests.unit.client.fake_server import status, trial
 
 PLAIN, COLOUR = Paint(False), Paint(True)
 
@@ -116,6 +116,14 @@ def test_the_live_block_never_exceeds_the_terminal(columns: int, rows: int, runn
     lines = live_lines(status(running=trials), columns, rows, PLAIN)  # type: ignore[arg-type]
     assert len(lines) <= rows
     assert all(width(line) <= columns for line in lines)
+
+
+def test_a_long_reason_does_not_push_the_rest_of_a_line_away() -> None:
+    reason = {"code": "command_not_found", "message": "the command was not found; PATH is " + "/some/folder:" * 50}
+    line = trial_line(trial(3, state="failed", reason=reason), status(), PLAIN, done=1, best=False)  # type: ignore[arg-type]
+    assert "the command was not found; PATH is /some" in line
+    assert len(line) < 200
+    assert line.endswith("alpha=0.003 penalty=l1")
 
 
 def test_a_narrower_terminal_has_folded_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,7 @@ def alpha(spelling: str) -> str:
         (with_lines("parallelism: 0"), "8:14: parallelism: found 0, expected a whole number from 1 to 100000"),
         (with_lines("retry: -1"), "8:8: retry: found -1, expected a whole number from 0 to 100"),
         (with_lines("retry: {}"), "8:8: retry.attempts: is missing (expected a whole number from 0 to 100)"),
+        (alpha("0...1"), f"4:10: parameters.alpha: found '0...1', expected {RANGE} (a range has two dots)"),
         (with_lines("priority: high"), "8:11: priority: found 'high', expected a whole number from -1000 to 1000"),
         (
             with_lines("timeout: 5x"),
@@ -196,7 +197,7 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
             ),
         ),
         ("1..x", f"4:10: parameters.alpha: found 'x' as a number of the range '1..x', expected {RANGE}"),
-        ("1...nan", f"4:10: parameters.alpha: found '.nan' as a number of the range '1...nan', expected {RANGE}"),
+        ("1.. .nan", f"4:10: parameters.alpha: found '.nan' as a number of the range '1.. .nan', expected {RANGE}"),
         (
             "1..5 lgo",
             "4:10: parameters.alpha: found 'lgo' after the range, expected log or step NUMBER (did you mean log?)",
