@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from orchestune.cli.asking import confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.client.documents import Status
@@ -105,7 +105,10 @@ def delete(console: Console, args: argparse.Namespace) -> int:
     handle = status["handle"]
     if not args.yes and (args.purge or status["state"] not in OVER):
         what = "its records, logs and files are removed for good" if args.purge else "it is stopped and hidden"
-        _confirm(f"Delete {handle} ({status['name']}, {status['state']})? {what[0].upper()}{what[1:]}.")
+        confirm(
+            f"Delete {handle} ({status['name']}, {status['state']})? {what[0].upper()}{what[1:]}.",
+            "nothing was deleted",
+        )
     console.client.delete(handle, purge=args.purge)
     text = "deleted for good" if args.purge else "deleted; its records stay until --purge"
     return _deleted(console, handle, bool(args.purge), text)
@@ -117,22 +120,6 @@ def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:
     else:
         console.say(f"{handle}: {text}")
     return 0
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask on this input", "say --yes to go on without a question")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NotDone("nothing was deleted")
-
-
-class NotDone(UsageError):
-    """The user said no."""
-
-    code = "not_done"
-    exit_code = 1
 
 
 def _done(console: Console, status: Status, text: str) -> int:

@@ -17,7 +17,7 @@ LATER = {
     "init": "write a commented experiment file from what a script says of itself",
     "try": "queue one configuration, or one trial of changed code",
     "ui": "open the pages",
-    "cluster": "create, connect and destroy clusters",
+    "cluster create": "make a cluster at a cloud provider",
     "importance": "which parameters matter",
     "explain": "why a trial ended as it did",
     "compare": "two experiments side by side",

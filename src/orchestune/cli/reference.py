@@ -54,6 +54,8 @@ def reference_markdown() -> str:
         parts = [_INTRODUCTION]
         for name, command in parser_commands(parser).items():
             parts.append(f"## orchestune {name}\n\n```\n{_help(command)}```\n")
+            for inner, parser_of_it in parser_commands(command).items():
+                parts.append(f"### orchestune {name} {inner}\n\n```\n{_help(parser_of_it)}```\n")
     finally:
         if width is None:
             del os.environ["COLUMNS"]

@@ -12,6 +12,7 @@ from orchestune.client.address import Resolve, resolver
 from orchestune.client.documents import (
     ArtifactDocument,
     BestDocument,
+    ClusterDocument,
     LogChunk,
     ServerDocument,
     SpecificationDocument,
@@ -48,6 +49,10 @@ class Client:
     def server(self) -> ServerDocument:
         """Which server this is."""
         return cast(ServerDocument, self._get("/server"))
+
+    def cluster(self, name: str | None = None) -> ClusterDocument:
+        """Its machines, and who uses them; of another of its clusters where one is named."""
+        return cast(ClusterDocument, self._get("/cluster", name=name))
 
     def upload_bundle(self, digest: str, archive: Path) -> bool:
         """Send the archive unless the server has it; whether it was sent."""

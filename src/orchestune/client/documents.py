@@ -188,3 +188,49 @@ class ServerDocument(TypedDict):
     home: str
     started_at: str
     pid: int
+
+
+class Amount(TypedDict):
+    """Cores, bytes of memory, GPUs; None where it is not known."""
+
+    cpu: float | None
+    memory: int | None
+    gpu: int
+
+
+class MachineDocument(TypedDict):
+    """One machine of a cluster; `others` None: not known."""
+
+    name: str
+    pool: str
+    has: Amount
+    ours: Amount
+    others: Amount | None
+    trouble: str | None
+
+
+class ClusterExperiment(TypedDict):
+    """An experiment that is not over."""
+
+    id: str
+    handle: str
+    name: str
+    owner: str
+    state: str
+    desired: str
+    running: int
+    parallelism: int
+    each: Amount
+    workers: int
+    waiting: str | None
+
+
+class ClusterDocument(TypedDict):
+    """The machines behind a server, and what it runs on them."""
+
+    schema: int
+    cluster: str
+    clusters: list[str]
+    elastic: bool
+    machines: list[MachineDocument]
+    experiments: list[ClusterExperiment]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources
+from orchestune.domain.survey import Surveyed
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,11 @@ class Backend(Protocol):
         """Remove what the place has of ours for other experiments than these (unfinished) and other workers than these
         (not known to be gone), as a server that was killed in the middle leaves it. Never touches what is not ours.
         """
+
+
+@runtime_checkable
+class Surveyor(Protocol):
+    """A backend whose place shows who else uses it."""
+
+    def survey(self) -> Sequence[Surveyed]:
+        """Every machine, those too on which nothing may be started. Cheap, from what the backend watches anyway."""

@@ -313,6 +313,54 @@ class Server(BaseModel):
     pid: int
 
 
+class Amount(BaseModel):
+    """Cores, bytes of memory, GPUs; null where it is not known."""
+
+    cpu: float | None
+    memory: int | None
+    gpu: int
+
+
+class SurveyedMachine(BaseModel):
+    """One machine of a cluster: what it has, and who uses it (`others` null: not known)."""
+
+    name: str
+    pool: str
+    has: Amount
+    ours: Amount
+    others: Amount | None
+    trouble: str | None
+
+
+class ClusterExperiment(BaseModel):
+    """An experiment that is not over."""
+
+    id: str
+    handle: str
+    name: str
+    owner: str
+    state: str
+    desired: str
+    running: int
+    parallelism: int
+    each: Amount
+    workers: int
+    waiting: str | None
+
+
+class Cluster(BaseModel):
+    """The machines behind the server, and what it runs on them."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_: Literal[1] = Field(alias="schema")
+    cluster: str
+    clusters: list[str]
+    elastic: bool
+    machines: list[SurveyedMachine]
+    experiments: list[ClusterExperiment]
+
+
 class Shutdown(BaseModel):
     """The server ends once its requests are answered."""
 

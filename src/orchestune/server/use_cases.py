@@ -16,6 +16,7 @@ from orchestune.services import (
     create_experiment,
     idempotency,
     queue_trial,
+    read_cluster,
     read_experiments,
     read_logs,
     read_server,
@@ -146,6 +147,12 @@ class ReadServer(Protocol):
     def metrics(self, core: Core) -> list[tuple[str, dict[str, str], float]]: ...
 
 
+class ReadCluster(Protocol):
+    """The machines behind the server, and who uses them. NotFound for another cluster."""
+
+    def cluster(self, core: Core, name: str | None) -> Document: ...
+
+
 @dataclass(frozen=True)
 class UseCases:
     """All of them."""
@@ -165,6 +172,7 @@ class UseCases:
     authenticate: Authenticate
     idempotency: Idempotency
     read_server: ReadServer
+    read_cluster: ReadCluster
 
 
 REAL = UseCases(
@@ -183,4 +191,5 @@ REAL = UseCases(
     authenticate=authenticate,
     idempotency=idempotency,
     read_server=read_server,
+    read_cluster=read_cluster,
 )

@@ -16,8 +16,8 @@ from orchestune.cli.reference import reference_markdown
 from tests.unit.cli.conftest import SOURCE, Result
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
-NAMES = "run test status logs wait stop pause resume extend delete best trials get rerun export server doctor version"
-COMMANDS = NAMES.split()
+NAMES = "run test status logs wait stop pause resume extend delete best trials get rerun export"
+COMMANDS = [*NAMES.split(), "cluster", "server", "doctor", "version"]
 
 
 def test_every_command_is_there_and_no_later_one() -> None:
@@ -30,6 +30,13 @@ def test_the_help_of_a_command_shows_an_example(name: str, cli: Callable[..., Re
     result = cli(name, "--help")
     assert result.code == 0
     assert f"orchestune {name}" in result.out.split("example:")[1]
+
+
+@pytest.mark.parametrize("name", sorted(parser_commands(parser_commands(build_parser(["cluster"]))["cluster"])))
+def test_the_help_of_a_command_about_clusters_shows_an_example(name: str, cli: Callable[..., Result]) -> None:
+    result = cli("cluster", name, "--help")
+    assert result.code == 0
+    assert f"orchestune cluster {name}" in result.out.split("example:")[1]
 
 
 def test_the_page_of_the_reference_is_up_to_date() -> None:
@@ -50,6 +57,9 @@ def test_the_command_line_loads_nothing_slow() -> None:
         "scipy",
         "numpy",
         "ruamel.yaml",
+        "kubernetes",
+        "requests",
+        "urllib3",
         "pathspec",
         "asyncio",
     }

@@ -132,6 +132,24 @@ class Api:
         return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
 
 
+def contexts(kubeconfig: str, context: str | None) -> tuple[str, str]:
+    """The context that is meant (None: the current one) and its namespace. UsageError where there is none."""
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        found, current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError, ValueError, KeyError, TypeError) as exc:
+        raise _unusable(kubeconfig, context, exc) from exc
+    by_name = {item["name"]: item for item in found}
+    chosen = by_name.get(context) if context else current
+    if chosen is None:
+        raise UsageError(
+            f"the kubeconfig {kubeconfig} has no context {context}", f"it has {', '.join(sorted(by_name)) or 'none'}"
+        )
+    return str(chosen["name"]), str(chosen.get("context", {}).get("namespace") or "default")
+
+
 def _check_owner(api: Api, document: Manifest) -> None:
     """Conflict where an object of that name is somebody else's: we do not take over what is not ours."""
     metadata = document["metadata"]

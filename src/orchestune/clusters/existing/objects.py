@@ -17,6 +17,7 @@ PLURALS = {
     "Deployment": "deployments",
     "Job": "jobs",
     "Namespace": "namespaces",
+    "Node": "nodes",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Pod": "pods",

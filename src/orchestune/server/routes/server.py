@@ -31,6 +31,12 @@ async def server(context: Here) -> Response:
     return answer(document)
 
 
+@router.get("/cluster", response_model=models.Cluster)
+async def cluster(context: Here, name: str | None = None) -> Response:
+    """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server."""
+    return answer(await context.cold(context.services.read_cluster.cluster, context.core, name))
+
+
 @router.post("/shutdown", response_model=models.Shutdown)
 async def shutdown(context: Here) -> Response:
     """Finish the requests that are there, then end. Workers ride it out."""

@@ -1,0 +1,233 @@
+"""`cluster connect` and `cluster upgrade`: the server comes into a cluster, or this user joins one that is there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestune.cli.asking import confirm
+from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, role_of
+from orchestune.cli.cluster_image import server_image
+from orchestune.cli.cluster_joining import join_hosted, say_hello
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command
+from orchestune.client.clusters import Cluster, check_name
+from orchestune.clusters.existing import permissions, plan, provisioner
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection, checked
+from orchestune.clusters.existing.provisioner import Present
+from orchestune.errors import NotFound, UsageError
+
+
+def add(inner: Commands) -> None:
+    """Add the commands."""
+    parser = add_command(
+        inner,
+        "connect",
+        connect,
+        help="bring the server into a Kubernetes cluster, or join one that is there",
+        details="Everything goes into one namespace. Interrupted anywhere, the same command completes it.",
+        example="orchestune cluster connect -n lab --context lab --namespace ml --registry registry.lab:5000\n"
+        "orchestune cluster connect -n team --server https://orchestune.example.org",
+    )
+    add_name(parser)
+    parser.add_argument("--server", metavar="URL", help="join a hosted server; its token comes from ORCHESTUNE_TOKEN")
+    add_place(parser)
+    _add_storage(parser)
+    _add_images(parser)
+    parser.add_argument("--gpu-resource", metavar="NAME", help="how nodes call their GPUs (default: nvidia.com/gpu)")
+    parser.add_argument("--pool-label", metavar="KEY", help="label that names a node's pool (orchestune.dev/pool)")
+    parser.add_argument(
+        "--autoscaling", action="store_true", default=None, help="the cluster starts nodes for pods that wait"
+    )
+    parser.add_argument("--create-namespace", action="store_true", default=None, help="make the namespace")
+    parser.add_argument("--proxy", metavar="URL", help="proxy of the server's way out")
+    parser.add_argument(
+        "--no-proxy", metavar="HOSTS", help="where the server needs no proxy, beside the cluster itself"
+    )
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates (PEM) that the server trusts")
+    parser.add_argument("--dry-run", action="store_true", help="print the manifests, change nothing")
+    parser.add_argument(
+        "--print-admin", action="store_true", help="print what an administrator has to apply, change nothing"
+    )
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    _add_upgrade(inner)
+
+
+def _add_upgrade(inner: Commands) -> None:
+    parser = add_command(
+        inner,
+        "upgrade",
+        upgrade,
+        help="bring the server in a cluster to this version",
+        details="Its data stays, and so do trials that run. No other command does this.",
+        example="orchestune cluster upgrade -n lab",
+    )
+    add_name(parser, required=False)
+    parser.add_argument("--server-image", metavar="REF", help="run this image instead of one of this installation")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--storage-class", metavar="NAME", help="for the server's disk (default: the cluster's default)")
+    group.add_argument("--claim", metavar="NAME", help="a claim of the namespace that exists already")
+    parser.add_argument("--size", metavar="SIZE", help="of the server's disk (default: 20Gi)")
+    parser.add_argument("--database-url", metavar="URL", help="a PostgreSQL instead of SQLite on the disk")
+    parser.add_argument("--files", metavar="URL", help="s3://BUCKET/PREFIX for logs and files instead of the disk")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--registry", metavar="HOST", help="where images are pushed to and pulled from: host:port[/path]"
+    )
+    parser.add_argument("--server-image", metavar="REF", help="image of the server (default: made and pushed)")
+    parser.add_argument("--default-image", metavar="REF", help="what trials run in whose file names no image")
+    parser.add_argument(
+        "--pull-secret", action="append", metavar="NAME", help="a Secret of the namespace for pulling; may be repeated"
+    )
+
+
+def connect(console: Console, args: argparse.Namespace) -> int:
+    """Deploy, complete what was interrupted, change settings, or only join."""
+    check_name(args.name)
+    if args.server:
+        return join_hosted(console, args.name, args.server)
+    cluster = meant(console, args)
+    cluster_api = api(cluster)
+    found = provisioner.present(cluster_api, cluster.namespace)
+    if found is not None and found.connection.name != args.name:
+        raise UsageError(
+            f"the namespace {cluster.namespace} has the server of the cluster '{found.connection.name}'",
+            f"connect it by that name (-n {found.connection.name}), or choose another --namespace",
+        )
+    wanted = _wanted(cluster_api, cluster, args, found)
+    if args.print_admin:
+        return _print(console, [*_namespace(wanted), *plan.administrators_part(wanted)])
+    certificates = _certificates(args) or (found.certificates if found else "")
+    if args.dry_run:
+        return _dry_run(console, wanted, args, certificates)
+    if found is not None and found.deployed and wanted == found.connection and not args.database_url and not args.ca:
+        return say_hello(console, cluster_api, wanted, _remember(console, cluster, cluster_api, wanted))
+    deployed = _deploy(console, cluster_api, cluster, wanted, args, certificates)
+    return say_hello(console, cluster_api, deployed, known(console).get(cluster.name))
+
+
+def upgrade(console: Console, args: argparse.Namespace) -> int:
+    """Another image, the same settings."""
+    cluster = registered(console, args.name)
+    cluster_api = api(cluster)
+    found = provisioner.present(cluster_api, cluster.namespace)
+    if found is None:
+        raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
+    args.registry, args.database_url = None, None
+    wanted = replace(found.connection, server_image=args.server_image or "")
+    deployed = _deploy(console, cluster_api, cluster, wanted, args, found.certificates)
+    return say_hello(console, cluster_api, deployed, known(console).get(cluster.name))
+
+
+def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found: Present | None) -> Connection:
+    """What the options ask for; what they leave open stays as it is in the cluster."""
+    names = ("registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label")
+    changes: dict[str, Any] = {name: getattr(args, name) for name in (*names, "proxy", "no_proxy", "create_namespace")}
+    changes |= {
+        "server_image": args.server_image,
+        "elastic": args.autoscaling,
+        "pull_secrets": tuple(args.pull_secret) if args.pull_secret else None,
+        "database": True if args.database_url else None,
+        "certificates": True if args.ca else None,
+    }
+    if args.database_url and not args.database_url.startswith("postgresql://"):
+        raise UsageError("--database-url takes a PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME")
+    if found is not None:
+        _refuse_moves(found.connection, changes)
+        return found.connection.with_changes(changes)
+    fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
+    return provisioner.discovered(cluster_api, fresh)
+
+
+def _refuse_moves(now: Connection, changes: dict[str, Any]) -> None:
+    """The data does not follow to another place by itself."""
+    for name in ("storage_class", "claim", "size", "files"):
+        if changes[name] is not None and changes[name] != getattr(now, name):
+            raise UsageError(
+                f"the server's data lies elsewhere already ({name} is {getattr(now, name) or 'not set'})",
+                "`orchestune cluster destroy` archives it; then connect anew",
+            )
+
+
+def _deploy(
+    console: Console,
+    cluster_api: Api,
+    cluster: Cluster,
+    wanted: Connection,
+    args: argparse.Namespace,
+    certificates: str,
+) -> Connection:
+    """Everything is checked before anything is changed."""
+    provisioner.check_rights(cluster_api, permissions.to_deploy(wanted), f"deploy into {wanted.namespace}")
+    provisioner.check_storage(cluster_api, wanted)
+    if not args.yes and sys.stdin.isatty():
+        confirm(f"{_in_words(wanted)} Go on?", "nothing was changed")
+    grant = provisioner.may_grant(cluster_api, wanted)
+    wanted = server_image(console, cluster_api, wanted)
+    _remember(console, cluster, cluster_api, wanted)
+    provisioner.deploy(
+        cluster_api, wanted, console.note, database_url=args.database_url, certificates=certificates, grant=grant
+    )
+    if not grant:
+        console.note(
+            "without the administrator's part, status does not know what others use;"
+            f" `orchestune cluster connect -n {wanted.name} --print-admin` prints it"
+        )
+    return wanted
+
+
+def _in_words(wanted: Connection) -> str:
+    place = (
+        "a database" if wanted.database else f"the claim {wanted.claim}" if wanted.claim else f"{wanted.size} of disk"
+    )
+    return f"The server of '{wanted.name}' goes into the namespace {wanted.namespace}, its data into {place}."
+
+
+def _remember(console: Console, cluster: Cluster, cluster_api: Api, wanted: Connection) -> Cluster:
+    """Known from here on, so that `destroy` finds it even where `connect` was interrupted."""
+    user, role = cluster_api.who_am_i(), role_of(cluster_api, wanted)
+    made = replace(cluster, registry=wanted.registry, user=user, role=role, version=wanted.version)
+    known(console).add(made)
+    return made
+
+
+def _certificates(args: argparse.Namespace) -> str:
+    if not args.ca:
+        return ""
+    try:
+        text: str = args.ca.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{args.ca} cannot be read: {exc}") from exc
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise UsageError(f"{args.ca} holds no certificate in PEM")
+    return text
+
+
+def _namespace(wanted: Connection) -> list[dict[str, Any]]:
+    return [plan.namespace(wanted)] if wanted.create_namespace else []
+
+
+def _dry_run(console: Console, wanted: Connection, args: argparse.Namespace, certificates: str) -> int:
+    shown = wanted if wanted.server_image else replace(wanted, server_image="(known once it is pushed)")
+    documents = plan.foundation(shown, args.database_url) + plan.server(shown, certificates=certificates)
+    return _print(console, documents)
+
+
+def _print(console: Console, documents: list[dict[str, Any]]) -> int:
+    from orchestune.clusters.existing.text import as_yaml  # a YAML writer, which nobody else needs
+
+    if console.json:
+        console.document(documents)
+    else:
+        console.out.write(as_yaml(documents))
+    return 0

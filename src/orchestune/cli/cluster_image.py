@@ -1,0 +1,58 @@
+"""Which image the server in a cluster runs: the one that was named, one made from this installation, or a published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestune import __version__
+from orchestune.cli.console import Console
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection
+from orchestune.errors import NotFound, OrchestuneError
+
+PUBLISHED = f"ghcr.io/orchestune/server:{__version__}"
+REPOSITORY = "orchestune/server"
+
+
+def server_image(console: Console, api: Api, wanted: Connection) -> Connection:
+    """The same with an image by digest. One that is named by a digest, or deployed already, stays as it is."""
+    if "@sha256:" in wanted.server_image:
+        return replace(wanted, version=wanted.version or __version__)
+    if wanted.server_image or not wanted.registry:
+        return replace(wanted, server_image=_resolved(console, wanted.server_image or PUBLISHED), version=__version__)
+    from orchestune.images.manifests import parse_platform  # making an image takes more modules than all else here
+    from orchestune.images.reference import parse_place
+    from orchestune.images.registry import open_registry
+    from orchestune.images.server_image import push_server_image
+
+    nodes = [parse_platform(platform) for platform in platforms(api)]
+    place = parse_place(wanted.registry)
+    with open_registry(place.registry, plain=place.plain) as registry:
+        made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note)
+    return replace(wanted, server_image=str(made), version=__version__)
+
+
+def platforms(api: Api) -> list[str]:
+    """`linux/amd64` and the like of the nodes, where this user may look at them."""
+    try:
+        nodes = list(api.items("v1", "Node"))
+    except OrchestuneError:
+        return []
+    facts = [node["status"].get("nodeInfo", {}) for node in nodes]
+    return sorted({f"{fact['operatingSystem']}/{fact['architecture']}" for fact in facts if "architecture" in fact})
+
+
+def _resolved(console: Console, text: str) -> str:
+    """The reference by digest, where its registry can be asked from here; else as it stands, for the nodes to find."""
+    from orchestune.images.reference import parse
+    from orchestune.images.registry import open_registry
+
+    reference = parse(text)
+    try:
+        with open_registry(reference.registry) as registry:
+            return str(registry.resolve(reference)[0])
+    except NotFound:
+        raise
+    except OrchestuneError as exc:
+        console.note(f"{text} cannot be looked up from here ({exc}); the nodes take what the tag means to them")
+        return str(reference)

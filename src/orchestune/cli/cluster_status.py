@@ -1,0 +1,111 @@
+"""`cluster status`: what a cluster has, who uses it, and why experiments wait."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+from orchestune import __version__
+from orchestune.cli.cluster_commands import add_name
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.render import Paint, number, one_line, size, table
+from orchestune.client.address import place
+from orchestune.client.api import Client
+from orchestune.client.documents import Amount, ClusterDocument, ClusterExperiment, MachineDocument
+
+_NODES = 12
+"""machines that are listed one by one; pools are always"""
+
+
+def add(inner: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        inner,
+        "status",
+        status,
+        help="machines, pools, who uses what, and why experiments wait",
+        example="orchestune cluster status -n lab",
+    )
+    add_name(parser, required=False)
+
+
+def status(console: Console, args: argparse.Namespace) -> int:
+    """Ask the cluster's own server."""
+    where = place(console.environ, args.name)
+    client = Client.connect(where.resolve)
+    try:
+        server = client.server()
+        found = client.cluster(where.name if where.embedded else None)
+    finally:
+        client.close()
+    if console.json:
+        console.document({**found, "server": server["version"]})
+        return 0
+    console.say(*lines(found, console.paint, console.columns))
+    if server["version"] != __version__:
+        console.note(f"the server is version {server['version']}, this program {__version__}")
+    return 0
+
+
+def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> list[str]:
+    """Pools, nodes, experiments."""
+    machines = found["machines"]
+    shown = _pools(machines, paint, columns) if machines else ["the cluster does not show its machines"]
+    if len(machines) > 1:
+        shown += ["", *_machines(machines, paint, columns)]
+    troubles = [f"{machine['name']}: {one_line(machine['trouble'])}" for machine in machines if machine["trouble"]]
+    shown += ["", *troubles] if troubles else []
+    if found["elastic"]:
+        shown += ["", "machines are started on demand: more than this may come"]
+    return [*shown, "", *_experiments(found["experiments"], paint, columns)]
+
+
+def _pools(machines: Sequence[MachineDocument], paint: Paint, columns: int | None) -> list[str]:
+    rows = []
+    for name in sorted({machine["pool"] for machine in machines}):
+        inside = [machine for machine in machines if machine["pool"] == name]
+        rows.append([name or "-", str(len(inside)), *_figures(inside)])
+    return table(["pool", "nodes", *_HEADER], rows, paint, right=range(1, 11), columns=columns)
+
+
+def _machines(machines: Sequence[MachineDocument], paint: Paint, columns: int | None) -> list[str]:
+    rows = [[machine["name"], machine["pool"], *_figures([machine])] for machine in machines[:_NODES]]
+    shown = table(["node", "pool", *_HEADER], rows, paint, right=range(2, 11), columns=columns)
+    return [*shown, f"and {len(machines) - _NODES} more"] if len(machines) > _NODES else shown
+
+
+_HEADER = ["cpu", "ours", "others", "memory", "ours", "others", "gpu", "ours", "others"]
+
+
+def _figures(machines: Iterable[MachineDocument]) -> list[str]:
+    """Capacity, used by us, used by others: of cpu, memory and GPUs."""
+    machines = list(machines)
+    has = [machine["has"] for machine in machines]
+    ours = [machine["ours"] for machine in machines]
+    others = [machine["others"] for machine in machines]
+    known = [amount for amount in others if amount is not None]
+    shown = []
+    for amounts in (has, ours, known if len(known) == len(others) else None):
+        shown.append(_sums(amounts))
+    return [text for of_kind in zip(*shown, strict=True) for text in of_kind]
+
+
+def _sums(amounts: Sequence[Amount] | None) -> list[str]:
+    if amounts is None:
+        return ["unknown"] * 3
+    cpu = sum(amount["cpu"] or 0 for amount in amounts)
+    memory = sum(amount["memory"] or 0 for amount in amounts)
+    return [number(round(cpu, 2)), size(memory), str(sum(amount["gpu"] for amount in amounts))]
+
+
+def _experiments(found: Sequence[ClusterExperiment], paint: Paint, columns: int | None) -> list[str]:
+    if not found:
+        return ["no experiment runs here"]
+    rows = [
+        [item["handle"], item["owner"], paint.state(item["state"]), f"{item['running']}/{item['parallelism']}",
+         str(item["workers"]), item["waiting"] or ""]
+        for item in found
+    ]  # fmt: skip
+    header = ["experiment", "owner", "state", "trials", "workers", "waits for"]
+    return table(header, rows, paint, right=(3, 4), columns=columns)

@@ -1,0 +1,79 @@
+"""The machines behind the server, who uses them, and why experiments wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.domain.resources import Resources
+from orchestune.domain.survey import Surveyed
+from orchestune.errors import NotFound
+from orchestune.ports.backend import Backend, Surveyor
+from orchestune.services.core import Core
+from orchestune.store import experiments, workers
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.workers import PRESENT, Present
+
+Document = dict[str, Any]
+
+
+def cluster(core: Core, name: str | None = None) -> Document:
+    """One cluster of this server; where none is named the one where experiments run that name none."""
+    chosen = name or core.default_cluster
+    backend = core.backends.get(chosen)
+    if backend is None:
+        raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
+    with core.store.reading() as session:
+        rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
+        present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
+    needs = {row.id: backend.needs(row.specification.resources) for row in rows}
+    return {
+        "schema": 1,
+        "cluster": chosen,
+        "clusters": sorted(core.backends),
+        "elastic": backend.capacity().elastic,
+        "machines": [machine.to_json() for machine in machines(backend, needs, present)],
+        "experiments": [_experiment(row, needs[row.id], present) for row in rows],
+    }
+
+
+def machines(backend: Backend, needs: dict[str, Resources], present: Sequence[Present]) -> Sequence[Surveyed]:
+    """What the place shows; where it does not show who uses it, what our workers hold."""
+    if isinstance(backend, Surveyor):
+        return backend.survey()
+    found = backend.capacity().machines
+    return [
+        Surveyed(
+            machine.name,
+            machine.pool,
+            Resources(machine.cpu, machine.memory, len(machine.gpus)),
+            _held(needs, [worker for worker in present if len(found) == 1 or worker.node == machine.name]),
+            None,
+        )
+        for machine in found
+    ]
+
+
+def _held(needs: dict[str, Resources], present: Sequence[Present]) -> Resources:
+    cpu, memory, gpu = 0.0, 0, 0
+    for worker in present:
+        all_of_it = needs.get(worker.experiment, Resources()).times(worker.slots)
+        cpu, memory, gpu = cpu + (all_of_it.cpu or 0), memory + (all_of_it.memory or 0), gpu + all_of_it.gpu
+    return Resources(cpu, memory, gpu)
+
+
+def _experiment(row: ExperimentRow, each: Resources, present: Sequence[Present]) -> Document:
+    reason = row.waiting or row.reason
+    return {
+        "id": row.id,
+        "handle": row.handle,
+        "name": row.name,
+        "owner": row.owner,
+        "state": row.state,
+        "desired": row.desired,
+        "running": row.running,
+        "parallelism": row.parallelism,
+        "each": each.to_json(),
+        "workers": sum(worker.experiment == row.id for worker in present),
+        "waiting": reason.message if reason else None,
+    }
