@@ -23,6 +23,8 @@ class Access(NamedTuple):
     """the caller's own name, where the token is that of a role"""
     dial: Callable[[float], socket.socket] | None = None
     """opens a connection, in so many seconds, to a server that no address leads to"""
+    name: str = ""
+    """how messages call the server; empty: by its address"""
 
 
 Resolve = Callable[[], Access]
@@ -80,9 +82,22 @@ def _of(cluster: Cluster, environ: Mapping[str, str], start: bool) -> Place:
     if cluster.embedded:
         return Place(cluster, lambda: _embedded(start, environ))
     if cluster.provider == "hosted":
-        access = Access(cluster.url, cluster.token, cluster.user)
+        access = Access(cluster.url, cluster.token, cluster.user, name=f"the server of cluster '{cluster.name}'")
         return Place(cluster, lambda: access)
-    raise UsageError(f"'{cluster.name}' cannot be reached by this version")
+    return Place(cluster, _through(cluster, environ))
+
+
+def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
+    tunnels = list[Resolve]()  # one for all connections of this process
+
+    def resolve() -> Access:
+        if not tunnels:
+            from orchestune.client.tunnel import Tunnel  # only who goes to a cluster pays for TLS and more
+
+            tunnels.append(Tunnel(cluster, environ, remember=Clusters(state_folder(environ)).add).resolve)
+        return tunnels[0]()
+
+    return resolve
 
 
 def _embedded(start: bool, environ: Mapping[str, str]) -> Access:

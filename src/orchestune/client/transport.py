@@ -159,7 +159,7 @@ class Transport:
         return connection
 
     def _away(self, exc: Exception, reused: bool) -> Unreachable:
-        where = self._access.url or "the server"
+        where = self._access.name or self._access.url or "the server"
         hint = "look at `orchestune doctor`"
         if isinstance(exc, socket.gaierror):
             return _Final(f"{where} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,7 +14,7 @@ from orchestune.services.core import Caller
 
 API = "/api/v1/"
 USER_HEADER = b"orchestune-user"
-"""the name that somebody gives who shares a token with others"""
+"""the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
 _RANKS = ("viewer", "editor", "owner")
@@ -108,7 +108,7 @@ def _header(scope: Scope, wanted: bytes) -> str:
 
 
 def _given_name(scope: Scope) -> str:
-    text = _header(scope, USER_HEADER).strip()
+    text = unquote(_header(scope, USER_HEADER).strip())
     return text if len(text) <= 200 and text.isprintable() else ""
 
 

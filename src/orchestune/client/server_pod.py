@@ -1,0 +1,81 @@
+"""Which pod is the server, and in words why none is there or none is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+SELECTOR = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
+Pod = dict[str, Any]
+
+
+def choose(pods: Sequence[Pod]) -> Pod | None:
+    """The pod to connect to: a ready one, else one that runs, never one that is going away; the newest of them."""
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running" and _stays(pod) and not _halted(pod)]
+    best = sorted(running, key=lambda pod: (ready(pod), pod["metadata"].get("creationTimestamp") or ""))
+    return best[-1] if best else None
+
+
+def ready(pod: Pod) -> bool:
+    """Whether its server answers, as its probe says."""
+    conditions = pod["status"].get("conditions") or ()
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def why(pods: Sequence[Pod]) -> str:
+    """Why none of them can be connected to."""
+    if not pods:
+        return "there is no pod of it"
+    staying = [pod for pod in pods if _stays(pod)] or list(pods)
+    newest = max(staying, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
+    name, phase = newest["metadata"]["name"], newest["status"].get("phase") or "Unknown"
+    if not _stays(newest):
+        return f"its pod {name} is going away, and no other one is there yet"
+    reason = next(_reasons(newest), "")
+    state = "down" if phase == "Running" and _halted(newest) else phase.lower()
+    return f"its pod {name} is {state}" + (f": {reason}" if reason else "")
+
+
+def _stays(pod: Pod) -> bool:
+    return not pod["metadata"].get("deletionTimestamp")
+
+
+def _containers(pod: Pod) -> list[dict[str, Any]]:
+    status = pod["status"]
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _halted(pod: Pod) -> bool:
+    """A container of it waits or has ended: it crashed, or its image cannot be had."""
+    own = pod["status"].get("containerStatuses") or ()
+    return any("running" not in (item.get("state") or {}) for item in own)
+
+
+def _reasons(pod: Pod) -> Iterator[str]:
+    status = pod["status"]
+    if status.get("message") or status.get("reason"):
+        yield str(status.get("message") or status["reason"])
+    for container in _containers(pod):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        ended = _ended(container)
+        if ended and container.get("restartCount") is not None:
+            yield f"its container {container['name']} ended with {ended}, {container['restartCount']} restarts so far"
+        elif waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+            yield f"{waiting['reason']}: {waiting.get('message') or container.get('image', '')}"
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield f"no node takes it: {condition.get('message') or condition.get('reason', '')}"
+    if any((item.get("state") or {}).get("waiting") for item in _containers(pod)):
+        yield "it is being started"
+
+
+def _ended(container: dict[str, Any]) -> str:
+    """How it ended, where it did not end well."""
+    for state in ("state", "lastState"):
+        found = (container.get(state) or {}).get("terminated")
+        if found and found.get("exitCode"):
+            reason = found.get("reason") or "Error"
+            said = (found.get("message") or "").strip().splitlines()
+            text = reason if reason not in ("Error", "Completed") else f"exit code {found['exitCode']}"
+            return f"{text} ({said[-1][:200]})" if said else text
+    return ""

@@ -1,0 +1,135 @@
+"""The way to a server inside a Kubernetes cluster: through the API server, with a short-lived token of a role."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from orchestune.client import server_pod
+from orchestune.client.address import Access
+from orchestune.client.api_server import ApiServer, Forbidden
+from orchestune.client.clusters import Cluster
+from orchestune.client.wire import PING, SILENCE, Wire, join
+from orchestune.errors import Denied, NotFound, Unreachable
+
+PORT = 8470
+ROLES = ("owner", "editor", "viewer")
+"""from the strongest to the weakest"""
+_LIFETIME = 3600
+"""seconds that a token is asked for; the API server may give it another time"""
+_RENEWED = 0.75
+"""of its lifetime, after which the next connection gets a new one"""
+_DECISION = 0.5
+"""seconds in which a pod that is not ready shows whether somebody listens in it"""
+
+
+class Tunnel:
+    """One cluster's server, for all threads of this process. `resolve` is what a Transport needs."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        remember: Callable[[Cluster], None] = lambda cluster: None,
+        clock: Callable[[], float] = time.time,
+        ping: float = PING,
+        silence: float = SILENCE,
+    ) -> None:
+        """`remember` gets the cluster with the role that was found, where that is news; see `wire` for the rest."""
+        self._cluster, self._remember, self._clock = cluster, remember, clock
+        self._api = ApiServer(cluster, environ)
+        self._ping, self._silence = ping, silence
+        self._token, self._renew_at = "", 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"the server in cluster '{self._cluster.name}'"
+
+    def resolve(self) -> Access:
+        """How to connect now. Denied or Forbidden where this user may not; Unreachable where the cluster is away."""
+        with self._lock:
+            if self._clock() >= self._renew_at:
+                self._renew()
+            host = f"http://orchestune.{self._cluster.namespace}"
+            return Access(host, self._token, self._cluster.user, self.dial, self.name)
+
+    def dial(self, timeout: float) -> socket.socket:
+        """A connection to the server's pod of this moment.
+
+        Unreachable says why there is none: no pod, one that is pending or crashes, an API server that is away.
+        """
+        with self._lock:
+            pods = self._pods()
+            pod = server_pod.choose(pods)
+            if pod is None:
+                raise self._absent(pods)
+            path = self._path(f"pods/{pod['metadata']['name']}/portforward?ports={PORT}")
+            wire = join(self._api.websocket(path, timeout), ping=self._ping, silence=self._silence)
+        wire.socket.settimeout(timeout)
+        if not server_pod.ready(pod):
+            self._refuse_silence(wire, pods)
+        return wire.socket
+
+    def _pods(self) -> list[server_pod.Pod]:
+        return list(self._api.call("GET", self._path("pods"), labelSelector=server_pod.SELECTOR)["items"])
+
+    def _refuse_silence(self, wire: Wire, pods: list[server_pod.Pod]) -> None:
+        """A server that is starting listens nowhere yet: say that, instead of a connection that closes at once."""
+        wire.decided.wait(_DECISION)
+        if wire.decided.is_set() and wire.trouble:
+            wire.socket.close()
+            raise Unreachable(
+                f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet", self._hint
+            )
+
+    def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
+        place = f" in namespace {self._cluster.namespace}" if not pods else ""
+        return Unreachable(f"{self.name} does not answer: {server_pod.why(pods)}{place}", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"`orchestune cluster test -n {self._cluster.name}` says more, `orchestune cluster connect` mends it"
+
+    def _renew(self) -> None:
+        """Get a token of the strongest role that this user may be; the one that is remembered is tried first."""
+        known = self._cluster.role
+        refused: Forbidden | None = None
+        for role in dict.fromkeys([*([known] if known in ROLES else []), *ROLES]):
+            try:
+                self._request(role)
+            except Forbidden as exc:
+                refused = refused or exc
+                continue
+            if role != known:
+                self._cluster = replace(self._cluster, role=role)
+                self._remember(self._cluster)
+            return
+        assert refused is not None
+        raise Denied(f"{refused.message}, for none of the roles owner, editor and viewer", refused.hint) from refused
+
+    def _request(self, role: str) -> None:
+        asked = self._clock()
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [], "expirationSeconds": _LIFETIME},
+        }
+        try:
+            answer = self._api.call("POST", self._path(f"serviceaccounts/orchestune-{role}/token"), body)
+        except NotFound as exc:
+            raise Unreachable(
+                f"{self.name} is not there: {exc.message}",
+                f"`orchestune cluster connect -n {self._cluster.name}` sets it up (again)",
+            ) from exc
+        self._token = str(answer["status"]["token"])
+        self._renew_at = asked + _RENEWED * float(answer["spec"].get("expirationSeconds") or _LIFETIME)
+
+    def _path(self, rest: str) -> str:
+        return f"/api/v1/namespaces/{self._cluster.namespace}/{rest}"

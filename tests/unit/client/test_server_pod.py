@@ -1,0 +1,74 @@
+"""Which pod is the server, and why none is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.client.server_pod import choose, why
+from tests.unit.client.fake_api_server import pod
+
+
+def named(name: str, created: str = "2026-01-31T12:00:00Z", *, going: bool = False, **status: Any) -> dict[str, Any]:
+    made = pod(name, **status)
+    made["metadata"]["creationTimestamp"] = created
+    if going:
+        made["metadata"]["deletionTimestamp"] = created
+    return made
+
+
+def container(state: dict[str, Any], last: dict[str, Any] | None = None, restarts: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"name": "server", "image": "lab/server:1", "restartCount": restarts, "state": state, "lastState": last or {}}
+    ]
+
+
+def test_a_ready_pod_goes_before_a_newer_one_that_is_not_and_one_that_goes_away_is_never_taken() -> None:
+    pods = [
+        named("going", "2026-03-01T00:00:00Z", going=True),
+        named("starting", "2026-02-01T00:00:00Z", ready=False),
+        named("ready", "2026-01-01T00:00:00Z"),
+    ]
+    assert (choose(pods) or {})["metadata"]["name"] == "ready"
+    assert (choose(pods[:2]) or {})["metadata"]["name"] == "starting"
+    assert choose(pods[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason"),
+    [
+        ([], "there is no pod of it"),
+        ([named("a", going=True)], "its pod a is going away, and no other one is there yet"),
+        (
+            [named("a", phase="Running", containerStatuses=container(
+                {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+                {"terminated": {"exitCode": 1, "reason": "Error"}}, 3))],
+            "its pod a is down: its container server ended with exit code 1, 3 restarts so far",
+        ),
+        (
+            [named("a", phase="Running", containerStatuses=container(
+                {"waiting": {"reason": "CrashLoopBackOff"}},
+                {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, 1))],
+            "its pod a is down: its container server ended with OOMKilled, 1 restarts so far",
+        ),
+        (
+            [named("a", phase="Pending", containerStatuses=container(
+                {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image lab/server:1"}}))],
+            "its pod a is pending: ImagePullBackOff: Back-off pulling image lab/server:1",
+        ),
+        (
+            [named("a", phase="Pending", containerStatuses=container({"waiting": {"reason": "ContainerCreating"}}))],
+            "its pod a is pending: it is being started",
+        ),
+        (
+            [named("a", phase="Failed", reason="Evicted", message="The node was low on resource: memory.",
+                   containerStatuses=[])],
+            "its pod a is failed: The node was low on resource: memory.",
+        ),
+        ([named("a", phase="Pending", containerStatuses=[])], "its pod a is pending"),
+    ],
+)  # fmt: skip
+def test_why_no_pod_can_be_connected_to(pods: list[dict[str, Any]], reason: str) -> None:
+    assert choose(pods) is None
+    assert why(pods) == reason

@@ -1,0 +1,245 @@
+"""A server inside a cluster is reached through the API server, with a token of the strongest role."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.api import Client
+from orchestune.client.clusters import Cluster
+from orchestune.client.tunnel import Tunnel
+from orchestune.client.wire import join
+from orchestune.errors import Denied, Unreachable, UsageError
+from tests.unit.client.fake_api_server import FakeApiServer, pod
+from tests.unit.client.fake_server import FakeServer, status, until
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as fake:
+        fake.token = "token-of-owner"
+        fake.put(status())
+        yield fake
+
+
+@pytest.fixture
+def api(server: FakeServer) -> Iterator[FakeApiServer]:
+    with FakeApiServer(int(server.url.rpartition(":")[2])) as fake:
+        yield fake
+
+
+def forwarded(api: FakeApiServer) -> list[str]:
+    """The connections that were asked for."""
+    return [line for line in api.asked if "portforward" in line]
+
+
+def test_requests_go_through_the_api_server_with_the_callers_name(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    tunnel = Tunnel(api.cluster(tmp_path, user="ada@lab"))
+    with closing(Client.connect(tunnel.resolve)) as client:
+        for _ in range(3):
+            assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    assert {request.headers["Orchestune-User"] for request in server.world.requests} == {"ada@lab"}
+    assert len(forwarded(api)) == 1
+    assert sum("/token" in line for line in api.asked) == 1
+
+
+def test_large_bodies_arrive_whole_in_both_directions(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096 * 3
+    server.world.files["model"] = content
+    server.put(status("sgd-9999", name="x" * 3_000_000))
+    with closing(Client.connect(Tunnel(api.cluster(tmp_path)).resolve)) as client:
+        assert len(client.experiment("sgd-9999")["name"]) == 3_000_000
+        (tmp_path / "archive").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        assert client.upload_bundle(digest, tmp_path / "archive")
+    assert server.world.bundles[digest] == content
+
+
+def test_the_strongest_role_that_may_be_had_is_taken_and_remembered(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    remembered: list[Cluster] = []
+    api.roles = {"viewer"}
+    tunnel = Tunnel(api.cluster(tmp_path), remember=remembered.append)
+    assert tunnel.resolve().token == "token-of-viewer"
+    assert [cluster.role for cluster in remembered] == ["viewer"]
+    before = len(api.asked)
+    assert Tunnel(remembered[0]).resolve().token == "token-of-viewer"
+    assert len(api.asked) - before == 1
+
+
+def test_a_token_is_renewed_before_it_expires(api: FakeApiServer, tmp_path: Path) -> None:
+    now, counter = [1000.0], iter(range(10))
+    api.token = lambda role: f"{role}-{next(counter)}"
+    api.lifetime = 600
+    tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: now[0])
+    assert tunnel.resolve().token == "owner-0"
+    now[0] += 440
+    assert tunnel.resolve().token == "owner-0"
+    now[0] += 20
+    assert tunnel.resolve().token == "owner-1"
+
+
+def test_a_stream_goes_on_without_a_gap_after_the_connections_were_cut(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve)
+    seen: list[str] = []
+
+    def read() -> None:
+        seen.extend(chunk["text"] for chunk in client.follow_logs("sgd"))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for part in range(4):
+        for number in range(10):
+            server.log(f"line {10 * part + number}\n")
+        until(lambda part=part: len(forwarded(api)) > part, "a new connection")
+        api.cut()
+    server.update("sgd-7f3a", state="completed")
+    thread.join(60)
+    assert seen == [f"line {number}\n" for number in range(40)]
+
+
+def test_a_connection_that_fell_silent_is_given_up_and_made_anew(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    tunnel = Tunnel(api.cluster(tmp_path), silence=1.0, ping=0.2)
+    with closing(Client.connect(tunnel.resolve)) as client:
+        client.server()
+        api.silence()
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    assert len(forwarded(api)) == 2
+
+
+def test_a_quiet_connection_that_answers_pings_is_kept(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
+    tunnel = Tunnel(api.cluster(tmp_path), silence=3.0, ping=0.2)
+    with closing(Client.connect(tunnel.resolve)) as client:
+        client.server()
+        until(lambda: api.pings == 20, "pings for longer than the silence that is suffered")
+        client.server()
+    assert len(forwarded(api)) == 1
+
+
+def test_a_restarted_server_is_found_in_its_new_pod(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
+    with closing(Client.connect(Tunnel(api.cluster(tmp_path)).resolve)) as client:
+        client.server()
+        api.pods = [pod("orchestune-server-2")]
+        server.restart()
+        api.port = int(server.url.rpartition(":")[2])
+        assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    assert any("orchestune-server-2/portforward" in line for line in api.asked)
+
+
+@pytest.mark.parametrize(("path", "verb"), [("/pods?", "list pods"), ("portforward", "create pods/portforward")])
+def test_a_missing_right_is_named_with_verb_and_resource(
+    api: FakeApiServer, tmp_path: Path, path: str, verb: str
+) -> None:
+    api.forbidden = [path]
+    with pytest.raises(Denied, match=f"you may not {verb} in namespace ml of cluster 'lab'") as caught:
+        Client.connect(Tunnel(api.cluster(tmp_path)).resolve).server()
+    assert "orchestune-viewer" in caught.value.hint
+
+
+def test_somebody_without_any_role_is_told_whom_to_ask(api: FakeApiServer, tmp_path: Path) -> None:
+    api.roles = set()
+    with pytest.raises(Denied, match="you may not create serviceaccounts/token") as caught:
+        Tunnel(api.cluster(tmp_path)).resolve()
+    assert "ask its administrator" in caught.value.hint
+
+
+def test_a_login_that_has_expired_is_read_anew_after_the_next_login(api: FakeApiServer, tmp_path: Path) -> None:
+    tunnel = Tunnel(api.cluster(tmp_path))
+    api.kubeconfig(tmp_path, token="an old one")
+    with pytest.raises(Denied, match="does not accept your login"):
+        tunnel.resolve()
+    api.kubeconfig(tmp_path)
+    assert tunnel.resolve().token == "token-of-owner"
+
+
+def test_a_server_without_a_pod_and_one_that_cannot_start_are_told_apart(api: FakeApiServer, tmp_path: Path) -> None:
+    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
+    api.pods = []
+    with pytest.raises(Unreachable, match="there is no pod of it in namespace ml"):
+        client.server()
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    api.pods = [pod(ready=False, phase="Pending", conditions=[condition], containerStatuses=[])]
+    with pytest.raises(Unreachable, match="no node takes it: 0/3 nodes are available"):
+        client.server()
+
+
+def test_a_server_that_does_not_listen_yet_is_waited_for(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    port, api.port = api.port, 1
+    api.pods = [pod(ready=False)]
+    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
+    with pytest.raises(Unreachable, match="listens to nobody yet"):
+        client.server()
+    api.port = port
+    with closing(client):
+        client.server()
+
+
+def test_an_api_server_that_is_away_is_told_with_its_address(tmp_path: Path) -> None:
+    with FakeApiServer(1) as api:
+        cluster = api.cluster(tmp_path)
+    with pytest.raises(
+        Unreachable, match=r"the API server 127\.0\.0\.1:\d+ of cluster 'lab' cannot be reached: .*refused"
+    ):
+        Tunnel(cluster).resolve()
+
+
+def test_a_kubeconfig_or_context_that_is_not_there_is_wrong_use(api: FakeApiServer, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no kubeconfig at /nowhere"):
+        Tunnel(Cluster("lab", "kubernetes", "/nowhere", "lab", "ml")).resolve()
+    with pytest.raises(UsageError, match="has no context 'lap'"):
+        Tunnel(api.cluster(tmp_path, context="lap")).resolve()
+    (tmp_path / "broken").write_text("- nothing")
+    with pytest.raises(UsageError, match="cannot be used"):
+        Tunnel(api.cluster(tmp_path, kubeconfig=str(tmp_path / "broken"))).resolve()
+
+
+def test_a_login_program_gives_the_token_and_its_failure_is_told(api: FakeApiServer, tmp_path: Path) -> None:
+    cluster = api.cluster(tmp_path)
+    program = tmp_path / "login"
+    answer = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "ada's own"},
+    }
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n".replace("ada's", "ada'\\''s"))
+    program.chmod(0o700)
+    api.kubeconfig(tmp_path, exec={"apiVersion": answer["apiVersion"], "command": str(program)})
+    assert Tunnel(cluster).resolve().token == "token-of-owner"
+    program.write_text("#!/bin/sh\necho 'the session has expired, run: cloud login' >&2; exit 7\n")
+    with pytest.raises(Denied, match=r"login program .* fails: .*the session has expired, run: cloud login"):
+        Tunnel(cluster).resolve()
+    program.unlink()
+    with pytest.raises(Denied, match=r"login program .* fails: .*No such file"):
+        Tunnel(cluster).resolve()
+
+
+def test_who_does_not_read_holds_up_the_sender_and_not_the_memory() -> None:
+    web, far = socket.socketpair()
+    wire = join(web)
+    far.settimeout(2)
+    block = bytes([0x82, 126]) + (60_001).to_bytes(2, "big") + b"\0" + bytes(60_000)
+    far.sendall(bytes([0x82, 3]) + b"\0\x16\x21")  # the first frame of a channel holds its port alone
+    sent = 0
+    with suppress(TimeoutError):
+        while sent < 100 * len(block):
+            far.sendall(block)
+            sent += len(block)
+    assert sent < 5_000_000
+    wire.socket.close()
+    far.close()
