@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import marshal
 from pathlib import Path
+from types import CodeType
 
 _HEADER = 16
 _UNCHECKED = 1
@@ -17,18 +18,29 @@ def name(source: str) -> str:
 
 
 def compiled(source: Path) -> bytes | None:
-    """A file as bytecode of this interpreter, from the cache beside it where that fits. None: it does not compile."""
+    """A file as bytecode of this interpreter, from the cache beside it where that fits. None: it does not compile.
+
+    The same text gives the same bytes, whether it was compiled before or not.
+    """
     text = source.read_bytes()
-    body = _installed(source, len(text))
-    if body is None:
+    code = _installed(source, len(text))
+    if code is None:
         try:
-            body = marshal.dumps(compile(text, source.name, "exec", dont_inherit=True, optimize=0))
+            code = compile(text, source.name, "exec", dont_inherit=True, optimize=0)
         except (SyntaxError, ValueError, RecursionError):
             return None
+    # later formats of marshal write what depends on who else holds an object at that moment
+    body = marshal.dumps(_without_folder(code, source.name), 2)
     return _TAG + _UNCHECKED.to_bytes(4, "little") + importlib.util.source_hash(text) + body
 
 
-def _installed(source: Path, size: int) -> bytes | None:
+def _without_folder(code: CodeType, name: str) -> CodeType:
+    """The interpreter writes the whole path into it when it loads it."""
+    constants = tuple(_without_folder(one, name) if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(co_filename=name, co_consts=constants)
+
+
+def _installed(source: Path, size: int) -> CodeType | None:
     """The code that stands in the cache beside `source`, if it belongs to it."""
     try:
         cached = Path(name(str(source))).read_bytes()
@@ -39,5 +51,10 @@ def _installed(source: Path, size: int) -> bytes | None:
     if cached[4:8] != b"\0\0\0\0":
         return None  # made by another rule, which is rare: compile it
     time = int(source.stat().st_mtime) & 0xFFFFFFFF
-    fits = cached[8:12] == time.to_bytes(4, "little") and cached[12:16] == (size & 0xFFFFFFFF).to_bytes(4, "little")
-    return cached[_HEADER:] if fits else None
+    if cached[8:12] != time.to_bytes(4, "little") or cached[12:16] != (size & 0xFFFFFFFF).to_bytes(4, "little"):
+        return None
+    try:
+        code = marshal.loads(cached[_HEADER:])
+    except (EOFError, ValueError, TypeError):
+        return None
+    return code if isinstance(code, CodeType) else None

@@ -72,6 +72,7 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+        subprocess.run(["umount", str(folder / "exec/netns/default")], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
