@@ -20,6 +20,8 @@ class Log:
     Offsets count what the process wrote. A log over `cap` keeps its head and the end of its tail; the part after the
     gap says how many bytes are missing, and is there once the log is closed. What cannot be sent soon waits in the
     file `spill`; where the disk is full the head ends early, and the gap is larger.
+
+    Parts end between characters of UTF-8, so that each can be read alone.
     """
 
     def __init__(self, cap: int, spill: Path) -> None:
@@ -36,9 +38,17 @@ class Log:
         self._file: int | None = None
         self._file_start = 0
         self._tail = bytearray()
+        self._started = b""
 
     def append(self, data: bytes) -> None:
-        """Take what the process wrote next."""
+        """Take what the process wrote next. A character that is not whole yet waits for its rest."""
+        data = self._started + data
+        whole = len(data) - unfinished(data)
+        self._started = data[whole:]
+        if whole:
+            self._append(data[:whole])
+
+    def _append(self, data: bytes) -> None:
         room = self._head_limit - self._head_end
         if self.end == self._head_end and room > 0:
             self._append_head(data[:room] if len(data) > room else data)
@@ -52,6 +62,8 @@ class Log:
 
     def close(self) -> None:
         """Nothing more comes: the tail may go."""
+        self._append(self._started)
+        self._started = b""
         self.closed = True
         excess = len(self._tail) - self._tail_limit
         if excess > 0:
@@ -71,6 +83,8 @@ class Log:
         position = self._acked
         if position < self._head_end:
             data = self._read_head(min(limit, self._head_end - position))
+            if position + len(data) < self._head_end:
+                data = data[: len(data) - unfinished(data)] or data
             found.append([position, data.decode("latin-1"), 0])
             position += len(data)
             limit -= len(data)
@@ -95,6 +109,8 @@ class Log:
 
     def persist(self) -> dict[str, Any]:
         """Move everything that waits to disk and return what `restore` needs. OSError where the disk is full."""
+        self._append(self._started)
+        self._started = b""
         if self._memory:
             rest = b""
             if self._file is not None:
@@ -179,6 +195,16 @@ class Log:
                 self.spill.unlink()
             except FileNotFoundError:
                 pass
+
+
+def unfinished(data: bytes) -> int:
+    """How many bytes at the end are the start of a character of UTF-8 whose rest is missing."""
+    for back in range(1, min(len(data), 3) + 1):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:  # no continuation: here the last character starts
+            length = 2 if 0xC2 <= byte <= 0xDF else 3 if 0xE0 <= byte <= 0xEF else 4 if 0xF0 <= byte <= 0xF4 else 1
+            return back if length > back else 0
+    return 0
 
 
 def last_lines(data: bytes, count: int = 20) -> str:

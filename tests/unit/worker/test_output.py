@@ -91,6 +91,39 @@ def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
     assert not spill.exists()
 
 
+@given(st.text("aé€😀\n", max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(4, 12))
+@settings(deadline=None)
+def test_each_part_of_a_text_can_be_read_alone_however_it_was_written_and_sent(
+    text: str, pieces: list[int], limit: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        log, data, read = Log(2**20, Path(folder) / "x.log"), text.encode(), ""
+        for size in (pieces * 60)[: len(data)]:
+            log.append(data[:size])
+            data = data[size:]
+            if size % 2:
+                parts, position = log.parts(limit)
+                read += "".join(part.encode("latin-1").decode() for _, part, _ in parts)
+                log.acknowledge(position)
+        log.close()
+        while log.waiting:
+            parts, position = log.parts(limit)
+            read += "".join(part.encode("latin-1").decode() for _, part, _ in parts)
+            log.acknowledge(position)
+        assert read == text
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        (b"", 0), (b"a", 0), ("é".encode(), 0), ("😀".encode(), 0), (b"a\xc3", 1), (b"\xe2\x82", 2),
+        (b"\xf0\x9f\x98", 3), (b"\x80\x80\x80\x80", 0), (b"\xff", 0), (b"\xc3\xc3", 1), (b"\xf0", 1),
+    ],
+)  # fmt: skip
+def test_a_character_whose_rest_is_missing_is_known(data: bytes, count: int) -> None:
+    assert output.unfinished(data) == count
+
+
 def test_memory_stays_bounded_while_the_server_is_away(tmp_path: Path) -> None:
     log = Log(64 * 2**20, tmp_path / "x.log")
     for _ in range(100):
