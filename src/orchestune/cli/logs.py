@@ -80,7 +80,7 @@ class Line:
 
 
 def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
-    """The lines that each chunk completes; what a process left unfinished comes last."""
+    """The lines that each chunk completes; what a process left unfinished comes where it ended, else at the end."""
     rest: dict[str, tuple[LogChunk, str]] = {}
     for chunk in chunks:
         lines = []
@@ -91,7 +91,7 @@ def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
             before = ""
         *whole, last = (before + chunk["text"]).split("\n")
         lines += whole
-        if len(last) > _IDLE:
+        if last and (len(last) > _IDLE or chunk["last"]):
             lines.append(last)
         elif last:
             rest[chunk["attempt"]] = (chunk, last)

@@ -157,7 +157,10 @@ class TrialDocument(TypedDict):
 
 
 class LogChunk(TypedDict):
-    """A piece of an attempt's output; `gap` counts the bytes that were dropped before `offset`."""
+    """A piece of an attempt's output; `gap` counts the bytes that were dropped before `offset`.
+
+    Nothing comes after the `last` one. Where output and end did not arrive together, no piece says so.
+    """
 
     cursor: int
     trial: int
@@ -168,6 +171,7 @@ class LogChunk(TypedDict):
     offset: int
     text: str
     gap: int
+    last: bool
 
 
 class SpecificationDocument(TypedDict):

@@ -287,6 +287,7 @@ class LogChunk(BaseModel):
     offset: int
     text: str
     gap: int
+    last: bool = Field(description="nothing of this attempt comes after it, as far as it is known")
 
 
 class LogPage(BaseModel):

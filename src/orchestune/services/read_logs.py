@@ -67,6 +67,7 @@ def _chunk(core: Core, row: Row[Any]) -> Document:
         "offset": row.offset,
         "text": read_segment(core, row).decode("utf-8", "replace"),
         "gap": row.gap,
+        "last": row.log_bytes is not None and row.offset + row.length >= row.log_bytes,
     }
 
 

@@ -507,6 +507,16 @@ class CoreContract:
         assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
         assert [item["gap"] for item in items] == [0, 0, 0, 86]
 
+    def test_the_last_part_of_a_log_says_so(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        worker.call(finished=[worker.finish(lease, logs=[[4, "two", 0]], log_bytes=7)])
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        items = read_logs.logs(world.core, experiment, 0, 100)["items"]
+        assert [(item["trial"], item["last"]) for item in items] == [(1, False), (1, True), (2, False)]
+
     def test_events_are_numbered_without_a_gap(self, world: World) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)

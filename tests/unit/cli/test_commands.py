@@ -243,6 +243,12 @@ def test_logs_merge_whole_lines_with_the_worker_in_front(server: FakeServer, cli
     }
 
 
+def test_what_a_trial_left_unfinished_stands_where_it_ended(server: FakeServer, cli: Cli) -> None:
+    server.log("one\nhalf", trial=1, last=True)
+    server.log("two\n", trial=2)
+    assert [line.split("│ ")[1] for line in cli("logs", "sgd").out.splitlines()] == ["one", "half", "two"]
+
+
 def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli: Cli) -> None:
     server.log("head\n")
     server.log("tail\n", gap=4096)

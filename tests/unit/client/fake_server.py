@@ -193,7 +193,7 @@ class FakeServer:
             self.world.events.append({"seq": seq, "at": AT, "actor": "server", "kind": kind, "data": data})
             self.world.changed.notify_all()
 
-    def log(self, text: str, *, trial: int = 1, worker: str = "w1", gap: int = 0) -> None:
+    def log(self, text: str, *, trial: int = 1, worker: str = "w1", gap: int = 0, last: bool = False) -> None:
         """A chunk of output."""
         with self.world.changed:
             chunk = {
@@ -206,6 +206,7 @@ class FakeServer:
                 "offset": 0,
                 "text": text,
                 "gap": gap,
+                "last": last,
             }
             self.world.logs.append(chunk)
             self.world.changed.notify_all()

@@ -102,7 +102,7 @@ def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_reques
     assert (published["url"], published["pid"]) == (url, one.process.pid)
     other = Process(tmp_path / "state", "--embedded")
     processes.append(other)
-    assert other.ended() == 1
+    assert other.ended() == 2
     assert "runs already" in other.log.read_text()
     assert one.ask("POST", "/api/v1/shutdown") == (200, b'{"draining":true}')
     assert one.ended() == 0
