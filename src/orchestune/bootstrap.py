@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
+from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
@@ -86,7 +87,11 @@ def build(
         secrets=FolderSecrets(state / "secrets"),
         clock=SystemClock(),
         key=_key(state / "key"),
-        backends=backends or {"local": LocalBackend(state, endpoint, url)},
+        backends=backends
+        or {
+            "local": LocalBackend(state, endpoint, url),
+            "docker": DockerBackend(state, url, moves=endpoint is not None),
+        },
         url=url,
         owners=owners,
         lease_seconds=lease_seconds,

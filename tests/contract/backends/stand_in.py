@@ -13,6 +13,8 @@ mode = os.environ.get("STAND_IN", "")
 if mode == "dies":
     print("cannot go on: the moon is full", flush=True)
     sys.exit(3)
+if os.getpid() == 1:  # in a container: such a process hears no signal unless it says so
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # leaves the session and forgets where it comes from, as a daemon would

@@ -1,0 +1,266 @@
+"""The Docker backend: a worker is a container of the experiment's image, warm from one trial to the next.
+
+Containers outlive the server; after a restart they are found by their label and by what stands in the state folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestune.backends.docker import checking, folder, gpus, plan, runtime, verdict
+from orchestune.backends.docker.client import Engine, Refused
+from orchestune.backends.docker.config import Daemon
+from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.plan import Host, Site
+from orchestune.backends.docker.starting import Starting
+from orchestune.backends.docker.whereabouts import Whereabouts
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.errors import TemporaryError, UsageError
+from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+from orchestune.ports.private import create_private
+
+_log = logging.getLogger(__name__)
+
+_FRESH = 0.2
+"""seconds for which a list of the containers is used again"""
+_AGAIN = 1.0
+"""seconds from one SIGTERM to the next"""
+_SWEEP_AGAIN = 30.0
+"""seconds before the next try, where the daemon is away"""
+_LINES, _SHOWN = 200, 5
+_TOLD = End(Gone.UNKNOWN, "the worker was told to end")
+Containers = Mapping[str, Mapping[str, Any]]
+
+
+class DockerBackend:
+    """Fulfils `ports.backend.Backend`. A worker's handle is `{"container": NAME}`.
+
+    `state` is the server's state folder, `url` its address, `moves` whether a restart may change the address. Nothing
+    is asked of Docker before the first use. `worker_program` is what starts the worker, by default the one in the
+    private Python.
+    """
+
+    name = "docker"
+    slots_per_worker: int | None = 1
+    assigns_gpus = True
+
+    def __init__(
+        self,
+        state: Path,
+        url: str,
+        *,
+        moves: bool = False,
+        cache: Path | None = None,
+        daemon: Daemon | None = None,
+        worker_program: Sequence[str] = (),
+    ) -> None:
+        self._state = state.absolute() / "docker"
+        self._cache = cache or state.absolute() / "cache"
+        self._url = url
+        self._program = tuple(worker_program)
+        self._workers = self._state / "workers"
+        self._whereabouts = Whereabouts(self._state / "server", url) if moves else None
+        self._engine = Engine(10, daemon)
+        self._starting = Starting(Engine(120, daemon), self._site, self._runtime)
+        self._host: Host | None = None
+        self._gpus: tuple[str, ...] | None = None
+        self._ends: dict[str, End] = {}
+        self._told: dict[str, float] = {}
+        self._listed: tuple[float, Containers] = (0.0, {})
+        self._swept = False
+        self._sweep_at = 0.0
+        self._lock = threading.RLock()
+
+    def capacity(self) -> Capacity:
+        host = self._about()
+        if self._gpus is None:
+            self._gpus = gpus.ask() if host.here else ()  # asks a program, so once
+        return Capacity((Machine(host.cpu, host.memory, self._gpus, host.name or "docker"),))
+
+    def needs(self, each: Resources) -> Resources:
+        return each
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        checking.check(self._engine, each, placement, self._url)
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        place = WorkerFolder(self._workers, order.worker)
+        if order.placement.image is None:
+            raise checking.no_image()
+        with self._lock:
+            try:
+                place.take(order)
+            except OSError as exc:
+                raise TemporaryError(f"worker {order.worker} cannot be started: {exc}", "see the state folder") from exc
+            if place.order() is not None:
+                self._starting.take(place, order)
+        return {"container": plan.name(order)}
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        if not handles:
+            return []
+        if self._whereabouts:
+            self._whereabouts.tell()
+        with self._lock:
+            self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
+            self._told = {worker: at for worker, at in self._told.items() if worker in handles}
+            listed = self._list()
+            return [self._sight(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        place = _folder(self._workers, worker)
+        if place is None or not place.path.is_dir() or place.end() is not None:
+            return
+        with self._lock:
+            name = place.started()
+            if name is None:
+                self._starting.drop(worker)
+                place.note_end(_TOLD, [])
+                return
+            place.note_ending(time.monotonic() + grace)
+        self._engine.signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        now = time.monotonic()
+        if not self._workers.is_dir() or now < self._sweep_at:
+            return  # never used: Docker need not even be there
+        with self._lock:
+            orphans = [place for place in folder.every(self._workers) if place.worker not in workers]
+            if self._swept and not orphans:
+                return
+            self._sweep_at = now + _SWEEP_AGAIN  # unless this goes well
+            for place in orphans:
+                self._starting.drop(place.worker)
+            for worker, container in self._list(fresh=True).items():
+                if worker not in workers:
+                    _log.info("removing the container %s, which no experiment needs", _name(container))
+                    self._engine.remove(_name(container))
+            for place in orphans:
+                if self._starting.waiting(place.worker) is None:
+                    place.remove()
+            self._swept, self._sweep_at = True, now
+
+    def _about(self) -> Host:
+        if self._host is None:
+            self._host = self._engine.about()
+        return self._host
+
+    def _site(self) -> Site:
+        """What containers of this server have in common. Takes seconds the first time."""
+        host = self._about()
+        place = str(self._runtime()) if host.here else runtime.volume()
+        address = self._whereabouts.tell() if self._whereabouts and host.here else None
+        site = Site(self._identity(), host, place, self._url, str(address) if address else None)
+        return replace(site, command=self._program) if self._program else site
+
+    def _runtime(self) -> Path:
+        return runtime.made(self._cache)
+
+    def _identity(self) -> str:
+        """Tells our containers from those of every other state folder."""
+        path = self._state / "identity"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private(path, uuid.uuid4().hex)
+        return path.read_text()
+
+    def _list(self, fresh: bool = False) -> Containers:
+        """The containers of this server by their workers."""
+        at, listed = self._listed
+        if fresh or time.monotonic() - at > _FRESH:
+            found = self._engine.containers(f"{plan.STATE_LABEL}={self._identity()}")
+            listed = {str(container["Labels"].get(plan.WORKER_LABEL)): container for container in found}
+            self._listed = (time.monotonic(), listed)
+        return listed
+
+    def _sight(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
+        place = _folder(self._workers, worker)
+        if place is None:
+            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+        end = self._ends.get(worker)
+        if end is None and (end := place.end()) is not None:
+            self._bury(place, handle, end)
+        if end is not None:
+            return Sighting(worker, Phase.GONE, handle, end.reason, end.gone)
+        waits = self._starting.waiting(worker)
+        status = str(seen["State"]) if seen else ""
+        if waits is None and status in ("", "created") and (order := place.order()) is not None:
+            self._starting.take(place, order)  # a server before this one did not come to it
+            waits = self._starting.waiting(worker) or ""
+        if waits is not None:
+            return Sighting(worker, Phase.PENDING, handle, waits)
+        name = _name(seen) if seen else place.started()
+        if name is None:
+            return Sighting(worker, Phase.GONE, handle, "no such worker was started here")
+        return self._sight_container(place, name, status)
+
+    def _sight_container(self, place: WorkerFolder, name: str, status: str) -> Sighting:
+        handle = {"container": name}
+        if place.started() is None:
+            place.note_started(name)
+        end = None if status in ("running", "paused", "restarting") else self._conclude(place, name)
+        if end is not None:
+            return Sighting(place.worker, Phase.GONE, handle, end.reason, end.gone)
+        self._press(place, name)
+        return Sighting(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
+
+    def _press(self, place: WorkerFolder, name: str) -> None:
+        """Kill a worker whose time has come; tell one that has time left again: at its very start it hears nothing."""
+        kill_at, now = place.kill_at(), time.monotonic()
+        if kill_at is None:
+            return
+        if now >= kill_at:
+            self._engine.signal(name, "SIGKILL")
+        elif now >= self._told.get(place.worker, 0.0) + _AGAIN:
+            self._told[place.worker] = now
+            self._engine.signal(name, "SIGTERM")
+
+    def _conclude(self, place: WorkerFolder, name: str) -> End | None:
+        """The verdict on a container that does not run; None where it does."""
+        found = self._engine.inspect(name)
+        if found is None:
+            end = End(Gone.UNKNOWN, "its container was removed") if place.kill_at() is None else _TOLD
+            self._bury(place, {}, end)
+            return end
+        state = found["State"]
+        if state.get("Running") or state.get("Status") == "created":
+            return None
+        lines, ended = self._engine.last_lines(name, _LINES), verdict.finished(state)
+        times = self._engine.killed_for_memory(name, ended - 60, ended) if state.get("OOMKilled") else []
+        limit = int(found["HostConfig"].get("Memory") or 0)
+        end = End(*verdict.judge(state, limit, times, place.kill_at() is not None, lines[-_SHOWN:]))
+        place.note_end(end, lines)
+        self._bury(place, {"container": name}, end)
+        return end
+
+    def _bury(self, place: WorkerFolder, handle: Mapping[str, Any], end: End) -> None:
+        """Remove what is left of a worker that has ended."""
+        name = place.started() or handle.get("container")
+        if name:
+            try:
+                self._engine.remove(str(name))
+            except Refused as refused:
+                _log.warning("the container %s cannot be removed now: %s", name, refused)
+        if place.end() is None:
+            place.note_end(end, [])
+        self._ends[place.worker] = end
+
+
+def _folder(workers: Path, worker: str) -> WorkerFolder | None:
+    """None where the id is none of a worker that can have been started."""
+    try:
+        return WorkerFolder(workers, worker)
+    except UsageError:
+        return None
+
+
+def _name(container: Mapping[str, Any]) -> str:
+    return str(container["Names"][0]).lstrip("/")

@@ -1,0 +1,55 @@
+"""What can be known to go wrong before anything is started."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from orchestune.backends.docker.client import Away, Engine
+from orchestune.backends.docker.plan import LEAST_MEMORY, Host, network
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.errors import UsageError
+
+_GO = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def check(engine: Engine, each: Resources, placement: Placement, url: str) -> None:
+    """UsageError where a trial cannot run in a container of this daemon."""
+    if placement.image is None:
+        raise no_image()
+    try:
+        host = engine.about()
+        network(host, url)
+        _check_architecture(host)
+        if each.memory is not None and each.memory < LEAST_MEMORY:
+            found, least = each.memory / 2**20, LEAST_MEMORY / 2**20
+            raise UsageError(f"memory: {found:.3g} MiB are too few for a container", f"give it {least:g} MiB at least")
+        _check_volumes(engine, host, placement)
+    except Away as away:
+        raise UsageError(away.message, away.hint) from away
+
+
+def no_image() -> UsageError:
+    """An experiment that says nothing of its image."""
+    return UsageError("a container needs an image", "add `image: python:3.12`, or another one, to the experiment file")
+
+
+def _check_architecture(host: Host) -> None:
+    """The worker's own Python is taken from this machine."""
+    here = _GO.get(platform.machine(), platform.machine())
+    if host.architecture and host.architecture != here:
+        raise UsageError(
+            f"the Docker daemon's machine is {host.architecture}, and this one {here}",
+            "run the server on a machine of that kind",
+        )
+
+
+def _check_volumes(engine: Engine, host: Host, placement: Placement) -> None:
+    for volume in placement.volumes:
+        if volume.path and host.here and not os.path.exists(volume.path):
+            raise UsageError(f"volumes: there is no {volume.path} on this machine", "make it, or correct the path")
+        if volume.claim and not engine.has_volume(volume.claim):
+            raise UsageError(
+                f"volumes: there is no Docker volume {volume.claim}", f"make it: docker volume create {volume.claim}"
+            )

@@ -1,0 +1,191 @@
+"""Docker Engine's API as this backend uses it. Vendor errors end here.
+
+`Away` (try again later) where the daemon does not answer, `Refused` where it says no.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from orchestune.backends.docker.config import Daemon, find
+from orchestune.backends.docker.plan import Host
+from orchestune.errors import OrchestuneError, TemporaryError
+
+
+class Away(TemporaryError):
+    """The daemon does not answer."""
+
+
+class Refused(OrchestuneError):
+    """The daemon's answer is an error; `answer` is its HTTP status, 0 for an error within a stream."""
+
+    def __init__(self, message: str, hint: str = "", answer: int = 0) -> None:
+        super().__init__(message, hint)
+        self.answer = answer
+
+
+_START = "start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, and start the server anew"
+_PERMISSION = "you may not use Docker: become a member of the group docker (usermod -aG docker USER), and log in anew"
+
+
+class Engine:
+    """One daemon, by default the one that `config.find` finds. Connects at the first call, anew after a failure.
+
+    May be used by several threads. `timeout` is for one answer, in seconds.
+    """
+
+    def __init__(self, timeout: int = 60, daemon: Daemon | None = None) -> None:
+        self._timeout = timeout
+        self._daemon = daemon
+        self._local = threading.local()
+
+    def about(self) -> Host:
+        """The daemon's machine."""
+        with self._api() as api:
+            info = api.info()
+            version = api.version()
+        options = " ".join(info.get("SecurityOptions") or ())
+        return Host(
+            name=str(info.get("Name") or ""),
+            cpu=float(info.get("NCPU") or 1),
+            memory=int(info.get("MemTotal") or 0),
+            architecture=str(version.get("Arch") or ""),
+            here=self._where().here,
+            desktop=info.get("OperatingSystem") == "Docker Desktop",
+            rootless="name=rootless" in options,
+        )
+
+    def image(self, reference: str) -> Mapping[str, Any] | None:
+        """What the daemon has of an image; None where it has none."""
+        found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_image(reference))
+        return found
+
+    def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
+        """Fetch an image from its registry with the credentials of `docker login`; yields the progress."""
+        with self._api() as api:
+            api.reload_config()
+            for message in api.pull(reference, stream=True, decode=True):
+                if "error" in message:
+                    raise Refused(str(message["error"]))
+                yield message
+
+    def create(self, name: str, config: Mapping[str, Any]) -> None:
+        """Create a container; one of that name may be there already."""
+        try:
+            with self._api() as api:
+                api.create_container_from_config(dict(config), name)
+        except Refused as refused:
+            if refused.answer != 409:
+                raise
+
+    def put(self, name: str, folder: str, archive: bytes) -> None:
+        """Unpack a tar in a folder of a container."""
+        with self._api() as api:
+            api.put_archive(name, folder, archive)
+
+    def has_file(self, name: str, path: str) -> bool:
+        """Whether a container has this file."""
+        return self._or_none(lambda api: b"".join(api.get_archive(name, path)[0])) is not None
+
+    def start(self, name: str) -> None:
+        """Start a container; one that runs stays as it is."""
+        with self._api() as api:
+            api.start(name)
+
+    def signal(self, name: str, signal: str) -> None:
+        """Signal the first process of a container; nothing happens where it does not run."""
+        try:
+            with self._api() as api:
+                api.kill(name, signal)
+        except Refused as refused:
+            if refused.answer not in (404, 409):
+                raise
+
+    def containers(self, label: str) -> list[Mapping[str, Any]]:
+        """Every container with this label (NAME=VALUE), running or not."""
+        with self._api() as api:
+            found: list[Mapping[str, Any]] = api.containers(all=True, filters={"label": label})
+            return found
+
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        """All about a container; None where there is none."""
+        found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_container(name))
+        return found
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        """The end of what a container wrote."""
+        text: bytes = self._or_none(lambda api: api.logs(name, tail=count)) or b""
+        return [line.rstrip() for line in text.decode(errors="replace").splitlines() if line.strip()]
+
+    def killed_for_memory(self, name: str, since: float, until: float) -> list[float]:
+        """When the system killed a process of the container for memory, as far as the daemon remembers."""
+        with self._api() as api:
+            filters = {"container": name, "event": "oom"}
+            events = api.events(since=int(since), until=int(until) + 1, filters=filters, decode=True)
+            return [event["timeNano"] / 1e9 for event in events]
+
+    def remove(self, name: str) -> None:
+        """Remove a container and its own volume, running or not; nothing happens where there is none."""
+        try:
+            with self._api() as api:
+                api.remove_container(name, v=True, force=True)
+        except Refused as refused:
+            if refused.answer not in (404, 409):  # 409: it is being removed
+                raise
+
+    def has_volume(self, name: str) -> bool:
+        """Whether there is a volume of that name."""
+        return self._or_none(lambda api: api.inspect_volume(name)) is not None
+
+    def _or_none(self, ask: Callable[[Any], Any]) -> Any:
+        try:
+            with self._api() as api:
+                return ask(api)
+        except Refused as refused:
+            if refused.answer == 404:
+                return None
+            raise
+
+    @contextmanager
+    def _api(self) -> Iterator[Any]:
+        import docker.errors  # takes a while, and most servers never start a container
+        import requests.exceptions
+
+        try:
+            if not hasattr(self._local, "api"):
+                where = self._where()
+                self._local.api = docker.APIClient(where.address, "auto", self._timeout, tls=where.tls)
+            yield self._local.api
+        except docker.errors.APIError as exc:
+            raise Refused(_words(exc.explanation or exc), answer=exc.status_code or 0) from exc
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as exc:
+            self._local.__dict__.pop("api", None)
+            raise self._away(exc) from exc
+
+    def _where(self) -> Daemon:
+        if self._daemon is None:
+            self._daemon = find()
+        return self._daemon
+
+    def _away(self, exc: Exception) -> Away:
+        where = f" at {self._daemon.address}" if self._daemon else ""
+        if "PermissionError" in str(exc):
+            return Away(f"Docker at{where.removeprefix(' at')} may not be used by this user", _PERMISSION)
+        if "FileNotFoundError" in str(exc):
+            return Away(f"there is no Docker{where}", _START)
+        if "ConnectionRefusedError" in str(exc):
+            return Away(f"Docker does not run{where}", _START)
+        return Away(f"Docker does not answer{where}: {_words(exc)}", _START)
+
+
+def _words(exc: object) -> str:
+    text = str(exc)
+    try:
+        text = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join(text.split())

@@ -1,0 +1,141 @@
+"""What stands on disk for one worker, so that a server which was killed at any moment finds it again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.errors import UsageError
+from orchestune.ports.backend import Gone, WorkerOrder
+from orchestune.ports.private import write_private
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_TAKEN_ALONG = ("root", "links")
+"""what a container has of the caller's shell: an image has an environment of its own"""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a worker ended: told once, and again to whoever asks."""
+
+    gone: Gone
+    reason: str
+
+
+class WorkerFolder:
+    """`docker/workers/ID` in the state folder.
+
+    `order.json` (with the token) until its container was started, `started.json` from then on, `ending.json` once it
+    was told to end, `ended.json` with the verdict, `worker.log` with its last lines.
+    """
+
+    def __init__(self, workers: Path, worker: str) -> None:
+        """UsageError where the id is none that can be a name of a folder."""
+        if not _NAME.fullmatch(worker):
+            raise UsageError(f"{worker!r} is no id of a worker")
+        self.worker = worker
+        self.path = workers / worker
+        self._order = self.path / "order.json"
+        self._started = self.path / "started.json"
+        self._ending = self.path / "ending.json"
+        self._ended = self.path / "ended.json"
+
+    def take(self, order: WorkerOrder) -> None:
+        """Remember what is to be started, unless that was done before. OSError where it cannot be kept."""
+        for folder in (self.path.parent, self.path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._order.exists() and not self._started.exists() and not self._ended.exists():
+            write_private(self._order, json.dumps(_to_json(order)))
+
+    def order(self) -> WorkerOrder | None:
+        """What is still to be started; None where nothing is."""
+        document = _read(self._order)
+        return _from_json(document) if document else None
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Alone with this worker, among threads and processes: a server may follow one that has not quite ended."""
+        descriptor = os.open(self.path / "claim", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def started(self) -> str | None:
+        """The name of the container that was started; None where none was."""
+        return str(_read(self._started).get("name") or "") or None
+
+    def note_started(self, name: str) -> None:
+        """Its container runs: forget the order and its token."""
+        write_private(self._started, json.dumps({"name": name}))
+        self._order.unlink(missing_ok=True)
+
+    def kill_at(self) -> float | None:
+        """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
+        deadline = _read(self._ending).get("kill_at")
+        return float(deadline) if isinstance(deadline, int | float) else None
+
+    def note_ending(self, kill_at: float) -> None:
+        """Remember that the worker was told to end; of several times the earliest holds."""
+        write_private(self._ending, json.dumps({"kill_at": min(kill_at, self.kill_at() or kill_at)}))
+
+    def end(self) -> End | None:
+        """The verdict; None where it has not ended."""
+        document = _read(self._ended)
+        return End(Gone(document["gone"]), str(document["reason"])) if document else None
+
+    def note_end(self, end: End, lines: list[str]) -> None:
+        """Keep the verdict and the last lines, and nothing that is secret."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if lines:
+            write_private(self.path / "worker.log", "\n".join([*lines, ""]))
+        write_private(self._ended, json.dumps({"gone": end.gone, "reason": end.reason}))
+        self._order.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Forget the worker. Idempotent; what cannot be removed stays."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def every(workers: Path) -> Iterator[WorkerFolder]:
+    """The folders of all workers."""
+    for name in os.listdir(workers) if workers.is_dir() else ():
+        if _NAME.fullmatch(name):
+            yield WorkerFolder(workers, name)
+
+
+def _to_json(order: WorkerOrder) -> dict[str, Any]:
+    kept = {name: order.launch[name] for name in _TAKEN_ALONG if order.launch.get(name)}
+    lean = replace(order, launch=kept)
+    return {**vars(lean), "each": order.each.to_json(), "placement": order.placement.to_json(), "avoid": []}
+
+
+def _from_json(document: Mapping[str, Any]) -> WorkerOrder:
+    return WorkerOrder(
+        **{
+            **document,
+            "gpus": tuple(document["gpus"]),
+            "each": Resources.from_json(document["each"]),
+            "placement": Placement.from_json(document["placement"]),
+            "avoid": frozenset(),
+        }
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,85 @@
+"""Fetching images: what is said meanwhile, and when it is worth another try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestune.backends.docker.client import Engine, Refused
+from orchestune.domain.placement import Placement
+from orchestune.errors import OrchestuneError
+
+_FINAL = (400, 401, 403, 404)
+PAUSES = (1.0, 3.0)
+"""seconds before the second and the third try, where a registry does not answer or is busy"""
+
+
+class NoImage(OrchestuneError):
+    """The image cannot be had; carries the registry's words."""
+
+
+class Unwanted(Exception):
+    """Nobody waits for the image any more."""
+
+
+class Progress:
+    """What the messages of one pull add up to."""
+
+    def __init__(self, reference: str) -> None:
+        self._reference = reference
+        self._layers: dict[str, tuple[int, int]] = {}
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """One message of the daemon's."""
+        detail = message.get("progressDetail") or {}
+        if message.get("status") == "Downloading" and detail.get("total"):
+            self._layers[str(message.get("id"))] = (int(detail.get("current") or 0), int(detail["total"]))
+        elif message.get("status") in ("Download complete", "Pull complete") and str(message.get("id")) in self._layers:
+            total = self._layers[str(message.get("id"))][1]
+            self._layers[str(message.get("id"))] = (total, total)
+
+    def __str__(self) -> str:
+        if not self._layers:
+            return f"the image {self._reference} is pulled"
+        here, total = (sum(sizes) / 1e6 for sizes in zip(*self._layers.values(), strict=True))
+        return f"the image {self._reference} is pulled, {here:.0f} of {total:.0f} MB so far"
+
+
+def fetch(
+    engine: Engine,
+    reference: str,
+    say: Callable[[str], None],
+    wanted: Callable[[], bool],
+    pause: Callable[[float], None],
+) -> None:
+    """Pull the image unless it is there. NoImage where it cannot be had, Away where the daemon is, or Unwanted."""
+    if engine.image(reference) is not None:
+        return
+    for seconds in (*PAUSES, None):
+        try:
+            progress = Progress(reference)
+            say(str(progress))
+            for message in engine.pull(reference):
+                progress.take(message)
+                say(str(progress))
+                if not wanted():
+                    raise Unwanted
+            if engine.image(reference) is None:
+                raise Refused("the registry sent another image")
+            return
+        except Refused as refused:
+            if seconds is None or refused.answer in _FINAL:
+                raise NoImage(
+                    f"the image {reference} cannot be pulled: {refused.message}",
+                    "check its name, and log in with `docker login` where it is private",
+                ) from refused
+            say(f"the image {reference} cannot be pulled yet: {refused.message}")
+            pause(seconds)
+            if not wanted():
+                raise Unwanted from refused
+
+
+def reference(placement: Placement) -> str:
+    """The image of a placement that has one."""
+    assert placement.image is not None
+    return placement.image

@@ -1,0 +1,76 @@
+"""The private Python that is mounted into every container: made once per version, for a daemon elsewhere a volume."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+from orchestune.backends.docker.client import Engine
+from orchestune.backends.docker.plan import LABEL, RUNTIME
+from orchestune.images import runtime
+
+_COMPLETE = ".complete"
+_making = threading.Lock()
+
+
+def made(cache: Path) -> Path:
+    """The folder with it, made at the first call: a few seconds. OrchestuneError where that cannot be."""
+    folder = cache / f"runtime-{key()}"
+    with _making:
+        if not folder.is_dir():
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            runtime.build_runtime(folder)
+    return folder
+
+
+def key() -> str:
+    """Another one for another Python and for each change of the worker."""
+    package = Path(runtime.__file__).parents[1]
+    digest = hashlib.sha256(sys.version.encode())
+    for source in sorted([*(package / "worker").glob("*.py"), *(package / "images").glob("*.py")]):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def volume() -> str:
+    """The volume's name where the daemon does not see this machine's folders."""
+    return f"orchestune-runtime-{key()}"
+
+
+def fill(engine: Engine, image: str, name: str, folder: Path) -> None:
+    """Bring `folder` into the volume, unless it is there whole. A container that never runs opens the volume for it."""
+    helper = f"{name}-fill"
+    mount = {"Type": "volume", "Source": name, "Target": RUNTIME}
+    config = {"Image": image, "Entrypoint": ["-"], "Cmd": [], "Labels": {f"{LABEL}runtime": name}}
+    with _making:
+        engine.create(helper, {**config, "HostConfig": {"Mounts": [mount], "NetworkMode": "none"}})
+        try:
+            if not engine.has_file(helper, f"{RUNTIME}/{_COMPLETE}"):
+                engine.put(helper, RUNTIME, _archive(folder))
+                engine.put(helper, RUNTIME, _mark())
+        finally:
+            engine.remove(helper)
+
+
+def _archive(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(folder, ".", filter=_as_root)
+    return buffer.getvalue()
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def _mark() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo(_COMPLETE))
+    return buffer.getvalue()

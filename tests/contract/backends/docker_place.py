@@ -1,0 +1,103 @@
+"""A Docker daemon as the contract of backends sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from orchestune.backends.docker import plan
+from orchestune.backends.docker.backend import DockerBackend
+from orchestune.backends.docker.config import Daemon
+from orchestune.domain.placement import Placement
+from orchestune.images.runtime import interpreter
+from orchestune.ports.backend import Backend, WorkerOrder
+
+STAND_IN = (*interpreter(plan.RUNTIME), "/stand_in.py")
+MODES = ("", "stubborn", "dies")
+
+
+class OnDocker(DockerBackend):
+    """Orders of the contract name no image, and GPUs that the machine does not have."""
+
+    images: Mapping[str, str]
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        if order.placement.image is None:
+            mode = (order.launch.get("env") or {}).get("STAND_IN", "")
+            order = replace(order, gpus=(), placement=Placement(image=self.images[mode]))
+        return super().start(order)
+
+
+class Containers:
+    """Fulfils `Place`. `images`: what the stand-in does → the image in which it does that."""
+
+    def __init__(self, address: str, state: Path, cache: Path, images: Mapping[str, str]) -> None:
+        self.address, self.state, self.cache, self.images = address, state, cache, images
+        self.url = "http://127.0.0.1:9"
+        self.program: Sequence[str] = STAND_IN
+        self.api = docker.APIClient(address, version="auto", timeout=60)
+
+    def backend(self) -> Backend:
+        return self.docker()
+
+    def docker(self) -> DockerBackend:
+        made = OnDocker(
+            self.state, self.url, cache=self.cache, daemon=Daemon(self.address), worker_program=self.program
+        )
+        made.images = self.images
+        return made
+
+    def kill(self, worker: str, handle: Mapping[str, Any]) -> None:
+        self.api.kill(handle["container"], "SIGKILL")
+
+    def stubborn(self) -> Mapping[str, Any]:
+        return {"env": {"STAND_IN": "stubborn"}}
+
+    def belongings(self, worker: str) -> Sequence[str]:
+        found: list[str] = []
+        for name in self.names(worker):
+            with contextlib.suppress(docker.errors.APIError):  # it ends just now
+                found += [" ".join(line) for line in self.api.top(name)["Processes"] or ()]
+        return found
+
+    def names(self, worker: str = "", running: bool = True) -> list[str]:
+        label = f"{plan.WORKER_LABEL}={worker}" if worker else plan.STATE_LABEL
+        found = self.api.containers(all=not running, filters={"label": label})
+        return [str(container["Id"]) for container in found]
+
+    def in_public(self) -> str:
+        shown = [self.api.inspect_container(name) for name in self.names(running=False)]
+        lines = [path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline")]
+        return json.dumps([shown, lines])
+
+    def clear(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name.startswith("docker-start"):
+                thread.join(60)
+        identity = self.state / "docker" / "identity"
+        if identity.exists():
+            label = f"{plan.STATE_LABEL}={identity.read_text()}"
+            for container in self.api.containers(all=True, filters={"label": label}):
+                with contextlib.suppress(docker.errors.NotFound):
+                    self.api.remove_container(container["Id"], v=True, force=True)
+        self.api.close()
+
+
+def stand_in_layer(root: Path, target: Path) -> Path:
+    """The root file system with the stand-in at /stand_in.py."""
+    target.write_bytes(root.read_bytes())
+    with tarfile.open(target, "a") as archive:
+        data = Path(__file__).with_name("stand_in.py").read_bytes()
+        entry = tarfile.TarInfo("stand_in.py")
+        entry.size, entry.mode = len(data), 0o644
+        archive.addfile(entry, io.BytesIO(data))
+    return target
