@@ -1,4 +1,4 @@
-"""`export`: every trial as a table for other programs."""
+"""`export`: every trial as a table for other programs; with `--all` whole experiments to keep."""
 
 from __future__ import annotations
 
@@ -25,22 +25,28 @@ def add(commands: Commands) -> None:
         "export",
         export,
         help="every trial as a table for other programs",
-        example="orchestune export sgd-7f3a --format csv -o sgd.csv",
+        details="With --all: every experiment that is over, with logs and files, for `orchestune import`.",
+        example="orchestune export sgd-7f3a --format csv -o sgd.csv\norchestune export --all -o archive/",
         json=False,
     )
     add_experiment(parser)
     parser.add_argument(
         "--format", choices=("csv", "json"), help="csv (default) or json; or what the name after -o ends with"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of the screen")
+    parser.add_argument("--all", action="store_true", help="whole experiments, all of them")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write to FILE instead of the screen; with --all a folder or s3://…"
+    )
 
 
 def export(console: Console, args: argparse.Namespace) -> int:
     """Write every trial, page by page."""
+    if args.all:
+        return _all(console, args)
     ref = console.experiment(args.exp)
-    kind = args.format or ("json" if args.output and args.output.suffix == ".json" else "csv")
+    kind = args.format or ("json" if args.output and args.output.endswith(".json") else "csv")
     status = console.client.experiment(ref)
-    with _target(args.output) as file:
+    with _target(Path(args.output) if args.output else None) as file:
         if kind == "json":
             _export_json(console.client.trials(status["id"]), file)
         else:
@@ -48,6 +54,16 @@ def export(console: Console, args: argparse.Namespace) -> int:
     if args.output:
         console.note(f"{status['handle']}: written to {args.output}")
     return 0
+
+
+def _all(console: Console, args: argparse.Namespace) -> int:
+    from orchestune.cli.archive import export_all  # only what is needed is loaded
+
+    if args.exp or args.format:
+        raise UsageError("--all is about every experiment, and has a format of its own", "leave out the rest")
+    if not args.output:
+        raise UsageError("--all needs a place to write to", "orchestune export --all -o archive/")
+    return export_all(console, args.output)
 
 
 @contextmanager

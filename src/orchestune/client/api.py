@@ -13,6 +13,7 @@ from orchestune.client.documents import (
     ArtifactDocument,
     BestDocument,
     ClusterDocument,
+    ImportedDocument,
     LogChunk,
     ServerDocument,
     SpecificationDocument,
@@ -20,7 +21,7 @@ from orchestune.client.documents import (
     TrialDocument,
 )
 from orchestune.client.stream import SILENCE, ServerSent, follow
-from orchestune.client.transfer import download, quoted, upload_bundle
+from orchestune.client.transfer import download, fetch, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
 from orchestune.errors import Unreachable
 
@@ -58,16 +59,40 @@ class Client:
         """Send the archive unless the server has it; whether it was sent."""
         return upload_bundle(self.transport, digest, archive)
 
+    def fetch_record(self, experiment: str, target: Path) -> None:
+        """Write the whole record of an experiment that is over to `target`."""
+        fetch(self.transport, f"{_V1}{_experiment(experiment)}/archive", target)
+
+    def fetch_blob(self, digest: str, size: int, target: Path) -> None:
+        """Write what has this digest to `target`."""
+        download(self.transport, f"{_V1}/bundles/{digest}", target, digest, size)
+
+    def has_blob(self, digest: str, size: int) -> bool:
+        """Whether the server has it."""
+        return has_bundle(self.transport, digest)
+
+    def put_blob(self, digest: str, path: Path) -> None:
+        """Send it, unless the server has it."""
+        upload_bundle(self.transport, digest, path)
+
+    def put_record(self, path: Path) -> ImportedDocument:
+        """Send the record of an experiment, whose blobs are there."""
+        headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
+        reply = self.transport.request("POST", f"{_V1}/archive", lambda: path.open("rb"), headers)
+        return cast(ImportedDocument, reply.json())
+
     def create_experiment(self, body: Mapping[str, Any]) -> Status:
         """Start an experiment."""
         return cast(Status, self._send("POST", "/experiments", body))
 
-    def experiments(self, *, folder: str | None = None, limit: int = 50) -> list[Status]:
-        """The newest experiments, those of `folder` alone where it is given."""
+    def experiments(self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False) -> list[Status]:
+        """The newest experiments, those of `folder` alone where it is given; deleted ones too where `hidden`."""
         found: list[Status] = []
         before: str | None = None
-        while len(found) < limit:
-            page = self._get("/experiments", folder=folder, limit=min(limit - len(found), 200), before=before)
+        shown = "true" if hidden else None
+        while limit is None or len(found) < limit:
+            most = 200 if limit is None else min(limit - len(found), 200)
+            page = self._get("/experiments", folder=folder, limit=most, before=before, hidden=shown)
             found += page["items"]
             before = page.get("next")
             if before is None or not page["items"]:

@@ -238,3 +238,12 @@ class ClusterDocument(TypedDict):
     elastic: bool
     machines: list[MachineDocument]
     experiments: list[ClusterExperiment]
+
+
+class ImportedDocument(TypedDict):
+    """What became of a record that was sent."""
+
+    experiment: str
+    handle: str
+    imported: bool
+    rows: dict[str, int]

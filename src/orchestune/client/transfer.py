@@ -16,18 +16,23 @@ _BLOCK = 1 << 20
 
 def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
     """Send the archive, unless the server has it already; whether it was sent. Streams, and may be repeated."""
-    path = f"/api/v1/bundles/{digest}"
+    if has_bundle(transport, digest):
+        return False
+    headers = {"Content-Type": "application/gzip", "Content-Length": str(archive.stat().st_size)}
+    transport.request("PUT", f"/api/v1/bundles/{digest}", lambda: archive.open("rb"), headers)
+    return True
+
+
+def has_bundle(transport: Transport, digest: str) -> bool:
+    """Whether the server has it."""
     try:
-        transport.request("HEAD", path)
+        transport.request("HEAD", f"/api/v1/bundles/{digest}")
     except NotFound:
-        pass
+        return False
     except OrchestuneError as exc:
         if exc.code != "error":  # a HEAD has no body that could name its error
             raise
-    else:
         return False
-    headers = {"Content-Type": "application/gzip", "Content-Length": str(archive.stat().st_size)}
-    transport.request("PUT", path, lambda: archive.open("rb"), headers)
     return True
 
 
@@ -58,6 +63,23 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
     if found != digest:
         part.unlink()
         raise OrchestuneError(f"{target.name} arrived damaged (SHA-256 {found[:12]}, not {digest[:12]})", "try again")
+    os.replace(part, target)
+
+
+def fetch(transport: Transport, path: str, target: Path) -> None:
+    """The bytes at `path`, whose size and digest nobody knows before. `target` is replaced in one step."""
+    part = target.with_name(f".{target.name}.part")
+    for last in (False, False, False, True):
+        try:
+            _fetch(transport, path, part, 0)
+            break
+        except (HTTPException, OSError, TemporaryError) as exc:
+            if isinstance(exc, OSError) and exc.filename:
+                raise
+            if last:
+                raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again") from exc
+        finally:
+            transport.close()
     os.replace(part, target)
 
 

@@ -23,7 +23,7 @@ from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.repeats import Repeats
-from orchestune.server.routes import bundles, experiments, following, report, server, trials, work, workers
+from orchestune.server.routes import archive, bundles, experiments, following, report, server, trials, work, workers
 from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Core
 
@@ -86,7 +86,7 @@ def create_app(
 def _client_routes() -> APIRouter:
     token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
     router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
-    for part in (server.router, bundles.router, experiments.router, trials.router, following.router):
+    for part in (server.router, bundles.router, archive.router, experiments.router, trials.router, following.router):
         router.include_router(part)
     return router
 

@@ -29,7 +29,7 @@ class Internal(OrchestuneError):
 
 def limit(method: str, path: str) -> int:
     """How many bytes the body of such a request may have."""
-    if method == "PUT" and path.startswith(f"{API}bundles/"):
+    if (method == "PUT" and path.startswith(f"{API}bundles/")) or path == f"{API}archive":
         return BUNDLE_LIMIT
     if method == "PUT" and path.startswith(f"{API}workers/"):
         return PART_LIMIT

@@ -30,7 +30,7 @@ class CreateExperiment(_Request):
 
     specification: dict[str, Any] = Field(description="the normalised experiment file")
     bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
-    cluster: str = "local"
+    cluster: str | None = Field(default=None, description="the server's own place where it is left out")
     folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
     owner: str | None = Field(default=None, description="the caller's name where it is left out")
     launch: Launch = Launch()
@@ -366,3 +366,12 @@ class Shutdown(BaseModel):
     """The server ends once its requests are answered."""
 
     draining: bool
+
+
+class Imported(BaseModel):
+    """What became of a record that was sent."""
+
+    experiment: str
+    handle: str
+    imported: bool = Field(description="false where it was here already")
+    rows: dict[str, int] = Field(description="rows by table, as they were counted in what was sent")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 from orchestune.services import (
+    archive_experiment,
     authenticate,
     bundles,
     change_experiment,
@@ -97,6 +98,13 @@ class Bundles(Protocol):
     def open_bundle(self, core: Core, digest: str, experiment: str | None = None) -> tuple[BinaryIO, int]: ...
 
 
+class ArchiveExperiment(Protocol):
+    """Records that move to another server."""
+
+    def open_archive(self, core: Core, ref: str) -> tuple[BinaryIO, int]: ...
+    def read(self, core: Core, source: BinaryIO) -> Document: ...
+
+
 class RegisterWorker(Protocol):
     """A worker's first call, and what all trials of a revision share."""
 
@@ -165,6 +173,7 @@ class UseCases:
     read_trials: ReadTrials
     read_logs: ReadLogs
     bundles: Bundles
+    archive_experiment: ArchiveExperiment
     register_worker: RegisterWorker
     work: Work
     uploads: Uploads
@@ -184,6 +193,7 @@ REAL = UseCases(
     read_trials=read_trials,
     read_logs=read_logs,
     bundles=bundles,
+    archive_experiment=archive_experiment,
     register_worker=register_worker,
     work=work,
     uploads=uploads,

@@ -33,7 +33,7 @@ def upgrade(engine: Engine) -> None:
     known, present = head(), current(engine)
     if present == known:
         return
-    if present is not None and present not in _revisions():
+    if present is not None and present not in revisions():
         raise UsageError(
             f"the store was written by a newer version of Orchestune (schema {present})",
             "upgrade Orchestune here, or use another state folder (ORCHESTUNE_HOME)",
@@ -55,7 +55,8 @@ def run(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def _revisions() -> set[str]:
+def revisions() -> set[str]:
+    """Every revision that this version knows."""
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 

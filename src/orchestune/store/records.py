@@ -92,9 +92,21 @@ def purge(session: Session, experiment: str) -> None:
     """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
 
     What stays are digests of its id and handle, so that purging it again is no mistake (see `purged_at`).
+    """
+    for found in session.select(select(experiments.c.handle).where(experiments.c.id == experiment)):
+        for name in (_tombstone(experiment), _tombstone(found.handle)):
+            session.change(delete(tombstones).where(tombstones.c.digest == name))
+            session.change(insert(tombstones).values(digest=name, at=session.now))
+    session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
+    drop_rows(session, experiment)
+
+
+def drop_rows(session: Session, experiment: str) -> None:
+    """Remove every row of an experiment.
+
     Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
     """
-    digests = _named_by(session, experiment)
+    digests = named_blobs(session, experiment)
     for start in range(0, len(digests), 500):
         part = blobs.c.digest.in_(digests[start : start + 500])
         session.change(update(blobs).where(part).values(created_at=0.0))
@@ -102,11 +114,6 @@ def purge(session: Session, experiment: str) -> None:
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (log_segments, events, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
         session.change(delete(table).where(table.c.experiment == experiment))
-    session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
-    for found in session.select(select(experiments.c.handle).where(experiments.c.id == experiment)):
-        for name in (_tombstone(experiment), _tombstone(found.handle)):
-            session.change(delete(tombstones).where(tombstones.c.digest == name))
-            session.change(insert(tombstones).values(digest=name, at=session.now))
     session.change(delete(experiments).where(experiments.c.id == experiment))
 
 
@@ -120,7 +127,7 @@ def _tombstone(name: str) -> str:
     return hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
 
 
-def _named_by(session: Session, experiment: str) -> list[str]:
+def named_blobs(session: Session, experiment: str) -> list[str]:
     """Digests of an experiment's bundles, artifacts and checkpoints."""
     bundle = select(experiments.c.bundle).where(experiments.c.id == experiment)
     of_trials = select(trials.c.bundle, trials.c.checkpoint).where(trials.c.experiment == experiment)

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Header, Path, Request, Response
 
 from orchestune.server import models
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Context, Here, OnlyOf
+from orchestune.server.context import Here, OnlyOf
+from orchestune.server.receiving import IN_MEMORY, receive
 
 router = APIRouter(prefix="/bundles/{digest}", tags=["bundles"])
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
-_IN_MEMORY = 1 << 20
 _ARCHIVE: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -33,8 +33,8 @@ def has(context: Here, digest: Digest) -> Response:
 @router.put("", response_model=models.Bundle, openapi_extra=_ARCHIVE)
 async def store(context: Here, request: Request, digest: Digest) -> Response:
     """Take the archive in."""
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:  # a slow client is not to hold a thread
-        await _receive(context, request, spool)
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:  # a slow client is not to hold a thread
+        await receive(context, request, spool)
         archive = cast(BinaryIO, spool)
         return answer(await context.cold(context.services.bundles.store, context.core, digest, archive))
 
@@ -46,14 +46,3 @@ def fetch(
     """The archive."""
     file, size = context.services.bundles.open_bundle(context.core, digest, only)
     return file_answer(file, size, wanted, context.stream_threads)
-
-
-async def _receive(context: Context, request: Request, spool: tempfile.SpooledTemporaryFile[bytes]) -> None:
-    part = bytearray()
-    async for piece in request.stream():
-        part += piece
-        if len(part) >= _IN_MEMORY:
-            await context.streaming(spool.write, bytes(part))
-            part.clear()
-    spool.write(bytes(part))
-    spool.seek(0)

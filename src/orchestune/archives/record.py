@@ -1,0 +1,136 @@
+"""The whole record of one experiment as a stream of bytes; its blobs travel beside it, by their digests.
+
+Gzipped lines of JSON: a head (`Head`), one line `[table, row]` for each row, and an end that counts the rows and
+carries the SHA-256 of all lines before it. What was cut off or changed on the way is therefore noticed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from orchestune.errors import BadInput
+
+FORMAT = 1
+_BUNCH = 500
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the stream begins with."""
+
+    schema: str
+    """revision of the store's schema"""
+    version: str
+    experiment: str
+    handle: str
+    blobs: dict[str, int]
+    """digest → bytes of what belongs to it and lies in the file store"""
+    events: int
+    """the number of its last event: of two records of one experiment, the newer one has more"""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stream that was read to its end and found whole."""
+
+    head: Head
+    rows: dict[str, int]
+    """rows by table"""
+
+
+def write(target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]]) -> None:
+    """Write the stream of an experiment with these rows."""
+    counted: Counter[str] = Counter()
+    seen = hashlib.sha256()
+    with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
+
+        def add(document: Any) -> None:
+            line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+            seen.update(line)
+            packed.write(line)
+
+        add(asdict(head))
+        for table, row in rows:
+            counted[table] += 1
+            add([table, row])
+        add({"rows": dict(counted), "sha256": seen.hexdigest()})
+
+
+def verify(source: BinaryIO) -> Record:
+    """Read the whole stream. BadInput where it is none, is cut off or was changed."""
+    counted: Counter[str] = Counter()
+    seen, head, end = hashlib.sha256(), None, None
+    for line in _lines(source):
+        if end is not None:
+            raise _damaged("something follows its end")
+        document = _parsed(line)
+        if head is None:
+            head = _head(document)
+        elif isinstance(document, dict):
+            end = document
+            continue
+        else:
+            counted[str(document[0])] += 1
+        seen.update(line)
+    if head is None or end is None:
+        raise _damaged("its end is missing")
+    if end.get("sha256") != seen.hexdigest() or end.get("rows") != dict(counted):
+        raise _damaged("its checksum is another one")
+    return Record(head, dict(counted))
+
+
+def tables(source: BinaryIO) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of a verified stream, in bunches of one table each."""
+    name, found = "", list[Row]()
+    lines = _lines(source)
+    next(lines)
+    for line in lines:
+        document = json.loads(line)
+        if isinstance(document, dict):
+            break
+        table, row = document
+        if found and (table != name or len(found) >= _BUNCH):
+            yield name, found
+            found = []
+        name = table
+        found.append(row)
+    if found:
+        yield name, found
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    try:
+        with gzip.GzipFile(fileobj=source, mode="rb") as packed:
+            yield from packed
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(str(error)) from error
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise _damaged("a line is no JSON") from error
+
+
+def _head(document: Any) -> Head:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise BadInput.one("this is no record of an experiment that this version can read")
+    try:
+        return Head(**document)
+    except TypeError as error:
+        raise _damaged("its head is another one") from error
+
+
+def _damaged(text: str) -> BadInput:
+    return BadInput.one(f"the record is damaged or not whole: {text}", hint="fetch it again")

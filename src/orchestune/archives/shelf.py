@@ -1,0 +1,82 @@
+"""Experiments kept in a folder or a bucket: `experiments/ID.jsonl.gz`, and `blobs/` by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestune.archives import record
+from orchestune.archives.copying import Placed
+from orchestune.errors import NotFound, OrchestuneError
+from orchestune.ports.files import FileStore
+
+_RECORDS, _ENDING = "experiments/", ".jsonl.gz"
+
+
+class Shelf:
+    """Fulfils `copying.Source` and `copying.Target` over a file store."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    def records(self) -> Iterator[record.Record]:
+        """Every experiment that is here; BadInput where one is damaged."""
+        for key in self._files.keys(_RECORDS):
+            if key.endswith(_ENDING):
+                yield self._verified(key)
+
+    def fetch_record(self, experiment: str, target: Path) -> None:
+        self._fetch(f"{_RECORDS}{experiment}{_ENDING}", target)
+
+    def fetch_blob(self, digest: str, size: int, target: Path) -> None:
+        self._fetch(_blob(digest), target)
+        with target.open("rb") as file:
+            _check(file, digest)
+
+    def has_blob(self, digest: str, size: int) -> bool:
+        return self._files.size(_blob(digest)) == size
+
+    def put_blob(self, digest: str, path: Path) -> None:
+        with path.open("rb") as file:
+            _check(file, digest)
+            file.seek(0)
+            self._files.put(_blob(digest), file)
+
+    def put_record(self, path: Path) -> Placed:
+        with path.open("rb") as file:
+            head = record.verify(file).head
+            missing = [digest for digest, size in head.blobs.items() if not self.has_blob(digest, size)]
+            if missing:
+                raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
+            key = f"{_RECORDS}{head.experiment}{_ENDING}"
+            new = self._files.size(key) is None
+            if not new and self._files.size(key) != path.stat().st_size:
+                self._files.delete(key)  # it went on since it was put here
+            file.seek(0)
+            self._files.put(key, file)
+        rows = self._verified(key).rows
+        return {"experiment": head.experiment, "handle": head.handle, "imported": new, "rows": rows}
+
+    def _verified(self, key: str) -> record.Record:
+        with self._files.open(key) as file:
+            return record.verify(file)
+
+    def _fetch(self, key: str, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        with self._files.open(key) as found, part.open("wb") as file:
+            shutil.copyfileobj(found, file)
+        os.replace(part, target)
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest[:2]}/{digest}"
+
+
+def _check(file: BinaryIO, digest: str) -> None:
+    found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file will do
+    if found != digest:
+        raise OrchestuneError(f"a blob is damaged (SHA-256 {found[:12]}, not {digest[:12]})", "fetch it again")

@@ -1,0 +1,38 @@
+"""Records of experiments that move from one server to another."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Annotated, Any, BinaryIO, cast
+
+from fastapi import APIRouter, Header, Request, Response
+
+from orchestune.server import models
+from orchestune.server.answers import answer, file_answer
+from orchestune.server.context import Here
+from orchestune.server.receiving import IN_MEMORY, receive
+
+router = APIRouter(tags=["archive"])
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get("/experiments/{ref}/archive", response_class=Response)
+def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="Range")] = None) -> Response:
+    """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
+    file, size = context.services.archive_experiment.open_archive(context.core, ref)
+    return file_answer(file, size, wanted, context.stream_threads)
+
+
+@router.post("/archive", response_model=models.Imported, openapi_extra=_BODY)
+async def store(context: Here, request: Request) -> Response:
+    """Take a record in, once its blobs are here; one that is here already stays as it is."""
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:
+        await receive(context, request, spool)
+        record = cast(BinaryIO, spool)
+        return answer(await context.cold(context.services.archive_experiment.read, context.core, record))

@@ -1,0 +1,118 @@
+"""An experiment's whole record goes to another server, or comes from one."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from orchestune import __version__
+from orchestune.archives import record
+from orchestune.domain import ids
+from orchestune.errors import Conflict, NotFound, UsageError
+from orchestune.services.core import Core
+from orchestune.services.read_trials import blob_key
+from orchestune.store import archive, experiments, migrate, records
+from orchestune.store.session import Session
+
+
+def open_archive(core: Core, ref: str) -> tuple[BinaryIO, int]:
+    """A reader of the record of an experiment, and its size. The caller closes it, and nothing is left of it."""
+    spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
+    try:
+        write(core, ref, spool)
+        size = spool.tell()
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+    return spool, size
+
+
+def write(core: Core, ref: str, target: BinaryIO) -> None:
+    """Write the record of an experiment that is over. Conflict for one that is not."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        if not row.state.over:
+            raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
+        blobs = archive.blobs_of(session, row.id)
+        head = record.Head(migrate.head(), __version__, row.id, row.handle, blobs, row.event_seq)
+        record.write(target, head, _rows(core, session, row.id))
+
+
+def _rows(core: Core, session: Session, experiment: str) -> Iterator[tuple[str, archive.Row]]:
+    logs = _Logs(core)
+    for table, row in archive.rows(session, experiment):
+        if table == "log_segments":
+            data = base64.b64encode(logs.data(row)).decode()
+            row |= {"data": data, "object": None, "object_offset": None}
+        yield table, row
+
+
+class _Logs:
+    """The bytes of log segments, wherever they lie; one object after the other."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._key, self._content = "", b""
+
+    def data(self, row: archive.Row) -> bytes:
+        if row["object"] is None:
+            return bytes(row["data"] or b"")
+        if row["object"] != self._key:
+            with self._core.files.open(row["object"]) as file:
+                self._key, self._content = row["object"], file.read()
+        start = row["object_offset"]
+        return self._content[start : start + row["length"]]
+
+
+def read(core: Core, source: BinaryIO) -> dict[str, Any]:
+    """Take a record in, as a whole or not at all. One that is there already stays, unless this one is newer.
+
+    `source` can be read twice. BadInput where it is no such stream or not all of it, NotFound where one of its blobs
+    is missing here. Answers `{"experiment", "handle", "imported", "rows"}`.
+    """
+    found = record.verify(source)
+    head = found.head
+    if head.schema not in migrate.revisions():
+        text = f"the record was written by a newer version of Orchestune ({head.version})"
+        raise UsageError(text, "upgrade this one first")
+    _take_blobs(core, head)
+    source.seek(0)
+    with core.store.transaction() as session:
+        known = archive.present(session, head.experiment)
+        older = known is not None and known.event_seq < head.events
+        handle = known.handle if known is not None else _free_handle(core, session, head.handle)
+        if older:
+            records.drop_rows(session, head.experiment)
+        if known is None or older:
+            for table, rows in record.tables(source):
+                archive.add(session, table, [_received(table, row, handle) for row in rows])
+    imported = known is None or older
+    return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": found.rows}
+
+
+def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
+    if table == "experiments":
+        return row | {"handle": handle, "request_key": None}
+    if table == "log_segments":
+        return row | {"data": base64.b64decode(row["data"])}
+    return row
+
+
+def _take_blobs(core: Core, head: record.Head) -> None:
+    missing = [digest for digest, size in head.blobs.items() if core.files.size(blob_key(digest)) != size]
+    if missing:
+        raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
+    with core.store.transaction() as session:
+        for digest, size in head.blobs.items():
+            records.put_blob(session, digest, "bundle", size)
+
+
+def _free_handle(core: Core, session: Session, wanted: str) -> str:
+    """The same handle, or, where another experiment has it here, one with other characters at its end."""
+    handle = wanted
+    while archive.handle_is_taken(session, handle):
+        handle = ids.handle(wanted.rpartition("-")[0] or wanted, core.clock.entropy(4))
+    return handle

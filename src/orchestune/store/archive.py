@@ -1,0 +1,87 @@
+"""All rows of one experiment, out of a store and into another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row as ResultRow
+from sqlalchemy import Select, Table, insert, select
+
+from orchestune.store.records import named_blobs
+from orchestune.store.session import Session
+from orchestune.store.tables import (
+    artifacts,
+    attempts,
+    blobs,
+    events,
+    experiments,
+    log_segments,
+    points,
+    revisions,
+    tasks,
+    trial_metrics,
+    trials,
+    workers,
+)
+
+Row = dict[str, Any]
+
+TABLES = {
+    table.name: table
+    for table in (
+        experiments, revisions, workers, trials, trial_metrics, tasks, attempts, points, artifacts, events,
+        log_segments,
+    )
+}  # fmt: skip
+"""in the order in which they are written"""
+_AT_ONCE = 500
+
+
+def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
+    """Every row with its table's name; logs lie attempt by attempt."""
+    for name, table in TABLES.items():
+        found = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
+        for row in found.mappings():
+            yield name, dict(row)
+
+
+def blobs_of(session: Session, experiment: str) -> dict[str, int]:
+    """Digest → bytes of its bundles, artifacts and checkpoints."""
+    digests = named_blobs(session, experiment)
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), _AT_ONCE):
+        part = blobs.c.digest.in_(digests[start : start + _AT_ONCE])
+        found |= {row.digest: row.size for row in session.select(select(blobs.c.digest, blobs.c.size).where(part))}
+    return found
+
+
+def handle_is_taken(session: Session, handle: str) -> bool:
+    """Whether an experiment has this handle."""
+    return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle)))
+
+
+def present(session: Session, experiment: str) -> ResultRow[Any] | None:
+    """(handle, event_seq) of the experiment with this id, if it is there."""
+    query = select(experiments.c.handle, experiments.c.event_seq).where(experiments.c.id == experiment)
+    found = session.select(query)
+    return found[0] if found else None
+
+
+def add(session: Session, table: str, found: Sequence[Row]) -> None:
+    """Insert rows; columns that this version does not know are left out."""
+    known = TABLES[table].c
+    values = [{name: value for name, value in row.items() if name in known} for row in found]
+    for start in range(0, len(values), _AT_ONCE):
+        session.connection.execute(insert(TABLES[table]), values[start : start + _AT_ONCE])
+
+
+def _of(table: Table, experiment: str) -> Select[Any]:
+    query = select(table)
+    if table is experiments:
+        return query.where(experiments.c.id == experiment)
+    if table is points:
+        own = select(attempts.c.id).where(attempts.c.experiment == experiment)
+        return query.where(points.c.attempt.in_(own))
+    query = query.where(table.c.experiment == experiment)
+    return query.order_by(log_segments.c.attempt, log_segments.c.offset) if table is log_segments else query
