@@ -32,15 +32,20 @@ def seen(home: Home, handle: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def rest(home: Home, handle: str) -> None:
+    """Wait until the experiment's workers are gone, and nothing of its record changes any more."""
+    states = ("ended", "lost")
+    eventually(lambda: all(w["state"] in states for w in home.json("status", handle)["workers"]), "workers end", home)
+
+
 @pytest.fixture
 def archived(shared_home: Home, tmp_path: Path) -> tuple[str, Path]:
     """An experiment that is over, with logs too long for rows, files and checkpoints; and the folder it went to."""
-    command = (
-        "head -c 200000 /dev/urandom | base64; echo m > model; echo 3 > $ORCHESTUNE_CHECKPOINT_DIR/e; echo loss={x}"
-    )
+    command = "head -c 200000 /dev/urandom | base64; echo m > model; touch $ORCHESTUNE_CHECKPOINT_DIR/e; echo loss={x}"
     project = write(tmp_path / "moving", command, keep=["model"], checkpoint={"every": "1h"}, budget=3)
     handle = launch(shared_home, project)
     reached(shared_home, handle, "completed")
+    rest(shared_home, handle)
     eventually(
         lambda: all(shared_home.json("trials", f"{handle}/{n}")["artifacts"] for n in (1, 2, 3)), "files", shared_home
     )

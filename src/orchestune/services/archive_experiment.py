@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from orchestune import __version__
 from orchestune.archives import record
 from orchestune.domain import ids
+from orchestune.domain.states import WorkerState
 from orchestune.errors import Conflict, NotFound, UsageError
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
@@ -96,6 +97,8 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
 def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
     if table == "experiments":
         return row | {"handle": handle, "request_key": None}
+    if table == "workers":
+        return row | {"state": WorkerState.ENDED, "handle": None}  # of another place: nobody here can see them
     if table == "log_segments":
         return row | {"data": base64.b64decode(row["data"])}
     return row
