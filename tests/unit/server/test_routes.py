@@ -116,7 +116,6 @@ def test_an_experiment_is_created_with_everything_that_was_sent(server: Live) ->
     assert actor == "ada"
     assert document == {
         **CREATE,
-        "cluster": "local",
         "launch": {"env": {"PATH": "/bin"}, "root": "/p", "links": ["data"]},
     }
 
