@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
-FAST := not postgres and not chaos and not wheel and not docker
+FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not long
 
 .PHONY: help demo test test-postgres test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
 .DEFAULT_GOAL := help

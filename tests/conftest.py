@@ -8,10 +8,16 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.testbeds.fixtures import kubernetes, namespace, own_kubernetes, registry
 from tests.testbeds.postgres import postgres_server
 
 NO_SKIPS = os.environ.get("ORCHESTUNE_NO_SKIPS") == "1"
-POSTGRES_FIXTURES = {"postgres_url", "postgres_database"}
+MARKS = {  # of a test that takes one of these fixtures; the first that fits, so that `registry` alone means docker
+    "kubernetes": {"kubernetes", "own_kubernetes", "namespace"},
+    "docker": {"docker_engine", "registry"},
+    "postgres": {"postgres_url", "postgres_database"},
+}
+__all__ = ["kubernetes", "namespace", "own_kubernetes", "registry"]  # fixtures count where they are imported
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +43,13 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses PostgreSQL carries the mark, so that `-m "not postgres"` leaves it out."""
+    """Whatever uses a real server carries its mark, so that `-m "not postgres"` leaves it out."""
     for item in items:
-        if POSTGRES_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.postgres)
+        names = set(getattr(item, "fixturenames", ()))
+        marks = [mark for mark, fixtures in MARKS.items() if fixtures & names]
+        for mark in marks:
+            if mark != "docker" or "kubernetes" not in marks or "docker_engine" in names:
+                item.add_marker(getattr(pytest.mark, mark))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,173 @@
+"""The testbed keeps what it promises: other tests rely on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbeds.images import Image
+from tests.testbeds.kubernetes.access import GPU, Access
+from tests.testbeds.kubernetes.cluster import Cluster
+from tests.testbeds.machine import Broken
+from tests.testbeds.registry import Registry
+from tests.testbeds.roots import busybox_root
+from tests.testbeds.waiting import until
+
+HOST = "kubernetes.io/hostname"
+
+
+@pytest.fixture(scope="session")
+def shell(registry: Registry) -> str:
+    """An image with a shell, in the registry."""
+    return registry.push("testbed/shell:1", Image(busybox_root(), command=["sh"], user="65534"))
+
+
+def pod(name: str, image: str, script: str, **spec: Any) -> dict[str, Any]:
+    security = {
+        "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    container = {"name": "main", "image": image, "command": ["sh", "-c", script], "securityContext": security}
+    container |= spec.pop("container", {})
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, **spec, "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def run(cluster: Access, namespace: str, *pods: dict[str, Any]) -> list[str]:
+    """Run pods to their end; what each said."""
+    cluster.apply(*pods, namespace=namespace)
+    names = [pod["metadata"]["name"] for pod in pods]
+    for name in names:
+        over = lambda name=name: cluster.pod_phase(namespace, name) in ("Succeeded", "Failed")
+        until(f"pod {name} to end", over, told=lambda: cluster.kubectl("describe", "pods", "-n", namespace))
+    return [cluster.kubectl("logs", "-n", namespace, name).strip() for name in names]
+
+
+def test_a_pod_runs_on_every_node(kubernetes: Access, namespace: str, shell: str) -> None:
+    nodes = [node["metadata"]["name"] for node in kubernetes.json("get", "nodes")["items"]]
+    pods = [pod(f"on-{node}", shell, "echo here; id -u", nodeSelector={HOST: node}) for node in nodes]
+    assert len(nodes) >= 3
+    assert run(kubernetes, namespace, *pods) == ["here\n65534"] * len(nodes)
+
+
+def test_a_node_has_four_cards_and_gives_them_out(kubernetes: Access, namespace: str, shell: str) -> None:
+    nodes = kubernetes.json("get", "nodes")["items"]
+    assert [node["status"]["allocatable"].get(GPU) for node in nodes if node["metadata"]["name"] == "gpu1"] == ["4"]
+    asking = {"resources": {"limits": {GPU: "3"}}}
+    first = pod("first", shell, "sleep 1000", container=asking)
+    kubernetes.apply(first, namespace=namespace)
+    until("the first pod to run", lambda: kubernetes.pod_phase(namespace, "first") == "Running")
+    kubernetes.apply(pod("second", shell, "true", container=asking), namespace=namespace)
+
+    def refused() -> bool:
+        events = kubernetes.json("get", "events", "-n", namespace, "--field-selector=involvedObject.name=second")[
+            "items"
+        ]
+        return any("Insufficient nvidia.com/gpu" in event["message"] for event in events)
+
+    until("the second pod to find no card", refused)
+    kubernetes.kubectl("delete", "pod", "first", "-n", namespace)
+    until("the second pod to end", lambda: kubernetes.pod_phase(namespace, "second") == "Succeeded")
+
+
+def test_pods_find_a_service_by_its_name_and_reach_it_across_nodes(
+    kubernetes: Access, namespace: str, shell: str
+) -> None:
+    web = pod("web", shell, "mkdir /tmp/w; echo answered > /tmp/w/index.html; httpd -f -p 8080 -h /tmp/w")
+    web["metadata"]["labels"] = {"app": "web"}
+    web["spec"]["nodeSelector"] = {HOST: "cpu1"}
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }  # fmt: skip
+    kubernetes.apply(web, service, namespace=namespace)
+    until("the server to run", lambda: kubernetes.pod_phase(namespace, "web") == "Running")
+    # a static Busybox asks the name server by nslookup alone; wget would need glibc's libraries for that
+    find = f"nslookup web.{namespace}.svc.cluster.local | awk '/^Address: / {{print $2}}'"
+    ask = f"until wget -q -T 2 -O - http://$({find}); do sleep 0.2; done"
+    asking = [pod(f"ask-{node}", shell, ask, nodeSelector={HOST: node}) for node in ("cpu1", "cpu2")]
+    assert run(kubernetes, namespace, *asking) == ["answered", "answered"]
+
+
+def test_a_claim_is_served_and_moves_with_its_pod(kubernetes: Access, namespace: str, shell: str) -> None:
+    claim = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}},
+    }  # fmt: skip
+    kubernetes.apply(claim, namespace=namespace)
+    mounted: dict[str, Any] = {
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        "container": {"volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+    }
+    write = pod("write", shell, "echo kept > /data/file", nodeSelector={HOST: "cpu1"}, **mounted)
+    read = pod("read", shell, "cat /data/file", nodeSelector={HOST: "cpu2"}, **mounted)
+    run(kubernetes, namespace, write)
+    assert run(kubernetes, namespace, read) == ["kept"]
+
+
+def test_a_restricted_namespace_refuses_what_pod_security_forbids(
+    kubernetes: Access, namespace: str, shell: str
+) -> None:
+    kubernetes.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    fine = pod("fine", shell, "echo fine")
+    rude = pod("rude", shell, "true", hostNetwork=True)
+    assert run(kubernetes, namespace, fine) == ["fine"]
+    with pytest.raises(Broken, match="violates PodSecurity"):
+        kubernetes.apply(rude, namespace=namespace)
+
+
+def test_a_person_may_do_only_what_rbac_says(own_kubernetes: Cluster, namespace: str) -> None:
+    person = Access(own_kubernetes.user("anna"))
+    person._path = own_kubernetes.programs
+    with pytest.raises(Broken, match='User "anna" cannot list'):
+        person.kubectl("get", "pods", "-n", namespace)
+    own_kubernetes.kubectl("create", "rolebinding", "anna", "--clusterrole=view", "--user=anna", "-n", namespace)
+    until(
+        "the binding to count",
+        lambda: person.kubectl("auth", "can-i", "list", "pods", "-n", namespace).strip() == "yes",
+    )
+
+
+def test_a_lost_node_is_gone_at_once_and_comes_back(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
+    lasting = pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "cpu2"})
+    own_kubernetes.apply(lasting, namespace=namespace)
+    until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
+    own_kubernetes.lose_node("cpu2")
+    assert not own_kubernetes.machines["cpu2"].alive
+    assert [pid for pid in Path("/proc").glob("[0-9]*") if _mentions(pid, own_kubernetes.nodes["cpu2"].folder)] == []
+    until("the cluster to notice", lambda: not own_kubernetes.node_ready("cpu2"))
+    own_kubernetes.restart_node("cpu2")
+    assert own_kubernetes.node_ready("cpu2")
+
+
+def _mentions(process: Path, folder: Path) -> bool:
+    try:
+        return str(folder).encode() in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_node_that_is_cut_off_runs_on(own_kubernetes: Cluster) -> None:
+    own_kubernetes.cut_off("cpu1")
+    until("the cluster to notice", lambda: not own_kubernetes.node_ready("cpu1"))
+    assert own_kubernetes.machines["cpu1"].running("kubelet")
+    own_kubernetes.reconnect("cpu1")
+    assert own_kubernetes.node_ready("cpu1")
+
+
+def test_the_api_server_goes_and_comes_while_pods_run(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
+    own_kubernetes.apply(pod("lasting", shell, "sleep 1000"), namespace=namespace)
+    until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
+    own_kubernetes.stop("kube-apiserver")
+    assert not own_kubernetes.answers()
+    own_kubernetes.heal()
+    assert own_kubernetes.pod_phase(namespace, "lasting") == "Running"
+
+
+def test_a_drained_node_has_no_pods(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
+    own_kubernetes.apply(pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "cpu1"}), namespace=namespace)
+    until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
+    own_kubernetes.drain("cpu1")
+    assert own_kubernetes.json("get", "pods", "-n", namespace)["items"] == []

@@ -1,0 +1,57 @@
+"""Real clusters and servers as fixtures of the session: each is started when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbeds.kubernetes import build
+from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.kubernetes.cluster import Cluster, cluster
+from tests.testbeds.machine import Broken
+from tests.testbeds.registry import Registry, image_registry
+
+KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """An image registry at a loopback address, from which the nodes of `kubernetes` pull by the same address."""
+    with image_registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kubernetes(request: pytest.FixtureRequest) -> Iterator[Access]:
+    """A Kubernetes cluster: this run's own with the nodes cpu1, cpu2 and gpu1, or the developer's."""
+    existing = os.environ.get(KUBECONFIG)
+    if existing:
+        yield Access(Path(existing))
+        return
+    if build.missing():
+        wanted = ", ".join(build.missing())
+        raise Broken(f"not built yet: {wanted}. Once, some minutes: python -m tests.testbeds.kubernetes build")
+    with cluster(request.getfixturevalue("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_kubernetes(kubernetes: Access) -> Iterator[Cluster]:
+    """The same cluster for tests that break its parts; whole again afterwards. Never a developer's own."""
+    if not isinstance(kubernetes, Cluster):
+        pytest.skip(f"this test stops parts of the cluster, and the one in {KUBECONFIG} belongs to somebody")
+    yield kubernetes
+    kubernetes.heal()
+
+
+@pytest.fixture
+def namespace(kubernetes: Access) -> Iterator[str]:
+    """A new namespace, removed after the test with everything in it (the test does not wait for that)."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubernetes.create_namespace(name)
+    yield name
+    kubernetes.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,89 @@
+"""What a test does with a cluster, its own or a developer's: kubectl, the API, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+
+from tests.testbeds.machine import Broken, checked
+from tests.testbeds.waiting import until
+
+GPU = "nvidia.com/gpu"
+
+
+class Access:
+    """A cluster by its kubeconfig."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self._path = ""
+
+    def kubectl(self, *arguments: str, text: str | None = None) -> str:
+        """`kubectl ARGUMENTS`, as the administrator; what it printed. Broken unless it exits with 0."""
+        path = f"{self._path}:{os.environ['PATH']}" if self._path else os.environ["PATH"]
+        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+        return checked(["kubectl", *arguments], text, env=env)
+
+    def json(self, *arguments: str) -> Any:
+        """What `kubectl ARGUMENTS -o json` prints."""
+        return json.loads(self.kubectl(*arguments, "-o", "json"))
+
+    def apply(self, *objects: Mapping[str, Any], namespace: str | None = None) -> None:
+        """Create or change objects, in their own namespace or in the one that is given."""
+        where = ["-n", namespace] if namespace else []
+        self.kubectl("apply", *where, "-f", "-", text="\n---\n".join(map(json.dumps, objects)))
+
+    def exists(self, *what: str) -> bool:
+        """Whether `kubectl get WHAT` finds something."""
+        return bool(self.kubectl("get", *what, "--ignore-not-found", "-o", "name"))
+
+    def create_namespace(self, name: str) -> None:
+        """A new namespace in which pods can be made at once: that takes its default ServiceAccount."""
+        self.kubectl("create", "namespace", name)
+        until(f"the ServiceAccount of {name}", lambda: self.exists("serviceaccount", "default", "-n", name))
+
+    def api(self) -> client.ApiClient:
+        """A new client of the official library; close it, or use it as a context."""
+        made: client.ApiClient = config.new_client_from_config(str(self.kubeconfig))  # type: ignore[no-untyped-call]
+        return made
+
+    def answers(self) -> bool:
+        """Whether the API server is there and ready."""
+        try:
+            return self.kubectl("get", "--raw", "/readyz", "--request-timeout=5s") == "ok"
+        except Broken:
+            return False
+
+    def node_ready(self, name: str) -> bool:
+        """Whether the node exists, and is Ready in the eyes of the cluster."""
+        try:
+            conditions = self.json("get", "node", name)["status"].get("conditions", [])
+        except Broken:
+            return False
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+    def pretend_gpus(self, name: str, count: int) -> None:
+        """Let a node claim to have NVIDIA cards; the kubelet makes them allocatable at its next report."""
+        self.kubectl("label", "--overwrite", "node", name, "accelerator=nvidia")
+        path = f"/status/capacity/{GPU.replace('/', '~1')}"
+        patch = [{"op": "add", "path": path, "value": str(count)}]
+        self.kubectl("patch", "node", name, "--subresource=status", "--type=json", "-p", json.dumps(patch))
+        until(f"{count} GPUs of {name}", lambda: self._allocatable(name) == str(count))
+
+    def _allocatable(self, name: str) -> str:
+        found: str = self.json("get", "node", name)["status"]["allocatable"].get(GPU, "0")
+        return found
+
+    def drain(self, name: str) -> None:
+        """Evict every pod of a node and keep new ones away, as an administrator does before maintenance."""
+        self.kubectl("drain", name, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+
+    def pod_phase(self, namespace: str, name: str) -> str:
+        """Pending, Running, Succeeded or Failed."""
+        found: str = self.json("get", "pod", "-n", namespace, name)["status"]["phase"]
+        return found

@@ -1,0 +1,140 @@
+"""The programs of a Kubernetes cluster, built from their published Go modules and kept in the cache by version.
+
+The first build takes 7 to 8 minutes on two cores, nearly all of it Kubernetes itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.testbeds.cache import made_once
+from tests.testbeds.machine import Broken, checked
+
+GO = (1, 26)
+KUBERNETES = "1.36.3"
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Go module at a version, and the packages in it which are programs."""
+
+    name: str
+    module: str
+    version: str
+    packages: Sequence[str]
+    variables: Sequence[str] = ()
+    tags: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The name in the cache."""
+        return f"{self.name}-{self.version}"
+
+
+_CONTAINERD, _STAMP = "github.com/containerd/containerd/v2", "k8s.io/component-base/version"
+_MAJOR, _MINOR, _ = KUBERNETES.split(".")
+SOURCES = (
+    Source(
+        "kubernetes", "k8s.io/kubernetes", KUBERNETES, [f"k8s.io/kubernetes/cmd/{program}" for program in PROGRAMS],
+        [f"{_STAMP}.gitVersion=v{KUBERNETES}", f"{_STAMP}.gitMajor={_MAJOR}", f"{_STAMP}.gitMinor={_MINOR}"],
+    ),
+    Source(
+        "containerd", _CONTAINERD, "2.4.2",
+        [f"{_CONTAINERD}/cmd/{program}" for program in ("containerd", "containerd-shim-runc-v2", "ctr")],
+        [f"{_CONTAINERD}/version.Version=2.4.2"], "no_btrfs no_devmapper no_zfs",
+    ),
+    Source("etcd", "go.etcd.io/etcd/server/v3", "3.6.16", ["go.etcd.io/etcd/server/v3"]),
+    Source("coredns", "github.com/coredns/coredns", "1.14.7", ["github.com/coredns/coredns"]),
+)  # fmt: skip
+
+
+def binaries(said: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """The folders of all programs, built where they are not in the cache yet."""
+    found = []
+    for source in SOURCES:
+
+        def make(folder: Path, source: Source = source) -> None:
+            said(f"building {source.name} {source.version} (once)")
+            _build(source, folder)
+
+        found.append(made_once(source.folder, make))
+    return found
+
+
+def missing() -> list[str]:
+    """What `binaries` would have to build first."""
+    from tests.testbeds.cache import cache_folder
+
+    return [source.folder for source in SOURCES if not (cache_folder() / source.folder).is_dir()]
+
+
+def go_version(said: str) -> tuple[int, ...]:
+    """The version in what `go env GOVERSION` prints: `go1.26.8` is (1, 26, 8)."""
+    numbers = said.strip().removeprefix("go").split("-")[0].split(".")
+    return tuple(int("".join(filter(str.isdecimal, number)) or 0) for number in numbers)
+
+
+def _go(*arguments: str, cwd: Path) -> str:
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+    return checked(["go", *arguments], cwd=cwd, env=env)
+
+
+def check_go() -> None:
+    """Broken, with what to do, unless a Go that can build Kubernetes is there."""
+    wanted = ".".join(map(str, GO))
+    if not shutil.which("go"):
+        raise Broken(
+            f"Kubernetes is built with Go {wanted} or later, and there is no `go` on the PATH: install it first"
+        )
+    found = checked(["go", "env", "GOVERSION"])
+    if go_version(found) < GO:
+        raise Broken(
+            f"Kubernetes {KUBERNETES} takes Go {wanted} or later to build; `go` is {found.strip()}: install it first"
+        )
+
+
+def _build(source: Source, folder: Path) -> None:
+    check_go()
+    with tempfile.TemporaryDirectory(prefix="orchestune-build-") as name:
+        work = Path(name)
+        (work / "go.mod").write_text(go_mod(source, _staging(source, work)))
+        _go("mod", "tidy", cwd=work)
+        flags = " ".join(["-s -w", *(f"-X {variable}" for variable in source.variables)])
+        _go(
+            "build",
+            "-trimpath",
+            f"-tags={source.tags}",
+            f"-ldflags={flags}",
+            "-o",
+            f"{folder}/",
+            *source.packages,
+            cwd=work,
+        )
+    server = folder / "v3"  # Go names a program after the last part of its path
+    if server.exists():
+        server.rename(folder / source.name)
+
+
+def _staging(source: Source, work: Path) -> list[str]:
+    """Kubernetes requires its libraries as v0.0.0, replaced by folders which its module lacks: they have releases."""
+    told = json.loads(_go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work))
+    lines = Path(told["GoMod"]).read_text().splitlines()
+    libraries = [line.split()[0] for line in lines if "=> ./staging/" in line]
+    return [f"{library} => {library} v0.{source.version.partition('.')[2]}" for library in libraries]
+
+
+def go_mod(source: Source, replaced: Sequence[str]) -> str:
+    """A module whose tools are the programs of the source."""
+    tools = "\n".join(f"\t{package}" for package in source.packages)
+    lines = ["module testbed", f"go {'.'.join(map(str, GO))}.0", f"tool (\n{tools}\n)"]
+    lines.append(f"require {source.module} v{source.version}")
+    if replaced:
+        lines.append("replace (\n" + "\n".join(f"\t{line}" for line in replaced) + "\n)")
+    return "\n\n".join(lines) + "\n"

@@ -1,0 +1,78 @@
+"""Processes that outlive whoever started them: remembered in a file, told apart from later ones of the same number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.testbeds.waiting import until
+
+
+def _status(pid: int) -> list[str]:
+    """The fields after the name in /proc/PID/stat (state first); empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def first_child(pid: int) -> int | None:
+    """The oldest child of a process that has one thread."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of this machine; `born` is its start time in ticks since boot, since numbers come again."""
+
+    pid: int
+    born: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The process that has this number now. ProcessLookupError when there is none."""
+        status = _status(pid)
+        if not status:
+            raise ProcessLookupError(pid)
+        return cls(pid, status[19])
+
+    @classmethod
+    def load(cls, file: Path) -> Process | None:
+        """The process that `save` wrote down; None where nothing was."""
+        try:
+            return cls(**json.loads(file.read_text()))
+        except FileNotFoundError:
+            return None
+
+    def save(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self)))
+
+    def alive(self) -> bool:
+        """Whether it runs; what only waits to be collected does not."""
+        status = _status(self.pid)
+        return bool(status) and status[19] == self.born and status[0] not in "ZX"
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when it is gone."""
+        if self.alive():
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                return
+
+    def end(self, number: signal.Signals = signal.SIGKILL, seconds: float = 15.0) -> None:
+        """Signal it and return when it is gone; by force when it does not go within `seconds`."""
+        self.tell(number)
+        if number is not signal.SIGKILL:
+            try:
+                until(f"process {self.pid} to go", lambda: not self.alive(), seconds)
+            except AssertionError:
+                self.tell(signal.SIGKILL)
+        until(f"process {self.pid} to go", lambda: not self.alive())

@@ -1,0 +1,28 @@
+"""Waiting for a condition of the outside world: asked again and again until a long deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+SECONDS = 120.0
+PAUSE = 0.05
+
+Found = TypeVar("Found")
+
+
+class GaveUp(AssertionError):
+    """What was waited for did not come; says what it was and what was seen last."""
+
+
+def until(
+    what: str, look: Callable[[], Found | None], seconds: float = SECONDS, told: Callable[[], object] | None = None
+) -> Found:
+    """The first true answer of `look`. GaveUp after `seconds`, with what `told` says then (a log, a status)."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise GaveUp(f"waited {seconds:.0f} s for {what}; last seen: {told() if told else found!r}")
+        time.sleep(PAUSE)
+    return found
