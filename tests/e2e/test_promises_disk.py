@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -117,3 +118,17 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
     out, err = late.communicate(timeout=120)
     assert late.returncode == 0, err
     reached(home, out.strip(), "completed")
+
+
+def test_the_doctor_finds_a_store_that_somebody_locks(home: Home) -> None:
+    assert {finding["ok"] for finding in home.json("doctor") if finding["name"] in ("server", "store")} == {"ok"}
+    database = sqlite3.connect(home.folder / "orchestune.db", timeout=60, isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        done = home.run("doctor", "--json", expect=1)
+    finally:
+        database.close()
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert (findings["server"]["ok"], findings["store"]["ok"]) == ("ok", "error")
+    assert "locked" in findings["store"]["detail"]
+    assert findings["store"]["remedy"]

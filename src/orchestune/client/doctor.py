@@ -20,7 +20,7 @@ from orchestune import __version__
 from orchestune.client.address import resolver
 from orchestune.client.home import state_folder
 from orchestune.client.transport import Reply, Transport
-from orchestune.errors import OrchestuneError
+from orchestune.errors import Denied, OrchestuneError
 
 Verdict = Literal["ok", "warning", "error"]
 PROTOCOL = 1
@@ -137,7 +137,10 @@ def _loopback() -> Finding:
 
 
 def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
+    hosted = bool(environ.get("ORCHESTUNE_SERVER", "").strip())
     log = "look at server.log in the state folder"
+    if hosted:
+        log = "is ORCHESTUNE_SERVER right, does the server run, and does the network let this machine reach it?"
     transport = Transport(resolver(environ), patience=2.0)
     try:
         began = time.time()
@@ -157,14 +160,21 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("server", "warning", f"{detail}; this is {__version__}", "upgrade the older of the two")
     else:
         yield Finding("server", "ok", detail)
+    yield _store(transport)
+    transport.close()
+    yield _clock(reply, (began + ended) / 2)
+
+
+def _store(transport: Transport) -> Finding:
     try:
         transport.request("GET", "/readyz")
-        yield Finding("store", "ok", "reads and writes")
+        transport.request("POST", "/api/v1/server/check", b"")
+    except Denied:
+        return Finding("store", "ok", "reads; whether it writes, an owner's token can tell")
     except OrchestuneError as exc:
-        yield Finding("store", "error", exc.message, exc.hint or log)
-    finally:
-        transport.close()
-    yield _clock(reply, (began + ended) / 2)
+        remedy = exc.hint if exc.hint and "doctor" not in exc.hint else "end what locks it, make room on its disk"
+        return Finding("store", "error", exc.message, remedy)
+    return Finding("store", "ok", "reads and writes")
 
 
 def _clock(reply: Reply, now: float) -> Finding:

@@ -149,9 +149,10 @@ class Idempotency(Protocol):
 
 
 class ReadServer(Protocol):
-    """The server's own health. `health` raises StoreUnavailable."""
+    """The server's own health. `health` and `check` raise StoreUnavailable."""
 
     def health(self, core: Core) -> None: ...
+    def check(self, core: Core) -> None: ...
     def metrics(self, core: Core) -> list[tuple[str, dict[str, str], float]]: ...
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from orchestune.services.core import Core
-from orchestune.store import experiments, workers
+from orchestune.store import experiments, records, workers
 from orchestune.store.tables import experiments as table
 
+_CHECK_SECONDS = 5.0
+"""how long somebody may wait for the answer that the store is locked"""
 Sample = tuple[str, dict[str, str], float]
 
 
@@ -15,6 +17,12 @@ def health(core: Core) -> None:
     """Raises StoreUnavailable where the store cannot be read."""
     with core.store.reading() as session:
         experiments.count_by_state(session)
+
+
+def check(core: Core) -> None:
+    """Write something of no meaning. StoreUnavailable where nothing can be written: full, read-only, locked."""
+    with core.store.impatient(_CHECK_SECONDS), core.store.transaction() as session:
+        records.remember(session, "orchestune-check", "", 204, "", 0.0)
 
 
 def metrics(core: Core) -> list[Sample]:

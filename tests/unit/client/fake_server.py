@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from orchestune import __version__
 from orchestune.client.address import Access
 
 TOKEN = "a-token-of-the-tests"
@@ -128,6 +129,8 @@ class World:
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
     purged: set[str] = field(default_factory=set)
+    server: dict[str, Any] = field(default_factory=dict)
+    """what it says of itself otherwise than usual"""
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -299,7 +302,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         _, noun, *rest = path.split("/")
         if noun == "server":
-            self._json({"version": "0.1.0", "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1})
+            told = {"version": __version__, "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1}
+            self._json({**told, **self.world.server})
         elif noun == "bundles":
             self._bundle(rest[0], body)
         elif noun == "experiments" and not rest:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from orchestune.client import doctor
 from orchestune.client.doctor import Finding, checks
 from tests.unit.client.fake_server import FakeServer
 
@@ -27,7 +33,75 @@ def test_a_server_that_is_not_there_is_an_error_with_a_remedy() -> None:
         environ = server.environment()
     findings = found(environ)
     assert findings["server"].ok == "error"
-    assert findings["server"].remedy
+    assert "is ORCHESTUNE_SERVER right" in findings["server"].remedy
+
+
+def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
+    with FakeServer() as server:
+        finding = found({**server.environment(), "ORCHESTUNE_TOKEN": "another"})["server"]
+    assert (finding.ok, finding.detail) == ("error", "the token is unknown")
+    assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict", "detail"),
+    [
+        ({"protocol": 2}, "error", "speaks protocol 2, not 1"),
+        ({"version": "0.0.1"}, "warning", "0.0.1 (hosted)"),
+    ],
+)
+def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdict: str, detail: str) -> None:
+    with FakeServer() as server:
+        server.world.server = told
+        finding = found(server.environment())["server"]
+    assert finding.ok == verdict
+    assert detail in finding.detail
+    assert finding.remedy
+
+
+def test_a_clock_that_is_off_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeServer() as server:
+        monkeypatch.setattr(doctor, "parsedate_to_datetime", lambda text: datetime(2020, 1, 31, tzinfo=UTC))
+        finding = found(server.environment())["clock"]
+    assert finding.ok == "warning"
+    assert "ahead of the server" in finding.detail
+    assert finding.remedy
+
+
+def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    [finding] = doctor._state({"ORCHESTUNE_HOME": str(tmp_path / "file")})
+    assert finding.name == "state folder"
+    assert finding.ok == "error"
+    assert finding.remedy
+
+
+def test_a_state_folder_on_a_network_file_system_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_file_system", lambda folder: "nfs4")
+    [finding] = [one for one in doctor._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
+    assert (finding.ok, finding.detail) == ("error", "the state folder is on nfs4, a network file system")
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(2**29, "error"), (5 * 2**30, "warning"), (50 * 2**30, "ok")])
+def test_a_disk_that_is_almost_full_is_told_in_time(monkeypatch: pytest.MonkeyPatch, free: int, verdict: str) -> None:
+    usage = SimpleNamespace(total=100 * 2**30, used=100 * 2**30 - free, free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with FakeServer() as server:
+        finding = found(server.environment())["temporary"]
+    assert finding.ok == verdict
+    assert bool(finding.remedy) == (verdict != "ok")
+
+
+def test_a_broken_driver_is_noticed(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'; exit 18\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    with FakeServer() as server:
+        environ = {**server.environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        finding = {finding.name: finding for finding in checks(environ)}["gpus"]
+    assert finding.ok == "warning"
+    assert "version mismatch" in finding.detail
+    assert finding.remedy
 
 
 def test_hidden_gpus_are_noticed(tmp_path: Path) -> None:

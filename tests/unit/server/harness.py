@@ -53,6 +53,7 @@ class Script:
             "remembered": None,
             "remember": None,
             "health": None,
+            "check": None,
             "metrics": [],
             "resolve": "exp-1",
         }

@@ -31,6 +31,13 @@ async def server(context: Here) -> Response:
     return answer(document)
 
 
+@router.post("/server/check", status_code=204, response_class=Response)
+async def check(context: Here) -> Response:
+    """Prove that the store takes what is written."""
+    await context.cold(context.services.read_server.check, context.core)
+    return Response(status_code=204)
+
+
 @router.get("/cluster", response_model=models.Cluster)
 async def cluster(context: Here, name: str | None = None) -> Response:
     """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server."""
