@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,21 @@ class Registry:
         """What an image or an index runs on."""
         if manifest.is_index:
             return tuple(manifest.listed())
-        config = self._config(repository, manifest)
+        config = self.configuration(repository, manifest)
         return (Platform(str(config.get("architecture", "")), str(config.get("os", "linux"))),)
+
+    def configuration(self, repository: str, manifest: Manifest, platform: Platform | None = None) -> Mapping[str, Any]:
+        """The document that says how an image is run; of an index, that of the image for `platform`."""
+        if manifest.is_index:
+            digest = manifest.listed().get(platform) if platform else None
+            if digest is None:
+                raise NotFound(f"{self.name}/{repository} has no image for {platform}")
+            manifest = self.manifest(repository, digest)
+        digest = str((manifest.document.get("config") or {}).get("digest", ""))
+        body = b"".join(self.blob(repository, digest))
+        if sha256(body) != digest:
+            raise OrchestuneError(f"the registry {self.name} gave other bytes than {digest} for {repository}")
+        return Manifest("", body).document
 
     def resolve(self, reference: Reference) -> tuple[Reference, tuple[Platform, ...]]:
         """The reference by digest, and the platforms that it has."""
@@ -157,14 +170,6 @@ class Registry:
         """A `Location` of an answer as a whole URL; a proxy that ends TLS may make the registry believe it has none."""
         own, url = urlsplit(self._base), urlsplit(urljoin(f"{self._base}/", location))
         return urlunsplit(url._replace(scheme=own.scheme) if url.netloc == own.netloc else url)
-
-    def _config(self, repository: str, manifest: Manifest) -> dict[str, Any]:
-        digest = str((manifest.document.get("config") or {}).get("digest", ""))
-        body = b"".join(self.blob(repository, digest))
-        if sha256(body) != digest:
-            raise OrchestuneError(f"the registry {self.name} gave other bytes than {digest} for {repository}")
-        document = Manifest("", body).document
-        return dict(document)
 
 
 def _missing(registry: str, repository: str, version: str) -> NotFound:

@@ -1,0 +1,156 @@
+"""Which files of a folder a build may see: the ones that its steps name. Never all of it: code comes as a bundle."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestune.errors import BadInput, Problem, TooLarge
+from orchestune.images import secrecy
+from orchestune.images.dockerfile import Source, sources
+
+LIMIT = 200 << 20
+"""bytes of all files of a build together"""
+_TOOLS = {
+    "uv": ("pyproject.toml", "uv.lock", ".python-version"),
+    "poetry": ("pyproject.toml", "poetry.lock"),
+    "pdm": ("pyproject.toml", "pdm.lock"),
+    "pipenv": ("Pipfile", "Pipfile.lock"),
+    "pixi": ("pixi.toml", "pixi.lock", "pyproject.toml"),
+    "conda": ("environment.yml", "environment.yaml"),
+    "mamba": ("environment.yml", "environment.yaml"),
+    "npm": ("package.json", "package-lock.json"),
+}
+"""files that a tool reads without being told their names"""
+_NESTED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]*(?P<name>[^\s#]+)")
+_LOCAL = re.compile(r"^\s*(?:-e|--editable)\b|^\s*\.{0,2}/|^\s*file:|^\s*\.\s*(?:\[|$)")
+_CODE = "the code comes to every trial as its current folder and is not installed"
+
+_OWN_IMAGE = "what needs a password to be installed belongs into an image of your own, named in `image:`"
+
+
+def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
+    """The files that install commands name, and the ones that those name; by their paths in the folder.
+
+    BadInput for code and secrets, TooLarge.
+    """
+    found: dict[str, Path] = {}
+    for command in commands:
+        if secret := secrecy.in_text(command):
+            raise _bad("install", f"{command!r} holds {secret[1]}, which would stand in the image", _OWN_IMAGE)
+        words = _words(command)
+        _refuse_code(command, words, folder)
+        for name in [*_candidates(words), *_known_to_tools(words)]:
+            _take(folder, name, found)
+    return _checked(found)
+
+
+def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
+    """The files that a Dockerfile copies from the folder. BadInput for all of the folder and for secrets, TooLarge."""
+    found: dict[str, Path] = {}
+    for source in sources(text, file):
+        pattern = os.path.normpath(source.path.lstrip("/"))
+        if pattern in (".", "*", "**") or pattern.startswith(".."):
+            raise _at(source, file, "takes the whole folder", f"name the files that it needs; {_CODE}")
+        matches = sorted(folder.glob(pattern)) if any(sign in pattern for sign in "*?[") else [folder / pattern]
+        if not matches or not matches[0].exists():
+            raise _at(source, file, f"names {source.path}, which is not in {folder}", "correct the path")
+        for match in matches:
+            named = match.is_file()
+            for path in [match] if named else _below(match):
+                name = path.relative_to(folder).as_posix()
+                if named or not (secrecy.by_name(name) or secrecy.in_file(path)):
+                    found[name] = path
+    return _checked(found)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        return list(lexer)
+    except ValueError:
+        return command.split()
+
+
+def _candidates(words: Sequence[str]) -> Iterator[str]:
+    """Whatever in a command may be the name of a file."""
+    for word in words:
+        yield word
+        yield word.partition("=")[2]
+        if word[:2] in ("-r", "-c", "-f") and len(word) > 2:
+            yield word[2:]
+
+
+def _known_to_tools(words: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if not (word == "uv" and following in ("pip", "tool", "venv")):
+            yield from _TOOLS.get(word, ())
+
+
+def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
+    """`pip install .` would put the code into the image."""
+    if "install" not in words or not {"pip", "pip3", "uv"} & set(words):
+        return
+    for word in words[words.index("install") + 1 :]:
+        place = word.partition("[")[0]
+        if place in (".", "..") or (place.startswith(("./", "../", "/")) and (folder / place).is_dir()):
+            hint = f"name what it requires instead, such as pip install -r requirements.txt; {_CODE}"
+            raise _bad("install", f"{command!r} would put the code of {word} into the image", hint)
+
+
+def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
+    """Add a file that is in the folder, and the requirement files that it names."""
+    if not name or name.startswith(("/", "~", "-")):
+        return
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_relative_to(folder) or not path.is_file():
+        return
+    key = path.relative_to(folder).as_posix()
+    if key in found:
+        return
+    found[key] = path
+    if path.suffix in (".txt", ".in"):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if nested := _NESTED.match(line):
+                _take(folder, os.path.relpath(path.parent / nested["name"], folder), found)
+            elif _LOCAL.match(line):
+                problem = Problem(f"{line.strip()!r} would put code into the image", file=key, line=number, hint=_CODE)
+                raise BadInput([problem])
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def _checked(found: dict[str, Path]) -> dict[str, Path]:
+    """Without secrets, and not too large."""
+    for name, path in found.items():
+        why = secrecy.by_name(name)
+        if why:
+            raise BadInput([Problem(f"stays out of the image: {why}", file=name, hint=_OWN_IMAGE)])
+        secret = secrecy.in_file(path)
+        if secret:
+            text = f"holds {secret[1]}, which would stand in the image"
+            raise BadInput([Problem(text, file=name, line=secret[0], hint=_OWN_IMAGE)])
+    size = sum(path.stat().st_size for path in found.values())
+    if size > LIMIT:
+        largest = max(found, key=lambda name: found[name].stat().st_size)
+        raise TooLarge(
+            f"the files for the image are {size >> 20} MiB together; at most {LIMIT >> 20} are allowed",
+            f"the largest is {largest}; data belongs into `data:`, not into an image",
+        )
+    return dict(sorted(found.items()))
+
+
+def _bad(key: str, message: str, hint: str) -> BadInput:
+    return BadInput.one(message, key=key, hint=hint)
+
+
+def _at(source: Source, file: str, why: str, hint: str) -> BadInput:
+    return BadInput([Problem(f"{source.text!r} {why}", file=file, line=source.line, hint=hint)])

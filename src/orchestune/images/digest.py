@@ -1,0 +1,31 @@
+"""The name of a built image: the same ingredients give the same tag, so that it is found again without a build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestune.images.manifests import Platform
+
+_FORMAT = 1
+"""raised when the same ingredients begin to mean another image"""
+
+
+def tag(dockerfile: str, files: Mapping[str, Path], platform: Platform) -> str:
+    """A tag over the Dockerfile, which names its base by digest, and the content of the files that it may see."""
+    ingredients = {
+        "format": _FORMAT,
+        "dockerfile": dockerfile,
+        "platform": str(platform),
+        "files": {name: [_sha256(path), os.access(path, os.X_OK)] for name, path in files.items()},
+    }
+    text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

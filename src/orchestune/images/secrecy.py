@@ -1,0 +1,51 @@
+"""What must not get into an image, since whoever can pull it can read it."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+_NAMES = (
+    ".env", ".env.*", ".netrc", "_netrc", ".pypirc", ".git-credentials", "credentials", "credentials.json",
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.p12", "*.pfx", "*.kubeconfig", "kubeconfig",
+)  # fmt: skip
+_FOLDERS = (".git", ".ssh", ".aws", ".kube", ".docker", ".gnupg", ".azure", ".orchestune")
+_LOGIN = re.compile(r"://(?P<user>[^/\s:@'\"]*):(?P<password>[^/\s@'\"]+)@")
+_TOKEN = re.compile(r"(?i)\b_(?:authToken|auth|password)\s*=\s*(?P<password>[^\s$]+)")
+_KEY = "PRIVATE KEY-----"
+_LOOKED_AT = 1 << 20
+"""bytes of a file; what is longer was not written by hand"""
+
+
+def by_name(path: str) -> str:
+    """Why a file of that name stays out of an image; nothing when it need not."""
+    *folders, name = path.split("/")
+    for folder in folders:
+        if folder in _FOLDERS:
+            return f"{folder} holds secrets or history"
+    if name.endswith((".example", ".sample", ".template")):
+        return ""
+    return "its name is one of a file with secrets" if any(fnmatch(name, pattern) for pattern in _NAMES) else ""
+
+
+def in_text(text: str) -> tuple[int, str] | None:
+    """Line and kind of the first secret in a text: a password in an address, a token, a private key."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if _KEY in line:
+            return number, "a private key"
+        for pattern, what in ((_LOGIN, "a password in an address"), (_TOKEN, "a token")):
+            found = pattern.search(line)
+            if found and not found["password"].startswith("$"):  # a variable, which the installer replaces
+                return number, what
+    return None
+
+
+def in_file(path: Path) -> tuple[int, str] | None:
+    """The same of a file; one that is no text holds none that could be found."""
+    if path.stat().st_size > _LOOKED_AT:
+        return None
+    try:
+        return in_text(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,75 @@
+"""What a folder's own files say about what has to be installed, as lines for experiment.yml."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+_EXPORTED = "/tmp/requirements.txt"
+
+
+def suggest_install(folder: Path) -> str | None:
+    """Lines for experiment.yml that install what the project in `folder` requires; None where nothing says what.
+
+    Looks at uv.lock, poetry.lock, requirements.txt, environment.yml and pyproject.toml, the most exact one first.
+    """
+    for name, propose in _FILES:
+        if (folder / name).is_file():
+            found = propose(folder / name)
+            if found:
+                return f"# {name} says what the project needs; this is installed once, into an image:\n{found}"
+    return None
+
+
+def _uv(_: Path) -> str:
+    export = f"uv export --frozen --no-dev --no-emit-project --output-file {_EXPORTED}"
+    return _install(["pip install uv", export, f"pip install -r {_EXPORTED}"])
+
+
+def _poetry(_: Path) -> str:
+    export = f"poetry export --output {_EXPORTED}"
+    return _install(["pip install poetry poetry-plugin-export", export, f"pip install -r {_EXPORTED}"])
+
+
+def _requirements(file: Path) -> str:
+    return _install([f"pip install -r {file.name}"])
+
+
+def _conda(file: Path) -> str:
+    return "image: condaforge/miniforge3\n" + _install([f"mamba env update --name base --file {file.name}"])
+
+
+def _pyproject(file: Path) -> str:
+    """Dependencies alone: the project itself is code, which comes as a bundle."""
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project") or {}
+        names = [str(name) for name in project.get("dependencies") or ()]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return ""
+    return _install(["pip install " + " ".join(map(shlex.quote, names))]) if names else ""
+
+
+def _install(commands: Sequence[str]) -> str:
+    """As YAML; a command with a character that means something there is put in quotes."""
+    written = [_scalar(command) for command in commands]
+    if len(written) == 1:
+        return f"install: {written[0]}\n"
+    return "install:\n" + "".join(f"  - {command}\n" for command in written)
+
+
+def _scalar(text: str) -> str:
+    if any(sign in text for sign in (": ", " #", "'", '"')):
+        return "'" + text.replace("'", "''") + "'"
+    return text
+
+
+_FILES = (
+    ("uv.lock", _uv),
+    ("poetry.lock", _poetry),
+    ("requirements.txt", _requirements),
+    ("environment.yml", _conda),
+    ("environment.yaml", _conda),
+    ("pyproject.toml", _pyproject),
+)

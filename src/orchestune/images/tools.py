@@ -1,0 +1,116 @@
+"""docker, podman or buildah on this machine, whichever is there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from orchestune.errors import Denied, OrchestuneError, Unreachable
+from orchestune.images.build import Plan, Say, write_context
+from orchestune.images.login import hint
+
+Kind = Literal["docker", "podman", "buildah"]
+KINDS: tuple[Kind, ...] = ("docker", "podman", "buildah")
+_ANSWER_SECONDS = 20
+_KEPT = 25
+"""lines of output that an error shows"""
+_REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
+_FOREIGN = ("exec format error",)
+
+
+class Tool:
+    """A program that builds images. Logins are the user's own, as the program knows them."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    @property
+    def name(self) -> str:
+        return self._kind
+
+    def build(self, plan: Plan, say: Say) -> None:
+        with tempfile.TemporaryDirectory(prefix="orchestune-build-") as folder:
+            dockerfile = write_context(plan, Path(folder))
+            self._run(build_command(self._kind, plan, dockerfile), plan, say, "build")
+        self._run(push_command(self._kind, plan), plan, say, "push")
+
+    def _run(self, command: Sequence[str], plan: Plan, say: Say, what: str) -> None:
+        kept: deque[str] = deque(maxlen=_KEPT)
+        try:
+            with subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            ) as process:
+                try:
+                    for line in process.stdout or ():
+                        kept.append(line.rstrip())
+                        say(line.rstrip())
+                except BaseException:
+                    process.terminate()
+                    raise
+        except OSError as exc:
+            raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
+        if process.returncode:
+            raise failure(what, self._kind, plan, list(kept))
+
+
+def find_tool() -> Tool | None:
+    """The first that is installed and answers. Blocking: a Docker Engine may be far away."""
+    return next((Tool(kind) for kind in KINDS if shutil.which(kind) and (kind != "docker" or _docker_answers())), None)
+
+
+def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
+    """What builds the image, from a context that stands beside the Dockerfile."""
+    command = [kind, "build", "--platform", str(plan.platform), "--tag", str(plan.target), "--file", str(dockerfile)]
+    if kind != "docker" and plan.plain:
+        command.append("--tls-verify=false")
+    return [*command, str(dockerfile.parent / "context")]
+
+
+def push_command(kind: Kind, plan: Plan) -> list[str]:
+    """What pushes it."""
+    if kind == "docker":
+        return ["docker", "push", str(plan.target)]
+    more = ["--tls-verify=false"] if plan.plain else []
+    return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
+
+
+def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> OrchestuneError:
+    """The error that the end of the output means."""
+    end = "\n".join(output)
+    registry = plan.target.registry
+    if any(word in end.lower() for word in _FOREIGN):
+        return OrchestuneError(
+            f"{builder} cannot build for {plan.platform} on this machine:\n{end}",
+            "register an emulator: docker run --privileged --rm tonistiigi/binfmt --install all",
+        )
+    if what == "push" and any(word in end.lower() for word in _REFUSED):
+        return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
+    if what == "push":
+        return OrchestuneError(
+            f"{builder} could not push {plan.target}:\n{end}",
+            f"a registry without TLS must stand in insecure-registries of {builder}'s configuration",
+        )
+    return OrchestuneError(f"the image could not be built by {builder}:\n{end}", "correct `install:` or the Dockerfile")
+
+
+def _docker_answers() -> bool:
+    """The client alone builds nothing."""
+    try:
+        asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+        done = subprocess.run(
+            asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

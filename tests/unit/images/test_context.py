@@ -1,0 +1,126 @@
+"""What a build may see of a folder: what its steps name, never the code, never a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import BadInput, TooLarge
+from orchestune.images import context
+from orchestune.images.context import for_dockerfile, for_install
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    files = {
+        "train.py": "print('the code')",
+        "requirements.txt": "numpy\n-r requirements/extra.txt\n--constraint=constraints.txt\n",
+        "requirements/extra.txt": "scipy\n-r ../requirements.txt\n",
+        "constraints.txt": "numpy==2.0\n",
+        "setup.sh": "apt-get install -y gcc\n",
+        "pyproject.toml": "[project]\n",
+        "uv.lock": "version = 1\n",
+        "environment.yml": "dependencies: [numpy]\n",
+        "csrc/model.c": "int main(void) { return 0; }\n",
+        "csrc/.env": "TOKEN=1\n",
+        "csrc/key.pem": "-----BEGIN PRIVATE KEY-----\n",
+        ".env": "TOKEN=1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("apt-get update && apt-get install -y gcc", []),
+        ("pip install numpy", []),
+        (
+            "pip install -r requirements.txt",
+            ["constraints.txt", "requirements.txt", "requirements/extra.txt"],
+        ),
+        ("pip install -rconstraints.txt", ["constraints.txt"]),
+        ("pip install --requirement=constraints.txt", ["constraints.txt"]),
+        ("cd /tmp; bash ./setup.sh>/dev/null", ["setup.sh"]),
+        ("uv export --frozen -o /tmp/r.txt", ["pyproject.toml", "uv.lock"]),
+        ("uv pip install numpy", []),
+        ("mamba env update --name base", ["environment.yml"]),
+        ("echo 'unclosed", []),
+        ("cat ../outside.txt /etc/passwd", []),
+    ],
+)
+def test_the_files_that_a_command_names_are_seen_and_those_that_they_name(
+    project: Path, command: str, expected: list[str]
+) -> None:
+    (project.parent / "outside.txt").write_text("not of this project")
+    found = for_install(project, [command])
+    assert list(found) == expected
+    assert all(path == project / name for name, path in found.items())
+
+
+@pytest.mark.parametrize("command", ["pip install .", "pip install -e .[dev]", "uv pip install ./csrc"])
+def test_code_is_not_installed_into_an_image(project: Path, command: str) -> None:
+    with pytest.raises(BadInput, match=r"would put the code of .* into the image") as caught:
+        for_install(project, [command])
+    assert "pip install -r requirements.txt" in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("line", ["-e .", "./csrc", "../other", "file:///x", ". [dev]", "--editable=x"])
+def test_nor_by_way_of_a_requirement(project: Path, line: str) -> None:
+    (project / "requirements.txt").write_text(f"numpy\n{line}\n")
+    with pytest.raises(BadInput, match=r"requirements\.txt:2: .* would put code into the image"):
+        for_install(project, ["pip install -r requirements.txt"])
+
+
+def test_a_password_in_a_requirement_is_refused_and_a_variable_is_not(project: Path) -> None:
+    (project / "requirements.txt").write_text("--index-url https://ada:$TOKEN@pypi.lab/simple\nnumpy\n")
+    assert list(for_install(project, ["pip install -r requirements.txt"])) == ["requirements.txt"]
+    (project / "requirements.txt").write_text("numpy\n--index-url https://ada:sesame@pypi.lab/simple\n")
+    with pytest.raises(BadInput, match=r"requirements\.txt:2: holds a password in an address") as caught:
+        for_install(project, ["pip install -r requirements.txt"])
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_password_in_a_command_is_refused(project: Path) -> None:
+    with pytest.raises(BadInput, match="holds a password in an address"):
+        for_install(project, ["pip install --index-url https://ada:sesame@pypi.lab/simple numpy"])
+
+
+@pytest.mark.parametrize("name", [".env", "id_rsa", ".aws/config", ".netrc", "conf/credentials.json"])
+def test_a_file_of_secrets_is_refused_by_its_name(project: Path, name: str) -> None:
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text("x")
+    with pytest.raises(BadInput, match=f"{name}: stays out of the image"):
+        for_install(project, [f"cat {name}"])
+
+
+def test_a_dockerfile_sees_what_it_copies(project: Path) -> None:
+    text = "FROM x\nCOPY requirements.txt setup.* /x/\nCOPY csrc/ /csrc/\n"
+    assert list(for_dockerfile(project, text, "Dockerfile")) == ["csrc/model.c", "requirements.txt", "setup.sh"]
+
+
+@pytest.mark.parametrize("source", [".", "./", "*", "/", "../x", "./."])
+def test_a_dockerfile_does_not_copy_everything(project: Path, source: str) -> None:
+    with pytest.raises(BadInput, match=r"Dockerfile:2: .* takes the whole folder") as caught:
+        for_dockerfile(project, f"FROM x\nCOPY {source} /app\n", "Dockerfile")
+    assert "current folder" in str(caught.value)
+
+
+def test_a_dockerfile_does_not_copy_a_secret_or_what_is_not_there(project: Path) -> None:
+    with pytest.raises(BadInput, match=r"\.env: stays out"):
+        for_dockerfile(project, "FROM x\nCOPY .env /app\n", "Dockerfile")
+    with pytest.raises(BadInput, match=r"csrc/key\.pem:1: holds a private key"):
+        for_dockerfile(project, "FROM x\nCOPY csrc/key.pem /app\n", "Dockerfile")
+    with pytest.raises(BadInput, match=r"sub/Dockerfile:3: .*missing\.txt, which is not in"):
+        for_dockerfile(project, "FROM x\n\nCOPY missing.txt /app\n", "sub/Dockerfile")
+
+
+def test_data_does_not_belong_into_an_image(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LIMIT", 2 << 20)
+    (project / "csrc/data.bin").write_bytes(b"\0" * (3 << 20))
+    with pytest.raises(TooLarge, match=r"3 MiB together; at most 2 are allowed") as caught:
+        for_dockerfile(project, "FROM x\nCOPY csrc /csrc\n", "Dockerfile")
+    assert "csrc/data.bin" in caught.value.hint

@@ -1,0 +1,90 @@
+"""Dockerfiles made and read."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.errors import BadInput
+from orchestune.images.dockerfile import after_dockerfile, bases, for_install, pin, sources
+
+BASE = "docker.io/library/python@sha256:" + "a" * 64
+OTHER = "ghcr.io/astral-sh/uv@sha256:" + "b" * 64
+
+MADE = f"""\
+FROM {BASE}
+WORKDIR /orchestune-install
+COPY ["constraints.txt", "/orchestune-install/constraints.txt"]
+COPY ["requirements/base.txt", "/orchestune-install/requirements/base.txt"]
+RUN ["/bin/sh", "-ec", "pip install -r requirements/base.txt -c constraints.txt"]
+RUN ["/bin/sh", "-ec", "echo \\"it's\\" done"]
+WORKDIR /
+"""
+
+OWN = """\
+# syntax=docker/dockerfile:1
+ARG VERSION=3.12
+FROM --platform=$BUILDPLATFORM python:${VERSION} AS Build
+COPY --chown=1:1 requirements.txt \\
+     other.txt ./
+COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /bin/
+ADD https://example.org/x.tar /x/
+ADD ["a file", "/x"]
+FROM build
+COPY --from=Build /x /y
+COPY --from=0 /x /z
+COPY csrc /csrc
+FROM scratch
+"""
+
+
+def test_install_commands_are_steps_over_a_pinned_image() -> None:
+    files = ["requirements/base.txt", "constraints.txt"]
+    commands = ["pip install -r requirements/base.txt -c constraints.txt", 'echo "it\'s" done']
+    assert for_install(BASE, commands, files) == MADE
+
+
+def test_an_image_of_another_user_is_changed_by_root_and_given_back() -> None:
+    lines = for_install(BASE, ["true"], [], user="1000:100").splitlines()
+    assert lines[1] == "USER 0" and lines[-1] == "USER 1000:100"
+
+
+def test_install_commands_may_follow_a_dockerfile_of_the_users_own() -> None:
+    text = after_dockerfile("FROM x\nUSER 5", ["pip install y"], ["r.txt"])
+    assert text.startswith("FROM x\nUSER 5\nWORKDIR /orchestune-install\nCOPY ")
+    assert text.count("FROM") == 1
+    assert after_dockerfile("FROM x\n", [], []) == "FROM x\n"
+
+
+def test_images_from_outside_are_found_and_stages_are_none() -> None:
+    assert bases(OWN) == ["python:3.12", "ghcr.io/astral-sh/uv:0.9"]
+    assert bases("FROM scratch\n") == []
+
+
+def test_images_from_outside_are_pinned_and_nothing_else_changes() -> None:
+    pinned = pin(OWN, {"python:3.12": BASE, "ghcr.io/astral-sh/uv:0.9": OTHER})
+    assert pinned.splitlines()[2] == f"FROM --platform=$BUILDPLATFORM {BASE} AS Build"
+    assert pinned.splitlines()[5] == f"COPY --from={OTHER} /uv /bin/"
+    changed = [line for line, before in zip(pinned.splitlines(), OWN.splitlines(), strict=True) if line != before]
+    assert len(changed) == 2
+
+
+def test_what_is_copied_from_the_folder_is_found_with_its_line() -> None:
+    assert [(source.path, source.line) for source in sources(OWN)] == [
+        ("requirements.txt", 4),
+        ("other.txt", 4),
+        ("a file", 8),
+        ("csrc", 12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("RUN true\n", "Dockerfile: names no image to build on"),
+        ("ARG X\nFROM python:${X}\n", "Dockerfile:2: .*not known before the build"),
+        ("FROM python\nCOPY [broken, /x]\n", "Dockerfile:2: .*cannot be read"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_with_its_line(text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        (bases(text), sources(text))
