@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestune.cli.reference import reference_markdown as command_line
+from orchestune.clusters.existing.reference import permissions_markdown
 from orchestune.config.reference import reference_markdown as experiment_file
 from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
@@ -126,6 +127,7 @@ def state_machines() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
+    "how-to/permissions.md": permissions_markdown,
     "reference/cli.md": command_line,
     "reference/experiment-file.md": experiment_file,
     "reference/server-settings.md": server_settings,

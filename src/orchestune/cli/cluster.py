@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli import cluster_connect, cluster_destroy, cluster_status
+from orchestune.cli import cluster_connect, cluster_destroy, cluster_status, cluster_test
 from orchestune.cli.cluster_commands import known
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, add_command
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=lambda console, args: _help(parser))
     cluster_connect.add(inner)
     cluster_status.add(inner)
+    cluster_test.add(inner)
     _add_own(inner)
     cluster_destroy.add(inner)
 

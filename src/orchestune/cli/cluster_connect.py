@@ -15,7 +15,7 @@ from orchestune.cli.cluster_joining import join_hosted, say_hello
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.client.clusters import Cluster, check_name
-from orchestune.clusters.existing import permissions, plan, provisioner
+from orchestune.clusters.existing import permissions, plan, provisioner, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection, checked
 from orchestune.clusters.existing.provisioner import Present
@@ -110,10 +110,13 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     certificates = _certificates(args) or (found.certificates if found else "")
     if args.dry_run:
         return _dry_run(console, wanted, args, certificates)
-    if found is not None and found.deployed and wanted == found.connection and not args.database_url and not args.ca:
-        return say_hello(console, cluster_api, wanted, _remember(console, cluster, cluster_api, wanted))
+    said = args.database_url or args.ca
+    if found is not None and found.current and wanted == found.connection and not said:
+        joining = _remember(console, cluster, cluster_api, wanted)
+        rollout.wait(cluster_api, wanted, console.note)
+        return say_hello(console, wanted, joining)
     deployed = _deploy(console, cluster_api, cluster, wanted, args, certificates)
-    return say_hello(console, cluster_api, deployed, known(console).get(cluster.name))
+    return say_hello(console, deployed, known(console).get(cluster.name))
 
 
 def upgrade(console: Console, args: argparse.Namespace) -> int:
@@ -126,7 +129,7 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     args.registry, args.database_url = None, None
     wanted = replace(found.connection, server_image=args.server_image or "")
     deployed = _deploy(console, cluster_api, cluster, wanted, args, found.certificates)
-    return say_hello(console, cluster_api, deployed, known(console).get(cluster.name))
+    return say_hello(console, deployed, known(console).get(cluster.name))
 
 
 def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found: Present | None) -> Connection:

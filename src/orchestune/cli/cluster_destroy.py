@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.cluster_commands import known
+from orchestune.cli.asking import confirm
+from orchestune.cli.cluster_archive import Archive, ask_to_end, copy_over
+from orchestune.cli.cluster_commands import add_place, api, known, meant
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
+from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing import permissions, provisioner
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import DATA, Connection
+from orchestune.errors import Conflict, NotFound, TemporaryError, Unreachable, UsageError
+
+_TO = "where records and files go: a cluster, a folder or s3://BUCKET/PREFIX (default: local, this machine's server)"
 
 
 def add(inner: Commands) -> None:
@@ -16,14 +25,111 @@ def add(inner: Commands) -> None:
         "disconnect",
         disconnect,
         help="forget a cluster here; nothing in it changes",
-        example="orchestune cluster disconnect -n lab",
+        details="With --archive what is finished there is copied first.",
+        example="orchestune cluster disconnect -n lab\norchestune cluster disconnect -n lab --archive",
         json=False,
     )
     parser.add_argument("-n", "--name", metavar="NAME", required=True, help="name of the cluster")
+    parser.add_argument("--archive", action="store_true", help="copy records and files of finished experiments first")
+    parser.add_argument("--to", metavar="PLACE", help=_TO)
+    parser = add_command(
+        inner,
+        "destroy",
+        destroy,
+        help="copy records and files, then remove all that we put into a cluster",
+        details="Copies are checked before anything is removed. Interrupted anywhere, the same command completes it.",
+        example="orchestune cluster destroy -n lab\norchestune cluster destroy -n lab --stop --to s3://team/lab",
+        json=False,
+    )
+    parser.add_argument("-n", "--name", metavar="NAME", required=True, help="name of the cluster")
+    add_place(parser)
+    parser.add_argument("--to", metavar="PLACE", help=_TO)
+    parser.add_argument("--stop", action="store_true", help="stop what runs there")
+    parser.add_argument(
+        "--abandon",
+        action="store_true",
+        help="go on without a copy where the server, or the cluster, cannot be reached",
+    )
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
 
 
 def disconnect(console: Console, args: argparse.Namespace) -> int:
-    """Forget it."""
-    known(console).remove(args.name)
+    """Forget it. What was forgotten already is no mistake."""
+    clusters = known(console)
+    if args.to and not args.archive:
+        raise UsageError("--to says where a copy goes", "say --archive as well")
+    if not any(cluster.name == args.name for cluster in clusters.all()):
+        console.note(f"{args.name} is not connected")
+        return 0
+    if args.archive:
+        with Archive(console, args.name, args.to) as archive:
+            left = copy_over(console, archive)
+        if left:
+            raise Conflict(f"not over, and so not copied: {', '.join(left)}", "stop them, or leave out --archive")
+    clusters.remove(args.name)
     console.note(f"{args.name} is forgotten here; nothing changed there")
     return 0
+
+
+def destroy(console: Console, args: argparse.Namespace) -> int:
+    """Copy, check, mark, remove, forget: each step leaves what the next run needs to go on."""
+    cluster = meant(console, args)
+    try:
+        cluster_api = api(cluster)
+        found = provisioner.present(cluster_api, cluster.namespace)
+    except Unreachable as exc:
+        if not args.abandon:
+            exc.hint += "; --abandon forgets the cluster without looking at it"
+            raise
+        _forget(console, cluster)
+        console.note(f"{exc}; forgotten here, and left there as it is")
+        return 0
+    connection = found.connection if found else Connection(args.name, cluster.namespace)
+    if connection.name != args.name:
+        raise UsageError(f"the namespace {cluster.namespace} has the server of the cluster '{connection.name}'")
+    provisioner.check_rights(cluster_api, permissions.to_destroy(connection), f"remove what is in {cluster.namespace}")
+    if not args.yes:
+        confirm(
+            f"Remove the server of '{args.name}' and its data from the namespace {cluster.namespace}?"
+            f" Records and files go to {args.to or 'this machine'} first.",
+            "nothing was changed",
+        )
+    if found is not None:
+        _save(console, cluster_api, cluster, found, args)
+    gone = provisioner.remove(cluster_api, connection, console.note)
+    _forget(console, cluster)
+    console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
+    return 0
+
+
+def _save(
+    console: Console, cluster_api: Api, cluster: Cluster, found: provisioner.Present, args: argparse.Namespace
+) -> None:
+    """Copy what the server has, unless an earlier run has, and has removed the server since."""
+    if not found.deployed:
+        space = cluster.namespace
+        data = found.connection.makes_claim and cluster_api.get("v1", "PersistentVolumeClaim", DATA, space) is not None
+        if data and not found.archived and not args.abandon:
+            raise Conflict(
+                f"the server is not there, but its data is (the claim {DATA} of {space}), and nobody has copied it",
+                f"`orchestune cluster connect -n {cluster.name}` brings the server back; --abandon removes the data",
+            )
+        return
+    if not any(item.name == cluster.name for item in known(console).all()):
+        known(console).add(cluster)  # the way to the server is found by its name
+    try:
+        with Archive(console, cluster.name, args.to) as archive:
+            ask_to_end(console, archive, stop=args.stop)
+            copy_over(console, archive)
+            provisioner.mark_archived(cluster_api, found.connection)
+    except (TemporaryError, NotFound) as exc:
+        if not args.abandon:
+            exc.hint = f"{exc.hint}; --abandon removes everything without a copy".lstrip("; ")
+            raise
+        console.note(f"{exc.message}; removed without a copy, as --abandon says")
+
+
+def _forget(console: Console, cluster: Cluster) -> None:
+    clusters = known(console)
+    if any(item.name == cluster.name for item in clusters.all()):
+        clusters.remove(cluster.name)

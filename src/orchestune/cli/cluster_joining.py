@@ -13,12 +13,11 @@ from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
-from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
 from orchestune.errors import Denied, UsageError
 
 
-def say_hello(console: Console, api: Api, connection: Connection, cluster: Cluster) -> int:
+def say_hello(console: Console, connection: Connection, cluster: Cluster) -> int:
     """Ask the server through the API server who it is."""
     if not cluster.role:
         raise Denied(

@@ -21,6 +21,7 @@ NO_MESH_LABELS = {"kuma.io/sidecar-injection": "disabled", "sidecar.istio.io/inj
 """a sidecar would keep the pod of a Job from ending, and answer before the server does"""
 POD = {**OURS, COMPONENT: "server"}
 CONFIG_FOLDER = "/etc/orchestune"
+CONFIGURATION = "orchestune.dev/configuration"
 LOST_SECONDS = 10
 """how long the pod stays on a machine that does not answer; 300 where nothing is said"""
 RESTRICTED = {
@@ -49,12 +50,18 @@ def deployment(connection: Connection, config: Manifest, secret: str) -> Manifes
             "template": {
                 "metadata": {
                     "labels": {**POD, **NO_MESH_LABELS},
-                    "annotations": {**NO_MESH_ANNOTATIONS, "orchestune.dev/configuration": _digest(config, secret)},
+                    "annotations": {**NO_MESH_ANNOTATIONS, CONFIGURATION: _digest(config, secret)},
                 },
                 "spec": _pod(connection),
             },
         },
     )
+
+
+def configuration(document: Manifest) -> str:
+    """What tells whether a Deployment was made from the same settings as another."""
+    annotations = document["spec"]["template"]["metadata"].get("annotations") or {}
+    return str(annotations.get(CONFIGURATION, ""))
 
 
 def disruption_budget(connection: Connection) -> Manifest:

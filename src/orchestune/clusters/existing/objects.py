@@ -14,6 +14,7 @@ PLURALS = {
     "ConfigMap": "configmaps",
     "CronJob": "cronjobs",
     "DaemonSet": "daemonsets",
+    "Event": "events",
     "Deployment": "deployments",
     "Job": "jobs",
     "Namespace": "namespaces",
@@ -28,6 +29,7 @@ PLURALS = {
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
     "StatefulSet": "statefulsets",
+    "StorageClass": "storageclasses",
 }
 """how the API calls several of a kind"""
 

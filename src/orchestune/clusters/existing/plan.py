@@ -32,14 +32,15 @@ def foundation(connection: Connection, database_url: str | None = None) -> list[
 
 
 def server(connection: Connection, *, certificates: str = "", secret: str = "") -> list[Manifest]:
-    """The server itself, its storage, and the ways to it.
+    """The server itself, its storage, and the ways to it; the Deployment is last: once it is right, all is.
 
     `certificates` is a bundle in PEM. `secret` is a mark of the Secret, so that another one restarts the server.
     """
     config = settings(connection, certificates)
     made = [config, claim(connection)] if connection.makes_claim else [config]
-    made += [service(connection), network_policy(connection), deployment(connection, config, secret)]
-    return [*made, disruption_budget(connection)] if connection.replicas > 1 else made
+    made += [service(connection), network_policy(connection)]
+    made += [disruption_budget(connection)] if connection.replicas > 1 else []
+    return [*made, deployment(connection, config, secret)]
 
 
 def administrators_part(connection: Connection) -> list[Manifest]:

@@ -10,6 +10,7 @@ from typing import Any
 from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, SETTINGS, Connection, read
+from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.objects import called
 from orchestune.clusters.existing.permissions import Right
@@ -47,6 +48,8 @@ class Present:
     connection: Connection
     deployed: bool
     """there is a Deployment (a connect that was interrupted early has made none)"""
+    current: bool = True
+    """the Deployment is what these settings ask for (one that was interrupted later may be an older one)"""
     certificates: str = ""
     archived: bool = False
 
@@ -59,9 +62,21 @@ def present(api: Api, namespace: str) -> Present | None:
     data = found.get("data") or {}
     if SETTINGS not in data:
         raise OrchestuneError(f"the ConfigMap {CONFIG} of the namespace {namespace} has no {SETTINGS}")
-    deployed = api.get("apps/v1", "Deployment", SERVER, namespace) is not None
+    connection, certificates = read(data[SETTINGS]), data.get("ca.crt", "")
+    deployment = api.get("apps/v1", "Deployment", SERVER, namespace)
+    current = deployment is not None and _is_current(api, connection, certificates, deployment)
     marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
-    return Present(read(data[SETTINGS]), deployed, data.get("ca.crt", ""), ARCHIVED in marks)
+    return Present(connection, deployment is not None, current, certificates, ARCHIVED in marks)
+
+
+def _is_current(api: Api, connection: Connection, certificates: str, deployment: Manifest) -> bool:
+    try:
+        secret = _secret_mark(api, connection)
+    except (Forbidden, NotFound):
+        return True  # who may not read the Secret cannot deploy either
+    wanted = plan.server(connection, certificates=certificates, secret=secret)
+    planned = next(document for document in wanted if document["kind"] == "Deployment")
+    return configuration(planned) == configuration(deployment)
 
 
 def discovered(api: Api, connection: Connection) -> Connection:
@@ -169,10 +184,10 @@ def _secret_mark(api: Api, connection: Connection) -> str:
     return f"{found['metadata']['uid']}-{found['metadata']['resourceVersion']}"
 
 
-def mark_archived(api: Api, connection: Connection, digest: str) -> None:
+def mark_archived(api: Api, connection: Connection) -> None:
     """From here on the removal needs the server no more."""
     place = f"/api/v1/namespaces/{connection.namespace}/configmaps/{CONFIG}"
-    api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: digest}}}, "application/merge-patch+json")
+    api.call("PATCH", place, {"metadata": {"annotations": {ARCHIVED: "yes"}}}, "application/merge-patch+json")
 
 
 def remove(api: Api, connection: Connection, note: Note) -> list[str]:

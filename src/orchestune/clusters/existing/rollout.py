@@ -9,6 +9,7 @@ from typing import Any
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import DATA, SERVER, Connection
 from orchestune.clusters.existing.deployment import POD
+from orchestune.clusters.existing.failures import Forbidden
 from orchestune.errors import OrchestuneError, TemporaryError
 
 Manifest = dict[str, Any]
@@ -79,7 +80,7 @@ def state(api: Api, connection: Connection, deployment: Manifest | None) -> tupl
     crash = _crash(api, connection, pod)
     if crash:
         return crash
-    pull = _pull(pod)
+    pull = pulling(pod)
     if pull:
         return pull
     why = unscheduled(pod)
@@ -113,7 +114,8 @@ def _statuses(pod: Manifest) -> Iterable[Manifest]:
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def _pull(pod: Manifest) -> tuple[str, bool] | None:
+def pulling(pod: Manifest) -> tuple[str, bool] | None:
+    """Why a container of the pod is not made, and whether waiting is in vain."""
     for status in _statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
@@ -154,7 +156,10 @@ def _claim(api: Api, connection: Connection) -> str:
     name = connection.claim or DATA
     if connection.stateless:
         return ""
-    claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
+    try:
+        claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
+    except Forbidden:
+        return ""
     if claim is None:
         return f"there is no claim {name} in the namespace {connection.namespace}"
     if (claim.get("status") or {}).get("phase") == "Bound":

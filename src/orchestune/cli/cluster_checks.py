@@ -1,0 +1,196 @@
+"""The checks of `cluster test`, in the order in which one needs the other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestune import __version__
+from orchestune.cli.cluster_commands import api
+from orchestune.cli.console import Console
+from orchestune.client.address import resolver
+from orchestune.client.api import Client
+from orchestune.client.clusters import Cluster
+from orchestune.client.documents import ClusterDocument
+from orchestune.clusters.existing import permissions, probe, provisioner, rollout
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import SERVER, Connection
+from orchestune.clusters.existing.probe import Look, Pool
+from orchestune.errors import OrchestuneError
+from orchestune.images.manifests import sha256
+from orchestune.images.reference import parse_place
+from orchestune.images.registry import open_registry
+from orchestune.images.upload import push_blob
+
+_BYTES = b"orchestune cluster test\n"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried."""
+
+    name: str
+    ok: Literal["ok", "warning", "error"]
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
+    """Every finding. What cannot be tried since something before it failed is left out."""
+    try:
+        cluster_api = api(cluster)
+        version = cluster_api.call("GET", "/version")["gitVersion"]
+        found = provisioner.present(cluster_api, cluster.namespace)
+    except OrchestuneError as exc:
+        yield _failed("cluster", exc)
+        return
+    yield Finding("cluster", "ok", f"Kubernetes {version} at {cluster_api.configuration.host}")
+    if found is None:
+        yield Finding(
+            "server", "error", f"there is none in {cluster.namespace}", "`orchestune cluster connect` brings it there"
+        )
+        return
+    connection = found.connection
+    yield from _rights(cluster_api, cluster, connection)
+    survey = None
+    for item in _server(console, cluster_api, cluster, connection):
+        if isinstance(item, Finding):
+            yield item
+        else:
+            survey = item
+    yield from _others(connection, survey)
+    yield from _registry(connection)
+    yield from _pods(cluster_api, connection, survey)
+
+
+def _failed(name: str, exc: OrchestuneError) -> Finding:
+    return Finding(name, "error", exc.message, exc.hint)
+
+
+def _rights(cluster_api: Api, cluster: Cluster, connection: Connection) -> Iterator[Finding]:
+    """Without the first kind nothing works; without the second this user cannot change the server."""
+    lacking = permissions.missing(cluster_api, permissions.to_use(connection))
+    if lacking:
+        remedy = f"bind one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace} to this user"
+        yield Finding("rights", "error", f"this user may not {_listed(lacking)}", remedy)
+    else:
+        yield Finding("rights", "ok", f"{cluster.user or 'this user'} reaches the server as {cluster.role or 'nobody'}")
+    lacking = permissions.missing(cluster_api, permissions.to_deploy(connection))
+    if lacking:
+        remedy = "only whoever upgrades or destroys the server needs them"
+        yield Finding("deploying", "warning", f"this user may not {_listed(lacking)}", remedy)
+    else:
+        yield Finding("deploying", "ok", "this user may upgrade and destroy the server")
+
+
+def _listed(rights: list[permissions.Right]) -> str:
+    return ", ".join(map(str, rights[:8])) + (f" and {len(rights) - 8} more" if len(rights) > 8 else "")
+
+
+def _server(
+    console: Console, cluster_api: Api, cluster: Cluster, connection: Connection
+) -> Iterator[Finding | ClusterDocument]:
+    try:
+        deployment = cluster_api.get("apps/v1", "Deployment", SERVER, connection.namespace)
+        if deployment is None or not rollout.is_ready(deployment):
+            why, _ = rollout.state(cluster_api, connection, deployment)
+            yield Finding("server", "error", f"it is not up: {why}", "mend that; the server then comes up by itself")
+            return
+    except OrchestuneError as exc:
+        yield _failed("server", exc)
+        return
+    client = Client.connect(resolver(console.environ, cluster=cluster.name), patience=10.0)
+    try:
+        version = client.server()["version"]
+        document = client.cluster()
+    except OrchestuneError as exc:
+        yield _failed("server", exc)
+        return
+    finally:
+        client.close()
+    if version != __version__:
+        remedy = f"`orchestune cluster upgrade -n {cluster.name}`"
+        yield Finding("server", "warning", f"it is version {version}, this program {__version__}", remedy)
+    else:
+        yield Finding("server", "ok", f"version {version}, reached through the API server")
+    yield document
+
+
+def _others(connection: Connection, survey: ClusterDocument | None) -> Iterator[Finding]:
+    if survey is None:
+        return
+    if survey["machines"] and all(machine["others"] is not None for machine in survey["machines"]):
+        yield Finding("overview", "ok", f"{len(survey['machines'])} nodes, and who uses them")
+        return
+    what = "the server does not see what others use" if survey["machines"] else "the server does not see the nodes"
+    remedy = f"`orchestune cluster connect -n {connection.name} --print-admin` prints what an administrator applies"
+    yield Finding("overview", "warning", what, remedy)
+
+
+def _registry(connection: Connection) -> Iterator[Finding]:
+    """Push a few bytes; that pods can pull shows below, where they do."""
+    if connection.registry is None:
+        yield Finding("registry", "ok", "none is used: images are not built for this cluster")
+        return
+    try:
+        place = parse_place(connection.registry)
+        with tempfile.TemporaryDirectory() as folder, open_registry(place.registry, plain=place.plain) as registry:
+            file = Path(folder, "bytes")
+            file.write_bytes(_BYTES)
+            push_blob(registry, place.repository("orchestune/test"), sha256(_BYTES), file)
+    except OrchestuneError as exc:
+        yield _failed("registry", exc)
+        return
+    yield Finding("registry", "ok", f"{connection.registry} takes images")
+
+
+def pools(survey: ClusterDocument | None) -> list[Pool]:
+    """Where pods are tried: once in each pool, or once anywhere where the nodes are not known."""
+    machines = [machine for machine in survey["machines"] if not machine["trouble"]] if survey else []
+    found = []
+    for name in sorted({machine["pool"] for machine in machines}):
+        inside = [machine for machine in machines if machine["pool"] == name]
+        found.append(Pool(name, tuple(m["name"] for m in inside), min(1, max(m["has"]["gpu"] for m in inside))))
+    return found or [Pool("any")]
+
+
+def _pods(cluster_api: Api, connection: Connection, survey: ClusterDocument | None) -> Iterator[Finding]:
+    space = connection.namespace
+    needed = [permissions.Right(verb, "pods", "", space) for verb in ("create", "delete", "get")]
+    lacking = permissions.missing(cluster_api, [*needed, permissions.Right("get", "pods/log", "", space)])
+    if lacking:
+        yield Finding(
+            "pods", "warning", f"not tried: this user may not {_listed(lacking)}", "let an owner run the test"
+        )
+        return
+    for index, pool in enumerate(pools(survey)):
+        try:
+            yield from _pod(probe.look(cluster_api, connection, pool, f"{index}-{pool.name or 'any'}"[:20].strip("-")))
+        except OrchestuneError as exc:
+            yield _failed(f"pod in {pool.name}", exc)
+
+
+def _pod(look: Look) -> Iterator[Finding]:
+    name = f"pod in {look.pool.name}"
+    if look.failure:
+        remedy = "`orchestune cluster status` shows what is free; an image that is not found is pushed by `connect`"
+        yield Finding(name, "error", look.failure, remedy)
+        return
+    yield Finding(name, "ok", f"ran on {look.node} after {look.seconds:.0f} s, image pulled")
+    if look.server:
+        yield Finding(name, "ok", "finds the server by name and reaches it")
+    else:
+        remedy = "DNS of the cluster, or a NetworkPolicy of the namespace that forbids pods to talk to each other"
+        yield Finding(name, "error", f"does not reach the server: {look.dns_error}", remedy)
+    if look.pool.gpus and not look.gpus:
+        remedy = "no device in the container: is the vendor's runtime or device plugin installed on that node?"
+        yield Finding(name, "warning", "was given a GPU, and sees none", remedy)
+    elif look.pool.gpus:
+        yield Finding(name, "ok", f"sees {look.gpus} GPU")

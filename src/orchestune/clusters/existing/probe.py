@@ -1,0 +1,158 @@
+"""A pod that looks around: does it start in this pool, does it find the server, does it see its GPUs?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import PORT, SERVICE, WORKER, Connection
+from orchestune.clusters.existing.deployment import NO_MESH_ANNOTATIONS, NO_MESH_LABELS, RESTRICTED
+from orchestune.clusters.existing.objects import manifest
+from orchestune.clusters.existing.rollout import pulling, unscheduled
+from orchestune.errors import OrchestuneError
+from orchestune.images.runtime import interpreter
+from orchestune.images.server_image import RUNTIME
+
+Manifest = dict[str, Any]
+_USER = 65532
+_POLL = 0.5
+_ENDED = ("Succeeded", "Failed")
+
+LOOK = f"""
+import glob, json, os, socket, time, urllib.request
+said = {{"gpus": len(glob.glob("/dev/nvidia[0-9]*")), "visible": os.environ.get("NVIDIA_VISIBLE_DEVICES", "")}}
+host = "{SERVICE}.%(namespace)s.svc"
+began = time.monotonic()
+try:
+    said["address"] = socket.getaddrinfo(host, {PORT})[0][4][0]
+    said["dns"] = time.monotonic() - began
+    urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(f"http://{{host}}:{PORT}/healthz", timeout=10)
+    said["server"] = True
+except OSError as exc:
+    said["error"] = str(exc)
+print(json.dumps(said))
+"""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where a pod is tried: nodes by name (none: wherever the cluster likes), and GPUs that it asks for."""
+
+    name: str
+    nodes: tuple[str, ...] = ()
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a pod saw, or why it saw nothing."""
+
+    pool: Pool
+    seconds: float
+    failure: str = ""
+    """it never ran, and why"""
+    dns_error: str = ""
+    server: bool = False
+    gpus: int = 0
+    node: str = ""
+
+
+def pod(connection: Connection, pool: Pool, mark: str) -> Manifest:
+    """The pod. It keeps to Pod Security `restricted`, and needs no image but the server's."""
+    resources: Manifest = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
+    if pool.gpus:
+        resources["limits"][connection.gpu_resource] = str(pool.gpus)
+    security: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if connection.user is not None:
+        security["runAsUser"] = _USER
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": 300,
+        "terminationGracePeriodSeconds": 0,
+        "serviceAccountName": WORKER,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": security,
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "containers": [
+            {
+                "name": "look",
+                "image": connection.server_image,
+                "command": [*interpreter(RUNTIME), "-c", LOOK % {"namespace": connection.namespace}],
+                "resources": resources,
+                "securityContext": RESTRICTED,
+            }
+        ],
+    }
+    if pool.nodes:
+        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _on(pool.nodes)}}
+    if connection.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in connection.pull_secrets]
+    made = manifest("v1", "Pod", f"orchestune-test-{mark}", connection, "test", spec=spec)
+    made["metadata"]["labels"] |= NO_MESH_LABELS
+    made["metadata"]["annotations"] = NO_MESH_ANNOTATIONS
+    return made
+
+
+def _on(nodes: Sequence[str]) -> Manifest:
+    """Any of these nodes; a term may name one alone."""
+    expressions = [{"key": "metadata.name", "operator": "In", "values": [node]} for node in nodes]
+    return {"nodeSelectorTerms": [{"matchFields": [expression]} for expression in expressions]}
+
+
+def look(
+    api: Api,
+    connection: Connection,
+    pool: Pool,
+    mark: str,
+    *,
+    seconds: float = 120.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Look:
+    """Start such a pod, wait until it has looked, remove it. Blocking; raises what the cluster refuses."""
+    document = pod(connection, pool, mark)
+    began = clock()
+    api.delete(document)
+    try:
+        _create(api, document, began + seconds, clock, sleep)
+        while True:
+            found = api.get("v1", "Pod", document["metadata"]["name"], connection.namespace) or {}
+            took = clock() - began
+            if (found.get("status") or {}).get("phase") in _ENDED:
+                return _seen(api, connection, pool, found, took)
+            pull = pulling(found)
+            why = pull[0] if pull else unscheduled(found)
+            if (pull and pull[1]) or took > seconds:
+                return Look(pool, took, why or "it did not start in time")
+            sleep(_POLL)
+    finally:
+        api.delete(document)
+
+
+def _create(
+    api: Api, document: Manifest, until: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> None:
+    """Make the pod, once the one of an earlier, interrupted test is gone."""
+    name, space = document["metadata"]["name"], document["metadata"]["namespace"]
+    while api.get("v1", "Pod", name, space) is not None and clock() < until:
+        sleep(_POLL)
+    api.create(document)
+
+
+def _seen(api: Api, connection: Connection, pool: Pool, found: Manifest, took: float) -> Look:
+    name, node = found["metadata"]["name"], str(found["spec"].get("nodeName", ""))
+    text = api.text("GET", f"/api/v1/namespaces/{connection.namespace}/pods/{name}/log")
+    try:
+        said = json.loads(text.strip().splitlines()[-1])
+    except (ValueError, IndexError) as exc:
+        if found["status"]["phase"] == "Failed":
+            return Look(
+                pool, took, f"it failed: {text.strip()[-400:] or found['status'].get('message', '')}", node=node
+            )
+        raise OrchestuneError(f"the pod {name} said nothing that can be read: {text[-400:]}") from exc
+    return Look(pool, took, "", str(said.get("error", "")), bool(said.get("server")), int(said["gpus"]), node)

@@ -1,0 +1,104 @@
+"""docs/how-to/permissions.md, made from the rights that the code asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestune.clusters.existing import permissions, rights
+from orchestune.clusters.existing.config import ROLES, Connection
+from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.text import as_yaml
+
+_USUAL = Connection("lab", "ml", server_image="…", storage_class="…", registry="…")
+
+_OPENING = """\
+# Who needs which rights in a Kubernetes cluster
+
+Everything that Orchestune puts into a cluster lives in one namespace, and no step needs a cluster administrator but
+one, which is optional. Rights are those of Kubernetes (RBAC): there is no second list of users. An error names the verb
+and the resource that are missing; `orchestune cluster test -n lab` tries them all.
+
+| who | does what | needs |
+|---|---|---|
+| the owner of the namespace | `cluster connect`, `upgrade`, `destroy` | the ClusterRole `admin`, or the last lists |
+| an administrator | lets the server see nodes and others' pods (optional) | what `connect --print-admin` prints |
+| people | run, watch and stop experiments | one of three Roles in the namespace |
+
+## People: viewer, editor, owner
+
+`connect` makes three Roles and binds them to nobody. An administrator of the namespace binds them:
+
+```sh
+kubectl -n ml create rolebinding ada --role=orchestune-editor --user=ada@example.org
+kubectl -n ml create rolebinding lab --role=orchestune-viewer --group=lab
+```
+
+- `orchestune-viewer` looks: status, logs, files.
+- `orchestune-editor` also starts, stops, changes and deletes experiments.
+- `orchestune-owner` also removes records for good, and archives.
+
+Each of them then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing there. The
+command line asks the cluster for a token of the strongest of the three ServiceAccounts that the caller may have (valid
+for an hour, renewed by itself), comes in through the API server, and the server has the cluster check that token.
+Events carry the caller's own name. What such a Role holds:
+
+"""
+
+_SERVER = """
+## The server in the cluster
+
+Its ServiceAccount `orchestune-server` has this Role, in its own namespace. Workers run as `orchestune-worker`, which
+may do nothing, and get no token.
+
+"""
+
+_ADMIN = """
+## The administrator's part
+
+Without it the server knows neither nodes nor what others use: status says "unknown", nothing is refused for its size
+before it is tried, and the cluster counts as one that may grow. With the right to create TokenReviews the server checks
+callers by them, else by a SelfSubjectReview made with the caller's own token, which needs no right.
+
+"""
+
+
+def permissions_markdown() -> str:
+    """The whole page."""
+    parts = [_OPENING, _rules("viewer")]
+    parts += [_SERVER, f"```yaml\n{as_yaml([_role()])}```\n"]
+    parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
+    deploy = permissions.to_deploy(_USUAL)
+    parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))
+    parts.append("\nNobody can hand on a right that he does not hold: hence those of the server and of the Roles.\n")
+    parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_USUAL)))
+    extra = "`secrets` for a database's address, `poddisruptionbudgets` with several replicas, `namespaces` for "
+    parts.append(f"\nSome settings need more: {extra}`--create-namespace`.\n")
+    return "".join(parts)
+
+
+def _rules(role: str) -> str:
+    lines = ["| resource | verbs | only |", "|---|---|---|"]
+    for rule in rights.role_rules(role):
+        names = rule.get("resourceNames", [])
+        resource = _resource(rule["resources"][0], rule["apiGroups"][0])
+        lines.append(f"| `{resource}` | {', '.join(rule['verbs'])} | {', '.join(names)} |")
+    more = f"The other {len(ROLES) - 1} differ in the tokens that they may ask for.\n"
+    return "\n".join(lines) + f"\n\nThat is `orchestune-{role}`. {more}"
+
+
+def _role() -> dict[str, object]:
+    return next(item for item in rights.namespaced(_USUAL) if item["kind"] == "Role")
+
+
+def table(found: Sequence[Right]) -> str:
+    """Verbs by resource."""
+    verbs: dict[str, list[str]] = {}
+    for right in found:
+        only = f", only {right.name}" if right.name else ""
+        verbs.setdefault(f"| `{_resource(right.resource, right.group)}`{only} ", []).append(right.verb)
+    lines = [f"{resource}| {', '.join(sorted(set(found)))} |" for resource, found in verbs.items()]
+    return "\n".join(["| resource | verbs |", "|---|---|", *lines]) + "\n"
+
+
+def _resource(resource: str, group: str) -> str:
+    return f"{resource}.{group}" if group else resource

@@ -1,0 +1,188 @@
+"""Putting the server into a cluster and taking it away, step by step, against a cluster in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.clusters.existing import permissions, plan, provisioner
+from orchestune.clusters.existing.config import OURS, Connection
+from orchestune.clusters.existing.failures import Forbidden
+from orchestune.clusters.existing.objects import path
+from orchestune.clusters.existing.permissions import Right
+from orchestune.errors import NotFound, UsageError
+from tests.unit.clusters.world import World
+
+LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+class Ready(World):
+    """Whose Deployments are ready at once; interrupted before the change number `at`."""
+
+    def __init__(self, *documents: dict[str, Any], at: int | None = None) -> None:
+        self.at: int | None = None
+        self.changes = 0
+        super().__init__(*documents)
+        self.at = at
+
+    def _count(self) -> None:
+        self.changes += 1
+        if self.at is not None and self.changes > self.at:
+            raise Interrupted
+
+    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
+        self._count()
+        if document["kind"] == "Deployment":
+            status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+            metadata = {**document["metadata"], "generation": 1}
+            return super().apply({**document, "metadata": metadata, "status": status})
+        return super().apply(document)
+
+    def delete(self, document: dict[str, Any]) -> bool:
+        self._count()
+        return super().delete(document)
+
+
+def deploy(world: World, connection: Connection = LAB, **options: Any) -> None:
+    provisioner.deploy(world.api, connection, lambda text: None, **options)
+
+
+def storage_class(name: str, default: bool) -> dict[str, Any]:
+    key = "storageclass.kubernetes.io/is-default-class"
+    annotations = {key: "true"} if default else {}
+    metadata = {"name": name, "annotations": annotations}
+    return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": metadata}
+
+
+def test_a_connect_that_was_interrupted_anywhere_is_completed_by_the_next_one() -> None:
+    whole = Ready()
+    deploy(whole)
+    for at in range(whole.changes):
+        world = Ready(at=at)
+        with pytest.raises(Interrupted):
+            deploy(world)
+        found = provisioner.present(world.api, "ml")
+        assert found is None or not found.current
+        world.at = None
+        deploy(world)
+        assert world.objects == whole.objects
+        found = provisioner.present(world.api, "ml")
+        assert found is not None and found.current and found.connection == LAB
+
+
+def test_settings_that_reached_the_cluster_but_not_the_server_are_seen() -> None:
+    world = Ready()
+    deploy(world)
+    changed = LAB.with_changes({"gpu_resource": "amd.com/gpu"})
+    world.apply(plan.settings(changed))
+    found = provisioner.present(world.api, "ml")
+    assert found is not None and found.deployed and not found.current
+
+
+def test_a_claim_that_is_there_is_left_as_it_is() -> None:
+    world = Ready()
+    deploy(world)
+    world.applied.clear()
+    deploy(world, LAB.with_changes({"size": "50Gi"}))
+    assert not [path for path in world.applied if "persistentvolumeclaims" in path]
+
+
+def test_a_removal_that_was_interrupted_anywhere_is_completed_by_the_next_one() -> None:
+    foreign = plan.service(LAB) | {"metadata": {"name": "somebody", "namespace": "ml", "labels": {}}}
+    whole = Ready(foreign)
+    deploy(whole, grant=True)
+    before = whole.changes
+    provisioner.remove(whole.api, LAB, lambda text: None)
+    assert list(whole.objects.values()) == [foreign]
+    for at in range(whole.changes - before):
+        world = Ready(foreign)
+        deploy(world, grant=True)
+        world.changes, world.at = 0, at
+        with pytest.raises(Interrupted):
+            provisioner.remove(world.api, LAB, lambda text: None)
+        world.at = None
+        provisioner.remove(world.api, LAB, lambda text: None)
+        assert list(world.objects.values()) == [foreign]
+
+
+def test_the_settings_go_last_so_that_an_interrupted_removal_knows_where_it_was() -> None:
+    assert provisioner.REMOVED[-1] == ("v1", "ConfigMap")
+    assert provisioner.REMOVED[0] == ("apps/v1", "Deployment")
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Service", "ConfigMap"])
+def test_the_namespace_stays_while_something_of_others_is_in_it(kind: str) -> None:
+    connection = LAB.with_changes({"create_namespace": True})
+    foreign = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "theirs", "namespace": "ml"}}
+    world, said = Ready(foreign), list[str]()
+    deploy(world, connection)
+    provisioner.remove(world.api, connection, said.append)
+    assert set(world.objects) == {"/api/v1/namespaces/ml", path(foreign)}
+    assert f"{kind} theirs in it is not ours" in said[-1]
+
+
+def test_a_namespace_that_we_made_goes_when_nothing_else_is_in_it() -> None:
+    connection = LAB.with_changes({"create_namespace": True})
+    root = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "ml"}}
+    world = Ready(root)
+    deploy(world, connection)
+    assert "Namespace ml" in provisioner.remove(world.api, connection, lambda text: None)
+    assert "/api/v1/namespaces/ml" not in world.objects
+
+
+def test_a_namespace_that_was_there_before_stays() -> None:
+    connection = LAB.with_changes({"create_namespace": True})
+    world = Ready()
+    deploy(world, connection)
+    world.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = dict.fromkeys(OURS, "somebody")
+    provisioner.remove(world.api, connection, lambda text: None)
+    assert "/api/v1/namespaces/ml" in world.objects
+
+
+def test_without_a_default_storage_class_somebody_has_to_choose() -> None:
+    world = World(storage_class("slow", False))
+    with pytest.raises(UsageError, match="no default StorageClass") as caught:
+        provisioner.check_storage(world.api, LAB)
+    assert "there are slow" in caught.value.hint
+    provisioner.check_storage(World(storage_class("slow", True)).api, LAB)
+    provisioner.check_storage(world.api, LAB.with_changes({"storage_class": "slow"}))
+    with pytest.raises(UsageError, match="no StorageClass fast; there are slow"):
+        provisioner.check_storage(world.api, LAB.with_changes({"storage_class": "fast"}))
+    with pytest.raises(NotFound, match="no claim disk"):
+        provisioner.check_storage(world.api, LAB.with_changes({"claim": "disk"}))
+    provisioner.check_storage(world.api, LAB.with_changes({"database": True, "files": "s3://lab/files"}))
+
+
+def test_a_database_alone_does_not_keep_the_files() -> None:
+    with pytest.raises(UsageError, match="no place that lasts"):
+        provisioner.check_storage(World().api, LAB.with_changes({"database": True}))
+
+
+def test_every_right_that_is_missing_is_named_before_anything_is_done() -> None:
+    world = World()
+    world.denied = frozenset({"create deployments", "watch jobs"})
+    with pytest.raises(Forbidden) as caught:
+        provisioner.check_rights(world.api, permissions.to_deploy(LAB), "deploy")
+    assert "create deployments.apps" in caught.value.message
+    assert "watch jobs.batch" in caught.value.message
+    assert not world.objects
+
+
+def test_what_is_handed_on_to_the_server_must_be_held() -> None:
+    rights = permissions.to_deploy(LAB)
+    assert Right("watch", "pods", "", "ml") in rights
+    assert Right("create", "serviceaccounts/token", "", "ml", "orchestune-owner") in rights
+    assert not [right for right in rights if right.namespace is None], "everything is namespaced"
+
+
+def test_what_the_cluster_says_of_itself_is_taken_up() -> None:
+    world = World()
+    world.groups = ("security.openshift.io", "kueue.x-k8s.io")
+    found = provisioner.discovered(world.api, LAB)
+    assert (found.user, found.queues) == (None, True)
+    assert provisioner.discovered(World().api, LAB) == LAB

@@ -1,0 +1,131 @@
+"""Why the server does not come up, from what the cluster shows of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.clusters.existing import plan, rollout
+from orchestune.clusters.existing.config import SERVER, Connection
+from orchestune.clusters.existing.deployment import POD
+from orchestune.errors import Unreachable
+from tests.unit.clusters.world import World
+
+LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)
+
+
+def deployment(*, ready: int = 0, conditions: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    document = plan.server(LAB)[-1]
+    assert document["kind"] == "Deployment"
+    document["metadata"]["generation"] = 3
+    status = {"observedGeneration": 3, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready}
+    return document | {"status": status | {"conditions": conditions or []}}
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    metadata = {"name": "server-1", "namespace": "ml", "uid": "pod-1", "labels": POD, "creationTimestamp": "2"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status}
+
+
+def container(restarts: int = 0, **states: Any) -> dict[str, Any]:
+    return pod(containerStatuses=[{"name": "server", "image": "x", "restartCount": restarts, "ready": False, **states}])
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return container(state={"waiting": {"reason": reason, "message": message}})
+
+
+def event(uid: str, message: str) -> dict[str, Any]:
+    metadata = {"name": f"event-{uid}", "namespace": "ml"}
+    body = {"type": "Warning", "message": message, "involvedObject": {"uid": uid}}
+    return {"apiVersion": "v1", "kind": "Event", "metadata": metadata, **body}
+
+
+def claim(phase: str) -> dict[str, Any]:
+    document = plan.claim(LAB.with_changes({"storage_class": "slow"}))
+    document["metadata"]["uid"] = "claim-1"
+    return document | {"status": {"phase": phase}}
+
+
+UNSCHEDULED = pod(
+    conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: too few cpu"}]
+)
+QUOTA = [{"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota: small'}]
+ADMISSION = [{"type": "ReplicaFailure", "status": "True", "message": "violates PodSecurity: runAsNonRoot"}]
+DEAD = {"lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}, "state": {"waiting": {"reason": "x"}}}
+KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+
+
+@pytest.mark.parametrize(
+    ("documents", "said", "hopeless"),
+    [
+        ([deployment(conditions=QUOTA)], "quota of the namespace forbids the pod: exceeded quota: small", True),
+        ([deployment(conditions=ADMISSION)], "refuses the pod: violates PodSecurity", True),
+        ([deployment()], "the pod is being made", False),
+        (
+            [deployment(), UNSCHEDULED, claim("Bound")],
+            "no machine takes the pod: 0/3 nodes are available: too few cpu",
+            False,
+        ),
+        ([deployment(), UNSCHEDULED], "there is no claim orchestune-data in the namespace ml", False),
+        (
+            [deployment(), UNSCHEDULED, claim("Pending"), event("claim-1", "no space left")],
+            "the claim orchestune-data of the storage class slow waits: no space left",
+            False,
+        ),
+        ([deployment(), waiting("ErrImagePull", "not found")], "cannot be pulled: not found", False),
+        ([deployment(), waiting("ImagePullBackOff", "not found")], "cannot be pulled: not found", True),
+        ([deployment(), waiting("CreateContainerConfigError", "no secret")], "cannot be made: no secret", False),
+        ([deployment(), container(1, **DEAD)], "ended (exit code 2); the end of its log:\n  bad flag", False),
+        ([deployment(), container(3, **DEAD)], "the server ended (exit code 2)", True),
+        ([deployment(), container(1, **KILLED)], "the server ended (out of memory)", False),
+        ([deployment(), pod(), event("pod-1", "volume is busy")], "volume is busy", False),
+        ([deployment(), pod()], "the server starts", False),
+    ],
+)
+def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str, hopeless: bool) -> None:
+    world = World(*documents, logs="bad flag\n")
+    found = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
+    assert said in found[0]
+    assert found[1] == hopeless
+
+
+def test_waiting_ends_when_the_newest_form_runs_alone() -> None:
+    world = World(deployment(ready=1))
+    rollout.wait(world.api, LAB, lambda text: None)
+    old = deployment(ready=1)
+    old["status"]["observedGeneration"] = 2
+    assert not rollout.is_ready(old)
+
+
+def test_waiting_says_what_it_waits_for_once_and_gives_up_in_time() -> None:
+    world, said, now = World(deployment(), UNSCHEDULED, claim("Bound")), list[str](), [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with pytest.raises(rollout.NotUp, match="too few cpu"):
+        rollout.wait(world.api, LAB, said.append, seconds=10, clock=lambda: now[0], sleep=sleep)
+    assert len(said) == 1
+
+
+def test_what_can_never_run_ends_the_waiting_at_once() -> None:
+    world = World(deployment(conditions=QUOTA))
+    with pytest.raises(rollout.NotUp, match="quota"):
+        rollout.wait(
+            world.api, LAB, lambda text: None, sleep=lambda seconds: pytest.fail("there is nothing to wait for")
+        )
+
+
+def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:
+    class Away(World):
+        answers = 0
+
+        def get(self, *where: Any) -> dict[str, Any] | None:
+            self.answers += 1
+            if self.answers < 3:
+                raise Unreachable("away")
+            return super().get(*where)
+
+    rollout.wait(Away(deployment(ready=1)).api, LAB, lambda text: None, sleep=lambda seconds: None)

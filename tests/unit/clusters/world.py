@@ -1,0 +1,79 @@
+"""A cluster in memory: objects by their paths, and what somebody put there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, cast
+
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.objects import collection, path
+from orchestune.errors import NotFound
+
+Manifest = dict[str, Any]
+
+
+class World:
+    """Fulfils what the code needs of `Api`, without a network; `logs` is what any container has written."""
+
+    def __init__(self, *documents: Manifest, logs: str = "", denied: frozenset[str] = frozenset()) -> None:
+        self.objects: dict[str, Manifest] = {}
+        self.logs = logs
+        self.denied = denied
+        """`verb resource` that this user may not"""
+        self.groups: tuple[str, ...] = ()
+        self.applied: list[str] = []
+        for document in documents:
+            self.put(document)
+
+    @property
+    def api(self) -> Api:
+        return cast(Api, self)
+
+    def put(self, document: Manifest) -> None:
+        self.objects[path(document)] = copy.deepcopy(document)
+
+    def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
+        return copy.deepcopy(self.objects.get(f"{collection(version, kind, namespace)}/{name}"))
+
+    def items(
+        self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
+    ) -> Iterator[Manifest]:
+        wanted = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
+        place = collection(version, kind, namespace)
+        for key, document in list(self.objects.items()):
+            labels = document["metadata"].get("labels") or {}
+            if key.rpartition("/")[0] == place and wanted.items() <= labels.items():
+                yield copy.deepcopy(document)
+
+    def apply(self, document: Manifest) -> Manifest:
+        found = self.objects.get(path(document), {"metadata": {"uid": path(document), "resourceVersion": "1"}})
+        metadata = {**found["metadata"], **document["metadata"]}
+        self.objects[path(document)] = {**found, **copy.deepcopy(document), "metadata": metadata}
+        self.applied.append(path(document))
+        return document
+
+    def delete(self, document: Manifest) -> bool:
+        return self.objects.pop(path(document), None) is not None
+
+    def has_group(self, group: str) -> bool:
+        return group in self.groups
+
+    def text(self, method: str, place: str, body: Any = None, **query: Any) -> str:
+        return self.logs
+
+    def call(self, method: str, place: str, body: Any = None, kind: str = "", **query: Any) -> Manifest:
+        if place.endswith("selfsubjectaccessreviews"):
+            asked = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self.denied}}
+        if method == "PATCH":
+            if place not in self.objects:
+                raise NotFound(place)
+            annotations = self.objects[place]["metadata"].setdefault("annotations", {})
+            annotations.update(body["metadata"]["annotations"])
+            return self.objects[place]
+        found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
+        field = str(query.get("fieldSelector", ""))
+        if field:
+            found = [item for item in found if item["involvedObject"]["uid"] == field.partition("=")[2]]
+        return {"items": copy.deepcopy(found)}
