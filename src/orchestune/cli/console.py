@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from orchestune.cli.render import Paint
-from orchestune.client.address import resolver
+from orchestune.client.address import Place, place
 from orchestune.client.api import Client
+from orchestune.client.documents import Status
+from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key
+from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 
@@ -28,17 +31,37 @@ class Console:
     err: TextIO = field(default_factory=lambda: sys.stderr)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     folder: Path = field(default_factory=Path.cwd)
+    cluster: str | None = None
+    """what `--cluster` says"""
+    _place: Place | None = None
     _client: Client | None = None
 
     def __post_init__(self) -> None:
         self.paint = Paint.of(self.out, self.environ)
 
     @property
+    def place(self) -> Place:
+        """The server that is meant: by `--cluster`, by the experiment that a command is about, by the environment."""
+        if self._place is None:
+            self._place = place(self.environ, self.cluster)
+        return self._place
+
+    @property
     def client(self) -> Client:
-        """The server's client; an embedded server is found or started with the first request."""
+        """The server's client. Which server that is, is decided with the first request."""
         if self._client is None:
-            self._client = Client.connect(resolver(self.environ))
+            self._client = Client.connect(lambda: self.place.resolve())
         return self._client
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Which experiments were started where."""
+        return Whereabouts(state_folder(self.environ))
+
+    def remember(self, status: Status, folder: str) -> None:
+        """Remember where this experiment runs, which was started from `folder`."""
+        if self.place.cluster is not None:
+            self.whereabouts.add(Started(status["handle"], status["id"], self.place.cluster.name, folder))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -105,14 +128,39 @@ class Console:
             ref, number = split_reference(text or "")
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
-        return ref or self.newest(), number
+        if not ref:
+            return self.newest(), number
+        if not self._chosen:
+            self._go(self.whereabouts.cluster_of(ref))
+        return ref, number
 
     def newest(self) -> str:
         """The handle of the newest experiment of this folder."""
-        found = self.client.experiments(folder=folder_key(self.folder), limit=1)
-        if not found:
-            raise NotFound(
-                "no experiment was started in this folder",
-                "`orchestune run` starts one; `orchestune status` lists those of other folders",
-            )
-        return found[0]["handle"]
+        folder = folder_key(self.folder)
+        known = [] if self._chosen else self.whereabouts.of_folder(folder)
+        for cluster in dict.fromkeys([*(item.cluster for item in known), None]):
+            if not self._chosen:
+                self._go(cluster)
+            found = self.client.experiments(folder=folder, limit=1)
+            if found:
+                return found[0]["handle"]
+        raise NotFound(
+            "no experiment was started in this folder",
+            "`orchestune run` starts one; `orchestune status` lists those of other folders",
+        )
+
+    @property
+    def _chosen(self) -> bool:
+        """Whether the server was named, so that what is remembered does not count."""
+        return bool(self.cluster or self.environ.get("ORCHESTUNE_SERVER", "").strip())
+
+    def _go(self, cluster: str | None) -> None:
+        """Turn to a cluster; None is the default one. What was archived of one that is no more is on this machine."""
+        try:
+            self._place = place(self.environ, cluster)
+        except NotFound:
+            if cluster is None:
+                raise
+            self._place = place(self.environ, "local")
+        if self._client is not None:
+            self._client.close()

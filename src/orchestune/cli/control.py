@@ -110,6 +110,8 @@ def delete(console: Console, args: argparse.Namespace) -> int:
             "nothing was deleted",
         )
     console.client.delete(handle, purge=args.purge)
+    if args.purge:
+        console.whereabouts.forget(lambda item: item.id == status["id"])
     text = "deleted for good" if args.purge else "deleted; its records stay until --purge"
     return _deleted(console, handle, bool(args.purge), text)
 

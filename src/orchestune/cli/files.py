@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.render import size
 from orchestune.client.transfer import local_name
 from orchestune.errors import NotFound, UsageError
@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
         details="A download that was interrupted goes on where it was.",
         example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
     )
+    add_cluster(parser)
     parser.add_argument("exp", metavar="EXP/N", nargs="?", help="a trial; with --best an experiment")
     parser.add_argument("--best", action="store_true", help="the best trial of the experiment")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: HANDLE-N)")

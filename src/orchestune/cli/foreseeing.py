@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from orchestune.backends.local import capacity
+from orchestune.client.address import Place
 from orchestune.domain.experiment import Specification
 from orchestune.domain.resources import Capacity, Machine, fits
 from orchestune.engines import registry
 from orchestune.errors import UsageError
 
 
-def foresee(specification: Specification, environ: Mapping[str, str]) -> tuple[str, ...]:
+def foresee(specification: Specification, place: Place, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Raises what the server would raise. Returns what nobody but a server elsewhere can know, as notes."""
     registry.check(specification.engine, specification.engine_options)
     needs = specification.resources
-    if environ.get("ORCHESTUNE_SERVER", "").strip():
+    if not place.embedded:
         return (
             (f"only the server can tell whether it has room for {needs}",)
             if needs.cpu or needs.memory or needs.gpu

@@ -76,6 +76,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return 2
+    console.cluster = getattr(args, "cluster", None)
     code: int = args.run(console, args)
     return code
 

@@ -53,8 +53,14 @@ def add_command(
     return parser
 
 
+def add_cluster(parser: argparse.ArgumentParser, text: str = "where to look (default: where it was started)") -> None:
+    """The option `--cluster`, for every command that talks to a server."""
+    parser.add_argument("--cluster", metavar="NAME", help=f"{text}; `orchestune cluster list` lists them")
+
+
 def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
-    """The argument EXP: a handle, a prefix, or nothing for the newest experiment of this folder."""
+    """The argument EXP: a handle, a prefix, or nothing for the newest experiment of this folder; and `--cluster`."""
+    add_cluster(parser)
     if trial == "must":
         parser.add_argument("exp", metavar="EXP/N", help="a trial, such as sgd-7f3a/12; /12 is of this folder's newest")
         return

@@ -17,10 +17,15 @@ _PARAMETERS = 12
 
 
 def plan_lines(
-    specification: Specification, notes: Sequence[str], bundle: tuple[int, int] | None, paint: Paint
+    specification: Specification,
+    notes: Sequence[str],
+    bundle: tuple[int, int] | None,
+    paint: Paint,
+    where: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """The plan. `bundle` is the number of its files and their bytes."""
+    """The plan. `bundle` is the number of its files and their bytes, `where` what is said of the place."""
     lines = [
+        *where,
         (
             "budget",
             f"{plural(specification.budget, 'trial')}, {_at_a_time(specification)}, engine {specification.engine}",

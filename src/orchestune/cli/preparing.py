@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestune.cli.parser import add_cluster
 from orchestune.domain.experiment import Specification
 
 DEFAULT_FILE = Path("experiment.yml")
@@ -29,10 +30,14 @@ class Prepared:
     """bytes of the code, not packed"""
     links: tuple[str, ...]
     """what is not packed but linked on this machine"""
+    install: tuple[str, ...] = ()
+    """commands that make the image"""
+    dockerfile: str | None = None
+    """a Dockerfile that makes it, relative to the folder"""
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """`-f` and `--set`, which `test` has as well."""
+    """`-f`, `--set` and `--cluster`, which `test` has as well."""
     parser.add_argument(
         "-f", "--file", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}"
     )
@@ -40,6 +45,7 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="replace a value of the file, such as budget=80 or resources.cpu=2; may be repeated",
     )  # fmt: skip
+    add_cluster(parser, "where to run: local, docker or a connected one (default: the default one)")
 
 
 def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
@@ -51,19 +57,17 @@ def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
     folder = loaded.path.resolve().parent
     ignore = (*loaded.code.ignore, *_files_of_secrets(loaded.specification, folder))
     listing = plan(folder, ignore, loaded.code.limit)
-    links, notes = listing.left_out, [*loaded.notes]
-    if links:
-        shown = ", ".join(links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
-        notes.append(f"linked from this folder, not packed: {shown}; a cluster would not have them")
     return Prepared(
         loaded.specification,
-        tuple(notes),
+        loaded.notes,
         folder,
         ignore,
         loaded.code.limit,
         listing.files,
         listing.size,
-        links,
+        listing.left_out,
+        loaded.build.install,
+        loaded.build.dockerfile,
     )
 
 

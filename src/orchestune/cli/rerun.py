@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, started
-from orchestune.client.launch import environment, folder_key, secret_values
+from orchestune.client.launch import folder_key, secret_values
 
 
 def add(commands: Commands) -> None:
@@ -34,13 +35,14 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     launched = origin["launch"] or {}
     sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
     folder = Path(launched.get("root") or console.folder)
+    folder_here = folder_key(console.folder)
     body = {
         "continue": bool(args.go_on),
-        "launch": {**launched, "env": environment(console.environ)},
+        "launch": destination.launch(console, console.place, launched.get("root"), launched.get("links") or ()),
         "secrets": secret_values(sources, console.environ, folder),
-        "folder": folder_key(console.folder),
+        "folder": folder_here,
     }
     status = console.client.rerun(ref, number, body)
     what = "goes on with" if args.go_on else "repeats"
     heading = f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"
-    return started(console, status, [heading], detach=args.detach)
+    return started(console, status, [heading], folder_here, detach=args.detach)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.starting import add_detach_option, started
-from orchestune.client.launch import environment, folder_key, owner, secret_values
-from orchestune.errors import UsageError
+from orchestune.client.launch import folder_key, owner, secret_values
 
 
 def add(commands: Commands) -> None:
@@ -32,22 +31,21 @@ def add(commands: Commands) -> None:
     add_file_options(parser)
     add_detach_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would happen, and do nothing")
-    parser.add_argument(
-        "--cluster", default="local", metavar="NAME", help="where to run (only `local`, this machine, for now)"
-    )
 
 
 def run(console: Console, args: argparse.Namespace) -> int:
     """Check, pack, upload, start, follow."""
-    if args.cluster != "local":
-        raise UsageError(f"there is no cluster '{args.cluster}'", "this version runs on this machine: --cluster local")
+    place = console.place
     prepared = prepare(args.file, args.overrides)
+    destination.need_image(place, prepared)
+    prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(place, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)
     if args.dry_run:
         return _dry_run(console, prepared)
-    status = console.client.create_experiment(_body(console, prepared, _upload(console, prepared), secrets))
-    return started(console, status, _heading(console, prepared, status["handle"]), detach=args.detach)
+    body = _body(console, prepared, _upload(console, prepared), secrets)
+    status = console.client.create_experiment(body)
+    return started(console, status, _heading(console, prepared, status["handle"]), body["folder"], detach=args.detach)
 
 
 def _upload(console: Console, prepared: Prepared) -> str:
@@ -64,21 +62,27 @@ def _body(console: Console, prepared: Prepared, digest: str, secrets: dict[str, 
     return {
         "specification": prepared.specification.to_json(),
         "bundle": digest,
-        "cluster": "local",
+        **destination.named(console.place),
         "folder": folder_key(prepared.folder),
-        "owner": owner(console.environ),
-        "launch": {
-            "env": environment(console.environ),
-            "root": os.fspath(prepared.folder),
-            "links": list(prepared.links),
-        },
+        **_owner(console),
+        "launch": destination.launch(console, console.place, prepared.folder, prepared.links),
         "secrets": secrets,
     }
 
 
+def _owner(console: Console) -> dict[str, str]:
+    """A cluster knows its users by their own names, which travel with each request."""
+    known = console.place.cluster is not None and console.place.cluster.user
+    return {} if known else {"owner": owner(console.environ)}
+
+
 def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
     paint = console.paint
-    lines = plan_lines(prepared.specification, prepared.notes, (prepared.files, prepared.size), paint)
+    place = console.place
+    where = [("where", destination.in_words(place))]
+    if destination.in_images(place):
+        where.append(("image", destination.image_in_words(prepared) or "the default one of the cluster"))
+    lines = plan_lines(prepared.specification, prepared.notes, (prepared.files, prepared.size), paint, where)
     return [f"{paint.bold(handle)}  {prepared.specification.name}".strip(), *lines]
 
 
@@ -86,7 +90,7 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
     from orchestune.cli.foreseeing import foresee  # engines and backends, which no other command needs
 
     specification = prepared.specification
-    unknown = foresee(specification, console.environ)
+    unknown = foresee(specification, console.place, console.environ)
     if console.json:
         console.document(
             {

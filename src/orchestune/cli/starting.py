@@ -15,8 +15,12 @@ def add_detach_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", "-d", action="store_true", help="do not follow; print the handle alone")
 
 
-def started(console: Console, status: Status, heading: Sequence[str], *, detach: bool) -> int:
-    """Follow it under its heading; with `detach` print its handle alone. The exit code."""
+def started(console: Console, status: Status, heading: Sequence[str], folder: str, *, detach: bool) -> int:
+    """Follow it under its heading; with `detach` print its handle alone. The exit code.
+
+    `folder`: as the server knows it, so that other commands find the experiment from there.
+    """
+    console.remember(status, folder)
     if detach:
         if console.json:
             console.document(status)

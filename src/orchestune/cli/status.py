@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import best_lines, counts_text, finished
 from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, table
+from orchestune.client.address import Place, place
+from orchestune.client.clusters import Clusters
 from orchestune.client.documents import Status
+from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, over
-from orchestune.errors import TemporaryError, UsageError
+from orchestune.errors import TemporaryError, Unreachable, UsageError
 
 
 def add(commands: Commands) -> None:
@@ -30,6 +33,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "exp", metavar="EXP", nargs="?", help="handle or prefix of an experiment (default: list them all)"
     )
+    add_cluster(parser)
+    parser.add_argument("--all", "-a", action="store_true", help="list those of every connected cluster")
     parser.add_argument("--watch", "-w", action="store_true", help="keep it up to date until Ctrl-C")
     parser.add_argument("--limit", type=positive, default=50, metavar="N", help="list the newest N (default: 50)")
 
@@ -38,12 +43,15 @@ def show(console: Console, args: argparse.Namespace) -> int:
     """List the experiments, or show one."""
     if args.watch:
         return _watch(console, args)
+    if args.all:
+        return _everywhere(console, args)
     if args.exp is None:
         found = console.client.experiments(limit=args.limit)
         if console.json:
             console.document(found)
         else:
             console.say(*list_lines(found, console))
+            _name_others(console)
         return 0
     status = console.client.experiment(console.experiment(args.exp))
     if console.json:
@@ -51,6 +59,44 @@ def show(console: Console, args: argparse.Namespace) -> int:
     else:
         console.say(*one_lines(status, console))
     return 0
+
+
+def _everywhere(console: Console, args: argparse.Namespace) -> int:
+    """Those of this machine and of every connected cluster, the newest first."""
+    from orchestune.client.everywhere import ask  # threads, which a look at one server does not need
+
+    if args.exp is not None or args.cluster is not None:
+        raise UsageError("--all lists every cluster, so no EXP and no --cluster goes with it", "leave one of them out")
+    names = ["local", *(cluster.name for cluster in Clusters(state_folder(console.environ)).connected())]
+    places = [place(console.environ, name) for name in names]
+    answers = ask(places, lambda client: client.experiments(limit=args.limit))
+    found = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
+    found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)[: args.limit]
+    if console.json:
+        console.document([{**status, "place": name} for name, status in found])
+    else:
+        console.say(*list_lines([status for _, status in found], console, [name for name, _ in found]))
+    for answer in answers:
+        if answer.error is not None:
+            console.note(f"{answer.place.name} does not answer: {one_line(answer.error.message)}")
+    return Unreachable.exit_code if all(answer.error for answer in answers) else 0
+
+
+def _name(where: Place, status: Status) -> str:
+    """What the cluster of an experiment is called here."""
+    return status["cluster"] if where.embedded else where.name
+
+
+def _name_others(console: Console) -> None:
+    """One line about what else is connected, so that nobody misses an experiment there."""
+    where = console.place.cluster
+    if where is None:
+        return
+    connected = Clusters(state_folder(console.environ)).connected()
+    others = [*([] if where.embedded else ["local"]), *(item.name for item in connected if item.name != where.name)]
+    if others:
+        these = "this machine" if where.embedded else where.name
+        console.note(f"these are of {these}; also connected: {', '.join(others)} (`orchestune status --all`)")
 
 
 def _watch(console: Console, args: argparse.Namespace) -> int:
@@ -97,15 +143,18 @@ def _pause(pressed: Interrupts, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def list_lines(found: list[Status], console: Console) -> list[str]:
-    """Experiments as a table."""
+def list_lines(found: list[Status], console: Console, places: Sequence[str] = ()) -> list[str]:
+    """Experiments as a table; with the cluster of each where they are of several."""
+    places = places or [status["cluster"] for status in found]
+    several = len(set(places)) > 1
     paint = console.paint
     if not found:
         return ["no experiments yet; `orchestune run` starts the one of experiment.yml"]
     rows = []
-    for status in found:
+    for status, where in zip(found, places, strict=False):
         rows.append([
             status["handle"],
+            *([where] if several else []),
             paint.state(status["state"]),
             f"{finished(status)} / {status['budget']}",
             str(status["counts"]["running"]),
@@ -114,8 +163,10 @@ def list_lines(found: list[Status], console: Console) -> list[str]:
             f"{duration(between(status['created_at']))} ago",
             one_line(status["name"]),
         ])  # fmt: skip
-    header = ("EXPERIMENT", "STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME")
-    return table(header, rows, paint, right=(2, 3, 4), columns=console.columns)
+    header = ("STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME")
+    names = ("EXPERIMENT", "CLUSTER") if several else ("EXPERIMENT",)
+    right = (len(names) + 1, len(names) + 2, len(names) + 3)
+    return table((*names, *header), rows, paint, right=right, columns=console.columns)
 
 
 def _best(status: Status, paint: Paint) -> str:

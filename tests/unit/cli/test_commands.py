@@ -139,6 +139,8 @@ def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: C
         (["ui"], "comes in a later version"),
         (["cluster", "create", "-f", "x"], "comes in a later version"),
         (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
+        (["status", "--cluster", "moon"], "there is no cluster 'moon'"),
+        (["status", "--all", "--cluster", "local"], "--all lists every cluster"),
     ],
 )
 def test_wrong_use_is_told_and_exits_with_2(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:

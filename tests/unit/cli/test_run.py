@@ -68,7 +68,7 @@ def test_run_sends_the_code_once_and_what_trials_need(server: FakeServer, cli: C
     body = server.world.created[0]
     assert body["specification"]["name"] == "SGD classifier"
     assert body["folder"] == folder_key(project)
-    assert body["cluster"] == "local"
+    assert "cluster" not in body  # a server elsewhere has one of its own
     assert body["secrets"] == {"KEY": "value-of-the-key"}
     assert body["launch"]["root"] == str(project)
     assert body["launch"]["links"] == ["data"]
@@ -87,6 +87,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     gets = "arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON file)"
     assert plan == [
         "sgd-7f3a  SGD classifier",
+        f"  where      the server at {server.url}",
         "  budget     40 trials, 2 at a time with 1 cpu, 2.0 GiB each, engine auto",
         "  parameters alpha     1e-06..0.1 log",
         "             penalty   l1, l2, elasticnet",

@@ -1,0 +1,102 @@
+"""What of a folder and a shell goes along to the place where an experiment runs, and what the plan says of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.cli.console import Console
+from orchestune.cli.preparing import Prepared
+from orchestune.client.address import Place
+from orchestune.client.launch import environment
+from orchestune.errors import UsageError
+
+_INSTALLS = (
+    ("requirements.txt", "python:3.12-slim", "pip install -r requirements.txt"),
+    ("uv.lock", "python:3.12-slim", "pip install uv && uv sync --frozen"),
+    ("pyproject.toml", "python:3.12-slim", "pip install ."),
+    ("environment.yml", "condaforge/miniforge3", "conda env update -n base -f environment.yml"),
+)
+"""files that say which programs are needed; the image and the command that suit them"""
+
+
+def at_hand(place: Place) -> bool:
+    """Whether trials are processes of this machine, or of one about which this client knows no better."""
+    return place.cluster is None or place.cluster.provider == "local"
+
+
+def in_images(place: Place) -> bool:
+    """Whether trials run in images. Of a server that somebody else runs that is not known."""
+    return place.cluster is not None and place.cluster.provider in ("docker", "kubernetes")
+
+
+def named(place: Place) -> dict[str, str]:
+    """The part of a request that names the cluster: a server elsewhere has one of its own."""
+    return {"cluster": place.name} if place.embedded else {}
+
+
+def in_words(place: Place) -> str:
+    """Where that is."""
+    cluster = place.cluster
+    if cluster is None or cluster.provider == "hosted":
+        return f"the server at {place.resolve().url}" if cluster is None else f"{cluster.name}, at {cluster.url}"
+    if cluster.provider == "kubernetes":
+        return f"{cluster.name}, namespace {cluster.namespace}"
+    return "this machine" + (", in containers" if cluster.provider == "docker" else "")
+
+
+def launch(console: Console, place: Place, root: Path | str | None, links: Sequence[str]) -> dict[str, Any]:
+    """What trials get of this shell and this folder: nothing, where they run elsewhere."""
+    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links)}
+    if at_hand(place):
+        return {"env": environment(console.environ), **found}
+    return found if place.embedded else {}
+
+
+def notes(place: Place, prepared: Prepared) -> list[str]:
+    """What a reader of the plan should know about this folder at that place."""
+    found = list[str]()
+    links = prepared.links
+    if links:
+        shown = ", ".join(links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
+        if at_hand(place):
+            found.append(f"linked from this folder, not packed: {shown}; a cluster would not have them")
+        elif place.embedded:
+            found.append(f"mounted from this folder, read only, not packed: {shown}; a cluster would not have them")
+        else:
+            found.append(
+                f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
+            )
+    if place.cluster is not None and at_hand(place) and image_in_words(prepared):
+        found.append("image, install and dockerfile are for containers and clusters; here this machine's programs run")
+    return found
+
+
+def image_in_words(prepared: Prepared) -> str:
+    """The image as the file describes it; empty where it says nothing."""
+    base = prepared.specification.placement.image
+    if prepared.dockerfile:
+        made = f"built from {prepared.dockerfile}"
+    elif prepared.install:
+        made = f"{base or 'the default image'}, with {' && '.join(prepared.install)}"
+    else:
+        return base or ""
+    return f"{made} and {' && '.join(prepared.install)}" if prepared.dockerfile and prepared.install else made
+
+
+def need_image(place: Place, prepared: Prepared) -> None:
+    """UsageError with a proposal where containers need an image and the file names none."""
+    if place.name == "docker" and not image_in_words(prepared):
+        raise UsageError("a container needs an image, and the experiment file names none", propose(prepared.folder))
+
+
+def propose(folder: Path) -> str:
+    """What to write into the experiment file, going by what lies beside it."""
+    if (folder / "Dockerfile").is_file():
+        return "there is a Dockerfile: add `dockerfile: Dockerfile` to the experiment file"
+    for name, image, command in _INSTALLS:
+        if (folder / name).is_file():
+            return f"there is a {name}: add `image: {image}` and `install: {command}` to the experiment file"
+    return "add `image: python:3.12-slim`, or another one that has what the command needs, to the experiment file"

@@ -1,0 +1,94 @@
+"""Where experiments that were started from this state folder run, so that nobody has to name their cluster again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from orchestune.errors import Ambiguous
+from orchestune.ports.private import write_private
+
+FILE = "whereabouts.json"
+_LOCK = "whereabouts.lock"
+LIMIT = 500
+"""experiments that are remembered; the oldest are forgotten"""
+
+
+@dataclass(frozen=True)
+class Started:
+    """An experiment that was started here."""
+
+    handle: str
+    id: str
+    cluster: str
+    folder: str
+    """host and path, as the server knows it"""
+
+
+_NAMES = tuple(item.name for item in fields(Started))
+
+
+class Whereabouts:
+    """What is remembered, the newest first. A convenience: a file that cannot be used is one that says nothing."""
+
+    def __init__(self, state: Path) -> None:
+        self._path, self._lock = state / FILE, state / _LOCK
+
+    def all(self) -> list[Started]:
+        """Everything that is remembered."""
+        try:
+            return [Started(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def add(self, started: Started) -> None:
+        """Remember an experiment as the newest."""
+        with self._changing() as known:
+            known[:] = [started, *(item for item in known if item.id != started.id)][:LIMIT]
+
+    def forget(self, forgotten: Callable[[Started], bool]) -> None:
+        """Remember those no longer; they were deleted, or their cluster is no more."""
+        with self._changing() as known:
+            known[:] = [item for item in known if not forgotten(item)]
+
+    def cluster_of(self, ref: str) -> str | None:
+        """The cluster of the experiment with this handle, id or prefix of either; None where nothing is known.
+
+        Ambiguous where it could be one of several in different clusters.
+        """
+        found = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
+        exact = [item for item in found if ref in (item.handle, item.id)] or found
+        places = dict.fromkeys(item.cluster for item in exact)
+        if len(places) < 2:
+            return next(iter(places), None)
+        named = ", ".join(f"{item.handle} in {item.cluster}" for item in exact[:5])
+        raise Ambiguous(f"'{ref}' may be {named}", "write more of its handle, or name the cluster with --cluster")
+
+    def of_folder(self, folder: str) -> list[Started]:
+        """Those that were started in this folder, the newest first."""
+        return [item for item in self.all() if item.folder == folder]
+
+    def _items(self) -> list[dict[str, str]]:
+        items: list[dict[str, str]] = json.loads(self._path.read_bytes())["experiments"]
+        return items
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[Started]]:
+        """What is remembered, written back after the block."""
+        with suppress(OSError):
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                before = self.all()
+                known = list(before)
+                yield known
+                if known != before:
+                    document = {"schema": 1, "experiments": [asdict(item) for item in known]}
+                    write_private(self._path, json.dumps(document))
+            finally:
+                os.close(descriptor)
