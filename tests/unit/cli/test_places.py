@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -196,10 +197,12 @@ def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> 
     known = Whereabouts(tmp_path)
     (tmp_path / "whereabouts.json").write_text('{"experiments": 3}')
     assert known.all() == []
-    for number in range(LIMIT + 5):
-        known.add(Started(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x"))
+    full = [asdict(Started(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x")) for number in range(LIMIT)]
+    (tmp_path / "whereabouts.json").write_text(json.dumps({"schema": 1, "experiments": full}))
+    known.add(Started("new-0000", "id-new", "lab", "here:/x"))
     assert len(known.all()) == LIMIT
-    assert known.all()[0].handle == f"sgd-{LIMIT + 4:04}"
+    assert known.all()[0].handle == "new-0000"
+    assert known.cluster_of(f"sgd-{LIMIT - 1:04}") is None
     assert (tmp_path / "whereabouts.json").stat().st_mode & 0o077 == 0
 
 
