@@ -19,6 +19,7 @@ from orchestune.controllers.loop import Loop
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
+from orchestune.controllers.sweeping import Sweeping
 from orchestune.engines import registry
 from orchestune.engines.process import HOST
 from orchestune.files.open import open_files
@@ -26,6 +27,8 @@ from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
+from orchestune.ports.identity import Identity
+from orchestune.ports.secrets import SecretStore
 from orchestune.services.core import Core
 from orchestune.services.signals import ACTING, SUGGESTING
 from orchestune.store.database import Store, open_store
@@ -77,35 +80,71 @@ def build(
     endpoint: Path | None = None,
     lease_seconds: float = 15.0,
     beat_seconds: float = 2.0,
+    kubernetes: Path | None = None,
     backends: Mapping[str, Backend] | None = None,
 ) -> Running:
-    """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone."""
+    """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone;
+    `kubernetes`: the configuration of the cluster in which workers run.
+    """
+    site = _cluster(kubernetes) if kubernetes else _this_machine(state, endpoint, url)
     store = open_store(database_url or f"sqlite:///{state / 'orchestune.db'}")
     core = Core(
         store=store,
         files=open_files(files or str(state / "files")),
-        secrets=FolderSecrets(state / "secrets"),
+        secrets=site.secrets,
         clock=SystemClock(),
         key=_key(state / "key"),
-        backends=backends
-        or {
-            "local": LocalBackend(state, endpoint, url),
-            "docker": DockerBackend(state, url, moves=endpoint is not None),
-        },
-        url=url,
+        backends=backends or site.backends,
+        url=site.url,
         owners=owners,
+        identities=site.identities,
+        default_cluster=site.default,
         lease_seconds=lease_seconds,
         beat_seconds=beat_seconds,
     )
     leads = _leadership(store)
     suggesting = Suggesting(core, make_engine)
-    acting = (Finishing(core), Reaping(core), Launching(core), Offering(core), Archiving(core))
+    acting = (Finishing(core), Reaping(core), Launching(core), Offering(core), Archiving(core), Sweeping(core))
     loops = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
     return Running(core, loops, suggesting)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What differs by where the workers of a server run."""
+
+    backends: Mapping[str, Backend]
+    secrets: SecretStore
+    url: str
+    default: str
+    identities: tuple[Identity, ...] = ()
+
+
+def _this_machine(state: Path, endpoint: Path | None, url: str) -> _Site:
+    backends: dict[str, Backend] = {
+        "local": LocalBackend(state, endpoint, url),
+        "docker": DockerBackend(state, url, moves=endpoint is not None),
+    }
+    return _Site(backends, FolderSecrets(state / "secrets"), url, "local")
+
+
+def _cluster(file: Path) -> _Site:
+    from orchestune.backends.kubernetes import (
+        config,  # the official client takes half a second, which others are spared
+    )
+    from orchestune.backends.kubernetes.backend import KubernetesBackend
+    from orchestune.backends.kubernetes.client import Api
+    from orchestune.backends.kubernetes.identity import ServiceAccounts
+    from orchestune.backends.kubernetes.secrets import KubernetesSecrets
+
+    found = config.read(file)
+    api = Api.connect(found)
+    backends = {found.cluster: KubernetesBackend(found, api)}
+    return _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, (ServiceAccounts(api, found),))
 
 
 def make_engine(row: ExperimentRow) -> Engine:

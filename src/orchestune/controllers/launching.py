@@ -301,7 +301,7 @@ def _demand(row: ExperimentRow, each: Resources) -> Demand:
 def _avoided(capacity: Capacity, each: Resources, pool: str | None) -> frozenset[str]:
     """Machines that have room for such a trial and are kept for others."""
     allowed = {machine.name for machine in usable(capacity, each, pool)}
-    return frozenset(machine.name for machine in capacity.machines if machine.gpus and machine.name not in allowed)
+    return frozenset(machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed)
 
 
 def slots_wanted(row: ExperimentRow) -> int:

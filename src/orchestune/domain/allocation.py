@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from orchestune.domain.resources import Capacity, Machine, Resources, holds
+from orchestune.domain.resources import Capacity, Machine, Resources, holds, offers
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def usable(capacity: Capacity, each: Resources, pool: str | None, avoid: frozens
     fitting = [
         machine
         for machine in capacity.machines
-        if machine.name not in avoid and (pool is None or machine.pool == pool) and holds(machine, each)
+        if machine.name not in avoid and offers(machine, pool) and holds(machine, each)
     ]
     if each.gpu or pool is not None:
         return fitting
-    return [machine for machine in fitting if not machine.gpus] or fitting
+    return [machine for machine in fitting if not machine.whole.gpu] or fitting
 
 
 @dataclass

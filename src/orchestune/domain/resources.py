@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,16 @@ class Machine:
     name: str = "this machine"
     pool: str = ""
     """the node pool, where the place has several"""
+    lent: Resources = Resources(0.0, 0, 0)
+    """what others hold of it and may give back one day"""
+    reserved: bool = False
+    """for trials that name its pool"""
+
+    @property
+    def whole(self) -> Resources:
+        """What it would have if nobody else were there."""
+        lent = self.lent
+        return Resources(self.cpu + (lent.cpu or 0), self.memory + (lent.memory or 0), len(self.gpus) + lent.gpu)
 
 
 @dataclass(frozen=True)
@@ -110,26 +120,36 @@ def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | 
     """Why a trial could never run here, or None where it could: no machine has all of what it needs at once."""
     if capacity.elastic:
         return None
-    machines = [machine for machine in capacity.machines if pool is None or machine.pool == pool]
+    machines = [machine for machine in capacity.machines if offers(machine, pool)]
     if not machines:
         pools = sorted({machine.pool for machine in capacity.machines if machine.pool})
         known = f"; pools with machines: {', '.join(pools)}" if pools else ""
         return f"there is no machine in the pool {pool}{known}" if pool else "there is no machine"
     if any(holds(machine, each) for machine in machines):
         return None
-    for name, wanted, unit, have in (
-        ("cpu", each.cpu or 0, 1, lambda machine: machine.cpu),
-        ("GiB memory", each.memory or 0, 2**30, lambda machine: machine.memory),
-        ("gpu", each.gpu, 1, lambda machine: len(machine.gpus)),
-    ):
-        largest = max(machines, key=have)
-        if wanted > have(largest):
+    for name, unit, amount in _AMOUNTS:
+        largest = max(machines, key=lambda machine: amount(machine.whole))
+        wanted, has = amount(each), amount(largest.whole)
+        if wanted > has:
             who = largest.name if len(machines) == 1 else f"the largest machine, {largest.name},"
-            return f"a trial needs {wanted / unit:g} {name}, {who} has {have(largest) / unit:.3g}"
+            return f"a trial needs {wanted / unit:g} {name}, {who} has {has / unit:.3g}"
     return f"no single machine has {each}"
+
+
+_AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
+    ("cpu", 1, lambda amount: amount.cpu or 0),
+    ("GiB memory", 2**30, lambda amount: amount.memory or 0),
+    ("gpu", 1, lambda amount: amount.gpu),
+)
 
 
 def holds(machine: Machine, each: Resources) -> bool:
     """Whether the machine, otherwise empty, has what one trial needs."""
-    enough = (each.cpu or 0) <= machine.cpu + 1e-9 and (each.memory or 0) <= machine.memory
-    return enough and each.gpu <= len(machine.gpus)
+    whole = machine.whole
+    enough = (each.cpu or 0) <= (whole.cpu or 0) + 1e-9 and (each.memory or 0) <= (whole.memory or 0)
+    return enough and each.gpu <= whole.gpu
+
+
+def offers(machine: Machine, pool: str | None) -> bool:
+    """Whether the machine is there for trials that name this pool (None: none)."""
+    return machine.pool == pool if pool is not None else not machine.reserved

@@ -61,6 +61,7 @@ class Build(Protocol):
         endpoint: Path | None,
         lease_seconds: float,
         beat_seconds: float,
+        kubernetes: Path | None,
     ) -> Running: ...
 
 
@@ -90,6 +91,7 @@ def main(argv: Sequence[str], build: Build) -> int:
                 endpoint=settings.state / endpoint.FILE if lock else None,
                 lease_seconds=settings.lease_seconds,
                 beat_seconds=settings.beat_seconds,
+                kubernetes=settings.kubernetes,
             )
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc

@@ -56,6 +56,9 @@ class Settings:
     )
     log_level: str = setting("level", "info", "info", "debug, info, warning or error")
     log_format: str = setting("format", "plain", "plain", "plain (one line each) or json (one document a line)")
+    kubernetes: Path | None = setting(
+        "path", None, "none: workers run on this machine", "kubernetes.json of the cluster in which workers run"
+    )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
     """one server per user, started by the command line; ends itself when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
@@ -135,7 +138,7 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
         key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
         message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
         problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
-    for key in ("token_file", "tls_cert", "tls_key"):
+    for key in ("token_file", "tls_cert", "tls_key", "kubernetes"):
         path = getattr(settings, key)
         if path is not None and not path.is_file():
             problems.append(Problem(f"there is no file {path}", key=key, file=sources[key]))

@@ -1,0 +1,205 @@
+"""The Kubernetes backend: a Job per worker, created and deleted by us; all that is asked is answered from watches."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestune.backends.kubernetes import capacity, checking, plan
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import WORKER
+from orchestune.backends.kubernetes.quantities import requests
+from orchestune.backends.kubernetes.reasons import Evidence, judge
+from orchestune.backends.kubernetes.security import Security
+from orchestune.backends.kubernetes.sweeping import Sweeper
+from orchestune.backends.kubernetes.views import Document
+from orchestune.backends.kubernetes.world import World
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Capacity, Resources
+from orchestune.errors import Conflict, OrchestuneError, TemporaryError
+from orchestune.images import runtime
+from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
+
+log = logging.getLogger(__name__)
+
+
+def worker_command(order: WorkerOrder) -> Sequence[str]:
+    """What runs in the container: the worker, on the Python that the init container brought."""
+    return runtime.command(plan.MOUNT)
+
+
+class KubernetesBackend:
+    """Fulfils `ports.backend.Backend`. A handle names the Job: `{"namespace", "job"}`.
+
+    `command` tells what a worker's container runs, by default the worker.
+    """
+
+    slots_per_worker: int | None = 1
+    assigns_gpus = False
+
+    def __init__(
+        self,
+        config: KubernetesConfig,
+        api: Api,
+        command: Callable[[WorkerOrder], Sequence[str]] = worker_command,
+    ) -> None:
+        self.name = config.cluster
+        self._config, self._api, self._command = config, api, command
+        self._world = World(api, config)
+        self._security = Security(api, config)
+        self._sweeper = Sweeper(api, config, self._world)
+        self._lock = threading.Lock()
+        self._verdicts: dict[str, Sighting] = {}
+        self._told: set[str] = set()
+        self._waits: dict[str, tuple[str, float]] = {}
+        """worker → what it waits for, and since when on our clock"""
+
+    def close(self) -> None:
+        """End the watches. Workers go on."""
+        self._world.close()
+
+    def capacity(self) -> Capacity:
+        self._world.fresh()
+        if not self._world.machines_known():
+            return Capacity(elastic=True)
+        return Capacity(capacity.machines(self._world.nodes.all(), self._world.everybodys()), self._config.elastic)
+
+    def needs(self, each: Resources) -> Resources:
+        cpu = self._config.cpu if each.cpu is None else each.cpu
+        return Resources(cpu, self._config.memory if each.memory is None else each.memory, each.gpu)
+
+    def check(self, each: Resources, placement: Placement) -> None:
+        checking.check(self._api, self._config, placement)
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        self._world.fresh()
+        with self._lock:
+            if order.worker in self._verdicts:
+                return self._verdicts[order.worker].handle
+        ground = capacity.ground(self._world.nodes.all(), order.placement.pool)
+        setting = plan.Setting(self._security.restricted(), ground)
+        job = self._create(plan.job(self._config, order, setting, self._command(order)), order.worker)
+        self._world.jobs.put(job)
+        try:
+            self._api.call("POST", f"{self._inside()}/secrets", plan.secret(self._config, order, job))
+        except Conflict:
+            pass  # by a server before this one, or by this one before its answer was lost
+        except TemporaryError:
+            raise
+        except OrchestuneError:
+            self._delete_job(job["metadata"]["name"])
+            raise
+        return _handle(job)
+
+    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
+        if not handles:
+            return []
+        self._world.ready()
+        jobs, pods, events = self._world.jobs_by_worker(), self._world.pods_by_worker(), self._world.events_by_object()
+        found = []
+        for worker, handle in handles.items():
+            known = self._verdicts.get(worker)
+            if known is None:
+                job, pod = jobs.get(worker), pods.get(worker)
+                noted = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
+                known = self._sight(worker, handle, job, pod, noted)
+            found.append(known)
+        with self._lock:
+            self._verdicts = {name: it for name, it in self._verdicts.items() if name in handles or name in jobs}
+            self._waits = {name: it for name, it in self._waits.items() if name in handles}
+            self._told &= {*handles, *jobs, *pods}
+        self._world.forget({*handles, *jobs, *pods})
+        return found
+
+    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+        job, pod = self._world.jobs_by_worker().get(worker), self._world.pods_by_worker().get(worker)
+        name = str(handle.get("job") or _name(job))
+        if not name and pod is None:
+            return
+        with self._lock:
+            self._told.add(worker)
+        if pod is not None:
+            seconds = max(math.ceil(grace), 1)  # 0 would not wait for the node to say that it is gone
+            self._api.delete(f"{self._inside()}/pods/{_name(pod)}", {"gracePeriodSeconds": seconds})
+        if name:
+            self._delete_job(name)
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        self._world.fresh()
+        self._sweeper.sweep(experiments, workers)
+
+    def _create(self, manifest: Document, worker: str) -> Document:
+        path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs"
+        try:
+            return self._api.call("POST", path, manifest)
+        except Conflict:
+            found = self._api.call("GET", f"{path}/{manifest['metadata']['name']}")
+        if (found["metadata"].get("labels") or {}).get(WORKER) != worker:
+            raise Conflict(f"the Job {found['metadata']['name']} is there already, and not this worker's")
+        return found
+
+    def _delete_job(self, name: str) -> None:
+        path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
+        self._api.delete(path, {"propagationPolicy": "Background"})
+
+    def _sight(
+        self, worker: str, handle: Mapping[str, Any], job: Document | None, pod: Document | None, noted: list[Any]
+    ) -> Sighting:
+        waits_for, since = self._waits.get(worker, ("", 0.0))
+        last = pod if pod is not None else self._world.last_pod(worker)
+        node = str(last["spec"].get("nodeName") or "") if last else ""
+        found = judge(
+            Evidence(
+                job=job,
+                pod=last,
+                pod_deleted=pod is None and last is not None,
+                events=noted,
+                node_trouble=self._world.node_trouble(node),
+                shortage=self._shortage(pod),
+                stuck=time.monotonic() - since if waits_for else 0.0,
+                told_to_end=worker in self._told,
+                has_run=self._world.has_run(worker),
+            )
+        )
+        if found.phase is Phase.PENDING:
+            if found.waits_for != waits_for:
+                self._waits[worker] = (found.waits_for, time.monotonic())
+        else:
+            self._waits.pop(worker, None)
+        handle = _handle(job) if job is not None else handle
+        sighting = Sighting(worker, found.phase, handle, found.words, found.gone, node)
+        if found.phase is Phase.GONE:
+            if found.gone is Gone.REFUSED and self._security.learn(found.words):
+                sighting = replace(sighting, gone=Gone.PLACE)
+            with self._lock:
+                self._verdicts[worker] = sighting
+        return sighting
+
+    def _shortage(self, pod: Document | None) -> str:
+        """Which resource is missing, for a pod that no node takes."""
+        if pod is None or pod["spec"].get("nodeName"):
+            return ""
+        said = next(
+            (item.get("message") for item in pod["status"].get("conditions") or () if item.get("status") == "False"), ""
+        )
+        if not said or not self._world.machines_known():
+            return ""
+        needed = requests(pod["spec"], self._config.gpu_resource)
+        return capacity.shortage(needed, said, self._world.nodes.all(), self._world.everybodys())
+
+    def _inside(self) -> str:
+        return f"/api/v1/namespaces/{self._config.namespace}"
+
+
+def _handle(job: Document) -> Mapping[str, Any]:
+    return {"namespace": job["metadata"]["namespace"], "job": job["metadata"]["name"]}
+
+
+def _name(document: Document | None) -> str:
+    return str(document["metadata"]["name"]) if document is not None else ""

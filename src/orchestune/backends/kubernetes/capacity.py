@@ -1,0 +1,196 @@
+"""What the nodes have, who holds it, and what is left: pure functions of nodes and pods as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import HANDLE, is_ours
+from orchestune.backends.kubernetes.quantities import plus, requests, resources
+from orchestune.domain.resources import Machine, Resources
+
+_PERMANENT = ("DaemonSet", "Node")
+_OVER = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    name: str
+    pool: str
+    has: Resources
+    """what pods may use of it"""
+    ready: bool
+    usable: bool
+    """ready, not cordoned, and without a taint that keeps everybody away"""
+    reserved: bool
+    """tainted for those who name its pool"""
+    trouble: str
+    """why it is not ready, in the cluster's words"""
+    labelled: bool
+    """whether its pool is what its label says"""
+    taints: tuple[tuple[str, str, str], ...] = ()
+    """(key, value, effect) of what only those may ignore who name its pool"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one pod holds of its node."""
+
+    node: str
+    holds: Resources
+    holder: str
+    """the handle of our experiment, or empty: somebody else"""
+    permanent: bool = False
+    """it belongs to the node and will never make room"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a pod must know of the nodes of its pool."""
+
+    nodes: tuple[str, ...] = ()
+    """those that belong to it without a label that says so"""
+    taints: tuple[tuple[str, str, str], ...] = ()
+    """what it has to tolerate there"""
+
+
+def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
+    """A node as the API shows it."""
+    metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
+    labels = metadata.get("labels") or {}
+    has = resources(status.get("allocatable") or status.get("capacity"), config.gpu_resource)
+    ready: Mapping[str, Any] = next(
+        (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
+    )
+    label = labels.get(config.pool_label)
+    taints = [
+        taint
+        for taint in spec.get("taints") or ()
+        if taint.get("effect") in ("NoSchedule", "NoExecute")
+        and taint.get("key") not in (config.gpu_resource, config.pool_label)
+    ]
+    system = any(str(taint.get("key")).startswith("node.kubernetes.io/") for taint in taints)
+    return Node(
+        name=metadata["name"],
+        pool=label or ("gpu" if has.gpu else "cpu"),
+        has=has,
+        ready=ready.get("status") == "True",
+        usable=ready.get("status") == "True"
+        and not spec.get("unschedulable")
+        and not system
+        and not (taints and label is None),
+        reserved=bool(taints),
+        trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
+        labelled=label is not None,
+        taints=tuple((str(t.get("key")), str(t.get("value") or ""), str(t["effect"])) for t in taints),
+    )
+
+
+def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
+    """A pod as the API shows it; None for one that holds nothing of any node."""
+    spec, metadata = document.get("spec") or {}, document["metadata"]
+    if not spec.get("nodeName") or (document.get("status") or {}).get("phase") in _OVER:
+        return None
+    labels = metadata.get("labels") or {}
+    owners = metadata.get("ownerReferences") or ()
+    return Load(
+        node=spec["nodeName"],
+        holds=requests(spec, config.gpu_resource),
+        holder=str(labels.get(HANDLE) or "") if is_ours(labels) else "",
+        permanent=any(owner.get("kind") in _PERMANENT for owner in owners),
+    )
+
+
+def machines(nodes: Iterable[Node], loads: Iterable[Load]) -> tuple[Machine, ...]:
+    """What each usable node has for our trials: what others hold is taken off, and lent if they may give it back."""
+    others: dict[str, list[Load]] = {}
+    for item in loads:
+        if not item.holder:
+            others.setdefault(item.node, []).append(item)
+    return tuple(_machine(item, others.get(item.name, ())) for item in sorted(nodes, key=_order) if item.usable)
+
+
+def _machine(item: Node, others: Sequence[Load]) -> Machine:
+    held = plus(each.holds for each in others)
+    lent = plus(each.holds for each in others if not each.permanent)
+    free = minus(item.has, held)
+    return Machine(
+        cpu=free.cpu or 0.0,
+        memory=free.memory or 0,
+        gpus=tuple(f"{item.name}/{index}" for index in range(free.gpu)),
+        name=item.name,
+        pool=item.pool,
+        lent=lent,
+        reserved=item.reserved,
+    )
+
+
+def minus(one: Resources, other: Resources) -> Resources:
+    """What is left; never less than nothing."""
+    return Resources(
+        max((one.cpu or 0.0) - (other.cpu or 0.0), 0.0),
+        max((one.memory or 0) - (other.memory or 0), 0),
+        max(one.gpu - other.gpu, 0),
+    )
+
+
+def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequence[Load]) -> str:
+    """Why a pod finds no node: which resource, how many are free where there are most, and who holds the rest.
+
+    `said` is the scheduler's message. Empty where the nodes do not explain it.
+    """
+    held: dict[str, list[Load]] = {}
+    for item in loads:
+        held.setdefault(item.node, []).append(item)
+    free = {item.name: minus(item.has, plus(load.holds for load in held.get(item.name, ()))) for item in nodes}
+    parts = []
+    for word, unit, name, of in _KINDS:
+        wanted = of(needed)
+        usable = [item for item in nodes if item.usable and of(item.has)]
+        if not wanted or word not in said or not usable:
+            continue
+        best = max(usable, key=lambda item: of(free[item.name]))
+        if of(free[best.name]) >= wanted:
+            continue
+        total = sum(of(item.has) for item in usable)
+        left = sum(of(free[item.name]) for item in usable)
+        text = f"needs {wanted / unit:.3g} {name}, {left / unit:.3g} of {total / unit:.3g} free"
+        if len(usable) > 1 and left:
+            text += f", at most {of(free[best.name]) / unit:.3g} on one node ({best.name})"
+        holders = _holders([load for item in usable for load in held.get(item.name, ())], of, unit)
+        parts.append(text + (f"; held by {holders}" if holders else ""))
+    return "; ".join(parts)
+
+
+def ground(nodes: Iterable[Node], pool: str | None) -> Ground:
+    """Where the trials of a pool may run, as far as the pool's label does not say it."""
+    members = [item for item in nodes if pool is not None and item.pool == pool]
+    return Ground(
+        tuple(sorted(item.name for item in members if not item.labelled)),
+        tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.taints})),
+    )
+
+
+_KINDS = (
+    ("Insufficient cpu", 1, "cpu", lambda each: each.cpu or 0.0),
+    ("Insufficient memory", 2**30, "GiB memory", lambda each: each.memory or 0),
+    ("Insufficient ", 1, "gpu", lambda each: each.gpu),
+)
+
+
+def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
+    """`sgd-7f3a (3), others (1)`, the largest first."""
+    total: dict[str, float] = {}
+    for item in loads:
+        if of(item.holds):
+            total[item.holder] = total.get(item.holder, 0.0) + of(item.holds)
+    ranked = sorted(total.items(), key=lambda entry: -entry[1])[:4]
+    return ", ".join(f"{holder or 'others'} ({much / unit:.3g})" for holder, much in ranked)
+
+
+def _order(item: Node) -> str:
+    return item.name

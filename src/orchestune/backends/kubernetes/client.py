@@ -1,0 +1,193 @@
+"""The API of a cluster over the official client: plain documents in and out, errors of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client as official
+from kubernetes import config as loading
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.watch.watch import iter_resp_lines
+
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.refusals import refusal
+from orchestune.errors import NotFound, TemporaryError, Unreachable, UsageError
+
+Document = dict[str, Any]
+_BROKEN = (urllib3.exceptions.HTTPError, OSError)
+_CONNECT = 5.0
+_READ = 20.0
+_WATCH = 30
+"""seconds for which one request watches; a silence that lasts longer is a dead connection"""
+_PAUSE = 1.0
+"""seconds for which nobody tries again after the API server could not be reached: nothing shall queue up behind it"""
+_PAGE = 500
+_PEM_FAILURES = (ConfigException, OSError, ValueError, KeyError, TypeError)
+
+
+class Api:
+    """One API server, as one account. For many threads; every call may be repeated.
+
+    Unreachable where it does not answer, another TemporaryError where it asks to try later, Forbidden (verb and
+    resource named), NotFound, Conflict, or UsageError with its words where what was sent is wrong.
+    """
+
+    def __init__(self, configuration: official.Configuration) -> None:
+        configuration.connection_pool_maxsize = 16
+        self._configuration = configuration
+        self._pool = official.ApiClient(configuration).rest_client.pool_manager
+        self._away_until = 0.0
+        self._away = ""
+
+    @classmethod
+    def connect(cls, config: KubernetesConfig) -> Api:
+        """With the account of this pod, or with a kubeconfig where the configuration names one. UsageError."""
+        configuration = official.Configuration()
+        try:
+            if config.kubeconfig or config.context:
+                loading.load_kube_config(config.kubeconfig, config.context, configuration, persist_config=False)
+            else:
+                loading.load_incluster_config(configuration)
+        except _PEM_FAILURES as exc:
+            where = f"the kubeconfig {config.kubeconfig}" if config.kubeconfig else "this pod's account"
+            raise UsageError(f"{where} cannot be used for the cluster: {exc}") from exc
+        return cls(configuration)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        kind: str = "application/json",
+        token: str | None = None,
+    ) -> Document:
+        """The document that the API server answers. `token`: somebody else's, in place of our own."""
+        if time.monotonic() < self._away_until:
+            raise Unreachable(self._away)
+        data = None if body is None else json.dumps(body).encode()
+        timeout = urllib3.Timeout(connect=_CONNECT, read=_READ)
+        try:
+            response = self._pool.request(
+                method, self._url(path, query), body=data, headers=self._headers(kind, token),
+                timeout=timeout, retries=False, redirect=False,
+            )  # fmt: skip
+            content = response.data.decode("utf-8", "replace")
+        except _BROKEN as exc:
+            raise self._unreachable(exc) from exc
+        if response.status >= 400:
+            raise refusal(response.status, content)
+        document: Document = json.loads(content) if content else {}
+        return document
+
+    def delete(self, path: str, options: Mapping[str, object]) -> bool:
+        """Delete an object; whether there was one."""
+        try:
+            self.call("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        except NotFound:
+            return False
+        return True
+
+    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+        """Everything of a kind, and the point from which a watch goes on."""
+        found: list[Document] = []
+        after: str | None = None
+        while True:
+            page = self.call("GET", path, query={**query, "limit": _PAGE, "continue": after})
+            found += page.get("items") or ()
+            metadata = page.get("metadata") or {}
+            after = metadata.get("continue")
+            if not after:
+                return found, str(metadata.get("resourceVersion") or "")
+
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> Watching:
+        """What changes from `since` on."""
+        asked = {
+            **query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": _WATCH,
+            "resourceVersion": since,
+        }
+        timeout = urllib3.Timeout(connect=_CONNECT, read=_WATCH + 10.0)
+        try:
+            response = self._pool.request(
+                "GET", self._url(path, asked), headers=self._headers("application/json", None),
+                timeout=timeout, retries=False, redirect=False, preload_content=False,
+            )  # fmt: skip
+        except _BROKEN as exc:
+            raise self._unreachable(exc) from exc
+        if response.status >= 400:
+            content = response.data.decode("utf-8", "replace")
+            raise refusal(response.status, content)
+        return Watching(response)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._pool.clear()
+
+    def _url(self, path: str, query: Mapping[str, object] | None) -> str:
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        return f"{self._configuration.host.rstrip('/')}{path}" + (f"?{urlencode(given)}" if given else "")
+
+    def _headers(self, kind: str, token: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        if token is not None:
+            return headers | {"Authorization": f"Bearer {token}"}
+        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        for auth in settings.values():  # reads a token again that has expired
+            if auth.get("in") == "header" and auth.get("value"):
+                headers[auth["key"]] = auth["value"]
+        return headers
+
+    def _unreachable(self, exc: BaseException) -> TemporaryError:
+        inner = str(getattr(exc, "reason", None) or exc) or type(exc).__name__
+        text = f"the cluster's API server {self._configuration.host} cannot be reached: {inner.rpartition('>: ')[2]}"
+        self._away, self._away_until = text, time.monotonic() + _PAUSE
+        return Unreachable(text)
+
+
+class Watching:
+    """The answer of a watch, line by line."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[tuple[str, Document]]:
+        """(`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object). Ends after a while. Raises what `Api.call` does."""
+        try:
+            for line in iter_resp_lines(self._response):
+                if not line.strip():
+                    continue
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise refusal(int(status.get("code") or 500), json.dumps(status))
+                yield event["type"], event["object"]
+        except _BROKEN as exc:
+            raise Unreachable(f"the cluster's API server hung up: {exc}") from exc
+        except ValueError as exc:
+            raise TemporaryError(f"the cluster's API server sent half a line: {exc}") from exc
+        finally:
+            self.close()
+
+    def hang_up(self) -> None:
+        """From another thread: let the iteration end now. To close what somebody reads from would wait for him."""
+        connection = self._response.connection
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._response.close()
+        self._response.release_conn()

@@ -1,0 +1,102 @@
+"""`kubernetes.json`: which cluster and namespace the server starts workers in, and with what."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from orchestune.errors import BadInput, Problem
+
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "cluster": ((str,), "a name"),
+    "namespace": ((str,), "a name"),
+    "url": ((str,), "the address under which pods reach the server"),
+    "runtime_image": ((str,), "a reference of an image"),
+    "default_image": ((str, type(None)), "a reference of an image, or null"),
+    "pull_secrets": ((list,), "a list of names"),
+    "gpu_resource": ((str,), "the name of a resource, such as nvidia.com/gpu"),
+    "pool_label": ((str,), "the key of a label"),
+    "cpu": ((int, float), "a number of cores"),
+    "memory": ((int, type(None)), "a number of bytes, or null"),
+    "elastic": ((bool,), "true or false"),
+    "worker_service_account": ((str,), "a name"),
+    "restricted": ((bool, type(None)), "true, false, or null"),
+    "user": ((int,), "the number of a user"),
+    "kubeconfig": ((str, type(None)), "the path of a kubeconfig, or null"),
+    "context": ((str, type(None)), "the name of a context, or null"),
+}
+_NEEDED = ("cluster", "namespace", "url", "runtime_image")
+
+
+@dataclass(frozen=True)
+class KubernetesConfig:
+    """What the file says."""
+
+    cluster: str
+    """the name of the backend, and of the cluster in every listing"""
+    namespace: str
+    url: str
+    """how pods reach the server; without a slash at the end"""
+    runtime_image: str
+    """the image that holds the private Python"""
+    default_image: str | None = None
+    """for experiments that name none; None: such ones are refused"""
+    pull_secrets: tuple[str, ...] = ()
+    gpu_resource: str = "nvidia.com/gpu"
+    pool_label: str = "orchestune.dev/pool"
+    """label of a node that names its pool; without it a node's pool is `gpu` or `cpu`"""
+    cpu: float = 1.0
+    """cores of a trial whose file does not say"""
+    memory: int | None = None
+    """bytes of a trial whose file does not say; None: no limit"""
+    elastic: bool = False
+    """nodes are started on demand"""
+    worker_service_account: str = "orchestune-worker"
+    restricted: bool | None = None
+    """whether pods must not run as root; None: as the namespace's labels say"""
+    user: int = 65534
+    """who trials run as where they must not run as root"""
+    kubeconfig: str | None = None
+    """None: the account of the pod that the server runs in"""
+    context: str | None = None
+
+
+def read(path: Path) -> KubernetesConfig:
+    """The configuration in a file. BadInput names every mistake."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise BadInput([Problem(f"cannot be read: {exc.strerror}", file=str(path))]) from exc
+    except ValueError as exc:
+        raise BadInput([Problem(f"is no JSON: {exc}", file=str(path))]) from exc
+    if not isinstance(document, dict):
+        raise BadInput([Problem("is no JSON object", file=str(path))])
+    problems = [_unknown(key) for key in sorted(document.keys() - _TYPES.keys())]
+    problems += [Problem("is missing", key=key) for key in _NEEDED if not document.get(key)]
+    for key, value in document.items():
+        types, allowed = _TYPES.get(key, ((object,), ""))
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
+            problems.append(Problem(f"found {json.dumps(value)}, expected {allowed}", key=key))
+    if problems:
+        raise BadInput([Problem(each.message, each.key, str(path), hint=each.hint) for each in problems])
+    return KubernetesConfig(**{**document, **_converted(document)})
+
+
+def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"url": str(document["url"]).rstrip("/")}
+    if "pull_secrets" in document:
+        found["pull_secrets"] = tuple(str(name) for name in document["pull_secrets"])
+    if "cpu" in document:
+        found["cpu"] = float(document["cpu"])
+    return found
+
+
+def _unknown(key: str) -> Problem:
+    known = [item.name for item in fields(KubernetesConfig)]
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return Problem("there is no such key", key=key, hint=hint)

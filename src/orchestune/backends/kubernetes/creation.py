@@ -1,0 +1,55 @@
+"""Why a Job has no pod: what its controller noted when it tried to make one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from orchestune.backends.kubernetes.judgement import Judgement, refused, waiting
+from orchestune.backends.kubernetes.quantities import amount
+from orchestune.backends.kubernetes.views import Event
+
+_QUIET = 10.0
+"""seconds after which it is worth a word that a Job has no pod"""
+_TRANSIENT = re.compile(
+    r"failed calling webhook|connection refused|i/o timeout|deadline exceeded|EOF|try again|being terminated|"
+    r"no route to host|Too Many Requests|etcdserver|not yet ready to handle request"
+)
+_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+), requested: (?P<asked>.*?), used: .*?, limited: (?P<limit>.*)$")
+
+
+def judge(events: Sequence[Event], stuck: float) -> Judgement:
+    """From the Job's events; `stuck`: seconds for which it has had no pod."""
+    failures = [event for event in events if event.kind == "Job" and event.reason == "FailedCreate"]
+    if not failures:
+        if stuck < _QUIET:
+            return waiting("its pod is being made", "creation")
+        return waiting("its Job has no pod yet, and no event says why", "creation")
+    message = max(failures, key=lambda event: event.at).message
+    said = message.partition("Error creating: ")[2] or message
+    if "exceeded quota" in said:
+        return _quota(said)
+    if _TRANSIENT.search(said):
+        return waiting(f"its pod cannot be made now: {said}", "creation")
+    if "violates PodSecurity" in said:
+        return refused(f"the namespace's Pod Security refuses it: {said.partition('violates PodSecurity')[2].strip()}")
+    if "admission webhook" in said or "denied the request" in said:
+        return refused(f"an admission rule of the cluster refuses it: {said}")
+    return refused(f"the cluster refuses its pod: {said.partition('forbidden: ')[2] or said}")
+
+
+def _quota(said: str) -> Judgement:
+    found = _QUOTA.search(said)
+    if found is None:
+        return waiting(f"a quota of the namespace has no room: {said}", "quota")
+    text = f"the namespace's quota {found['name']}: {said.partition('requested: ')[2]}"
+    limits = _amounts(found["limit"])
+    if any(asked > limits.get(key, asked) for key, asked in _amounts(found["asked"]).items()):
+        return refused(f"{text}; it asks for more than the whole of it")
+    return waiting(f"waits for room in {text}", "quota")
+
+
+def _amounts(text: str) -> dict[str, float]:
+    """`requests.cpu=1,pods=3` as numbers."""
+    pairs = (item.partition("=") for item in text.split(","))
+    return {key.strip(): amount(value.strip()) for key, _, value in pairs}

@@ -1,0 +1,67 @@
+"""Who a token of the cluster stands for: one of our ServiceAccounts, which its administrators hand out."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.refusals import Forbidden, Unauthenticated
+from orchestune.errors import Denied
+from orchestune.ports.identity import Person
+
+ROLES = ("viewer", "editor", "owner")
+_REVIEW = "/apis/authentication.k8s.io/v1"
+_BELIEVED = 60.0
+"""seconds for which an answer holds"""
+_MOST = 1024
+
+
+class ServiceAccounts:
+    """An `Identity`. Asks by TokenReview, a right in the whole cluster; without it the token asks for itself."""
+
+    def __init__(self, api: Api, config: KubernetesConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = api, clock
+        self._accounts = {f"system:serviceaccount:{config.namespace}:orchestune-{role}": role for role in ROLES}
+        self._lock = threading.Lock()
+        self._known: dict[bytes, tuple[float, Person | None]] = {}
+        self._may_review = True
+
+    def who(self, token: str) -> Person | None:
+        mark, now = hashlib.sha256(token.encode()).digest(), self._clock()
+        with self._lock:
+            known = self._known.get(mark)
+        if known is not None and now < known[0]:
+            return known[1]
+        name = self._user(token)
+        person = Person(name.rpartition(":")[2], self._accounts[name]) if name in self._accounts else None
+        with self._lock:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[mark] = (now + _BELIEVED, person)
+        return person
+
+    def _user(self, token: str) -> str:
+        """The user's name in the cluster; empty for a token that is not genuine."""
+        if self._may_review:
+            try:
+                return self._reviewed(token)
+            except Forbidden:
+                self._may_review = False
+        return self._said_of_itself(token)
+
+    def _reviewed(self, token: str) -> str:
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        status = self._api.call("POST", f"{_REVIEW}/tokenreviews", body).get("status") or {}
+        return str((status.get("user") or {}).get("username") or "") if status.get("authenticated") else ""
+
+    def _said_of_itself(self, token: str) -> str:
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self._api.call("POST", f"{_REVIEW}/selfsubjectreviews", body, token=token)
+        except (Unauthenticated, Denied):
+            return ""
+        return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")

@@ -1,0 +1,97 @@
+"""What a pod waits for before it runs, and whether that can still come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.backends.kubernetes.judgement import Judgement, refused, waiting
+from orchestune.backends.kubernetes.views import Document, Event, container_statuses
+
+IMAGE_PATIENCE = 300.0
+"""seconds for which a registry may be away, or say what may change, before an image counts as one that never comes"""
+CONFIG_PATIENCE = 120.0
+"""seconds for which a Secret or a volume that the pod names may be missing"""
+_NEVER = re.compile(
+    r"not found|manifest unknown|MANIFEST_UNKNOWN|name unknown|no match for platform|does not exist|"
+    r"unauthorized|authorization failed|authentication required|access denied|403 Forbidden|401 Unauthorized|"
+    r"invalid reference|unsupported media type|exec format error",
+    re.IGNORECASE,
+)
+_PULLING = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed")
+_NOISE = re.compile(
+    r"^(?:Back-off pulling image \"[^\"]*\": ?)?(?:ErrImagePull: ?)?"
+    r"(?:failed to pull and unpack image \"[^\"]*\": ?|rpc error: code = \w+ desc = ?|"
+    r"failed to resolve (?:reference|image) ?\"?[^\": ]*\"?: ?)*"
+)
+_SETUP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreatePodContainer", "NetworkNotReady")
+
+
+def judge(pod: Document, events: Sequence[Event], shortage: str, stuck: float) -> Judgement:
+    """From the pod's conditions, its containers and its events."""
+    scheduled: dict[str, Any] = next(
+        (item for item in pod["status"].get("conditions") or () if item.get("type") == "PodScheduled"), {}
+    )
+    if scheduled.get("status") == "False":
+        if scheduled.get("reason") == "SchedulingGated":
+            gates = ", ".join(gate["name"] for gate in pod["spec"].get("schedulingGates") or ())
+            return waiting(f"waits behind the gate {gates}", "gate")
+        return _unschedulable(str(scheduled.get("message") or ""), shortage)
+    if not pod["spec"].get("nodeName"):
+        return waiting("waits for the scheduler", "scheduler")
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for status in container_statuses(pod, key):
+            found = (status.get("state") or {}).get("waiting")
+            if found and found.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+                return _container(status, found, events, stuck)
+    return _starting(pod, events)
+
+
+def _unschedulable(message: str, shortage: str) -> Judgement:
+    said = message.partition(" preemption:")[0].rstrip(". ")
+    text = f"{shortage} ({said})" if shortage else f"no node takes it: {said}"
+    return waiting(text, "node")
+
+
+def _container(status: Document, found: Document, events: Sequence[Event], stuck: float) -> Judgement:
+    reason, message = str(found["reason"]), str(found.get("message") or "").strip()
+    image = status.get("image") or "its image"
+    if reason in ("InvalidImageName", "ErrImageNeverPull"):
+        return refused(f"the image {image} cannot be pulled: {message or reason}")
+    if reason in _PULLING:
+        cause = _cause(message) or _last(events, ("Failed",)) or reason
+        text = f"the image {image} cannot be pulled: {cause}"
+        certain = reason == "ImagePullBackOff" and _NEVER.search(cause)
+        return refused(text) if certain or stuck >= IMAGE_PATIENCE else waiting(f"{text}; trying again", "image")
+    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        text = f"the container {status['name']} cannot be made: {message or reason}"
+        root = "runAsNonRoot" in message
+        hint = "; the image's user must not be root here: set `pod: {spec: {securityContext: {runAsUser: …}}}`"
+        if root or stuck >= CONFIG_PATIENCE:
+            return refused(text + (hint if root else ""))
+        return waiting(text, "container")
+    return waiting(f"the container {status['name']} waits: {message or reason}", "container")
+
+
+def _starting(pod: Document, events: Sequence[Event]) -> Judgement:
+    trouble = _last(events, _SETUP)
+    if trouble:
+        return waiting(f"cannot be set up on {pod['spec']['nodeName']}: {trouble}", "setup")
+    latest = max(events, key=lambda event: event.at, default=None)
+    if latest is not None and latest.reason == "Pulling":
+        return waiting(latest.message[:1].lower() + latest.message[1:], "pulling")
+    return waiting(f"is being set up on {pod['spec']['nodeName']}", "setup")
+
+
+def _cause(message: str) -> str:
+    """A pull's failure without what surrounds it."""
+    if message.startswith("Back-off pulling image") and "ErrImagePull" not in message:
+        return ""  # older clusters tell the cause in an event only
+    return message[_NOISE.match(message).end() :] if _NOISE.match(message) else message  # type: ignore[union-attr]
+
+
+def _last(events: Sequence[Event], reasons: Sequence[str]) -> str:
+    """The message of the latest warning with one of these reasons."""
+    found = [event for event in events if event.kind == "Pod" and event.warning and event.reason in reasons]
+    return _cause(max(found, key=lambda event: event.at).message) if found else ""

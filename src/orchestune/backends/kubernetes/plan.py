@@ -1,0 +1,276 @@
+"""What is put into the cluster for one worker, as pure functions: its Job and the Secret with its token."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.backends.kubernetes.capacity import Ground
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import OWNER, of_worker
+from orchestune.backends.kubernetes.patching import merged
+from orchestune.backends.kubernetes.quantities import cores
+from orchestune.domain.placement import Volume
+from orchestune.domain.resources import Resources
+from orchestune.images import runtime
+from orchestune.ports.backend import WorkerOrder
+
+Manifest = dict[str, Any]
+
+CONTAINER = "worker"
+"""the container in which trials run; a `pod:` patch names it"""
+MOUNT = "/orchestune"
+STATE = "/orchestune-state"
+ORDERS = "/orchestune-worker"
+FILE = "worker.json"
+QUEUE = "kueue.x-k8s.io/queue-name"
+_IN_IMAGE = "/opt/orchestune/runtime"
+_FAREWELL = 30
+"""seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
+_UNREACHABLE = 30
+"""seconds after which a pod goes from a node that nobody hears of; the lease has declared its loss long before"""
+_REMEMBERED = 86400
+"""seconds for which an ended Job waits for a server that was away"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the cluster asks of every pod."""
+
+    restricted: bool = False
+    """it must not run as root"""
+    ground: Ground = Ground()
+
+
+def name(order: WorkerOrder) -> str:
+    """The name of a worker's Job and Secret: at most 63 characters, since it becomes a label of the pod."""
+    tail = order.worker.replace("-", "")[-12:]
+    return f"orchestune-{(order.handle or 'worker')[:38].rstrip('-')}-{tail}"
+
+
+def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manifest:
+    """What only the worker may know; it goes with its Job."""
+    document: Manifest = {
+        "url": config.url,
+        "endpoint": None,
+        "token": order.token,
+        "worker": order.worker,
+        "slots": order.slots,
+        "state": STATE,
+        "gpus": [],
+        "tags": {},
+    }
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": job["metadata"]["name"],
+            "namespace": config.namespace,
+            "labels": of_worker(order.experiment, order.handle, order.worker),
+            "ownerReferences": [owner],
+        },
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {FILE: json.dumps(document)},
+    }
+
+
+def job(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
+    """The Job of one worker: one pod, never a second one. With a queue it waits for Kueue to let it begin."""
+    labels = of_worker(order.experiment, order.handle, order.worker)
+    queue = {QUEUE: order.placement.queue} if order.placement.queue else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name(order),
+            "namespace": config.namespace,
+            "labels": {**labels, **queue},
+            "annotations": {OWNER: order.owner},
+        },
+        "spec": {
+            "parallelism": 1,
+            "completions": 1,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": _REMEMBERED,
+            "suspend": bool(order.placement.queue),
+            "template": template(config, order, setting, command),
+        },
+    }
+
+
+def template(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
+    """The pod, with what the file says of it merged in; labels and the restart policy stay ours."""
+    labels = of_worker(order.experiment, order.handle, order.worker)
+    made = {
+        "metadata": {
+            "labels": {**labels, "sidecar.istio.io/inject": "false"},
+            "annotations": {
+                OWNER: order.owner,
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                "karpenter.sh/do-not-disrupt": "true",
+                "linkerd.io/inject": "disabled",
+            },
+        },
+        "spec": _spec(config, order, setting, command),
+    }
+    found: Manifest = merged(made, order.placement.pod)
+    found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **labels}
+    found["spec"]["restartPolicy"] = "Never"
+    return found
+
+
+def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]) -> Manifest:
+    placement = order.placement
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": math.ceil(order.grace) + _FAREWELL,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "serviceAccountName": placement.service_account or config.worker_service_account,
+        "securityContext": _pod_security(config, setting),
+        "tolerations": _tolerations(config, order, setting.ground),
+        "initContainers": [_runtime_container(config, order.each)],
+        "containers": [_worker_container(config, order, setting, command)],
+        "volumes": _volumes(order),
+    }
+    if config.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": each} for each in config.pull_secrets]
+    if placement.priority_class:
+        spec["priorityClassName"] = placement.priority_class
+    affinity = _affinity(config, order, setting.ground)
+    if affinity:
+        spec["affinity"] = affinity
+    return spec
+
+
+def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
+    """Brings the private Python. It asks for no more than the trial does, so that the pod gets no larger by it."""
+    return {
+        "name": "runtime",
+        "image": config.runtime_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": runtime.copy_command(_IN_IMAGE, MOUNT),
+        "resources": _resources(config, Resources(each.cpu, each.memory)),
+        "securityContext": {**_SECURITY, "readOnlyRootFilesystem": True},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "orchestune", "mountPath": MOUNT}],
+    }
+
+
+def _worker_container(
+    config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]
+) -> Manifest:
+    env: list[Manifest] = [
+        {"name": "ORCHESTUNE_WORKER_FILE", "value": f"{ORDERS}/{FILE}"},
+        {"name": "ORCHESTUNE_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]
+    if not order.each.gpu:  # an image made for GPUs would otherwise see all those of its node
+        env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
+    mounts: list[Manifest] = [
+        {"name": "orchestune", "mountPath": MOUNT, "readOnly": True},
+        {"name": "orders", "mountPath": ORDERS, "readOnly": True},
+        {"name": "state", "mountPath": STATE},
+    ]
+    if not any(volume.mount.rstrip("/") == "/tmp" for volume in order.placement.volumes):
+        mounts.append({"name": "tmp", "mountPath": "/tmp"})
+    if order.placement.shm is not None:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
+    mounts += [
+        {"name": f"volume-{index}", "mountPath": volume.mount, **({"readOnly": True} if volume.read_only else {})}
+        for index, volume in enumerate(order.placement.volumes)
+    ]
+    return {
+        "name": CONTAINER,
+        "image": order.placement.image or config.default_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "env": env,
+        "workingDir": STATE,
+        "resources": _resources(config, order.each),
+        "securityContext": dict(_SECURITY),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+
+
+_SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _pod_security(config: KubernetesConfig, setting: Setting) -> Manifest:
+    """All that Pod Security's `restricted` asks for, but for the user where root is allowed: images choose theirs."""
+    found: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if setting.restricted:
+        found |= {"runAsNonRoot": True, "runAsUser": config.user}
+    return found
+
+
+def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
+    amounts: dict[str, str] = {}
+    if each.cpu is not None:
+        amounts["cpu"] = cores(each.cpu)
+    if each.memory is not None:
+        amounts["memory"] = str(each.memory)
+    if each.gpu:
+        amounts[config.gpu_resource] = str(each.gpu)
+    return {"requests": amounts, "limits": dict(amounts)}
+
+
+def _tolerations(config: KubernetesConfig, order: WorkerOrder, ground: Ground) -> list[Manifest]:
+    found: list[Manifest] = [
+        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+        for key, seconds in (("not-ready", _UNREACHABLE), ("unreachable", _UNREACHABLE))
+    ]
+    if order.each.gpu:
+        found.append({"key": config.gpu_resource, "operator": "Exists"})
+    if order.placement.pool is not None:
+        found.append({"key": config.pool_label, "operator": "Equal", "value": order.placement.pool})
+    found += [
+        {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in ground.taints
+    ]
+    return found
+
+
+def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: Ground) -> Manifest:
+    """Nodes of its pool, by the label or, where there is none, by name; none of those that it must avoid."""
+    avoided = [{"key": "metadata.name", "operator": "NotIn", "values": [each]} for each in sorted(order.avoid)]
+    pool = order.placement.pool
+    if pool is None:
+        terms: list[Manifest] = [{"matchFields": avoided}] if avoided else []
+    else:
+        labelled: Manifest = {"matchExpressions": [{"key": config.pool_label, "operator": "In", "values": [pool]}]}
+        terms = [labelled | ({"matchFields": avoided} if avoided else {})]
+        terms += [
+            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [each]}]}
+            for each in ground.nodes
+            if each not in order.avoid
+        ]
+    if not terms:
+        return {}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def _volumes(order: WorkerOrder) -> list[Manifest]:
+    found: list[Manifest] = [
+        {"name": "orchestune", "emptyDir": {}},
+        {"name": "orders", "secret": {"secretName": name(order), "defaultMode": 0o444}},
+        {"name": "state", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if order.placement.shm is not None:
+        found.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(order.placement.shm)}})
+    return found + [
+        {"name": f"volume-{index}", **_source(volume)} for index, volume in enumerate(order.placement.volumes)
+    ]
+
+
+def _source(volume: Volume) -> Manifest:
+    if volume.claim is not None:
+        claim: Manifest = {"claimName": volume.claim}
+        return {"persistentVolumeClaim": claim | ({"readOnly": True} if volume.read_only else {})}
+    return {"hostPath": {"path": volume.path}}

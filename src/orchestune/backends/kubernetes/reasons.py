@@ -1,0 +1,207 @@
+"""What became of a worker's pod, in words: pure functions of the status that the API shows.
+
+`judge` is the whole: from a Job, its pod, and what is known around them to what the server is told.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestune.backends.kubernetes import creation, pending
+from orchestune.backends.kubernetes.judgement import Judgement
+from orchestune.backends.kubernetes.quantities import amount
+from orchestune.backends.kubernetes.views import Document, Event, condition, container_statuses
+from orchestune.ports.backend import Gone, Phase
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one worker."""
+
+    job: Document | None
+    pod: Document | None = None
+    """the newest, or the last state of one that is no longer there"""
+    pod_deleted: bool = False
+    """the pod is no longer there"""
+    events: Sequence[Event] = field(default_factory=tuple)
+    node_trouble: str | None = None
+    """why the pod's node is not ready, or that it is no longer there; None: it is well, or nobody may look"""
+    shortage: str = ""
+    """which resource is missing, computed from the nodes"""
+    stuck: float = 0.0
+    """seconds for which the pod has been waiting for the same thing"""
+    told_to_end: bool = False
+    """by us"""
+    has_run: bool = False
+    """its pod was seen at work, maybe an earlier one"""
+
+
+_RUNNING = Judgement(Phase.RUNNING)
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Where the worker is, and why. It is gone only when nothing of it can run any more and the verdict is in."""
+    pod, job = evidence.pod, evidence.job
+    if pod is not None and not evidence.pod_deleted:
+        if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            return verdict(pod, evidence)
+        if pod["metadata"].get("deletionTimestamp"):
+            return _leaving(pod, evidence)
+        if pod["status"].get("phase") == "Pending":
+            return pending.judge(pod, evidence.events, evidence.shortage, evidence.stuck)
+        return _RUNNING
+    if job is None:
+        return _without_job(pod, evidence)
+    if finished := condition(job, "Failed") or condition(job, "Complete"):
+        if pod is not None:
+            return verdict(pod, evidence)
+        return _of_job(finished, evidence)
+    if condition(job, "Suspended") or job["spec"].get("suspend"):
+        if evidence.has_run:
+            return Judgement(Phase.GONE, "preempted: its queue gave the place to others", Gone.PLACE)
+        queue = (job["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name")
+        return Judgement(Phase.PENDING, f"waits in the queue {queue}" if queue else "its Job is suspended")
+    if pod is not None:
+        return _RUNNING  # deleted: the Job is about to say so
+    return creation.judge(evidence.events, evidence.stuck)
+
+
+def verdict(pod: Document, evidence: Evidence) -> Judgement:
+    """Why a pod ended."""
+    status = pod["status"]
+    if evidence.told_to_end:
+        return Judgement(Phase.GONE, "the worker was told to end")
+    words = _by_the_place(pod)
+    if words:
+        return words
+    for container in container_statuses(pod, "initContainerStatuses"):
+        ended = _ended(container)
+        if ended and ended.get("exitCode"):
+            return Judgement(Phase.GONE, f"its init container {container['name']} failed: {_exit(ended)}")
+    for container in container_statuses(pod, "containerStatuses"):
+        ended = _ended(container)
+        if ended and ended.get("reason") == "OOMKilled" and ended.get("exitCode"):
+            return Judgement(Phase.GONE, _out_of_memory(pod, container["name"]), Gone.OUT_OF_MEMORY)
+        if ended and ended.get("reason") == "ContainerStatusUnknown":
+            return Judgement(Phase.GONE, "its node lost the container, it was probably started anew", Gone.PLACE)
+    if pod["metadata"].get("deletionTimestamp") or evidence.pod_deleted:
+        return Judgement(Phase.GONE, "its pod was deleted", Gone.PLACE)
+    for container in container_statuses(pod, "containerStatuses"):
+        ended = _ended(container)
+        if ended:
+            return Judgement(Phase.GONE, f"the worker {_exit(ended)}" if ended.get("exitCode") else "")
+    said = str(status.get("message") or status.get("reason") or "nothing says why")
+    return Judgement(Phase.GONE, f"its pod ended: {said}")
+
+
+_KUBELET_REFUSED = re.compile(
+    r"OutOf\S+|UnexpectedAdmissionError|NodeAffinity|Topology\S*|Preempting|AppArmor|.*Sysctl"
+)
+_OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "preempted: a pod of higher priority took its place",
+    "DeletionByTaintManager": "its node went away, or was tainted for others",
+    "EvictionByEvictionAPI": "drained: its node is being emptied",
+    "DeletionByPodGC": "its node is gone",
+}
+
+
+def _by_the_place(pod: Document) -> Judgement | None:
+    """What took the pod away, where that was the cluster."""
+    status = pod["status"]
+    reason, message = str(status.get("reason") or ""), str(status.get("message") or "").strip()
+    node = pod["spec"].get("nodeName") or "its node"
+    if reason == "Evicted":
+        # what is beyond its own limit would be beyond it everywhere: such losses are counted
+        own = Gone.UNKNOWN if _OWN_LIMIT.search(message) else Gone.PLACE
+        return Judgement(Phase.GONE, f"evicted from {node}: {message}", own)
+    if reason == "DeadlineExceeded":
+        limit = pod["spec"].get("activeDeadlineSeconds")
+        text = f"its deadline passed (activeDeadlineSeconds: {limit})" if limit else f"its deadline passed: {message}"
+        return Judgement(Phase.GONE, text)
+    if reason == "NodeLost":
+        return Judgement(Phase.GONE, f"its node {node} went away", Gone.PLACE)
+    if reason in ("NodeShutdown", "Terminated", "Shutdown"):
+        return Judgement(Phase.GONE, f"its node {node} was shut down", Gone.PLACE)
+    if _KUBELET_REFUSED.fullmatch(reason):
+        return Judgement(Phase.GONE, f"{node} did not take it: {message or reason}", Gone.PLACE)
+    disrupted = condition(pod, "DisruptionTarget")
+    if disrupted:
+        return Judgement(Phase.GONE, _disruption(disrupted, node), Gone.PLACE)
+    return None
+
+
+def _disruption(disrupted: Mapping[str, Any], node: str) -> str:
+    known = _DISRUPTIONS.get(str(disrupted.get("reason")))
+    if known:
+        return f"{known} ({node})"
+    return f"taken from {node}: {disrupted.get('message') or disrupted.get('reason')}"
+
+
+def _leaving(pod: Document, evidence: Evidence) -> Judgement:
+    """A pod that is being deleted runs until its node says that it does not; a node that is gone says nothing."""
+    node = pod["spec"].get("nodeName")
+    if not node:
+        return Judgement(Phase.RUNNING, "its pod is being deleted")
+    if evidence.node_trouble is not None:
+        if evidence.told_to_end:
+            return Judgement(Phase.GONE, "the worker was told to end")
+        return Judgement(Phase.GONE, f"its node {node} went away: {evidence.node_trouble}", Gone.PLACE)
+    return Judgement(Phase.RUNNING, "its pod is being deleted")
+
+
+def _without_job(pod: Document | None, evidence: Evidence) -> Judgement:
+    if evidence.told_to_end:
+        return Judgement(Phase.GONE, "the worker was told to end")
+    if pod is not None:
+        return verdict(pod, evidence)
+    return Judgement(Phase.GONE, "there is no such worker in the cluster, or no longer")
+
+
+def _of_job(finished: Mapping[str, Any], evidence: Evidence) -> Judgement:
+    """Only the Job is left to tell."""
+    if evidence.told_to_end:
+        return Judgement(Phase.GONE, "the worker was told to end")
+    if finished["type"] == "Complete":
+        return Judgement(Phase.GONE)
+    if finished.get("reason") == "DeadlineExceeded":
+        return Judgement(Phase.GONE, "its deadline passed (activeDeadlineSeconds of its Job)")
+    return Judgement(Phase.GONE, "its pod was deleted", Gone.PLACE)
+
+
+def _ended(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = (container.get("state") or {}).get("terminated")
+    return found if isinstance(found, Mapping) else None
+
+
+def _exit(ended: Mapping[str, Any]) -> str:
+    """`was killed by SIGKILL; its last lines: …`."""
+    code, reason = int(ended.get("exitCode") or 0), str(ended.get("reason") or "")
+    message = str(ended.get("message") or "").strip()
+    if 128 < code < 160:
+        text = f"was killed by {_signal(code - 128)}"
+    elif reason not in ("", "Error", "Completed"):
+        text = f"could not run ({reason}, exit code {code})"
+    else:
+        text = f"ended with exit code {code}"
+    return f"{text}; its last lines:\n{message}" if message else text
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _out_of_memory(pod: Document, name: str) -> str:
+    containers = (*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ()))
+    limits = [(each.get("resources") or {}).get("limits") or {} for each in containers if each["name"] == name]
+    limit = amount(limits[0].get("memory")) if limits else 0.0
+    if not limit:
+        return "out of memory: the kernel killed it, though it has no limit of its own; its node has no more"
+    return f"out of memory: it reached its limit of {limit / 2**30:.3g} GiB and was killed"

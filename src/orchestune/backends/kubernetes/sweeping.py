@@ -1,0 +1,76 @@
+"""Removes what nobody wants any more: Jobs and pods of workers that are over, pods on nodes that went away."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import EXPERIMENT, WORKER, is_ours
+from orchestune.backends.kubernetes.views import Document, condition
+from orchestune.backends.kubernetes.world import World
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 50
+_OVERDUE = 10.0
+"""seconds beyond its grace after which a pod is taken from a node that does not answer"""
+
+
+class Sweeper:
+    """Looks at the watches; calls the API server only for what is to go."""
+
+    def __init__(self, api: Api, config: KubernetesConfig, world: World) -> None:
+        self._api, self._config, self._world = api, config, world
+        self._leaving: dict[str, float] = {}
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        """Jobs and pods of other workers, or of other experiments, go; a few dozen at a time. TemporaryError."""
+        unwanted = [job for job in self._world.jobs.all() if _unwanted(job, experiments, workers)]
+        for job in unwanted[:_AT_ONCE]:
+            name = job["metadata"]["name"]
+            if not _over(job):
+                log.info("removing the Job %s, whose worker nobody wants any more", name)
+            path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
+            self._api.delete(path, {"propagationPolicy": "Background"})
+        jobs = {job["metadata"]["name"] for job in self._world.jobs.all()}
+        pods = self._world.pods.all()
+        for pod in [pod for pod in pods if _unwanted(pod, experiments, workers) and _job(pod) not in jobs][:_AT_ONCE]:
+            if not pod["metadata"].get("deletionTimestamp"):
+                self._api.delete(self._path(pod), {})
+        self._force(pods)
+
+    def _force(self, pods: list[Document]) -> None:
+        """A node that went away never says that a pod has ended: it is deleted without its word."""
+        now = time.monotonic()
+        leaving = {pod["metadata"]["uid"]: pod for pod in pods if pod["metadata"].get("deletionTimestamp")}
+        self._leaving = {uid: self._leaving.get(uid, now) for uid in leaving}
+        for uid, pod in leaving.items():
+            grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+            late = now - self._leaving[uid] > grace + _OVERDUE
+            node = pod["spec"].get("nodeName") or ""
+            lost = self._world.node_trouble(node) is not None
+            if lost or (late and condition(pod, "DisruptionTarget") and not self._world.nodes.permitted):
+                log.info("removing the pod %s from %s, which went away", pod["metadata"]["name"], node)
+                self._api.delete(self._path(pod), {"gracePeriodSeconds": 0})
+
+    def _path(self, pod: Document) -> str:
+        return f"/api/v1/namespaces/{self._config.namespace}/pods/{pod['metadata']['name']}"
+
+
+def _unwanted(document: Document, experiments: frozenset[str], workers: frozenset[str]) -> bool:
+    labels = document["metadata"].get("labels") or {}
+    worker = labels.get(WORKER)
+    if not worker or not is_ours(labels):
+        return False
+    return worker not in workers or labels.get(EXPERIMENT) not in experiments
+
+
+def _over(job: Document) -> bool:
+    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
+
+
+def _job(pod: Document) -> str:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((str(owner["name"]) for owner in owners if owner.get("kind") == "Job"), "")

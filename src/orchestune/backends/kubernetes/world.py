@@ -1,0 +1,154 @@
+"""The cluster as this server sees it: one watch per kind, and what follows from them together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from orchestune.backends.kubernetes import capacity
+from orchestune.backends.kubernetes.capacity import Load, Node
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import WORKER, WORKERS
+from orchestune.backends.kubernetes.views import Document, Event, event, slim
+from orchestune.backends.kubernetes.watching import Kept
+from orchestune.errors import TemporaryError
+
+_FIRST = 10.0
+"""seconds for which the first question waits for the first answer of the API server"""
+
+
+class World:
+    """Jobs, pods and events of the namespace; nodes and everybody's pods where that is permitted."""
+
+    def __init__(self, api: Api, config: KubernetesConfig) -> None:
+        inside = f"/namespaces/{config.namespace}"
+        ours = {"labelSelector": WORKERS}
+        self._lock = threading.Lock()
+        self._last_pods: dict[str, Document] = {}
+        self._has_run: set[str] = set()
+        self._started: float | None = None
+        loads = partial(capacity.load, config=config)
+        self.jobs: Kept[Document] = Kept(api, f"/apis/batch/v1{inside}/jobs", ours, slim)
+        self.pods: Kept[Document] = Kept(api, f"/api/v1{inside}/pods", ours, self._see, self._remember)
+        self.events: Kept[Event] = Kept(api, f"/api/v1{inside}/events", {}, event)
+        self.nodes: Kept[Node] = Kept(api, "/api/v1/nodes", {}, partial(capacity.node, config=config))
+        self.loads: Kept[Load] = Kept(api, "/api/v1/pods", {}, loads)
+        self.neighbours: Kept[Load] = Kept(api, f"/api/v1{inside}/pods", {}, loads)
+        """the namespace's pods: all that is seen of others without the right to see everybody's"""
+
+    def open(self) -> None:
+        """Begin to watch; returns at once. Idempotent."""
+        with self._lock:
+            if self._started is None:
+                self._started = time.monotonic()
+                for kept in self._all():
+                    kept.start()
+
+    def close(self) -> None:
+        """End all watches."""
+        with self._lock:
+            if self._started is None:
+                return
+        for kept in self._all():
+            kept.stop()
+        for kept in self._all():
+            kept.join(10.0)
+
+    def ready(self) -> None:
+        """Wait, once for a while, until the namespace is known. TemporaryError where it is not."""
+        self.open()
+        assert self._started is not None
+        until = self._started + _FIRST
+        for kept in (self.jobs, self.pods):
+            if not kept.known(max(until - time.monotonic(), 0.0)):
+                raise kept.trouble or TemporaryError("the cluster's API server has not answered yet")
+
+    def fresh(self) -> None:
+        """TemporaryError where the API server is away now."""
+        self.ready()
+        if isinstance(self.jobs.trouble, TemporaryError):
+            raise self.jobs.trouble
+
+    def machines_known(self) -> bool:
+        """Whether the nodes may be seen; waits for the first answer."""
+        self.ready()
+        assert self._started is not None
+        return self.nodes.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.nodes.permitted
+
+    def everybodys(self) -> list[Load]:
+        """What pods hold of nodes: of the whole cluster, or of the namespace where no more may be seen."""
+        self.ready()
+        assert self._started is not None
+        seen = self.loads.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.loads.permitted
+        return (self.loads if seen else self.neighbours).all()
+
+    def jobs_by_worker(self) -> dict[str, Document]:
+        """The Job of each worker."""
+        return {_worker(job): job for job in self.jobs.all()}
+
+    def pods_by_worker(self) -> dict[str, Document]:
+        """The newest pod of each worker; one that still lives before one that is over."""
+        found: dict[str, Document] = {}
+        for pod in self.pods.all():
+            worker = _worker(pod)
+            if worker not in found or _rank(pod) > _rank(found[worker]):
+                found[worker] = pod
+        return found
+
+    def events_by_object(self) -> dict[str, list[Event]]:
+        """What was noted about each Job and pod, by its name."""
+        found: dict[str, list[Event]] = {}
+        for item in self.events.all():
+            found.setdefault(item.name, []).append(item)
+        return found
+
+    def last_pod(self, worker: str) -> Document | None:
+        """The last state of a worker's pod that is no longer there."""
+        with self._lock:
+            return self._last_pods.get(worker)
+
+    def has_run(self, worker: str) -> bool:
+        """Whether a pod of the worker was seen at work."""
+        with self._lock:
+            return worker in self._has_run
+
+    def forget(self, but: Iterable[str]) -> None:
+        """Keep in mind only these workers."""
+        kept = set(but)
+        with self._lock:
+            self._last_pods = {worker: pod for worker, pod in self._last_pods.items() if worker in kept}
+            self._has_run &= kept
+
+    def node_trouble(self, name: str) -> str | None:
+        """Why a node is not ready, or that it is gone; None where it is well or cannot be seen."""
+        if not name or not self.nodes.permitted or not self.nodes.known(0.0):
+            return None
+        node = self.nodes.get("", name)
+        if node is None:
+            return "it is no longer part of the cluster"
+        return None if node.ready else node.trouble or "it is not ready"
+
+    def _all(self) -> tuple[Kept[Document] | Kept[Event] | Kept[Node] | Kept[Load], ...]:
+        return (self.jobs, self.pods, self.events, self.nodes, self.loads, self.neighbours)
+
+    def _see(self, pod: Document) -> Document:
+        if (pod.get("status") or {}).get("phase") == "Running":
+            with self._lock:
+                self._has_run.add(_worker(pod))
+        return slim(pod)
+
+    def _remember(self, pod: Document) -> None:
+        with self._lock:
+            self._last_pods[_worker(pod)] = pod
+
+
+def _worker(document: Document) -> str:
+    return str((document["metadata"].get("labels") or {}).get(WORKER) or "")
+
+
+def _rank(pod: Document) -> tuple[bool, str]:
+    over = pod["status"].get("phase") in ("Succeeded", "Failed")
+    return (not over, str(pod["metadata"].get("creationTimestamp") or ""))
