@@ -22,6 +22,7 @@ from orchestune.backends.kubernetes.views import Document
 from orchestune.backends.kubernetes.world import World
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources
+from orchestune.domain.survey import Surveyed
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError
 from orchestune.images import runtime
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
@@ -69,6 +70,12 @@ class KubernetesBackend:
         if not self._world.machines_known():
             return Capacity(elastic=True)
         return Capacity(capacity.machines(self._world.nodes.all(), self._world.everybodys()), self._config.elastic)
+
+    def survey(self) -> Sequence[Surveyed]:
+        if not self._world.machines_known():
+            return []
+        loads = self._world.everybodys()
+        return capacity.survey(self._world.nodes.all(), loads, self._world.loads.permitted)
 
     def needs(self, each: Resources) -> Resources:
         cpu = self._config.cpu if each.cpu is None else each.cpu

@@ -10,6 +10,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import HANDLE, is_ours
 from orchestune.backends.kubernetes.quantities import plus, requests, resources
 from orchestune.domain.resources import Machine, Resources
+from orchestune.domain.survey import Surveyed
 
 _PERMANENT = ("DaemonSet", "Node")
 _OVER = ("Succeeded", "Failed")
@@ -194,3 +195,29 @@ def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
 
 def _order(item: Node) -> str:
     return item.name
+
+
+def survey(nodes: Iterable[Node], loads: Iterable[Load], others_known: bool) -> list[Surveyed]:
+    """Every node, and who holds what of it."""
+    held: dict[str, list[Load]] = {}
+    for item in loads:
+        held.setdefault(item.node, []).append(item)
+    return [
+        Surveyed(
+            item.name,
+            item.pool,
+            item.has,
+            plus(load.holds for load in held.get(item.name, ()) if load.holder),
+            plus(load.holds for load in held.get(item.name, ()) if not load.holder) if others_known else None,
+            _trouble(item),
+        )
+        for item in sorted(nodes, key=_order)
+    ]
+
+
+def _trouble(item: Node) -> str:
+    if not item.ready:
+        return f"not ready: {item.trouble}" if item.trouble else "not ready"
+    if not item.usable:
+        return "closed: cordoned, or tainted for others"
+    return ""
