@@ -52,9 +52,9 @@ class Api:
         configuration = official.Configuration()
         try:
             if config.kubeconfig or config.context:
-                loading.load_kube_config(config.kubeconfig, config.context, configuration, persist_config=False)
+                loading.load_kube_config(config.kubeconfig, config.context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
             else:
-                loading.load_incluster_config(configuration)
+                loading.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         except _PEM_FAILURES as exc:
             where = f"the kubeconfig {config.kubeconfig}" if config.kubeconfig else "this pod's account"
             raise UsageError(f"{where} cannot be used for the cluster: {exc}") from exc
@@ -164,7 +164,7 @@ class Watching:
     def __iter__(self) -> Iterator[tuple[str, Document]]:
         """(`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object). Ends after a while. Raises what `Api.call` does."""
         try:
-            for line in iter_resp_lines(self._response):
+            for line in iter_resp_lines(self._response):  # type: ignore[no-untyped-call]
                 if not line.strip():
                     continue
                 event = json.loads(line)

@@ -34,7 +34,9 @@ class Api:
         self.kubeconfig, self.context = kubeconfig, context
         configuration = kubernetes.client.Configuration()
         try:
-            kubernetes.config.load_kube_config(_file(kubeconfig), context, configuration, persist_config=False)
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                _file(kubeconfig), context, configuration, persist_config=False
+            )
         except (ConfigException, OSError, ValueError, KeyError, TypeError) as exc:
             raise _unusable(kubeconfig, context, exc) from exc
         self.configuration = configuration
