@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ CASES = {
 
 def documents(case: str) -> list[dict[str, Any]]:
     connection, database, certificates = CASES[case]
-    made = plan.foundation(connection, database) + plan.server(connection, certificates=certificates, secret="7")
+    made = plan.foundation(connection, database, b"a key") + plan.server(
+        connection, certificates=certificates, secret="7"
+    )
     return made + plan.administrators_part(connection)
 
 
@@ -78,7 +81,8 @@ def test_everything_carries_our_labels_and_a_name(case: str) -> None:
 
 
 def test_a_printed_secret_tells_nothing() -> None:
-    assert "geheim" not in as_yaml(documents("database_two_replicas"))
+    text = as_yaml(documents("database_two_replicas"))
+    assert "geheim" not in text and base64.b64encode(b"a key").decode() not in text
 
 
 def test_a_namespace_is_made_only_where_that_was_asked_for() -> None:

@@ -186,3 +186,15 @@ def test_what_the_cluster_says_of_itself_is_taken_up() -> None:
     found = provisioner.discovered(world.api, LAB)
     assert (found.user, found.queues) == (None, True)
     assert provisioner.discovered(World().api, LAB) == LAB
+
+
+def test_the_key_of_a_server_without_a_disk_stays_when_its_database_moves() -> None:
+    connection = LAB.with_changes({"database": True, "files": "s3://lab/files"})
+    world = Ready()
+    keys, addresses = [], []
+    for address in ("postgresql://one/x", "postgresql://two/x"):
+        deploy(world, connection, database_url=address)
+        secret = world.objects["/api/v1/namespaces/ml/secrets/orchestune-server"]["data"]
+        keys.append(secret["key"])
+        addresses.append(secret["database-url"])
+    assert keys[0] == keys[1] and addresses[0] != addresses[1]

@@ -120,12 +120,19 @@ def _container(connection: Connection) -> Manifest:
         "livenessProbe": _probe("/healthz", periodSeconds=10, timeoutSeconds=10, failureThreshold=6),
         "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=5, failureThreshold=3),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "data", "mountPath": "/data"},
-            {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
+        "volumeMounts": _mounts(connection),
     }
+
+
+def _mounts(connection: Connection) -> list[Manifest]:
+    mounts: list[Manifest] = [
+        {"name": "data", "mountPath": "/data"},
+        {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if connection.stateless:
+        mounts.append({"name": "secret", "mountPath": "/data/key", "subPath": "key", "readOnly": True})
+    return mounts
 
 
 def _probe(path: str, **timing: int) -> Manifest:
@@ -154,12 +161,14 @@ def _environment(connection: Connection) -> list[Manifest]:
 
 
 def _volumes(connection: Connection) -> list[Manifest]:
-    data: Manifest = {"name": "data"}
-    if connection.stateless:
-        data["emptyDir"] = {}
-    else:
-        data["persistentVolumeClaim"] = {"claimName": connection.claim or DATA}
-    return [data, {"name": "config", "configMap": {"name": CONFIG}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+    others: list[Manifest] = [
+        {"name": "config", "configMap": {"name": CONFIG}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+    ]
+    if connection.stateless:  # what lasts is in the database, the bucket and the Secret
+        secret = {"secretName": SERVER, "items": [{"key": "key", "path": "key"}]}
+        return [{"name": "data", "emptyDir": {}}, *others, {"name": "secret", "secret": secret}]
+    return [{"name": "data", "persistentVolumeClaim": {"claimName": connection.claim or DATA}}, *others]
 
 
 def _digest(config: Manifest, secret: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -24,11 +25,13 @@ from orchestune.clusters.existing.objects import manifest
 Manifest = dict[str, Any]
 
 
-def foundation(connection: Connection, database_url: str | None = None) -> list[Manifest]:
-    """What the server stands on: the namespace where we make it, accounts and their rights, the database's address."""
+def foundation(connection: Connection, database_url: str | None = None, key: bytes = b"") -> list[Manifest]:
+    """What the server stands on: the namespace where we make it, accounts and their rights, the database's address
+    and the key that signs what workers show (on a disk it lies there).
+    """
     made = [namespace(connection)] if connection.create_namespace else []
     made += rights.namespaced(connection)
-    return [*made, database_secret(connection, database_url)] if database_url else made
+    return [*made, database_secret(connection, database_url, key)] if database_url else made
 
 
 def server(connection: Connection, *, certificates: str = "", secret: str = "") -> list[Manifest]:
@@ -53,11 +56,11 @@ def namespace(connection: Connection) -> Manifest:
     return manifest("v1", "Namespace", connection.namespace, connection, "namespace", namespaced=False)
 
 
-def database_secret(connection: Connection, database_url: str) -> Manifest:
-    """Where the database is."""
-    return manifest(
-        "v1", "Secret", SERVER, connection, "server", type="Opaque", stringData={"database-url": database_url}
-    )
+def database_secret(connection: Connection, database_url: str, key: bytes) -> Manifest:
+    """Where the database is, and the key."""
+    values = {"database-url": database_url.encode(), "key": key}
+    data = {name: base64.b64encode(value).decode() for name, value in values.items()}
+    return manifest("v1", "Secret", SERVER, connection, "server", type="Opaque", data=data)
 
 
 def settings(connection: Connection, certificates: str = "") -> Manifest:

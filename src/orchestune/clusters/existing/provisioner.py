@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ ARCHIVED = "orchestune.dev/archived"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
+_KEY_BYTES = 32
 
 REMOVED = (
     ("apps/v1", "Deployment"),
@@ -146,7 +149,8 @@ def deploy(
     grant: bool = False,
 ) -> None:
     """Apply everything and wait until the server is ready. NotUp says why it is not."""
-    for document in plan.foundation(connection, database_url):
+    key = _key(api, connection) if database_url else b""
+    for document in plan.foundation(connection, database_url, key):
         _apply(api, document)
     if grant:
         for document in plan.administrators_part(connection):
@@ -170,6 +174,13 @@ def _apply(api: Api, document: Manifest) -> None:
 def _is_there(api: Api, document: Manifest) -> bool:
     metadata = document["metadata"]
     return api.get(document["apiVersion"], document["kind"], metadata["name"], metadata["namespace"]) is not None
+
+
+def _key(api: Api, connection: Connection) -> bytes:
+    """The key of the server that is there, or a new one."""
+    found = api.get("v1", "Secret", SERVER, connection.namespace)
+    text = ((found or {}).get("data") or {}).get("key", "")
+    return base64.b64decode(text) or os.urandom(_KEY_BYTES)
 
 
 def _secret_mark(api: Api, connection: Connection) -> str:

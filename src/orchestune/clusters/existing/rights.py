@@ -26,6 +26,7 @@ def server_rules(connection: Connection) -> list[Manifest]:
         rule("", ["pods/log"], ["get"]),
         rule("", ["secrets"], ["create", "delete", "get", "list", "patch"]),
         rule("", ["events"], ["get", "list", "watch"]),
+        rule("", ["namespaces"], ["get"], [connection.namespace]),
         rule("", ["resourcequotas", "limitranges", "persistentvolumeclaims", "serviceaccounts"], ["get", "list"]),
     ]
     if connection.queues:

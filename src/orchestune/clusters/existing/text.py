@@ -27,7 +27,7 @@ def as_yaml(documents: Iterable[Manifest]) -> str:
 def _without_secrets(document: Manifest) -> Manifest:
     if document["kind"] != "Secret":
         return document
-    return {**document, "stringData": dict.fromkeys(document["stringData"], "(not shown)")}
+    return {**document, "data": dict.fromkeys(document["data"], "(not shown)")}
 
 
 def _readable(value: Any) -> Any:
