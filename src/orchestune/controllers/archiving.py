@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from itertools import accumulate
 
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
@@ -44,11 +45,12 @@ class Archiving:
                 continue
             key = f"logs/{segments[0].experiment}/{attempt}-{segments[0].offset}"
             self._core.files.put(key, io.BytesIO(b"".join(bytes(segment.data) for segment in segments)))
+            starts = accumulate((segment.length for segment in segments), initial=0)
+            places = [
+                (segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)
+            ]
             with self._core.store.transaction() as session:
-                position = 0
-                for segment in segments:
-                    logs.moved(session, segment.experiment, segment.seq, key, position)
-                    position += segment.length
+                logs.moved(session, key, places)
 
     def retain_artifacts(self) -> None:
         """`keep.best`: the artifacts of other trials go."""

@@ -108,6 +108,9 @@ INSERT_SEGMENT = """
 INSERT INTO log_segments (experiment, seq, attempt, trial, "offset", length, gap, at, data) VALUES (:experiment, :seq,
 :attempt, :trial, :offset, :length, :gap, :at, :data)
 """
+MOVE_SEGMENT = """
+UPDATE log_segments SET object = :key, object_offset = :at, data = NULL WHERE experiment = :experiment AND seq = :seq
+"""
 INSERT_EVENT = """
 INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment, :seq, :at, :actor, :kind, :data)
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select
 
+from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, log_segments, workers
 
@@ -61,10 +62,9 @@ def inline_segments(session: Session, attempt: str) -> Sequence[Row[Any]]:
     return session.select(query.order_by(log_segments.c.offset))
 
 
-def moved(session: Session, experiment: str, seq: int, key: str, offset: int) -> None:
-    """A segment's bytes lie in the file store from now on, at `offset` of the object `key`."""
-    session.change(
-        update(log_segments)
-        .where(log_segments.c.experiment == experiment, log_segments.c.seq == seq)
-        .values(object=key, object_offset=offset, data=None)
+def moved(session: Session, key: str, places: Sequence[tuple[str, int, int]]) -> None:
+    """Segments' bytes lie in the file store from now on: (experiment, seq, offset in the object `key`) of each."""
+    session.many(
+        hot.MOVE_SEGMENT,
+        [{"experiment": experiment, "seq": seq, "key": key, "at": offset} for experiment, seq, offset in places],
     )

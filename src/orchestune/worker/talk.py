@@ -12,8 +12,10 @@ from orchestune.worker.reporting import Reporting, Shipment
 from orchestune.worker.spool import PATIENCE, Spool
 from orchestune.worker.supervisor import Supervisor
 
-NEWS_AFTER = 0.4
+NEWS_AFTER = 0.2
 """seconds that log lines and metrics of running attempts may wait for others"""
+NEWS_SHARE = 5
+"""they wait so many times as long as the last report took, where that is longer: a busy server gets fewer calls"""
 ANSWER_WITHIN = 15.0
 
 
@@ -35,6 +37,8 @@ class Talk:
         self._backoff = Backoff()
         self._retry_at = 0.0
         self._last_report = 0.0
+        self._reported = self._took = 0.0
+        """when the last report was sent, and the seconds that it took to be answered"""
         self.last_answer = time.monotonic()
         self.away = False
         self.draining = False
@@ -70,6 +74,7 @@ class Talk:
                 self._poll_want = 0
             else:
                 shipment, self._shipment = self._shipment, None
+                self._took = now - self._reported
             if reply.error is not None:
                 self._failed(reply, now)
                 continue
@@ -86,7 +91,7 @@ class Talk:
         if self._reporting.urgent() or self._reporting.backlog():
             return 0.0
         if self._reporting.news():
-            return self._last_report + NEWS_AFTER
+            return self._last_report + min(max(NEWS_AFTER, NEWS_SHARE * self._took), self._every / 2)
         if self._poll_want:
             return self._last_report + self._every
         return self._last_report + self._every / 2
@@ -111,7 +116,7 @@ class Talk:
             body["finished"] = shipment.finished
         if shipment.beats:
             body["beats"] = shipment.beats
-        self._shipment, self._last_report = shipment, now
+        self._shipment, self._last_report, self._reported = shipment, now, now
         self._network.call(REPORT, body, ANSWER_WITHIN)
 
     def _poll(self, now: float) -> None:
