@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.testbeds.fixtures import kubernetes, namespace, own_kubernetes, registry
+from tests.testbeds.fixtures import docker_engine, kubernetes, namespace, own_kubernetes, registry
 from tests.testbeds.postgres import postgres_server
 
 NO_SKIPS = os.environ.get("ORCHESTUNE_NO_SKIPS") == "1"
@@ -17,7 +17,13 @@ MARKS = {  # of a test that takes one of these fixtures; the first that fits, so
     "docker": {"docker_engine", "registry"},
     "postgres": {"postgres_url", "postgres_database"},
 }
-__all__ = ["kubernetes", "namespace", "own_kubernetes", "registry"]  # fixtures count where they are imported
+__all__ = [
+    "docker_engine",
+    "kubernetes",
+    "namespace",
+    "own_kubernetes",
+    "registry",
+]  # fixtures count where they are imported
 
 
 @pytest.fixture(scope="session")

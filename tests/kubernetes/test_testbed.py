@@ -84,9 +84,9 @@ def test_pods_find_a_service_by_its_name_and_reach_it_across_nodes(
     }  # fmt: skip
     kubernetes.apply(web, service, namespace=namespace)
     until("the server to run", lambda: kubernetes.pod_phase(namespace, "web") == "Running")
-    # a static Busybox asks the name server by nslookup alone; wget would need glibc's libraries for that
+    # nslookup and nc, since Debian's static Busybox has a wget that crashes without glibc's libraries
     find = f"nslookup web.{namespace}.svc.cluster.local | awk '/^Address: / {{print $2}}'"
-    ask = f"until wget -q -T 2 -O - http://$({find}); do sleep 0.2; done"
+    ask = f"until printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 $({find}) 80 | grep answered; do sleep 0.2; done"
     asking = [pod(f"ask-{node}", shell, ask, nodeSelector={HOST: node}) for node in ("cpu1", "cpu2")]
     assert run(kubernetes, namespace, *asking) == ["answered", "answered"]
 

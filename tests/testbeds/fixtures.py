@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.testbeds import docker as engines
+from tests.testbeds.docker import Engine
 from tests.testbeds.kubernetes import build
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster, cluster
@@ -22,6 +24,13 @@ KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
 def registry() -> Iterator[Registry]:
     """An image registry at a loopback address, from which the nodes of `kubernetes` pull by the same address."""
     with image_registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """A private Docker Engine, or the developer's."""
+    with engines.docker_engine() as running:
         yield running
 
 
