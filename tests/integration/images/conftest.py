@@ -1,4 +1,4 @@
-"""A real registry of one's own for each module."""
+"""Where images go, and what runs them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import docker
 import pytest
 
 from tests.testbeds.postgres import free_port
+from tests.testbeds.registry import Registry
 
 CONFIG = """\
 version: 0.1
@@ -26,7 +27,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 def serve(folder: Path, more: str = "") -> tuple[str, subprocess.Popen[bytes]]:
-    """Start a registry; its address and its process."""
+    """Start a registry with settings of its own; its address and its process."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     assert program, "install it: apt-get install docker-registry"
     port = free_port()
@@ -46,12 +47,9 @@ def serve(folder: Path, more: str = "") -> tuple[str, subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty registry."""
-    address, process = serve(tmp_path_factory.mktemp("registry"))
-    yield address
-    process.terminate()
-    process.wait(30)
+def address(registry: Registry) -> str:
+    """Where the registry answers."""
+    return registry.address
 
 
 @pytest.fixture(scope="session")

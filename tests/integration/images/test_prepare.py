@@ -24,8 +24,8 @@ CODE, TOKEN, SECRET = "the-code-of-the-model", "token-of-the-user", "secret-of-t
 
 
 @pytest.fixture
-def client(registry: str) -> Iterator[Registry]:
-    with Registry(registry, find=lambda _: None) as client:
+def client(address: str) -> Iterator[Registry]:
+    with Registry(address, find=lambda _: None) as client:
         yield client
 
 

@@ -28,8 +28,8 @@ def nobody(_: str) -> None:
 
 
 @pytest.fixture
-def client(registry: str) -> Iterator[Registry]:
-    with Registry(registry, find=nobody) as client:
+def client(address: str) -> Iterator[Registry]:
+    with Registry(address, find=nobody) as client:
         yield client
 
 
@@ -89,18 +89,18 @@ def test_a_mount_that_does_not_work_is_an_upload(client: Registry, tmp_path: Pat
     assert push_blob(client, "blobs/third", digest, file, mount_from="blobs/nowhere") == 5
 
 
-def test_a_tag_is_resolved_to_what_it_means_now(client: Registry, registry: str, tmp_path: Path) -> None:
+def test_a_tag_is_resolved_to_what_it_means_now(client: Registry, address: str, tmp_path: Path) -> None:
     first = push_image(client, tmp_path, "model", "1", "amd64")
-    reference = parse(f"{registry}/model:1")
+    reference = parse(f"{address}/model:1")
     found, platforms = client.resolve(reference)
-    assert str(found) == f"{registry}/model@{first.digest}" and platforms == (Platform("amd64"),)
+    assert str(found) == f"{address}/model@{first.digest}" and platforms == (Platform("amd64"),)
     assert client.find("model", "1") == first.digest
     moved = push_image(client, tmp_path, "model", "1", "arm64")
     assert client.resolve(reference)[0].digest == moved.digest
     assert client.resolve(found)[0] == found
 
 
-def test_an_index_is_resolved_with_all_its_platforms(client: Registry, registry: str, tmp_path: Path) -> None:
+def test_an_index_is_resolved_with_all_its_platforms(client: Registry, address: str, tmp_path: Path) -> None:
     images = {name: push_image(client, tmp_path, "many", name, name) for name in ("amd64", "arm64")}
     entries = [
         {"mediaType": OCI_MANIFEST, "digest": image.digest, "size": len(image.body),
@@ -109,25 +109,25 @@ def test_an_index_is_resolved_with_all_its_platforms(client: Registry, registry:
     ]  # fmt: skip
     index = Manifest(OCI_INDEX, json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode())
     client.put_manifest("many", "all", index)
-    found, platforms = client.resolve(parse(f"{registry}/many:all"))
+    found, platforms = client.resolve(parse(f"{address}/many:all"))
     assert found.digest == index.digest and platforms == (Platform("amd64"), Platform("arm64"))
 
 
-def test_what_is_not_there_is_told_by_its_name(client: Registry, registry: str) -> None:
+def test_what_is_not_there_is_told_by_its_name(client: Registry, address: str) -> None:
     assert client.find("nothing", "1") is None
-    with pytest.raises(NotFound, match=f"no image {registry}/nothing:1"):
-        client.resolve(parse(f"{registry}/nothing:1"))
+    with pytest.raises(NotFound, match=f"no image {address}/nothing:1"):
+        client.resolve(parse(f"{address}/nothing:1"))
 
 
 def test_a_registry_with_a_password_takes_the_right_one(tmp_path: Path) -> None:
     (tmp_path / "htpasswd").write_text(HASHED)
-    address, process = serve(tmp_path, f"auth: {{htpasswd: {{realm: here, path: {tmp_path}/htpasswd}}}}")
+    closed, process = serve(tmp_path, f"auth: {{htpasswd: {{realm: here, path: {tmp_path}/htpasswd}}}}")
     try:
-        with Registry(address, find=lambda name: Credentials("ada", "open sesame")) as client:
+        with Registry(closed, find=lambda name: Credentials("ada", "open sesame")) as client:
             assert push_image(client, tmp_path, "closed", "1", "amd64").digest == client.find("closed", "1")
         for login in (None, Credentials("ada", "open barley")):
-            with Registry(address, find=lambda name, login=login: login) as client:  # type: ignore[misc]
-                with pytest.raises(Denied, match=f"{address} does not let this account"):
+            with Registry(closed, find=lambda name, login=login: login) as client:  # type: ignore[misc]
+                with pytest.raises(Denied, match=f"{closed} does not let this account"):
                     client.find("closed", "1")
     finally:
         process.terminate()

@@ -27,8 +27,8 @@ CLOSED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def pushed(registry: str) -> Reference:
-    with Registry(registry, find=lambda _: None) as client:
+def pushed(address: str) -> Reference:
+    with Registry(address, find=lambda _: None) as client:
         return server_image.push_server_image(client, "lab/server")
 
 
@@ -120,14 +120,14 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
         volume.remove(force=True)
 
 
-def test_making_it_again_sends_nothing_and_gives_the_same_digest(pushed: Reference, registry: str) -> None:
+def test_making_it_again_sends_nothing_and_gives_the_same_digest(pushed: Reference, address: str) -> None:
     said: list[str] = []
-    with Registry(registry, find=lambda _: None) as client:
+    with Registry(address, find=lambda _: None) as client:
         assert server_image.push_server_image(client, "lab/server", say=said.append) == pushed
-    assert said[-1] == f"pushed 0 MB to {registry}/lab/server"
+    assert said[-1] == f"pushed 0 MB to {address}/lab/server"
 
 
-def test_nodes_of_another_kind_are_refused_before_anything_is_made(registry: str) -> None:
-    with Registry(registry, find=lambda _: None) as client:
+def test_nodes_of_another_kind_are_refused_before_anything_is_made(address: str) -> None:
+    with Registry(address, find=lambda _: None) as client:
         with pytest.raises(UsageError, match="the nodes are linux/s390x"):
             server_image.push_server_image(client, "lab/other", [Platform("s390x")])
