@@ -17,7 +17,7 @@ from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.signatures import worker_token
-from orchestune.store import experiments, workers
+from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.workers import Present
 
@@ -52,16 +52,24 @@ class Launching:
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
+            shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
             if mine or present[name]:
-                self._cluster(backend, mine, present[name])
+                nodes = frozenset(quarantine.node for quarantine in shut[name])
+                self._cluster(backend, mine, present[name], nodes)
         if self._told:
             self._core.signals.notify(*(f"work:{experiment}" for experiment in self._told))
             self._told.clear()
 
-    def _cluster(self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present]) -> None:
-        capacity = backend.capacity()
+    def _cluster(
+        self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present], shut: frozenset[str]
+    ) -> None:
+        capacity = backend.capacity().without(shut)
+        for worker in present:
+            if worker.node in shut:
+                self._drain(worker)
+        present = [worker for worker in present if worker.node not in shut or worker.state not in _USABLE]
         by_experiment: dict[str, list[Present]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
@@ -279,6 +287,8 @@ class Launching:
             never = fits(capacity, each, row.specification.placement.pool)
             holders = [other.handle for other in holding if other.id != row.id]
             by = f", held by {', '.join(holders[:3])}" if holders else ""
+            if never and capacity.shut:
+                never, by = None, f"; in quarantine: {', '.join(sorted(capacity.shut))}"
             reason = (
                 Reason(ReasonCode.NEVER_FITS, never)
                 if never
@@ -301,7 +311,8 @@ def _demand(row: ExperimentRow, each: Resources) -> Demand:
 def _avoided(capacity: Capacity, each: Resources, pool: str | None) -> frozenset[str]:
     """Machines that have room for such a trial and are kept for others."""
     allowed = {machine.name for machine in usable(capacity, each, pool)}
-    return frozenset(machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed)
+    kept = {machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed}
+    return capacity.shut | kept
 
 
 def slots_wanted(row: ExperimentRow) -> int:

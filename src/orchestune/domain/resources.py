@@ -109,6 +109,15 @@ class Capacity:
     machines: tuple[Machine, ...] = ()
     elastic: bool = False
     """more than this may come (machines that are started on demand), or the place does not show what it has"""
+    shut: frozenset[str] = frozenset()
+    """machines that are there and get nothing for now"""
+
+    def without(self, shut: frozenset[str]) -> Capacity:
+        """The same place where those machines get nothing."""
+        if not shut:
+            return self
+        left = tuple(machine for machine in self.machines if machine.name not in shut)
+        return Capacity(left, self.elastic, self.shut | shut)
 
     @property
     def gpus(self) -> tuple[str, ...]:

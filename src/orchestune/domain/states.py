@@ -125,6 +125,7 @@ class ReasonCode(StrEnum):
     WORKER_LOST = "worker_lost"
     WORKER_STOPPED = "worker_stopped"
     PREEMPTED = "preempted"
+    NODE_QUARANTINED = "node_quarantined"
     BUNDLE_UNAVAILABLE = "bundle_unavailable"
     SANDBOX = "sandbox"
     PAUSED = "paused"

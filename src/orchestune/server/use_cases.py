@@ -16,6 +16,7 @@ from orchestune.services import (
     change_experiment,
     create_experiment,
     idempotency,
+    quarantine,
     queue_trial,
     read_cluster,
     read_experiments,
@@ -148,6 +149,12 @@ class Idempotency(Protocol):
     def remember(self, core: Core, key: str, request_hash: str, status: int, answer: str) -> None: ...
 
 
+class Quarantine(Protocol):
+    """Machines that get no trials for a while. NotFound for one that is in none."""
+
+    def lift(self, core: Core, cluster: str | None, node: str) -> None: ...
+
+
 class ReadServer(Protocol):
     """The server's own health. `health` and `check` raise StoreUnavailable."""
 
@@ -182,6 +189,7 @@ class UseCases:
     authenticate: Authenticate
     idempotency: Idempotency
     read_server: ReadServer
+    quarantine: Quarantine
     read_cluster: ReadCluster
 
 
@@ -202,5 +210,6 @@ REAL = UseCases(
     authenticate=authenticate,
     idempotency=idempotency,
     read_server=read_server,
+    quarantine=quarantine,
     read_cluster=read_cluster,
 )

@@ -12,7 +12,7 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
-from orchestune.services import trials
+from orchestune.services import quarantine, trials
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
 
@@ -153,6 +153,9 @@ def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | No
         known = found.state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED)
         return ("ok" if known else "superseded"), None
     verdict = _verdict(ledger, attempt, found, item)
+    if verdict.cause is Cause.FAIL and not late:
+        machines_fault = quarantine.judge(ledger, found.worker, str(item.get("tail") or ""))
+        verdict = Verdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     if late and verdict.cause is Cause.LOSE:
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)

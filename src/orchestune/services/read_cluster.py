@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestune.domain.resources import Resources
@@ -10,8 +11,10 @@ from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
 from orchestune.services.core import Core
-from orchestune.store import experiments, workers
+from orchestune.services.read_experiments import rfc3339
+from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.quarantines import Quarantine
 from orchestune.store.workers import PRESENT, Present
 
 Document = dict[str, Any]
@@ -24,6 +27,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
     if backend is None:
         raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
     with core.store.reading() as session:
+        shut = {found.node: found for found in quarantines.present(session, chosen)}
         rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
     needs = {row.id: backend.needs(row.specification.resources) for row in rows}
@@ -32,9 +36,17 @@ def cluster(core: Core, name: str | None = None) -> Document:
         "cluster": chosen,
         "clusters": sorted(core.backends),
         "elastic": backend.capacity().elastic,
-        "machines": [machine.to_json() for machine in machines(backend, needs, present)],
+        "machines": [_with_quarantine(machine, shut).to_json() for machine in machines(backend, needs, present)],
         "experiments": [_experiment(row, needs[row.id], present) for row in rows],
     }
+
+
+def _with_quarantine(machine: Surveyed, shut: Mapping[str, Quarantine]) -> Surveyed:
+    if machine.name not in shut:
+        return machine
+    found = shut[machine.name]
+    text = f"in quarantine until {rfc3339(found.until)}: {found.reason}"
+    return replace(machine, trouble="; ".join(filter(None, (machine.trouble, text))))
 
 
 def machines(backend: Backend, needs: dict[str, Resources], present: Sequence[Present]) -> Sequence[Surveyed]:

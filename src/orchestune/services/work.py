@@ -85,6 +85,8 @@ class _Call:
             acks.append({"attempt": item["attempt"], "result": result})
             succeeded += state is AttemptState.SUCCEEDED
             failed += state is AttemptState.FAILED
+            if state is AttemptState.PREEMPTED:  # its machine may be in quarantine since then
+                self.row = _worker(self.ledger.session, self.worker)
         held, orders = self._compare()
         leases = self._lease(held)
         self.ledger.session.run(

@@ -288,6 +288,17 @@ tombstones = Table(
     Column("at", Float, nullable=False),
 )
 
+quarantines = Table(
+    "quarantines",
+    metadata,
+    Column("cluster", _WORD, nullable=False),
+    Column("node", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    PrimaryKeyConstraint("cluster", "node"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

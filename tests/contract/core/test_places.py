@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestune.domain.resources import Capacity, Machine
-from orchestune.errors import UsageError
+from orchestune.errors import NotFound, UsageError
 from orchestune.ports.backend import Gone
 from orchestune.services import read_trials
+from orchestune.services.quarantine import lift
+from orchestune.services.read_cluster import cluster
+from orchestune.store import quarantines
 from orchestune.testing.world import World
 
 GIB = 2**30
@@ -163,3 +166,62 @@ def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: World
     assert len(world.backend.orders) == 10
     world.backend.pending.clear()
     assert world.run(experiment)["counts"]["completed"] == 100
+
+
+def spread_out(world: World, experiment: str, nodes: Mapping[str, str]) -> None:
+    """Let workers say on which machine they are."""
+    with world.core.store.transaction() as session:
+        for worker, node in nodes.items():
+            session.run("UPDATE workers SET node = :node WHERE id = :id", {"id": worker, "node": node})
+
+
+def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarantine(world: World) -> None:
+    experiment = world.create(budget=40, parallelism=4, resources={"cpu": 2})
+    held = world.lease(4)
+    bad = [worker for worker, _ in held[:2]]
+    spread_out(world, experiment, {w.id: "cpu1" if w in bad else "cpu2" for w, _ in held})
+    for _ in range(60):
+        world.tick()
+        for worker in list(world.workers.values()):
+            broken = {"state": "failed", "exit_code": 1, "reason": {"code": "exit_code", "message": "exit code 1"}}
+            changes: dict[str, Any] = broken if worker in bad else {}
+            finished = [worker.finish(lease, **changes) for lease in worker.leases.values()]
+            worker.call(want=1, finished=finished)
+            if worker.told_to_drain and not worker.leases:
+                world.backend.gone[worker.id] = ""
+        world.clock.pass_time(1)
+        if world.status(experiment)["state"] == "completed":
+            break
+    shown = world.status(experiment)
+    assert shown["state"] == "completed", shown["reason"]
+    assert shown["counts"]["failed"] < 7, "those before the evidence was there"
+    assert shown["counts"]["completed"] + shown["counts"]["failed"] == 40
+    machines = {machine["name"]: machine["trouble"] for machine in cluster(world.core, "local")["machines"]}
+    assert "in quarantine until" in machines["cpu1"]
+    assert machines["cpu2"] is None
+    again = [a for t in world.trials(experiment) for a in t["attempts"] if a["state"] == "preempted"]
+    assert again
+    assert {attempt["reason"]["code"] for attempt in again} == {"node_quarantined"}
+    known = set(world.backend.orders)
+    world.create(budget=4, parallelism=4, resources={"cpu": 2})
+    world.tick(2)
+    later = [order for worker, order in world.backend.orders.items() if worker not in known]
+    assert len(later) == 2, "as many as the other machine holds"
+    assert all("cpu1" in order.avoid for order in later)
+
+
+def test_a_quarantine_ends_by_itself_or_by_word(world: World) -> None:
+    with world.core.store.transaction() as session:
+        for node in ("cpu1", "cpu2"):
+            quarantines.put(session, "local", quarantines.Quarantine(node, "its card is broken", session.now + 3600))
+    waiting = world.create(budget=5, parallelism=1, resources={"cpu": 1}, placement={"pool": "cpu"})
+    world.tick(2)
+    assert world.status(waiting)["reason"]["message"] == "waits for 1 cpu; in quarantine: cpu1, cpu2"
+    with pytest.raises(NotFound, match="gpu1 is in no quarantine"):
+        lift(world.core, "local", "gpu1")
+    lift(world.core, "local", "cpu2")
+    world.tick(2)
+    assert world.status(waiting)["reason"] is None
+    world.clock.pass_time(3601)
+    with world.core.store.reading() as session:
+        assert quarantines.present(session, "local") == []

@@ -44,6 +44,13 @@ async def cluster(context: Here, name: str | None = None) -> Response:
     return answer(await context.cold(context.services.read_cluster.cluster, context.core, name))
 
 
+@router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)
+async def release(context: Here, node: str, name: str | None = None) -> Response:
+    """Let a machine in quarantine get trials again."""
+    await context.cold(context.services.quarantine.lift, context.core, name, node)
+    return Response(status_code=204)
+
+
 @router.post("/shutdown", response_model=models.Shutdown)
 async def shutdown(context: Here) -> Response:
     """Finish the requests that are there, then end. Workers ride it out."""

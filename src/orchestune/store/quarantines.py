@@ -1,0 +1,46 @@
+"""Rows of machines that get no trials for a while."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select
+
+from orchestune.domain.quarantine import Tally
+from orchestune.store.session import Session
+from orchestune.store.tables import quarantines, workers
+
+
+class Quarantine(NamedTuple):
+    """A machine of a cluster, and why it gets none until when."""
+
+    node: str
+    reason: str
+    until: float
+
+
+def put(session: Session, cluster: str, quarantine: Quarantine) -> None:
+    """Note it, in the place of an older one of the same machine."""
+    lift(session, cluster, quarantine.node)
+    session.change(insert(quarantines).values(cluster=cluster, at=session.now, **quarantine._asdict()))
+
+
+def lift(session: Session, cluster: str, node: str) -> bool:
+    """Let the machine get trials again; False where it did anyhow."""
+    where = (quarantines.c.cluster == cluster, quarantines.c.node == node)
+    return bool(session.change(delete(quarantines).where(*where)))
+
+
+def present(session: Session, cluster: str) -> list[Quarantine]:
+    """Those that are not over."""
+    query = select(quarantines.c.node, quarantines.c.reason, quarantines.c.until)
+    query = query.where(quarantines.c.cluster == cluster, quarantines.c.until > session.now)
+    return [Quarantine(row.node, row.reason, row.until) for row in session.select(query.order_by(quarantines.c.node))]
+
+
+def tallies(session: Session, experiment: str) -> dict[str, Tally]:
+    """How the experiment's trials ended, by machine, as its workers counted."""
+    succeeded, failed = func.sum(workers.c.succeeded).label("succeeded"), func.sum(workers.c.failed).label("failed")
+    query = select(workers.c.node, succeeded, failed)
+    query = query.where(workers.c.experiment == experiment, workers.c.node != "").group_by(workers.c.node)
+    return {row.node: Tally(int(row.succeeded), int(row.failed)) for row in session.select(query)}
