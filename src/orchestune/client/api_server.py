@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,8 @@ from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError,
 
 _CONNECT, _READ = 5.0, 15.0
 """seconds"""
+_FRESH = 3.0
+"""seconds after which a kept connection is not trusted: the machine may have slept, or be in another network"""
 _FORBIDDEN = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
 _KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -36,6 +39,7 @@ class ApiServer:
         self._configuration: Any = None
         self._pool: Any = None
         self._tls: ssl.SSLContext | None = None
+        self._used = 0.0
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> dict[str, Any]:
         """The document that it answers.
@@ -50,10 +54,13 @@ class ApiServer:
         headers = {"Accept": "application/json", "Content-Type": "application/json", **self._login()}
         data = None if body is None else json.dumps(body).encode()
         timeout = urllib3.Timeout(connect=_CONNECT, read=_READ)
+        if time.monotonic() - self._used > _FRESH:
+            self._pool.clear()
         try:
             reply = self._pool.request(method, url, body=data, headers=headers, timeout=timeout, retries=False)
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise self._away(exc) from exc
+        self._used = time.monotonic()
         if reply.status >= 400:
             raise self._refusal(reply.status, reply.data)
         document: dict[str, Any] = json.loads(reply.data)

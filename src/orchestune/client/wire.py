@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 _BLOCK = 1 << 16
 _FULL = 1 << 20
 """bytes that wait for one side, above which the other is not read"""
-PING = 5.0
+PING = 4.0
 """seconds of silence after which the far end is asked for a sign of life"""
-SILENCE = 15.0
+SILENCE = 10.0
 """seconds of silence after which the connection counts as broken: the network went away, or the machine slept"""
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
