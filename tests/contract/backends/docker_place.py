@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import tarfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -90,14 +88,3 @@ class Containers:
                 with contextlib.suppress(docker.errors.NotFound):
                     self.api.remove_container(container["Id"], v=True, force=True)
         self.api.close()
-
-
-def stand_in_layer(root: Path, target: Path) -> Path:
-    """The root file system with the stand-in at /stand_in.py."""
-    target.write_bytes(root.read_bytes())
-    with tarfile.open(target, "a") as archive:
-        data = Path(__file__).with_name("stand_in.py").read_bytes()
-        entry = tarfile.TarInfo("stand_in.py")
-        entry.size, entry.mode = len(data), 0o644
-        archive.addfile(entry, io.BytesIO(data))
-    return target

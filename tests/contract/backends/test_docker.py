@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import docker
 import pytest
 
 from orchestune.testing.backend_contract import BackendContract
-from tests.contract.backends.docker_place import MODES, Containers, stand_in_layer
+from tests.contract.backends.docker_place import MODES, Containers
+from tests.testbeds.docker import Engine
+from tests.testbeds.docker_images import load, with_file
+from tests.testbeds.images import Image
+from tests.testbeds.roots import busybox_root
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture(scope="session")
-def address() -> str:
-    return os.environ["ORCHESTUNE_TEST_DOCKER"]
 
 
 @pytest.fixture(scope="session")
@@ -24,21 +21,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def images(address: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    layer = stand_in_layer(Path(os.environ["ORCHESTUNE_TEST_BUSYBOX"]), tmp_path_factory.mktemp("image") / "layer.tar")
-    api = docker.APIClient(address, version="auto")
+def images(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    script = Path(__file__).with_name("stand_in.py").read_bytes()
+    layer = with_file(busybox_root(), tmp_path_factory.mktemp("image") / "layer.tar", "stand_in.py", script)
     found = {}
     for mode in MODES:
-        name = f"stand-in-{mode or 'plain'}"
-        api.import_image(str(layer), repository=name, tag="1", changes=[f"ENV STAND_IN={mode}", "USER 65534"])
-        found[mode] = f"{name}:1"
-    api.close()
+        image = Image(layer, user="65534", env=["PATH=/bin", f"STAND_IN={mode}"])
+        found[mode] = load(docker_engine, f"stand-in-{mode or 'plain'}:1", image)
     return found
 
 
 @pytest.fixture
-def place(address: str, tmp_path: Path, cache: Path, images: Mapping[str, str]) -> Iterator[Containers]:
-    containers = Containers(address, tmp_path / "state", cache, images)
+def place(docker_engine: Engine, tmp_path: Path, cache: Path, images: Mapping[str, str]) -> Iterator[Containers]:
+    containers = Containers(docker_engine.url, tmp_path / "state", cache, images)
     yield containers
     containers.clear()
 

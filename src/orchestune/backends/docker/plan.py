@@ -33,6 +33,7 @@ PIDS = 8192
 """processes and threads of one worker: far more than training takes, far less than what stops a machine"""
 LEAST_MEMORY = 64 * 2**20
 """bytes that a container needs at least: the worker in it takes half of that"""
+_PERSONAL = re.compile(r"/(\.[^/]*|venv|node_modules)$")
 _LOOPBACK = re.compile(r"localhost|127\..*|::1|\[::1\]")
 
 
@@ -188,7 +189,10 @@ def _own_mounts(site: Site) -> list[dict[str, Any]]:
 
 
 def _links(order: WorkerOrder, host: Host) -> list[dict[str, Any]]:
-    """What the bundle leaves out of the project's folder, at its place: the trial's folder links to it."""
+    """What the bundle leaves out of the project's folder, at its place: the trial's folder links to it.
+
+    Not what is tied to the machine or to a person: hidden files (environments, credentials), installed packages.
+    """
     root = order.launch.get("root")
     if not host.here or not isinstance(root, str) or not os.path.isabs(root):
         return []
@@ -196,7 +200,7 @@ def _links(order: WorkerOrder, host: Host) -> list[dict[str, Any]]:
     return [
         {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True}
         for path in paths
-        if path.startswith(root.rstrip("/") + "/") and os.path.exists(path)
+        if path.startswith(root.rstrip("/") + "/") and not _PERSONAL.search(path) and os.path.exists(path)
     ]
 
 

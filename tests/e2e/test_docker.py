@@ -1,0 +1,278 @@
+"""Experiments in containers: any image, exact budgets, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import socket
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
+from tests.testbeds import docker_images
+from tests.testbeds.docker import Engine
+from tests.testbeds.home import Home
+from tests.testbeds.images import Image
+
+pytestmark = pytest.mark.docker
+LABEL = "orchestune.dev/"
+
+
+class Scene:
+    """A home whose experiments run in containers of one daemon."""
+
+    def __init__(self, home: Home, engine: Engine) -> None:
+        self.home, self.engine = home, engine
+        self.api: Any = docker.APIClient(engine.url, version="auto", timeout=60)
+        self.python = docker_images.load(engine, "test-python:1", docker_images.python())
+        self.busybox = docker_images.load(engine, "test-busybox:1", docker_images.busybox())
+
+    def containers(self, handle: str = "") -> list[dict[str, Any]]:
+        """Those of this home's experiment, or of all of them, running or not."""
+        identity = self.home.folder / "docker" / "identity"
+        if not identity.exists():
+            return []
+        labels = [f"{LABEL}state={identity.read_text()}"] + ([f"{LABEL}handle={handle}"] if handle else [])
+        found: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": labels})
+        return found
+
+    def running(self, handle: str, count: int) -> list[str]:
+        """The names of the experiment's containers, once so many run."""
+
+        def look() -> list[str] | None:
+            names = [c["Names"][0].lstrip("/") for c in self.containers(handle) if c["State"] == "running"]
+            return names if len(names) == count else None
+
+        found = eventually(look, f"{count} containers of {handle} run", self.home)
+        assert found is not None
+        return found
+
+    def nothing_left(self, handle: str) -> None:
+        """Wait until the daemon has nothing of the experiment."""
+        eventually(lambda: not self.containers(handle), f"no container of {handle} is left", self.home)
+
+
+@pytest.fixture(scope="module")
+def scene(docker_engine: Engine) -> Iterator[Scene]:
+    with Home(DOCKER_HOST=docker_engine.url, ORCHESTUNE_CLUSTER="docker") as home:
+        scene = Scene(home, docker_engine)
+        yield scene
+        left = scene.containers()
+        for container in left:
+            with contextlib.suppress(docker.errors.APIError):
+                scene.api.remove_container(container["Id"], v=True, force=True)
+        scene.api.close()
+    assert not left
+
+
+def hold(folder: Path) -> list[dict[str, Any]]:
+    """A folder of this machine in the container: trials go on once there is a file `go` in it."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    return [{"path": str(folder), "mount": "/hold"}]
+
+
+HELD = "touch /hold/$ORCHESTUNE_TRIAL; while [ ! -e /hold/go ]; do sleep 0.05; done; echo loss={x}"
+
+
+def begun(folder: Path, count: int) -> bool:
+    return len([path for path in folder.iterdir() if path.name.isdecimal()]) >= count
+
+
+WHO = "import os; print('user', os.getuid()); print('loss={x}')"
+IMAGES: dict[str, tuple[Image, str | list[str], int]] = {
+    "python": (docker_images.python(), ["python3", "-c", WHO], 0),
+    "non-root": (docker_images.busybox(), "echo user $(id -u); echo loss={x}", 65534),
+    "musl": (docker_images.musl(), "program {x}", 0),
+    "static": (docker_images.static(), ["/program", "{x}"], 1234),
+}
+
+
+@pytest.mark.parametrize("kind", list(IMAGES))
+def test_any_image_works_as_it_is(scene: Scene, tmp_path: Path, kind: str) -> None:
+    image, run, user = IMAGES[kind]
+    name = docker_images.load(scene.engine, f"test-any-{kind}:1", image)
+    project = write(tmp_path / kind, run, image=name)
+    handle = launch(scene.home, project)
+    shown = reached(scene.home, handle, "completed")
+    assert shown["counts"]["completed"] == 3
+    assert f"user {user}\n" in scene.home.run("logs", handle, "--tail", "100").stdout.replace(" │ ", "\n")
+    scene.nothing_left(handle)
+
+
+def test_killed_containers_cost_nothing_and_the_budget_is_exact(scene: Scene, tmp_path: Path) -> None:
+    volumes = hold(tmp_path / "hold")
+    project = write(tmp_path / "killed", HELD, image=scene.busybox, volumes=volumes, budget=5)
+    handle = launch(scene.home, project)
+    eventually(lambda: begun(tmp_path / "hold", 2), "two trials run", scene.home)
+    for name in scene.running(handle, 2):
+        scene.api.kill(name, "SIGKILL")
+    eventually(
+        lambda: sum(attempt["state"] == "lost" for attempt in attempts(scene.home, handle)) == 2,
+        "both losses are known",
+        scene.home,
+    )
+    (tmp_path / "hold/go").touch()
+    shown = reached(scene.home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
+    ended = attempts(scene.home, handle)
+    assert sorted(attempt["trial"] for attempt in ended if attempt["state"] == "succeeded") == [1, 2, 3, 4, 5]
+    lost = [attempt["reason"]["message"] for attempt in ended if attempt["state"] == "lost"]
+    assert len(lost) == 2
+    assert all("its container was killed (SIGKILL)" in message for message in lost)
+    scene.nothing_left(handle)
+
+
+def test_stopping_leaves_no_container_and_no_volume(scene: Scene, tmp_path: Path) -> None:
+    stubborn = f"trap '' TERM; {HELD}"
+    project = write(tmp_path / "stopped", stubborn, image=scene.busybox, volumes=hold(tmp_path / "hold"))
+    handle = launch(scene.home, project)
+    eventually(lambda: begun(tmp_path / "hold", 2), "two trials run", scene.home)
+    inspected = [scene.api.inspect_container(name) for name in scene.running(handle, 2)]
+    volumes = {mount["Name"] for about in inspected for mount in about["Mounts"] if mount["Type"] == "volume"}
+    assert len(volumes) == 2
+    scene.home.run("stop", handle)
+    reached(scene.home, handle, "stopped")
+    scene.nothing_left(handle)
+    there = {volume["Name"] for volume in scene.api.volumes()["Volumes"] or ()}
+    assert not volumes & there
+
+
+def test_containers_outlive_the_server_and_find_the_next_one_at_another_port(scene: Scene, tmp_path: Path) -> None:
+    home = scene.home
+    project = write(tmp_path / "outlive", HELD, image=scene.busybox, volumes=hold(tmp_path / "hold"), budget=4)
+    handle = launch(home, project)
+    eventually(lambda: begun(tmp_path / "hold", 2), "two trials run", home)
+    before = set(scene.running(handle, 2))
+    kill_server(home)
+    moved_from = json.loads((home.folder / "endpoint.json").read_text())["url"]
+    with socket.create_server(("127.0.0.1", int(moved_from.rpartition(":")[2]))):
+        home.run("status")
+        assert json.loads((home.folder / "endpoint.json").read_text())["url"] != moved_from
+        assert set(scene.running(handle, 2)) == before
+        (tmp_path / "hold/go").touch()
+        shown = reached(home, handle, "completed")
+    assert shown["counts"]["completed"] == 4
+    assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 4
+    scene.nothing_left(handle)
+
+
+def test_a_trial_over_its_memory_limit_fails_with_that_reason_and_its_worker_lives_on(
+    scene: Scene, tmp_path: Path
+) -> None:
+    code = "import os; n = int(os.environ['ORCHESTUNE_TRIAL']); b = bytearray((n == 2) * 2**29 + 1); print('loss=1')"
+    project = write(
+        tmp_path / "memory", ["python3", "-c", code], image=scene.python, parallelism=1, resources={"memory": "128Mi"}
+    )
+    handle = launch(scene.home, project)
+    shown = reached(scene.home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (2, 1)
+    [failed] = [attempt for attempt in attempts(scene.home, handle) if attempt["state"] == "failed"]
+    assert failed["trial"] == 2
+    assert failed["reason"]["code"] == "out_of_memory"
+    assert "limit of 128 MiB" in failed["reason"]["message"]
+
+
+def test_an_image_that_cannot_be_pulled_pauses_the_experiment_with_the_registrys_words(
+    scene: Scene, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "missing", "echo loss={x}", image="127.0.0.1:1/no/such:1")
+    handle = launch(scene.home, project)
+    shown = reached(scene.home, handle, "paused")
+    assert shown["reason"]["code"] == "workers_fail"
+    assert "the image 127.0.0.1:1/no/such:1 cannot be pulled" in shown["reason"]["message"]
+    assert "connection refused" in shown["reason"]["message"]
+    assert (shown["counts"]["failed"], attempts(scene.home, handle)) == (0, [])
+    scene.home.run("stop", handle)
+    scene.nothing_left(handle)
+
+
+def test_kept_files_and_checkpoints_survive_the_container(scene: Scene, tmp_path: Path) -> None:
+    train = """
+    cd $ORCHESTUNE_CHECKPOINT_DIR
+    [ -e epoch ] || echo 0 > epoch
+    echo "begins after epoch $(cat epoch)"
+    while [ $(cat epoch) -lt 6 ]; do
+      echo $(($(cat epoch) + 1)) > .draft && mv .draft epoch
+      [ -e /hold/go ] || [ $(cat epoch) -lt 3 ] || { touch /hold/1; sleep 600; }
+      sleep 0.1
+    done
+    cd - >/dev/null; cp $ORCHESTUNE_CHECKPOINT_DIR/epoch model.bin; echo loss={x}
+    """
+    home, folder = scene.home, tmp_path / "hold"
+    project = write(
+        tmp_path / "checkpoint", train, image=scene.busybox, volumes=hold(folder), budget=1, parallelism=1,
+        checkpoint="0.2s", keep=["model.bin"],
+    )  # fmt: skip
+    handle = launch(home, project)
+    eventually(lambda: begun(folder, 1), "the third epoch is over", home)
+    eventually(lambda: list((home.folder / "files").rglob("*")), "its checkpoint is there", home)
+    time.sleep(1.0)
+    (folder / "go").touch()
+    [name] = scene.running(handle, 1)
+    scene.api.kill(name, "SIGKILL")
+    reached(home, handle, "completed")
+    assert "begins after epoch 3" in home.run("logs", handle).stdout
+    eventually(lambda: home.json("trials", f"{handle}/1")["artifacts"], "its file is kept", home)
+    home.run("get", f"{handle}/1", "-o", str(tmp_path / "got"))
+    assert (tmp_path / "got/model.bin").read_text() == "6\n"
+
+
+def test_limits_are_set_and_neither_token_nor_secret_can_be_inspected(scene: Scene, tmp_path: Path) -> None:
+    secret = "sesame-open-4711"
+    (tmp_path / "secret.txt").write_text(secret)
+    project = write(
+        tmp_path / "limits",
+        f"[ ${{#KEY}} = {len(secret)} ] && {{ {HELD}; }}",
+        image=scene.busybox, volumes=hold(tmp_path / "hold"), budget=1, parallelism=1, shm="96Mi",
+        resources={"cpu": 0.5, "memory": "256Mi"}, secrets={"KEY": {"file": str(tmp_path / "secret.txt")}},
+    )  # fmt: skip
+    handle = launch(scene.home, project)
+    eventually(lambda: begun(tmp_path / "hold", 1), "the trial runs", scene.home)
+    [name] = scene.running(handle, 1)
+    about = scene.api.inspect_container(name)
+    config = about["HostConfig"]
+    assert (config["NanoCpus"], config["Memory"], config["ShmSize"]) == (5 * 10**8, 2**28, 96 * 2**20)
+    assert config["PidsLimit"] > 0
+    assert (config["CapDrop"], config["SecurityOpt"], config["Privileged"]) == (["ALL"], ["no-new-privileges"], False)
+    assert about["Config"]["User"] == "65534:65534"
+    assert {mount["Destination"] for mount in about["Mounts"] if mount["RW"]} == {"/hold", "/orchestune/worker"}
+    public = json.dumps([about, scene.api.top(name)])
+    told = scene.api.get_archive(name, "/orchestune/worker/worker.json")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(told[0]))) as archive:
+        document = archive.extractfile("worker.json")
+        assert document is not None
+        token = json.load(document)["token"]
+    assert len(token) > 20
+    assert token not in public and secret not in public
+    (tmp_path / "hold/go").touch()
+    reached(scene.home, handle, "completed")
+
+
+def test_what_the_bundle_leaves_out_is_there_to_be_read(scene: Scene, tmp_path: Path) -> None:
+    project = write(tmp_path / "large", "cat data/big.csv; ls -a; echo loss={x}", image=scene.busybox, budget=1)
+    (project / "data").mkdir()
+    (project / "data/big.csv").write_text("a line of data\n")
+    (project / ".gitignore").write_text("data/\n")
+    (project / ".env").write_text("KEY=secret\n")
+    handle = launch(scene.home, project)
+    assert reached(scene.home, handle, "completed")["counts"]["completed"] == 1
+    said = scene.home.run("logs", handle).stdout
+    assert "a line of data" in said
+    assert ".env" not in said
+
+
+def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with Home(DOCKER_HOST=f"unix://{tmp_path}/none.sock", ORCHESTUNE_CLUSTER="docker") as home:
+        project = write(tmp_path / "refused", "echo loss={x}", image="busybox:1")
+        said = home.run("run", "--detach", cwd=project, expect=2).stderr
+        assert "there is no Docker at unix://" in said
+        assert "DOCKER_HOST" in said
+        assert home.json("status") == []
