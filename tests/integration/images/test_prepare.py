@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import docker
 import pytest
 
 from orchestune.errors import BadInput, NotFound, OrchestuneError, UsageError
@@ -18,6 +17,7 @@ from orchestune.images.prepare import prepare_image
 from orchestune.images.reference import parse
 from orchestune.images.registry import Registry
 from tests.integration.images.base import own_platform, push_base
+from tests.testbeds.docker import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 CODE, TOKEN, SECRET = "the-code-of-the-model", "token-of-the-user", "secret-of-the-experiment"
@@ -54,8 +54,8 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(docker_engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+def surroundings(docker_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("ORCHESTUNE_TOKEN", TOKEN)
     monkeypatch.setenv("SECRET_OF_MINE", SECRET)
@@ -66,6 +66,17 @@ def prepare(
 ) -> tuple[str, list[str]]:
     said: list[str] = []
     return prepare_image(image, install, dockerfile, folder, registry, own_platform(), said.append), said
+
+
+def said_in(docker_engine: Engine, image: str, command: list[str]) -> bytes:
+    """What a program of an image says."""
+    with docker_engine.client() as engine:
+        container = engine.containers.run(image, command, detach=True, network_mode="none")
+        try:
+            assert container.wait(timeout=120)["StatusCode"] == 0, container.logs()
+            return container.logs()
+        finally:
+            container.remove(force=True)
 
 
 def contents(client: Registry, reference: str) -> dict[str, bytes]:
@@ -97,7 +108,7 @@ def test_an_image_that_exists_is_pinned_and_stays_what_it_was_when_its_tag_moves
 
 
 def test_what_is_installed_is_built_once_and_found_again_until_something_changes(
-    client: Registry, base: str, project: Path, docker_engine: str
+    client: Registry, base: str, project: Path, docker_engine: Engine
 ) -> None:
     install = ["cat requirements.txt > /installed", "mkdir /more"]
     built, said = prepare(client.name, project, base, install)
@@ -113,11 +124,7 @@ def test_what_is_installed_is_built_once_and_found_again_until_something_changes
     (project / "requirements.txt").write_text("scipy\n")
     other, said = prepare(client.name, project, base, install)
     assert other != built and "building" in said[0]
-    engine = docker.DockerClient(base_url=docker_engine)
-    container = engine.containers.run(other, ["/bin/cat", "/installed"], detach=True, network_mode="none")
-    assert container.wait(timeout=60)["StatusCode"] == 0 and container.logs() == b"scipy\n"
-    container.remove()
-    engine.close()
+    assert said_in(docker_engine, other, ["/bin/cat", "/installed"]) == b"scipy\n"
 
 
 def test_no_token_secret_or_code_is_in_any_layer(client: Registry, base: str, project: Path) -> None:
@@ -137,17 +144,12 @@ def test_no_token_secret_or_code_is_in_any_layer(client: Registry, base: str, pr
 
 
 def test_an_image_of_another_user_installs_as_root_and_runs_as_that_user(
-    client: Registry, project: Path, tmp_path: Path, docker_engine: str
+    client: Registry, project: Path, tmp_path: Path, docker_engine: Engine
 ) -> None:
     (tmp_path / "base").mkdir()
     push_base(client, "lab/user", "1", tmp_path / "base", user="1234:1234")
     built, _ = prepare(client.name, project, f"{client.name}/lab/user:1", "id -u > /installed-by")
-    engine = docker.DockerClient(base_url=docker_engine)
-    command = ["/bin/sh", "-c", "id -u; cat /installed-by"]
-    container = engine.containers.run(built, command, detach=True, network_mode="none")
-    assert container.wait(timeout=60)["StatusCode"] == 0 and container.logs() == b"1234\n0\n"
-    container.remove()
-    engine.close()
+    assert said_in(docker_engine, built, ["/bin/sh", "-c", "id -u; cat /installed-by"]) == b"1234\n0\n"
 
 
 def test_a_step_that_fails_shows_its_output(client: Registry, base: str, project: Path) -> None:

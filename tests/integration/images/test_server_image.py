@@ -17,6 +17,7 @@ from orchestune.images import runtime, server_image
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import Reference
 from orchestune.images.registry import Registry
+from tests.testbeds.docker import Engine
 from tests.testbeds.postgres import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -33,10 +34,9 @@ def pushed(address: str) -> Reference:
 
 
 @pytest.fixture
-def engine(docker_engine: str) -> Iterator[docker.DockerClient]:
-    client = docker.DockerClient(base_url=docker_engine)
-    yield client
-    client.close()
+def engine(docker_engine: Engine) -> Iterator[docker.DockerClient]:
+    with docker_engine.client() as client:
+        yield client
 
 
 def ended(container: Container) -> str:

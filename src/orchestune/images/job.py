@@ -1,0 +1,136 @@
+"""A build inside the cluster: a ConfigMap with exactly what it may see, and a Job that runs buildah on that. Pure."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.errors import TooLarge
+from orchestune.images.build import Plan
+
+BUILDER = "quay.io/buildah/stable:latest"
+LIMIT = 700 << 10
+"""bytes of all files together: a ConfigMap holds 1 MiB, and base64 takes a third more"""
+_DEADLINE = 3600
+_KEPT = 600
+"""seconds for which an ended Job and its log stay"""
+_DOCKERFILE = "Dockerfile"
+_CONTEXT, _STORAGE, _LOGIN = "/orchestune/context", "/var/lib/containers", "/orchestune/login"
+
+Manifest = dict[str, Any]
+
+
+def build_job(
+    plan: Plan,
+    name: str,
+    namespace: str,
+    *,
+    builder: str = BUILDER,
+    login_secret: str | None = None,
+    service_account: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    pull_secrets: Sequence[str] = (),
+) -> list[Manifest]:
+    """The ConfigMap and the Job, both called `name`, in the order in which they are applied.
+
+    `login_secret` is a Secret of type kubernetes.io/dockerconfigjson which may pull the base and push the result. The
+    pod runs as root with the capabilities that a container has by default and no more, so that its namespace must allow
+    Pod Security `baseline`; `restricted` ones cannot build. TooLarge when the files do not fit into a ConfigMap.
+    """
+    size = sum(path.stat().st_size for path in plan.files.values())
+    if size > LIMIT:
+        raise TooLarge(
+            f"the files that the build needs are {size >> 10} KiB; a build in the cluster takes {LIMIT >> 10}",
+            "build with docker, podman or buildah on this machine",
+        )
+    metadata = {"name": name, "namespace": namespace, "labels": {**(labels or {})}}
+    return [_config_map(plan, metadata), _job(plan, metadata, builder, login_secret, service_account, pull_secrets)]
+
+
+def _config_map(plan: Plan, metadata: Manifest) -> Manifest:
+    contents = {
+        f"file-{number}": base64.b64encode(path.read_bytes()).decode("ascii")
+        for number, path in enumerate(plan.files.values())
+    }
+    found: Manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": {_DOCKERFILE: plan.dockerfile},
+    }
+    return {**found, "binaryData": contents} if contents else found
+
+
+def _job(
+    plan: Plan,
+    metadata: Manifest,
+    builder: str,
+    login_secret: str | None,
+    service_account: str | None,
+    pull_secrets: Sequence[str],
+) -> Manifest:
+    items = [{"key": _DOCKERFILE, "path": _DOCKERFILE}]
+    for number, (name, path) in enumerate(plan.files.items()):
+        executable = path.stat().st_mode & 0o100
+        items.append({"key": f"file-{number}", "path": f"files/{name}", "mode": 0o755 if executable else 0o644})  # type: ignore[dict-item]
+    volumes: list[Manifest] = [
+        {"name": "context", "configMap": {"name": metadata["name"], "items": items}},
+        {"name": "storage", "emptyDir": {}},
+    ]
+    mounts: list[Manifest] = [
+        {"name": "context", "mountPath": _CONTEXT, "readOnly": True},
+        {"name": "storage", "mountPath": _STORAGE},
+    ]
+    environment = [{"name": "BUILDAH_ISOLATION", "value": "chroot"}, {"name": "STORAGE_DRIVER", "value": "vfs"}]
+    if login_secret:
+        item = {"key": ".dockerconfigjson", "path": "config.json"}
+        volumes.append({"name": "login", "secret": {"secretName": login_secret, "items": [item]}})
+        mounts.append({"name": "login", "mountPath": _LOGIN, "readOnly": True})
+        environment.append({"name": "REGISTRY_AUTH_FILE", "value": f"{_LOGIN}/config.json"})
+    pod: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "nodeSelector": {"kubernetes.io/os": plan.platform.os, "kubernetes.io/arch": plan.platform.architecture},
+        "containers": [
+            {
+                "name": "build",
+                "image": builder,
+                "command": ["/bin/sh", "-ec", script(plan)],
+                "env": environment,
+                "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+                "securityContext": {"runAsUser": 0},
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
+    if service_account:
+        pod["serviceAccountName"] = service_account
+    if pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret} for secret in pull_secrets]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": _DEADLINE,
+            "ttlSecondsAfterFinished": _KEPT,
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+        },
+    }
+
+
+def script(plan: Plan) -> str:
+    """What the builder's shell runs. The files are copied first: in the volume they are links."""
+    tls = ["--tls-verify=false"] if plan.plain else []
+    build = ["buildah", "build", "--platform", str(plan.platform), "--tag", str(plan.target), *tls]
+    build += ["--file", f"{_CONTEXT}/{_DOCKERFILE}", "/tmp/context"]
+    push = ["buildah", "push", *tls, str(plan.target), f"docker://{plan.target}"]
+    lines = ["mkdir -p /tmp/context"]
+    if plan.files:
+        lines.append(f"cp -rL {_CONTEXT}/files/. /tmp/context/")
+    return "\n".join([*lines, shlex.join(build), shlex.join(push)])
