@@ -13,14 +13,6 @@ from orchestune.client.address import Place
 from orchestune.client.launch import environment
 from orchestune.errors import UsageError
 
-_INSTALLS = (
-    ("requirements.txt", "python:3.12-slim", "pip install -r requirements.txt"),
-    ("uv.lock", "python:3.12-slim", "pip install uv && uv sync --frozen"),
-    ("pyproject.toml", "python:3.12-slim", "pip install ."),
-    ("environment.yml", "condaforge/miniforge3", "conda env update -n base -f environment.yml"),
-)
-"""files that say which programs are needed; the image and the command that suit them"""
-
 
 def at_hand(place: Place) -> bool:
     """Whether trials are processes of this machine, or of one about which this client knows no better."""
@@ -94,9 +86,11 @@ def need_image(place: Place, prepared: Prepared) -> None:
 
 def propose(folder: Path) -> str:
     """What to write into the experiment file, going by what lies beside it."""
+    from orchestune.images.suggest import suggest_install  # only who lacks an image needs it
+
     if (folder / "Dockerfile").is_file():
-        return "there is a Dockerfile: add `dockerfile: Dockerfile` to the experiment file"
-    for name, image, command in _INSTALLS:
-        if (folder / name).is_file():
-            return f"there is a {name}: add `image: {image}` and `install: {command}` to the experiment file"
+        return "there is a Dockerfile here: add `dockerfile: Dockerfile` to the experiment file"
+    found = suggest_install(folder)
+    if found:
+        return "add to the experiment file:\n" + "\n".join(f"       {line}" for line in found.strip().splitlines())
     return "add `image: python:3.12-slim`, or another one that has what the command needs, to the experiment file"

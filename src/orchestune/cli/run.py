@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from orchestune.cli import destination
+from orchestune.cli import destination, imaging, sending
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.starting import add_detach_option, started
-from orchestune.client.launch import folder_key, owner, secret_values
+from orchestune.client.launch import folder_key, secret_values
 
 
 def add(commands: Commands) -> None:
@@ -43,37 +40,10 @@ def run(console: Console, args: argparse.Namespace) -> int:
     secrets = secret_values(sources, console.environ, prepared.folder)
     if args.dry_run:
         return _dry_run(console, prepared)
-    body = _body(console, prepared, _upload(console, prepared), secrets)
-    status = console.client.create_experiment(body)
-    return started(console, status, _heading(console, prepared, status["handle"]), body["folder"], detach=args.detach)
-
-
-def _upload(console: Console, prepared: Prepared) -> str:
-    """Pack the code and send it, unless the server has it; its digest."""
-    from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
-
-    with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
-        bundle = pack(prepared.folder, prepared.ignore, prepared.limit, Path(scratch))
-        console.client.upload_bundle(bundle.digest, bundle.path)
-    return bundle.digest
-
-
-def _body(console: Console, prepared: Prepared, digest: str, secrets: dict[str, str]) -> dict[str, Any]:
-    return {
-        "specification": prepared.specification.to_json(),
-        "bundle": digest,
-        **destination.named(console.place),
-        "folder": folder_key(prepared.folder),
-        **_owner(console),
-        "launch": destination.launch(console, console.place, prepared.folder, prepared.links),
-        "secrets": secrets,
-    }
-
-
-def _owner(console: Console) -> dict[str, str]:
-    """A cluster knows its users by their own names, which travel with each request."""
-    known = console.place.cluster is not None and console.place.cluster.user
-    return {} if known else {"owner": owner(console.environ)}
+    prepared = replace(prepared, specification=imaging.pinned(console, prepared))
+    status = sending.create(console, prepared, prepared.specification, secrets)
+    heading = _heading(console, prepared, status["handle"])
+    return started(console, status, heading, folder_key(prepared.folder), detach=args.detach)
 
 
 def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
-from orchestune.cli.preparing import add_file_options, prepare
+from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.progress import exact
 from orchestune.cli.render import duration, number, one_line
 from orchestune.client.launch import secret_values
@@ -47,8 +48,9 @@ def add(commands: Commands) -> None:
         "test",
         test,
         help="run one configuration now, and show which metrics were understood",
-        details="Needs no server and records nothing. Exit code 1 when the command fails or a metric is missing.",
-        example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1",
+        details="Records nothing; on this machine it needs no server. Exit code 1 when the command fails or a metric is"
+        " missing.",
+        example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab",
     )
     add_file_options(parser)
     parser.add_argument(
@@ -58,8 +60,6 @@ def add(commands: Commands) -> None:
 
 def test(console: Console, args: argparse.Namespace) -> int:
     """Run it as a trial would be run: in a private copy of the code, with the environment of a trial."""
-    from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
-
     prepared = prepare(args.file, args.overrides)
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
@@ -69,13 +69,26 @@ def test(console: Console, args: argparse.Namespace) -> int:
     if not console.json:
         names = max(map(len, parameters), default=0)
         console.say(*(f"{name:{names}}  {paint.bold(exact(value))}" for name, value in parameters.items()), "")
-    outcome = try_one(console, prepared, parameters, secrets)
+    outcome = _run(console, prepared, parameters, secrets)
     missing = [metric.name for metric in specification.metrics if metric.name not in outcome.metrics]
     if console.json:
         console.document({"schema": 1, "parameters": parameters, **outcome.to_json(), "missing": missing})
     else:
         console.say("", *_verdict(console, outcome, specification, missing))
     return 1 if outcome.problem or missing else 0
+
+
+def _run(console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: dict[str, str]) -> Outcome:
+    if destination.at_hand(console.place):
+        from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
+
+        return try_one(console, prepared, parameters, secrets)
+    from orchestune.cli.trying_there import try_there  # as above
+
+    destination.need_image(console.place, prepared)
+    for note in destination.notes(console.place, prepared):
+        console.note(note)
+    return try_there(console, prepared, parameters, secrets)
 
 
 def configuration(specification: Specification, chosen: Sequence[str]) -> dict[str, Value]:

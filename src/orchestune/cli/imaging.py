@@ -1,0 +1,62 @@
+"""Before an experiment starts: its image by digest, built where the file says how and nobody has built it before."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+
+from orchestune.cli import destination
+from orchestune.cli.console import Console
+from orchestune.cli.preparing import Prepared
+from orchestune.client.clusters import Cluster
+from orchestune.domain.experiment import Specification
+from orchestune.errors import TemporaryError
+
+
+def pinned(console: Console, prepared: Prepared) -> Specification:
+    """The specification with its image by digest. Blocks while one is built; what is said meanwhile are notes.
+
+    Raises what `prepare_image` raises. An experiment that names no image has the cluster's default one, and one of this
+    machine's own programs needs none.
+    """
+    specification, cluster = prepared.specification, console.place.cluster
+    image, built = specification.placement.image, bool(prepared.install or prepared.dockerfile)
+    if cluster is None or not destination.in_images(console.place) or not (image or built):
+        return specification
+    if not built and image and "@sha256:" in image:
+        return specification
+    if cluster.provider == "docker":
+        from orchestune.cli.imaging_here import of_the_engine  # Docker's client, which no cluster needs
+
+        found = of_the_engine(console, prepared)
+    else:
+        found = _of_registry(console, prepared, cluster)
+    return replace(specification, placement=replace(specification.placement, image=found))
+
+
+def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
+    """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
+    from orchestune.images.manifests import parse_platform  # speaking to registries takes modules of its own
+    from orchestune.images.prepare import prepare_image
+
+    image = prepared.specification.placement.image
+    nodes = parse_platform(node_platform(cluster))
+    try:
+        return prepare_image(
+            image, prepared.install, prepared.dockerfile, prepared.folder, cluster.registry, nodes, console.note
+        )
+    except TemporaryError as exc:
+        if image is None or prepared.install or prepared.dockerfile:
+            raise
+        console.note(f"{image} cannot be looked up from here ({exc}); each node takes what the tag means to it")
+        return image
+
+
+def node_platform(cluster: Cluster) -> str:
+    """`linux/amd64` or the like: that of the nodes; this machine's where they are of several or not to be seen."""
+    from orchestune.cli.cluster_commands import api  # the API of the cluster, which only images need here
+    from orchestune.cli.cluster_image import platforms
+
+    own = f"linux/{platform.machine().replace('x86_64', 'amd64').replace('aarch64', 'arm64')}"
+    seen = platforms(api(cluster))
+    return seen[0] if seen and own not in seen else own
