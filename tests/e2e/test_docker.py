@@ -64,12 +64,13 @@ def scene(docker_engine: Engine) -> Iterator[Scene]:
     with Home(DOCKER_HOST=docker_engine.url, ORCHESTUNE_CLUSTER="docker") as home:
         scene = Scene(home, docker_engine)
         yield scene
-        left = scene.containers()
-        for container in left:
-            with contextlib.suppress(docker.errors.APIError):
-                scene.api.remove_container(container["Id"], v=True, force=True)
-        scene.api.close()
-    assert not left
+        try:
+            eventually(lambda: not scene.containers(), "every container is gone", home)
+        finally:
+            for container in scene.containers():
+                with contextlib.suppress(docker.errors.APIError):
+                    scene.api.remove_container(container["Id"], v=True, force=True)
+            scene.api.close()
 
 
 def hold(folder: Path) -> list[dict[str, Any]]:
@@ -272,7 +273,7 @@ def test_what_the_bundle_leaves_out_is_there_to_be_read(scene: Scene, tmp_path: 
 def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with Home(DOCKER_HOST=f"unix://{tmp_path}/none.sock", ORCHESTUNE_CLUSTER="docker") as home:
         project = write(tmp_path / "refused", "echo loss={x}", image="busybox:1")
-        said = home.run("run", "--detach", cwd=project, expect=2).stderr
+        said = home.run("run", "--detach", cwd=project, expect=3).stderr
         assert "there is no Docker at unix://" in said
         assert "DOCKER_HOST" in said
         assert home.json("status") == []

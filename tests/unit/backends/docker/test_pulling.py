@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from orchestune.backends.docker import pulling
+from orchestune.backends.docker.client import Engine, Refused
+
+LAYER = {"status": "Downloading", "id": "a1", "progressDetail": {"current": 5_000_000, "total": 20_000_000}}
+
+
+class Daemon(Engine):
+    """Answers each pull with the next of `answers`: messages, or an error."""
+
+    def __init__(self, *answers: list[Mapping[str, Any]] | Refused) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.has = False
+
+    def image(self, reference: str) -> Mapping[str, Any] | None:
+        return {"Id": "sha256:1"} if self.has else None
+
+    def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Refused):
+            raise answer
+        yield from answer
+        self.has = True
+
+
+def fetch(daemon: Daemon, wanted: bool = True) -> tuple[list[str], list[float]]:
+    said: list[str] = []
+    pauses: list[float] = []
+    pulling.fetch(daemon, "lab/train:1", said.append, lambda: wanted, pauses.append)
+    return said, pauses
+
+
+def test_an_image_that_is_there_is_not_pulled() -> None:
+    daemon = Daemon()
+    daemon.has = True
+    assert fetch(daemon) == ([], [])
+
+
+def test_the_progress_of_all_layers_is_told() -> None:
+    other = {"status": "Downloading", "id": "b2", "progressDetail": {"current": 1_000_000, "total": 30_000_000}}
+    done = {"status": "Download complete", "id": "a1"}
+    said, _ = fetch(Daemon([{"status": "Pulling from lab/train"}, LAYER, other, done]))
+    assert said[0] == "the image lab/train:1 is pulled"
+    assert said[-2:] == [
+        "the image lab/train:1 is pulled, 6 of 50 MB so far",
+        "the image lab/train:1 is pulled, 21 of 50 MB so far",
+    ]
+
+
+def test_what_the_registry_refuses_is_final_and_told_in_its_words() -> None:
+    with pytest.raises(pulling.NoImage, match=r"lab/train:1 cannot be pulled: manifest unknown") as caught:
+        fetch(Daemon(Refused("manifest unknown", answer=404)))
+    assert "docker login" in caught.value.hint
+
+
+def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
+    daemon = Daemon(Refused("connection refused", answer=500), Refused("timeout", answer=500), [LAYER])
+    said, pauses = fetch(daemon)
+    assert "the image lab/train:1 cannot be pulled yet: connection refused" in said
+    assert pauses == [1.0, 3.0]
+    with pytest.raises(pulling.NoImage, match="the third"):
+        fetch(Daemon(*(Refused(f"the {word}", answer=500) for word in ("first", "second", "third"))))
+
+
+def test_nobody_waits_for_an_image_that_nobody_wants_any_more() -> None:
+    with pytest.raises(pulling.Unwanted):
+        fetch(Daemon([LAYER]), wanted=False)
+    with pytest.raises(pulling.Unwanted):
+        fetch(Daemon(Refused("busy", answer=500)), wanted=False)
