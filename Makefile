@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not long
 
-.PHONY: help demo test test-postgres test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
+.PHONY: help demo test test-postgres test-docker test-kubernetes test-kubernetes-long testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,6 +55,18 @@ test: $(VENV)/dev.stamp ## every test that needs no cluster and no database serv
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'
+
+testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >= 1.26; 8 minutes once, kept in ~/.cache)
+	@$(BIN)/python -m tests.testbeds.kubernetes build
+
+test-docker: $(VENV)/dev.stamp ## Docker and image registries, on real ones (root, Debian packages: see CONTRIBUTING.md)
+	@$(PYTEST) -m 'docker and not kubernetes and not long'
+
+test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHESTUNE_TEST_KUBECONFIG
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and not long'
+
+test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and long'
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
 	@$(PYTEST) -m wheel

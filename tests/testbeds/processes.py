@@ -19,6 +19,13 @@ def _status(pid: int) -> list[str]:
         return []
 
 
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
 def first_child(pid: int) -> int | None:
     """The oldest child of a process that has one thread."""
     try:
@@ -55,9 +62,11 @@ class Process:
         file.write_text(json.dumps(asdict(self)))
 
     def alive(self) -> bool:
-        """Whether it runs; what only waits to be collected does not."""
+        """Whether any thread of it runs; what only waits to be collected does not."""
         status = _status(self.pid)
-        return bool(status) and status[19] == self.born and status[0] not in "ZX"
+        if not status or status[19] != self.born:
+            return False
+        return status[0] not in "ZX" or _threads(self.pid) > 1
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when it is gone."""
