@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from orchestune import __version__
 from orchestune.cli.render import Paint
 from orchestune.client.address import Place, place
 from orchestune.client.api import Client
 from orchestune.client.documents import Status
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key
+from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
 from orchestune.errors import NotFound, OrchestuneError, UsageError
@@ -62,6 +64,14 @@ class Console:
         """Remember where this experiment runs, which was started from `folder`."""
         if self.place.cluster is not None:
             self.whereabouts.add(Started(status["handle"], status["id"], self.place.cluster.name, folder))
+
+    def compare_versions(self) -> None:
+        """Say once where the server that was asked is of another release than this program."""
+        theirs = self._client.transport.version if self._client is not None and not self.json else ""
+        which = difference(theirs) if theirs else ""
+        if which and not self.place.embedded:
+            what = remedy(theirs, self.place.cluster)
+            self.note(f"the server is {theirs}, {which} than this program ({__version__}): {what}")
 
     def close(self) -> None:
         """Drop the connection."""

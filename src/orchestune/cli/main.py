@@ -46,9 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(json="--json" in words or "--jsonl" in words)
     try:
-        return _dispatch(console, words)
+        code = _dispatch(console, words)
+        console.compare_versions()
+        return code
     except OrchestuneError as exc:
-        return console.fail(exc)
+        code = console.fail(exc)
+        console.compare_versions()
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -18,7 +18,7 @@ from orchestune.client.documents import Status, TrialDocument
 from orchestune.client.states import over
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.space import Value
-from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.errors import Denied, OrchestuneError, TemporaryError
 
 _LOOK = 0.5
 """seconds between two looks at the experiment"""
@@ -41,7 +41,15 @@ def try_there(
         logs.join(_REST if last["counts"]["running"] == 0 else 0)
         return _outcome(console, last)
     finally:
-        console.client.delete(status["id"], purge=True)
+        _remove(console, status["id"])
+
+
+def _remove(console: Console, ref: str) -> None:
+    """For good where this user may; else it is hidden, and an owner may do the rest."""
+    try:
+        console.client.delete(ref, purge=True)
+    except Denied:
+        console.client.delete(ref)
 
 
 def _show(console: Console, ref: str) -> None:

@@ -11,37 +11,22 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from orchestune import __version__
 from orchestune.client.address import resolver
+from orchestune.client.doctor_clusters import cluster_checks
+from orchestune.client.finding import Finding, Verdict
 from orchestune.client.home import state_folder
 from orchestune.client.transport import Reply, Transport
 from orchestune.errors import Denied, OrchestuneError
 
-Verdict = Literal["ok", "warning", "error"]
 PROTOCOL = 1
 _LITTLE, _TIGHT = 10 * 2**30, 1 * 2**30
 _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs"}
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check; `remedy` says what to do where it is not ok."""
-
-    name: str
-    ok: Verdict
-    detail: str
-    remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As `doctor --json` prints it."""
-        return asdict(self)
 
 
 def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -53,6 +38,7 @@ def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     yield _temporary()
     yield _loopback()
     yield from _server(environ)
+    yield from cluster_checks(environ)
     yield _gpus(environ)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Protocol
 from orchestune import __version__
 from orchestune.client import endpoint, home
 from orchestune.client.endpoint import Endpoint
+from orchestune.client.versions import release
 from orchestune.errors import Unreachable, UsageError
 
 _HINT = "run `orchestune doctor` to see what is wrong"
@@ -97,7 +97,7 @@ class _Search:
                 self.silent = (found, time.monotonic())
             return None
         self.silent = None
-        theirs, ours = _release(found.version), _release(self.version)
+        theirs, ours = release(found.version), release(self.version)
         if theirs < ours and not older:
             return None
         if theirs != ours:
@@ -141,7 +141,7 @@ class _Search:
                 self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
                 self.silent = (found, time.monotonic())
                 found.process.send(signal.SIGKILL)  # changes nothing but latency, as every death of a server
-        elif _release(found.version) < _release(self.version) and self.replaced != found:
+        elif release(found.version) < release(self.version) and self.replaced != found:
             self.replaced = found
             self.note(f"replacing the server of version {found.version} by {self.version}")
             if not _asked_to_end(found):
@@ -208,12 +208,3 @@ def _request(found: Endpoint, method: str, path: str, timeout: float) -> int | N
         return None
     finally:
         connection.close()
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """What decides which of two versions is older: the numbers in front; `0.2.0rc1` counts as `0.2.0`."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = [int(part) for part in match[0].split(".")] if match else [0]
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return tuple(numbers)

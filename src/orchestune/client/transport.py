@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from orchestune.client.address import Access, Resolve
+from orchestune.client.versions import HEADER
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
@@ -60,6 +61,8 @@ class Transport:
         self._connection: HTTPConnection | None = None
         self._response: HTTPResponse | None = None
         self._access, self._prefix = Access("", ""), ""
+        self.version = ""
+        """of the server that answered last, where it says so"""
 
     def clone(self, *, patience: float | None = None) -> Transport:
         """The same server over a connection of its own, for another thread."""
@@ -142,7 +145,9 @@ class Transport:
         finally:
             if not isinstance(data, bytes) and data is not None:
                 data.close()
-        return connection.getresponse()
+        response = connection.getresponse()
+        self.version = response.getheader(HEADER) or self.version
+        return response
 
     def _connect(self) -> HTTPConnection:
         self._access = self.resolve()

@@ -6,8 +6,10 @@ from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestune import __version__
+from orchestune.client.versions import HEADER
 from orchestune.errors import Denied
 from orchestune.server.context import Context
 from orchestune.services.core import Caller
@@ -17,6 +19,7 @@ USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
+_VERSION = (HEADER.lower().encode(), __version__.encode())
 _RANKS = ("viewer", "editor", "owner")
 
 
@@ -77,6 +80,8 @@ class Access:
                 if not allowed(caller, wanted, scope["path"]):
                     raise _refused(caller, wanted, scope["path"])
                 scope["state"]["caller"] = caller
+                if caller.role != "worker":
+                    send = _with_version(send)
         await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -93,6 +98,17 @@ class Access:
             hint = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
             raise Unknown("the token is unknown" if token else "a token is missing", hint)
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
+
+
+def _with_version(send: Send) -> Send:
+    """Answers say which version gives them, so that a client sees what to upgrade without asking."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), _VERSION]
+        await send(message)
+
+    return sending
 
 
 def _refused(caller: Caller, wanted: Need, path: str) -> Denied:

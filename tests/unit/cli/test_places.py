@@ -15,6 +15,7 @@ from orchestune import __version__
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.endpoint import FILE, Endpoint
 from orchestune.client.launch import folder_key
+from orchestune.client.versions import remedy
 from orchestune.client.whereabouts import LIMIT, Started, Whereabouts
 from orchestune.errors import Ambiguous
 from orchestune.ports.process import Process
@@ -191,6 +192,36 @@ def test_all_clusters_are_listed_and_those_that_do_not_answer_are_named(
     assert result.err.startswith("gone does not answer: the server of cluster 'gone' cannot be reached")
     found = json.loads(cli("status", "--all", "--json").out)
     assert ("sgd-aaaa", "lab") in {(item["handle"], item["place"]) for item in found}
+
+
+def test_a_server_of_another_release_is_told_once_with_what_to_do(lab: FakeServer, team: FakeServer, cli: Cli) -> None:
+    team.version = "0.0.9"
+    said = f"the server is 0.0.9, older than this program ({__version__}): its operator can upgrade it\n"
+    assert cli("trials", "tree").err == said
+    assert cli("trials", "nothing").err.endswith(said)
+    assert cli("trials", "tree", "--json").err == ""
+    assert cli("trials", "sgd", "--cluster", "lab").err == ""
+    team.version = "99.0"
+    assert cli("best", "tree").err.endswith("upgrade this program: pip install --upgrade orchestune\n")
+
+
+def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServer, cli: Cli, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    Clusters(home).add(Cluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
+    lab.version = "0.0.1"
+    found = {item["name"]: item for item in json.loads(cli("doctor", "--json").out)}
+    assert found["cluster team"]["ok"] == "ok"
+    assert found["cluster lab"]["ok"] == "warning"
+    assert "older than this program" in found["cluster lab"]["detail"]
+    assert found["cluster gone"]["ok"] == "error"
+    assert "cannot be reached" in found["cluster gone"]["detail"]
+
+
+def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
+    cluster = Cluster("lab", "kubernetes", namespace="ml")
+    assert remedy("0.1.0", cluster, "0.2.0") == "`orchestune cluster upgrade -n lab` brings it to 0.2.0, its data kept"
+    assert remedy("0.2.0", cluster, "0.2.0rc1") == ""
 
 
 def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> None:

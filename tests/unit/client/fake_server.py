@@ -141,6 +141,7 @@ class FakeServer:
         self.world = World()
         self._http: ThreadingHTTPServer | None = None
         self.token = TOKEN
+        self.version = __version__
 
     def __enter__(self) -> FakeServer:
         self.start()
@@ -302,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         _, noun, *rest = path.split("/")
         if noun == "server":
-            told = {"version": __version__, "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1}
+            told = {"version": self.fake.version, "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1}
             self._json({**told, **self.world.server})
         elif noun == "bundles":
             self._bundle(rest[0], body)
@@ -449,6 +450,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = b"" if code == 204 else json.dumps(document).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Orchestune-Version", self.fake.version)
         if code != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from orchestune.client import doctor
-from orchestune.client.doctor import Finding, checks
+from orchestune.client.doctor import checks
+from orchestune.client.finding import Finding
 from tests.unit.client.fake_server import FakeServer
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestune import __version__
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
@@ -84,6 +85,19 @@ def test_who_shares_a_role_is_called_as_they_say(vouched: Live) -> None:
     vouched.ask("POST", path, {}, token="editor-token")
     assert [args[-1] for args in vouched.script.of("stop")] == ["ada", "account-editor", "account-editor"]
     assert vouched.ask("POST", path, {}, token="editor-guess").status == 401
+
+
+def test_a_name_that_no_header_can_hold_comes_encoded(vouched: Live) -> None:
+    vouched.script.answers |= {"identify": identify, "authenticate": None, "stop": {}}
+    vouched.ask(
+        "POST", "/api/v1/experiments/sgd/stop", {}, token="editor-token", headers={"Orchestune-User": "Zo%C3%AB"}
+    )
+    assert vouched.script.of("stop")[0][-1] == "Zoë"
+
+
+def test_every_answer_to_a_person_says_the_servers_version(server: Live) -> None:
+    server.script.answers["status"] = {}
+    assert server.ask("GET", "/api/v1/experiments/sgd").headers["orchestune-version"] == __version__
 
 
 def test_a_name_of_their_own_is_not_changed_by_a_header(server: Live) -> None:
