@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.live import Block
 from orchestune.cli.progress import finished, live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
-from orchestune.client.documents import Status, TrialDocument
+from orchestune.client.documents import Measurement, Status, TrialDocument
 from orchestune.errors import NotFound, TemporaryError
 
 _EACH = 10
@@ -75,9 +76,9 @@ class PlainView:
         self._console = console
         self._client = console.client.clone(patience=2.0)
         self._numbers: list[int] = []
-        self._best: int | None = None
+        self._best: float | None = None
         self._said = ""
-        self._shown = self._counted = 0
+        self._counted = 0
         self._next = 0.0
 
     def finished(self, number: int) -> None:
@@ -88,28 +89,38 @@ class PlainView:
         if away or (time.monotonic() < self._next and not last):
             return
         self._next = time.monotonic() + _EVERY
-        done = finished(status)
-        best = status["best"][0]["trial"] if status["best"] else None
         numbers, self._numbers = self._numbers, []
         if 0 < len(numbers) <= _EACH:
-            self._each(numbers, status, best if best != self._best else None)
-        elif numbers or (last and done > self._shown):
+            self._each(numbers, status)
+        elif numbers or (last and finished(status) > self._counted):
             self._console.say(summary_line(status, self._console.paint))
-            self._counted = done
-        self._best, self._shown = best, done
+            self._counted = finished(status)
+            for entry in status["best"]:
+                self._improves(entry["metrics"], status)
 
     def close(self) -> None:
         self._client.close()
 
-    def _each(self, numbers: list[int], status: Status, new_best: int | None) -> None:
+    def _each(self, numbers: list[int], status: Status) -> None:
         trials = [trial for trial in map(partial(self._trial, status), numbers) if trial is not None]
         # the status may be older than the events, and newer: the lines count on from whichever knows more
         before = finished(status) - sum(trial["state"] in _COUNTED for trial in trials)
         self._counted = max(self._counted, before)
         for trial in trials:
             self._counted += trial["state"] in _COUNTED
-            best = trial["number"] == new_best
+            best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
             self._console.say(trial_line(trial, status, self._console.paint, done=self._counted, best=best))
+
+    def _improves(self, metrics: Mapping[str, Measurement], status: Status) -> bool:
+        """Whether this is the best so far, where one metric tells. The status may be older than the event."""
+        metric = status["metrics"][0]
+        if len(status["metrics"]) > 1 or metric["name"] not in metrics:
+            return False
+        value = metrics[metric["name"]]["value"]
+        if self._best is not None and (value <= self._best if metric["goal"] == "maximize" else value >= self._best):
+            return False
+        self._best = value
+        return True
 
     def _trial(self, status: Status, number: int) -> TrialDocument | None:
         try:

@@ -191,6 +191,20 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
     assert len(counts) == 2
     assert counts[0] < counts[1]
+    assert len(re.findall(r"^trial \d|^\d/4  trial \d.*\(best so far\)$", out, re.MULTILINE)) == 2
+
+
+def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(server: FakeServer) -> None:
+    process = piped(server, rerun(server))
+    following(server)
+    for number in (3, 2, 4):
+        server.world.trials.setdefault("sgd-7f3a", []).append(trial(number))
+        server.event("trial_finished", trial=number)
+    server.update("sgd-7f3a", state="completed", counts={"completed": 3, "running": 0}, running=[])
+    server.event("experiment_state", state="completed")
+    out, _ = process.communicate(timeout=60)
+    assert re.findall(r"trial (\d).*\(best so far\)", out) == ["3", "4"]
+    assert "0 running" not in out
 
 
 def test_quick_trials_share_a_line(server: FakeServer) -> None:
