@@ -29,6 +29,11 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.LogChunk: models.LogChunk,
     documents.SpecificationDocument: models.Specification,
     documents.ServerDocument: models.Server,
+    documents.Amount: models.Amount,
+    documents.MachineDocument: models.SurveyedMachine,
+    documents.ClusterExperiment: models.ClusterExperiment,
+    documents.ClusterDocument: models.Cluster,
+    documents.ImportedDocument: models.Imported,
 }
 
 

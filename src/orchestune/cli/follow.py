@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
@@ -24,13 +25,14 @@ SECOND_PRESS = 3.0
 """seconds in which a second Ctrl-C stops the experiment"""
 
 
-def follow(console: Console, status: Status, *, quiet: bool = False) -> int:
-    """Show progress until the experiment is over or a guard paused it; the exit code of `run` and `wait`.
+def follow(console: Console, begin: Callable[[], Status], *, quiet: bool = False) -> int:
+    """Show progress of what `begin` gives until it is over or a guard paused it; the exit code of `run` and `wait`.
 
     Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment. With `quiet` (`wait`) it
     ends the waiting alone, and nobody is told that it came to its end.
     """
     with Interrupts() as pressed:
+        status = begin()
         view = _view(console, quiet)
         try:
             last = _until_over(console, status, view, pressed)

@@ -7,7 +7,10 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """`with Interrupts() as pressed:` counts SIGINT in `pressed.count`. For the main thread; look at it often."""
+    """`with Interrupts() as pressed:` counts SIGINT in `pressed.count`. For the main thread; look at it often.
+
+    Who presses a third time has seen nothing come of it: that is the usual KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -24,3 +27,5 @@ class Interrupts:
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        if self.count > 2:
+            raise KeyboardInterrupt

@@ -8,7 +8,8 @@ from pathlib import Path
 from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.starting import add_detach_option, started
+from orchestune.cli.starting import add_detach_option, start
+from orchestune.client.documents import Status
 from orchestune.client.launch import folder_key, secret_values
 
 
@@ -42,7 +43,9 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_here,
     }
-    status = console.client.rerun(ref, number, body)
-    what = "goes on with" if args.go_on else "repeats"
-    heading = f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"
-    return started(console, status, [heading], folder_here, detach=args.detach)
+
+    def heading(status: Status) -> list[str]:
+        what = "goes on with" if args.go_on else "repeats"
+        return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"]
+
+    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_here, args.detach)

@@ -10,7 +10,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
-from orchestune.cli.starting import add_detach_option, started
+from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.launch import folder_key, secret_values
 
 
@@ -41,9 +41,14 @@ def run(console: Console, args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(console, prepared)
     prepared = replace(prepared, specification=imaging.pinned(console, prepared))
-    status = sending.create(console, prepared, prepared.specification, secrets)
-    heading = _heading(console, prepared, status["handle"])
-    return started(console, status, heading, folder_key(prepared.folder), detach=args.detach)
+    digest = sending.upload(console, prepared)
+    return start(
+        console,
+        lambda: sending.create(console, prepared, prepared.specification, digest, secrets),
+        lambda status: _heading(console, prepared, status["handle"]),
+        folder_key(prepared.folder),
+        args.detach,
+    )
 
 
 def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:

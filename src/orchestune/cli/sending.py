@@ -14,11 +14,13 @@ from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 
 
-def create(console: Console, prepared: Prepared, specification: Specification, secrets: dict[str, str]) -> Status:
-    """Send the code, and start the experiment: `specification`, which may differ from the file's."""
+def create(
+    console: Console, prepared: Prepared, specification: Specification, digest: str, secrets: dict[str, str]
+) -> Status:
+    """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's."""
     body = {
         "specification": specification.to_json(),
-        "bundle": _upload(console, prepared),
+        "bundle": digest,
         **destination.named(console.place),
         "folder": folder_key(prepared.folder),
         **_owner(console),
@@ -33,7 +35,7 @@ def create(console: Console, prepared: Prepared, specification: Specification, s
         raise
 
 
-def _upload(console: Console, prepared: Prepared) -> str:
+def upload(console: Console, prepared: Prepared) -> str:
     """Pack the code and send it, unless the server has it; its digest."""
     from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
 

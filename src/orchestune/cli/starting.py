@@ -1,12 +1,13 @@
-"""What `run` and `rerun` do once their experiment is there."""
+"""How `run` and `rerun` start their experiment."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestune.cli.console import Console
 from orchestune.cli.follow import follow
+from orchestune.cli.interrupts import Interrupts
 from orchestune.client.documents import Status
 
 
@@ -15,18 +16,32 @@ def add_detach_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", "-d", action="store_true", help="do not follow; print the handle alone")
 
 
-def started(console: Console, status: Status, heading: Sequence[str], folder: str, *, detach: bool) -> int:
-    """Follow it under its heading; with `detach` print its handle alone. The exit code.
+def start(
+    console: Console,
+    create: Callable[[], Status],
+    heading: Callable[[Status], Sequence[str]],
+    folder: str,
+    detach: bool,
+) -> int:
+    """Create an experiment and follow it under its heading; with `detach` print its handle alone. The exit code.
 
+    Ctrl-C while it is created counts as pressed right after it: an experiment that nobody was told of must not run.
     `folder`: as the server knows it, so that other commands find the experiment from there.
     """
-    console.remember(status, folder)
-    if detach:
-        if console.json:
-            console.document(status)
-        else:
-            console.say(status["handle"])
-        return 0
-    if not console.json:
-        console.say(*heading, "")
-    return follow(console, status)
+
+    def begin() -> Status:
+        status = create()
+        console.remember(status, folder)
+        if not detach and not console.json:
+            console.say(*heading(status), "")
+        return status
+
+    if not detach:
+        return follow(console, begin)
+    with Interrupts():
+        status = begin()
+    if console.json:
+        console.document(status)
+    else:
+        console.say(status["handle"])
+    return 0

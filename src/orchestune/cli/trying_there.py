@@ -33,7 +33,8 @@ def try_there(
     specification = replace(
         imaging.pinned(console, prepared), budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,)
     )
-    status = sending.create(console, prepared, specification, secrets)
+    digest = sending.upload(console, prepared)
+    status = sending.create(console, prepared, specification, digest, secrets)
     logs = threading.Thread(target=_show, args=(console, status["id"]), daemon=True)
     logs.start()
     try:

@@ -27,4 +27,4 @@ def wait(console: Console, args: argparse.Namespace) -> int:
     status = console.client.experiment(console.experiment(args.exp))
     if over(status):
         return conclude(console, status, quiet=True)
-    return follow(console, status, quiet=True)
+    return follow(console, lambda: status, quiet=True)

@@ -105,6 +105,31 @@ def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Sta
     assert server.asked("POST", "/stop") == []
 
 
+def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told_of(
+    server: FakeServer, terminal: Start
+) -> None:
+    server.world.faults[:] = ["", "hold"]
+    screen = terminal(*rerun(server))
+    until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
+    screen.press("\x03")
+    screen.wait_for(r"\^C")
+    server.world.held.set()
+    screen.wait_for("orchestune stop sgd-7f3a")
+    assert screen.end() == 0
+    assert "sgd-7f3a goes on without this window" in plain(screen.screen)
+
+
+def test_who_presses_ctrl_c_again_and_again_gets_out(server: FakeServer, terminal: Start) -> None:
+    server.world.faults[:] = ["", "hold"]
+    screen = terminal(*rerun(server))
+    until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
+    while screen.process.poll() is None:
+        screen.press("\x03")
+        screen.read()
+    assert screen.end() in (130, -signal.SIGINT)  # the latter where it was about to end already
+    server.world.held.set()
+
+
 def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Start) -> None:
     screen = terminal(*rerun(server))
     screen.wait_for("0/4")

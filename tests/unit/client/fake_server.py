@@ -125,7 +125,9 @@ class World:
     folders: dict[str, list[str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    """each takes one request: `drop` (no answer), `503`, `half` (half of the body of an answer)"""
+    """each takes one request: `drop` (no answer), `503`, `half` (half of an answer's body), `hold` (see `held`)"""
+    held: threading.Event = field(default_factory=threading.Event)
+    """what is on hold goes on once this is set"""
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
     purged: set[str] = field(default_factory=set)
@@ -286,6 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "503":
             self._error(503, "store_unavailable", "the store is locked")
             return
+        if fault == "hold":
+            self.world.held.wait(60)
         self.half = fault == "half"
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
