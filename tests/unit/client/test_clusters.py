@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.address import Access, place, resolver
+from orchestune.client.address import place, resolver
 from orchestune.client.clusters import FILE, Cluster, Clusters
 from orchestune.errors import NotFound, UsageError
 
@@ -124,7 +124,8 @@ def test_the_named_cluster_wins_over_the_environment_and_that_over_the_default(
     chosen = {**environ, "ORCHESTUNE_CLUSTER": "team"}
     assert resolver({**named, **chosen}, "other")().url == "https://other.example.org"
     assert resolver({**named, **chosen})().url == "https://named.example.org"
-    assert resolver(chosen)() == Access("https://tune.example.org", "t")
+    found = resolver(chosen)()
+    assert (found.url, found.token) == ("https://tune.example.org", "t")
     assert resolver(environ)().url == "https://other.example.org"
 
 
