@@ -20,7 +20,7 @@ from orchestune.images.runtime import interpreter
 from orchestune.ports.backend import Backend, WorkerOrder
 
 STAND_IN = (*interpreter(plan.RUNTIME), "/stand_in.py")
-MODES = ("", "stubborn", "dies")
+MODES = ("", "stubborn", "dies", "hungry")
 
 
 class OnDocker(DockerBackend):
@@ -42,15 +42,14 @@ class Containers:
         self.address, self.state, self.cache, self.images = address, state, cache, images
         self.url = "http://127.0.0.1:9"
         self.program: Sequence[str] = STAND_IN
-        self.api = docker.APIClient(address, version="auto", timeout=60)
+        self.daemon = Daemon(address)
+        self.api: Any = docker.APIClient(address, version="auto", timeout=60)
 
     def backend(self) -> Backend:
         return self.docker()
 
     def docker(self) -> DockerBackend:
-        made = OnDocker(
-            self.state, self.url, cache=self.cache, daemon=Daemon(self.address), worker_program=self.program
-        )
+        made = OnDocker(self.state, self.url, cache=self.cache, daemon=self.daemon, worker_program=self.program)
         made.images = self.images
         return made
 

@@ -15,6 +15,9 @@ if mode == "dies":
     sys.exit(3)
 if os.getpid() == 1:  # in a container: such a process hears no signal unless it says so
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+if mode == "hungry":
+    print("eating", flush=True)
+    eaten = [bytearray(os.urandom(2**20)) for _ in range(2**12)]
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # leaves the session and forgets where it comes from, as a daemon would

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+import contextlib
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestune.testing.backend_contract import BackendContract
-from tests.contract.backends.docker_place import MODES, Containers
+from orchestune.backends.docker import client, plan, runtime
+from orchestune.backends.docker.config import Daemon
+from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.docker.plan import Site
+from orchestune.domain.placement import Placement, Volume
+from orchestune.domain.resources import Resources
+from orchestune.ports.backend import Gone, Phase, WorkerOrder
+from orchestune.testing.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
+from tests.contract.backends.docker_place import MODES, STAND_IN, Containers
 from tests.testbeds.docker import Engine
 from tests.testbeds.docker_images import load, with_file
 from tests.testbeds.images import Image
@@ -40,3 +53,160 @@ def place(docker_engine: Engine, tmp_path: Path, cache: Path, images: Mapping[st
 
 class TestDockerBackend(BackendContract):
     """The contract, with a worker that does nothing."""
+
+
+class TestADaemonThatDoesNotSeeThisMachinesFolders(BackendContract):
+    """The same, over a connection as to another machine: the private Python comes to it in a volume."""
+
+    @pytest.fixture
+    def place(
+        self, docker_engine: Engine, tmp_path: Path, cache: Path, images: Mapping[str, str]
+    ) -> Iterator[Containers]:
+        containers = Containers(docker_engine.url, tmp_path / "state", cache, images)
+        containers.url = "http://tune.example:8470"
+        with forwarded(docker_engine.url.removeprefix("unix://")) as port:
+            containers.daemon = Daemon(f"tcp://127.0.0.1:{port}")
+            yield containers
+            containers.clear()
+
+
+def order_of(place: Containers, mode: str = "", **changes: Any) -> WorkerOrder:
+    """An order for a container in which the stand-in does that."""
+    return replace(new_order(), gpus=(), placement=Placement(image=place.images[mode]), **changes)
+
+
+def test_a_worker_that_dies_at_once_is_gone_with_its_exit_code_and_last_words(place: Containers) -> None:
+    backend, order = place.backend(), order_of(place, "dies")
+    handle = backend.start(order)
+    reason = wait_for_phase(backend, order.worker, handle, Phase.GONE).reason
+    assert "exit code 3" in reason
+    assert "the moon is full" in reason
+    log = place.state / "docker/workers" / order.worker / "worker.log"
+    assert "the moon is full" in log.read_text()
+    wait_until(lambda: not place.names(order.worker, running=False))
+
+
+def test_a_worker_that_is_killed_for_memory_is_gone_for_that_reason(place: Containers) -> None:
+    backend, order = place.backend(), order_of(place, "hungry", each=Resources(None, 2**25), slots=2)
+    handle = backend.start(order)
+    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert (gone.gone, "its limit of 0.0625 GiB" in gone.reason) == (Gone.OUT_OF_MEMORY, True), gone
+
+
+def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Containers) -> None:
+    backend = place.backend()
+    order = replace(order_of(place), placement=Placement(image="127.0.0.1:1/no/such:1"))
+    handle = backend.start(order)
+    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert gone.gone is Gone.REFUSED
+    assert "the image 127.0.0.1:1/no/such:1 cannot be pulled" in gone.reason
+    assert "connection refused" in gone.reason
+
+
+def test_a_mount_that_the_daemon_refuses_is_final(place: Containers) -> None:
+    backend, order = place.backend(), order_of(place)
+    volume = Volume("/data", path="/no/such/folder")
+    order = replace(order, placement=replace(order.placement, volumes=(volume,)))
+    handle = backend.start(order)
+    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert (gone.gone, "/no/such/folder" in gone.reason) == (Gone.REFUSED, True), gone
+    assert not place.names(order.worker, running=False)
+
+
+def test_while_its_image_is_pulled_a_worker_waits_says_so_and_can_be_ended(place: Containers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a registry that never answers
+        image = f"127.0.0.1:{silent.getsockname()[1]}/slow:1"
+        order = replace(order_of(place), placement=Placement(image=image))
+        backend = place.backend()
+        handle = backend.start(order)
+        for server in (backend, place.backend()):  # and so it does after a restart
+            wait_until(lambda server=server: image in server.observe({order.worker: handle})[0].reason)  # type: ignore[misc]
+            assert server.observe({order.worker: handle})[0].phase is Phase.PENDING
+        backend.end(order.worker, handle, 60.0)
+        assert wait_for_phase(backend, order.worker, handle, Phase.GONE).reason == "the worker was told to end"
+        assert order.token not in "".join(path.read_text() for path in (place.state / "docker/workers").rglob("*.json"))
+
+
+def test_a_server_that_dies_between_creating_and_starting_a_container_starts_it_later(place: Containers) -> None:
+    order, backend = order_of(place), place.docker()
+    config = {"Image": place.images[""], "Entrypoint": ["/bin/false"], "Cmd": []}
+    place.api.create_container_from_config(config, plan.name(order))
+    WorkerFolder(place.state / "docker/workers", order.worker).take(order)
+    wait_for_phase(backend, order.worker, {}, Phase.RUNNING)
+    wait_until(lambda: place.belongings(order.worker))
+
+
+def test_a_container_that_somebody_removes_is_gone(place: Containers) -> None:
+    backend, order = place.backend(), order_of(place)
+    handle = backend.start(order)
+    wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
+    place.api.remove_container(handle["container"], v=True, force=True)
+    assert wait_for_phase(backend, order.worker, handle, Phase.GONE).reason
+
+
+def test_a_sweep_removes_what_nobody_needs_and_touches_nothing_of_others(place: Containers, tmp_path: Path) -> None:
+    other = Containers(place.address, tmp_path / "other", place.cache, place.images)
+    mine, orphan, foreign = order_of(place), order_of(place), order_of(place)
+    try:
+        handles = {order.worker: place.backend().start(order) for order in (mine, orphan)}
+        theirs = other.backend().start(foreign)
+        backend = place.backend()
+        for order in (mine, orphan):
+            wait_for_phase(backend, order.worker, handles[order.worker], Phase.RUNNING)
+        wait_for_phase(other.backend(), foreign.worker, theirs, Phase.RUNNING)
+        place.backend().sweep(frozenset({mine.experiment}), frozenset({mine.worker}))
+        wait_until(lambda: not place.names(orphan.worker, running=False))
+        assert place.names(mine.worker) and place.names(foreign.worker)
+        assert [path.name for path in (place.state / "docker/workers").iterdir()] == [mine.worker]
+    finally:
+        other.clear()
+
+
+def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
+    order = order_of(place)
+    site = Site(
+        "x", client.Engine(daemon=place.daemon).about(), str(runtime.made(place.cache)), place.url, command=STAND_IN
+    )
+    config = plan.container(order, site)
+    config["HostConfig"]["ReadonlyRootfs"] = True
+    config["Labels"] = {}
+    name = plan.name(order)
+    place.api.create_container_from_config(config, name)
+    try:
+        place.api.put_archive(name, plan.WORKER, plan.archive(plan.document(order, site)))
+        place.api.start(name)
+        wait_until(lambda: has_file(place, name, f"{plan.WORKER}/state/seen.json"))
+    finally:
+        place.api.remove_container(name, v=True, force=True)
+
+
+def has_file(place: Containers, name: str, path: str) -> bool:
+    return client.Engine(daemon=place.daemon).has_file(name, path)
+
+
+@contextlib.contextmanager
+def forwarded(path: str) -> Iterator[int]:
+    """A port of the loopback address behind which the socket at `path` answers."""
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(path)
+                back = threading.Thread(target=copy, args=(there, self.request), daemon=True)
+                back.start()
+                copy(self.request, there)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forward) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+def copy(source: socket.socket, target: socket.socket) -> None:
+    """Everything that comes, until nothing more does."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

@@ -127,6 +127,8 @@ class Starting:
         found = self._engine.inspect(name)
         if found is None or found["State"]["Status"] == "created":
             try:
+                if found is not None:  # by a server that came no further; perhaps of another version
+                    self._engine.remove(name)
                 self._create(order, site, name)
                 self._engine.start(name)
             except Refused:
