@@ -73,6 +73,8 @@ class Store:
             self._durable = None
         connection = self._writer
         driver: Any = connection.connection.driver_connection
+        if self._durable is None:
+            driver.execute(f"PRAGMA {sqlite.WRITERS_PRAGMA}")
         try:
             if durable is not self._durable:
                 driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")

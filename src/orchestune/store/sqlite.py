@@ -9,13 +9,14 @@ from sqlalchemy import Engine, create_engine, event
 
 BUSY_SECONDS = 20.0
 LONG_LOG_PAGES = 4096
+WRITERS_PRAGMA = "cache_size=-8192"
 _PAGE_BYTES = 4096
 
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
-    # each connection has its own cache, and the system has the pages too: a larger one only makes the process grow
-    "cache_size=-8192",
+    # each connection has its own cache, and the system has the pages too: large ones only make the process grow
+    "cache_size=-2048",
     # `checkpoint` does it in a thread of its own; a commit only where that cannot keep up
     f"wal_autocheckpoint={4 * LONG_LOG_PAGES}",
     # kept and written over: to make a file longer takes a commit longer than to write over what is there
