@@ -126,7 +126,7 @@ class Launching:
     ) -> None:
         present = [worker for worker in mine if worker.state in _USABLE]
         for worker in present:
-            if worker.state == WorkerState.STARTING and worker.handle is None:  # the server died while it started it
+            if worker.state == WorkerState.STARTING and worker.handle is None:  # it was not started yet, or nobody knows
                 self._hand_over(backend, capacity, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
         have = sum(worker.slots for worker in present)
         if have > slots:
@@ -221,16 +221,17 @@ class Launching:
         )
         try:
             handle = backend.start(order)
-        except TemporaryError as error:
+        except TemporaryError as error:  # the next tick tries again: the row is there, and without a handle
             log.warning("%s: a worker could not be started: %s", row.handle, error)
-            self._give_up(row, worker, str(error))
+            with self._core.store.transaction() as session:
+                workers.change(session, worker, reason=str(error))
         except OrchestuneError as error:
             self._give_up(row, worker, str(error))
             with locked(self._core, row.id) as ledger:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {error}"))
         else:
             with self._core.store.transaction() as session:
-                workers.change(session, worker, handle=json.dumps(dict(handle)))
+                workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
         with locked(self._core, row.id) as ledger:

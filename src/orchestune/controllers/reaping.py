@@ -45,8 +45,14 @@ class Reaping:
         now = self._core.clock.monotonic()
         for worker in present:
             sighting = seen.get(worker.id)
-            if sighting is not None and sighting.phase is Phase.GONE and worker.handle:
+            begun = worker.handle is not None or worker.state == WorkerState.DRAINING
+            if sighting is not None and sighting.phase is Phase.GONE and begun:
                 self._gone(worker, sighting)
+            elif not begun:
+                self._heard[worker.id] = ((worker.boot, worker.beat), now)  # it is still to be started
+            elif worker.state == WorkerState.DRAINING and worker.boot is None:
+                # nobody is there to be told; what it waits for may never come
+                backend.end(worker.id, handles[worker.id], 0.0)
             elif sighting is not None and sighting.phase is Phase.PENDING and worker.boot is None:
                 self._pending(worker, sighting, now)
             elif self._silent(worker, now):
