@@ -126,7 +126,7 @@ class Launching:
     ) -> None:
         present = [worker for worker in mine if worker.state in _USABLE]
         for worker in present:
-            if worker.state == WorkerState.STARTING and worker.handle is None:  # it was not started yet, or nobody knows
+            if worker.state == WorkerState.STARTING and worker.handle is None:  # never, or nobody knows
                 self._hand_over(backend, capacity, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
         have = sum(worker.slots for worker in present)
         if have > slots:
