@@ -16,6 +16,7 @@ from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster, cluster
 from tests.testbeds.machine import Broken
 from tests.testbeds.registry import Registry, image_registry
+from tests.testbeds.workers import Images, push_images
 
 KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
 
@@ -46,6 +47,12 @@ def kubernetes(request: pytest.FixtureRequest) -> Iterator[Access]:
         raise Broken(f"not built yet: {wanted}. Once, some minutes: python -m tests.testbeds.kubernetes build")
     with cluster(request.getfixturevalue("registry")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def worker_images(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """Images for workers and trials, in the registry."""
+    return push_images(registry, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture

@@ -130,11 +130,15 @@ class KubernetesBackend:
         if not name and pod is None:
             return
         with self._lock:
+            told = set(self._told)
             self._told.add(worker)
-        if pod is not None:
-            seconds = max(math.ceil(grace), 1)  # 0 would not wait for the node to say that it is gone
+        if pod is not None and not pod["metadata"].get("deletionTimestamp"):
+            # a kubelet keeps to the first number that it hears, whatever it is told later; 0 would not wait for its
+            # word that the worker is gone
+            most = int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+            seconds = max(min(math.ceil(grace), most), 1)
             self._api.delete(f"{self._inside()}/pods/{_name(pod)}", {"gracePeriodSeconds": seconds})
-        if name:
+        if name and (job is not None or worker not in told):
             self._delete_job(name)
 
     def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:

@@ -26,6 +26,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "worker_service_account": ((str,), "a name"),
     "restricted": ((bool, type(None)), "true, false, or null"),
     "user": ((int,), "the number of a user"),
+    "farewell": ((int,), "a number of seconds"),
     "kubeconfig": ((str, type(None)), "the path of a kubeconfig, or null"),
     "context": ((str, type(None)), "the name of a context, or null"),
 }
@@ -60,6 +61,8 @@ class KubernetesConfig:
     """whether pods must not run as root; None: as the namespace's labels say"""
     user: int = 65534
     """who trials run as where they must not run as root"""
+    farewell: int = 30
+    """seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
     kubeconfig: str | None = None
     """None: the account of the pod that the server runs in"""
     context: str | None = None

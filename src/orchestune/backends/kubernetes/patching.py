@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_KEYS = ("name", "mountPath", "containerPort")
-"""what tells the entries of a list apart, in this order"""
+_KEYS = ("mountPath", "name", "containerPort")
+"""what tells the entries of a list apart, in this order: a volume may be mounted at several paths"""
 _ADDED = ("tolerations", "topologySpreadConstraints", "hostAliases")
 """lists without such a key to which is added"""
 

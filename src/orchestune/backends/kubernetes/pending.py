@@ -23,7 +23,7 @@ _PULLING = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUn
 _NOISE = re.compile(
     r"^(?:Back-off pulling image \"[^\"]*\": ?)?(?:ErrImagePull: ?)?"
     r"(?:failed to pull and unpack image \"[^\"]*\": ?|rpc error: code = \w+ desc = ?|"
-    r"failed to resolve (?:reference|image) ?\"?[^\": ]*\"?: ?)*"
+    r"failed to resolve (?:reference|image) ?(?:\"[^\"]*\"|[^\" ]*): ?)*"
 )
 _SETUP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreatePodContainer", "NetworkNotReady")
 

@@ -28,8 +28,6 @@ ORDERS = "/orchestune-worker"
 FILE = "worker.json"
 QUEUE = "kueue.x-k8s.io/queue-name"
 _IN_IMAGE = "/opt/orchestune/runtime"
-_FAREWELL = 30
-"""seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
 _UNREACHABLE = 30
 """seconds after which a pod goes from a node that nobody hears of; the lease has declared its loss long before"""
 _REMEMBERED = 86400
@@ -129,7 +127,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
     placement = order.placement
     spec: Manifest = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": math.ceil(order.grace) + _FAREWELL,
+        "terminationGracePeriodSeconds": math.ceil(order.grace) + config.farewell,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "serviceAccountName": placement.service_account or config.worker_service_account,

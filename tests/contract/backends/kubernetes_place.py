@@ -1,0 +1,80 @@
+"""A namespace of a real cluster as the contract of backends sees it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import WORKER
+from orchestune.backends.kubernetes.plan import MOUNT
+from orchestune.images import runtime
+from orchestune.ports.backend import WorkerOrder
+from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.machine import Broken
+
+SOURCE = Path(__file__).with_name("stand_in.py").read_text()
+_LIST = """
+import os
+for name in os.listdir("/proc"):
+    if name.isdecimal() and int(name) != os.getpid():
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                print(name, file.read().replace(b"\\0", b" ")[:60])
+        except OSError:
+            pass
+"""
+
+
+class Pods:
+    """Fulfils `Place`."""
+
+    def __init__(self, cluster: Access, config: KubernetesConfig) -> None:
+        self.cluster, self.config = cluster, config
+        self.namespace = config.namespace
+        self._made: list[KubernetesBackend] = []
+
+    def backend(self) -> KubernetesBackend:
+        made = KubernetesBackend(self.config, Api.connect(self.config), _stand_in)
+        self._made.append(made)
+        return made
+
+    def kill(self, worker: str, handle: Mapping[str, Any]) -> None:
+        pods = ["pods", "-n", self.namespace, "-l", f"{WORKER}={worker}"]
+        self.cluster.kubectl("delete", *pods, "--force", "--grace-period=0", "--wait=false")
+
+    def stubborn(self) -> Mapping[str, Any]:
+        return {"mode": "stubborn"}
+
+    def belongings(self, worker: str) -> Sequence[str]:
+        found: list[str] = []
+        for pod in self.cluster.json("get", "pods", "-n", self.namespace, "-l", f"{WORKER}={worker}")["items"]:
+            if pod["status"]["phase"] == "Running":
+                found += self._processes(pod["metadata"]["name"])
+        return found
+
+    def _processes(self, pod: str) -> list[str]:
+        """What runs in the container; the pod itself where it is being ended and tells no more."""
+        look = [*runtime.interpreter(MOUNT), "-c", _LIST]
+        try:
+            return self.cluster.kubectl("exec", "-n", self.namespace, pod, "-c", "worker", "--", *look).splitlines()
+        except Broken:
+            return [pod] if self.cluster.exists("pod", pod, "-n", self.namespace) else []
+
+    def in_public(self) -> str:
+        return self.cluster.kubectl("get", "jobs,pods,events", "-n", self.namespace, "-o", "json")
+
+    def clear(self) -> None:
+        for backend in self._made:
+            backend.close()
+        with contextlib.suppress(Broken):
+            self.cluster.kubectl("delete", "jobs,pods", "--all", "-n", self.namespace, "--force", "--grace-period=0")
+
+
+def _stand_in(order: WorkerOrder) -> Sequence[str]:
+    mode = f"import os\nos.environ['STAND_IN'] = {order.launch.get('mode', '')!r}\n"
+    return [*runtime.interpreter(MOUNT), "-c", mode + SOURCE]

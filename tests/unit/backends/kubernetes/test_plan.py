@@ -1,0 +1,104 @@
+"""What is put into a cluster for a worker, against files that people can read. `ORCHESTUNE_WRITE_GOLDEN=1` writes them
+anew.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestune.backends.kubernetes import plan
+from orchestune.backends.kubernetes.capacity import Ground
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.clusters.existing.text import as_yaml
+from orchestune.domain.placement import Placement, Volume
+from orchestune.domain.resources import Resources
+from orchestune.ports.backend import WorkerOrder
+
+GOLDEN = Path(__file__).parent / "golden"
+DIGEST = "sha256:" + "ab" * 32
+CONFIG = KubernetesConfig("lab", "ml", "http://orchestune.ml.svc:8470", f"registry.lab/orchestune/server@{DIGEST}")
+ORDER = WorkerOrder(
+    worker="01a21224-9798-78f8-96c6-562d7bb027d4",
+    experiment="01a21224-0000-7000-8000-000000000001",
+    token="a-token",
+    slots=1,
+    each=Resources(0.5, 2**30),
+    placement=Placement(image=f"python@{DIGEST}"),
+    handle="sgd-7f3a",
+    owner="Ada <ada@lab>",
+)
+POD = {
+    "metadata": {"annotations": {"team": "vision"}, "labels": {"orchestune.dev/worker": "not yours"}},
+    "spec": {
+        "restartPolicy": "Always",
+        "hostNetwork": None,
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "spot", "operator": "Exists"}],
+        "containers": [{"name": "worker", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}]}, {"name": "side"}],
+        "securityContext": {"runAsUser": 1000},
+    },
+}
+CASES = {
+    "usual": (CONFIG, ORDER, plan.Setting()),
+    "everything": (
+        replace(
+            CONFIG, pull_secrets=("hub",), gpu_resource="amd.com/gpu", pool_label="lab/pool", user=4242, farewell=60
+        ),
+        replace(
+            ORDER,
+            each=Resources(4, 8 * 2**30, 2),
+            avoid=frozenset({"old1", "old0"}),
+            grace=2.5,
+            placement=Placement(
+                image=f"python@{DIGEST}",
+                pool="a100",
+                queue="team-a",
+                service_account="trainer",
+                priority_class="high",
+                shm=2**31,
+                volumes=(Volume("/data", claim="datasets", read_only=True), Volume("/tmp", path="/mnt/scratch")),
+                pod=POD,
+            ),
+        ),
+        plan.Setting(True, Ground(("gpu7", "old1"), (("lab/team", "vision", "NoSchedule"),))),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
+    config, order, setting = CASES[case]
+    job = plan.job(config, order, setting, ["/the/worker"])
+    made = {**job, "metadata": {**job["metadata"], "uid": "the-jobs-uid"}}
+    text = as_yaml([job, plan.secret(config, order, made)])
+    file = GOLDEN / f"{case}.yaml"
+    if os.environ.get("ORCHESTUNE_WRITE_GOLDEN") == "1":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def test_the_token_stands_in_the_secret_alone() -> None:
+    assert ORDER.token not in str(plan.job(CONFIG, ORDER, plan.Setting(), ["/the/worker"]))
+
+
+@pytest.mark.parametrize("handle", ["", "a", "x" * 24 + "-7f3a", "a-name-that-is-longer-than-names-ever-are-7f3a"])
+def test_a_name_is_short_enough_for_a_label(handle: str) -> None:
+    name = plan.name(replace(ORDER, handle=handle))
+    assert len(name) <= 63
+    assert name.endswith("-562d7bb027d4")
+
+
+def test_an_experiment_without_an_image_gets_the_clusters() -> None:
+    order = replace(ORDER, placement=Placement())
+    template = plan.template(replace(CONFIG, default_image="python:3"), order, plan.Setting(), ["/the/worker"])
+    assert template["spec"]["containers"][0]["image"] == "python:3"
+
+
+def test_nothing_is_restricted_that_the_namespace_does_not_restrict() -> None:
+    security = plan.template(CONFIG, ORDER, plan.Setting(), [])["spec"]["securityContext"]
+    assert security == {"seccompProfile": {"type": "RuntimeDefault"}}

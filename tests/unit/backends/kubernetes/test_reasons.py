@@ -1,0 +1,380 @@
+"""What became of a worker, from statuses as API servers show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestune.backends.kubernetes.reasons import Evidence, judge
+from orchestune.backends.kubernetes.views import Event
+from orchestune.ports.backend import Gone, Phase
+
+JOB: dict[str, Any] = {"metadata": {"name": "j", "labels": {}}, "spec": {}, "status": {"active": 1}}
+FAILED: dict[str, Any] = {
+    **JOB,
+    "status": {
+        "failed": 1,
+        "conditions": [
+            {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"},
+            {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"},
+        ],
+    },
+}
+GIB = str(2**30)
+
+
+def pod(phase: str, *, deleted: bool = False, node: str = "n1", spec: Any = None, **status: Any) -> dict[str, Any]:
+    metadata = {"name": "p"} | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})
+    containers = [{"name": "worker", "resources": {"limits": {"memory": GIB}}}]
+    return {
+        "metadata": metadata,
+        "spec": {"containers": containers, "nodeName": node, **(spec or {})},
+        "status": {"phase": phase, **status},
+    }
+
+
+def ended(code: int, reason: str = "Error", message: str = "", key: str = "containerStatuses") -> dict[str, Any]:
+    name = "worker" if key == "containerStatuses" else "runtime"
+    return {key: [{"name": name, "state": {"terminated": {"exitCode": code, "reason": reason, "message": message}}}]}
+
+
+def waits(reason: str, message: str = "", key: str = "containerStatuses") -> dict[str, Any]:
+    name = "worker" if key == "containerStatuses" else "runtime"
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {key: [{"name": name, "image": "lab/x:1", "state": state}]}
+
+
+def disrupted(reason: str, message: str = "") -> dict[str, Any]:
+    return {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]}
+
+
+def unschedulable(message: str, reason: str = "Unschedulable") -> dict[str, Any]:
+    return {"conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "message": message}]}
+
+
+def failed_create(message: str) -> list[Event]:
+    return [Event("Job", "j", "FailedCreate", f"Error creating: {message}", True, "2026-01-01T00:00:00Z")]
+
+
+def pod_event(reason: str, message: str, warning: bool = True) -> list[Event]:
+    return [Event("Pod", "p", reason, message, warning, "2026-01-01T00:00:00Z")]
+
+
+NOT_FOUND = (
+    'Back-off pulling image "lab/x:1": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image '
+    '"docker.io/lab/x:1": failed to resolve reference "docker.io/lab/x:1": docker.io/lab/x:1: not found'
+)
+REFUSED_CONNECTION = (
+    'Back-off pulling image "lab/x:1": ErrImagePull: rpc error: code = Unavailable desc = failed to pull and unpack '
+    'image "lab/x:1": failed to resolve reference "lab/x:1": failed to do request: Head "http://lab/v2/x/manifests/1": '
+    "dial tcp 127.0.0.1:5000: connect: connection refused"
+)
+QUOTA = (
+    'pods "p" is forbidden: exceeded quota: team, requested: requests.cpu=2, used: requests.cpu=3, '
+    "limited: requests.cpu="
+)
+NO_CPU = "0/3 nodes are available: 3 Insufficient cpu."
+INSECURE = 'pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+GATED = {"schedulingGates": [{"name": "lab"}]}
+IS_ROOT = "container has runAsNonRoot and image will run as root"
+PLACE, REFUSED, OOM, UNKNOWN = Gone.PLACE, Gone.REFUSED, Gone.OUT_OF_MEMORY, Gone.UNKNOWN
+
+GONE: dict[str, tuple[Evidence, Gone, str]] = {
+    "out of memory": (
+        Evidence(JOB, pod("Failed", **ended(137, "OOMKilled"))),
+        OOM,
+        "out of memory: it reached its limit of 1 GiB and was killed",
+    ),
+    "out of memory without a limit": (
+        Evidence(JOB, pod("Failed", spec={"containers": [{"name": "worker"}]}, **ended(137, "OOMKilled"))),
+        OOM,
+        "out of memory: the kernel killed it, though it has no limit of its own; its node has no more",
+    ),
+    "a child was killed for memory, and the worker ended well": (
+        Evidence(JOB, pod("Succeeded", **ended(0, "OOMKilled"))),
+        UNKNOWN,
+        "",
+    ),
+    "it ended": (Evidence(JOB, pod("Succeeded", **ended(0, "Completed"))), UNKNOWN, ""),
+    "an exit code": (
+        Evidence(JOB, pod("Failed", **ended(3, message="boom\n"))),
+        UNKNOWN,
+        "the worker ended with exit code 3; its last lines:\nboom",
+    ),
+    "a signal": (Evidence(JOB, pod("Failed", **ended(139))), UNKNOWN, "the worker was killed by SIGSEGV"),
+    "no such command": (
+        Evidence(JOB, pod("Failed", **ended(128, "StartError", "exec: /x: no such file"))),
+        UNKNOWN,
+        "the worker could not run (StartError, exit code 128); its last lines:\nexec: /x: no such file",
+    ),
+    "an init container failed": (
+        Evidence(JOB, pod("Failed", **ended(1, message="disk full", key="initContainerStatuses"))),
+        UNKNOWN,
+        "its init container runtime failed: ended with exit code 1; its last lines:\ndisk full",
+    ),
+    "evicted": (
+        Evidence(
+            JOB,
+            pod(
+                "Failed",
+                reason="Evicted",
+                message="The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. ",
+                **disrupted("TerminationByKubelet"),
+            ),
+        ),
+        PLACE,
+        "evicted from n1: The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi.",
+    ),
+    "evicted for what it took itself": (
+        Evidence(
+            JOB, pod("Failed", reason="Evicted", message='Usage of EmptyDir volume "state" exceeds the limit "1Gi". ')
+        ),
+        UNKNOWN,
+        'evicted from n1: Usage of EmptyDir volume "state" exceeds the limit "1Gi".',
+    ),
+    "drained": (
+        Evidence(
+            JOB,
+            pod("Failed", deleted=True, **disrupted("EvictionByEvictionAPI", "Eviction API: evicting"), **ended(0)),
+        ),
+        PLACE,
+        "drained: its node is being emptied (n1)",
+    ),
+    "preempted": (
+        Evidence(JOB, pod("Failed", deleted=True, **disrupted("PreemptionByScheduler"), **ended(143))),
+        PLACE,
+        "preempted: a pod of higher priority took its place (n1)",
+    ),
+    "the node was removed": (
+        Evidence(FAILED, pod("Failed", **disrupted("DeletionByPodGC")), pod_deleted=True),
+        PLACE,
+        "its node is gone (n1)",
+    ),
+    "the node was shut down": (
+        Evidence(JOB, pod("Failed", reason="NodeShutdown", message="Pod was terminated")),
+        PLACE,
+        "its node n1 was shut down",
+    ),
+    "the node restarted": (
+        Evidence(JOB, pod("Failed", **ended(137, "ContainerStatusUnknown"))),
+        PLACE,
+        "its node lost the container, it was probably started anew",
+    ),
+    "the node did not take it": (
+        Evidence(JOB, pod("Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")),
+        PLACE,
+        "n1 did not take it: Node didn't have enough resource: cpu",
+    ),
+    "the node went away": (
+        Evidence(JOB, pod("Running", deleted=True), node_trouble="Kubelet stopped posting node status."),
+        PLACE,
+        "its node n1 went away: Kubelet stopped posting node status.",
+    ),
+    "deadline": (
+        Evidence(
+            JOB,
+            pod("Failed", reason="DeadlineExceeded", message="Pod was active", spec={"activeDeadlineSeconds": 60}),
+        ),
+        UNKNOWN,
+        "its deadline passed (activeDeadlineSeconds: 60)",
+    ),
+    "deleted": (Evidence(FAILED, pod("Running", deleted=True), pod_deleted=True), PLACE, "its pod was deleted"),
+    "deleted, only the Job is left": (Evidence(FAILED), PLACE, "its pod was deleted"),
+    "the Job was deleted": (
+        Evidence(None, pod("Running", deleted=True), pod_deleted=True),
+        PLACE,
+        "its pod was deleted",
+    ),
+    "nothing is known": (Evidence(None), UNKNOWN, "there is no such worker in the cluster, or no longer"),
+    "we ended it": (
+        Evidence(None, pod("Running", deleted=True), pod_deleted=True, told_to_end=True),
+        UNKNOWN,
+        "the worker was told to end",
+    ),
+    "the queue took the place back": (
+        Evidence({**JOB, "spec": {"suspend": True}}, has_run=True),
+        PLACE,
+        "preempted: its queue gave the place to others",
+    ),
+    "no such image": (
+        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", NOT_FOUND))),
+        REFUSED,
+        "the image lab/x:1 cannot be pulled: docker.io/lab/x:1: not found",
+    ),
+    "no such image, on an older cluster": (
+        Evidence(
+            JOB,
+            pod("Pending", **waits("ImagePullBackOff", 'Back-off pulling image "lab/x:1"')),
+            events=pod_event("Failed", 'Failed to pull image "lab/x:1": lab/x:1: not found'),
+        ),
+        REFUSED,
+        'the image lab/x:1 cannot be pulled: Failed to pull image "lab/x:1": lab/x:1: not found',
+    ),
+    "a registry that stays away": (
+        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=301.0),
+        REFUSED,
+        (
+            'the image lab/x:1 cannot be pulled: failed to do request: Head "http://lab/v2/x/manifests/1": '
+            "dial tcp 127.0.0.1:5000: connect: connection refused"
+        ),
+    ),
+    "no name of an image": (
+        Evidence(JOB, pod("Pending", **waits("InvalidImageName", "couldn't parse image name"))),
+        REFUSED,
+        "the image lab/x:1 cannot be pulled: couldn't parse image name",
+    ),
+    "root where root is forbidden": (
+        Evidence(
+            JOB,
+            pod("Pending", **waits("CreateContainerConfigError", IS_ROOT)),
+        ),
+        REFUSED,
+        (
+            f"the container worker cannot be made: {IS_ROOT}; the image's user "
+            "must not be root here: set `pod: {spec: {securityContext: {runAsUser: …}}}`"
+        ),
+    ),
+    "pod security": (
+        Evidence(
+            JOB,
+            events=failed_create(
+                'pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+            ),
+        ),
+        REFUSED,
+        'the namespace\'s Pod Security refuses it: "restricted:latest": runAsNonRoot != true',
+    ),
+    "a webhook": (
+        Evidence(JOB, events=failed_create('admission webhook "policy.lab" denied the request: no hostPath')),
+        REFUSED,
+        'an admission rule of the cluster refuses it: admission webhook "policy.lab" denied the request: no hostPath',
+    ),
+    "more than the whole quota": (
+        Evidence(JOB, events=failed_create(QUOTA + "1")),
+        REFUSED,
+        (
+            "the namespace's quota team: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=1; "
+            "it asks for more than the whole of it"
+        ),
+    ),
+    "no such account": (
+        Evidence(
+            JOB,
+            events=failed_create(
+                'pods "p" is forbidden: error looking up service account ml/x: serviceaccount "x" not found'
+            ),
+        ),
+        REFUSED,
+        'the cluster refuses its pod: error looking up service account ml/x: serviceaccount "x" not found',
+    ),
+}
+
+PENDING: dict[str, tuple[Evidence, str]] = {
+    "no node": (
+        Evidence(JOB, pod("Pending", node="", **unschedulable(NO_CPU + " preemption: 0/3"))),
+        "no node takes it: 0/3 nodes are available: 3 Insufficient cpu",
+    ),
+    "a resource is missing": (
+        Evidence(
+            JOB,
+            pod("Pending", node="", **unschedulable(NO_CPU)),
+            shortage="needs 2 cpu, 1 of 6 free",
+        ),
+        "needs 2 cpu, 1 of 6 free (0/3 nodes are available: 3 Insufficient cpu)",
+    ),
+    "a gate": (
+        Evidence(
+            JOB,
+            pod("Pending", node="", spec=GATED, **unschedulable("", "SchedulingGated")),
+        ),
+        "waits behind the gate lab",
+    ),
+    "the scheduler": (Evidence(JOB, pod("Pending", node="")), "waits for the scheduler"),
+    "a first failure of a pull": (
+        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "lab/x:1: not found"))),
+        "the image lab/x:1 cannot be pulled: lab/x:1: not found; trying again",
+    ),
+    "a registry that is away": (
+        Evidence(JOB, pod("Pending", **waits("ImagePullBackOff", REFUSED_CONNECTION)), stuck=10.0),
+        (
+            'the image lab/x:1 cannot be pulled: failed to do request: Head "http://lab/v2/x/manifests/1": '
+            "dial tcp 127.0.0.1:5000: connect: connection refused; trying again"
+        ),
+    ),
+    "the runtime's image": (
+        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "timeout", "initContainerStatuses"))),
+        "the image lab/x:1 cannot be pulled: timeout; trying again",
+    ),
+    "pulling": (
+        Evidence(
+            JOB,
+            pod("Pending", **waits("PodInitializing")),
+            events=pod_event("Pulling", 'Pulling image "lab/x:1"', warning=False),
+        ),
+        'pulling image "lab/x:1"',
+    ),
+    "a volume": (
+        Evidence(JOB, pod("Pending"), events=pod_event("FailedMount", 'secret "x" not found')),
+        'cannot be set up on n1: secret "x" not found',
+    ),
+    "being set up": (Evidence(JOB, pod("Pending")), "is being set up on n1"),
+    "no room in a quota": (
+        Evidence(JOB, events=failed_create(QUOTA + "4")),
+        "waits for room in the namespace's quota team: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4",
+    ),
+    "a webhook that is away": (
+        Evidence(JOB, events=failed_create('Internal error occurred: failed calling webhook "x": connection refused')),
+        'its pod cannot be made now: Internal error occurred: failed calling webhook "x": connection refused',
+    ),
+    "no pod yet": (Evidence(JOB), "its pod is being made"),
+    "no pod for long": (Evidence(JOB, stuck=11.0), "its Job has no pod yet, and no event says why"),
+    "a queue": (
+        Evidence({**JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True}}),
+        "waits in the queue q",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GONE)
+def test_why_a_worker_is_gone(case: str) -> None:
+    evidence, gone, words = GONE[case]
+    found = judge(evidence)
+    assert (found.phase, found.gone, found.words) == (Phase.GONE, gone, words)
+
+
+@pytest.mark.parametrize("case", PENDING)
+def test_what_a_worker_waits_for(case: str) -> None:
+    evidence, words = PENDING[case]
+    found = judge(evidence)
+    assert (found.phase, found.words) == (Phase.PENDING, words)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(JOB, pod("Running")),
+        Evidence(JOB, pod("Running", **ended(137, "OOMKilled"))),
+        Evidence(JOB, pod("Running", deleted=True)),
+        Evidence(None, pod("Running", deleted=True), told_to_end=True),
+        Evidence(JOB, pod("Running"), node_trouble="not ready"),
+        Evidence(JOB, pod("Running", deleted=True), pod_deleted=True),
+    ],
+    ids=[
+        "works",
+        "killed, no verdict yet",
+        "is being deleted",
+        "is being ended",
+        "on a silent node",
+        "no word of the Job",
+    ],
+)
+def test_a_worker_is_not_gone_before_the_verdict(evidence: Evidence) -> None:
+    assert judge(evidence).phase is Phase.RUNNING
+
+
+def test_our_own_word_to_end_explains_every_end() -> None:
+    evidence = Evidence(JOB, pod("Failed", deleted=True, **ended(143)), told_to_end=True)
+    assert judge(evidence).words == "the worker was told to end"
+    assert judge(replace(evidence, told_to_end=False)).words == "its pod was deleted"
