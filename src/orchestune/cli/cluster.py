@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli import cluster_connect, cluster_destroy, cluster_status, cluster_test
+from orchestune.cli import cluster_connect, cluster_destroy, cluster_release, cluster_status, cluster_test
 from orchestune.cli.cluster_commands import known
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, add_command
@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     cluster_connect.add(inner)
     cluster_status.add(inner)
     cluster_test.add(inner)
+    cluster_release.add(inner)
     _add_own(inner)
     cluster_destroy.add(inner)
 

@@ -55,6 +55,10 @@ class Client:
         """Its machines, and who uses them; of another of its clusters where one is named."""
         return cast(ClusterDocument, self._get("/cluster", name=name))
 
+    def release(self, node: str, cluster: str | None = None) -> None:
+        """Let a machine in quarantine get trials again."""
+        self.transport.request("DELETE", f"{_V1}/cluster/quarantine/{quote(node, safe='')}{_query({'name': cluster})}")
+
     def upload_bundle(self, digest: str, archive: Path) -> bool:
         """Send the archive unless the server has it; whether it was sent."""
         return upload_bundle(self.transport, digest, archive)
