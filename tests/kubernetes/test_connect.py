@@ -1,0 +1,170 @@
+"""The server comes into a real cluster, is used, and goes; interrupted, repeated, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.kubernetes.lab import Lab, gone
+from tests.testbeds.images import Image
+from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.registry import Registry
+from tests.testbeds.roots import busybox_root
+from tests.testbeds.waiting import until
+
+pytestmark = pytest.mark.timeout(600)
+MISSING = "sha256:" + "0" * 64
+
+
+@pytest.fixture(scope="session")
+def shell(registry: Registry) -> str:
+    """An image with a shell, in the registry."""
+    return registry.push("testbed/shell:1", Image(busybox_root(), command=["sh"], user="65534"))
+
+
+@pytest.fixture(scope="session")
+def server_image(kubernetes: Access, registry: Registry) -> str:
+    """The server's image by digest, made once for all tests."""
+    from orchestune.images.registry import open_registry
+    from orchestune.images.server_image import push_server_image
+
+    with open_registry(registry.address) as place:
+        return str(push_server_image(place, "testbed/server"))
+
+
+@pytest.fixture
+def lab(kubernetes: Access, namespace: str, registry: Registry) -> Iterator[Lab]:
+    kubernetes.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    with Lab(kubernetes, namespace, registry) as made:
+        yield made
+        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+def answers(lab: Lab, experiment: str) -> dict[str, Any]:
+    """What a user sees of an experiment, without what says where it lies."""
+    home = lab.home
+    status = home.json("status", experiment)
+    return {
+        "status": {key: status[key] for key in ("id", "handle", "state", "counts", "budget", "owner", "labels")},
+        "best": home.json("best", experiment),
+        "trials": home.json("trials", experiment),
+        "logs": sorted(home.run("logs", experiment).stdout.splitlines()),
+    }
+
+
+def test_connect_run_look_destroy_and_everything_answers_as_before(lab: Lab, shell: str) -> None:
+    lab.connect("--registry", lab.registry.address)
+    assert lab.connect().stdout == f"{lab.name}: connected as owner, server {version(lab)}\n"
+    lab.home.run("cluster", "use", lab.name)
+    folder = lab.experiment(shell)
+    lab.home.run("run", cwd=folder)
+    handle = lab.home.json("status", cwd=folder)[0]["handle"]
+    before = answers(lab, handle)
+    assert before["status"]["counts"]["completed"] == 6
+    assert any("trying" in line for line in before["logs"])
+
+    machines = lab.json("status")["machines"]
+    assert {machine["name"] for machine in machines} >= {"cpu1", "cpu2", "gpu1"}
+    assert all(machine["others"] is not None for machine in machines)
+
+    lab.run("destroy", "--yes")
+    gone(lab)
+    assert lab.home.json("cluster", "list")[0]["name"] == "local"
+    assert answers(lab, handle) == before
+    lab.home.run("get", f"{handle}/1", "-o", str(folder / "got"))
+    assert [file.read_text() for file in (folder / "got").rglob("note.txt")] == ["kept\n"]
+
+
+def version(lab: Lab) -> str:
+    found: str = next(item for item in lab.home.json("cluster", "list") if item["name"] == lab.name)["version"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "object_", ["serviceaccount/orchestune-worker", "configmap/orchestune-config", "deployment/orchestune-server"]
+)
+def test_a_connect_that_was_killed_is_completed_by_the_same_command(lab: Lab, server_image: str, object_: str) -> None:
+    with lab.home.start(
+        "cluster", "connect", "-n", lab.name, "--namespace", lab.namespace, "--server-image", server_image
+    ) as process:
+        until(f"{object_} to be there", lambda: lab.cluster.exists(object_, "-n", lab.namespace))
+        process.kill()
+        process.communicate()
+    lab.connect("--server-image", server_image)
+    assert lab.json("status")["cluster"] == lab.name
+
+
+@pytest.mark.parametrize("object_", ["deployment/orchestune-server", "service/orchestune", "role/orchestune-server"])
+def test_a_destroy_that_was_killed_is_completed_by_the_same_command(
+    lab: Lab, server_image: str, shell: str, object_: str
+) -> None:
+    lab.connect("--server-image", server_image)
+    folder = lab.experiment(shell, budget=2)
+    lab.home.run("run", "--cluster", lab.name, cwd=folder)
+    with lab.home.start("cluster", "destroy", "-n", lab.name, "--yes") as process:
+        until(f"{object_} to go", lambda: not lab.cluster.exists(object_, "-n", lab.namespace))
+        process.kill()
+        process.communicate()
+    lab.run("destroy", "--yes")
+    gone(lab)
+    found = lab.home.json("status", "--cluster", "local")
+    assert [item["counts"]["completed"] for item in found] == [2]
+
+
+def test_destroy_refuses_while_something_runs_and_stops_it_where_that_is_said(
+    lab: Lab, server_image: str, shell: str
+) -> None:
+    lab.connect("--server-image", server_image)
+    folder = lab.experiment(shell, run="sleep 1000; echo score={x}")
+    lab.home.run("run", "--cluster", lab.name, "--detach", cwd=folder)
+    refused = lab.run("destroy", "--yes", expect=None)
+    assert refused.returncode == 2 and "is not over" in refused.stderr
+    assert "deployment.apps/orchestune-server" in lab.ours()
+    lab.run("destroy", "--yes", "--stop")
+    gone(lab)
+    assert [item["state"] for item in lab.home.json("status", "--cluster", "local")] == ["stopped"]
+
+
+def test_an_image_that_is_not_there_is_told_and_the_same_command_with_another_one_goes_on(
+    lab: Lab, server_image: str
+) -> None:
+    failed = lab.connect("--server-image", f"{lab.registry.address}/nothing@{MISSING}", expect=1)
+    assert "cannot be pulled" in failed.stderr
+    lab.connect("--server-image", server_image)
+
+
+def test_a_quota_that_is_used_up_is_told(lab: Lab, server_image: str) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tiny"}, "spec": {"hard": {"pods": "0"}}}
+    lab.cluster.apply(quota, namespace=lab.namespace)
+    failed = lab.connect("--server-image", server_image, expect=1)
+    assert "a quota of the namespace forbids the pod: exceeded quota: tiny" in failed.stderr
+    lab.cluster.kubectl("delete", "resourcequota", "tiny", "-n", lab.namespace)
+    lab.connect("--server-image", server_image)
+
+
+def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_image: str) -> None:
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "orchestune"},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    lab.cluster.apply(theirs, namespace=lab.namespace)
+    refused = lab.connect("--server-image", server_image, expect=1)
+    assert "there is a Service orchestune already, which is not ours" in refused.stderr
+    lab.run("destroy", "--yes", "--abandon")
+    gone(lab)
+    assert lab.cluster.exists("service/orchestune", "-n", lab.namespace)
+
+
+def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image: str) -> None:
+    lab.connect("--server-image", server_image, "--registry", lab.registry.address)
+    found = lab.json("test")
+    assert {finding["name"] for finding in found} == {
+        "cluster", "rights", "deploying", "server", "overview", "registry", "pod in cpu", "pod in gpu"
+    }  # fmt: skip
+    assert [finding for finding in found if finding["ok"] == "error"] == []
+    left = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]
+    assert [pod for pod in left if "deletionTimestamp" not in pod["metadata"]] == []
