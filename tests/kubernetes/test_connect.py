@@ -152,7 +152,7 @@ def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_ima
         "spec": {"ports": [{"port": 1}]},
     }
     lab.cluster.apply(theirs, namespace=lab.namespace)
-    refused = lab.connect("--server-image", server_image, expect=1)
+    refused = lab.connect("--server-image", server_image, expect=2)
     assert "there is a Service orchestune already, which is not ours" in refused.stderr
     lab.run("destroy", "--yes", "--abandon")
     gone(lab)

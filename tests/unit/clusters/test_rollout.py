@@ -18,7 +18,7 @@ LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" 
 def deployment(*, ready: int = 0, conditions: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     document = plan.server(LAB)[-1]
     assert document["kind"] == "Deployment"
-    document["metadata"]["generation"] = 3
+    document["metadata"] |= {"generation": 3, "resourceVersion": "7"}
     status = {"observedGeneration": 3, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready}
     return document | {"status": status | {"conditions": conditions or []}}
 
@@ -110,12 +110,25 @@ def test_waiting_says_what_it_waits_for_once_and_gives_up_in_time() -> None:
     assert len(said) == 1
 
 
-def test_what_can_never_run_ends_the_waiting_at_once() -> None:
+def test_what_can_never_run_ends_the_waiting_within_seconds() -> None:
+    world, now = World(deployment(), waiting("InvalidImageName")), [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with pytest.raises(rollout.NotUp, match="cannot be pulled"):
+        rollout.wait(world.api, LAB, lambda text: None, clock=lambda: now[0], sleep=sleep)
+    assert 1 < now[0] < 10
+
+
+def test_a_refusal_of_an_earlier_try_makes_the_cluster_try_again_and_does_not_count() -> None:
     world = World(deployment(conditions=QUOTA))
-    with pytest.raises(rollout.NotUp, match="quota"):
-        rollout.wait(
-            world.api, LAB, lambda text: None, sleep=lambda seconds: pytest.fail("there is nothing to wait for")
-        )
+
+    def controller(seconds: float) -> None:
+        world.put(deployment(ready=1))
+
+    rollout.wait(world.api, LAB, lambda text: None, sleep=controller)
+    assert world.patched == ["/apis/apps/v1/namespaces/ml/deployments/orchestune-server"]
 
 
 def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:

@@ -23,6 +23,7 @@ class World:
         """`verb resource` that this user may not"""
         self.groups: tuple[str, ...] = ()
         self.applied: list[str] = []
+        self.patched: list[str] = []
         for document in documents:
             self.put(document)
 
@@ -69,8 +70,10 @@ class World:
         if method == "PATCH":
             if place not in self.objects:
                 raise NotFound(place)
-            annotations = self.objects[place]["metadata"].setdefault("annotations", {})
-            annotations.update(body["metadata"]["annotations"])
+            self.patched.append(place)
+            if "metadata" in body:
+                annotations = self.objects[place]["metadata"].setdefault("annotations", {})
+                annotations.update(body["metadata"]["annotations"])
             return self.objects[place]
         found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
         field = str(query.get("fieldSelector", ""))

@@ -10,6 +10,7 @@ from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import DATA, SERVER, Connection
 from orchestune.clusters.existing.deployment import POD
 from orchestune.clusters.existing.failures import Forbidden
+from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
 
 Manifest = dict[str, Any]
@@ -19,6 +20,9 @@ _LINES = 20
 _CRASHES = 3
 """restarts after which waiting is given up: the server ends at once, again and again"""
 _POLL = 0.5
+_SURE = 5.0
+"""seconds for which something hopeless must be seen: what is seen at first may be of an older try"""
+_TRIED = "orchestune.dev/tried"
 
 
 class NotUp(OrchestuneError):
@@ -38,9 +42,11 @@ def wait(
 ) -> None:
     """Return once every replica of the newest Deployment is ready. `note` gets what it waits for, when that changes.
 
-    NotUp where it cannot come up as it is, or is not up after so many seconds.
+    NotUp where it cannot come up as it is, or is not up after so many seconds. A cluster that refused the pod before is
+    made to try again at once: by itself it would wait for up to a quarter of an hour.
     """
-    said, until = "", clock() + seconds
+    said, until, hopeless_since = "", clock() + seconds, None
+    provoke(api, connection)
     while True:
         try:
             deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
@@ -49,27 +55,49 @@ def wait(
             why, hopeless = state(api, connection, deployment)
         except TemporaryError as exc:
             why, hopeless = str(exc), False
-        if hopeless or clock() > until:
+        hopeless_since = (clock() if hopeless_since is None else hopeless_since) if hopeless else None
+        if clock() > until or (hopeless_since is not None and clock() - hopeless_since >= _SURE):
             raise NotUp(
                 f"the server does not come up: {why or 'the cluster does not say why'}",
                 "nothing was lost; repeat the command when that is mended",
             )
-        if why and why != said:
+        if why and why != said and not hopeless:
             note(why)
             said = why
         sleep(_POLL)
 
 
+def provoke(api: Api, connection: Connection) -> None:
+    """Have a pod that was refused tried again, under another mark; nothing where none was, or where one may not."""
+    try:
+        deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
+        if deployment is None or not _refused(deployment):
+            return
+        annotations = {_TRIED: str(deployment["metadata"]["resourceVersion"])}
+        patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        api.call("PATCH", path(deployment), patch, "application/merge-patch+json")
+    except (Forbidden, TemporaryError):
+        return
+
+
 def is_ready(deployment: Manifest) -> bool:
     """The newest form of the Deployment runs, all of it, and nothing of an older one."""
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    seen = _is_seen(deployment)
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
     return bool(seen and counts == [wanted] * 3)
 
 
+def _is_seen(deployment: Manifest) -> bool:
+    """Whether the status is about the newest form."""
+    observed: int = (deployment.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed >= deployment["metadata"]["generation"])
+
+
 def state(api: Api, connection: Connection, deployment: Manifest | None) -> tuple[str, bool]:
     """What it waits for, and whether waiting is in vain."""
+    if deployment is not None and not _is_seen(deployment):
+        return "", False
     pods = list(api.items("v1", "Pod", connection.namespace, _SELECTOR))
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     present = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
@@ -180,6 +208,6 @@ def _events(api: Api, document: Manifest) -> str:
         found = api.call("GET", place, None, **query).get("items") or []
     except OrchestuneError:
         return ""
-    warnings = [event for event in found if event.get("type") == "Warning"]
+    warnings = [event for event in found if event.get("type") == "Warning" and event.get("reason") != "Unhealthy"]
     warnings.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     return str(warnings[-1].get("message", "")) if warnings else ""
