@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.testbeds import cgroups
 from tests.testbeds import docker as beds
 from tests.testbeds.docker import Engine
 from tests.testbeds.images import Image
@@ -77,11 +78,11 @@ def test_nothing_is_left_of_an_engine_that_was_taken_down() -> None:
         with engine.client() as client:
             client.containers.run(image, ["sleep", "1000"], network_mode="host", detach=True)
         assert processes(engine.folder)
-        assert list(Path("/sys/fs/cgroup").glob(f"**/{engine.cgroup}"))
+        assert cgroups.found(engine.cgroup)
     assert not engine.folder.exists()
     assert not processes(engine.folder)
     assert str(engine.folder) not in Path("/proc/mounts").read_text()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/{engine.cgroup}"))
+    assert not cgroups.found(engine.cgroup)
 
 
 def processes(folder: Path) -> list[str]:

@@ -13,6 +13,11 @@ def hierarchies() -> list[Path]:
     return [Path(mount[1]) for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
 
 
+def found(prefix: str) -> list[Path]:
+    """The groups whose name begins so."""
+    return [group for hierarchy in hierarchies() for group in hierarchy.glob(f"{prefix}*")]
+
+
 def make(name: str) -> None:
     """An empty group in every hierarchy. In a cpuset of version 1 nothing may run before it has processors."""
     for hierarchy in hierarchies():
@@ -32,8 +37,8 @@ def remove(name: str) -> None:
 def _removed(group: Path) -> bool:
     if not group.is_dir():
         return True
-    children = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
     try:
+        children = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
         for folder in (*children, group):
             folder.rmdir()
     except OSError:
