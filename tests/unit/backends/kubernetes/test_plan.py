@@ -4,16 +4,18 @@ anew.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from orchestune.backends.kubernetes import plan
 from orchestune.backends.kubernetes.capacity import Ground
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.clusters.existing.text import as_yaml
 from orchestune.domain.placement import Placement, Volume
 from orchestune.domain.resources import Resources
 from orchestune.ports.backend import WorkerOrder
@@ -67,6 +69,16 @@ CASES = {
         plan.Setting(True, Ground(("gpu7", "old1"), (("lab/team", "vision", "NoSchedule"),))),
     ),
 }
+
+
+def as_yaml(documents: list[dict[str, Any]]) -> str:
+    writer, stream = YAML(), io.StringIO()
+    writer.width, writer.explicit_start = 120, True
+    writer.indent(mapping=2, sequence=4, offset=2)
+    writer.representer.ignore_aliases = lambda _: True
+    for document in documents:
+        writer.dump(document, stream)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("case", CASES)
