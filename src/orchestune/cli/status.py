@@ -46,7 +46,7 @@ def show(console: Console, args: argparse.Namespace) -> int:
     if args.all:
         return _everywhere(console, args)
     if args.exp is None:
-        found = console.client.experiments(limit=args.limit)
+        found = console.client.experiments(limit=args.limit, details=console.json)
         if console.json:
             console.document(found)
         else:
@@ -69,7 +69,7 @@ def _everywhere(console: Console, args: argparse.Namespace) -> int:
         raise UsageError("--all lists every cluster, so no EXP and no --cluster goes with it", "leave one of them out")
     names = ["local", *(cluster.name for cluster in Clusters(state_folder(console.environ)).connected())]
     places = [place(console.environ, name) for name in names]
-    answers = ask(places, lambda client: client.experiments(limit=args.limit))
+    answers = ask(places, lambda client: client.experiments(limit=args.limit, details=console.json))
     found = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
     found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)[: args.limit]
     if console.json:

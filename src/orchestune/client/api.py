@@ -89,14 +89,19 @@ class Client:
         """Start an experiment."""
         return cast(Status, self._send("POST", "/experiments", body))
 
-    def experiments(self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False) -> list[Status]:
-        """The newest experiments, those of `folder` alone where it is given; deleted ones too where `hidden`."""
+    def experiments(
+        self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False, details: bool = False
+    ) -> list[Status]:
+        """The newest experiments, those of `folder` alone where it is given; deleted ones too where `hidden`.
+
+        With `details` each has its running trials and workers.
+        """
         found: list[Status] = []
         before: str | None = None
-        shown = "true" if hidden else None
+        asked = {"hidden": "true" if hidden else None, "details": "true" if details else None}
         while limit is None or len(found) < limit:
             most = 200 if limit is None else min(limit - len(found), 200)
-            page = self._get("/experiments", folder=folder, limit=most, before=before, hidden=shown)
+            page = self._get("/experiments", folder=folder, limit=most, before=before, **asked)
             found += page["items"]
             before = page.get("next")
             if before is None or not page["items"]:

@@ -37,13 +37,21 @@ def status(core: Core, ref: str) -> Document:
 
 
 def statuses(
-    core: Core, folder: str | None = None, limit: int = 50, before: str | None = None, hidden: bool = False
+    core: Core,
+    folder: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+    hidden: bool = False,
+    details: bool = False,
 ) -> Document:
-    """A page of `Status` without details, newest first; `next` is the cursor for `before`."""
+    """A page of `Status`, newest first, without running trials and workers unless `details`.
+
+    `next` is the cursor for `before`.
+    """
     with core.store.reading() as session:
         cursor = float(before) if before else None
         rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
-        items = [document(core, session, row, details=False) for row in rows[:limit]]
+        items = [document(core, session, row, details=details) for row in rows[:limit]]
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 

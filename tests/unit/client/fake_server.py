@@ -336,7 +336,8 @@ class _Handler(BaseHTTPRequestHandler):
         found = list(reversed(self.world.experiments.values()))
         if "folder" in query:
             found = [item for item in found if item["handle"] in self.world.folders.get(query["folder"], [])]
-        items = [{k: v for k, v in item.items() if k not in ("running", "workers")} for item in found]
+        left_out = () if "details" in query else ("running", "workers")
+        items = [{k: v for k, v in item.items() if k not in left_out} for item in found]
         start, limit = int(query.get("before", 0)), int(query.get("limit", 50))
         page = items[start : start + limit]
         self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})

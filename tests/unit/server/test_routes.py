@@ -20,13 +20,13 @@ CREATE = {"specification": {"name": "sgd"}, "folder": "host:/p", "secrets": {"KE
     ("method", "path", "body", "service", "arguments", "status"),
     [
         ("POST", X, CREATE, "create_experiment", None, 201),
-        ("GET", f"{X}", None, "statuses", (None, 50, None, False), 200),
+        ("GET", f"{X}", None, "statuses", (None, 50, None, False, False), 200),
         (
             "GET",
-            f"{X}?folder=h:/p&limit=7&before=17.5&hidden=true",
+            f"{X}?folder=h:/p&limit=7&before=17.5&hidden=true&details=true",
             None,
             "statuses",
-            ("h:/p", 7, "17.5", True),
+            ("h:/p", 7, "17.5", True, True),
             200,
         ),
         ("GET", f"{X}/sgd", None, "status", ("sgd",), 200),

@@ -27,9 +27,10 @@ def statuses(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
     hidden: bool = False,
+    details: bool = False,
 ) -> Response:
-    """The newest experiments, those of `folder` alone where it is given."""
-    return answer(context.services.read_experiments.statuses(context.core, folder, limit, before, hidden))
+    """The newest experiments, those of `folder` alone where it is given; with `details` each with its workers."""
+    return answer(context.services.read_experiments.statuses(context.core, folder, limit, before, hidden, details))
 
 
 @router.get("/{ref}", response_model=models.Status)
