@@ -9,6 +9,7 @@ volume is mounted.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -55,12 +56,17 @@ def push_server_image(
     nodes: Sequence[Platform] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Reference:
-    """Make the image, push what the registry lacks of it, and return it by digest. Idempotent.
+    """Make the image, push what the registry lacks, and return it by digest. Idempotent; quick once it is there.
 
     `nodes` are the platforms that it shall run on. UsageError when this machine is of another one.
     """
     own = parse_platform(platform.machine())
     refuse_others(own, nodes)
+    tag = f"{__version__}-{identity()[:20]}"
+    there = registry.find(repository, tag)
+    if there is not None:
+        say(f"found {registry.name}/{repository}:{tag}")
+        return Reference(registry.name, repository, None, there)
     with tempfile.TemporaryDirectory(prefix="orchestune-image-") as folder:
         try:
             layers = write_layers(Path(folder), say)
@@ -74,9 +80,19 @@ def push_server_image(
             say(f"pushing to {registry.name}/{repository}: {part.size / 1e6:.0f} MB")
             sent += push_blob(registry, repository, part.digest, part.file)
         push_blob(registry, repository, sha256(config.read_bytes()), config)
-        registry.put_manifest(repository, f"{__version__}-{manifest.digest[7:19]}", manifest)
+        registry.put_manifest(repository, tag, manifest)
     say(f"pushed {sent / 1e6:.0f} MB to {registry.name}/{repository}")
     return Reference(registry.name, repository, None, manifest.digest)
+
+
+def identity() -> str:
+    """Tells whether an image was made from the same: interpreter, libc, libraries, every file of our own."""
+    digest = hashlib.sha256("\0".join([sys.version, platform.machine(), *platform.libc_ver()]).encode())
+    for distribution in libraries():
+        digest.update(f"{distribution.metadata['Name']} {distribution.version}\0".encode())
+    for name, file in own_files():
+        digest.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def refuse_others(own: Platform, nodes: Sequence[Platform]) -> None:

@@ -34,10 +34,14 @@ class Tool:
         return self._kind
 
     def build(self, plan: Plan, say: Say) -> None:
+        self.make(plan, say)
+        self._run(push_command(self._kind, plan), plan, say, "push")
+
+    def make(self, plan: Plan, say: Say) -> None:
+        """Build the image and keep it where the tool keeps its images, as `plan.target`. Raises as `build` does."""
         with tempfile.TemporaryDirectory(prefix="orchestune-build-") as folder:
             dockerfile = write_context(plan, Path(folder))
             self._run(build_command(self._kind, plan, dockerfile), plan, say, "build")
-        self._run(push_command(self._kind, plan), plan, say, "push")
 
     def _run(self, command: Sequence[str], plan: Plan, say: Say, what: str) -> None:
         kept: deque[str] = deque(maxlen=_KEPT)

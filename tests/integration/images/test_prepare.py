@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.errors import BadInput, NotFound, OrchestuneError, UsageError
+from orchestune.errors import BadInput, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.images.build import Plan, Say
 from orchestune.images.manifests import Platform
 from orchestune.images.prepare import prepare_image
@@ -167,8 +167,39 @@ def test_what_does_not_exist_or_runs_elsewhere_is_refused_before_anything_is_bui
         prepare_image(base, (), None, project, client.name, Platform("s390x"), print)
     with pytest.raises(BadInput, match=r"missing\.Dockerfile: dockerfile: cannot be read"):
         prepare(client.name, project, None, (), "missing.Dockerfile")
-    with pytest.raises(UsageError, match="no registry to push it to"):
-        prepare_image(base, "true", None, project, None, own_platform(), print)
+
+
+def test_without_a_registry_the_image_stays_in_the_engine_of_this_machine(
+    client: Registry, base: str, project: Path, docker_engine: Engine
+) -> None:
+    def prepare_here(image: str) -> tuple[str, list[str]]:
+        said: list[str] = []
+        install = ["cat requirements.txt >> /installed"]
+        return prepare_image(image, install, None, project, None, own_platform(), said.append), said
+
+    first, said = prepare_here(base)  # from the registry
+    assert first.startswith("sha256:") and "building" in said[0]
+    assert said_in(docker_engine, first, ["/bin/cat", "/installed"]) == b"numpy\n"
+    again, said = prepare_here(base)
+    assert again == first and [line.split()[0] for line in said] == ["found"]
+
+    with docker_engine.client() as engine:  # an image that no registry has
+        engine.images.get(first).tag("mine", "1")
+    second, _ = prepare_here("mine:1")
+    assert said_in(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
+    with pytest.raises(UsageError, match="the image mine:1 is for"):
+        prepare_image("mine:1", "true", None, project, None, Platform("s390x"), print)
+
+
+def test_without_a_registry_and_an_engine_nothing_is_built(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(Unreachable, match="docker does not answer"):
+        prepare_image("mine:1", "true", None, project, None, own_platform(), print)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unreachable, match="docker is not there"):
+        prepare_image("mine:1", "true", None, project, None, own_platform(), print)
 
 
 class Elsewhere:

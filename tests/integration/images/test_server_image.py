@@ -120,9 +120,14 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
         volume.remove(force=True)
 
 
-def test_making_it_again_sends_nothing_and_gives_the_same_digest(pushed: Reference, address: str) -> None:
+def test_it_is_found_again_and_made_again_it_is_the_same(
+    pushed: Reference, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
     with Registry(address, find=lambda _: None) as client:
+        assert server_image.push_server_image(client, "lab/server", say=said.append) == pushed
+        assert [line.split()[0] for line in said] == ["found"]
+        monkeypatch.setattr(server_image, "identity", lambda: "0123456789abcdef0123")
         assert server_image.push_server_image(client, "lab/server", say=said.append) == pushed
     assert said[-1] == f"pushed 0 MB to {address}/lab/server"
 

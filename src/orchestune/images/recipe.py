@@ -1,0 +1,70 @@
+"""The Dockerfile of an experiment's image, with what it builds on by digest, and the files that it may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestune.errors import BadInput, Problem, UsageError
+from orchestune.images import context
+from orchestune.images import dockerfile as dockerfiles
+from orchestune.images.manifests import Platform
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image to build on."""
+
+    name: str
+    """by which it is had, and which never means anything else"""
+    user: str = ""
+    """whom it runs as, where that is not root"""
+
+
+def recipe(
+    image: str, commands: Sequence[str], dockerfile: str | None, folder: Path, resolve: Callable[[str], Base]
+) -> tuple[str, dict[str, Path]]:
+    """Text and files of a build in `folder`; `resolve` finds an image by the name that somebody wrote.
+
+    Raises BadInput, TooLarge, and what `resolve` raises.
+    """
+    files = context.for_install(folder, commands)
+    if dockerfile is None:
+        base = resolve(image)
+        return dockerfiles.for_install(base.name, commands, list(files), base.user), files
+    text = _read(folder / dockerfile, dockerfile)
+    own = context.for_dockerfile(folder, text, dockerfile)
+    pinned = {name: _base(name, dockerfile, resolve).name for name in dockerfiles.bases(text, dockerfile)}
+    text = dockerfiles.after_dockerfile(dockerfiles.pin(text, pinned, dockerfile), commands, list(files))
+    return text, dict(sorted({**own, **files}.items()))
+
+
+def user_of(config: Mapping[str, Any]) -> str:
+    """Whom an image runs as, from the `config` of its configuration; nothing for root."""
+    user = str(config.get("User") or "")
+    return "" if user.partition(":")[0] in ("", "0", "root") else user
+
+
+def refused(image: str, there: Iterable[Platform], wanted: Platform) -> UsageError:
+    """An image that the nodes cannot run."""
+    return UsageError(
+        f"the image {image} is for {', '.join(map(str, there))}, and the nodes are {wanted}",
+        "name an image that is made for them, or build it for them",
+    )
+
+
+def _base(name: str, dockerfile: str, resolve: Callable[[str], Base]) -> Base:
+    try:
+        return resolve(name)
+    except BadInput as exc:
+        raise BadInput([Problem(exc.message, file=dockerfile)], exc.hint) from exc
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        raise BadInput([Problem(f"cannot be read: {why}", key="dockerfile", file=name)]) from exc
