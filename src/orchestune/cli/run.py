@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import Any
 
 from orchestune.cli import destination, imaging, sending
 from orchestune.cli.console import Console
@@ -12,6 +13,7 @@ from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.launch import folder_key, secret_values
+from orchestune.domain.experiment import Specification
 
 
 def add(commands: Commands) -> None:
@@ -66,6 +68,7 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
 
     specification = prepared.specification
     unknown = foresee(specification, console.place, console.environ)
+    objects = _objects(console, specification)
     if console.json:
         console.document(
             {
@@ -73,9 +76,25 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
                 "specification": specification.to_json(),
                 "notes": [*prepared.notes, *unknown],
                 "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
+                **({"objects": objects} if objects else {}),
             }
         )
         return 0
     prepared = replace(prepared, notes=(*prepared.notes, *unknown))
     console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; without --dry-run it would be")
+    if objects:
+        from orchestune.clusters.existing.text import as_yaml  # a YAML writer, which nobody else needs
+
+        console.say("each worker would be a Job with a Secret of the same name, which holds its token:")
+        console.out.write(as_yaml(objects))
     return 0
+
+
+def _objects(console: Console, specification: Specification) -> list[dict[str, Any]]:
+    """What would be created in a cluster of Kubernetes, for each worker."""
+    cluster = console.place.cluster
+    if cluster is None or cluster.provider != "kubernetes":
+        return []
+    from orchestune.cli.foreseeing_there import worker_job  # the backend, which no other command needs
+
+    return [worker_job(cluster, specification, console.environ)]

@@ -42,6 +42,8 @@ class FakeApiServer:
         self.lifetime = 3600
         self.asked: list[str] = []
         self.pings = 0
+        self.objects: dict[str, Any] = {}
+        """by path, what else it has"""
         self.forbidden: list[str] = []
         """parts of paths that are answered with 403"""
         self.unknown = False
@@ -116,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if "/portforward" in self.path:
             self._forward(fake)
+        elif self.path in fake.objects:
+            self._json(200, fake.objects[self.path])
         else:
             self._json(200, {"kind": "PodList", "items": fake.pods})
 

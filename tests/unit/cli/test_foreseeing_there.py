@@ -1,0 +1,61 @@
+"""A dry run shows the Job that a cluster of Kubernetes would get, by that cluster's own configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestune.client.clusters import Clusters
+from tests.unit.cli.conftest import Result
+from tests.unit.client.fake_api_server import FakeApiServer
+
+EXPERIMENT = """\
+name: Small model
+image: registry.lab/model:1
+run: python model.py
+parameters: {alpha: 0.0..1.0}
+metrics: {accuracy: maximize}
+budget: 4
+resources: {cpu: 2, gpu: 1}
+pool: a100
+"""
+CONFIG = {
+    "cluster": "lab",
+    "namespace": "ml",
+    "url": "http://orchestune.ml.svc:8470",
+    "runtime_image": "registry.lab/server@sha256:1",
+    "memory": 2**30,
+}
+
+
+@pytest.mark.parametrize("level", ["restricted", "baseline"])
+def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result], level: str
+) -> None:
+    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    os.mkdir(tmp_path / "home")
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT)
+    monkeypatch.chdir(tmp_path)
+    with FakeApiServer(1) as api:
+        api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = {
+            "data": {"kubernetes.json": json.dumps(CONFIG)}
+        }
+        labels = {"pod-security.kubernetes.io/enforce": level}
+        api.objects["/api/v1/namespaces/ml"] = {"metadata": {"labels": labels}}
+        Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+        [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
+        shown = cli("run", "--cluster", "lab", "--dry-run").out
+        assert {line.split()[0] for line in api.asked} == {"GET"}
+    assert job["kind"] == "Job"
+    assert job["metadata"]["namespace"] == "ml"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "registry.lab/model:1"
+    assert pod["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": str(2**30), "nvidia.com/gpu": "1"}
+    assert bool(pod["securityContext"].get("runAsNonRoot")) == (level == "restricted")
+    assert "where      lab, namespace ml" in shown
+    assert "image: registry.lab/model:1" in shown
