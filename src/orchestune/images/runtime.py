@@ -4,6 +4,7 @@
     TARGET/py/lib/ld.so        its loader; the shared libraries that it needs stand beside it
     TARGET/py/lib/python3.X    its standard library, without what no program needs at work
     TARGET/worker.pyz          the worker
+    TARGET/authorities.pem     whom it trusts beside those that the image trusts, if its server speaks TLS
     TARGET/copy.py             copies all of this somewhere else, in an init container for one
 
 An image needs nothing for it, not even a shell; it may be read-only. The child of the worker sees nothing of it: there
@@ -28,6 +29,7 @@ LIBRARIES = "py/lib"
 INTERPRETER = "py/bin/python3"
 WORKER = "worker.pyz"
 COPY = "copy.py"
+AUTHORITIES = "authorities.pem"
 _UNUSED = {
     "__phello__", "distutils", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages",
     "test", "tkinter", "turtledemo", "venv",
@@ -84,6 +86,8 @@ def build_runtime(target: Path) -> Path:
 
 
 def _fill(folder: Path) -> None:
+    import certifi  # comes with requests
+
     program = _program()
     library = Path(os.__file__).parent
     modules = [
@@ -106,6 +110,7 @@ def _fill(folder: Path) -> None:
             cached.parent.mkdir(exist_ok=True)
             cached.write_bytes(code)
     worker_archive.build(folder / WORKER)
+    _put(Path(certifi.where()), folder / AUTHORITIES)
     _put(Path(copy.__file__), folder / COPY)
 
 

@@ -192,7 +192,7 @@ def _libraries(python: Path) -> Iterator[Entry]:
 def _own(python: Path) -> Iterator[Entry]:
     for name, file in own_files():
         yield from _module(name, file)
-    for name in (runtime.WORKER, runtime.COPY):
+    for name in (runtime.WORKER, runtime.COPY, runtime.AUTHORITIES):
         yield Entry(f"{RUNTIME}/{name}".lstrip("/"), python / name)
     yield Entry(PROGRAM.lstrip("/"), _START.encode(), 0o755)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 from orchestune.images.credentials import Credentials
 from orchestune.images.manifests import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Manifest, Platform, parse_platform
 from orchestune.images.registry import Registry
@@ -119,6 +119,16 @@ def test_a_host_that_has_no_address_is_unreachable() -> None:
     with Registry("registry.invalid", find=lambda registry: None) as registry:
         with pytest.raises(Unreachable, match=r"registry\.invalid cannot be reached: .+"):
             registry.find("a/b", "1")
+
+
+def test_a_registry_without_tls_has_to_be_marked_as_one(server: FakeRegistry) -> None:
+    elsewhere = f"0.0.0.0:{server.server_port}"  # means this machine, and is not the loopback address
+    with Registry(elsewhere, find=lambda registry: ADA) as registry:
+        with pytest.raises(UsageError, match=f"{elsewhere} cannot be trusted: .+") as caught:
+            registry.find("a/b", "1")
+    assert "http://" in caught.value.hint
+    with Registry(elsewhere, find=lambda registry: ADA, plain=True) as registry:
+        assert registry.find("a/b", "1") == MANIFEST.digest
 
 
 def test_bytes_that_do_not_fit_the_digest_are_refused(server: FakeRegistry) -> None:

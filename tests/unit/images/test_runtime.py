@@ -125,6 +125,18 @@ def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_envi
     assert not [name for name in seen if name.startswith("LD_") or name in ("PYTHONHOME", "PYTHONPATH", "LC_CTYPE")]
 
 
+def test_a_worker_in_an_empty_root_trusts_the_usual_authorities(root: Path, built: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, "{MOUNT}/{runtime.WORKER}")
+from orchestune.worker.api import trusted
+print(len(trusted().get_ca_certs()))
+"""
+    done = run(root, built, [*runtime.interpreter(MOUNT), "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
+
+
 def test_it_copies_itself_into_a_volume_without_a_shell(root: Path, built: Path, tmp_path: Path) -> None:
     for _ in range(2):  # the second one finds the first one's files
         done = run(root, built, runtime.copy_command(MOUNT, "/state/copy"))
