@@ -1,0 +1,293 @@
+"""What holds on a real cluster whatever dies: exact budgets, several users, GPUs beside CPUs."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.client.address import resolver
+from orchestune.client.api import Client
+from tests.kubernetes.lab import Lab, kubeconfig_of, role
+from tests.testbeds.home import Home
+from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.kubernetes.cluster import Cluster
+from tests.testbeds.machine import Broken
+from tests.testbeds.registry import Registry
+from tests.testbeds.waiting import until
+
+pytestmark = pytest.mark.timeout(900)
+WORKERS = "app.kubernetes.io/component=worker"
+SERVER = "app.kubernetes.io/component=server"
+NAP = "for i in 1 2 3 4 5 6; do echo step $i; sleep 0.5; done; echo score={x}"
+
+
+@pytest.fixture
+def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
+    """A namespace with the server in it."""
+    with Lab(kubernetes, namespace, registry) as made:
+        made.connect("--server-image", server_image)
+        made.home.run("cluster", "use", made.name)
+        yield made
+        client(made).close()
+        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+def launch(lab: Lab, image: str, **keys: Any) -> str:
+    """Start an experiment; its handle."""
+    return lab.home.run("run", "--detach", cwd=lab.experiment(image, **keys)).stdout.strip()
+
+
+def pods(lab: Lab, selector: str) -> list[dict[str, Any]]:
+    """The pods that are not about to go."""
+    found: list[dict[str, Any]] = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector)["items"]
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def running(lab: Lab, selector: str = WORKERS) -> list[dict[str, Any]]:
+    """Those whose containers run."""
+    return [pod for pod in pods(lab, selector) if pod["status"]["phase"] == "Running"]
+
+
+def status(lab: Lab, handle: str) -> dict[str, Any]:
+    """The experiment's status, by one client that stays connected, and waits where the server is just coming back."""
+    return dict(client(lab).experiment(handle))
+
+
+@cache
+def client(lab: Lab) -> Client:
+    """A client like that of the command line, without a new process for each look."""
+    return Client.connect(resolver(lab.home.env, lab.name), patience=300)
+
+
+def ended(lab: Lab, handle: str) -> dict[str, Any]:
+    """Its status once it is over."""
+    until(
+        f"{handle} to end",
+        lambda: status(lab, handle)["state"] in ("completed", "failed", "stopped"),
+        600,
+        lambda: json.dumps(status(lab, handle), indent=1) + lab.cluster.kubectl("get", "pods", "-n", lab.namespace),
+    )
+    return status(lab, handle)
+
+
+def assert_exact(lab: Lab, handle: str, budget: int, parallelism: int) -> None:
+    """Each trial is there once and finished; by the events there were never more live leases than allowed."""
+    shown = ended(lab, handle)
+    counts = shown["counts"]
+    assert counts["completed"] + counts["failed"] == budget, shown
+    assert counts["failed"] == 0, [t["reason"] for t in lab.home.json("trials", handle) if t["state"] == "failed"]
+    trials = lab.home.json("trials", handle)
+    assert [trial["number"] for trial in trials] == list(range(1, budget + 1))
+    moments: list[tuple[str, int]] = []
+    for trial in trials:
+        assert [a["state"] for a in trial["attempts"]].count("succeeded") == 1
+        moments += [(a["started_at"], 1) for a in trial["attempts"] if a["started_at"] and a["state"] == "succeeded"]
+        moments += [(a["finished_at"], -1) for a in trial["attempts"] if a["started_at"] and a["state"] == "succeeded"]
+    live = peak = 0
+    for _, step in sorted(moments):
+        live += step
+        peak = max(peak, live)
+    assert peak <= parallelism
+
+
+class Faults:
+    """What goes wrong, one after the other."""
+
+    def __init__(self, lab: Lab, cluster: Cluster, seed: int) -> None:
+        self.lab, self.cluster, self.random = lab, cluster, random.Random(seed)
+        self.done: list[str] = []
+
+    def worker_killed(self) -> None:
+        """The main process of a worker's container dies at once."""
+        pod = self._any()
+        if pod is None:
+            return
+        identity = pod["status"]["containerStatuses"][0].get("containerID", "").rpartition("/")[2]
+        if identity:
+            try:
+                self.cluster.ctr(pod["spec"]["nodeName"], "tasks", "kill", "--signal", "SIGKILL", identity)
+            except Broken:
+                return  # it ended meanwhile
+            self.done.append("worker killed")
+
+    def pod_deleted(self) -> None:
+        """Somebody deletes a pod, which may say goodbye."""
+        self._delete("--wait=false")
+
+    def pod_deleted_by_force(self) -> None:
+        """Somebody deletes a pod, which may not."""
+        self._delete("--grace-period=0", "--force")
+
+    def server_deleted(self) -> None:
+        """The server's pod goes, and comes again."""
+        self.lab.cluster.kubectl("delete", "pod", "-n", self.lab.namespace, "-l", SERVER, "--wait=false")
+        self.done.append("server deleted")
+
+    def node_lost(self) -> None:
+        """The plug of a node is pulled that has workers and is not the server's."""
+        servers = {pod["spec"].get("nodeName") for pod in pods(self.lab, SERVER)}
+        nodes = {pod["spec"]["nodeName"] for pod in running(self.lab)} - servers - {"gpu1"}
+        if nodes:
+            self.cluster.lose_node(min(nodes))
+            self.done.append(f"{min(nodes)} lost")
+
+    def _delete(self, *how: str) -> None:
+        pod = self._any()
+        if pod is not None:
+            name = pod["metadata"]["name"]
+            self.lab.cluster.kubectl("delete", "pod", name, "-n", self.lab.namespace, "--ignore-not-found", *how)
+            self.done.append("pod deleted")
+
+    def _any(self) -> dict[str, Any] | None:
+        found = running(self.lab)
+        return self.random.choice(found) if found else None
+
+
+def inject(lab: Lab, handles: list[str], faults: list[Callable[[], None]], pause: float) -> None:
+    """One fault after the other while something runs."""
+    for fault in faults:
+        if all(status(lab, handle)["state"] == "completed" for handle in handles):
+            return
+        until("a worker to run", lambda: bool(running(lab)) or _all_over(lab, handles))
+        fault()
+        time.sleep(pause)  # the pace of the faults, not a wait for something
+
+
+def _all_over(lab: Lab, handles: list[str]) -> bool:
+    return all(status(lab, handle)["state"] == "completed" for handle in handles)
+
+
+def test_the_budget_of_three_experiments_is_exact_whatever_is_killed(
+    lab: Lab, own_kubernetes: Cluster, shell: str
+) -> None:
+    small = {"cpu": "100m", "memory": "64Mi"}
+    handles = [
+        launch(lab, shell, name=name, run=NAP, budget=15, parallelism=3, resources=small)
+        for name in ("one", "two", "three")
+    ]
+    faults = Faults(lab, own_kubernetes, seed=1)
+    inject(
+        lab,
+        handles,
+        [
+            faults.worker_killed, faults.pod_deleted, faults.pod_deleted_by_force, faults.server_deleted,
+            faults.worker_killed, faults.node_lost, faults.pod_deleted, faults.worker_killed, faults.server_deleted,
+        ],
+        pause=2.0,
+    )  # fmt: skip
+    for handle in handles:
+        assert_exact(lab, handle, 15, 3)
+    assert "server deleted" in faults.done and "worker killed" in faults.done
+    assert any("lost" in fault for fault in faults.done)
+    until("workers to go", lambda: not [pod for pod in running(lab) if pod["spec"]["nodeName"] not in _dark(faults)])
+
+
+def _dark(faults: Faults) -> set[str]:
+    return {fault.split()[0] for fault in faults.done if fault.endswith(" lost")}
+
+
+@pytest.mark.long
+def test_the_budget_is_exact_through_minutes_of_faults_in_the_control_plane_too(
+    lab: Lab, own_kubernetes: Cluster, shell: str
+) -> None:
+    small = {"cpu": "100m", "memory": "64Mi"}
+    handles = [
+        launch(lab, shell, name=name, run=NAP, budget=120, parallelism=4, resources=small)
+        for name in ("one", "two", "three")
+    ]
+    faults = Faults(lab, own_kubernetes, seed=2)
+
+    def without(program: str, node: str | None = None) -> Callable[[], None]:
+        def fault() -> None:
+            own_kubernetes.stop(program, node)
+            time.sleep(20)
+            own_kubernetes.start(program, node)
+            faults.done.append(f"{program} stopped")
+
+        return fault
+
+    plan = [
+        faults.worker_killed, faults.pod_deleted, without("kube-apiserver"), faults.pod_deleted_by_force,
+        faults.server_deleted, without("kubelet", "cpu1"), faults.worker_killed, without("kube-controller-manager"),
+        faults.node_lost, faults.pod_deleted, own_kubernetes.heal, lab.registry.stop, faults.worker_killed,
+        lab.registry.start, without("kubelet", "cpu2"), faults.server_deleted, without("kube-scheduler"),
+    ]  # fmt: skip
+    inject(lab, handles, plan * 3, pause=3.0)
+    own_kubernetes.heal()
+    for handle in handles:
+        assert_exact(lab, handle, 120, 4)
+
+
+def test_two_users_see_and_drive_the_same_experiments_and_a_viewer_only_looks(
+    lab: Lab, kubernetes: Access, shell: str, tmp_path: Path
+) -> None:
+    handle = launch(lab, shell, run="sleep 600; echo score={x}", budget=5)
+    until("trials to run", lambda: status(lab, handle)["counts"]["running"] == 2)
+    homes: dict[str, Home] = {}
+    try:
+        for who in ("editor", "viewer"):
+            kubeconfig = kubeconfig_of(kubernetes, f"user-{who}", lab.namespace, tmp_path / f"{who}.kubeconfig")
+            rules = [
+                {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": [f"orchestune-{who}"],
+                 "verbs": ["create"]},
+                {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": ["get", "list"]},
+                {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create", "get"]},
+            ]  # fmt: skip
+            kubernetes.apply(*role(f"may-{who}", lab.namespace, rules, f"user-{who}"), namespace=lab.namespace)
+            homes[who] = Home(KUBECONFIG=str(kubeconfig), USER=who)
+            homes[who].run("cluster", "connect", "-n", "shared", "--namespace", lab.namespace)
+            homes[who].run("cluster", "use", "shared")
+            assert homes[who].json("status", handle)["id"] == status(lab, handle)["id"]
+        refused = homes["viewer"].run("stop", handle, expect=2)
+        assert "is a viewer here, and this needs an editor" in refused.stderr
+        assert status(lab, handle)["desired"] == "running"
+        homes["editor"].run("pause", handle)
+        assert status(lab, handle)["desired"] == "paused"
+        homes["editor"].run("stop", handle)
+        assert homes["viewer"].json("status", handle)["desired"] == "stopped"
+        ended(lab, handle)
+        until("pods to go", lambda: not pods(lab, WORKERS))
+    finally:
+        for home in homes.values():
+            home.close()
+
+
+def test_experiments_with_and_without_gpus_run_side_by_side(lab: Lab, shell: str) -> None:
+    plain = launch(lab, shell, name="plain", run=NAP, budget=12, parallelism=40, resources={"cpu": "500m"})
+    until("CPU trials to run", lambda: status(lab, plain)["counts"]["running"] > 0)
+    pairs = launch(lab, shell, name="pairs", run=NAP, budget=4, parallelism=4, resources={"cpu": "100m", "gpu": 2})
+    until("two pairs of cards to be in use", lambda: status(lab, pairs)["counts"]["running"] == 2)
+    nodes = {worker["node"] for worker in status(lab, pairs)["workers"] if worker["node"]}
+    assert nodes == {"gpu1"}
+    assert {worker["node"] for worker in status(lab, plain)["workers"] if worker["node"]} <= {"cpu1", "cpu2"}
+    four = launch(lab, shell, name="four", run=NAP, budget=1, parallelism=1, resources={"cpu": "100m", "gpu": 4})
+    for handle, budget in ((plain, 12), (pairs, 4), (four, 1)):
+        assert ended(lab, handle)["counts"]["completed"] == budget
+
+
+def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: Lab, shell: str) -> None:
+    folder = lab.experiment(shell, resources={"gpu": 5})
+    refused = lab.home.run("run", "--detach", cwd=folder, expect=2)
+    assert "a trial needs 5 gpu, the largest machine, gpu1, has 4" in refused.stderr
+    assert lab.home.json("status") == []
+
+
+def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:
+    handle = launch(lab, shell, run="trap '' TERM; sleep 600; echo score={x}", grace="1s", budget=5)
+    until("trials to run", lambda: status(lab, handle)["counts"]["running"] == 2)
+    identity = status(lab, handle)["id"]
+    lab.home.run("stop", handle)
+
+    def left() -> str:
+        what = ("pods,jobs,secrets", "-n", lab.namespace, "-l", f"orchestune.dev/experiment={identity}", "-o", "name")
+        return lab.cluster.kubectl("get", *what)
+
+    until("pods, jobs and secrets to go", lambda: not left(), told=left)
+    assert ended(lab, handle)["state"] == "stopped"
