@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import signal
 import socket
 import tarfile
 import time
@@ -17,7 +19,7 @@ import pytest
 
 from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.testbeds import docker_images
-from tests.testbeds.docker import Engine
+from tests.testbeds.docker import Engine, docker_engine
 from tests.testbeds.home import Home
 from tests.testbeds.images import Image
 
@@ -268,6 +270,59 @@ def test_what_the_bundle_leaves_out_is_there_to_be_read(scene: Scene, tmp_path: 
     said = scene.home.run("logs", handle).stdout
     assert "a line of data" in said
     assert ".env" not in said
+
+
+def test_trials_go_on_while_the_daemon_is_away(scene: Scene, tmp_path: Path) -> None:
+    if scene.engine.foreign:
+        pytest.skip("this test kills the daemon, and this one belongs to somebody")
+    project = write(
+        tmp_path / "away", HELD, image=scene.busybox, volumes=hold(tmp_path / "hold"), budget=3, parallelism=1
+    )
+    handle = launch(scene.home, project)
+    eventually(lambda: begun(tmp_path / "hold", 1), "the first trial runs", scene.home)
+    scene.engine.stop(signal.SIGKILL)
+    try:
+        (tmp_path / "hold/go").touch()
+        eventually(lambda: scene.home.json("status", handle)["counts"]["completed"] == 3, "all trials end", scene.home)
+        local = write(tmp_path / "local", "echo loss={x}")
+        scene.home.run("run", "--cluster", "local", cwd=local)
+    finally:
+        scene.engine.start()
+    shown = reached(scene.home, handle, "completed")
+    assert [attempt["state"] for attempt in attempts(scene.home, handle)] == ["succeeded"] * 3
+    assert shown["counts"]["completed"] == 3
+    scene.nothing_left(handle)
+
+
+def test_each_container_sees_the_gpus_of_its_trial_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretended cards: what lists them, and what Docker runs to pass them on."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    listed = "".join(f"echo 'GPU {index}: Pretended (UUID: GPU-{index}{index}{index})'\n" for index in range(4))
+    for name, script in {"nvidia-smi": listed, "nvidia-container-runtime-hook": ""}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("ORCHESTUNE_TEST_DOCKER", raising=False)
+    run = "echo sees $CUDA_VISIBLE_DEVICES of $NVIDIA_VISIBLE_DEVICES; touch /hold/$ORCHESTUNE_TRIAL; "
+    run += "while [ $(ls /hold | wc -l) -lt 2 ]; do sleep 0.05; done; echo loss={x}"
+    with docker_engine() as engine, Home(DOCKER_HOST=engine.url, ORCHESTUNE_CLUSTER="docker") as home:
+        image = docker_images.load(engine, "test-busybox:1", docker_images.busybox())
+        project = write(
+            tmp_path / "gpus", run, image=image, budget=2, resources={"gpu": 2}, volumes=hold(tmp_path / "hold")
+        )
+        handle = launch(home, project)
+        reached(home, handle, "completed")
+        given = [tuple(attempt["gpus"]) for attempt in attempts(home, handle)]
+        assert sorted(gpu for pair in given for gpu in pair) == ["GPU-000", "GPU-111", "GPU-222", "GPU-333"]
+        logs = home.run("logs", handle).stdout
+        for pair in given:
+            assert f"sees {','.join(pair)} of {','.join(pair)}\n" in logs
+        said = home.run("run", "--detach", "--set", "resources.gpu=5", cwd=project, expect=2).stderr
+        assert "5 gpu" in said
 
 
 def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path) -> None:
