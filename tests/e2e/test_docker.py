@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import tarfile
@@ -294,6 +295,23 @@ def test_trials_go_on_while_the_daemon_is_away(scene: Scene, tmp_path: Path) -> 
     scene.nothing_left(handle)
 
 
+def test_a_restart_of_the_daemon_costs_nothing(scene: Scene, tmp_path: Path) -> None:
+    if scene.engine.foreign:
+        pytest.skip("this test restarts the daemon, and this one belongs to somebody")
+    project = write(tmp_path / "restart", HELD, image=scene.busybox, volumes=hold(tmp_path / "hold"), budget=3)
+    handle = launch(scene.home, project)
+    eventually(lambda: begun(tmp_path / "hold", 2), "two trials run", scene.home)
+    scene.engine.stop()
+    scene.engine.start()
+    (tmp_path / "hold/go").touch()
+    shown = reached(scene.home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+    ended = [attempt["state"] for attempt in attempts(scene.home, handle)]
+    assert ended.count("succeeded") == 3
+    assert set(ended) <= {"succeeded", "preempted", "lost"}
+    scene.nothing_left(handle)
+
+
 def test_each_container_sees_the_gpus_of_its_trial_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +341,23 @@ def test_each_container_sees_the_gpus_of_its_trial_and_no_other(
             assert f"sees {','.join(pair)} of {','.join(pair)}\n" in logs
         said = home.run("run", "--detach", "--set", "resources.gpu=5", cwd=project, expect=2).stderr
         assert "5 gpu" in said
+
+
+def test_the_example_with_a_dockerfile_is_built_once_and_runs_as_its_own_user(scene: Scene, tmp_path: Path) -> None:
+    docker_images.load(scene.engine, "python:3.12-slim", docker_images.python())  # what it is built on
+    example = Path(__file__).parents[2] / "examples/07-dockerfile"
+    project = Path(shutil.copytree(example, tmp_path / "example"))
+    built: list[set[str]] = []
+    for line in ("", "print('changed')\n"):
+        (project / "model.py").write_text((project / "model.py").read_text() + line)
+        handle = launch(scene.home, project)
+        shown = reached(scene.home, handle, "completed", patience=240)
+        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (24, 0)
+        said = scene.home.run("logs", handle, "--tail", "200").stdout
+        assert "user 1000 on" in said and "user 0 on" not in said
+        assert ("changed" in said) == bool(line)
+        built.append({image["Id"] for image in scene.api.images(all=True)})
+    assert built[0] == built[1]
 
 
 def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path) -> None:
