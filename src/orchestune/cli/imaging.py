@@ -10,7 +10,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
 from orchestune.client.clusters import Cluster
 from orchestune.domain.experiment import Specification
-from orchestune.errors import TemporaryError
+from orchestune.errors import TemporaryError, UsageError
 
 
 def pinned(console: Console, prepared: Prepared) -> Specification:
@@ -40,6 +40,11 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     from orchestune.images.prepare import prepare_image
 
     image = prepared.specification.placement.image
+    if cluster.registry is None and (prepared.install or prepared.dockerfile):
+        raise UsageError(
+            f"the image has to be built, and cluster '{cluster.name}' has no registry that its nodes pull from",
+            f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
+        )
     nodes = parse_platform(node_platform(cluster))
     try:
         return prepare_image(
