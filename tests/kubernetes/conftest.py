@@ -1,6 +1,9 @@
-"""Images that the tests of this folder share."""
+"""Images and a server that the tests of this folder share."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,8 @@ from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
 from tests.testbeds.roots import busybox_root
+from tests.testbeds.server import Lab
+from tests.testbeds.workers import Images
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +29,10 @@ def server_image(kubernetes: Access, registry: Registry) -> str:
 
     with open_registry(registry.address) as place:
         return str(push_server_image(place, "testbed/server"))
+
+
+@pytest.fixture
+def lab(kubernetes: Access, namespace: str, worker_images: Images, tmp_path: Path) -> Iterator[Lab]:
+    """A server on this host that runs its workers in a namespace of its own."""
+    with Lab(kubernetes, namespace, worker_images, tmp_path) as running:
+        yield running
