@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import tarfile
@@ -33,6 +34,8 @@ PIDS = 8192
 """processes and threads of one worker: far more than training takes, far less than what stops a machine"""
 LEAST_MEMORY = 64 * 2**20
 """bytes that a container needs at least: the worker in it takes half of that"""
+FAREWELL = 5
+"""seconds that a worker has beyond its trial's grace, where the daemon itself is stopped"""
 _PERSONAL = re.compile(r"/(\.[^/]*|venv|node_modules)$")
 _LOOPBACK = re.compile(r"localhost|127\..*|::1|\[::1\]")
 
@@ -122,6 +125,8 @@ def container(order: WorkerOrder, site: Site) -> dict[str, Any]:
         "Env": [f"ORCHESTUNE_WORKER_FILE={WORKER}/{FILE}"],
         "Labels": labels(order, site.state),
         "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",  # whatever the image says: it is the worker that hears it
+        "StopTimeout": math.ceil(order.grace) + FAREWELL,
         "HostConfig": {
             "NetworkMode": network(site.host, site.url).mode,
             "Mounts": [*_own_mounts(site), *_links(order, site.host), *_volumes(order)],

@@ -45,6 +45,8 @@ def test_a_container_has_the_image_as_it_is_and_no_right_that_a_program_does_not
             "orchestune.dev/owner": "ada",
         },
         "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGTERM",
+        "StopTimeout": 15,
         "HostConfig": {
             "NetworkMode": "host",
             "Mounts": [
