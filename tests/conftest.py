@@ -8,18 +8,27 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.testbeds.fixtures import docker_engine, kubernetes, namespace, own_kubernetes, registry, worker_images
+from tests.testbeds.fixtures import (
+    docker_engine,
+    kubernetes,
+    kubernetes_postgres_url,
+    namespace,
+    own_kubernetes,
+    registry,
+    worker_images,
+)
 from tests.testbeds.postgres import postgres_server
 
 NO_SKIPS = os.environ.get("ORCHESTUNE_NO_SKIPS") == "1"
 MARKS = {  # of a test that takes one of these fixtures; the first that fits, so that `registry` alone means docker
-    "kubernetes": {"kubernetes", "own_kubernetes", "namespace"},
+    "kubernetes": {"kubernetes", "kubernetes_postgres_url", "own_kubernetes", "namespace"},
     "docker": {"docker_engine", "registry", "worker_images"},
     "postgres": {"postgres_url", "postgres_database"},
 }
 __all__ = [
     "docker_engine",
     "kubernetes",
+    "kubernetes_postgres_url",
     "namespace",
     "own_kubernetes",
     "registry",

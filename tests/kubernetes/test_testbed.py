@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
-from tests.testbeds.images import Image
+from tests.testbeds.images import Image, root_with
 from tests.testbeds.kubernetes.access import GPU, Access
 from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.machine import Broken
@@ -15,6 +17,7 @@ from tests.testbeds.registry import Registry
 from tests.testbeds.roots import busybox_root
 from tests.testbeds.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
 HOST = "kubernetes.io/hostname"
 
 
@@ -91,6 +94,18 @@ def test_pods_find_a_service_by_its_name_and_reach_it_across_nodes(
     assert run(kubernetes, namespace, *asking) == ["answered", "answered"]
 
 
+def test_pods_reach_a_database_of_the_host(
+    kubernetes: Access, namespace: str, shell: str, kubernetes_postgres_url: str
+) -> None:
+    found = make_url(kubernetes_postgres_url)
+    ask = f"echo | nc -w 9 {found.host} {found.port} >/dev/null && echo reached"
+    assert run(kubernetes, namespace, pod("ask", shell, ask)) == ["reached"]
+    engine = create_engine(kubernetes_postgres_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
+
+
 def test_a_claim_is_served_and_moves_with_its_pod(kubernetes: Access, namespace: str, shell: str) -> None:
     claim = {
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
@@ -119,8 +134,7 @@ def test_a_restricted_namespace_refuses_what_pod_security_forbids(
 
 
 def test_a_person_may_do_only_what_rbac_says(own_kubernetes: Cluster, namespace: str) -> None:
-    person = Access(own_kubernetes.user("anna"))
-    person._path = own_kubernetes.programs
+    person = Access(own_kubernetes.user("anna"), own_kubernetes.programs)
     with pytest.raises(Broken, match='User "anna" cannot list'):
         person.kubectl("get", "pods", "-n", namespace)
     own_kubernetes.kubectl("create", "rolebinding", "anna", "--clusterrole=view", "--user=anna", "-n", namespace)
@@ -155,6 +169,47 @@ def test_a_node_that_is_cut_off_runs_on(own_kubernetes: Cluster) -> None:
     assert own_kubernetes.machines["cpu1"].running("kubelet")
     own_kubernetes.reconnect("cpu1")
     assert own_kubernetes.node_ready("cpu1")
+
+
+def test_a_node_without_its_kubelet_runs_its_pods_on(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
+    own_kubernetes.apply(pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "gpu1"}), namespace=namespace)
+    until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
+    own_kubernetes.stop("kubelet", "gpu1")
+    until("the cluster to notice", lambda: not own_kubernetes.node_ready("gpu1"))
+    assert "sleep 1000" in own_kubernetes.machines["gpu1"].run("ps", "-eo", "args")
+    own_kubernetes.heal()
+    assert own_kubernetes.json("get", "node", "gpu1")["status"]["allocatable"][GPU] == "4"
+
+
+def test_without_the_controllers_no_job_gets_a_pod(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
+    own_kubernetes.stop("kube-controller-manager")
+    assert not own_kubernetes.control.running("kube-controller-manager")
+    own_kubernetes.kubectl("create", "job", "waiting", "-n", namespace, f"--image={shell}", "--", "true")
+    assert own_kubernetes.json("get", "pods", "-n", namespace)["items"] == []
+    own_kubernetes.start("kube-controller-manager")
+    until(
+        "the job to end",
+        lambda: own_kubernetes.json("get", "job", "waiting", "-n", namespace)["status"].get("succeeded"),
+    )
+
+
+def test_an_image_is_pulled_again_when_the_registry_is_back(
+    own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path
+) -> None:
+    new = root_with(tmp_path / "root.tar", {"bin/busybox": Path(shutil.which("busybox") or "")})
+    image = registry.push(f"testbed/{namespace}:1", Image(new, command=["/bin/busybox", "true"], user="65534"))
+    registry.stop()
+    try:
+        own_kubernetes.kubectl("run", "pulling", "-n", namespace, f"--image={image}", "--restart=Never")
+        until("the pull to fail", lambda: _waits(own_kubernetes, namespace) in ("ErrImagePull", "ImagePullBackOff"))
+    finally:
+        registry.start()
+    until("the pod to end", lambda: own_kubernetes.pod_phase(namespace, "pulling") == "Succeeded")
+
+
+def _waits(cluster: Access, namespace: str) -> str:
+    shown = cluster.json("get", "pod", "pulling", "-n", namespace)["status"].get("containerStatuses", [])
+    return "".join(container["state"].get("waiting", {}).get("reason", "") for container in shown)
 
 
 def test_the_api_server_goes_and_comes_while_pods_run(own_kubernetes: Cluster, namespace: str, shell: str) -> None:

@@ -15,6 +15,7 @@ from tests.testbeds.kubernetes import build
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster, cluster
 from tests.testbeds.machine import Broken
+from tests.testbeds.postgres import postgres_server
 from tests.testbeds.registry import Registry, image_registry
 from tests.testbeds.workers import Images, push_images
 
@@ -40,7 +41,7 @@ def kubernetes(request: pytest.FixtureRequest) -> Iterator[Access]:
     """A Kubernetes cluster: this run's own with the nodes cpu1, cpu2 and gpu1, or the developer's."""
     existing = os.environ.get(KUBECONFIG)
     if existing:
-        yield Access(Path(existing))
+        yield Access(Path(existing), build.found())
         return
     if build.missing():
         wanted = ", ".join(build.missing())
@@ -62,6 +63,15 @@ def own_kubernetes(kubernetes: Access) -> Iterator[Cluster]:
         pytest.skip(f"this test stops parts of the cluster, and the one in {KUBECONFIG} belongs to somebody")
     yield kubernetes
     kubernetes.heal()
+
+
+@pytest.fixture(scope="session")
+def kubernetes_postgres_url(kubernetes: Access) -> Iterator[str]:
+    """A PostgreSQL on this host that pods of the run's own cluster reach, and this host too, by the same URL."""
+    if not isinstance(kubernetes, Cluster):
+        pytest.skip("pods of a developer's own cluster may not reach this host")
+    with postgres_server(kubernetes.host_address) as url:
+        yield url
 
 
 @pytest.fixture

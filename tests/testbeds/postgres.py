@@ -84,10 +84,10 @@ def _ready(bindir: Path, port: int) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def _start(bindir: Path, folder: Path, port: int, account: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+def _start(bindir: Path, folder: Path, port: int, account: Mapping[str, Any], host: str) -> subprocess.Popen[bytes]:
     settings = {
-        "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "max_connections": "200",
-        "fsync": "off", "shared_buffers": "32MB", "log_min_messages": "warning",
+        "listen_addresses": f"127.0.0.1,{host}", "port": str(port), "unix_socket_directories": "",
+        "max_connections": "200", "fsync": "off", "shared_buffers": "32MB", "log_min_messages": "warning",
     }  # fmt: skip
     command = [str(bindir / "postgres"), "-D", str(folder / "data")]
     command += [f"--{name}={value}" for name, value in settings.items()]
@@ -120,8 +120,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """A running server's SQLAlchemy URL; server and data are gone when the block ends. NoPostgres says why not."""
+def postgres_server(host: str = "127.0.0.1") -> Iterator[str]:
+    """A running server's SQLAlchemy URL; server and data are gone when the block ends. NoPostgres says why not.
+
+    `host`: the address of this host under which it is to be reached, by those who can reach that address.
+    """
     existing = os.environ.get("ORCHESTUNE_TEST_POSTGRES")
     if existing:
         yield existing
@@ -131,15 +134,17 @@ def postgres_server() -> Iterator[str]:
     process = None
     try:
         _initialise(bindir, folder, password, account)
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
         for last in (False, False, True):  # another process may take the port first
             port = free_port()
             try:
-                process = _start(bindir, folder, port, account)
+                process = _start(bindir, folder, port, account, host)
                 break
             except NoPostgres:
                 if last:
                     raise
-        yield f"postgresql+psycopg://{USER}:{password}@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg://{USER}:{password}@{host}:{port}/postgres"
     finally:
         if process is not None:
             _stop(process)

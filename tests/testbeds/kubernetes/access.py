@@ -17,15 +17,14 @@ GPU = "nvidia.com/gpu"
 
 
 class Access:
-    """A cluster by its kubeconfig."""
+    """A cluster by its kubeconfig; `programs` are the folders of kubectl and others, when they are not on the PATH."""
 
-    def __init__(self, kubeconfig: Path) -> None:
-        self.kubeconfig = kubeconfig
-        self._path = ""
+    def __init__(self, kubeconfig: Path, programs: str = "") -> None:
+        self.kubeconfig, self.programs = kubeconfig, programs
 
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """`kubectl ARGUMENTS`, as the administrator; what it printed. Broken unless it exits with 0."""
-        path = f"{self._path}:{os.environ['PATH']}" if self._path else os.environ["PATH"]
+        path = f"{self.programs}:{os.environ['PATH']}".lstrip(":")
         env = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
         return checked(["kubectl", *arguments], text, env=env)
 

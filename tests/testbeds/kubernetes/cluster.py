@@ -51,14 +51,9 @@ class Cluster(Access):
         self._use(**settings)
 
     def _use(self, nodes: Sequence[str], number: int, path: str) -> None:
-        self.network, self._path = network.Network(number), path
+        self.network, self.programs = network.Network(number), path
         self.nodes = {name: Node(name, index, self.folder, self.name) for index, name in enumerate(nodes, 1)}
         self.machines = {name: Machine(self.folder / "machines", name) for name in nodes}
-
-    @property
-    def programs(self) -> str:
-        """The folders of kubectl, ctr and the others, as in PATH."""
-        return self._path
 
     @property
     def host_address(self) -> str:
@@ -138,7 +133,7 @@ class Cluster(Access):
 
     def start(self, program: str, node: str | None = None) -> None:
         """Start one of the programs: of the control plane, or a node's kubelet, containerd or kube-proxy."""
-        env = {"PATH": f"{self._path}:{SYSTEM_PATH}", "PYTHONPATH": str(REPOSITORY)}
+        env = {"PATH": f"{self.programs}:{SYSTEM_PATH}", "PYTHONPATH": str(REPOSITORY)}
         self.machine(node).start(program, self._command(program, node), env)
 
     def stop(self, program: str, node: str | None = None, number: signal.Signals = signal.SIGKILL) -> None:
@@ -172,7 +167,7 @@ class Cluster(Access):
     def ctr(self, node: str, *arguments: str) -> str:
         """containerd's own tool on a node, where Kubernetes keeps its images and containers."""
         ctr = ["ctr", "--address", str(self.nodes[node].socket), "--namespace", "k8s.io", *arguments]
-        return checked(ctr, env={**os.environ, "PATH": f"{self._path}:{os.environ['PATH']}"})
+        return checked(ctr, env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"})
 
     def load(self, name: str, image: Image, nodes: Sequence[str] = ()) -> None:
         """Put an image on nodes (all of them) under its name, without a registry."""
