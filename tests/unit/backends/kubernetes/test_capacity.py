@@ -1,0 +1,125 @@
+"""What nodes have for us, who holds the rest, and why a pod finds no place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import of_worker
+from orchestune.domain.allocation import usable
+from orchestune.domain.resources import Capacity, Resources, fits
+
+CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
+GIB = 2**30
+
+
+def shown(name: str, *, cpu: str = "4", memory: str = "8Gi", gpu: int = 0, ready: str = "True", **more: Any) -> Node:
+    labels, spec = more.pop("labels", {}), more
+    allocatable = {"cpu": cpu, "memory": memory} | ({"nvidia.com/gpu": str(gpu)} if gpu else {})
+    condition = {"type": "Ready", "status": ready, "message": "" if ready == "True" else "Kubelet stopped posting"}
+    status = {"allocatable": allocatable, "conditions": [condition]}
+    return node({"metadata": {"name": name, "labels": labels}, "spec": spec, "status": status}, CONFIG)
+
+
+def pod(holds: dict[str, str], node: str = "n1", *, ours: str = "", owner: str = "Job", phase: str = "Running") -> Any:
+    labels = of_worker("e", ours, "w") if ours else {}
+    metadata = {"name": "p", "labels": labels, "ownerReferences": [{"kind": owner}]}
+    containers = [{"name": "c", "resources": {"requests": holds}}]
+    return load(
+        {"metadata": metadata, "spec": {"nodeName": node, "containers": containers}, "status": {"phase": phase}}, CONFIG
+    )
+
+
+def test_what_others_hold_is_taken_off_and_lent_where_it_may_come_back() -> None:
+    loads = [
+        pod({"cpu": "500m", "memory": "1Gi"}, owner="DaemonSet"),
+        pod({"cpu": "1500m", "memory": "1Gi"}),
+        pod({"cpu": "1"}, ours="sgd-7f3a"),
+    ]
+    (machine,) = machines([shown("n1")], loads)
+    assert (machine.cpu, machine.memory) == (2.0, 6 * GIB)
+    assert (machine.whole.cpu, machine.whole.memory) == (3.5, 7 * GIB)
+
+
+def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
+    capacity = Capacity(machines([shown("n1")], [pod({"cpu": "3"})]))
+    assert fits(capacity, Resources(4, GIB)) is None
+    assert fits(capacity, Resources(5, GIB)) == "a trial needs 5 cpu, n1 has 4"
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        shown("n", ready="Unknown"),
+        shown("n", unschedulable=True),
+        shown("n", taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}]),
+        shown("n", taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]),
+    ],
+    ids=["not ready", "cordoned", "tainted for others", "under pressure"],
+)
+def test_a_node_that_takes_nobody_is_no_machine(unfit: Node) -> None:
+    assert machines([unfit], []) == ()
+    assert survey([unfit], [], True)[0].trouble
+
+
+def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
+    spot = shown(
+        "s1", labels={"orchestune.dev/pool": "spot"}, taints=[{"key": "spot", "value": "y", "effect": "NoSchedule"}]
+    )
+    capacity = Capacity(machines([spot, shown("n1")], []))
+    assert [machine.name for machine in usable(capacity, Resources(1), None)] == ["n1"]
+    assert [machine.name for machine in usable(capacity, Resources(1), "spot")] == ["s1"]
+    assert ground([spot], "spot") == Ground((), (("spot", "y", "NoSchedule"),))
+
+
+def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
+    cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
+    (machine,) = machines([cards], [])
+    assert (machine.pool, machine.reserved, machine.gpus) == ("gpu", False, ("g1/0", "g1/1", "g1/2", "g1/3"))
+    assert ground([cards, shown("n1")], "gpu") == Ground(("g1",), ())
+
+
+def test_pods_that_are_over_or_nowhere_hold_nothing() -> None:
+    assert pod({"cpu": "1"}, phase="Succeeded") is None
+    assert pod({"cpu": "1"}, node="") is None
+
+
+def test_a_pod_holds_its_containers_together_or_its_largest_first_step() -> None:
+    containers = [
+        {"name": "a", "resources": {"requests": {"cpu": "1"}}},
+        {"name": "b", "resources": {"limits": {"cpu": "2"}}},
+    ]
+    spec: dict[str, Any] = {
+        "nodeName": "n1", "containers": containers, "overhead": {"memory": "1Gi"},
+        "initContainers": [{"name": "c", "resources": {"requests": {"cpu": "2", "memory": "3Gi"}}}],
+    }  # fmt: skip
+    found = load({"metadata": {"name": "p"}, "spec": spec, "status": {}}, CONFIG)
+    assert found is not None
+    assert found.holds == Resources(3.0, 3 * GIB, 0)
+
+
+def test_a_shortage_says_how_much_is_free_and_who_holds_the_rest() -> None:
+    nodes = [shown("g1", gpu=4), shown("g2", gpu=4), shown("n1")]
+    loads: list[Load] = [
+        pod({"nvidia.com/gpu": "3"}, "g1", ours="sgd-7f3a"),
+        pod({"nvidia.com/gpu": "3"}, "g2"),
+    ]
+    said = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    assert shortage(Resources(1, GIB, 2), said, nodes, loads) == (
+        "needs 2 gpu, 2 of 8 free, at most 1 on one node (g1); held by sgd-7f3a (3), others (3)"
+    )
+
+
+def test_a_shortage_that_the_nodes_do_not_explain_is_left_to_the_schedulers_words() -> None:
+    assert shortage(Resources(1), "0/1 nodes are available: 1 node(s) had untolerated taint", [shown("n1")], []) == ""
+    assert shortage(Resources(1), "0/1 nodes are available: 1 Insufficient cpu", [shown("n1")], []) == ""
+
+
+def test_a_survey_tells_ours_from_others_where_others_are_seen() -> None:
+    loads = [pod({"cpu": "1"}, ours="sgd-7f3a"), pod({"cpu": "2"})]
+    (known,), (unknown,) = survey([shown("n1")], loads, True), survey([shown("n1")], loads, False)
+    assert (known.ours.cpu, known.others and known.others.cpu, known.trouble) == (1.0, 2.0, "")
+    assert unknown.others is None

@@ -1,0 +1,181 @@
+"""One list, one watch, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from orchestune.backends.kubernetes.refusals import Expired, Forbidden
+from orchestune.backends.kubernetes.watching import Kept
+from orchestune.errors import Unreachable
+from orchestune.testing.backend_contract import wait_until
+
+Document = dict[str, Any]
+
+
+def item(name: str, version: int, **fields: Any) -> Document:
+    return {"metadata": {"namespace": "ml", "name": name, "resourceVersion": str(version)}, **fields}
+
+
+class Stream:
+    """One watch: what the test puts in comes out; an exception is raised, None ends it."""
+
+    def __init__(self, since: str) -> None:
+        self.since = since
+        self.queue: queue.Queue[tuple[str, Document] | Exception | None] = queue.Queue()
+
+    def __iter__(self) -> Iterator[tuple[str, Document]]:
+        while (event := self.queue.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    def hang_up(self) -> None:
+        self.queue.put(None)
+
+
+class FakeApi:
+    """Answers lists with what the test says, and hands watches to it."""
+
+    def __init__(self, *items: Document, version: int = 1) -> None:
+        self.listed, self.version = list(items), version
+        self.lists = 0
+        self.refusing: Exception | None = None
+        self.during_list: Callable[[], None] = lambda: None
+        self.streams: queue.Queue[Stream] = queue.Queue()
+
+    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+        if self.refusing is not None:
+            raise self.refusing
+        self.lists += 1
+        found = list(self.listed)
+        self.during_list()
+        return found, str(self.version)
+
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:
+        stream = Stream(since)
+        self.streams.put(stream)
+        return stream
+
+    def stream(self) -> Stream:
+        return self.streams.get(timeout=60)
+
+
+Names = Callable[[], list[str]]
+
+
+@pytest.fixture
+def watched() -> Iterator[Callable[..., Kept[Document]]]:
+    made: list[Kept[Document]] = []
+
+    def start(api: FakeApi, forgotten: Callable[[Document], None] = lambda _: None) -> Kept[Document]:
+        kept: Kept[Document] = Kept(api, "/api/v1/things", {}, lambda found: found, forgotten)  # type: ignore[arg-type]
+        kept.start()
+        made.append(kept)
+        return kept
+
+    yield start
+    for kept in made:
+        kept.stop()
+        kept.join(60)
+
+
+def names(kept: Kept[Document]) -> list[str]:
+    return sorted(found["metadata"]["name"] for found in kept.all())
+
+
+def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(item("a", 1), version=5)
+    kept = watched(api)
+    assert kept.known(60)
+    stream = api.stream()
+    assert (names(kept), stream.since) == (["a"], "5")
+    stream.queue.put(("ADDED", item("b", 6)))
+    stream.queue.put(("MODIFIED", item("a", 7, colour="red")))
+    wait_until(lambda: (kept.get("ml", "a") or {}).get("colour") == "red")
+    assert names(kept) == ["a", "b"]
+    stream.queue.put(("DELETED", item("b", 8)))
+    wait_until(lambda: names(kept) == ["a"])
+
+
+def test_a_watch_goes_on_where_it_ended(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(version=5)
+    watched(api)
+    first = api.stream()
+    first.queue.put(("BOOKMARK", item("", 9)))
+    first.queue.put(None)
+    second = api.stream()
+    assert second.since == "9"
+    second.queue.put(("ADDED", item("a", 11)))
+    second.queue.put(Unreachable("gone"))
+    assert api.stream().since == "11"
+    assert api.lists == 1
+
+
+def test_a_point_that_is_forgotten_means_a_new_list(watched: Callable[..., Kept[Document]]) -> None:
+    forgotten: list[str] = []
+    api = FakeApi(item("a", 1), item("b", 2), version=5)
+    kept = watched(api, lambda found: forgotten.append(found["metadata"]["name"]))
+    stream = api.stream()
+    api.listed, api.version = [item("b", 2), item("c", 30)], 31
+    stream.queue.put(Expired("too old resource version"))
+    assert api.stream().since == "31"
+    assert names(kept) == ["b", "c"]
+    assert forgotten == ["a"]
+
+
+def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(item("a", 1))
+    kept = watched(api)
+    stream = api.stream()
+    api.refusing = Unreachable("away")
+    stream.queue.put(Expired("list again"))
+    wait_until(lambda: kept.trouble is not None)
+    assert names(kept) == ["a"]
+    api.refusing = None
+    api.stream()
+    wait_until(lambda: kept.trouble is None)
+
+
+def test_a_missing_right_is_told_apart_from_a_server_that_is_away(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi()
+    api.refusing = Forbidden("the server may not list things")
+    kept = watched(api)
+    assert kept.asked(60)
+    assert not kept.permitted
+    assert not kept.known(0)
+
+
+def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(version=5)
+    kept = watched(api)
+    stream = api.stream()
+    api.during_list = lambda: kept.put(item("new", 40))
+    stream.queue.put(Expired("list again"))
+    stream = api.stream()
+    assert names(kept) == ["new"]
+    stream.queue.put(("ADDED", item("new", 40)))
+    stream.queue.put(("DELETED", item("new", 41)))
+    wait_until(lambda: not kept.all())
+
+
+def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(item("a", 9, colour="red"))
+    kept = watched(api)
+    assert kept.known(60)
+    kept.put(item("a", 1, colour="pale"))
+    assert (kept.get("ml", "a") or {})["colour"] == "red"
+
+
+def test_a_document_that_nobody_can_read_does_not_end_the_watch(watched: Callable[..., Kept[Document]]) -> None:
+    api = FakeApi(item("a", 1))
+    kept = watched(api)
+    api.stream().queue.put(("ADDED", {"metadata": {}}))
+    wait_until(lambda: kept.trouble is not None)
+    api.stream()
+    assert threading.active_count() > 1
+    assert names(kept) == ["a"]

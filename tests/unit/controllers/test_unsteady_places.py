@@ -1,0 +1,104 @@
+"""Places that are away for a while, that wait, and that have to be swept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.sweeping import SECONDS, Sweeping
+from orchestune.errors import TemporaryError
+from orchestune.ports.backend import WorkerOrder
+from orchestune.services.change_experiment import pause, stop
+from orchestune.testing.world import FakeBackend, World
+
+
+class Unsteady(FakeBackend):
+    """Can be away, and remembers what it was told to sweep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.tried: list[str] = []
+        self.swept: list[tuple[frozenset[str], frozenset[str]]] = []
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        self.tried.append(order.worker)
+        if self.away:
+            raise TemporaryError("the API server is away")
+        return super().start(order)
+
+    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+        self.swept.append((experiments, workers))
+
+
+@pytest.fixture
+def place() -> Unsteady:
+    return Unsteady()
+
+
+@pytest.fixture
+def world(tmp_path: Path, place: Unsteady) -> Iterator[World]:
+    made = World(tmp_path)
+    made.close()
+    made.backend = place
+    made.open()
+    yield made
+    made.close()
+
+
+def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_workers(
+    world: World, place: Unsteady
+) -> None:
+    place.away = True
+    experiment = world.create(budget=4, parallelism=2)
+    for _ in range(300):
+        world.clock.pass_time(1.0)
+        world.tick()
+    status = world.status(experiment)
+    assert (status["state"], status["reason"]["code"]) == ("pending", "waiting_for_resources")
+    assert "the API server is away" in status["reason"]["message"]
+    assert len(set(place.tried)) == len(status["workers"])
+    place.away = False
+    assert world.run(experiment)["counts"]["completed"] == 4
+    assert set(place.orders) == set(place.tried)
+
+
+def test_what_could_not_be_started_ends_with_its_experiment(world: World, place: Unsteady) -> None:
+    place.away = True
+    experiment = world.create(budget=4)
+    world.tick(3)
+    stop(world.core, experiment, "ada")
+    world.tick(5)
+    assert {worker["state"] for worker in world.status(experiment)["workers"]} == {"ended"}
+    assert world.status(experiment)["state"] == "stopped"
+
+
+def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_more(
+    world: World, place: Unsteady
+) -> None:
+    experiment = world.create(budget=4, parallelism=2)
+    world.controllers[2].tick()
+    place.pending.update(dict.fromkeys(place.orders, "no node takes it"))
+    world.tick()
+    assert "no node takes it" in world.status(experiment)["reason"]["message"]
+    pause(world.core, experiment, False, "ada")
+    world.tick(3)
+    assert place.ended == set(place.orders)
+
+
+def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> None:
+    experiment, sweeping = world.create(), Sweeping(world.core)
+    world.tick(2)
+    sweeping.tick()
+    assert place.swept == [(frozenset({experiment}), frozenset(place.orders))]
+    sweeping.tick()
+    assert len(place.swept) == 1
+    world.clock.pass_time(SECONDS + 0.1)
+    world.run(experiment)
+    place.gone.update(dict.fromkeys(place.orders, ""))
+    world.tick(2)
+    sweeping.tick()
+    assert place.swept[-1] == (frozenset(), frozenset())
