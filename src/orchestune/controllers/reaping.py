@@ -31,13 +31,15 @@ class Reaping:
 
     def tick(self) -> None:
         """Look at every worker that is not known to be gone."""
+        known = set()
         for name, backend in self._core.backends.items():
             with self._core.store.reading() as session:
                 present = list(workers.present(session, name))
+            known |= {worker.id for worker in present}
             if present:
                 self._cluster(backend, present)
-            for gone in self._heard.keys() - {worker.id for worker in present}:
-                del self._heard[gone]
+        for gone in self._heard.keys() - known:
+            del self._heard[gone]
 
     def _cluster(self, backend: Backend, present: list[Present]) -> None:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}

@@ -189,6 +189,8 @@ class World:
         self.url = database_url or f"sqlite:///{folder / 'orchestune.db'}"
         self.clock = FakeClock()
         self.backend = FakeBackend(capacity)
+        self.empty = FakeBackend(capacity)
+        """another place, where nothing runs"""
         self.workers: dict[str, FakeWorker] = {}
         self.open()
 
@@ -200,7 +202,7 @@ class World:
             secrets=FolderSecrets(self.folder / "secrets"),
             clock=self.clock,
             key=b"k" * 32,
-            backends={"local": self.backend},
+            backends={"local": self.backend, "empty": self.empty},
             url="http://127.0.0.1:1",
             owners={"secret-token": "ada"},
         )
