@@ -36,6 +36,9 @@ def pinned(console: Console, prepared: Prepared) -> Specification:
 
 def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
+    from orchestune.cli.cluster_commands import api
+    from orchestune.clusters.existing.building import InCluster
+    from orchestune.images.job import BUILDER
     from orchestune.images.manifests import parse_platform  # speaking to registries takes modules of its own
     from orchestune.images.prepare import prepare_image
 
@@ -46,9 +49,18 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
             f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
         )
     nodes = parse_platform(node_platform(cluster))
+    image_of_builder = console.environ.get("ORCHESTUNE_BUILDER") or BUILDER
+    builder = InCluster(api(cluster), cluster.namespace, cluster.name, image=image_of_builder)
     try:
         return prepare_image(
-            image, prepared.install, prepared.dockerfile, prepared.folder, cluster.registry, nodes, console.note
+            image,
+            prepared.install,
+            prepared.dockerfile,
+            prepared.folder,
+            cluster.registry,
+            nodes,
+            console.note,
+            builder=builder,
         )
     except TemporaryError as exc:
         if image is None or prepared.install or prepared.dockerfile:

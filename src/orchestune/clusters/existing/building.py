@@ -1,0 +1,140 @@
+"""Builds images by a Job in the cluster, for who has no docker, podman or buildah at hand."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import COMPONENT, OURS
+from orchestune.clusters.existing.rollout import pulling, unscheduled
+from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.images import credentials
+from orchestune.images.build import Plan, Say
+from orchestune.images.job import BUILDER, build_job
+from orchestune.images.tools import failure
+
+Manifest = dict[str, Any]
+_POLL = 1.0
+_PATIENCE = 300.0
+"""seconds until the pod has to run"""
+_ENDED = ("Succeeded", "Failed")
+_KEPT = 25
+"""lines of output that an error shows"""
+
+
+class InCluster:
+    """Fulfils `Builder`. What it makes in the namespace is removed when a build ends, however it ends."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        cluster: str,
+        *,
+        image: str = BUILDER,
+        find: Callable[[str], credentials.Credentials | None] = credentials.find,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._api, self._namespace, self._cluster, self._image, self._find = api, namespace, cluster, image, find
+
+    @property
+    def name(self) -> str:
+        return f"a Job in the cluster {self._cluster}"
+
+    def build(self, plan: Plan, say: Say) -> None:
+        job, *others = self.documents(plan, secrets.token_hex(3))
+        made = self._api.create(job)
+        owner = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": made["metadata"]["name"],
+            "uid": made["metadata"]["uid"],
+        }
+        try:
+            for document in others:  # the pod waits for them; they go with the Job, whoever removes it
+                document["metadata"] = {**document["metadata"], "ownerReferences": [owner]}
+                self._api.create(document)
+            self._follow(plan, job["metadata"]["name"], say)
+        finally:
+            self._api.delete(job)
+
+    def documents(self, plan: Plan, mark: str) -> list[Manifest]:
+        """What is made in the namespace: the Job, the files, and a Secret with the user's login where there is one."""
+        name = f"orchestune-build-{str(plan.target.tag)[:12]}-{mark}"
+        labels = {**OURS, COMPONENT: "build"}
+        found = self._find(plan.target.registry)
+        made: list[Manifest] = []
+        if found is not None:
+            login = credentials.as_docker_config(plan.target.registry, found)
+            made.append(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": name, "namespace": self._namespace, "labels": labels},
+                    "type": "kubernetes.io/dockerconfigjson",
+                    "data": {".dockerconfigjson": base64.b64encode(login).decode("ascii")},
+                }
+            )
+        secret = name if found is not None else None
+        files, job = build_job(plan, name, self._namespace, builder=self._image, login_secret=secret, labels=labels)
+        return [job, files, *made]
+
+    def _follow(self, plan: Plan, job: str, say: Say) -> None:
+        """Pass on the output until the Job is over."""
+        seen, kept = 0, deque[str](maxlen=_KEPT)
+        until = self._clock() + _PATIENCE
+        while True:
+            pod = self._pod(job)
+            phase = str((pod or {}).get("status", {}).get("phase", "Pending"))
+            if phase == "Pending" or pod is None:
+                self._refuse_to_wait(pod, job, self._clock() > until)
+                self._sleep(_POLL)
+                continue
+            lines = self._output(pod["metadata"]["name"]).splitlines()
+            whole = lines if phase in _ENDED else lines[:-1]
+            for line in whole[seen:]:
+                kept.append(line)
+                say(line)
+            seen = max(seen, len(whole))
+            if phase == "Succeeded":
+                return
+            if phase == "Failed":
+                what = "push" if any(line.startswith("Successfully tagged") for line in lines) else "build"
+                raise failure(what, self.name, plan, list(kept) or [str(pod["status"].get("message", "it failed"))])
+            self._sleep(_POLL)
+
+    def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
+        """Raise why no pod runs, where waiting is in vain or has taken long enough."""
+        here = "build with docker, podman or buildah on this machine"
+        if pod is None:
+            why, vain = self._why_no_pod(job), True
+            hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {here}"
+        else:
+            why, vain = pulling(pod) or (unscheduled(pod), False)
+            hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {here}"
+        if (why and vain) or late:
+            raise OrchestuneError(f"the build in the cluster does not start: {why or 'its pod waits'}", hint)
+
+    def _pod(self, job: str) -> Manifest | None:
+        return next(self._api.items("v1", "Pod", self._namespace, f"job-name={job}"), None)
+
+    def _output(self, pod: str) -> str:
+        try:
+            return self._api.text("GET", f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log")
+        except (NotFound, UsageError):  # it begins, or has just gone
+            return ""
+
+    def _why_no_pod(self, job: str) -> str:
+        """Pod Security, a quota or an admission hook lets the Job make no pod: what its events say."""
+        for event in self._api.items("v1", "Event", self._namespace):
+            about = event.get("involvedObject") or {}
+            if about.get("kind") == "Job" and about.get("name") == job and event.get("reason") == "FailedCreate":
+                return str(event.get("message", ""))
+        return ""

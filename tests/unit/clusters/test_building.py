@@ -1,0 +1,132 @@
+"""A build in the cluster: what is made there, what is said, what is left."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from orchestune.clusters.existing.building import InCluster
+from orchestune.errors import Denied, OrchestuneError
+from orchestune.images.build import Plan
+from orchestune.images.credentials import Credentials
+from orchestune.images.manifests import Platform
+from orchestune.images.reference import Reference
+
+PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
+Look = tuple[dict[str, Any] | None, str]
+"""what the API server shows at one moment: the pod, and its log"""
+
+
+def pod(phase: str, **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "build-pod"}, "status": {"phase": phase, **status}}
+
+
+class Cluster:
+    """An API server that goes from one look to the next."""
+
+    def __init__(self, looks: Sequence[Look], refusal: str = "") -> None:
+        self._looks, self._refusal = list(looks), refusal
+        self.created: list[dict[str, Any]] = []
+        self.deleted: list[dict[str, Any]] = []
+
+    def create(self, document: dict[str, Any]) -> dict[str, Any]:
+        self.created.append(document)
+        return {**document, "metadata": {**document["metadata"], "uid": "uid-1"}}
+
+    def delete(self, document: dict[str, Any]) -> bool:
+        self.deleted.append(document)
+        return True
+
+    def items(self, version: str, kind: str, namespace: str, selector: str | None = None) -> Iterator[dict[str, Any]]:
+        if kind == "Event":
+            about = {"kind": "Job", "name": self.created[0]["metadata"]["name"]}
+            event = {"involvedObject": about, "reason": "FailedCreate", "message": self._refusal}
+            return iter([event] if self._refusal else [])
+        return iter([found] if (found := self._looks[0][0]) else [])
+
+    def text(self, method: str, place: str) -> str:
+        assert place == "/api/v1/namespaces/ml/pods/build-pod/log"
+        return self._looks[0][1]
+
+    def later(self, _: float) -> None:
+        if len(self._looks) > 1:
+            self._looks.pop(0)
+
+
+def build(cluster: Cluster, login: Credentials | None = None, clock: Sequence[float] = ()) -> list[str]:
+    said: list[str] = []
+    times = iter(clock)
+    builder = InCluster(
+        cluster,  # type: ignore[arg-type]
+        "ml",
+        "lab",
+        find=lambda _: login,
+        clock=lambda: next(times, 0.0),
+        sleep=cluster.later,
+    )
+    builder.build(PLAN, said.append)
+    return said
+
+
+def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
+    looks = [
+        (None, ""),
+        (pod("Pending"), ""),
+        (pod("Running"), "STEP 1\nSTE"),
+        (pod("Running"), "STEP 1\nSTEP 2\n"),
+        (pod("Succeeded"), "STEP 1\nSTEP 2\nSuccessfully tagged x\n"),
+    ]
+    cluster = Cluster(looks)
+    assert build(cluster) == ["STEP 1", "STEP 2", "Successfully tagged x"]
+    assert [document["kind"] for document in cluster.created] == ["Job", "ConfigMap"]
+    assert cluster.deleted == [cluster.created[0]]
+    [owner] = cluster.created[1]["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"]) == ("Job", "uid-1")
+
+
+def test_a_login_goes_along_as_a_secret_that_goes_with_the_job() -> None:
+    cluster = Cluster([(pod("Succeeded"), "")])
+    build(cluster, Credentials("ada", "sesame"))
+    job, _, secret = cluster.created
+    [entry] = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"].values()
+    assert base64.b64decode(entry["auth"]) == b"ada:sesame"
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert "sesame" not in json.dumps(job) and secret["metadata"]["name"] in json.dumps(job)
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "why"),
+    [
+        ("STEP 1\nno such program\n", OrchestuneError, "could not be built by a Job in the cluster lab"),
+        ("Successfully tagged x\ndenied: no\n", Denied, "the registry registry.lab:5000 refuses"),
+    ],
+)
+def test_a_failure_shows_the_output_and_leaves_nothing(log: str, kind: type[OrchestuneError], why: str) -> None:
+    cluster = Cluster([(pod("Failed"), log)])
+    with pytest.raises(kind, match=why) as caught:
+        build(cluster)
+    assert log.strip() in caught.value.message
+    assert cluster.deleted == [cluster.created[0]]
+
+
+def test_a_namespace_that_forbids_it_says_so_at_once() -> None:
+    cluster = Cluster([(None, "")], refusal="violates PodSecurity")
+    with pytest.raises(OrchestuneError, match="does not start: violates PodSecurity") as caught:
+        build(cluster)
+    assert "baseline" in caught.value.hint
+    assert cluster.deleted == [cluster.created[0]]
+
+
+def test_an_image_that_cannot_be_pulled_and_a_pod_that_finds_no_machine_are_told() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    pulled = pod("Pending", containerStatuses=[{"image": "buildah", "state": waiting}])
+    with pytest.raises(OrchestuneError, match="buildah cannot be pulled: not found") as caught:
+        build(Cluster([(pulled, "")]))
+    assert "ORCHESTUNE_BUILDER" in caught.value.hint
+    full = pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}])
+    with pytest.raises(OrchestuneError, match="no machine takes the pod: 0/3 nodes"):
+        build(Cluster([(full, "")]), clock=[0.0, 1.0, 1000.0])
