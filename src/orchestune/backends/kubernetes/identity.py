@@ -31,6 +31,8 @@ class ServiceAccounts:
         self._may_review = True
 
     def who(self, token: str) -> Person | None:
+        if not token:
+            return None
         mark, now = hashlib.sha256(token.encode()).digest(), self._clock()
         with self._lock:
             known = self._known.get(mark)

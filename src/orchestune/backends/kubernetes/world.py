@@ -63,7 +63,8 @@ class World:
         assert self._started is not None
         until = self._started + _FIRST
         for kept in (self.jobs, self.pods):
-            if not kept.known(max(until - time.monotonic(), 0.0)):
+            kept.asked(max(until - time.monotonic(), 0.0))
+            if not kept.known(0.0):
                 raise kept.trouble or TemporaryError("the cluster's API server has not answered yet")
 
     def fresh(self) -> None:

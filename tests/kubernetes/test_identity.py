@@ -1,0 +1,69 @@
+"""Whom the cluster's tokens stand for, and what an account without a right is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from kubernetes import client
+
+from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.identity import ROLES, ServiceAccounts
+from orchestune.backends.kubernetes.refusals import Forbidden
+from orchestune.ports.identity import Person
+from orchestune.testing.backend_contract import new_order
+from tests.testbeds.kubernetes.access import Access
+
+Token = Callable[[str], str]
+
+
+@pytest.fixture
+def config(namespace: str, kubernetes: Access) -> KubernetesConfig:
+    return KubernetesConfig("lab", namespace, "http://o", "server:1", "x:1", kubeconfig=str(kubernetes.kubeconfig))
+
+
+@pytest.fixture
+def token(kubernetes: Access, namespace: str) -> Token:
+    """A short-lived token of a new ServiceAccount of that name."""
+
+    def make(name: str) -> str:
+        kubernetes.kubectl("create", "serviceaccount", name, "-n", namespace)
+        return kubernetes.kubectl("create", "token", name, "-n", namespace).strip()
+
+    return make
+
+
+@pytest.fixture
+def nobody(kubernetes: Access, token: Token) -> Iterator[Api]:
+    """An account without any right."""
+    configuration: client.Configuration = client.Configuration.get_default_copy()
+    with kubernetes.api() as administrator:
+        configuration.host = administrator.configuration.host
+        configuration.ssl_ca_cert = administrator.configuration.ssl_ca_cert
+    configuration.api_key["BearerToken"] = f"Bearer {token('nobody')}"
+    api = Api(configuration)
+    yield api
+    api.close()
+
+
+@pytest.mark.parametrize("may_review", [True, False], ids=["by TokenReview", "by what the token says of itself"])
+def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
+    config: KubernetesConfig, token: Token, nobody: Api, may_review: bool
+) -> None:
+    identity = ServiceAccounts(Api.connect(config) if may_review else nobody, config)
+    for role in ROLES:
+        assert identity.who(token(f"orchestune-{role}")) == Person(f"orchestune-{role}", role)
+    assert identity.who(token("orchestune-worker")) is None
+    assert identity.who("nonsense") is None
+    assert identity.who("") is None
+
+
+def test_a_missing_right_is_named_with_its_verb_and_resource(config: KubernetesConfig, nobody: Api) -> None:
+    backend = KubernetesBackend(config, nobody)
+    try:
+        with pytest.raises(Forbidden, match=r"the server may not list (jobs.batch|pods) in the namespace"):
+            backend.start(new_order())
+    finally:
+        backend.close()
