@@ -35,7 +35,8 @@ class Access:
     def apply(self, *objects: Mapping[str, Any], namespace: str | None = None) -> None:
         """Create or change objects, in their own namespace or in the one that is given."""
         where = ["-n", namespace] if namespace else []
-        self.kubectl("apply", *where, "-f", "-", text="\n---\n".join(map(json.dumps, objects)))
+        together = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.kubectl("apply", *where, "-f", "-", text=json.dumps(together))
 
     def exists(self, *what: str) -> bool:
         """Whether `kubectl get WHAT` finds something."""

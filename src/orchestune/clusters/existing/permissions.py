@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import ROLES, Connection
@@ -53,7 +53,7 @@ def to_deploy(connection: Connection) -> list[Right]:
     if connection.create_namespace:
         rights += [Right(verb, "namespaces") for verb in ("get", "create", "patch")]
     granted = [*server_rules(connection), *(rule for role in ROLES for rule in role_rules(role))]
-    return list(dict.fromkeys([*rights, *handed_on(granted, space)]))
+    return distinct([*rights, *handed_on(granted, space)])
 
 
 def to_destroy(connection: Connection) -> list[Right]:
@@ -88,6 +88,12 @@ def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Right]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     ]
+
+
+def distinct(rights: Sequence[Right]) -> list[Right]:
+    """Each once, and none for a single object that another one covers."""
+    every = dict.fromkeys(rights)
+    return [right for right in every if not right.name or replace(right, name="") not in every]
 
 
 def missing(api: Api, rights: Sequence[Right]) -> list[Right]:

@@ -1,0 +1,150 @@
+"""With exactly the documented rights everything works; with one missing the error names verb and resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.clusters.existing import permissions, provisioner
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.failures import Forbidden
+from orchestune.clusters.existing.permissions import Right
+from tests.kubernetes.lab import Lab, gone, kubeconfig_of, role
+from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.registry import Registry
+from tests.testbeds.waiting import until
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def documented(namespace: str) -> list[Right]:
+    """What docs/how-to/permissions.md lists for whoever deploys and destroys."""
+    connection = Connection("lab", namespace, registry="x")
+    lists = (permissions.to_deploy(connection), permissions.to_destroy(connection), permissions.to_use(connection))
+    return permissions.distinct([right for rights in lists for right in rights])
+
+
+def rules(rights: Sequence[Right]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for right in rights:
+        found.setdefault((right.group, right.resource, right.name), []).append(right.verb)
+    return [
+        {"apiGroups": [group], "resources": [resource], "verbs": verbs} | ({"resourceNames": [name]} if name else {})
+        for (group, resource, name), verbs in found.items()
+    ]
+
+
+def allow(cluster: Access, namespace: str, account: str, rights: Sequence[Right]) -> None:
+    """The account may do this, and nothing else."""
+    cluster.apply(*role(f"of-{account}", namespace, rules(rights), account))
+
+
+def effective(api: Api, missing: Right, there: Right) -> None:
+    """Return once the API server has taken a changed Role up."""
+    until(f"only {missing} to be gone", lambda: permissions.missing(api, [missing, there]) == [missing])
+
+
+@pytest.fixture
+def deployer(kubernetes: Access, namespace: str, tmp_path: Path) -> Path:
+    """A kubeconfig of somebody who has no right yet."""
+    return kubeconfig_of(kubernetes, "deployer", namespace, tmp_path / "deployer.kubeconfig")
+
+
+@pytest.fixture
+def lab(kubernetes: Access, namespace: str, registry: Registry, deployer: Path) -> Iterator[Lab]:
+    with Lab(kubernetes, namespace, registry, deployer) as made:
+        yield made
+        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+def test_with_exactly_the_documented_rights_everything_works(lab: Lab, server_image: str, shell: str) -> None:
+    rights = documented(lab.namespace)
+    assert all(right.namespace == lab.namespace for right in rights), "nothing of it goes beyond the namespace"
+    allow(lab.cluster, lab.namespace, "deployer", rights)
+    said = lab.connect("--server-image", server_image)
+    assert said.stdout.startswith(f"{lab.name}: connected as owner")
+    assert "without the administrator's part" in said.stderr
+    folder = lab.experiment(shell, budget=2)
+    lab.home.run("run", "--cluster", lab.name, cwd=folder)
+    status = lab.json("status")
+    assert all(machine["others"] is None for machine in status["machines"])
+    findings = {finding["name"]: finding for finding in lab.json("test")}
+    assert findings["overview"]["ok"] == "warning" and findings["server"]["ok"] == "ok"
+    lab.run("destroy", "--yes")
+    gone(lab)
+    assert [item["counts"]["completed"] for item in lab.home.json("status", "--cluster", "local")] == [2]
+
+
+def test_each_missing_right_is_named_with_verb_and_resource(kubernetes: Access, namespace: str, deployer: Path) -> None:
+    api, rights = Api(str(deployer)), documented(namespace)
+    for left_out in rights:
+        allow(kubernetes, namespace, "deployer", [right for right in rights if right != left_out])
+        other = next(right for right in rights if right != left_out)
+        effective(api, missing=left_out, there=other)
+        with pytest.raises(Forbidden) as caught:
+            provisioner.check_rights(api, [other, left_out], "deploy")
+        assert caught.value.message == f"this user lacks rights to deploy: {left_out}"
+        assert left_out.verb in caught.value.message and left_out.resource in caught.value.message
+
+
+def test_a_command_without_a_right_says_which_one_and_changes_nothing(lab: Lab, server_image: str) -> None:
+    rights = documented(lab.namespace)
+    space = lab.namespace
+    for verb, resource, group in (("create", "deployments", "apps"), ("watch", "jobs", "batch")):
+        left_out = Right(verb, resource, group, space)
+        assert left_out in rights
+        allow(lab.cluster, space, "deployer", [right for right in rights if right != left_out])
+        effective(Api(str(lab.kubeconfig)), missing=left_out, there=rights[0])
+        refused = lab.connect("--server-image", server_image, expect=None)
+        assert refused.returncode != 0
+        assert f"lacks rights to deploy into {space}: {verb} {resource}.{group}" in refused.stderr
+        assert lab.ours() == []
+
+
+def test_a_viewer_looks_and_cannot_stop_what_an_editor_starts(
+    lab: Lab, server_image: str, shell: str, tmp_path: Path
+) -> None:
+    allow(lab.cluster, lab.namespace, "deployer", documented(lab.namespace))
+    lab.connect("--server-image", server_image)
+    labs = {}
+    for name in ("viewer", "editor"):
+        kubeconfig = kubeconfig_of(lab.cluster, name, lab.namespace, tmp_path / name)
+        binding = f"--serviceaccount={lab.namespace}:{name}"
+        lab.cluster.kubectl("create", "rolebinding", name, f"--role=orchestune-{name}", binding, "-n", lab.namespace)
+        labs[name] = Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig)
+    with labs["viewer"] as viewer, labs["editor"] as editor:
+        assert viewer.connect().stdout.startswith(f"{lab.name}: connected as viewer")
+        assert editor.connect().stdout.startswith(f"{lab.name}: connected as editor")
+        folder = editor.experiment(shell, run="sleep 1000; echo score={x}")
+        editor.home.run("run", "--cluster", lab.name, "--detach", cwd=folder)
+        seen = viewer.home.json("status", "--cluster", lab.name)
+        assert [item["name"] for item in seen] == ["shell"]
+        handle = seen[0]["handle"]
+        refused = viewer.home.run("stop", handle, "--cluster", lab.name, expect=None)
+        assert refused.returncode != 0 and "is a viewer here, and this needs an editor" in refused.stderr
+        assert viewer.home.json("status", handle, "--cluster", lab.name)["desired"] == "running"
+        assert viewer.run("destroy", "--yes", expect=None).returncode != 0
+        editor.home.run("stop", handle, "--cluster", lab.name)
+
+
+def test_a_server_that_may_not_start_workers_says_so(lab: Lab, server_image: str, shell: str) -> None:
+    allow(lab.cluster, lab.namespace, "deployer", documented(lab.namespace))
+    lab.connect("--server-image", server_image)
+    found = lab.cluster.json("get", "role", "orchestune-server", "-n", lab.namespace)
+    for rule in found["rules"]:
+        if rule["resources"] == ["jobs"]:
+            rule["verbs"].remove("create")
+    found["metadata"].pop("managedFields", None)
+    lab.cluster.apply(found)
+    folder = lab.experiment(shell, budget=1)
+    lab.home.run("run", "--cluster", lab.name, "--detach", cwd=folder)
+
+    def why() -> str:
+        item = lab.home.json("status", "--cluster", lab.name)[0]
+        return str(item["reason"]["message"]) if item["reason"] else ""
+
+    until("the reason", lambda: "create jobs" in why(), told=why)
