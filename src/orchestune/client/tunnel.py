@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from orchestune.client import server_pod
@@ -14,7 +15,7 @@ from orchestune.client.address import Access
 from orchestune.client.api_server import ApiServer, Forbidden
 from orchestune.client.clusters import Cluster
 from orchestune.client.wire import PING, SILENCE, Wire, join
-from orchestune.errors import Denied, NotFound, Unreachable
+from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
 
 PORT = 8470
 ROLES = ("owner", "editor", "viewer")
@@ -25,6 +26,17 @@ _RENEWED = 0.75
 """of its lifetime, after which the next connection gets a new one"""
 _DECISION = 0.5
 """seconds in which a pod that is not ready shows whether somebody listens in it"""
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """What may be otherwise in a moment is Unreachable: a busy API server, a pod that went after it was listed."""
+    try:
+        yield
+    except Unreachable:
+        raise
+    except (TemporaryError, NotFound) as exc:
+        raise Unreachable(exc.message, exc.hint) from exc
 
 
 class Tunnel:
@@ -54,7 +66,7 @@ class Tunnel:
 
     def resolve(self) -> Access:
         """How to connect now. Denied or Forbidden where this user may not; Unreachable where the cluster is away."""
-        with self._lock:
+        with self._lock, _passing():
             if self._clock() >= self._renew_at:
                 self._renew()
             host = f"http://orchestune.{self._cluster.namespace}"
@@ -65,7 +77,7 @@ class Tunnel:
 
         Unreachable says why there is none: no pod, one that is pending or crashes, an API server that is away.
         """
-        with self._lock:
+        with self._lock, _passing():
             pods = self._pods()
             pod = server_pod.choose(pods)
             if pod is None:

@@ -46,6 +46,8 @@ class FakeApiServer:
         """by path, what else it has"""
         self.forbidden: list[str] = []
         """parts of paths that are answered with 403"""
+        self.failing: dict[str, int] = {}
+        """parts of paths that are answered with another status"""
         self.unknown = False
         """no login is accepted"""
         self.token: Callable[[str], str] = lambda role: f"token-of-{role}"
@@ -140,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         fake.asked.append(f"{self.command} {self.path}")
         if fake.unknown or self.headers.get("Authorization") != "Bearer ada's own":
             self._json(401, {"message": "Unauthorized"})
+        elif status := next((status for part, status in fake.failing.items() if part in self.path), 0):
+            self._json(status, {"message": f"answered {status}"})
         elif any(part in self.path for part in fake.forbidden):
             verb = "create" if self.command == "POST" or "portforward" in self.path else "list"
             self._forbid(verb, "pods/portforward" if "portforward" in self.path else "pods")

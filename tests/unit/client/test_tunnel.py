@@ -177,6 +177,21 @@ def test_a_server_without_a_pod_and_one_that_cannot_start_are_told_apart(api: Fa
         client.server()
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/token", 429), ("/pods?", 500), ("portforward", 404), ("portforward", 500)]
+)
+def test_what_may_be_otherwise_in_a_moment_is_tried_again(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path, path: str, status: int
+) -> None:
+    api.failing[path] = status
+    resolve = Tunnel(api.cluster(tmp_path)).resolve
+    with pytest.raises(Unreachable, match=f"answered {status}"):
+        Client.connect(resolve, patience=0).server()
+    with closing(Client.connect(resolve, patience=60)) as client:
+        threading.Timer(0.3, api.failing.clear).start()
+        assert client.server()["protocol"] == 1
+
+
 def test_a_server_that_does_not_listen_yet_is_waited_for(
     server: FakeServer, api: FakeApiServer, tmp_path: Path
 ) -> None:
