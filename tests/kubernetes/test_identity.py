@@ -16,6 +16,7 @@ from orchestune.ports.identity import Person
 from orchestune.testing.backend_contract import new_order
 from tests.testbeds.kubernetes.access import Access
 
+pytestmark = pytest.mark.timeout(600)
 Token = Callable[[str], str]
 
 

@@ -16,6 +16,8 @@ from tests.testbeds.server import Lab
 from tests.testbeds.waiting import until
 from tests.testbeds.workers import Images
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def cable(kubernetes: Access) -> Iterator[Cable]:

@@ -6,10 +6,13 @@ import json
 import signal
 from typing import Any
 
+import pytest
+
 from tests.testbeds.kubernetes.access import GPU
 from tests.testbeds.server import Lab
 from tests.testbeds.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
 SLOW: dict[str, Any] = {"env": {"SECONDS_EACH": "600"}}
 CHECKPOINTING = """
 import os, signal, sys, time

@@ -17,6 +17,15 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("ORCHESTUNE_WORKER_")}
 
 
+def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
+    """The same with a HOME that can be written: in a container whose user is a bare number there is often none."""
+    home = base.get("HOME")
+    if home and os.access(home, os.W_OK):
+        return dict(base)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return {**base, "HOME": folder}
+
+
 def variable(parameter: str) -> str:
     """`optim.lr` → `ORCHESTUNE_PARAM_OPTIM_LR`."""
     return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())

@@ -31,7 +31,7 @@ class Workshop:
         self, settings: Settings, server: Server, environ: Mapping[str, str], hello: Mapping[str, Any]
     ) -> None:
         self._server = server
-        self._base = environment.inherited(environ)
+        self._base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
         self._compiled = str(settings.state / "pycache")

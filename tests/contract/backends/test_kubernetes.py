@@ -12,6 +12,8 @@ from tests.contract.backends.kubernetes_place import Pods
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.workers import Images
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def place(kubernetes: Access, namespace: str, worker_images: Images) -> Iterator[Pods]:
