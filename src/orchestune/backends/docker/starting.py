@@ -33,6 +33,8 @@ class _Line:
     reason: str = "its container is about to be started"
     lock: threading.Lock = field(default_factory=threading.Lock)
     """held by the thread that fetches the image"""
+    refusal: pulling.NoImage | None = None
+    """why the image cannot be had: once for all that wait for it"""
 
     def say(self, reason: str) -> None:
         """What all of them wait for."""
@@ -100,8 +102,7 @@ class Starting:
                 order = folder.order()
                 if order is None:
                     return
-                with line.lock:
-                    pulling.fetch(self._engine, image, line.say, lambda: self._any_wanted(line, folder), self._pause)
+                self._fetch(image, line, folder)
                 with folder.claimed():
                     order = folder.order()
                     if order is not None:
@@ -119,6 +120,16 @@ class Starting:
                 _log.exception("worker %s cannot be started", folder.worker)
                 self._fail(folder, OrchestuneError(f"{type(error).__name__}: {error}"))
                 return
+
+    def _fetch(self, image: str, line: _Line, folder: WorkerFolder) -> None:
+        with line.lock:
+            if line.refusal is not None:
+                raise line.refusal
+            try:
+                pulling.fetch(self._engine, image, line.say, lambda: self._any_wanted(line, folder), self._pause)
+            except pulling.NoImage as refusal:
+                line.refusal = refusal
+                raise
 
     def _start(self, folder: WorkerFolder, order: WorkerOrder, line: _Line) -> None:
         line.say("the worker's Python is made ready")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestune.backends.docker.client import Away, Engine, Refused
+from orchestune.backends.docker.folder import End, WorkerFolder
+from orchestune.backends.docker.plan import Host, Site
+from orchestune.backends.docker.starting import Starting
+from orchestune.domain.placement import Placement
+from orchestune.ports.backend import Gone, WorkerOrder
+from orchestune.testing.backend_contract import wait_until
+
+SITE = Site("x", Host("lab", 2.0, 2**30, "amd64"), "/runtime", "http://127.0.0.1:1")
+
+
+class Daemon(Engine):
+    """Does what it is told to and remembers it. `pulled` is set once the image may come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.pulled = threading.Event()
+        self.answer: Refused | None = None
+        self.failures: list[Exception] = []
+
+    def image(self, reference: str) -> Mapping[str, Any] | None:
+        return {"Id": "sha256:1"} if self.pulled.is_set() and self.answer is None else None
+
+    def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
+        self.calls.append(f"pull {reference}")
+        while not self.pulled.wait(0.01):
+            yield {"status": "Waiting"}
+        if self.answer is not None:
+            raise self.answer
+
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        return None
+
+    def create(self, name: str, config: Mapping[str, Any]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.calls.append(f"create {config['Image']}")
+
+    def put(self, name: str, folder: str, archive: bytes) -> None:
+        self.calls.append(f"put {folder}")
+
+    def start(self, name: str) -> None:
+        self.calls.append("start")
+
+    def remove(self, name: str) -> None:
+        self.calls.append("remove")
+
+
+def take(starting: Starting, tmp_path: Path, name: str) -> WorkerFolder:
+    order = WorkerOrder(name, "e", "token", 1, placement=Placement("lab/train:1"))
+    folder = WorkerFolder(tmp_path, name)
+    folder.take(order)
+    starting.take(folder, order)
+    return folder
+
+
+def new(daemon: Daemon, tmp_path: Path) -> Starting:
+    return Starting(daemon, lambda: SITE, lambda: tmp_path)
+
+
+def test_of_many_workers_that_wait_for_an_image_one_pulls_it(tmp_path: Path) -> None:
+    daemon = Daemon()
+    starting = new(daemon, tmp_path)
+    folders = [take(starting, tmp_path, f"w{index}") for index in range(5)]
+    wait_until(lambda: daemon.calls)
+    assert starting.waiting("w4") == "the image lab/train:1 is pulled"
+    daemon.pulled.set()
+    wait_until(lambda: all(folder.started() for folder in folders))
+    wait_until(lambda: starting.waiting("w4") is None)
+    assert daemon.calls.count("pull lab/train:1") == 1
+    assert daemon.calls.count("start") == 5
+    assert daemon.calls.index("put /orchestune/worker") < daemon.calls.index("start")
+
+
+def test_an_image_that_cannot_be_had_is_asked_for_once_for_all_that_wait(tmp_path: Path) -> None:
+    daemon = Daemon()
+    daemon.answer = Refused("manifest unknown", answer=404)
+    starting = new(daemon, tmp_path)
+    folders = [take(starting, tmp_path, f"w{index}") for index in range(5)]
+    daemon.pulled.set()
+    wait_until(lambda: all(folder.end() for folder in folders))
+    ends = [folder.end() for folder in folders]
+    assert all(end and end.gone is Gone.REFUSED and "manifest unknown" in end.reason for end in ends)
+    assert daemon.calls == ["pull lab/train:1"]
+
+
+def test_a_worker_that_is_dropped_while_its_image_is_pulled_is_never_created(tmp_path: Path) -> None:
+    daemon = Daemon()
+    starting = new(daemon, tmp_path)
+    folder = take(starting, tmp_path, "w")
+    wait_until(lambda: daemon.calls)
+    starting.drop("w")
+    wait_until(lambda: starting.waiting("w") is None)
+    assert daemon.calls == ["pull lab/train:1"]
+    assert folder.started() is None
+
+
+def test_a_daemon_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    daemon = Daemon()
+    daemon.pulled.set()
+    daemon.failures = [Away("Docker does not run", "start it")]
+    starting = new(daemon, tmp_path)
+    folder = take(starting, tmp_path, "w")
+    wait_until(lambda: folder.started())
+    assert folder.end() is None
+
+
+def test_what_the_daemon_says_of_an_order_is_final_and_its_own_failure_is_not(tmp_path: Path) -> None:
+    daemon = Daemon()
+    daemon.pulled.set()
+    cases = {
+        "invalid mount": (Refused("invalid mount", answer=400), Gone.REFUSED),
+        "no space left": (Refused("no space left", answer=500), Gone.UNKNOWN),
+        "driver": (Refused('could not select device driver "" with capabilities: [[gpu]]', answer=500), Gone.REFUSED),
+    }
+    for index, (error, gone) in enumerate(cases.values()):
+        daemon.failures = [error]
+        folder = take(new(daemon, tmp_path), tmp_path, f"w{index}")
+        wait_until(lambda folder=folder: folder.end())  # type: ignore[misc]
+        assert folder.end() == End(gone, error.message)
+    assert "remove" in daemon.calls
