@@ -42,6 +42,29 @@ def test_what_ran_on_a_killed_worker_is_gone_within_five_seconds_and_offered_aga
     assert sorted(attempt["trial"] for attempt in ended if attempt["state"] == "succeeded") == [1, 2, 3, 4]
 
 
+def test_a_frozen_worker_is_told_of_after_the_lease_and_its_trial_runs_elsewhere(tmp_path: Path) -> None:
+    nap = new_nap()
+    with Home(ORCHESTUNE_LEASE_SECONDS="6", ORCHESTUNE_BEAT_SECONDS="1") as home:
+        command = f"[ -e $ORCHESTUNE_ORIGINAL_DIR/go ] || sleep {nap}; echo loss={{x}}"
+        project = write(tmp_path / "frozen", command, budget=1, parallelism=1)
+        handle = launch(home, project)
+        eventually(lambda: len(sleepers(nap)) == 1, "the trial runs", home)
+        eventually(lambda: [a["state"] for a in attempts(home, handle)] == ["running"], "and is known to", home)
+        [(guard, children)] = workers(home).items()
+        (project / "go").touch()
+        frozen = [guard, *children]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            shown = reached(home, handle, "completed")
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (1, 0)
+        assert [attempt["state"] for attempt in attempts(home, handle)] == ["lost", "succeeded"]
+        assert "has not been heard of for 6 s" in attempts(home, handle)[0]["reason"]["message"]
+
+
 @pytest.mark.parametrize("wait", ["sleep 3; ", ""], ids=["later", "at once"])
 def test_a_trial_that_kills_its_workers_runs_alone_and_then_pauses_the_experiment(
     shared_home: Home, tmp_path: Path, wait: str

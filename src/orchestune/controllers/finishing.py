@@ -29,8 +29,9 @@ class Finishing:
             purged = experiments.to_remove(session)
         for row in rows:
             self._experiment(row)
-        for name in self._core.backends:
-            self._workers_of_the_dead(name, {row.id: row for row in rows})
+        unfinished = {row.id: row for row in rows}
+        ending = {worker for name in self._core.backends for worker in self._workers_of_the_dead(name, unfinished)}
+        self._told &= ending
         for experiment in purged:
             self._remove(experiment)
 
@@ -52,19 +53,23 @@ class Finishing:
             elif over and not present and now.live == 0 and now.state is ExperimentState.STOPPING:
                 ledger.settle()
 
-    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> None:
-        """End the workers of experiments that are over or are being stopped; idle ones of others stay warm."""
+    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
+        """End the workers of experiments that are over or are being stopped; idle ones of others stay warm.
+
+        Returns their ids, those that were told before too.
+        """
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
             present = workers.present(session, cluster)
-        for worker in workers_to_end(present, unfinished):
+        ending = workers_to_end(present, unfinished)
+        for worker in ending:
             if worker.id in self._told or not worker.handle:
                 continue
             row = unfinished.get(worker.experiment)
             grace = row.specification.grace if row is not None else 10.0
             backend.end(worker.id, json.loads(worker.handle), grace)
             self._told.add(worker.id)
-        self._told &= {worker.id for worker in workers_to_end(present, unfinished)}
+        return [worker.id for worker in ending]
 
     def _remove(self, experiment: str) -> None:
         with self._core.store.reading() as session:

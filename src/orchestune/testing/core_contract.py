@@ -252,6 +252,18 @@ class CoreContract:
         assert world.backend.ended
         assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
 
+    def test_a_worker_that_takes_its_time_is_told_once_to_end(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=10, parallelism=2)
+        world.lease(2)
+        told: list[str] = []
+        monkeypatch.setattr(world.backend, "end", lambda worker, handle, grace: told.append(worker))
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(5)
+        assert len(told) == len(set(told)) > 0
+        assert world.status(experiment)["state"] == "stopping"
+
     def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
