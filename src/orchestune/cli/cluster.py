@@ -1,90 +1,19 @@
-"""`cluster`: the places where experiments run, and the servers that answer for them."""
+"""`cluster`, as it stands in the list of commands; its own commands load much that no other one needs."""
 
 from __future__ import annotations
 
-import argparse
+from orchestune.cli.parser import Commands
 
-from orchestune.cli import cluster_connect, cluster_destroy, cluster_release, cluster_status, cluster_test
-from orchestune.cli.cluster_commands import known
-from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, Formatter, Parser, add_command
-from orchestune.cli.render import table
-from orchestune.client.clusters import Cluster
+HELP = "connect, look at, upgrade and remove clusters"
 
 
 def add(commands: Commands) -> None:
     """Add the command, and its own commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "cluster",
-        help="connect, look at, upgrade and remove clusters",
-        description="Connect, look at, upgrade and remove clusters.",
-        epilog="example:\n"
-        "  orchestune cluster connect -n lab --context lab --namespace ml --registry registry.lab:5000\n"
-        "  orchestune run --cluster lab\n",
-        formatter_class=Formatter,
-    )
-    inner = parser.add_subparsers(dest="cluster_command", metavar="COMMAND", title="commands", parser_class=Parser)
-    parser.set_defaults(run=lambda console, args: _help(parser))
-    cluster_connect.add(inner)
-    cluster_status.add(inner)
-    cluster_test.add(inner)
-    cluster_release.add(inner)
-    _add_own(inner)
-    cluster_destroy.add(inner)
+    from orchestune.cli.cluster_group import add_group  # see above
+
+    add_group(commands, HELP)
 
 
-def _help(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
-    return 2
-
-
-def _add_own(inner: Commands) -> None:
-    add_command(inner, "list", show, help="every cluster, the default first", example="orchestune cluster list")
-    parser = add_command(
-        inner,
-        "use",
-        use,
-        help="make a cluster the default",
-        details="Another one is named for one command with --cluster, for a shell with ORCHESTUNE_CLUSTER.",
-        example="orchestune cluster use lab",
-        json=False,
-    )
-    parser.add_argument("name", metavar="NAME", help="a name that `cluster list` shows")
-
-
-def show(console: Console, args: argparse.Namespace) -> int:
-    """List what is connected."""
-    clusters = known(console)
-    default = clusters.default
-    found = sorted(clusters.all(), key=lambda cluster: cluster.name != default)
-    if console.json:
-        shown = ("name", "provider", "context", "namespace", "registry", "url", "role", "user", "version")
-        console.document(
-            [
-                {name: getattr(cluster, name) for name in shown} | {"default": cluster.name == default}
-                for cluster in found
-            ]
-        )
-        return 0
-    rows = [
-        [cluster.name + (" *" if cluster.name == default else ""), cluster.provider, _where(cluster), cluster.role,
-         cluster.version]
-        for cluster in found
-    ]  # fmt: skip
-    console.say(
-        *table(["cluster", "provider", "where", "role", "server"], rows, console.paint, columns=console.columns)
-    )
-    return 0
-
-
-def _where(cluster: Cluster) -> str:
-    if cluster.provider == "kubernetes":
-        return f"{cluster.namespace} of {cluster.context or 'the current context'}"
-    return cluster.url or "this machine"
-
-
-def use(console: Console, args: argparse.Namespace) -> int:
-    """Change the default."""
-    known(console).use(args.name)
-    console.note(f"{args.name} is the default now")
-    return 0
+def add_brief(commands: Commands) -> None:
+    """Add the name alone, for the list of commands."""
+    commands.add_parser("cluster", help=HELP)

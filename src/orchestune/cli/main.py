@@ -22,8 +22,8 @@ _HOMES = {
 """the module of each command, in the order of the help; only that of the command which runs is loaded"""
 
 
-def build_parser(names: Iterable[str] = _HOMES) -> argparse.ArgumentParser:
-    """The parser of the commands `names`; of the whole command line where none are named."""
+def build_parser(names: Iterable[str] = _HOMES, *, brief: bool = False) -> argparse.ArgumentParser:
+    """The parser of the commands `names`; of the whole command line where none are named. `brief`: for the help."""
     parser = Parser(
         prog="orchestune",
         description="Hyperparameter optimization in parallel, with one file.",
@@ -37,7 +37,9 @@ def build_parser(names: Iterable[str] = _HOMES) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     for home in dict.fromkeys(_HOMES[name] for name in names):
-        import_module(f"orchestune.cli.{home}").add(commands)
+        module = import_module(f"orchestune.cli.{home}")
+        add = getattr(module, "add_brief", module.add) if brief else module.add
+        add(commands)
     return parser
 
 
@@ -71,7 +73,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
         raise unknown_command(name, [*_HOMES, *LATER])
     if name == "server":
         return server.delegate(words[1:])
-    parser = build_parser([name] if name else _HOMES)
+    parser = build_parser([name] if name else _HOMES, brief=not name and len(words) < 2)
     args, strange = parser.parse_known_args(words)
     if strange:
         raise unrecognized(name, strange)
