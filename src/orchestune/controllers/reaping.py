@@ -16,6 +16,8 @@ from orchestune.store.workers import Present
 
 log = logging.getLogger(__name__)
 
+GIVE_UP_SECONDS = 120.0
+"""how long a worker that is lost may still come back, before what it holds of its place is given to others"""
 START_SECONDS = 120.0
 """how long a worker may take from its start to its first word"""
 
@@ -28,6 +30,7 @@ class Reaping:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._heard: dict[str, tuple[object, float]] = {}
+        self._lost_since: dict[str, float] = {}
 
     def tick(self) -> None:
         """Look at every worker that is not known to be gone."""
@@ -45,6 +48,8 @@ class Reaping:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
         now = self._core.clock.monotonic()
+        lost = {worker.id for worker in present if worker.state == WorkerState.LOST}
+        self._lost_since = {name: since for name, since in self._lost_since.items() if name in lost}
         for worker in present:
             sighting = seen.get(worker.id)
             begun = worker.handle is not None or worker.state == WorkerState.DRAINING
@@ -57,6 +62,9 @@ class Reaping:
                 backend.end(worker.id, handles[worker.id], 0.0)
             elif sighting is not None and sighting.phase is Phase.PENDING and worker.boot is None:
                 self._pending(worker, sighting, now)
+            elif worker.state == WorkerState.LOST:
+                if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
+                    backend.end(worker.id, handles[worker.id], 0.0)
             elif self._silent(worker, now):
                 self._lost(worker)
 

@@ -89,6 +89,22 @@ def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_m
     assert place.ended == set(place.orders)
 
 
+def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place: Unsteady) -> None:
+    experiment = world.create(budget=4, parallelism=1)
+    world.lease()
+    for _ in range(20):
+        world.clock.pass_time(1.0)
+        world.tick()
+    assert next(worker["state"] for worker in world.status(experiment)["workers"]) == "lost"
+    assert place.ended == set()
+    for _ in range(130):
+        world.clock.pass_time(1.0)
+        world.tick()
+    first = next(iter(place.orders))
+    assert first in place.ended
+    assert next(worker["state"] for worker in world.status(experiment)["workers"]) == "ended"
+
+
 def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> None:
     experiment, sweeping = world.create(), Sweeping(world.core)
     world.tick(2)

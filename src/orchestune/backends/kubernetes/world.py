@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from orchestune.backends.kubernetes import capacity
 from orchestune.backends.kubernetes.capacity import Load, Node
@@ -30,6 +31,7 @@ class World:
         self._last_pods: dict[str, Document] = {}
         self._has_run: set[str] = set()
         self._started: float | None = None
+        self._sees_neighbours = False
         loads = partial(capacity.load, config=config)
         self.jobs: Kept[Document] = Kept(api, f"/apis/batch/v1{inside}/jobs", ours, slim)
         self.pods: Kept[Document] = Kept(api, f"/api/v1{inside}/pods", ours, self._see, self._remember)
@@ -44,7 +46,7 @@ class World:
         with self._lock:
             if self._started is None:
                 self._started = time.monotonic()
-                for kept in self._all():
+                for kept in (self.jobs, self.pods, self.events, self.nodes, self.loads):
                     kept.start()
 
     def close(self) -> None:
@@ -52,9 +54,11 @@ class World:
         with self._lock:
             if self._started is None:
                 return
-        for kept in self._all():
+            begun: list[Kept[Any]] = [self.jobs, self.pods, self.events, self.nodes, self.loads]
+            begun += [self.neighbours] if self._sees_neighbours else []
+        for kept in begun:
             kept.stop()
-        for kept in self._all():
+        for kept in begun:
             kept.join(10.0)
 
     def ready(self) -> None:
@@ -84,7 +88,14 @@ class World:
         self.ready()
         assert self._started is not None
         seen = self.loads.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.loads.permitted
-        return (self.loads if seen else self.neighbours).all()
+        if seen:
+            return self.loads.all()
+        with self._lock:
+            if not self._sees_neighbours:
+                self._sees_neighbours = True
+                self.neighbours.start()
+        self.neighbours.asked(_FIRST)
+        return self.neighbours.all()
 
     def jobs_by_worker(self) -> dict[str, Document]:
         """The Job of each worker."""
@@ -131,9 +142,6 @@ class World:
         if node is None:
             return "it is no longer part of the cluster"
         return None if node.ready else node.trouble or "it is not ready"
-
-    def _all(self) -> tuple[Kept[Document] | Kept[Event] | Kept[Node] | Kept[Load], ...]:
-        return (self.jobs, self.pods, self.events, self.nodes, self.loads, self.neighbours)
 
     def _see(self, pod: Document) -> Document:
         if (pod.get("status") or {}).get("phase") == "Running":
