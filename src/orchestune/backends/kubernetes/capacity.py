@@ -47,6 +47,8 @@ class Load:
     """the handle of our experiment, or empty: somebody else"""
     permanent: bool = False
     """it belongs to the node and will never make room"""
+    infrastructure: bool = False
+    """ours without an experiment: the server, a test, a build"""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
         holds=requests(spec, config.gpu_resource),
         holder=str(labels.get(HANDLE) or "") if is_ours(labels) else "",
         permanent=any(owner.get("kind") in _PERMANENT for owner in owners),
+        infrastructure=is_ours(labels) and not labels.get(HANDLE),
     )
 
 
@@ -207,12 +210,16 @@ def survey(nodes: Iterable[Node], loads: Iterable[Load], others_known: bool) -> 
             item.name,
             item.pool,
             item.has,
-            plus(load.holds for load in held.get(item.name, ()) if load.holder),
-            plus(load.holds for load in held.get(item.name, ()) if not load.holder) if others_known else None,
+            plus(load.holds for load in held.get(item.name, ()) if _ours(load)),
+            plus(load.holds for load in held.get(item.name, ()) if not _ours(load)) if others_known else None,
             _trouble(item),
         )
         for item in sorted(nodes, key=_order)
     ]
+
+
+def _ours(item: Load) -> bool:
+    return bool(item.holder) or item.infrastructure
 
 
 def _trouble(item: Node) -> str:

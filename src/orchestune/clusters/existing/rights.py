@@ -21,16 +21,15 @@ def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequ
 def server_rules(connection: Connection) -> list[Manifest]:
     """What the server needs in its namespace: it starts, watches and ends workers, and says why one does not run."""
     rules = [
-        rule("batch", ["jobs"], ["create", "delete", "get", "list", "patch", "watch"]),
-        rule("", ["pods"], ["create", "delete", "get", "list", "patch", "watch"]),
-        rule("", ["pods/log"], ["get"]),
-        rule("", ["secrets"], ["create", "delete", "get", "list", "patch"]),
+        rule("batch", ["jobs"], ["create", "delete", "get", "list", "watch"]),
+        rule("", ["pods"], ["delete", "get", "list", "watch"]),
+        rule("", ["secrets"], ["create", "delete", "get", "patch"]),
         rule("", ["events"], ["get", "list", "watch"]),
         rule("", ["namespaces"], ["get"], [connection.namespace]),
-        rule("", ["resourcequotas", "limitranges", "persistentvolumeclaims", "serviceaccounts"], ["get", "list"]),
+        rule("", ["persistentvolumeclaims", "serviceaccounts"], ["get"]),
     ]
     if connection.queues:
-        rules.append(rule("kueue.x-k8s.io", ["workloads", "localqueues"], ["get", "list", "watch"]))
+        rules.append(rule("kueue.x-k8s.io", ["localqueues"], ["get"]))
     return rules
 
 
@@ -39,7 +38,7 @@ def cluster_rules() -> list[Manifest]:
     return [
         rule("", ["nodes"], ["get", "list", "watch"]),
         rule("", ["pods"], ["get", "list", "watch"]),
-        rule("scheduling.k8s.io", ["priorityclasses"], ["get", "list"]),
+        rule("scheduling.k8s.io", ["priorityclasses"], ["get"]),
         rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
     ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import of_worker
+from orchestune.backends.kubernetes.labels import OURS, of_worker
 from orchestune.domain.allocation import usable
 from orchestune.domain.resources import Capacity, Resources, fits
 
@@ -123,3 +123,16 @@ def test_a_survey_tells_ours_from_others_where_others_are_seen() -> None:
     (known,), (unknown,) = survey([shown("n1")], loads, True), survey([shown("n1")], loads, False)
     assert (known.ours.cpu, known.others and known.others.cpu, known.trouble) == (1.0, 2.0, "")
     assert unknown.others is None
+
+
+def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> None:
+    server = {
+        "metadata": {"name": "s", "labels": dict(OURS)},
+        "spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
+    }
+    held = load(server, CONFIG)
+    assert held is not None
+    (found,) = survey([shown("n1")], [held], True)
+    assert found.ours.cpu == 1 and found.others is not None and not found.others.cpu
+    (machine,) = machines([shown("n1")], [held])
+    assert machine.cpu == (shown("n1").has.cpu or 0) - 1

@@ -1,0 +1,161 @@
+"""`orchestune cluster`: what is known here, hosted servers, how a cluster is shown. Real clusters: tests/kubernetes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestune.cli.cluster_checks import pools
+from orchestune.cli.cluster_status import lines
+from orchestune.cli.render import Paint
+from orchestune.client.clusters import Cluster, Clusters
+from orchestune.client.documents import ClusterDocument
+from orchestune.clusters.existing.probe import Pool
+from tests.unit.cli.conftest import Result
+from tests.unit.client.fake_server import FakeServer
+
+Cli = Callable[..., Result]
+PLAIN = Paint(False)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path))
+    monkeypatch.delenv("ORCHESTUNE_CLUSTER", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    """Of a cluster that is not there."""
+    file = tmp_path / "kubeconfig"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "clusters": [{"name": "lab", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "ada", "user": {}}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada", "namespace": "ml"}}],
+    }
+    file.write_text(json.dumps(document))
+    return file
+
+
+def machine(name: str, pool: str, gpu: int = 0, others: bool = True, trouble: str | None = None) -> dict[str, Any]:
+    held = {"cpu": 0.5, "memory": 2**29, "gpu": 0}
+    has = {"cpu": 4.0, "memory": 8 * 2**30, "gpu": gpu}
+    ours = {"cpu": 1.0, "memory": 2**30, "gpu": 0}
+    return {
+        "name": name,
+        "pool": pool,
+        "has": has,
+        "ours": ours,
+        "others": held if others else None,
+        "trouble": trouble,
+    }
+
+
+def cluster(*machines: dict[str, Any], **more: Any) -> ClusterDocument:
+    document = {"schema": 1, "cluster": "lab", "clusters": ["lab"], "elastic": False, "experiments": [], **more}
+    return cast(ClusterDocument, {**document, "machines": list(machines)})
+
+
+def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(
+    server: FakeServer, state: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = server.environment()
+    monkeypatch.delenv("ORCHESTUNE_SERVER")
+    joined = cli("cluster", "connect", "-n", "team", "--server", given["ORCHESTUNE_SERVER"])
+    assert joined.code == 0, joined.err
+    assert joined.out.startswith("team: connected, server ")
+    monkeypatch.delenv("ORCHESTUNE_TOKEN")
+    assert (state / "clusters.json").stat().st_mode & 0o077 == 0
+    assert given["ORCHESTUNE_TOKEN"] not in cli("cluster", "list", "--json").out
+    assert cli("status", "--cluster", "team").code == 0
+    assert cli("cluster", "use", "team").code == 0
+    assert json.loads(cli("cluster", "list", "--json").out)[0]["name"] == "team"
+    assert cli("cluster", "disconnect", "-n", "team").code == 0
+    assert [item["name"] for item in json.loads(cli("cluster", "list", "--json").out)] == ["local", "docker"]
+    again = cli("cluster", "disconnect", "-n", "team")
+    assert again.code == 0 and "not connected" in again.err
+
+
+def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
+    server: FakeServer, state: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = server.environment()["ORCHESTUNE_SERVER"]
+    monkeypatch.delenv("ORCHESTUNE_SERVER")
+    monkeypatch.delenv("ORCHESTUNE_TOKEN")
+    refused = cli("cluster", "connect", "-n", "team", "--server", address)
+    assert refused.code == 2 and "a token is missing" in refused.err and "ORCHESTUNE_TOKEN" in refused.err
+    monkeypatch.setenv("ORCHESTUNE_TOKEN", "x" * 20)
+    assert cli("cluster", "connect", "-n", "team", "--server", "team.example").code == 2
+    assert not (state / "clusters.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["connect", "-n", "local"], 2, "'local' means this machine"),
+        (["connect", "-n", "lab", "--context", "west"], 2, "has no context west"),
+        (["connect", "-n", "lab", "--storage-class", "a", "--claim", "b"], 2, "not allowed with"),
+        (["connect", "-n", "lab"], 3, "cannot be reached"),
+        (["destroy", "-n", "lab", "--yes"], 3, "--abandon forgets the cluster"),
+        (["upgrade", "-n", "nowhere"], 2, "there is no cluster 'nowhere'"),
+        (["upgrade"], 2, "is no cluster of Kubernetes, but this machine"),
+        (["disconnect", "-n", "lab", "--to", "x"], 2, "--to says where a copy goes"),
+        (["use", "nowhere"], 2, "there is no cluster 'nowhere'"),
+    ],
+)
+def test_wrong_use_and_clusters_that_are_away_are_told(
+    words: list[str], code: int, said: str, state: Path, kubeconfig: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    result = cli("cluster", *words)
+    assert said in result.err
+    assert result.code == code
+    assert not (state / "clusters.json").exists()
+
+
+def test_a_cluster_that_is_gone_for_good_is_forgotten_where_that_is_said(
+    state: Path, kubeconfig: Path, cli: Cli
+) -> None:
+    Clusters(state).add(Cluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
+    result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon")
+    assert result.code == 0 and "left there as it is" in result.err
+    assert Clusters(state).connected() == ()
+
+
+def test_status_shows_pools_nodes_and_why_experiments_wait() -> None:
+    experiment = {
+        "id": "e", "handle": "sgd-7f3a", "name": "sgd", "owner": "ada", "state": "pending", "desired": "running",
+        "running": 0, "parallelism": 4, "each": {"cpu": 1, "memory": None, "gpu": 1}, "workers": 1,
+        "waiting": "needs 1 gpu, 0 of 4 free",
+    }  # fmt: skip
+    shown = lines(
+        cluster(
+            machine("cpu1", "cpu"), machine("cpu2", "cpu", trouble="not ready"), machine("gpu1", "gpu", gpu=4),
+            experiments=[experiment], elastic=True,
+        ),
+        PLAIN,
+    )  # fmt: skip
+    text = "\n".join(shown)
+    assert [line.split()[:5] for line in shown[1:3]] == [["cpu", "2", "8", "2", "1"], ["gpu", "1", "4", "1", "0.5"]]
+    assert "cpu2: not ready" in text and "more than this may come" in text
+    assert "needs 1 gpu, 0 of 4 free" in text
+
+
+def test_status_says_unknown_where_others_are_not_seen_and_says_so_where_nothing_is() -> None:
+    assert "unknown" in "\n".join(lines(cluster(machine("cpu1", "cpu", others=False)), PLAIN))
+    assert lines(cluster(), PLAIN)[0] == "the cluster does not show its machines"
+
+
+def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
+    found = pools(cluster(machine("a", "cpu"), machine("b", "cpu", trouble="cordoned"), machine("c", "gpu", gpu=2)))
+    assert found == [Pool("cpu", ("a",), 0), Pool("gpu", ("c",), 1)]
+    assert pools(cluster()) == [Pool("any")]
+    assert pools(None) == [Pool("any")]
