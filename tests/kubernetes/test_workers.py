@@ -172,3 +172,24 @@ def test_secrets_live_in_the_cluster_and_go_with_the_experiment(lab: Lab) -> Non
     )
     lab.home.run("delete", handle, "--purge", "--yes")
     until("the secret to be gone", lambda: not lab.cluster.exists(*secrets))
+
+
+def test_what_a_quota_does_not_let_in_waits_and_says_so(lab: Lab) -> None:
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+        "spec": {"hard": {"requests.cpu": "150m"}},
+    }  # fmt: skip
+    lab.cluster.apply(quota, namespace=lab.namespace)
+    handle = lab.run(budget=3, parallelism=3, env={"SECONDS_EACH": "3"})
+    words = "waits for room in the namespace's quota team: requests.cpu=100m"
+    until("the reason", lambda: words in json.dumps(lab.status(handle)["workers"]), told=lambda: lab.told(handle))
+    assert lab.wait(handle)["counts"]["completed"] == 3
+    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+
+
+def test_a_worker_whose_queue_takes_its_place_back_costs_nothing(lab: Lab) -> None:
+    handle = lab.run(budget=1, env={"SECONDS_EACH": "5"})
+    job = lab.wait_running(handle).rpartition("-")[0]
+    lab.cluster.kubectl("patch", "job", job, "-n", lab.namespace, "-p", '{"spec": {"suspend": true}}')
+    assert lab.wait(handle)["counts"]["completed"] == 1
+    assert [attempt["state"] for attempt in lab.trial(handle)["attempts"]] == ["preempted", "succeeded"]
