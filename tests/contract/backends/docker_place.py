@@ -73,7 +73,10 @@ class Containers:
 
     def in_public(self) -> str:
         shown = [self.api.inspect_container(name) for name in self.names(running=False)]
-        lines = [path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline")]
+        lines: list[str] = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it ends just now
+                lines.append(path.read_bytes().decode(errors="replace"))
         return json.dumps([shown, lines])
 
     def clear(self) -> None:
