@@ -86,6 +86,14 @@ def hold(folder: Path) -> list[dict[str, Any]]:
 HELD = "touch /hold/$ORCHESTUNE_TRIAL; while [ ! -e /hold/go ]; do sleep 0.05; done; echo loss={x}"
 
 
+def listening(port: int) -> socket.socket | None:
+    """Somebody else who has the port; None while it is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None
+
+
 def begun(folder: Path, count: int) -> bool:
     return len([path for path in folder.iterdir() if path.name.isdecimal()]) >= count
 
@@ -157,7 +165,10 @@ def test_containers_outlive_the_server_and_find_the_next_one_at_another_port(sce
     before = set(scene.running(handle, 2))
     kill_server(home)
     moved_from = json.loads((home.folder / "endpoint.json").read_text())["url"]
-    with socket.create_server(("127.0.0.1", int(moved_from.rpartition(":")[2]))):
+    port = int(moved_from.rpartition(":")[2])
+    taken = eventually(lambda: listening(port), "what the killed server started has let its port go", home)
+    assert taken is not None
+    with taken:
         home.run("status")
         assert json.loads((home.folder / "endpoint.json").read_text())["url"] != moved_from
         assert set(scene.running(handle, 2)) == before
