@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from orchestune.images.registry import open_registry
+from orchestune.images.server_image import push_server_image
 from tests.kubernetes.lab import Lab, gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
@@ -150,3 +153,42 @@ def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image:
     assert [finding for finding in found if finding["ok"] == "error"] == []
     left = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]
     assert [pod for pod in left if "deletionTimestamp" not in pod["metadata"]] == []
+
+
+def test_an_upgrade_keeps_data_and_no_other_command_does_it(
+    lab: Lab, registry: Registry, server_image: str, shell: str
+) -> None:
+    lab.connect("--server-image", server_image)
+    folder = lab.experiment(shell, budget=2)
+    lab.home.run("run", "--cluster", lab.name, cwd=folder)
+    lab.home.run("cluster", "use", lab.name)
+    handle = lab.home.json("status", cwd=folder)[0]["handle"]
+    before = answers(lab, handle)
+    as_if_deployed_by(lab, "0.0.1")
+    assert "connected as owner" in lab.connect().stdout
+    refused = lab.connect("--gpu-resource", "amd.com/gpu", expect=None)
+    assert refused.returncode != 0 and f"`orchestune cluster upgrade -n {lab.name}` first" in refused.stderr
+    assert running_image(lab) == server_image
+    with open_registry(registry.address) as place:
+        other = str(push_server_image(place, "testbed/server-again"))
+    lab.run("upgrade", "--server-image", other)
+    assert running_image(lab) == other
+    assert answers(lab, handle) == before
+    lab.connect("--gpu-resource", "amd.com/gpu")
+    assert answers(lab, handle) == before
+
+
+def as_if_deployed_by(lab: Lab, version: str) -> None:
+    """What stands in the cluster says so, and is another's in form as well."""
+    found = lab.cluster.json("get", "configmap", "orchestune-config", "-n", lab.namespace)
+    document = json.loads(found["data"]["connection.json"]) | {"version": version}
+    patch = {"data": {"connection.json": json.dumps(document)}}
+    lab.cluster.kubectl(
+        "patch", "configmap", "orchestune-config", "-n", lab.namespace, "--type=merge", "-p", json.dumps(patch)
+    )
+
+
+def running_image(lab: Lab) -> str:
+    pod = lab.cluster.json("get", "deployment", "orchestune-server", "-n", lab.namespace)["spec"]["template"]["spec"]
+    image: str = pod["containers"][0]["image"]
+    return image

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestune import __version__
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, role_of
 from orchestune.cli.cluster_image import server_image
@@ -19,7 +20,7 @@ from orchestune.clusters.existing import permissions, plan, provisioner, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection, checked
 from orchestune.clusters.existing.provisioner import Present
-from orchestune.errors import NotFound, UsageError
+from orchestune.errors import Conflict, NotFound, UsageError
 
 
 def add(inner: Commands) -> None:
@@ -111,12 +112,26 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(console, wanted, args, certificates)
     said = args.database_url or args.ca
-    if found is not None and found.current and wanted == found.connection and not said:
+    changed = found is None or wanted != found.connection or bool(said)
+    others = found is not None and _is_other_version(found, changed)
+    if found is not None and not changed and (found.current or others):
         joining = _remember(console, cluster, cluster_api, wanted)
         rollout.wait(cluster_api, wanted, console.note)
         return say_hello(console, wanted, joining)
     deployed = _deploy(console, cluster_api, cluster, wanted, args, certificates)
     return say_hello(console, deployed, known(console).get(cluster.name))
+
+
+def _is_other_version(found: Present, changed: bool) -> bool:
+    """Whether another version has deployed what is there. Its settings are its own: only `upgrade` touches them."""
+    if not found.deployed or found.connection.version in ("", __version__):
+        return False
+    if changed:
+        raise Conflict(
+            f"the server there is version {found.connection.version}, this program {__version__}",
+            f"`orchestune cluster upgrade -n {found.connection.name}` first; then change its settings",
+        )
+    return True
 
 
 def upgrade(console: Console, args: argparse.Namespace) -> int:
@@ -127,7 +142,7 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
     args.registry, args.database_url = None, None
-    wanted = replace(found.connection, server_image=args.server_image or "")
+    wanted = replace(found.connection, server_image=args.server_image or "", version="")
     deployed = _deploy(console, cluster_api, cluster, wanted, args, found.certificates)
     return say_hello(console, deployed, known(console).get(cluster.name))
 
@@ -147,6 +162,8 @@ def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found:
         raise UsageError("--database-url takes a PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME")
     if found is not None:
         _refuse_moves(found.connection, changes)
+        if args.server_image not in (None, found.connection.server_image):
+            changes["version"] = ""  # whatever that image holds
         return found.connection.with_changes(changes)
     fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
     return provisioner.discovered(cluster_api, fresh)
