@@ -14,7 +14,7 @@ import pytest
 
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
-from tests.kubernetes.lab import Lab, kubeconfig_of, role
+from tests.kubernetes.lab import Lab, kubeconfig_of
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
@@ -234,13 +234,14 @@ def test_two_users_see_and_drive_the_same_experiments_and_a_viewer_only_looks(
     try:
         for who in ("editor", "viewer"):
             kubeconfig = kubeconfig_of(kubernetes, f"user-{who}", lab.namespace, tmp_path / f"{who}.kubeconfig")
-            rules = [
-                {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": [f"orchestune-{who}"],
-                 "verbs": ["create"]},
-                {"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": ["get", "list"]},
-                {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create", "get"]},
-            ]  # fmt: skip
-            kubernetes.apply(*role(f"may-{who}", lab.namespace, rules, f"user-{who}"), namespace=lab.namespace)
+            binding = {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": f"user-{who}"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": f"orchestune-{who}"},
+                "subjects": [{"kind": "ServiceAccount", "name": f"user-{who}", "namespace": lab.namespace}],
+            }
+            kubernetes.apply(binding, namespace=lab.namespace)
             homes[who] = Home(KUBECONFIG=str(kubeconfig), USER=who)
             homes[who].run("cluster", "connect", "-n", "shared", "--namespace", lab.namespace)
             homes[who].run("cluster", "use", "shared")
