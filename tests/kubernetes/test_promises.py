@@ -243,8 +243,8 @@ def test_two_users_see_and_drive_the_same_experiments_and_a_viewer_only_looks(
             }
             kubernetes.apply(binding, namespace=lab.namespace)
             homes[who] = Home(KUBECONFIG=str(kubeconfig), USER=who)
-            homes[who].run("cluster", "connect", "-n", "shared", "--namespace", lab.namespace)
-            homes[who].run("cluster", "use", "shared")
+            homes[who].run("cluster", "connect", "-n", lab.name, "--namespace", lab.namespace)
+            homes[who].run("cluster", "use", lab.name)
             assert homes[who].json("status", handle)["id"] == status(lab, handle)["id"]
         refused = homes["viewer"].run("stop", handle, expect=2)
         assert "is a viewer here, and this needs an editor" in refused.stderr
