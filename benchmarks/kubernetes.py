@@ -116,8 +116,8 @@ def main() -> None:
     small = {"cpu": "100m", "memory": "64Mi"}
     with connected() as (lab, shell, client):
         trivial = {"run": "echo score={x}", "keep": [], "resources": small, "engine": "random"}
-        lab.home.run("run", cwd=lab.experiment(shell, budget=1, parallelism=1, **trivial))  # images are on the nodes
-        seconds_of_job(lab, job("warm-up", shell, "echo score=1", 3, 3))
+        warm = {**trivial, "run": "sleep 1; echo score={x}"}  # so that every node has the images
+        lab.home.run("run", cwd=lab.experiment(shell, budget=12, parallelism=12, **warm))
         before = traffic(lab.registry)
         rounds = [
             (
