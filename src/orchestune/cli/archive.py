@@ -12,10 +12,9 @@ from orchestune.archives.shelf import Shelf
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.render import plural
+from orchestune.client.states import OVER
 from orchestune.errors import NotFound
 from orchestune.files.open import open_files
-
-OVER = ("completed", "failed", "stopped")
 
 
 def add(commands: Commands) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from orchestune import __version__
 from orchestune.cli.cluster_commands import api
@@ -15,6 +13,7 @@ from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
 from orchestune.client.documents import ClusterDocument
+from orchestune.client.finding import Finding
 from orchestune.clusters.existing import permissions, probe, provisioner, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import SERVER, Connection
@@ -26,20 +25,6 @@ from orchestune.images.registry import open_registry
 from orchestune.images.upload import push_blob
 
 _BYTES = b"orchestune cluster test\n"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was tried."""
-
-    name: str
-    ok: Literal["ok", "warning", "error"]
-    detail: str
-    remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
