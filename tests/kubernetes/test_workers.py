@@ -145,7 +145,7 @@ def test_a_server_that_was_killed_in_the_middle_of_a_stop_leaves_nothing(lab: La
     lab.start()
     lab.home.run("stop", handle)
     until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
-    assert lab.status(handle)["state"] == "stopped"
+    until("the experiment to be stopped", lambda: lab.status(handle)["state"] == "stopped")
 
 
 def test_what_nobody_knows_of_is_swept_and_what_is_not_ours_stays(lab: Lab) -> None:
