@@ -95,14 +95,17 @@ def test_a_driver_program_that_fails_means_no_gpus(tmp_path: Path) -> None:
     assert capacity.gpus({"PATH": str(tmp_path / "empty")}) == ()
 
 
-def test_a_gpu_that_is_cut_up_counts_by_its_parts() -> None:
+def test_a_gpu_that_is_cut_up_counts_by_its_parts(tmp_path: Path) -> None:
     text = (
         "GPU 0: NVIDIA A100 (UUID: GPU-1)\n"
         "  MIG 3g.20gb     Device  0: (UUID: MIG-a)\n"
         "  MIG 3g.20gb     Device  1: (UUID: MIG-b)\n"
         "GPU 1: NVIDIA A100 (UUID: GPU-2)\n"
     )
-    assert capacity.parse_list(text) == ("MIG-a", "MIG-b", "1")
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{text}END\n")
+    program.chmod(0o755)
+    assert capacity.gpus({"PATH": str(tmp_path)}) == ("MIG-a", "MIG-b", "1")
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:

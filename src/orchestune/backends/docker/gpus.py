@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Card:
-    """One GPU; `parts` are those into which it is cut up (MIG)."""
-
-    index: str
-    uuid: str
-    parts: tuple[str, ...] = ()
+from orchestune.backends.nvidia import Card, listed
 
 
 def ask(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The ids for `DeviceRequests` and `CUDA_VISIBLE_DEVICES`; none where there is no `nvidia-smi`. Takes seconds."""
-    program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
-    if program is None:
-        return ()
-    try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return visible(cards(done.stdout), environ.get("CUDA_VISIBLE_DEVICES")) if done.returncode == 0 else ()
-
-
-def cards(text: str) -> list[Card]:
-    """What `nvidia-smi -L` lists."""
-    found: list[Card] = []
-    for line in text.splitlines():
-        if gpu := re.match(r"GPU (\d+):.*\(UUID:\s*(GPU-[^)\s]+)\)", line):
-            found.append(Card(gpu[1], gpu[2]))
-        elif (part := re.match(r"\s+MIG .*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and found:
-            card = found[-1]
-            found[-1] = Card(card.index, card.uuid, (*card.parts, part[1]))
-    return found
+    return visible(listed(environ), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def visible(found: Sequence[Card], named: str | None) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from orchestune.backends.nvidia import listed
 from orchestune.domain.resources import Machine
 
 _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
@@ -43,33 +42,14 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def gpus(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The ids to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine."""
+    """The ids to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine.
+
+    Indices, and for a GPU that is cut up the UUIDs of its parts.
+    """
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return _visible(visible)
-    program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
-    if program is None:
-        return ()
-    try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return parse_list(done.stdout) if done.returncode == 0 else ()
-
-
-def parse_list(text: str) -> tuple[str, ...]:
-    """The ids in the output of `nvidia-smi -L`: indices, and for a GPU that is cut up the UUIDs of its parts."""
-    found: list[str] = []
-    whole: str | None = None
-    for line in text.splitlines():
-        if gpu := re.match(r"GPU (\d+):", line):
-            whole = gpu[1]
-            found.append(whole)
-        elif part := re.match(r"\s+MIG .*\(UUID:\s*(MIG-[^)\s]+)\)", line):
-            if found and found[-1] == whole:
-                found.pop()
-            found.append(part[1])
-    return tuple(found)
+    return tuple(name for card in listed(environ) for name in card.parts or (card.index,))
 
 
 def _visible(text: str) -> tuple[str, ...]:

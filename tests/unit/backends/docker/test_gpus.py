@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.backends import nvidia
 from orchestune.backends.docker import gpus
 
 LISTED = """\
@@ -31,7 +32,7 @@ WHOLE = "GPU-77777777-d33d-2b2c-524d-9e3d8d2b8a77"
     ],
 )
 def test_cards_and_their_parts_are_known_by_uuid(named: str | None, expected: tuple[str, ...]) -> None:
-    assert gpus.visible(gpus.cards(LISTED), named) == expected
+    assert gpus.visible(nvidia.cards(LISTED), named) == expected
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo 'No devices were found'"])
