@@ -1,6 +1,8 @@
 """How far `orchestune logs --follow` is behind 100 trials that print 100 lines a second each, and what it misses.
 
 Each line carries the trial, a number and the moment when it was written; the follower's clock is the same machine's.
+Lines that were written before the follower had shown its first one waited for the command line to start: how long is
+shown by itself, and the lag is that of the others.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ def main() -> None:
     seconds = options.seconds or (15 if options.quick else 60)
     print(table.machine())
     lags: list[float] = []
+    waited: list[float] = []
+    began = 0.0
     numbers: dict[str, list[int]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, Home() as home:
         Path(folder, "printer.py").write_text(PRINTER.format(seconds=seconds, rate=RATE))
@@ -58,7 +62,9 @@ def main() -> None:
             for line in follower.stdout:
                 found = LINE.search(line)
                 if found:
-                    lags.append(time.time() - float(found[3]))
+                    now, written = time.time(), float(found[3])
+                    began = began or now
+                    (lags if written > began else waited).append(now - written)
                     numbers[found[1]].append(int(found[2]))
         recorded = home.run("logs", handle, cwd=folder).stdout
     wanted = options.trials * seconds * RATE
@@ -66,14 +72,16 @@ def main() -> None:
     distinct = sum(len(set(found)) for found in numbers.values())
     rows: list[table.Row] = [
         ["lines written", wanted],
-        ["lines followed", len(lags)],
+        ["lines followed", len(lags) + len(waited)],
         ["lines lost", wanted - distinct],
-        ["lines seen twice", len(lags) - distinct],
+        ["lines seen twice", len(lags) + len(waited) - distinct],
         ["lines in the record afterwards", len(LINE.findall(recorded))],
         ["trials whose lines came in order", f"{ordered} of {options.trials}"],
         ["lag, median (s)", table.percentile(lags, 0.5)],
         ["lag, p99 (s)", table.percentile(lags, 0.99)],
         ["lag, worst (s)", max(lags, default=float("nan"))],
+        ["lines written before the follower showed one", len(waited)],
+        ["and the longest that one of them waited (s)", max(waited, default=0.0)],
     ]
     table.show(f"{options.trials} trials, {RATE} lines/s each, {seconds} s", ["", "value"], rows)
 

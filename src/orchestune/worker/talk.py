@@ -16,6 +16,8 @@ NEWS_AFTER = 0.2
 """seconds that log lines and metrics of running attempts may wait for others"""
 NEWS_SHARE = 5
 """they wait so many times as long as the last report took, where that is longer: a busy server gets fewer calls"""
+NEWS_MOST = 0.5
+"""seconds that they wait at most: whoever follows sees them within a second"""
 ANSWER_WITHIN = 15.0
 
 
@@ -91,7 +93,7 @@ class Talk:
         if self._reporting.urgent() or self._reporting.backlog():
             return 0.0
         if self._reporting.news():
-            return self._last_report + min(max(NEWS_AFTER, NEWS_SHARE * self._took), self._every / 2)
+            return self._last_report + min(max(NEWS_AFTER, NEWS_SHARE * self._took), NEWS_MOST, self._every / 2)
         if self._poll_want:
             return self._last_report + self._every
         return self._last_report + self._every / 2
