@@ -129,8 +129,8 @@ def children_of(pid: int) -> list[int]:
 class Chaos:
     """One run."""
 
-    def __init__(self, state: Path, budget: int, parallelism: int, seed: int) -> None:
-        self.state, self.budget, self.parallelism = state, budget, parallelism
+    def __init__(self, state: Path, budget: int, parallelism: int, seed: int, folds: int = 1) -> None:
+        self.state, self.budget, self.parallelism, self.folds = state, budget, parallelism, folds
         self.chance = random.Random(seed)
         self.outcome = Outcome()
         self.frozen: dict[int, float] = {}
@@ -145,6 +145,7 @@ class Chaos:
             "metrics": [{"name": "loss", "goal": "minimize"}],
             "budget": self.budget,
             "parallelism": self.parallelism,
+            "folds": {"count": self.folds},
             "engine": "random",
             "grace": 1.0,
         }
@@ -286,6 +287,10 @@ class Chaos:
             numbers = [row[0] for row in database.execute("SELECT number FROM trials ORDER BY number")]
             if numbers != list(range(1, self.budget + 1)):
                 wrong.append("numbers of trials are missing or double")
+            done = dict(database.execute("SELECT trial, COUNT(*) FROM tasks WHERE state = 'done' GROUP BY trial"))
+            completed = [row[0] for row in database.execute("SELECT number FROM trials WHERE state = 'completed'")]
+            if any(done.get(number) != self.folds for number in completed):
+                wrong.append(f"a trial completed without all of its {self.folds} folds: {done}")
             self.outcome.attempts.update(
                 dict(database.execute("SELECT state, COUNT(*) FROM attempts GROUP BY state").fetchall())
             )
@@ -335,11 +340,12 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--parallelism", type=int, default=8)
+    parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between faults")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="orchestune-chaos-") as folder:
-        chaos = Chaos(Path(folder), args.budget, args.parallelism, args.seed)
+        chaos = Chaos(Path(folder), args.budget, args.parallelism, args.seed, args.folds)
         try:
             outcome = chaos.run(args.faults, args.pause)
         finally:

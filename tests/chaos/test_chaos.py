@@ -11,10 +11,11 @@ from tests.chaos.driver import Chaos
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
-def test_the_budget_is_exact_whatever_dies(tmp_path: Path) -> None:
-    chaos = Chaos(tmp_path, budget=200, parallelism=8, seed=7)
+@pytest.mark.parametrize(("budget", "folds", "faults"), [(200, 1, 60), (30, 4, 30)], ids=["trials", "folds"])
+def test_the_budget_is_exact_whatever_dies(tmp_path: Path, budget: int, folds: int, faults: int) -> None:
+    chaos = Chaos(tmp_path, budget=budget, parallelism=8, seed=7, folds=folds)
     try:
-        outcome = chaos.run(faults=60, pause=0.6)
+        outcome = chaos.run(faults=faults, pause=0.6)
     finally:
         chaos.close()
     assert outcome.wrong == []

@@ -25,6 +25,7 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.Status: models.Status,
     documents.AttemptDocument: models.Attempt,
     documents.ArtifactDocument: models.Artifact,
+    documents.TaskDocument: models.Task,
     documents.TrialDocument: models.Trial,
     documents.LogChunk: models.LogChunk,
     documents.SpecificationDocument: models.Specification,

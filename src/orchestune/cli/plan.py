@@ -50,7 +50,8 @@ def _at_a_time(specification: Specification) -> str:
     parts += [size(needs.memory)] if needs.memory else []
     parts += [f"{needs.gpu} gpu"] if needs.gpu else []
     each = f" with {', '.join(parts)} each" if parts else ""
-    return f"{specification.parallelism} at a time{each}"
+    folds = specification.folds.count
+    return f"{specification.parallelism}{f' of their {folds} folds' if folds > 1 else ''} at a time{each}"
 
 
 def _command(run: str | tuple[str, ...]) -> str:

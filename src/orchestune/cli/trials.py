@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
-from orchestune.client.documents import AttemptDocument, Status, TrialDocument
+from orchestune.client.documents import AttemptDocument, Status, TaskDocument, TrialDocument
 
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
@@ -110,8 +110,11 @@ def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
     lines += _block("parameters", {name: one_line(exact(value)) for name, value in trial["parameters"].items()})
+    tasks = trial.get("tasks") or []
+    if len(tasks) > 1:
+        lines += ["", *_folds(tasks, paint)]
     for attempt in trial["attempts"]:
-        lines += ["", *_attempt(attempt, paint)]
+        lines += ["", *_attempt(attempt, paint, len(tasks) > 1)]
     artifacts = trial.get("artifacts") or []
     if artifacts:
         files = [[item["path"], size(item["size"])] for item in artifacts]
@@ -125,8 +128,18 @@ def _block(title: str, values: Mapping[str, str]) -> list[str]:
     return [f"{'' if index else title:11} {name:{names}}  {text}" for index, (name, text) in enumerate(values.items())]
 
 
-def _attempt(attempt: AttemptDocument, paint: Paint) -> list[str]:
-    head = f"attempt {attempt['number']}" + (f" of fold {attempt['task']}" if attempt["task"] else "")
+def _folds(tasks: Sequence[TaskDocument], paint: Paint) -> list[str]:
+    names = list(dict.fromkeys(name for task in tasks for name in task["metrics"]))
+    rows = [
+        [str(task["fold"]), paint.state(task["state"]), *(measured(task["metrics"].get(name), paint) for name in names)]
+        for task in tasks
+    ]
+    header = ("FOLD", "STATE", *(name.upper() for name in names))
+    return table(header, rows, paint, right=(0, *range(2, len(header))))
+
+
+def _attempt(attempt: AttemptDocument, paint: Paint, several: bool) -> list[str]:
+    head = f"attempt {attempt['number']}" + (f" of fold {attempt['task']}" if several else "")
     where = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
     gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""
     lines = [f"{head}  {paint.state(attempt['state'])}{where}{gpus}"]

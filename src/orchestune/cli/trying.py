@@ -94,6 +94,7 @@ def _environment(
     lease = {
         "attempt": "test",
         "trial": 1,
+        "folds": specification.folds.count,
         "parameters": parameters,
         "seed": specification.seed & 0xFFFFFFFF,
         "report": report,

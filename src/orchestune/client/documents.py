@@ -136,6 +136,14 @@ class ArtifactDocument(TypedDict):
     size: int
 
 
+class TaskDocument(TypedDict):
+    """One fold of a trial."""
+
+    fold: int
+    state: str
+    metrics: dict[str, Measurement]
+
+
 class TrialDocument(TypedDict):
     """One configuration and its outcome."""
 
@@ -149,6 +157,7 @@ class TrialDocument(TypedDict):
     bundle: str | None
     revision: int
     attempts: list[AttemptDocument]
+    tasks: NotRequired[list[TaskDocument]]
     checkpoint: NotRequired[dict[str, Any] | None]
     artifacts: NotRequired[list[ArtifactDocument]]
     created_at: str

@@ -15,6 +15,7 @@ from orchestune.config.placing import Build, build, placement
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
 from orchestune.domain.experiment import Keep, Specification, StopRules
+from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter, Space, Value
 
@@ -44,6 +45,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
         metrics=values["metrics"],
         budget=budget,
         parallelism=_parallelism(root, values, budget),
+        folds=values.get("folds") or Folds(),
         resources=values.get("resources") or Resources(),
         env=values.get("env") or {},
         secrets=values.get("secrets") or (),
@@ -146,9 +148,12 @@ def _quick_size(space: Space) -> float:
 
 def _parallelism(root: Field, values: _Values, budget: int) -> int:
     parallelism: int = values.get("parallelism") or 1
-    if parallelism > budget:
-        root.report.notes.append(f"parallelism: {parallelism} is more than the budget; {budget} is used")
-    return min(parallelism, budget)
+    folds: Folds = values.get("folds") or Folds()
+    most = budget * folds.count
+    if parallelism > most:
+        all_folds = " in folds" if folds.count > 1 else ""
+        root.report.notes.append(f"parallelism: {parallelism} is more than the budget{all_folds}; {most} is used")
+    return min(parallelism, most)
 
 
 def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mapping[str, Value], ...]:

@@ -12,7 +12,7 @@ from orchestune.config.parameters import PARAMETERS, VALUE
 from orchestune.config.placing import KEYS as PLACING
 from orchestune.config.report import Field
 from orchestune.config.running import RUN
-from orchestune.config.sections import CODE, RESOURCES, RETRY, STOP
+from orchestune.config.sections import CODE, FOLDS, RESOURCES, RETRY, STOP
 from orchestune.config.shapes import Named, list_of, mapping_of, section
 
 _CONFIGURATION = mapping_of(
@@ -44,7 +44,11 @@ KEYS = (
     Key("metrics", METRICS, "What is measured; the first one decides what is best, all together the Pareto front.",
         required=True),
     Key("budget", whole(1, MOST_TRIALS), "How many trials finish.", "with `engine: grid` the number of configurations"),
-    Key("parallelism", whole(1, 100_000), "How many trials run at the same time at most.", "1"),
+    Key("parallelism", whole(1, 100_000), "How many trials run at the same time at most; with `folds`, how many folds.",
+        "1"),
+    Key("folds", FOLDS, "In how many parts each trial is measured, for example the folds of a cross-validation. They"
+        " run in parallel, each with its `$ORCHESTUNE_FOLD` (from 0) of `$ORCHESTUNE_FOLDS`; what counts is the mean of"
+        " their values.", "1"),
     Key("resources", RESOURCES, "What each trial needs; more than that is not started side by side."),
     Key("env", ENV, "Environment variables of the command. Never a token or password."),
     Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
@@ -67,7 +71,7 @@ KEYS = (
 )  # fmt: skip
 
 LATER = (
-    "folds", "nodes", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
+    "nodes", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
     "futile",
 )  # fmt: skip
 

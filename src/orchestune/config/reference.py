@@ -85,6 +85,7 @@ Files of SigOpt Orchestrate are read too (`optimization`, lists of parameters an
 _TITLES = {
     "metrics": "A metric is `maximize`, `minimize`, or a mapping with these keys:",
     "resources": "",
+    "folds": "A number, or a mapping with these keys:",
     "secrets": "A list of names, or a mapping from names to `env:NAME`, `file:PATH`, or a mapping with one of these:",
     "retry": "A number, or a mapping with this key:",
     "stop": "",

@@ -1,4 +1,4 @@
-"""The smaller sections: `resources`, `stop`, `retry` and `code`."""
+"""The smaller sections: `resources`, `folds`, `stop`, `retry` and `code`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
 from orchestune.domain.experiment import StopRules
+from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources, parse_bytes, parse_cpu
 
 
@@ -45,6 +46,35 @@ RESOURCES = changed(
         also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu"},
     ),
     lambda read: Resources(read.get("cpu"), read.get("memory"), read.get("gpu") or 0),
+)
+
+_MOST_FOLDS = 1000
+
+
+def _read_folds(found: Field) -> Folds | None:
+    read = _FOLDS.read(found) or {}
+    count, after = read.get("count"), read.get("prune_after")
+    if count is not None and after is not None and after >= count:
+        found.find("prune_after").wrong(
+            f"{after} of {count} folds leave none to save", f"write a number from 1 to {count - 1}, or leave it out"
+        )
+        return None
+    return None if count is None else Folds(count, after)
+
+
+_FOLDS = section(
+    (
+        Key("count", whole(1, _MOST_FOLDS), "How many folds each trial has.", required=True),
+        Key("prune_after", whole(1, _MOST_FOLDS), "So many done folds may be enough: a trial is pruned then, or later,"
+            " when its mean would not become the best even if each of its other folds were as good as any trial was in"
+            " that fold.", "all folds run"),
+    ),
+    also={"n": "count", "k": "count", "folds": "count"},
+)  # fmt: skip
+FOLDS = either(
+    f"a whole number from 1 to {_MOST_FOLDS}, or a mapping with count, prune_after",
+    scalar=changed(whole(1, _MOST_FOLDS), lambda count: Folds(count)),
+    mapping=Kind[Folds](_FOLDS.words, _FOLDS.schema, _read_folds, _FOLDS.keys),
 )
 
 STOP = changed(

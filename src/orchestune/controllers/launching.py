@@ -317,11 +317,11 @@ def _avoided(capacity: Capacity, each: Resources, pool: str | None) -> frozenset
 
 
 def slots_wanted(row: ExperimentRow) -> int:
-    """How many trials of it could run now."""
+    """How many attempts of it could run now."""
     if row.ended is not None or row.desired is not Desired.RUNNING:
         return row.live if row.desired is Desired.PAUSED and row.ended is None else 0
-    left = max(row.budget - row.finished, 0)
-    return min(row.parallelism, left)
+    new = max(row.budget - row.finished - row.open, 0) * row.specification.folds.count
+    return min(row.parallelism, new + row.pending + row.live)
 
 
 def spread(slots: int, processes: int) -> list[int]:

@@ -145,11 +145,11 @@ class Suggesting:
             return min(left, 1 - row.open)
         if not opened.engine.uses_history:
             return min(left, _missing(row))
-        if row.history_seq == 0:
-            return min(left, row.parallelism - row.open)  # nothing is known yet: none of them can get old
+        if row.history_seq == 0:  # nothing is known yet: none of them can get old
+            return min(left, _trials(row, row.parallelism - row.live - row.pending))
         slots = workers.present_slots(session, row.id)
-        free = max(min(slots, row.parallelism) - row.running, 0)
-        return min(left, free + self._standby(row, opened) - row.queued)
+        free = max(min(slots, row.parallelism) - row.live - row.unqueued, 0)
+        return min(left, _trials(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
         """One suggestion more than is used up while the engine thinks about another."""
@@ -197,8 +197,13 @@ class Suggesting:
             ledger.evaluate()
 
 
+def _trials(row: ExperimentRow, places: int) -> int:
+    """How many trials have enough tasks for so many places."""
+    return -(-places // row.specification.folds.count)
+
+
 def _missing(row: ExperimentRow) -> int:
     """How many suggestions to make for an engine without memory; none before half of those made ahead are used up."""
-    ahead = min(max(row.parallelism * _AHEAD, _AHEAD_LEAST), _AHEAD_MOST)
-    free = max(row.parallelism - row.running, 0)
+    ahead = min(max(_trials(row, row.parallelism) * _AHEAD, _AHEAD_LEAST), _AHEAD_MOST)
+    free = _trials(row, max(row.parallelism - row.live - row.unqueued, 0))
     return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
@@ -57,6 +58,8 @@ class Specification:
     metrics: tuple[Metric, ...]
     budget: int
     parallelism: int = 1
+    """attempts at the same time: trials, or folds of trials where there are any"""
+    folds: Folds = Folds()
     resources: Resources = Resources()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
@@ -79,6 +82,11 @@ class Specification:
     placement: Placement = Placement()
 
     @property
+    def most_parallelism(self) -> int:
+        """How many attempts there can be at the same time."""
+        return self.budget * self.folds.count
+
+    @property
     def objective(self) -> Metric:
         """The metric that decides what is best (the first)."""
         return self.metrics[0]
@@ -92,6 +100,7 @@ class Specification:
             "metrics": [metric.to_json() for metric in self.metrics],
             "budget": self.budget,
             "parallelism": self.parallelism,
+            "folds": {"count": self.folds.count, "prune_after": self.folds.prune_after},
             "resources": self.resources.to_json(),
             "env": dict(self.env),
             "secrets": [{"name": secret.name, "source": secret.source} for secret in self.secrets],
@@ -119,6 +128,7 @@ class Specification:
     def from_json(cls, document: Mapping[str, Any]) -> Specification:
         """The inverse of `to_json`. BadInput where the space is wrong, KeyError where a required key is missing."""
         run, stop, keep = document["run"], document.get("stop") or {}, document.get("keep") or {}
+        folds = document.get("folds") or {}
         return cls(
             name=document["name"],
             run=run if isinstance(run, str) else tuple(run),
@@ -126,6 +136,7 @@ class Specification:
             metrics=tuple(Metric.from_json(item) for item in document["metrics"]),
             budget=int(document["budget"]),
             parallelism=int(document.get("parallelism", 1)),
+            folds=Folds(int(folds.get("count", 1)), folds.get("prune_after")),
             resources=Resources.from_json(document.get("resources") or {}),
             env=dict(document.get("env") or {}),
             secrets=tuple(Secret(item["name"], item["source"]) for item in document.get("secrets") or ()),

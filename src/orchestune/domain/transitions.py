@@ -29,6 +29,8 @@ class Cause(StrEnum):
     PREEMPT = "preempt"
     CANCEL = "cancel"
     RETRY = "retry"
+    CONTINUE = "continue"
+    """a fold of a trial came to its end, or back into the queue, and others are done or go on"""
     REGISTER = "register"
     DRAIN = "drain"
     END = "end"
@@ -81,10 +83,13 @@ TASK: Mapping[tuple[TaskState, Cause], TaskState] = {
 _R = TrialState
 TRIAL: Mapping[tuple[TrialState, Cause], TrialState] = {
     (_R.QUEUED, Cause.LEASE): _R.RUNNING,
+    (_R.QUEUED, Cause.CONTINUE): _R.RUNNING,  # a late result of one fold
     (_R.QUEUED, Cause.SUCCEED): _R.COMPLETED,
     (_R.QUEUED, Cause.FAIL): _R.FAILED,
+    (_R.QUEUED, Cause.PRUNE): _R.PRUNED,  # by a late result of one fold
     (_R.QUEUED, Cause.CANCEL): _R.CANCELLED,
     (_R.RUNNING, Cause.LEASE): _R.RUNNING,
+    (_R.RUNNING, Cause.CONTINUE): _R.RUNNING,
     (_R.RUNNING, Cause.SUCCEED): _R.COMPLETED,
     (_R.RUNNING, Cause.FAIL): _R.FAILED,
     (_R.RUNNING, Cause.PRUNE): _R.PRUNED,

@@ -231,6 +231,14 @@ class Attempt(BaseModel):
     tail: str | None = Field(default=None, description="the last lines of its output; not in lists")
 
 
+class Task(BaseModel):
+    """One fold of a trial; a trial without folds has one, whose metrics are the trial's."""
+
+    fold: int
+    state: Literal["pending", "active", "done", "failed", "cancelled"]
+    metrics: dict[str, Measured]
+
+
 class Trial(BaseModel):
     """A configuration and its outcome."""
 
@@ -244,6 +252,7 @@ class Trial(BaseModel):
     bundle: str | None
     revision: int
     attempts: list[Attempt]
+    tasks: list[Task] | None = Field(default=None, description="one for each fold; not in lists")
     checkpoint: dict[str, Any] | None = Field(default=None, description="the newest one; not in lists")
     artifacts: list[Artifact] | None = Field(default=None, description="not in lists")
     created_at: str

@@ -12,7 +12,7 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
-from orchestune.services import quarantine, trials
+from orchestune.services import folds, quarantine, trials
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
 
@@ -254,7 +254,13 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
             trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
         return
     trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
-    trials.finish(ledger, trial, found.trial_state, cause, verdict.reason, verdict.measured, verdict.missing)
+    old = found.trial_state
+    if ledger.row.specification.folds.count == 1:
+        trials.finish(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
+    elif cause is Cause.SUCCEED:
+        folds.done(ledger, trial, fold, old, verdict.measured)
+    else:
+        folds.ended(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
 
 
 def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:

@@ -20,7 +20,7 @@ _ORDER_LIVE = (
     "AND ordered IS NULL"
 )
 
-_FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state = 'queued'"
+_FORGET_LOSSES = "UPDATE trials SET losses = 0 WHERE experiment = :experiment AND state IN ('queued', 'running')"
 
 
 def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def parse(document: Mapping[str, Any]) -> Specification:
         problems.append(Problem(f"must be at least 1, found {specification.budget}", key="budget"))
     if specification.parallelism < 1:
         problems.append(Problem(f"must be at least 1, found {specification.parallelism}", key="parallelism"))
+    if specification.folds.count < 1:
+        problems.append(Problem(f"must be at least 1, found {specification.folds.count}", key="folds"))
     for index, configuration in enumerate(specification.try_first):
         problems += [
             replace(problem, key=f"try_first[{index}].{problem.key}")
@@ -119,7 +121,7 @@ def add(
         "origin": origin,
         "request_key": request_key,
         "budget": specification.budget,
-        "parallelism": min(specification.parallelism, specification.budget),
+        "parallelism": min(specification.parallelism, specification.most_parallelism),
         "priority": specification.priority,
         "labels": json.dumps(dict(specification.labels)),
         "desired": Desired.RUNNING,

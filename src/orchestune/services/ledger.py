@@ -17,7 +17,7 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _MOVES = ("desired", "state", "ended", "reason_json", "budget", "parallelism", "priority")
-_USES = ("created", "queued", "running", "history_seq")
+_USES = ("created", "queued", "running", "pending", "history_seq")
 
 
 class Ledger:

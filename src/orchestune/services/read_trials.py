@@ -77,13 +77,19 @@ def _documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, 
             "finished_at": rfc3339(row.finished_at),
         }
         if details:
-            shown["checkpoint"] = json.loads(row.checkpoint) if row.checkpoint else None
+            shown["checkpoint"] = rows.checkpoint_of(session, row)
+            shown["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment, row.number)]
             shown["artifacts"] = [
                 {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
                 for artifact in rows.artifacts_of(session, experiment, row.number)
             ]
         documents.append(shown)
     return documents
+
+
+def _task(row: Row[Any]) -> Document:
+    """One for each fold; a trial without folds has one, and its metrics are the trial's."""
+    return {"fold": row.fold, "state": row.state, "metrics": json.loads(row.metrics) if row.metrics else {}}
 
 
 def _attempt(row: Row[Any], details: bool) -> Document:

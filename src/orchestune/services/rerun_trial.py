@@ -27,10 +27,13 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         if trial is None:
             raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
         specification = experiments.revision_specification(session, row.id, trial.revision)
-    checkpoint = json.loads(trial.checkpoint) if trial.checkpoint else None
+        checkpoint = rows.checkpoint_of(session, trial)
+    if body.get("continue") and specification.folds.count > 1:
+        raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
         raise Conflict(f"{row.handle}/{number} left no checkpoint", "only trials with `checkpoint:` can be continued")
-    specification = replace(specification, budget=1, parallelism=1, stop=StopRules(), try_first=())
+    parallelism = min(row.parallelism, specification.folds.count)
+    specification = replace(specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=())
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
     check(core, specification, row.cluster, secrets)
     request = {

@@ -13,7 +13,7 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
-from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after
+from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
 from orchestune.domain.trial import ask_seed
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
@@ -52,7 +52,7 @@ def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
 def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
     """Add trials at the end of the queue and return their numbers. The caller has checked that the budget has room."""
     row, experiment = ledger.row, ledger.row.id
-    seed = row.specification.seed
+    seed, folds = row.specification.seed, row.specification.folds.count
     trials: list[dict[str, Any]] = []
     tasks: list[dict[str, Any]] = []
     for suggestion in suggestions:
@@ -75,11 +75,13 @@ def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
                 "created_at": ledger.now,
             }
         )
-        tasks.append({"experiment": experiment, "trial": number, "fold": 0, "state": TaskState.PENDING})
+        for fold in range(folds):
+            tasks.append({"experiment": experiment, "trial": number, "fold": fold, "state": TaskState.PENDING})
         count(ledger, None, TrialState.QUEUED)
         ledger.record("trial_queued", {"trial": number, "source": suggestion.source})
     ledger.session.many(hot.INSERT_TRIAL, trials)
     ledger.session.many(hot.INSERT_TASK, tasks)
+    row.pending += len(tasks)
     return [trial["number"] for trial in trials]
 
 
@@ -87,18 +89,37 @@ def change_task(ledger: Ledger, trial: int, fold: int, old: TaskState, cause: Ca
     """Move a task by the table; `values` may set not_before, failures, isolated."""
     parameters = {"not_before": 0.0, "failures": 0, "isolated": 0} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
-    if ledger.session.run(hot.CHANGE_TASK, parameters | {"state": after(TASK, old, cause)}) != 1:
+    state = after(TASK, old, cause)
+    if ledger.session.run(hot.CHANGE_TASK, parameters | {"state": state}) != 1:
         raise Forbidden(f"the task of trial {trial} is no longer {old}")
+    ledger.row.pending += (state is TaskState.PENDING) - (old is TaskState.PENDING)
 
 
 def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, isolated: int) -> None:
-    """Offer a trial again."""
-    new = after(TRIAL, old, cause)
+    """Offer a trial, or one of its folds, again."""
+    goes_on = ledger.row.specification.folds.count > 1 and _others_go_on(ledger, number)
+    new = after(TRIAL, old, Cause.CONTINUE if goes_on else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
     if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"losses": losses, "isolated": isolated}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
+
+
+def _others_go_on(ledger: Ledger, number: int) -> bool:
+    tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
+    return trial_state(TaskState(task[1]) for task in tasks) is TrialState.RUNNING
+
+
+def go_on(ledger: Ledger, number: int, old: TrialState) -> None:
+    """One of its folds is done, and others are not."""
+    new = after(TRIAL, old, Cause.CONTINUE)
+    if new is old:
+        return
+    where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
+    if ledger.session.run(hot.START_TRIAL, where) != 1:
+        raise Forbidden(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
 
 
 def finish(
@@ -195,6 +216,7 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
 
 
 _LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
+_OF_TRIAL = " AND trial = :trial"
 _CANCEL_ATTEMPT = (
     "UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old"
 )
@@ -212,17 +234,7 @@ def cancel_open(ledger: Ledger, reason: Reason) -> None:
     """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call."""
     session, where = ledger.session, {"experiment": ledger.row.id}
     text = json.dumps(reason.to_json())
-    for identity, state, trial, fold in session.rows(_LIVE, where):
-        old = AttemptState(state)
-        session.run(
-            _CANCEL_ATTEMPT,
-            {"id": identity, "old": old, "state": after(ATTEMPT, old, Cause.CANCEL), "reason": text, "now": ledger.now},
-        )
-        ledger.row.live -= 1
-        ledger.awaits_workers()
-        ledger.record("attempt_ended", {"attempt": identity, "trial": trial, "fold": fold, "state": "cancelled"})
-    for trial, fold, state, failures in session.rows(_OPEN_TASKS, where):
-        change_task(ledger, trial, fold, TaskState(state), Cause.CANCEL, failures=failures)
+    _cancel_tasks(ledger, session.rows(_LIVE, where), session.rows(_OPEN_TASKS, where), text)
     for number, state in session.rows(_OPEN_TRIALS, where):
         before = TrialState(state)
         new = after(TRIAL, before, Cause.CANCEL)
@@ -232,6 +244,29 @@ def cancel_open(ledger: Ledger, reason: Reason) -> None:
         count(ledger, before, new)
         ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
     ledger.to_be_cancelled = False
+
+
+def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
+    """Cancel the tasks of a trial that are not over, and their attempts: its outcome is known without them."""
+    session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
+    live, tasks = session.rows(_LIVE + _OF_TRIAL, where), session.rows(_OPEN_TASKS + _OF_TRIAL, where)
+    _cancel_tasks(ledger, live, tasks, json.dumps(reason.to_json()))
+
+
+def _cancel_tasks(
+    ledger: Ledger, live: Sequence[tuple[Any, ...]], tasks: Sequence[tuple[Any, ...]], reason: str
+) -> None:
+    for identity, state, trial, fold in live:
+        old = AttemptState(state)
+        new = after(ATTEMPT, old, Cause.CANCEL)
+        ledger.session.run(
+            _CANCEL_ATTEMPT, {"id": identity, "old": old, "state": new, "reason": reason, "now": ledger.now}
+        )
+        ledger.row.live -= 1
+        ledger.awaits_workers()
+        ledger.record("attempt_ended", {"attempt": identity, "trial": trial, "fold": fold, "state": "cancelled"})
+    for trial, fold, state, failures in tasks:
+        change_task(ledger, trial, fold, TaskState(state), Cause.CANCEL, failures=failures)
 
 
 LOSSES_BEFORE_ISOLATION = 3

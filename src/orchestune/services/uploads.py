@@ -13,7 +13,12 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
-from orchestune.store import records, trials, workers
+from orchestune.store import hot, records, trials, workers
+
+_IS_CHECKPOINT = """
+SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
+SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1
+"""
 
 
 def _upload(worker: str, digest: str) -> str:
@@ -45,26 +50,33 @@ def _commit(core: Core, worker: str, digest: str, size: int) -> int:
 
 
 def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones."""
+    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones.
+
+    Where a trial has several folds, the files of each lie below `fold-K/`.
+    """
     with core.store.reading() as session:
         attempt = trials.find_attempt(session, body["attempt"])
     if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
         raise NotFound(f"this worker has no attempt {body['attempt']}")
     sizes = {item["digest"]: _commit(core, worker, item["digest"], item["size"]) for item in body["files"]}
     with locked(core, attempt.experiment) as ledger:
+        several = ledger.row.specification.folds.count > 1
+        below = f"fold-{attempt.fold}/" if several else ""
         for item in body["files"]:
             records.put_blob(ledger.session, item["digest"], "artifact", sizes[item["digest"]])
             values = {
                 "experiment": attempt.experiment,
                 "trial": attempt.trial,
-                "path": item["path"],
+                "path": below + item["path"],
                 "attempt": attempt.id,
                 "digest": item["digest"],
                 "size": sizes[item["digest"]],
                 "created_at": ledger.now,
             }
             trials.put_artifact(ledger.session, values)
-        ledger.record("artifacts_kept", {"trial": attempt.trial, "paths": [item["path"] for item in body["files"]]})
+        ledger.record(
+            "artifacts_kept", {"trial": attempt.trial, "paths": [below + item["path"] for item in body["files"]]}
+        )
     return {"kept": [item["path"] for item in body["files"]]}
 
 
@@ -85,7 +97,8 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
             return {"accepted": False}
         records.put_blob(ledger.session, body["digest"], "checkpoint", size)
         published = {"attempt": attempt.id, "digest": body["digest"], "step": body.get("step")}
-        trials.change(ledger.session, attempt.experiment, attempt.trial, checkpoint=json.dumps(published))
+        where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
+        ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
         ledger.record("checkpoint_published", {"trial": attempt.trial, "step": body.get("step"), "size": size})
     return {"accepted": True}
 
@@ -97,10 +110,7 @@ def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
         blob = records.blob(session, check_digest(digest))
         if row is None:
             raise GroupOver("this worker is no longer wanted")
-        found = session.row(
-            "SELECT 1 FROM trials WHERE experiment = :experiment AND checkpoint LIKE :pattern LIMIT 1",
-            {"experiment": row.experiment, "pattern": f"%{digest}%"},
-        )
+        found = session.row(_IS_CHECKPOINT, {"experiment": row.experiment, "pattern": f"%{digest}%"})
     if blob is None or found is None:
         raise NotFound(f"there is no checkpoint {digest} in this experiment")
     return core.files.open(blob_key(digest)), blob.size

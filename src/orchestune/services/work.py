@@ -71,6 +71,8 @@ def _worker(session: Session, worker: str) -> Worker:
 class _Call:
     def __init__(self, core: Core, ledger: Ledger, worker: str, row: Worker, body: Mapping[str, Any]) -> None:
         self.core, self.ledger, self.worker, self.row, self.body = core, ledger, worker, row, body
+        self._begun: set[int] = set()
+        """trials of which this call leased a fold"""
         self.beat = int(body["beat"])
         if body["boot"] == row.boot:
             self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
@@ -145,7 +147,7 @@ class _Call:
         if row.desired is not Desired.RUNNING or row.ended is not None or self.row.state != WorkerState.ALIVE:
             return []
         room = min(int(self.body["want"]), self.row.slots - held, row.parallelism - row.live)
-        if room <= 0 or row.queued == 0:
+        if room <= 0 or row.pending == 0:
             return []
         session = self.ledger.session
         where = {"experiment": row.id, "now": self.ledger.now, "limit": room}
@@ -168,7 +170,9 @@ class _Call:
         where = {"experiment": row.id, "trial": trial, "fold": fold, "token": token}
         state = after(TASK, TaskState.PENDING, Cause.LEASE)
         ledger.session.run(hot.LEASE_TASK, where | {"state": state, "old": TaskState.PENDING})
-        old = TrialState(trial_state)
+        row.pending -= 1
+        old = TrialState.RUNNING if trial in self._begun else TrialState(trial_state)
+        self._begun.add(trial)
         new = after(TRIAL, old, Cause.LEASE)
         ledger.session.run(
             hot.START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now}
@@ -200,7 +204,7 @@ class _Call:
             "number": token,
             "trial": trial,
             "fold": fold,
-            "folds": 1,
+            "folds": row.specification.folds.count,
             "parameters": json.loads(parameters),
             "seed": seed,
             "revision": revision,

@@ -53,6 +53,7 @@ class ExperimentRow:
     pruned: int
     cancelled: int
     live: int
+    pending: int
     event_seq: int
     log_seq: int
     history_seq: int
@@ -60,6 +61,7 @@ class ExperimentRow:
     best_trial: int | None
     best_value: float | None
     since_best: int
+    fold_bests: str | None
     same_digest: str | None
     same_count: int
     created_at: float
@@ -81,11 +83,16 @@ class ExperimentRow:
         return self.queued + self.running
 
     @property
+    def unqueued(self) -> int:
+        """Tasks that wait although their trial runs: the other folds of it. They go before those of new trials."""
+        return self.pending - self.queued * self.specification.folds.count
+
+    @property
     def leasable(self) -> int:
-        """How many more trials may run now, as far as the counters tell: some of them may have to wait for a while."""
+        """How many more attempts may run now, as far as the counters tell: some of them may have to wait a while."""
         if self.desired is not Desired.RUNNING or self.ended is not None:
             return 0
-        return max(min(self.queued, self.parallelism - self.live), 0)
+        return max(min(self.pending, self.parallelism - self.live), 0)
 
     @property
     def specification(self) -> Specification:
@@ -131,8 +138,8 @@ _SAVED = (
         "pruned",
         "cancelled",
     ),
-    *("live", "event_seq", "log_seq", "history_seq", "worker_seq", "best_trial", "best_value", "since_best"),
-    *("same_digest", "same_count", "started_at", "finished_at", "id"),
+    *("live", "pending", "event_seq", "log_seq", "history_seq", "worker_seq", "best_trial", "best_value"),
+    *("since_best", "fold_bests", "same_digest", "same_count", "started_at", "finished_at", "id"),
 )
 
 

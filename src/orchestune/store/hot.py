@@ -5,8 +5,8 @@ from __future__ import annotations
 EXPERIMENT_COLUMNS = (
     "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
     "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
-    "failed, pruned, cancelled, live, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, since_best, "
-    "same_digest, same_count, created_at, started_at, finished_at"
+    "failed, pruned, cancelled, live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, "
+    "since_best, fold_bests, same_digest, same_count, created_at, started_at, finished_at"
 )
 SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
 LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"
@@ -15,11 +15,11 @@ SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE state IN ('pending', 'running
 ORDER BY priority DESC, created_at
 """
 SAVE_EXPERIMENT = """
-UPDATE experiments SET state = :state, desired = :desired, reason = :reason, waiting = :waiting, ended = :ended,
-guards = :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed,
-pruned = :pruned, cancelled = :cancelled, live = :live, event_seq = :event_seq, log_seq = :log_seq,
-history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, best_value = :best_value,
-since_best = :since_best, same_digest = :same_digest, same_count = :same_count, started_at = :started_at,
+UPDATE experiments SET state = :state, desired = :desired, reason = :reason, waiting = :waiting, ended = :ended, guards
+= :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed, pruned =
+:pruned, cancelled = :cancelled, live = :live, pending = :pending, event_seq = :event_seq, log_seq = :log_seq,
+history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, best_value = :best_value, since_best =
+:since_best, fold_bests = :fold_bests, same_digest = :same_digest, same_count = :same_count, started_at = :started_at,
 finished_at = :finished_at WHERE id = :id
 """
 
@@ -61,7 +61,8 @@ INSERT INTO trial_metrics (experiment, trial, name, value, stddev, declared) VAL
 """
 
 PENDING_TASKS = """
-SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision, r.checkpoint
+SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision,
+COALESCE(t.checkpoint, r.checkpoint)
 FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
 WHERE t.experiment = :experiment AND t.state = 'pending' AND t.not_before <= :now
 ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
@@ -69,6 +70,15 @@ ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
 LEASE_TASK = """
 UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 AND state = :old
+"""
+MEASURE_TASK = """
+UPDATE tasks SET metrics = :metrics WHERE experiment = :experiment AND trial = :trial AND fold = :fold
+"""
+TASKS_OF_TRIAL = """
+SELECT fold, state, metrics FROM tasks WHERE experiment = :experiment AND trial = :trial ORDER BY fold
+"""
+PUBLISH_CHECKPOINT = """
+UPDATE tasks SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """
 CHANGE_TASK = """
 UPDATE tasks SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated

@@ -49,11 +49,11 @@ def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
 
 def unreferenced_blobs(session: Session, older_than: float) -> list[str]:
     """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows)."""
-    checkpoints = select(trials.c.checkpoint).where(trials.c.checkpoint.is_not(None))
+    checkpoints = [select(c).where(c.is_not(None)) for c in (trials.c.checkpoint, tasks.c.checkpoint)]
     named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
     named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}
     named |= {row[0] for row in session.select(select(artifacts.c.digest).distinct())}
-    texts = [row[0] for row in session.select(checkpoints)]
+    texts = [row[0] for query in checkpoints for row in session.select(query)]
     candidates = session.select(select(blobs.c.digest).where(blobs.c.created_at < older_than))
     return [row[0] for row in candidates if row[0] not in named and not any(row[0] in text for text in texts)]
 
@@ -130,9 +130,12 @@ def _tombstone(name: str) -> str:
 def named_blobs(session: Session, experiment: str) -> list[str]:
     """Digests of an experiment's bundles, artifacts and checkpoints."""
     bundle = select(experiments.c.bundle).where(experiments.c.id == experiment)
-    of_trials = select(trials.c.bundle, trials.c.checkpoint).where(trials.c.experiment == experiment)
+    of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment).distinct()
     kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
-    found = {row[0] for query in (bundle, kept) for row in session.select(query)}
-    for row in session.select(of_trials):
-        found |= {row.bundle, json.loads(row.checkpoint)["digest"] if row.checkpoint else None}
+    found = {row[0] for query in (bundle, of_trials, kept) for row in session.select(query)}
+    for table in (trials, tasks):
+        checkpoints = select(table.c.checkpoint).where(
+            table.c.experiment == experiment, table.c.checkpoint.is_not(None)
+        )
+        found |= {json.loads(row[0])["digest"] for row in session.select(checkpoints)}
     return sorted(digest for digest in found if digest)

@@ -72,6 +72,7 @@ experiments = Table(
     _count("pruned"),
     _count("cancelled"),
     _count("live"),  # attempts that hold a lease
+    _count("pending"),  # tasks that may be leased
     _count("event_seq"),
     _count("log_seq"),
     _count("history_seq"),
@@ -79,6 +80,7 @@ experiments = Table(
     Column("best_trial", Integer),
     Column("best_value", Float),
     _count("since_best"),
+    Column("fold_bests", Text),  # json: the best value of any trial in each fold, where folds may prune
     Column("same_digest", _WORD),
     _count("same_count"),
     Column("created_at", Float, nullable=False),
@@ -115,7 +117,7 @@ trials = Table(
     Column("seed", BigInteger, nullable=False),
     Column("bundle", _WORD),
     Column("revision", Integer, nullable=False),
-    Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
+    Column("checkpoint", Text),  # json {attempt, digest, step}: what it begins with (`rerun --continue`)
     _count("losses"),
     _count("isolated"),
     Column("created_at", Float, nullable=False),
@@ -147,6 +149,8 @@ tasks = Table(
     Column("fold", Integer, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("not_before", Float, nullable=False, server_default="0"),
+    Column("metrics", Text),  # json name → {value, stddev}, once it is done, where the trial has several folds
+    Column("checkpoint", Text),  # json {attempt, digest, step}: the newest accepted one
     _count("token"),  # how often it was leased: the fencing token of the newest attempt
     _count("failures"),
     _count("isolated"),

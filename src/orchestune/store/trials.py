@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy import Row, and_, delete, insert, select
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.store.session import Session
-from orchestune.store.tables import artifacts, attempts, trial_metrics, trials, workers
+from orchestune.store.tables import artifacts, attempts, tasks, trial_metrics, trials, workers
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -66,6 +67,19 @@ def live_attempts(session: Session, experiment: str, limit: int = 100) -> Sequen
     return session.select(query)
 
 
+def tasks_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
+    """The tasks of a trial, by fold."""
+    query = select(tasks).where(tasks.c.experiment == experiment, tasks.c.trial == number)
+    return session.select(query.order_by(tasks.c.fold))
+
+
+def checkpoint_of(session: Session, trial: Row[Any]) -> dict[str, Any] | None:
+    """The newest checkpoint of a trial without folds, or the one that it began with: `{attempt, digest, step}`."""
+    newest = [task.checkpoint for task in tasks_of(session, trial.experiment, trial.number)]
+    text = newest[0] if len(newest) == 1 and newest[0] else trial.checkpoint
+    return json.loads(text) if text else None
+
+
 def find_attempt(session: Session, attempt: str) -> Row[Any] | None:
     """One attempt by id."""
     found = session.select(select(attempts).where(attempts.c.id == attempt))
@@ -87,11 +101,6 @@ def completed_values(session: Session, experiment: str, names: Sequence[str]) ->
     for row in session.select(query):
         found[row.trial][row.name] = row.value
     return sorted(found.items())
-
-
-def change(session: Session, experiment: str, number: int, **values: object) -> None:
-    """Change columns of a trial other than its state."""
-    session.change(update(trials).where(trials.c.experiment == experiment, trials.c.number == number).values(**values))
 
 
 def artifacts_of(session: Session, experiment: str, number: int | None = None) -> Sequence[Row[Any]]:

@@ -1,11 +1,10 @@
-"""The promises of the core, one class for every store: subclasses give the database's URL."""
+"""The promises of the core, one class for every store."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,11 @@ from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import workers
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
 
 
-class CoreContract:
-    """Give the fixture `database_url` (None: SQLite in the test's folder)."""
-
-    @pytest.fixture
-    def database_url(self) -> str | None:
-        """Where the rows go."""
-        return None
-
-    @pytest.fixture
-    def world(self, tmp_path: Path, database_url: str | None) -> Iterator[World]:
-        """A fresh world on that store."""
-        world = World(tmp_path, database_url)
-        yield world
-        world.close()
+class CoreContract(WorldContract):
+    """Budget, losses, intent, guards, files, places."""
 
     # budget and parallelism
 

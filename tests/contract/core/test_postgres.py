@@ -3,12 +3,21 @@
 import pytest
 
 from orchestune.testing.core_contract import CoreContract
+from orchestune.testing.folds_contract import FoldsContract
 
 
-class TestCoreOnPostgres(CoreContract):
+class OnPostgres:
     """A new database on a real server for each test."""
 
     @pytest.fixture
     def database_url(self, postgres_database: str) -> str:
         """The URL of that database."""
         return postgres_database
+
+
+class TestCoreOnPostgres(OnPostgres, CoreContract):
+    """Everything but folds."""
+
+
+class TestFoldsOnPostgres(OnPostgres, FoldsContract):
+    """Folds."""

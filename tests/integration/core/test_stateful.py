@@ -16,7 +16,7 @@ from orchestune.domain.states import TrialState
 from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL
 from orchestune.errors import Conflict
 from orchestune.services import change_experiment
-from orchestune.store.tables import attempts, tasks, trials
+from orchestune.store.tables import attempts, experiments, tasks, trials
 from orchestune.testing.world import FakeWorker, World
 
 PICK = st.integers(min_value=0, max_value=10_000)
@@ -33,11 +33,23 @@ class Chaos(RuleBasedStateMachine):
         self.budget = 0
         self.last: dict[str, dict[Any, str]] = {}
 
-    @initialize(budget=st.integers(3, 12), parallelism=st.integers(1, 4), retries=st.integers(0, 1))
-    def create(self, budget: int, parallelism: int, retries: int) -> None:
+    @initialize(
+        budget=st.integers(3, 12),
+        parallelism=st.integers(1, 4),
+        retries=st.integers(0, 1),
+        folds=st.integers(1, 3),
+        prunes=st.booleans(),
+    )
+    def create(self, budget: int, parallelism: int, retries: int, folds: int, prunes: bool) -> None:
         self.budget = budget
         self.parallelism = parallelism
-        self.experiment = self.world.create(budget=budget, parallelism=parallelism, retries=retries)
+        self.folds = folds
+        self.experiment = self.world.create(
+            budget=budget,
+            parallelism=parallelism,
+            retries=retries,
+            folds={"count": folds, "prune_after": 1 if prunes and folds > 1 else None},
+        )
         self.world.tick()
 
     def worker(self, pick: int) -> FakeWorker | None:
@@ -125,6 +137,8 @@ class Chaos(RuleBasedStateMachine):
         counts = self.world.status(self.experiment)["counts"]
         assert {state: n for state, n in counts.items() if n} == dict(found)
         assert live == active <= self.parallelism
+        pending = self.rows(select(func.count()).select_from(tasks).where(tasks.c.state == "pending"))[0][0]
+        assert [(pending, live)] == self.rows(select(experiments.c.pending, experiments.c.live))
         finished = counts["completed"] + counts["failed"] + counts["pruned"]
         assert finished + counts["queued"] + counts["running"] <= self.budget
 
@@ -151,7 +165,9 @@ class Chaos(RuleBasedStateMachine):
                     break
             counts = shown["counts"]
             assert shown["state"] in ("completed", "failed"), shown
-            assert counts["completed"] + counts["failed"] == self.budget
+            assert counts["completed"] + counts["failed"] + counts["pruned"] == self.budget
+            done = select(tasks.c.trial).where(tasks.c.state == "done")
+            assert len(self.rows(done)) >= counts["completed"] * self.folds
             assert counts["queued"] == counts["running"] == counts["cancelled"] == 0
             numbers = [trial["number"] for trial in self.world.trials(self.experiment)]
             assert numbers == list(range(1, self.budget + 1))

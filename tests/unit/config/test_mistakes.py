@@ -30,7 +30,18 @@ def alpha(spelling: str) -> str:
         (changed("budget: 40\n", ""), "1:1: budget: is missing (say how many trials to run, for example budget: 40)"),
         (with_lines("budget: 4"), "8:1: budget: stands here twice (first in line 7) (remove one of them)"),
         (with_lines("Budget: 4"), "8:1: Budget: is no known key (did you mean budget?)"),
-        (with_lines("folds: 5"), "8:1: folds: comes in a later version (leave it out)"),
+        (
+            with_lines("folds: 0"),
+            "8:8: folds: found 0, expected a whole number from 1 to 1000",
+        ),
+        (
+            with_lines("folds: {prune_after: 1}"),
+            "8:8: folds.count: is missing (expected a whole number from 1 to 1000)",
+        ),
+        (
+            with_lines("folds: {count: 3, prune_after: 3}"),
+            "8:32: folds.prune_after: 3 of 3 folds leave none to save (write a number from 1 to 2, or leave it out)",
+        ),
         (with_lines("nodes: 2"), "8:1: nodes: comes in a later version (leave it out)"),
         (with_lines("stop: {futile: 1}"), "8:8: stop.futile: comes in a later version (leave it out)"),
         (with_lines("stop: {tim: 1h}"), "8:8: stop.tim: is no known key (did you mean time?)"),

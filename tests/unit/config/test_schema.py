@@ -153,7 +153,9 @@ REJECTED = [
         with_lines(line)
         for line in (
             "unknown: 1",
-            "folds: 3",
+            "nodes: 3",
+            "folds: 0",
+            "folds: {prune_after: 1}",
             "parallelism: 0",
             "parallelism: 1.5",
             "parallelism: '2'",

@@ -1,0 +1,65 @@
+"""Folds: one configuration, measured on several parts of the data, one task each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestune.domain.metrics import Measured, Metric
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How many tasks a trial has."""
+
+    count: int = 1
+    prune_after: int | None = None
+    """done folds after which a trial is pruned as soon as its mean cannot become the best; None: never"""
+
+
+def combine(folds: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
+    """Mean and sample standard deviation of every metric that all `folds` (at least one) reported.
+
+    With one fold its own standard deviation stays, if it reported one.
+    """
+    if len(folds) == 1:
+        return dict(folds[0])
+    names = [name for name in folds[0] if all(name in fold for fold in folds)]
+    return {name: _mean([fold[name].value for fold in folds]) for name in names}
+
+
+def _mean(values: Sequence[float]) -> Measured:
+    mean = math.fsum(values) / len(values)
+    return Measured(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)))
+
+
+def note_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: float) -> list[float | None]:
+    """The best value that any trial reached in each fold, now that one reached `value` in `fold`."""
+    return [value if index == fold and metric.better(value, best) else best for index, best in enumerate(bests)]
+
+
+def at_best(metric: Metric, done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
+    """The mean of a trial if each of its folds that are not done were as good as any trial was in that fold.
+
+    None while nobody knows how good a fold can be.
+    """
+    values = [done.get(fold, best) for fold, best in enumerate(bests)]
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(bests) else None
+
+
+def hopeless(
+    folds: Folds, metric: Metric, done: Mapping[int, float], bests: Sequence[float | None], best: float | None
+) -> str | None:
+    """Why a trial whose folds `done` measured these values need not go on; None where it may still become the best."""
+    if folds.prune_after is None or len(done) < folds.prune_after or best is None:
+        return None
+    hoped = at_best(metric, done, bests)
+    if hoped is None or metric.better(hoped, best):
+        return None
+    left = len(bests) - len(done)
+    return (
+        f"after {len(done)} of {len(bests)} folds; with the best {metric.name} that any trial had in the other {left}, "
+        f"its mean would be {hoped:.6g}, and the best trial has {best:.6g}"
+    )

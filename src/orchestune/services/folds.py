@@ -1,0 +1,74 @@
+"""A fold of a trial is over: what it measured is kept, and the trial goes on, or ends. All under the ledger's lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from orchestune.domain import folds
+from orchestune.domain.metrics import Measured
+from orchestune.domain.states import Reason, ReasonCode, TaskState, TrialState
+from orchestune.domain.transitions import Cause
+from orchestune.services import trials
+from orchestune.services.ledger import Ledger
+from orchestune.store import hot
+
+Folds = dict[int, Mapping[str, Measured]]
+
+
+def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, Measured]) -> None:
+    """A task succeeded. The last one completes the trial; an earlier one may show that the trial need not go on."""
+    row = ledger.row
+    _keep(ledger, trial, fold, measured)
+    states, found = _tasks(ledger, trial)
+    if all(state is TaskState.DONE for state in states):
+        trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
+        return
+    values = {fold: metrics[row.specification.objective.name].value for fold, metrics in found.items()}
+    bests = json.loads(row.fold_bests) if row.fold_bests else []
+    hopeless = folds.hopeless(row.specification.folds, row.specification.objective, values, bests, row.best_value)
+    if hopeless is None:
+        trials.go_on(ledger, trial, old)
+        return
+    reason = Reason(ReasonCode.PRUNED, hopeless)
+    trials.cancel_folds(ledger, trial, reason)
+    trials.finish(ledger, trial, old, Cause.PRUNE, reason, folds.combine(list(found.values())))
+
+
+def ended(
+    ledger: Ledger,
+    trial: int,
+    old: TrialState,
+    cause: Cause,
+    reason: Reason | None,
+    measured: Mapping[str, Measured],
+    missing: str | None,
+) -> None:
+    """A task failed for good or was pruned, and the trial with it: the other folds are not needed any more."""
+    why = f": {reason.message}" if reason else ""
+    word = "was pruned" if cause is Cause.PRUNE else "failed"
+    trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
+    _, found = _tasks(ledger, trial)
+    several = [*found.values(), measured] if measured else list(found.values())
+    trials.finish(ledger, trial, old, cause, reason, folds.combine(several) if several else {}, missing)
+
+
+def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, Measured]) -> None:
+    row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
+    ledger.session.run(hot.MEASURE_TASK, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
+    specification = row.specification
+    if specification.folds.prune_after is not None:
+        bests = json.loads(row.fold_bests) if row.fold_bests else [None] * specification.folds.count
+        objective = specification.objective
+        row.fold_bests = json.dumps(folds.note_bests(objective, bests, fold, measured[objective.name].value))
+
+
+def _tasks(ledger: Ledger, trial: int) -> tuple[list[TaskState], Folds]:
+    """The state of each task, and what those that are done measured."""
+    rows = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
+    measured = {fold: json.loads(text) for fold, state, text in rows if state == TaskState.DONE and text}
+    found: Folds = {
+        fold: {name: Measured(value["value"], value["stddev"]) for name, value in metrics.items()}
+        for fold, metrics in measured.items()
+    }
+    return [TaskState(row[1]) for row in rows], found

@@ -1,0 +1,179 @@
+"""The promises of folds, one class for every store."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+
+from orchestune.errors import Conflict
+from orchestune.services import read_trials, rerun_trial, uploads
+from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world_contract import WorldContract
+
+HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+FAILED: dict[str, Any] = {
+    "state": "failed",
+    "exit_code": 1,
+    "points": [],
+    "reason": {"code": "exit_code", "message": "exited with code 1"},
+}
+
+
+def folds(count: int, prune_after: int | None = None) -> dict[str, Any]:
+    """The part of a specification."""
+    return {"folds": {"count": count, "prune_after": prune_after}}
+
+
+def measure(leases: list[tuple[FakeWorker, dict[str, Any]]], *values: float) -> None:
+    """Let these leases end with these losses, one after the other."""
+    for (worker, lease), value in zip(leases, values, strict=True):
+        assert worker.call(finished=[worker.finish(lease, value)])["acks"][0]["result"] == "ok"
+
+
+class FoldsContract(WorldContract):
+    """One task each; a trial is what its folds are together."""
+
+    def test_a_trial_is_the_mean_of_its_folds_and_the_budget_counts_trials(self, world: World) -> None:
+        experiment = world.create(budget=7, parallelism=4, **folds(3))
+        shown = world.run(experiment)
+        assert (shown["state"], shown["counts"]["completed"]) == ("completed", 7)
+        for trial in world.trials(experiment):
+            assert [attempt["task"] for attempt in trial["attempts"]] == [0, 1, 2]
+            assert trial["metrics"]["loss"] == {"value": pytest.approx(trial["parameters"]["x"]), "stddev": 0.0}
+
+    def test_each_fold_is_told_which_one_it_is_and_its_value_is_kept(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=3, **folds(3))
+        leases = world.lease(3)
+        assert [(lease["trial"], lease["fold"], lease["folds"]) for _, lease in leases] == [
+            (1, 0, 3), (1, 1, 3), (1, 2, 3),
+        ]  # fmt: skip
+        assert len({lease["seed"] for _, lease in leases}) == 1
+        measure(leases, 0.1, 0.2, 0.6)
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert trial["state"] == "completed"
+        spread = statistics.stdev([0.1, 0.2, 0.6])
+        assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
+        assert [task["metrics"]["loss"]["value"] for task in trial["tasks"]] == [0.1, 0.2, 0.6]
+
+    def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: World) -> None:
+        world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
+        seen = []
+        for _ in range(6):
+            leases = world.lease(2)
+            seen += [(lease["trial"], lease["fold"]) for _, lease in leases]
+            measure(leases, 0.5, 0.5)
+        assert seen == [(trial, fold) for trial in (1, 2, 3, 4) for fold in (0, 1, 2)]
+
+    def test_all_places_are_used_while_the_last_fold_of_a_trial_runs(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
+        first, second = world.lease(2)
+        measure([first], 0.5)
+        third = world.lease(1)[0]
+        measure([second], 0.5)
+        other = world.lease(1)[0]
+        assert (third[1]["trial"], other[1]["trial"]) == (1, 2)
+        assert world.status(experiment)["counts"]["running"] == 2
+
+    def test_more_folds_than_trials_may_run_at_the_same_time(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=5, **folds(3))
+        assert world.status(experiment)["parallelism"] == 5
+        assert [(lease["trial"], lease["fold"]) for _, lease in world.lease(5)] == [
+            (1, 0), (1, 1), (1, 2), (2, 0), (2, 1),
+        ]  # fmt: skip
+
+    def test_a_failed_fold_is_tried_again_and_then_fails_the_trial_and_cancels_the_others(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=2, retries=1, **folds(4))
+        (worker, lease), (other, sibling) = world.lease(2)
+        worker.call(finished=[worker.finish(lease, **FAILED)])
+        assert world.trials(experiment)[0]["state"] == "running"
+        world.clock.pass_time(10)
+        again, retried = world.lease(1)[0]
+        assert (retried["trial"], retried["fold"], retried["number"]) == (1, 0, 2)
+        again.call(finished=[again.finish(retried, **FAILED)])
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert (trial["state"], trial["reason"]["code"]) == ("failed", "exit_code")
+        assert [task["state"] for task in trial["tasks"]] == ["failed", "cancelled", "cancelled", "cancelled"]
+        [order] = other.call()["orders"]
+        assert (order["attempt"], order["state"]) == (sibling["attempt"], "cancelled")
+        assert "another fold failed: exited with code 1" in order["reason"]["message"]
+        assert other.call(finished=[other.finish(sibling)])["acks"][0]["result"] == "superseded"
+        counts = world.run(experiment)["counts"]
+        assert (counts["completed"], counts["failed"]) == (2, 1)
+
+    def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=2, **folds(2))
+        (worker, lease), (other, sibling) = world.lease(2)
+        measure([(other, sibling)], 0.2)
+        world.backend.gone[worker.id] = "killed by signal 9"
+        world.tick(2)
+        assert world.trials(experiment)[0]["state"] == "running"
+        newer = world.lease(1)[0]
+        assert (newer[1]["fold"], newer[1]["token"]) == (lease["fold"], 2)
+        measure([newer], 0.4)
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == pytest.approx(0.3)
+
+    def test_a_late_result_of_a_fold_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1, **folds(2))
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        for controller in world.controllers[:2]:
+            controller.tick()
+        assert world.trials(experiment)[0]["state"] == "queued"
+        measure([(worker, lease)], 0.5)
+        assert world.trials(experiment)[0]["state"] == "running"
+        assert world.run(experiment)["counts"]["completed"] == 1
+        assert [attempt["task"] for attempt in world.trials(experiment)[0]["attempts"]] == [0, 1]
+
+    def test_a_trial_whose_mean_cannot_become_the_best_is_pruned_after_a_few_folds(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=3, **folds(3, prune_after=2))
+        measure(world.lease(3), 0.3, 0.2, 0.1)  # the best so far: 0.2
+        hopeless = world.lease(3)
+        measure(hopeless[:1], 0.9)
+        assert world.trials(experiment)[1]["state"] == "running", "one fold is not enough to say so"
+        measure(hopeless[1:2], 0.8)
+        trial = read_trials.trial(world.core, experiment, 2)
+        assert (trial["state"], trial["reason"]["code"]) == ("pruned", "pruned")
+        assert "after 2 of 3 folds" in trial["reason"]["message"]
+        assert trial["metrics"]["loss"]["value"] == pytest.approx(0.85)
+        worker, third = hopeless[2]
+        assert [order["attempt"] for order in worker.call()["orders"]] == [third["attempt"]]
+        promising = world.lease(3)
+        measure(promising[:2], 0.25, 0.19)  # with 0.1 in the third fold its mean is better than 0.2
+        assert world.trials(experiment)[2]["state"] == "running"
+        measure(promising[2:], 0.1)
+        shown = world.run(experiment)
+        assert (shown["counts"]["completed"], shown["counts"]["pruned"]) == (2, 1)
+        assert shown["best"][0]["trial"] == 3
+
+    def test_each_fold_has_its_own_checkpoint(self, world: World) -> None:
+        world.create(budget=1, parallelism=2, checkpoint_every=1.0, **folds(2))
+        (worker, lease), (other, sibling) = world.lease(2)
+        uploads.append(world.core, worker.id, HELLO, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "step": 7}
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        for holder, held in ((worker, lease), (other, sibling)):
+            holder.call(finished=[holder.finish(held, state="preempted", points=[])])
+        again = {leased["fold"]: leased["checkpoint"] for _, leased in world.lease(2)}
+        assert again == {lease["fold"]: {"digest": HELLO, "step": 7}, sibling["fold"]: None}
+
+    def test_files_of_folds_do_not_replace_each_other(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=2, **folds(2))
+        for worker, lease in world.lease(2):
+            uploads.append(world.core, worker.id, HELLO, 0, b"hello")
+            files = [{"path": "best.pt", "digest": HELLO, "size": 5}]
+            said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
+            uploads.keep_artifacts(world.core, worker.id, said)
+        kept = read_trials.artifacts(world.core, experiment, 1)
+        assert [file["path"] for file in kept] == ["fold-0/best.pt", "fold-1/best.pt"]
+
+    def test_a_rerun_has_the_same_folds_and_continues_none(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=2, **folds(2))
+        world.run(experiment)
+        again = rerun_trial.rerun_trial(world.core, experiment, 1, {}, "ada")
+        assert world.run(again["id"])["counts"]["completed"] == 1
+        assert len(world.trials(again["id"])[0]["attempts"]) == 2
+        with pytest.raises(Conflict, match="2 folds"):
+            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")

@@ -1,0 +1,26 @@
+"""What every contract of the core begins with: a world on the store that a subclass names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.testing.world import World
+
+
+class WorldContract:
+    """Give the fixture `database_url` (None: SQLite in the test's folder)."""
+
+    @pytest.fixture
+    def database_url(self) -> str | None:
+        """Where the rows go."""
+        return None
+
+    @pytest.fixture
+    def world(self, tmp_path: Path, database_url: str | None) -> Iterator[World]:
+        """A fresh world on that store."""
+        world = World(tmp_path, database_url)
+        yield world
+        world.close()
