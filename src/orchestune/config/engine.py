@@ -10,7 +10,7 @@ from orchestune.config.nodes import Entries, Scalar, plain
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
 
-ENGINES = ("auto", "tpe", "random", "sobol", "halton", "grid")
+ENGINES = ("auto", "gp", "tpe", "random", "sobol", "halton", "grid")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Engine:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-_ENGINE_NAME = one_of(ENGINES, {"optuna": "tpe", "bayesian": "tpe", "bayes": "tpe", "default": "auto", "gridsearch":
+_ENGINE_NAME = one_of(ENGINES, {"optuna": "tpe", "bayesian": "gp", "bayes": "gp", "default": "auto", "gridsearch":
                                 "grid", "qmc": "sobol", "quasi_random": "sobol", "randomsearch": "random"})  # fmt: skip
 _ENGINE_KEYS = (Key("name", _ENGINE_NAME, "What suggests configurations.", required=True),)
 _ENGINE = section(_ENGINE_KEYS, open_to="the engine's own options")

@@ -91,9 +91,10 @@ _TITLES = {
     "stop": "",
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
-    "engine": "A name, or a mapping with this key and the engine's own options. `tpe`, and so `auto`, has `startup` "
-    "(so many random configurations come first; 10), `candidates` (draws that are compared for one suggestion; 24) and "
-    "`history` (finished trials that the model is made of, at least 50; at most 500 by itself); the others have none:",
+    "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "
+    "options: `auto`, `gp` and `tpe` have `startup` (so many results come before the model is asked; 10) and `history` "
+    "(finished trials that a model is made of; at most 500 by itself, of `gp` 250), `auto` and `tpe` also `candidates` "
+    "(draws that TPE compares for one suggestion; 24); the others have none:",
     "code": "",
     "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }

@@ -123,7 +123,7 @@ class Suggesting:
                 break
             opened.seconds.append(clock.monotonic() - began)
             pending[number] = found
-            made.append(Suggestion(found, opened.engine.name, opened.engine.version, opened.told))
+            made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.told))
             if opened.engine.uses_history:
                 break  # one at a time: the next answer may know more
         if made:

@@ -17,8 +17,9 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
-from orchestune.engines import tpe  # at once: the time that this takes is why the server starts the process early
+from orchestune.engines import portfolio  # noqa: F401 (at once: what this takes is why the server starts the process early)
 from orchestune.engines.distinct import DistinctEngine
+from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
 from orchestune.ports.engine import Engine, Exhausted
 
@@ -37,7 +38,7 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
     try:
         for closed in request["closed"]:
             engines.pop(closed, None)
-        return {"configuration": _ask(engines, request)} if "engine" in request else {}
+        return _ask(engines, request) if "engine" in request else {}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
     except Exception as exc:  # noqa: BLE001 (one engine's bug must not end the others; the server logs it)
@@ -49,9 +50,10 @@ def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, An
     if "create" in request:
         how = request["create"]
         space, metrics = Space.from_json(how["space"]), [Metric.from_json(metric) for metric in how["metrics"]]
-        engines[engine] = DistinctEngine(space, tpe.TpeProposer(space, metrics, **how["options"]))
+        engines[engine] = DistinctEngine(space, proposer(how["name"], space, metrics, how["seed"], how["options"]))
     engines[engine].tell([observation_from_json(document) for document in request["observations"]])
-    return engines[engine].ask(request["pending"], request["number"], request["seed"])
+    configuration = engines[engine].ask(request["pending"], request["number"], request["seed"])
+    return {"configuration": configuration, "source": engines[engine].source}
 
 
 def main() -> None:

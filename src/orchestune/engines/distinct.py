@@ -25,6 +25,10 @@ class Proposer(Protocol):
     @property
     def version(self) -> str: ...
     @property
+    def source(self) -> str:
+        """What made the latest proposal."""
+
+    @property
     def uses_history(self) -> bool: ...
     @property
     def tries(self) -> int:
@@ -47,6 +51,7 @@ class DistinctEngine:
 
     def __init__(self, space: Space, proposer: Proposer) -> None:
         self.name, self.version, self.uses_history = proposer.name, proposer.version, proposer.uses_history
+        self.source = proposer.source
         self._space = space
         self._size = space.size()
         self._proposer = proposer
@@ -63,7 +68,9 @@ class DistinctEngine:
             varied = ask_seed(seed, attempt) if attempt else seed
             configuration = self._proposer.propose(pending, number, varied)
             if self._is_new(configuration, pending):
+                self.source = self._proposer.source
                 return configuration
+        self.source = "random"
         return self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
 
     def close(self) -> None:

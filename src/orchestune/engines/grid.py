@@ -17,7 +17,7 @@ class GridEngine:
     The seed plays no part, nor does the number: a queued configuration of a user takes a number, but no grid point.
     """
 
-    name = "grid"
+    name = source = "grid"
     version = "1"
     uses_history = False
 

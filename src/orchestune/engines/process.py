@@ -13,12 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
+from orchestune.engines.versions import version_of
 from orchestune.engines.wire import encode, observation_to_json
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.engine import Exhausted
@@ -151,10 +151,11 @@ class ProcessEngine:
         options: Mapping[str, Any],
         host: Host = HOST,
     ) -> None:
-        del seed  # each ask brings its own
-        self.name = name
-        self.version = f"1/optuna-{version('optuna')}"
+        self.name = self.source = name
+        self.version = version_of(name)
         self._create: dict[str, Any] = {
+            "name": name,
+            "seed": seed,
             "space": space.to_json(),
             "metrics": [metric.to_json() for metric in metrics],
             "options": dict(options),
@@ -189,6 +190,7 @@ class ProcessEngine:
             log.error("an engine failed: %s", answer["traceback"])
             self._failed = True
             raise OrchestuneError(f"the engine failed: {answer['failed']}")
+        self.source = answer["source"]
         configuration: dict[str, Value] = answer["configuration"]
         return configuration
 

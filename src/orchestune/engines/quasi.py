@@ -25,7 +25,7 @@ class QuasiRandomProposer:
     tries = 1
 
     def __init__(self, name: str, space: Space, seed: int) -> None:
-        self.name = name
+        self.name = self.source = name
         self.version = f"1/scipy-{version('scipy')}"
         self._space = space
         dimensions = max(1, len(space.parameters))

@@ -9,16 +9,20 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
-from orchestune.engines.distinct import DistinctEngine, Proposer
+from orchestune.engines import learners
+from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.grid import GridEngine
 from orchestune.engines.uniform import UniformProposer
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.engine import Engine
 
-NAMES: tuple[str, ...] = ("auto", "random", "grid", "sobol", "halton", "tpe")
+NAMES: tuple[str, ...] = ("auto", "random", "grid", "sobol", "halton", "tpe", "gp")
 
-_AUTO = "tpe"
-_LEAST: Mapping[str, Mapping[str, int]] = {"tpe": {"startup": 1, "candidates": 1, "history": 50}}
+_LEAST: Mapping[str, Mapping[str, int]] = {
+    "auto": {"startup": 1, "candidates": 1, "history": 50},
+    "gp": {"startup": 2, "history": 20},
+    "tpe": {"startup": 1, "candidates": 1, "history": 50},
+}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -32,45 +36,47 @@ def create(
     options: Mapping[str, Any] = _NONE,
     in_process: bool = False,
 ) -> Engine:
-    """A new engine with an empty history; `auto` is what suits most experiments, at present TPE.
+    """A new engine with an empty history.
 
-    Options of `tpe`: `startup` (random configurations before the model is asked), `candidates` (draws that are
-    compared for one suggestion), `history` (observations that the model is made of). `budget` changes nothing yet: an
-    answer must not depend on it, since it may be extended. An engine that learns lives in a process of its own (see
+    | name | what | when |
+    |---|---|---|
+    | `auto` | Gaussian processes and TPE, which take turns (`engines.portfolio`) | nearly always |
+    | `gp` | a Gaussian process with expected improvement (`engines.gp`) | few numbers, a smooth loss |
+    | `tpe` | tree-structured Parzen estimators (`engines.tpe`) | very many parameters or trials |
+    | `random` | uniform draws | as a yardstick |
+    | `sobol`, `halton` | points that fill the space evenly (`engines.quasi`) | to look at a whole space |
+    | `grid` | every configuration (`engines.grid`) | small finite spaces |
+
+    Options: `startup` (results before a model is asked), `history` (observations that a model is made of) and, of
+    `tpe` and `auto`, `candidates` (draws that TPE compares for one suggestion). `budget` changes nothing: an answer
+    must not depend on it, since it may be extended. An engine that learns lives in a process of its own (see
     `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown option or a value that it cannot have,
     a space that the engine cannot walk.
     """
     del budget
     check(name, options)
-    name = _AUTO if name == "auto" else name
     if name == "grid":
         return GridEngine(space)
     if name == "random":
         return DistinctEngine(space, UniformProposer(space))
-    if name == "tpe" and not in_process:
+    if name in learners.NAMES:
+        if in_process:
+            return DistinctEngine(space, learners.proposer(name, space, metrics, seed, options))
         from orchestune.engines.process import ProcessEngine  # here: the command line needs no subprocess module
 
         return ProcessEngine(name, space, metrics, seed=seed, options=options)
-    return DistinctEngine(space, _proposer(name, space, metrics, seed, options))
+    from orchestune.engines.quasi import QuasiRandomProposer  # here: SciPy takes a second
+
+    return DistinctEngine(space, QuasiRandomProposer(name, space, seed))
 
 
 def check(name: str, options: Mapping[str, Any]) -> None:
     """BadInput: an unknown name, an unknown option or a value that it cannot have. Quick; makes nothing."""
     if name not in NAMES:
         raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
-    problems = list(_option_problems(_AUTO if name == "auto" else name, options))
+    problems = list(_option_problems(name, options))
     if problems:
         raise BadInput(problems)
-
-
-def _proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
-    if name == "tpe":
-        from orchestune.engines.tpe import TpeProposer  # here: Optuna and NumPy take a third of a second
-
-        return TpeProposer(space, metrics, **options)
-    from orchestune.engines.quasi import QuasiRandomProposer  # here: SciPy takes a second
-
-    return QuasiRandomProposer(name, space, seed)
 
 
 def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from random import Random
 
 import numpy as np
@@ -34,6 +33,7 @@ from orchestune.engines.axes import Axis, axis
 from orchestune.engines.history import History
 from orchestune.engines.snapshot import Snapshot, frozen
 from orchestune.engines.uniform import draw
+from orchestune.engines.versions import version_of
 
 # Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
 optuna.logging.disable_default_handler()
@@ -62,7 +62,7 @@ class TpeProposer:
         candidates: int = 24,
         history: int | None = None,
     ) -> None:
-        self.version = f"1/optuna-{version('optuna')}"
+        self.version = version_of(self.name)
         self._space = space
         self._metrics = tuple(metrics)
         self._startup = startup
@@ -74,6 +74,7 @@ class TpeProposer:
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in metrics]
         self._snapshot = Snapshot(directions)
+        self.source = self.name
         self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=_sampler(0, 1))
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -93,7 +94,9 @@ class TpeProposer:
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if self._ranked < self._startup or not self._completed:
+            self.source = "random"
             return draw(self._space, Random(seed))
+        self.source = self.name
         trials = [trial for _, trial in self._history.window()]
         for index, configuration in enumerate(pending, start=len(self._history)):
             running = self._trial(index, TrialState.RUNNING, configuration, None)

@@ -26,7 +26,7 @@ def draw(space: Space, random: Random, fixed: Mapping[str, Value] = _NOTHING) ->
 class UniformProposer:
     """Independent uniform draws (uniform in the logarithm where `log`)."""
 
-    name = "random"
+    name = source = "random"
     version = "1"
     uses_history = False
     tries = 8

@@ -17,10 +17,11 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 def observation_to_json(observation: Observation) -> list[Any]:
     """Short, as a rebuilt engine is told thousands of them at once."""
-    return [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
+    told = [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
+    return [*told, dict(observation.stddev)] if observation.stddev else told
 
 
 def observation_from_json(document: list[Any]) -> Observation:
     """The inverse of `observation_to_json`."""
-    number, parameters, state, metrics = document
-    return Observation(number, parameters, TrialState(state), metrics)
+    number, parameters, state, metrics, *stddev = document
+    return Observation(number, parameters, TrialState(state), metrics, *stddev)

@@ -24,6 +24,8 @@ class Engine(Protocol):
     name: str
     version: str
     """changes when the same history may lead to another answer; recorded with each trial"""
+    source: str
+    """which method made the latest answer, such as `tpe`, or `random` where a model was not ready; one word"""
     uses_history: bool
     """False: the answer depends on the number and the seed alone, so suggestions may be made far ahead"""
 

@@ -45,7 +45,17 @@ class TestTpe(EngineContract):
         return create("tpe", space, metrics, seed=7, budget=50, options={"startup": 3}, in_process=True)
 
 
+class TestGaussianProcess(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("gp", space, metrics, seed=7, budget=50, options={"startup": 3}, in_process=True)
+
+
+class TestAuto(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("auto", space, metrics, seed=7, budget=50, options={"startup": 3}, in_process=True)
+
+
 @pytest.mark.usefixtures("end_the_process")
-class TestTpeInItsProcess(EngineContract):
+class TestAutoInItsProcess(EngineContract):
     def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
         return create("auto", space, metrics, seed=7, budget=50, options={"startup": 3})

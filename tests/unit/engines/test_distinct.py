@@ -15,7 +15,7 @@ from orchestune.testing.engine_contract import MIXED
 class Stubborn:
     """Proposes the same configuration for ever, and counts how often it was asked."""
 
-    name = "stubborn"
+    name = source = "stubborn"
     version = "1"
     uses_history = True
     tries = 3

@@ -8,6 +8,7 @@ import pytest
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Parameter, Space
+from orchestune.engines import learners
 from orchestune.engines.process import ProcessEngine
 from orchestune.engines.registry import NAMES, create
 from orchestune.errors import BadInput
@@ -16,23 +17,24 @@ SPACE = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("n", "int", 1, 3)
 LOSS = Metric("loss", "minimize")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("auto", "grid")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "grid"])
 def test_an_engine_reports_the_name_it_was_asked_for(name: str) -> None:
     engine = create(name, SPACE, [LOSS], seed=1, budget=10)
     assert engine.name == name
-    assert engine.uses_history is (name == "tpe")
+    assert engine.uses_history is (name in learners.NAMES)
     engine.close()
 
 
-def test_auto_is_tpe_with_its_history_in_a_process_of_its_own() -> None:
-    engine = create("auto", SPACE, [LOSS], seed=1, budget=10)
-    assert engine.name == "tpe"
-    assert isinstance(engine, ProcessEngine)
+@pytest.mark.parametrize("name", learners.NAMES)
+def test_what_learns_has_its_history_in_a_process_of_its_own(name: str) -> None:
+    assert isinstance(create(name, SPACE, [LOSS], seed=1, budget=10), ProcessEngine)
 
 
-def test_an_engine_has_the_same_version_in_its_process_and_beside_it() -> None:
-    beside = create("tpe", SPACE, [LOSS], seed=1, budget=10, in_process=True)
-    assert create("tpe", SPACE, [LOSS], seed=1, budget=10).version == beside.version
+@pytest.mark.parametrize("name", learners.NAMES)
+def test_an_engine_has_the_same_version_in_its_process_and_beside_it(name: str) -> None:
+    beside = create(name, SPACE, [LOSS], seed=1, budget=10, in_process=True)
+    assert create(name, SPACE, [LOSS], seed=1, budget=10).version == beside.version
+    assert len(beside.version) <= 64, "the column of the store"
 
 
 def test_a_typo_in_the_name_is_answered_with_the_name_meant() -> None:
@@ -41,7 +43,7 @@ def test_a_typo_in_the_name_is_answered_with_the_name_meant() -> None:
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
-    with pytest.raises(BadInput, match="allowed are auto, random, grid, sobol, halton, tpe"):
+    with pytest.raises(BadInput, match="allowed are auto, random, grid, sobol, halton, tpe, gp"):
         create("xyzzy", SPACE, [LOSS], seed=1, budget=10)
 
 
@@ -72,7 +74,7 @@ def test_a_grid_of_a_float_without_a_step_is_refused_by_the_name_of_the_paramete
     assert "step" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["random", "grid", "tpe"])
+@pytest.mark.parametrize("name", ["random", "grid", "tpe", "gp", "auto"])
 def test_no_heavy_library_is_loaded_for_what_does_not_need_it(name: str) -> None:
     script = (
         "import sys\n"

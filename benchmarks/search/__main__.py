@@ -1,0 +1,103 @@
+"""Which engine finds better configurations, in simulated time: `python -m benchmarks.search --quick`.
+
+    python -m benchmarks.search run --engines auto tpe optuna-tpe --problems held --seeds 100 101 --to x.jsonl.gz
+    python -m benchmarks.search report benchmarks/search/results/*.jsonl.gz
+    python -m benchmarks.search baseline                      # measures random search again
+
+Engines: those of the registry, with options as in `tpe:startup=5`, and `optuna-tpe`, `optuna-tpe-group`, `optuna-gp`
+(`pip install -r benchmarks/search/requirements.txt`). Seeds below 100 and the problems marked as tuned are for trying
+things out; what is published comes from seeds of 100 and more, and says which problems were held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.search import report
+from benchmarks.search.searchers import searcher
+from benchmarks.search.simulation import simulate
+from benchmarks.search.suite import PROBLEMS, measure_random_search
+from benchmarks.table import percentile
+
+_QUICK = ("branin", "rastrigin5", "network7", "branches")
+
+
+def _chosen(words: Sequence[str]) -> list[str]:
+    groups = {
+        "all": list(PROBLEMS),
+        "tuned": [name for name, problem in PROBLEMS.items() if problem.tuned],
+        "held": [name for name, problem in PROBLEMS.items() if not problem.tuned],
+    }
+    return [name for word in words for name in groups.get(word, [word])]
+
+
+def run(engine: str, problem: str, seed: int, budget: int, workers: int) -> dict[str, Any]:
+    """One search as a line of the results."""
+    found = PROBLEMS[problem]
+    trace = simulate(found, searcher(engine, found.space, seed, budget), seed=seed, budget=budget, workers=workers)
+    asks = [1000 * seconds for seconds in trace.seconds]
+    return {
+        "engine": engine,
+        "problem": problem,
+        "seed": seed,
+        "budget": budget,
+        "workers": workers,
+        "best": {mark: min(trace.best[mark - 1], 1e300) for mark in range(20, budget + 1, 20)},
+        "ask_ms": [round(percentile(asks, share), 2) for share in (0.5, 0.95, 1.0)],
+        "repeated": trace.repeated,
+    }
+
+
+def _run_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for seed in options.seeds:
+        for problem in _chosen(options.problems):
+            for engine in options.engines:
+                yield run(engine, problem, seed, options.budget, options.workers)
+
+
+def main() -> None:
+    """Run or report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="four problems, budget 60, three engines: two minutes")
+    verbs = parser.add_subparsers(dest="verb")
+    verbs.add_parser("baseline")
+    reporting = verbs.add_parser("report")
+    reporting.add_argument("files", nargs="+", type=Path)
+    reporting.add_argument("--at", type=int, help="after so many results instead of all")
+    reporting.add_argument("--each", action="store_true", help="each problem by itself")
+    running = verbs.add_parser("run")
+    running.add_argument("--engines", nargs="+", default=["auto", "tpe", "optuna-tpe"])
+    running.add_argument("--problems", nargs="+", default=["tuned"])
+    running.add_argument("--seeds", nargs="+", type=int, default=[0])
+    running.add_argument("--budget", type=int, default=120)
+    running.add_argument("--workers", type=int, default=15)
+    running.add_argument("--to", type=Path, help="a file of results (.jsonl.gz), which is appended to")
+    options = parser.parse_args()
+    if options.quick:
+        options = running.parse_args(["--budget", "60", "--problems", *_QUICK])
+    elif options.verb == "baseline":
+        return measure_random_search()
+    elif options.verb == "report":
+        lines = [json.loads(line) for file in options.files for line in gzip.decompress(file.read_bytes()).splitlines()]
+        return report.show(lines, options.at, each=options.each)
+    elif options.verb is None:
+        parser.error("say run, report, baseline or --quick")
+    lines = []
+    for line in _run_all(options):
+        lines.append(line)
+        print(".", end="", flush=True, file=sys.stderr)
+        if options.to:
+            with gzip.open(options.to, "at") as file:
+                file.write(json.dumps(line) + "\n")
+    print(file=sys.stderr)
+    report.show(lines, None, each=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Tables from results: the mean normalised regret of each engine, by class, with an interval and the mean rank."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from benchmarks import table
+from benchmarks.search.suite import PROBLEMS, regret
+
+_RESAMPLED = 2000
+
+
+def show(lines: Sequence[Mapping[str, Any]], at: int | None, *, each: bool) -> None:
+    """Print one table for each budget and number of workers; only searches that every engine has run are compared."""
+    settings: dict[tuple[int, int], dict[str, dict[tuple[str, int], Mapping[str, Any]]]] = defaultdict(dict)
+    for line in lines:
+        runs = settings[(line["budget"], line["workers"])].setdefault(line["engine"], {})
+        runs[(line["problem"], line["seed"])] = line
+    for (budget, workers), engines in sorted(settings.items()):
+        shared = sorted(set.intersection(*(set(runs) for runs in engines.values())))
+        mark = at or budget
+        values = {
+            engine: {
+                key: regret(
+                    PROBLEMS[key[0]],
+                    float(runs[key]["best"][str(mark) if str(mark) in runs[key]["best"] else mark]),
+                    mark,
+                )
+                for key in shared
+            }
+            for engine, runs in engines.items()
+        }
+        title = f"Normalised regret after {mark} of {budget} trials, {workers} workers, {len(shared)} searches"
+        table.show(title, *_by_class(values, engines))
+        if each:
+            table.show("Each problem", *_by_problem(values))
+
+
+def _by_class(
+    values: Mapping[str, Mapping[tuple[str, int], float]], engines: Mapping[str, Mapping[Any, Mapping[str, Any]]]
+) -> tuple[list[str], list[table.Row]]:
+    kinds = sorted({PROBLEMS[problem].kind for runs in values.values() for problem, _ in runs})
+    ranks = _ranks(values)
+    rows: list[table.Row] = []
+    for engine, runs in sorted(values.items(), key=lambda item: _mean_of_problems(item[1])):
+        by_kind = [_mean_of_problems({k: v for k, v in runs.items() if PROBLEMS[k[0]].kind == kind}) for kind in kinds]
+        low, high = _interval(runs)
+        asks = [engines[engine][key]["ask_ms"] for key in runs]
+        rows.append(
+            [
+                engine,
+                f"{_mean_of_problems(runs):.3f}",
+                f"{low:.2f}-{high:.2f}",
+                f"{ranks[engine]:.2f}",
+                *(f"{value:.2f}" for value in by_kind),
+                f"{statistics.median(ask[0] for ask in asks):.0f}/{statistics.median(ask[1] for ask in asks):.0f}",
+            ]
+        )
+    return ["engine", "mean", "95 %", "rank", *kinds, "ask ms median/p95"], rows
+
+
+def _by_problem(values: Mapping[str, Mapping[tuple[str, int], float]]) -> tuple[list[str], list[table.Row]]:
+    problems = sorted({problem for runs in values.values() for problem, _ in runs})
+    rows: list[table.Row] = [
+        [
+            problem,
+            *(f"{statistics.fmean(v for k, v in runs.items() if k[0] == problem):.2f}" for runs in values.values()),
+        ]
+        for problem in problems
+    ]
+    return ["problem", *values], rows
+
+
+def _mean_of_problems(runs: Mapping[tuple[str, int], float]) -> float:
+    by_problem = defaultdict(list)
+    for (problem, _), value in runs.items():
+        by_problem[problem].append(value)
+    return statistics.fmean(statistics.fmean(values) for values in by_problem.values())
+
+
+def _interval(runs: Mapping[tuple[str, int], float]) -> tuple[float, float]:
+    """Of the mean, from searches drawn again within each problem: what other seeds would give on the same problems."""
+    by_problem = defaultdict(list)
+    for (problem, _), value in runs.items():
+        by_problem[problem].append(value)
+    random = Random(0)
+    means = sorted(
+        statistics.fmean(statistics.fmean(random.choices(values, k=len(values))) for values in by_problem.values())
+        for _ in range(_RESAMPLED)
+    )
+    return means[round(0.025 * _RESAMPLED)], means[round(0.975 * _RESAMPLED) - 1]
+
+
+def _ranks(values: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, float]:
+    """The mean over searches of the engine's place, equals sharing theirs."""
+    places: dict[str, list[float]] = defaultdict(list)
+    for key in next(iter(values.values())):
+        found = {engine: runs[key] for engine, runs in values.items()}
+        for engine, value in found.items():
+            better = sum(other < value - 1e-12 for other in found.values())
+            equal = sum(abs(other - value) <= 1e-12 for other in found.values())
+            places[engine].append(better + (equal + 1) / 2)
+    return {engine: statistics.fmean(found) for engine, found in places.items()}

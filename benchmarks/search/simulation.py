@@ -1,0 +1,87 @@
+"""One search in simulated time: workers that take different times, trials that fail, values with noise.
+
+Everything that chance decides follows from the problem's name, the seed and the trial's number, so that all searchers
+meet the same workers and the same noise.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from benchmarks.search.problem import Problem
+from orchestune.domain.space import Configuration, Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+
+_SPREAD = 0.5
+"""standard deviation of the logarithm of a trial's duration"""
+_FAILS_AFTER = 0.3
+"""of its duration"""
+
+
+class Searcher(Protocol):
+    """What is compared. Knows the problem's space, never its loss."""
+
+    def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
+        """The configuration of trial `number`, told what runs now."""
+
+    def tell(self, observation: Observation) -> None:
+        """A trial has ended."""
+
+
+@dataclass
+class Trace:
+    """What a search found."""
+
+    best: list[float] = field(default_factory=list)
+    """after each result: the loss without noise of the configuration whose value is best; infinite without one"""
+    seconds: list[float] = field(default_factory=list)
+    """of each ask"""
+    repeated: int = 0
+    """configurations that were asked for twice"""
+
+
+def simulate(problem: Problem, searcher: Searcher, *, seed: int, budget: int, workers: int) -> Trace:
+    """Run `budget` trials; whoever becomes free asks at once, and knows what had ended by then."""
+    trace, running, pending = Trace(), list[tuple[float, int]](), dict[int, dict[str, Value]]()
+    known, found, leader, now = set[str](), math.inf, math.inf, 0.0
+    workers = min(workers, budget)
+    for number in range(1, budget + workers + 1):
+        if len(running) == workers or number > budget:
+            now, ended = heapq.heappop(running)
+            observation, clean = _outcome(problem, ended, pending.pop(ended), seed)
+            searcher.tell(observation)
+            value = observation.metrics.get("loss", math.inf)
+            if value < leader:
+                leader, found = value, clean
+            trace.best.append(found)
+        if number <= budget:
+            began = time.perf_counter()
+            configuration = searcher.ask(list(pending.values()), number)
+            trace.seconds.append(time.perf_counter() - began)
+            trace.repeated += repr(sorted(configuration.items())) in known
+            known.add(repr(sorted(configuration.items())))
+            pending[number] = configuration
+            fails = problem.loss(configuration) is None
+            length = math.exp(_chance(problem, seed, number).gauss(0, _SPREAD)) * (_FAILS_AFTER if fails else 1.0)
+            heapq.heappush(running, (now + length, number))
+    return trace
+
+
+def _outcome(problem: Problem, number: int, configuration: dict[str, Value], seed: int) -> tuple[Observation, float]:
+    clean = problem.loss(configuration)
+    if clean is None:
+        return Observation(number, configuration, TrialState.FAILED), math.inf
+    value = clean + problem.noise * _chance(problem, seed, -number).gauss(0, 1)
+    stddev = {"loss": problem.noise} if problem.tells_noise else {}
+    return Observation(number, configuration, TrialState.COMPLETED, {"loss": value}, stddev), clean
+
+
+def _chance(problem: Problem, seed: int, number: int) -> Random:
+    return Random(f"{problem.name}/{seed}/{number}")

@@ -1,0 +1,42 @@
+"""All problems, and what random search finds in them."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+from benchmarks.search import analytic, mixed, recorded
+from benchmarks.search.problem import Problem
+from benchmarks.search.searchers import searcher
+from benchmarks.search.simulation import simulate
+
+PROBLEMS: dict[str, Problem] = {
+    problem.name: problem for problem in (*analytic.PROBLEMS, *mixed.PROBLEMS, *recorded.problems())
+}
+_BASELINE = Path(__file__).with_name("random_search.json")
+_SEEDS = range(10_000, 10_031)
+"""none that an engine is ever measured with"""
+_MARKS = (20, 40, 60, 80, 100, 120, 150, 200, 300, 500, 1000)
+
+
+def measure_random_search() -> None:
+    """Write what random search has found after so many trials: the mean over the seeds."""
+    found: dict[str, dict[int, float]] = {}
+    for problem in PROBLEMS.values():
+        budget = int(min(_MARKS[-1], problem.space.size()))
+        traces = [
+            simulate(problem, searcher("random", problem.space, seed, budget), seed=seed, budget=budget, workers=1)
+            for seed in _SEEDS
+        ]
+        best = [[min(v, 1e300) for v in trace.best] for trace in traces]
+        found[problem.name] = {
+            mark: statistics.fmean(values[min(mark, len(values)) - 1] for values in best) for mark in _MARKS
+        }
+    _BASELINE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def regret(problem: Problem, found: float, budget: int) -> float:
+    """0 where the best known loss was found, 1 where random search is on average after `budget` trials; 2 at most."""
+    reference: float = json.loads(_BASELINE.read_text())[problem.name][str(budget)]
+    return min(max(found - problem.best, 0.0) / max(reference - problem.best, 1e-12), 2.0)

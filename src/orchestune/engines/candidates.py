@@ -1,0 +1,87 @@
+"""Where a high acquisition value may be: points everywhere and near the best ones, and a climb from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestune.engines.cube import Cube, Flags, Floats
+
+Acquisition = Callable[[Floats], Floats]
+"""from features to values, larger is better"""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many points are looked at."""
+
+    everywhere: int = 1000
+    near: int = 300
+    close: int = 200
+    climbers: int = 10
+    children: int = 20
+    steps: tuple[float, ...] = (0.1, 0.05, 0.025, 0.012, 0.008, 0.004)
+
+
+_NEAR, _CLOSE = 0.15, 0.03
+_FLIPS = 0.15
+_FEW = 3.0
+"""coordinates that half of the children change on average: in many dimensions a change of all at once seldom helps"""
+
+
+def ranked(
+    cube: Cube, acquisition: Acquisition, parents: Floats, random: np.random.Generator, effort: Effort
+) -> Floats:
+    """Points without NaN, the most promising first. `parents` are the best known points, NaN where inactive."""
+    points = [cube.uniform(effort.everywhere, random)]
+    if len(parents):
+        for count, width in ((effort.near, _NEAR), (effort.close, _CLOSE)):
+            chosen = parents[random.integers(len(parents), size=count)]
+            points.append(mutated(cube, _filled(cube, chosen, random), width, random))
+    everything = np.concatenate(points)
+    values = acquisition(cube.features(everything))
+    top = np.argsort(-values, kind="stable")[: effort.climbers]
+    climbers, heights = everything[top], values[top]
+    for width in effort.steps:
+        climbers, heights = _climbed(cube, acquisition, climbers, heights, width, random, effort.children)
+    order = np.argsort(-heights, kind="stable")
+    rest = np.argsort(-values, kind="stable")
+    return np.concatenate([climbers[order], everything[rest]])
+
+
+def _climbed(
+    cube: Cube,
+    acquisition: Acquisition,
+    climbers: Floats,
+    heights: Floats,
+    width: float,
+    random: np.random.Generator,
+    children: int,
+) -> tuple[Floats, Floats]:
+    """Each climber, or the best of its children where that is higher."""
+    found = mutated(cube, np.repeat(climbers, children, axis=0), width, random)
+    values = acquisition(cube.features(found)).reshape(len(climbers), children)
+    best = values.argmax(axis=1)
+    rows = np.arange(len(climbers))
+    better = values[rows, best] > heights
+    chosen = found.reshape(len(climbers), children, -1)[rows, best]
+    return np.where(better[:, None], chosen, climbers), np.where(better, values[rows, best], heights)
+
+
+def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generator) -> Floats:
+    """Children of the points: numbers moved by about `width`, at least by one step, and choices sometimes flipped."""
+    shape = points.shape
+    share = np.where(random.random((shape[0], 1)) < 0.5, 1.0, min(1.0, _FEW / max(1, shape[1])))
+    touched = random.random(shape) < share
+    moves = random.standard_normal(shape) * np.maximum(width, 0.7 * cube.spacing())
+    moved = np.where(touched & cube.numeric, points + moves, points)
+    flips = touched & ~cube.numeric & (random.random(shape) < _FLIPS)
+    drawn = np.floor(random.random(shape) * np.maximum(cube.sizes, 1))
+    return cube.snapped(np.where(flips, drawn, moved))
+
+
+def _filled(cube: Cube, points: Floats, random: np.random.Generator) -> Floats:
+    missing: Flags = np.isnan(points)
+    return np.where(missing, cube.uniform(len(points), random), points)

@@ -1,0 +1,145 @@
+"""The space as a box that arithmetic is done in: one coordinate per parameter, conditions as a mask.
+
+A *point* is a row of floats: the position in [0, 1] of a number (in the logarithm where `log`, whole numbers and steps
+in the middle of their share), the index of a choice, NaN where a told configuration has no value. A point of this
+module's own making has a value in every coordinate, also where its conditions do not hold, so that another choice of
+the parent lands somewhere. What a model sees are *features*: the same without what is inactive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestune.domain.space import Configuration, Parameter, Space, Value
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_MOST_LEVELS = 2**20  # more are as good as continuous
+_MIDDLE = 0.5
+_NO_CHOICE = -1.0
+_CLOSE = 1e-9
+
+
+class Cube:
+    """Ways between the configurations of a space and its points."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._lines = [_Line(parameter) if parameter.numeric else None for parameter in space.parameters]
+        self._choices = [
+            {(type(choice) is bool, choice): float(index) for index, choice in enumerate(parameter.choices)}
+            for parameter in space.parameters
+        ]
+        self.sizes = np.array([len(parameter.choices) for parameter in space.parameters], dtype=np.int64)
+        """how many choices each coordinate has; 0 for a number"""
+        self.numeric: Flags = self.sizes == 0
+        names = {parameter.name: index for index, parameter in enumerate(space.parameters)}
+        self._conditions = [
+            (child, names[parent], np.array([self._coordinate(names[parent], value) for value in values]))
+            for child, parameter in enumerate(space.parameters)
+            for parent, values in parameter.when
+        ]
+
+    @property
+    def width(self) -> int:
+        """How many coordinates there are."""
+        return len(self._lines)
+
+    def point(self, configuration: Configuration) -> Floats | None:
+        """None where the configuration is not one of this space, such as one from before the space was changed."""
+        if any(name not in self._space.by_name for name in configuration):
+            return None
+        row = np.full(self.width, math.nan)
+        for index, parameter in enumerate(self._space.parameters):
+            if parameter.name in configuration:
+                value = configuration[parameter.name]
+                if parameter.problem(value) is not None:
+                    return None
+                row[index] = self._coordinate(index, value)
+        return row
+
+    def configuration(self, point: Floats) -> dict[str, Value]:
+        """What a point without NaN stands for: active parameters only."""
+        values: dict[str, Value] = {}
+        for parameter, position in zip(self._space.parameters, point.tolist(), strict=True):
+            values[parameter.name] = (
+                parameter.from_unit(position) if parameter.numeric else parameter.choices[int(position)]
+            )
+        return self._space.active(values)
+
+    def uniform(self, count: int, random: np.random.Generator) -> Floats:
+        """Independent uniform points."""
+        points = random.random((count, self.width))
+        return self.snapped(np.where(self.numeric, points, np.floor(points * self.sizes)))
+
+    def snapped(self, points: Floats) -> Floats:
+        """The points that numbers with steps allow, in place; positions outside go to the bounds."""
+        np.clip(points, 0.0, np.where(self.numeric, 1.0, self.sizes - 1.0), out=points)
+        for index, line in enumerate(self._lines):
+            if line is not None and line.levels:
+                points[:, index] = line.snapped(points[:, index])
+        return points
+
+    def spacing(self) -> Floats:
+        """For each coordinate the distance of neighbours where it has few, 0 for a continuous one and for choices."""
+        return np.array([1 / line.levels if line is not None and line.levels else 0.0 for line in self._lines])
+
+    def features(self, points: Floats) -> Floats:
+        """The points as a model sees them: inactive numbers in the middle, inactive choices as one more choice."""
+        active = self._active(points)
+        return np.where(active, points, np.where(self.numeric, _MIDDLE, _NO_CHOICE))
+
+    def _active(self, points: Floats) -> Flags:
+        active = ~np.isnan(points)
+        for child, parent, positions in self._conditions:
+            near = np.abs(points[:, parent, None] - positions) < _CLOSE
+            active[:, child] &= near.any(axis=1) & active[:, parent]
+        return active
+
+    def _coordinate(self, index: int, value: Value) -> float:
+        line = self._lines[index]
+        if line is None:
+            return self._choices[index][(type(value) is bool, value)]
+        return line.position(float(value))
+
+
+class _Line:
+    """The axis of a number: the inverse of `Parameter.from_unit`, for arrays."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        assert parameter.low is not None and parameter.high is not None
+        self._log, self._first = parameter.log, float(parameter.low)
+        self._step = float(parameter.step or 1.0)
+        count = parameter.count()
+        self.levels = int(count) if count <= _MOST_LEVELS else 0
+        half = 0.5 if parameter.kind == "int" and parameter.step is None else (parameter.step or 0.0) / 2
+        low, high = parameter.low - half, parameter.high + half
+        if self._log:
+            low, high = math.log(max(low, parameter.low / 2)), math.log(high)
+        self._low, self._half_width = low, high / 2 - low / 2  # halves: large floats are infinitely far apart
+
+    def position(self, value: float) -> float:
+        value = math.log(max(value, 5e-324)) if self._log else value
+        return self._inside((value / 2 - self._low / 2) / self._half_width) if self._half_width else _MIDDLE
+
+    def snapped(self, positions: Floats) -> Floats:
+        if not self._log:
+            index = np.minimum(np.floor(positions * self.levels), self.levels - 1)
+            return (index + 0.5) / self.levels
+        values = np.exp(self._low + positions * 2 * self._half_width)
+        index = np.clip(np.round((values - self._first) / self._step), 0, self.levels - 1)
+        return (np.log(self._first + index * self._step) - self._low) / (2 * self._half_width)
+
+    @staticmethod
+    def _inside(position: float) -> float:
+        return min(max(position, 0.0), 1.0)
+
+
+def stacked(points: Sequence[Floats], width: int) -> Floats:
+    """Rows as a matrix, also when there is none."""
+    return np.array(points) if len(points) else np.empty((0, width))

@@ -1,0 +1,89 @@
+"""What a Gaussian process makes of a history.
+
+- completed, every metric finite: its loss;
+- completed with a reported standard deviation: the same, with that noise;
+- pruned: no better than most. It enters with the upper quartile of the losses and a large variance;
+- failed, or not finite: the worst loss, so that suggestions keep away from where trials fail;
+- cancelled: nothing is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.engines.cube import Cube, Floats, stacked
+from orchestune.engines.warping import Warping, warped
+
+_PRUNED_VARIANCE = 0.25
+_MOST_VARIANCE = 100.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One observation: its point, and a loss per metric (smaller is better); None where there is none."""
+
+    point: Floats
+    losses: tuple[float, ...] | None
+    deviations: tuple[float, ...]
+    """standard deviations of the losses, 0 where none was reported"""
+    pruned: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the model is made of."""
+
+    points: Floats
+    values: Floats
+    variances: Floats
+
+
+def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> Entry | None:
+    """None where the observation says nothing about this space."""
+    point = None if observation.state is TrialState.CANCELLED else cube.point(observation.parameters)
+    if point is None:
+        return None
+    nothing = (0.0,) * len(metrics)
+    if observation.state is not TrialState.COMPLETED:
+        return Entry(point, None, nothing, observation.state is TrialState.PRUNED)
+    values = [observation.metrics.get(metric.name, math.nan) for metric in metrics]
+    if not all(map(math.isfinite, values)):
+        return Entry(point, None, nothing)
+    losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(metrics, values, strict=True))
+    found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in metrics]
+    return Entry(point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found))
+
+
+def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequence[float]) -> Evidence:
+    """The evidence of `entries`, one of which at least has losses; `shares` weigh metrics against each other."""
+    scored = [entry for entry in entries if entry.losses is not None]
+    losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
+    values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
+    with np.errstate(over="ignore"):
+        variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
+    middling, worst = float(np.quantile(values, 0.75)), float(values.max())
+    found, spread, score = np.empty(len(entries)), np.zeros(len(entries)), iter(range(len(scored)))
+    for index, item in enumerate(entries):
+        if item.losses is not None:
+            at = next(score)
+            found[index], spread[index] = values[at], variances[at]
+        elif item.pruned:
+            found[index], spread[index] = middling, _PRUNED_VARIANCE
+        else:
+            found[index] = worst
+    return Evidence(stacked([item.point for item in entries], width), found, spread)
+
+
+def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:
+    """The augmented Chebyshev scalarization of ParEGO (Knowles, 2006) on standardized losses."""
+    columns = np.stack([warped(column, "plain")[0] for column in losses.T])
+    weighted = columns - columns.min(axis=1, keepdims=True)
+    weighted *= np.array(shares)[:, None]
+    return warped(weighted.max(axis=0) + 0.05 * weighted.sum(axis=0), "plain")[0]

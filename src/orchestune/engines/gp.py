@@ -1,0 +1,129 @@
+"""Gaussian processes with expected improvement, on NumPy and SciPy alone.
+
+The scales of the process (how far apart two values of a parameter are alike) are fitted after certain numbers of
+observations only, to what was known then, and serve until the next of these numbers: an answer so follows from the
+history, not from when somebody asked, and few asks wait for a fit. What is told or pending is in the process at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.candidates import Effort, ranked
+from orchestune.engines.cube import Cube, stacked
+from orchestune.engines.evidence import Entry, entry, gathered
+from orchestune.engines.fitting import Scales, fit
+from orchestune.engines.history import History
+from orchestune.engines.identity import Identity
+from orchestune.engines.posterior import Posterior
+from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.versions import version_of
+from orchestune.engines.warping import Warping
+
+HISTORY = 250
+"""observations that the process is made of where the options do not say"""
+_CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer observations
+_FEWEST = 50
+_PENDING = 100
+_PARENTS = 5
+_STARTUP = 10
+_DIRECTIONS = 5
+"""weights of several metrics that take turns"""
+
+
+class GpProposer:
+    """One process, whose losses are bent as `warpings` say, one after the other by the trial's number."""
+
+    name = "gp"
+    uses_history = True
+    tries = 2
+
+    def __init__(
+        self,
+        space: Space,
+        metrics: Sequence[Metric],
+        seed: int,
+        *,
+        startup: int = _STARTUP,
+        history: int | None = None,
+        warpings: Sequence[Warping] = ("plain", "power"),
+    ) -> None:
+        self.version = version_of(self.name)
+        self._space, self._metrics, self._startup, self._warpings = space, tuple(metrics), startup, tuple(warpings)
+        self._cube = Cube(space)
+        self._identity = Identity(space)
+        self._design = QuasiRandomProposer("sobol", space, seed)
+        most = int((_CELLS / max(1, self._cube.width)) ** 0.5)
+        self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), len(metrics))
+        self.source = self._design.source
+        self._told: set[bytes] = set()
+        self._scored = 0
+        self._next_fit = startup
+        self._fitted: list[Entry] = []
+        self._scales: dict[tuple[Warping, tuple[float, ...]], Scales] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether enough is known for a model."""
+        return self._scored >= self._startup and self._cube.width > 0
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            self._told.add(self._identity.of(observation.parameters))
+            found = entry(self._cube, self._metrics, observation)
+            if found is None:
+                continue
+            self._history.add(found, found.losses)
+            self._scored += found.losses is not None
+            if len(self._history) >= self._next_fit and self.ready:
+                self._next_fit = len(self._history) + max(3, len(self._history) // 8)
+                self._fitted = [item for _, item in self._history.window()]
+                self._scales.clear()
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        self.source = self.name if self.ready else self._design.source
+        if not self.ready:
+            return self._design.propose(pending, number, seed)
+        random = np.random.default_rng(seed)
+        how = self._warpings[number // 2 % len(self._warpings)]
+        shares = self._shares(random)
+        entries = [item for _, item in self._history.window()]
+        evidence = gathered(entries, self._cube.width, how, shares)
+        waiting = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
+        with np.errstate(over="ignore", under="ignore"):
+            posterior = Posterior(
+                self._scales_of(how, shares),
+                self._cube.features(evidence.points),
+                evidence.values,
+                evidence.variances,
+                self._cube.features(stacked(waiting, self._cube.width)),
+                self._cube.numeric,
+            )
+            known = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
+            parents = known[np.argsort(posterior.expected, kind="stable")[:_PARENTS]]
+            points = ranked(self._cube, posterior.log_improvement, parents, random, Effort())
+        busy = self._identity.set_of(pending)
+        for point in points[:50]:
+            configuration = self._cube.configuration(point)
+            name = self._identity.of(configuration)
+            if name not in self._told and name not in busy:
+                return configuration
+        return self._cube.configuration(points[0])
+
+    def _scales_of(self, how: Warping, shares: tuple[float, ...]) -> Scales:
+        if (how, shares) not in self._scales:
+            evidence = gathered(self._fitted, self._cube.width, how, shares)
+            features = self._cube.features(evidence.points)
+            self._scales[how, shares] = fit(features, evidence.values, evidence.variances, self._cube.numeric)
+        return self._scales[how, shares]
+
+    def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
+        if len(self._metrics) == 1:
+            return (1.0,)
+        weights = np.random.default_rng(int(random.integers(_DIRECTIONS))).dirichlet(np.ones(len(self._metrics)))
+        return tuple(weights.tolist())

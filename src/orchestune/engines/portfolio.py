@@ -1,0 +1,50 @@
+"""Engines that take turns on one history: `auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.distinct import Proposer
+from orchestune.engines.gp import HISTORY, GpProposer
+from orchestune.engines.tpe import TpeProposer
+from orchestune.engines.versions import version_of
+
+
+class AutoProposer:
+    """Gaussian processes for even numbers, TPE for odd ones."""
+
+    name = "auto"
+    uses_history = True
+    tries = 2
+
+    def __init__(
+        self,
+        space: Space,
+        metrics: Sequence[Metric],
+        seed: int,
+        *,
+        startup: int = 10,
+        candidates: int = 24,
+        history: int | None = None,
+    ) -> None:
+        self._gp = GpProposer(space, metrics, seed, startup=startup, history=history and min(history, HISTORY))
+        self._tpe = TpeProposer(space, metrics, startup=startup, candidates=candidates, history=history)
+        self.source = self._gp.source
+        self.version = version_of(self.name)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        self._gp.tell(observations)
+        self._tpe.tell(observations)
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        if number % 2 == 0 or not self._gp.ready:
+            return self._from(self._gp, pending, number, seed)
+        return self._from(self._tpe, pending, number, seed)
+
+    def _from(self, proposer: Proposer, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        configuration = proposer.propose(pending, number, seed)
+        self.source = proposer.source
+        return configuration

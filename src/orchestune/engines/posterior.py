@@ -1,0 +1,78 @@
+"""A Gaussian process that has seen points: what it expects elsewhere, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.special import erfcx, ndtr
+
+from orchestune.engines.cube import Flags, Floats
+from orchestune.engines.fitting import JITTER, Scales
+from orchestune.engines.kernel import distances, matern
+
+_LEAST_VARIANCE = 1e-12
+_FAR = -1e6
+
+
+class Posterior:
+    """Conditioned on `values` at `features`, and on pending points, which are taken to come out as expected."""
+
+    def __init__(
+        self, scales: Scales, features: Floats, values: Floats, variances: Floats, pending: Floats, numeric: Flags
+    ) -> None:
+        self._scales, self._numeric = scales, numeric
+        self._features = np.concatenate([features, pending])
+        covariance = scales.amplitude * matern(distances(self._features, self._features, numeric, scales.weights))
+        diagonal = np.concatenate([scales.noise + variances, np.full(len(pending), scales.noise)]) + JITTER
+        covariance[np.diag_indices_from(covariance)] += diagonal
+        told = len(values)
+        self._inverse_root = _inverse_root(covariance)
+        # The leading block of a triangular root is the root of the leading block: the points told alone.
+        root = self._inverse_root[:told, :told]
+        mean = covariance[told:, :told] @ (root.T @ (root @ values))
+        everything = np.concatenate([values, mean])
+        self._alpha = self._inverse_root.T @ (self._inverse_root @ everything)
+        self.expected = everything - diagonal * self._alpha
+        """at each of its own points, pending ones last"""
+        self.best = float(self.expected.min())
+
+    def at(self, features: Floats) -> tuple[Floats, Floats]:
+        """Means and standard deviations, without noise."""
+        distance = distances(features, self._features, self._numeric, self._scales.weights)
+        cross = self._scales.amplitude * matern(distance)
+        explained = cross @ self._inverse_root.T
+        variance = self._scales.amplitude - np.einsum("ij,ij->i", explained, explained)
+        return cross @ self._alpha, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+
+    def log_improvement(self, features: Floats) -> Floats:
+        """The logarithm of the expected improvement over the best expected value (Ament et al., 2023)."""
+        mean, deviation = self.at(features)
+        found: Floats = np.log(deviation) + _log_improvement((self.best - mean) / deviation)
+        return found
+
+
+def _log_improvement(z: Floats) -> Floats:
+    """log(density(z) + z * distribution(z)), also where both are too small for floats."""
+    low = np.minimum(z, -1.0)
+    ratio = erfcx(-np.maximum(low, _FAR) / math.sqrt(2)) * math.sqrt(math.pi / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tail = np.where(low > -1e3, np.log1p(np.maximum(low * ratio, -1 + 1e-16)), -2 * np.log(np.abs(low)))
+    below = -0.5 * low * low - 0.5 * math.log(2 * math.pi) + tail
+    high = np.maximum(z, -1.0)
+    above = np.log(np.exp(-0.5 * high * high) / math.sqrt(2 * math.pi) + high * ndtr(high))
+    return np.where(z > -1.0, above, below)
+
+
+def _inverse_root(covariance: Floats) -> Floats:
+    """The inverse of the lower triangular root; what is added to the diagonal grows until there is one."""
+    jitter = 0.0
+    while True:
+        try:
+            root = cholesky(covariance + jitter * np.eye(len(covariance)), lower=True, check_finite=False)
+            break
+        except LinAlgError:
+            jitter = max(10 * jitter, 1e-6)
+    found: Floats = solve_triangular(root, np.eye(len(covariance)), lower=True, check_finite=False)
+    return found

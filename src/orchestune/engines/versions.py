@@ -1,0 +1,14 @@
+"""The versions of the engines that learn, without the libraries they come from."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+
+def version_of(name: str) -> str:
+    """What the same history, told to another version, may be answered differently by."""
+    return {
+        "auto": f"1/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "gp": f"1/scipy-{version('scipy')}",
+        "tpe": f"1/optuna-{version('optuna')}",
+    }[name]

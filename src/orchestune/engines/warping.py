@@ -1,0 +1,51 @@
+"""Losses on a scale that a Gaussian process likes: mean 0, standard deviation 1, no value that outweighs all others."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+from scipy.stats import yeojohnson
+
+from orchestune.engines.cube import Floats
+
+Warping = Literal["plain", "power"]
+
+_OUTSIDE = 10.0
+"""times the middle half's width above it a loss is cut: divergence is bad, how bad does not matter"""
+
+
+def warped(losses: Floats, how: Warping) -> tuple[Floats, float]:
+    """Finite losses on the new scale, and by what a small difference of losses is multiplied on the way.
+
+    `plain` shifts and scales; `power` bends by the power (Yeo and Johnson, 2000) that makes them most like a normal
+    distribution. Order is kept but for the cut.
+    """
+    largest = float(np.abs(losses).max(initial=0.0))
+    unit = 1 / largest if largest > 0 and np.isfinite(1 / largest) else 1.0  # no sum of these overflows
+    values = losses * unit
+    low, high = np.quantile(values, [0.25, 0.75])
+    if high > low:
+        values = np.minimum(values, high + _OUTSIDE * (high - low))
+    values, factor = _standardized(values)
+    if how == "power" and factor > 0:
+        values = _bent(values)
+    return values, factor * unit
+
+
+def _standardized(values: Floats) -> tuple[Floats, float]:
+    deviation = float(values.std())
+    if not deviation > 1e-300:
+        return np.zeros_like(values), 0.0
+    return (values - values.mean()) / deviation, 1 / deviation
+
+
+def _bent(values: Floats) -> Floats:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # a power that overflows is looked at below
+        try:
+            bent = np.asarray(yeojohnson(values)[0])
+        except Exception:  # noqa: BLE001 (its search for the power may fail in several ways; the values do as they are)
+            return values
+    return _standardized(bent)[0] if np.isfinite(bent).all() and bent.std() > 1e-9 else values
