@@ -105,7 +105,8 @@ def _table(found: list[TrialDocument], status: Status, console: Console) -> list
 def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
     took = duration(between(trial["started_at"], trial["finished_at"]))
     title = paint.bold(f"trial {trial['number']}")
-    lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {trial['source']}, seed {trial['seed']}"]
+    source = trial["source"] + _after(trial.get("suggested_after"))
+    lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {source}, seed {trial['seed']}"]
     if trial["reason"] is not None:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
@@ -121,6 +122,10 @@ def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
         lines += ["", *table(("FILE", "SIZE"), files, paint, right=(1,))]
         lines.append(paint.dim(f"orchestune get {ref}/{trial['number']} fetches them"))
     return lines
+
+
+def _after(results: int | None) -> str:
+    return f" after {results} {'result' if results == 1 else 'results'}" if results else ""
 
 
 def _block(title: str, values: Mapping[str, str]) -> list[str]:

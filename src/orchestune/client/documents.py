@@ -151,6 +151,7 @@ class TrialDocument(TypedDict):
     state: str
     reason: ReasonDocument | None
     source: str
+    suggested_after: NotRequired[int | None]
     parameters: Parameters
     metrics: dict[str, Measurement]
     seed: int

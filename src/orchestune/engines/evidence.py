@@ -2,7 +2,7 @@
 
 - completed, every metric finite: its loss;
 - completed with a reported standard deviation: the same, with that noise;
-- pruned: no better than most. It enters with the upper quartile of the losses and a large variance;
+- pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
 - failed, or not finite: the worst loss, so that suggestions keep away from where trials fail;
 - cancelled: nothing is known.
 """
@@ -68,7 +68,8 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
         variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
-    middling, worst = float(np.quantile(values, 0.75)), float(values.max())
+    worst = float(values.max())
+    middling = (float(np.quantile(values, 0.75)) + worst) / 2
     found, spread, score = np.empty(len(entries)), np.zeros(len(entries)), iter(range(len(scored)))
     for index, item in enumerate(entries):
         if item.losses is not None:

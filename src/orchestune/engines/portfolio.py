@@ -14,7 +14,7 @@ from orchestune.engines.versions import version_of
 
 
 class AutoProposer:
-    """Gaussian processes for even numbers, TPE for odd ones."""
+    """A Gaussian process for even numbers, TPE for odd ones and for all where there are several metrics."""
 
     name = "auto"
     uses_history = True
@@ -32,6 +32,7 @@ class AutoProposer:
     ) -> None:
         self._gp = GpProposer(space, metrics, seed, startup=startup, history=history and min(history, HISTORY))
         self._tpe = TpeProposer(space, metrics, startup=startup, candidates=candidates, history=history)
+        self._several = len(metrics) > 1
         self.source = self._gp.source
         self.version = version_of(self.name)
 
@@ -40,6 +41,8 @@ class AutoProposer:
         self._tpe.tell(observations)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        if self._several and self._gp.ready:
+            return self._from(self._tpe, pending, number, seed)
         if number % 2 == 0 or not self._gp.ready:
             return self._from(self._gp, pending, number, seed)
         return self._from(self._tpe, pending, number, seed)

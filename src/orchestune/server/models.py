@@ -246,6 +246,7 @@ class Trial(BaseModel):
     state: Literal["queued", "running", "completed", "failed", "pruned", "cancelled"]
     reason: Reason | None
     source: str
+    suggested_after: int | None = None
     parameters: Parameters
     metrics: dict[str, Measured]
     seed: int

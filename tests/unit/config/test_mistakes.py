@@ -113,8 +113,10 @@ def alpha(spelling: str) -> str:
         ),
         (
             with_lines("engine: {name: sobl}"),
-            ("8:16: engine.name: found 'sobl', expected auto, gp, tpe, random, sobol, halton or grid "
-            "(did you mean sobol?)"),
+            (
+                "8:16: engine.name: found 'sobl', expected auto, gp, tpe, random, sobol, halton or grid "
+                "(did you mean sobol?)"
+            ),
         ),
         (with_lines("engine: {name: tpe, x: [.inf]}"), "8:25: engine.x[0]: found .inf, expected a finite number"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),

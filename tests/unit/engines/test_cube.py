@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.engines.cube import Cube
+from orchestune.engines.uniform import draw
+from orchestune.testing.engine_contract import FINITE, MIXED
+from orchestune.testing.spaces import spaces
+
+steady = settings(deadline=None, derandomize=True, database=None)
+
+
+@steady
+@given(spaces(), st.integers(0, 2**32))
+def test_a_point_of_the_box_is_a_configuration_of_the_space(space: Space, seed: int) -> None:
+    cube = Cube(space)
+    for point in cube.uniform(5, np.random.default_rng(seed)):
+        assert space.configuration_problems(cube.configuration(point)) == []
+
+
+@steady
+@given(spaces(), st.integers(0, 2**32))
+def test_a_configuration_and_its_point_look_the_same_to_a_model(space: Space, seed: int) -> None:
+    cube = Cube(space)
+    points = cube.uniform(5, np.random.default_rng(seed))
+    told = [cube.point(cube.configuration(point)) for point in points]
+    assert all(point is not None for point in told)
+    here, there = cube.features(np.array(told)), cube.features(points)
+    wide = [p.kind == "float" and p.step is None and not p.log and (p.high or 0) > 1e300 for p in space.parameters]
+    assert here[:, ~np.array(wide)] == pytest.approx(there[:, ~np.array(wide)], abs=1e-6)
+
+
+@steady
+@given(spaces(finite=True, most=3), st.integers(0, 2**32))
+def test_snapped_points_are_those_of_the_values(space: Space, seed: int) -> None:
+    cube = Cube(space)
+    configuration = draw(space, Random(seed))
+    point = cube.point(configuration)
+    assert point is not None
+    filled = np.where(np.isnan(point), 0.0, point)[None, :]
+    assert cube.configuration(cube.snapped(filled.copy())[0]) == configuration
+
+
+def test_what_is_inactive_is_the_same_to_a_model_whatever_its_value() -> None:
+    cube = Cube(MIXED)
+    random = np.random.default_rng(0)
+    points = cube.uniform(200, random)
+    plain = points[points[:, 0] == 0]
+    features = cube.features(plain)
+    rate = [parameter.name for parameter in MIXED.parameters].index("rate")
+    assert len(set(plain[:, rate])) > 50
+    assert set(features[:, rate]) == {0.5}
+
+
+def test_each_choice_and_level_is_drawn_equally_often() -> None:
+    cube = Cube(Space.of((Parameter("n", "int", 1, 4), Parameter("c", "categorical", choices=("x", "y")))))
+    drawn = [tuple(cube.configuration(point).values()) for point in cube.uniform(4000, np.random.default_rng(1))]
+    for value in (1, 2, 3, 4):
+        assert 850 < sum(n == value for n, _ in drawn) < 1150
+    assert 1850 < sum(c == "x" for _, c in drawn) < 2150
+
+
+@pytest.mark.parametrize(
+    "configuration", [{"gone": 1}, {"layers": 99}, {"layers": "many"}, {"optimizer": "lion"}, {"mixed": 1.5}]
+)
+def test_what_is_not_of_this_space_has_no_point(configuration: Configuration) -> None:
+    assert Cube(FINITE).point(configuration) is None

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.distinct import DistinctEngine
+from orchestune.engines.gp import GpProposer
+from orchestune.engines.portfolio import AutoProposer
+from orchestune.testing.engine_contract import wide
+
+LOSS = Metric("loss", "minimize")
+PLANE = wide(2)
+Outcome = Callable[[int, Configuration], Observation]
+
+
+def completed(number: int, configuration: Configuration, loss: float, stddev: float | None = None) -> Observation:
+    spread = {} if stddev is None else {"loss": stddev}
+    return Observation(number, configuration, TrialState.COMPLETED, {"loss": loss}, spread)
+
+
+def bowl(number: int, configuration: Configuration) -> Observation:
+    x, y = (float(configuration[name]) for name in ("x0", "x1"))
+    return completed(number, configuration, (x - 0.37) ** 2 + (y - 0.81) ** 2)
+
+
+def search(space: Space, outcome: Outcome, count: int, metrics: Sequence[Metric] = (LOSS,)) -> list[Observation]:
+    engine = DistinctEngine(space, GpProposer(space, metrics, 3, startup=6))
+    told: list[Observation] = []
+    for number in range(1, count + 1):
+        told.append(outcome(number, engine.ask([], number, ask_seed(3, number))))
+        engine.tell(told[-1:])
+    return told
+
+
+def test_the_bottom_of_a_bowl_is_found_in_thirty_trials() -> None:
+    assert min(observation.metrics["loss"] for observation in search(PLANE, bowl, 30)) < 1e-4
+
+
+def test_a_metric_to_maximize_is_maximized() -> None:
+    def outcome(number: int, configuration: Configuration) -> Observation:
+        value = -bowl(number, configuration).metrics["loss"]
+        return Observation(number, configuration, TrialState.COMPLETED, {"score": value})
+
+    told = search(PLANE, outcome, 30, (Metric("score", "maximize"),))
+    assert max(observation.metrics["score"] for observation in told) > -1e-4
+
+
+@pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.PRUNED])
+def test_suggestions_keep_away_from_where_trials_fail_or_are_pruned(state: TrialState) -> None:
+    def outcome(number: int, configuration: Configuration) -> Observation:
+        if float(configuration["x0"]) > 0.5:
+            return Observation(number, configuration, state)
+        return completed(number, configuration, 1 - float(configuration["x0"]))
+
+    told = search(PLANE, outcome, 50)
+    assert sum(observation.state is state for observation in told[20:]) < 12
+    assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.53
+
+
+def test_a_lucky_value_that_says_how_unsure_it_is_does_not_draw_the_search_to_it() -> None:
+    lucky = {"x0": 0.95, "x1": 0.05}
+
+    def near(stddev: float | None) -> int:
+        proposer = GpProposer(PLANE, [LOSS], 3, startup=6)
+        start = [bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, 15)]
+        proposer.tell([*start, completed(15, lucky, -0.3, stddev)])
+        answers = [proposer.propose([], number, number) for number in range(16, 28)]
+        return sum(abs(float(a["x0"]) - 0.95) < 0.15 and abs(float(a["x1"]) - 0.05) < 0.15 for a in answers)
+
+    assert near(None) > 9
+    assert near(1.0) < 3
+
+
+def test_suggestions_made_at_the_same_time_differ() -> None:
+    proposer = GpProposer(PLANE, [LOSS], 3, startup=6)
+    proposer.tell([bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, 12)])
+    pending: list[dict[str, Value]] = []
+    for number in range(12, 24):
+        pending.append(proposer.propose(pending, number, ask_seed(1, number)))
+    spots = {(round(float(c["x0"]), 3), round(float(c["x1"]), 3)) for c in pending}
+    assert len(spots) >= 10
+
+
+def test_two_metrics_spread_over_their_front() -> None:
+    metrics = (Metric("a", "minimize"), Metric("b", "maximize"))
+
+    def outcome(number: int, configuration: Configuration) -> Observation:
+        x, y = float(configuration["x0"]), float(configuration["x1"])
+        return Observation(number, configuration, TrialState.COMPLETED, {"a": x * x + y, "b": -((1 - x) ** 2) - y})
+
+    told = search(PLANE, outcome, 50, metrics)[25:]
+    assert sum(float(observation.parameters["x1"]) < 0.15 for observation in told) > 12
+    places = [float(observation.parameters["x0"]) for observation in told]
+    assert min(places) < 0.3 and max(places) > 0.7
+
+
+def test_the_source_says_who_made_a_suggestion() -> None:
+    engine = DistinctEngine(PLANE, AutoProposer(PLANE, [LOSS], 3, startup=6))
+    sources: list[str] = []
+    for number in range(1, 31):
+        engine.tell([bowl(number, engine.ask([], number, ask_seed(3, number)))])
+        sources.append(engine.source)
+    assert set(sources[:6]) == {"sobol"}
+    assert set(sources[6:]) == {"gp", "tpe"}
+
+
+@pytest.mark.parametrize("count", [1, 40, 400])
+def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_asked_before(count: int) -> None:
+    history = [bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, count + 1)]
+    asked, fresh = (AutoProposer(PLANE, [LOSS], 3) for _ in range(2))
+    for index, observation in enumerate(history):
+        asked.tell([observation])
+        if index % max(1, count // 8) == 0:
+            asked.propose([], index + 2, index)
+    fresh.tell(history)
+    for number in range(count + 1, count + 5):
+        assert asked.propose([], number, number) == fresh.propose([], number, number)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from orchestune.engines.cube import Floats
+from orchestune.engines.fitting import Scales, _Target, fit
+from orchestune.engines.kernel import distances, matern, squared_differences
+from orchestune.engines.posterior import Posterior, _log_improvement
+from orchestune.engines.warping import Warping, warped
+
+NUMERIC = np.array([True, True, False])
+
+
+def features(count: int) -> Floats:
+    random = np.random.default_rng(count)
+    found = random.random((count, 3))
+    found[:, 2] = random.integers(0, 3, count)
+    return found
+
+
+def test_the_slope_of_the_fit_is_that_of_its_value() -> None:
+    points = features(12)
+    values = np.random.default_rng(5).standard_normal(12)
+    target = _Target(squared_differences(points, NUMERIC).reshape(3, -1), values, np.full(12, 0.01))
+    at = np.array([0.1, -0.3, 0.5, 0.2, -2.0])
+    step = 1e-5
+    expected = [(target(at + step * e)[0] - target(at - step * e)[0]) / (2 * step) for e in np.eye(5)]
+    assert target(at)[1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_coordinate_that_does_not_matter_gets_a_small_weight() -> None:
+    points = features(60)
+    values = np.sin(5 * points[:, 0]) + (points[:, 2] == 1)
+    scales = fit(points, (values - values.mean()) / values.std(), np.zeros(60), NUMERIC)
+    assert scales.weights[1] < scales.weights[0] / 20
+    assert scales.weights[1] < scales.weights[2] / 20
+    assert scales.noise < 0.01
+
+
+def test_noise_that_nobody_reported_is_found() -> None:
+    random = np.random.default_rng(3)
+    points = features(120)
+    values = np.sin(5 * points[:, 0]) + 0.3 * random.standard_normal(120)
+    deviation = values.std()
+    scales = fit(points, (values - values.mean()) / deviation, np.zeros(120), NUMERIC)
+    assert math.sqrt(scales.noise) * deviation == pytest.approx(0.3, rel=0.3)
+
+
+def test_distances_agree_with_the_differences_that_a_fit_is_made_of() -> None:
+    points, weights = features(9), np.array([2.0, 0.5, 3.0])
+    expected = np.einsum("d,dij->ij", weights, squared_differences(points, NUMERIC))
+    assert distances(points, points, NUMERIC, weights) == pytest.approx(expected, abs=1e-12)
+
+
+def posterior(pending: Floats, noise: float = 1e-6, variance: float = 0.0) -> Posterior:
+    points = features(20)
+    values = 3 * (points[:, 0] - 0.6) ** 2 + 0.2 * points[:, 2]
+    scales = Scales(np.array([4.0, 0.1, 1.0]), 1.0, noise)
+    return Posterior(scales, points, values, np.full(20, variance), pending, NUMERIC)
+
+
+def test_a_posterior_goes_through_its_points_and_is_unsure_far_from_them() -> None:
+    found = posterior(np.empty((0, 3)))
+    points = features(20)
+    mean, deviation = found.at(points)
+    assert mean == pytest.approx(3 * (points[:, 0] - 0.6) ** 2 + 0.2 * points[:, 2], abs=0.01)
+    assert deviation.max() < 0.01
+    assert found.at(np.array([[0.5, 0.5, 7.0]]))[1][0] > 0.5
+
+
+def test_what_is_pending_leaves_expectations_and_takes_the_reason_to_go_there() -> None:
+    place = np.array([[0.9, 0.1, 2.0]])
+    before, after = posterior(np.empty((0, 3))), posterior(place)
+    elsewhere = features(7)
+    assert after.at(elsewhere)[0] == pytest.approx(before.at(elsewhere)[0], abs=1e-6)
+    assert after.log_improvement(place)[0] < before.log_improvement(place)[0] - 3
+
+
+def test_a_value_with_a_large_reported_deviation_weighs_little() -> None:
+    sure, unsure = posterior(np.empty((0, 3))), posterior(np.empty((0, 3)), variance=5.0)
+    assert np.abs(unsure.expected).max() < np.abs(sure.expected).max() / 2
+
+
+@pytest.mark.parametrize("z", [3.0, 0.5, 0.0, -0.99, -1.01, -3.0, -8.0])
+def test_the_logarithm_of_the_expected_improvement_is_that_of_the_integral(z: float) -> None:
+    expected = quad(lambda u: (z - u) * norm.pdf(u), z - 40, z, points=[z - 1, z - 0.1], epsabs=0, epsrel=1e-10)[0]
+    assert _log_improvement(np.array([z]))[0] == pytest.approx(math.log(expected), rel=1e-6)
+
+
+def test_the_expected_improvement_keeps_its_order_where_it_is_too_small_for_a_float() -> None:
+    found = _log_improvement(np.array([-1e8, -1e5, -2000.0, -900.0, -50.0, -40.0]))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("how", ["plain", "power"])
+@pytest.mark.parametrize(
+    "losses",
+    [[1.0, 2.0, 4.0, 900.0], [-1e308, 0.0, 1.0, 1e308], [5e-324, 0.0, 1e-323], [-3.0, -2.0, 1e300], [0.5, 0.5]],
+)
+def test_losses_of_any_size_come_out_finite_and_in_their_order(how: Warping, losses: list[float]) -> None:
+    values, factor = warped(np.array(losses), how)
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 50
+    assert (np.diff(values[np.argsort(losses)]) >= 0).all()
+    assert math.isfinite(factor)
+
+
+def test_losses_are_standardized_and_one_that_diverged_does_not_flatten_the_others() -> None:
+    losses = np.concatenate([np.linspace(0, 1, 50), [1e30]])
+    values, _ = warped(losses, "plain")
+    assert values.mean() == pytest.approx(0, abs=1e-9)
+    assert values.std() == pytest.approx(1)
+    assert values[49] - values[0] > 0.5
+
+
+def test_equal_losses_have_no_scale() -> None:
+    assert warped(np.full(4, 7.0), "power")[1] == 0.0
+
+
+def test_the_correlation_falls_from_one() -> None:
+    found = matern(np.array([0.0, 0.1, 1.0, 100.0]))
+    assert found[0] == 1
+    assert (np.diff(found) < 0).all()
