@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access
+from tests.testbeds.machine import Broken
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
 
@@ -100,6 +101,23 @@ def role(name: str, namespace: str, rules: Sequence[dict[str, Any]], account: st
         {**head, "kind": "Role", "rules": list(rules)},
         {**head, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
     ]
+
+
+def bind(cluster: Access, namespace: str, account: str, role: str) -> None:
+    """Give a ServiceAccount one of our Roles (viewer, editor, owner); it counts when this returns."""
+    who = f"--serviceaccount={namespace}:{account}"
+    cluster.kubectl("create", "rolebinding", account, f"--role=orchestune-{role}", who, "-n", namespace)
+    asked = ("auth", "can-i", "create", f"serviceaccounts/orchestune-{role}", "--subresource=token", "-n", namespace)
+    counts = lambda: may(cluster, *asked, f"--as=system:serviceaccount:{namespace}:{account}")
+    until(f"{account} to be {role}", counts)
+
+
+def may(cluster: Access, *asked: str) -> bool:
+    """What `kubectl auth can-i` says."""
+    try:
+        return cluster.kubectl(*asked).strip() == "yes"
+    except Broken:  # it exits with 1 for a no
+        return False
 
 
 def gone(lab: Lab) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from orchestune.client.clusters import Cluster, Clusters
-from tests.kubernetes.lab import Lab, kubeconfig_of, role
+from tests.kubernetes.lab import Lab, bind, kubeconfig_of, may, role
 from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.line import Line
@@ -128,8 +128,7 @@ def another(lab: Lab, kubeconfig: Path) -> Iterator[Lab]:
 def viewer(lab: Lab, kubernetes: Access, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig of somebody who was made a viewer and nothing else."""
     path = kubeconfig_of(kubernetes, "vera", lab.namespace, tmp_path_factory.mktemp("vera") / "kubeconfig")
-    subject = f"--serviceaccount={lab.namespace}:vera"
-    kubernetes.kubectl("create", "rolebinding", "vera", "--role=orchestune-viewer", subject, "-n", lab.namespace)
+    bind(kubernetes, lab.namespace, "vera", "viewer")
     return path
 
 
@@ -163,8 +162,8 @@ def test_a_right_that_is_missing_is_named_with_its_verb(
         kubernetes.apply(made)
     until(
         "the Role to count",
-        lambda: "yes" in kubernetes.kubectl(
-            "auth", "can-i", "get", "deployments/orchestune-server", "-n", lab.namespace,
+        lambda: may(
+            kubernetes, "auth", "can-i", "get", "deployments/orchestune-server", "-n", lab.namespace,
             f"--as=system:serviceaccount:{lab.namespace}:{account}"),
     )  # fmt: skip
     with another(lab, kubeconfig) as other:

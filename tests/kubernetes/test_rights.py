@@ -13,7 +13,7 @@ from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.permissions import Right
-from tests.kubernetes.lab import Lab, gone, kubeconfig_of, role
+from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of, role
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
@@ -113,8 +113,7 @@ def test_a_viewer_looks_and_cannot_stop_what_an_editor_starts(
     labs = {}
     for name in ("viewer", "editor"):
         kubeconfig = kubeconfig_of(lab.cluster, name, lab.namespace, tmp_path / name)
-        binding = f"--serviceaccount={lab.namespace}:{name}"
-        lab.cluster.kubectl("create", "rolebinding", name, f"--role=orchestune-{name}", binding, "-n", lab.namespace)
+        bind(lab.cluster, lab.namespace, name, name)
         labs[name] = Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig)
     with labs["viewer"] as viewer, labs["editor"] as editor:
         assert viewer.connect().stdout.startswith(f"{lab.name}: connected as viewer")

@@ -12,7 +12,7 @@ import pytest
 from tests.testbeds.cable import Cable
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
-from tests.testbeds.server import Lab
+from tests.testbeds.server import FIRST_TAKES_LONG, Lab
 from tests.testbeds.waiting import until
 from tests.testbeds.workers import Images
 
@@ -47,15 +47,15 @@ def _address(kubernetes: Access) -> str:
 
 
 def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, cable: Cable) -> None:
-    handle = far_lab.run(budget=5, parallelism=1, env={"SECONDS_EACH": "2"})
+    handle = far_lab.run(budget=8, parallelism=1, env={"SECONDS_EACH": "2"})
     far_lab.wait_running(handle)
     cable.cut()
     before = far_lab.status(handle)["counts"]["completed"]
     done = lambda: far_lab.status(handle)["counts"]["completed"] >= before + 2
     until("two trials to end meanwhile", done, 170, lambda: far_lab.told(handle))
     cable.mend()
-    assert far_lab.wait(handle)["counts"]["completed"] == 5
-    states = {attempt["state"] for number in range(1, 6) for attempt in far_lab.trial(handle, number)["attempts"]}
+    assert far_lab.wait(handle)["counts"]["completed"] == 8
+    states = {attempt["state"] for number in range(1, 9) for attempt in far_lab.trial(handle, number)["attempts"]}
     assert states == {"succeeded"}
     until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
 
@@ -74,7 +74,7 @@ def test_trials_of_a_node_that_vanished_run_elsewhere(
     own_kubernetes: Cluster, namespace: str, worker_images: Images, tmp_path: Path
 ) -> None:
     with Lab(own_kubernetes, namespace, worker_images, tmp_path) as lab:
-        handle = lab.run(budget=1, env={"SECONDS_EACH": "10"})
+        handle = lab.run(FIRST_TAKES_LONG, budget=1)
         lab.wait_running(handle)
         node = lab.status(handle)["workers"][0]["node"]
         own_kubernetes.lose_node(node)

@@ -26,6 +26,12 @@ print("node", os.environ["ORCHESTUNE_NODE"], "user", os.getuid(), flush=True)
 time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
 print(f"loss={value * value}")
 """
+FIRST_TAKES_LONG = """
+import os, time
+time.sleep(600 if os.environ["ORCHESTUNE_ATTEMPT"] == "1" else 0)
+print("loss=1")
+"""
+"""a trial whose first attempt is sure to be running whenever a test takes something away from it"""
 
 
 class Lab:
