@@ -195,6 +195,19 @@ def test_a_trial_over_its_memory_limit_fails_with_that_reason_and_its_worker_liv
     assert "limit of 128 MiB" in failed["reason"]["message"]
 
 
+def test_a_trial_that_ran_out_of_memory_gets_a_container_with_more(scene: Scene, tmp_path: Path) -> None:
+    project = write(
+        tmp_path / "more", ["python3", "-c", "bytearray(2**27); print('loss=1')"], image=scene.python, parallelism=1,
+        budget=1, resources={"memory": "64Mi"}, retry={"memory_factor": 4},
+    )  # fmt: skip
+    handle = launch(scene.home, project)
+    assert reached(scene.home, handle, "completed")["counts"]["completed"] == 1
+    first, second = attempts(scene.home, handle)
+    assert first["reason"]["message"].endswith("; tried again with 256 MiB")
+    assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 2**28)
+    scene.nothing_left(handle)
+
+
 def test_an_image_that_cannot_be_pulled_pauses_the_experiment_with_the_registrys_words(
     scene: Scene, tmp_path: Path
 ) -> None:

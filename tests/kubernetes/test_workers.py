@@ -71,6 +71,20 @@ def test_a_trial_that_takes_more_than_its_memory_fails_for_it(lab: Lab) -> None:
     assert "64 MiB" in reason["message"] or "0.0625 GiB" in reason["message"]
 
 
+def test_a_trial_that_was_killed_for_memory_gets_a_pod_with_more(lab: Lab) -> None:
+    retry = {"oom": 2, "memory_factor": 4}
+    handle = lab.run("x = bytearray(100_000_000); print('loss=1')", budget=1, retry=retry)
+    counts = lab.wait(handle)["counts"]
+    assert (counts["completed"], counts["failed"]) == (1, 0)
+    first, second = lab.trial(handle)["attempts"]
+    assert (first["state"], first["reason"]["code"]) == ("failed", "out_of_memory")
+    assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 256 * 2**20)
+    told = lab.home.run("trials", f"{handle}/1").stdout
+    assert "; tried again with 256 MiB" in told
+    assert "given 256 MiB of memory, since less was not enough" in told
+    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+
+
 def test_trials_with_gpus_get_them_and_others_leave_their_node_alone(lab: Lab) -> None:
     with_gpus = lab.run(resources={"cpu": 0.1, "memory": "64Mi", "gpu": 2}, budget=1)
     without = lab.run(budget=4, parallelism=4)

@@ -160,6 +160,8 @@ def _attempt(attempt: AttemptDocument, paint: Paint, several: bool) -> list[str]
         f"peak memory {size(attempt['peak_memory_bytes'])}",
     ]  # fmt: skip
     lines.append(f"  {', '.join(ended)}")
+    if attempt.get("raised_memory_bytes"):
+        lines.append(f"  given {size(attempt['raised_memory_bytes'])} of memory, since less was not enough")
     if attempt.get("resumed_from"):
         step = (attempt["resumed_from"] or {}).get("step")
         lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")

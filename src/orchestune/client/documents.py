@@ -122,6 +122,8 @@ class AttemptDocument(TypedDict):
     wall_seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
+    raised_memory_bytes: int | None
+    """what it was given, where an attempt before it was killed for memory"""
     resumed_from: dict[str, Any] | None
     log_bytes: int | None
     logs_complete: bool

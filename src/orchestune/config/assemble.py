@@ -14,6 +14,7 @@ from orchestune.config.kinds import MOST_TRIALS
 from orchestune.config.placing import Build, build, placement
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
+from orchestune.config.sections import Retry
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources
@@ -38,6 +39,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
     report.raise_if_bad()
     assert space is not None and budget is not None
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
+    retry: Retry = values.get("retry") or Retry()
     specification = Specification(
         name=values.get("name") or name,
         run=values["run"],
@@ -51,7 +53,9 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
         secrets=values.get("secrets") or (),
         timeout=values.get("timeout"),
         grace=values.get("grace") or 10.0,
-        retries=values.get("retry") or 0,
+        retries=retry.attempts,
+        oom_retries=retry.oom,
+        memory_factor=retry.memory_factor,
         stop=values.get("stop") or StopRules(),
         try_first=try_first,
         keep=values.get("keep") or Keep(),

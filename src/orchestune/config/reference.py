@@ -87,7 +87,7 @@ _TITLES = {
     "resources": "",
     "folds": "A number, or a mapping with these keys:",
     "secrets": "A list of names, or a mapping from names to `env:NAME`, `file:PATH`, or a mapping with one of these:",
-    "retry": "A number, or a mapping with this key:",
+    "retry": "A number, or a mapping with these keys:",
     "stop": "",
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",

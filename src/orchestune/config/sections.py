@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from orchestune.config.code import DEFAULT_LIMIT, Code
 from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, Key, Kind, amount, text, whole
 from orchestune.config.nodes import Scalar
@@ -91,13 +93,57 @@ STOP = changed(
     lambda read: StopRules(read.get("max_failures"), read.get("target"), read.get("time"), read.get("patience")),
 )
 
-_ATTEMPTS = (Key("attempts", whole(0, 100), "How often a failed trial is tried again.", required=True),)
-RETRY = either(
-    "a whole number from 0 to 100, or a mapping with attempts",
-    scalar=whole(0, 100),
-    mapping=changed(section(_ATTEMPTS, also={"max": "attempts", "limit": "attempts"}),
-                    lambda read: int(read.get("attempts") or 0)),
+
+@dataclass(frozen=True)
+class Retry:
+    """How often what is tried again."""
+
+    attempts: int = 0
+    oom: int = 0
+    memory_factor: float = 1.5
+
+
+def _read_factor(found: Field) -> float | None:
+    value = NUMBER.read(found)
+    if value is not None and not 1 < value <= 100:
+        found.expected(_FACTOR_WORDS)
+        return None
+    return value
+
+
+OOM_TRIES = 3
+_FACTOR_WORDS = "a number above 1, at most 100"
+_FACTOR = Kind[float](_FACTOR_WORDS, {"type": "number", "exclusiveMinimum": 1, "maximum": 100}, _read_factor)
+_RETRY_KEYS = (
+    Key("attempts", whole(0, 100), "How often a failed trial is tried again.", "0"),
+    Key("oom", whole(0, 10), "How often a trial that was killed for memory is tried again with more of it, but never"
+        " with more than the largest machine has. `attempts` does not count for it then.", "0; 3 with `memory_factor`"),
+    Key("memory_factor", _FACTOR, "How much more: `resources.memory` times this, then that times this.", "1.5"),
 )  # fmt: skip
+_RETRIES = section(_RETRY_KEYS, also={"max": "attempts", "limit": "attempts", "factor": "memory_factor",
+                                      "out_of_memory": "oom"})  # fmt: skip
+_RETRY_WORDS = "a whole number from 0 to 100, or a mapping with attempts, oom or memory_factor"
+
+
+def _read_retries(found: Field) -> Retry | None:
+    read = _RETRIES.read(found)
+    if read is None:
+        return None
+    if not found.entries():
+        found.expected(_RETRY_WORDS)
+        return None
+    factor: float | None = read.get("memory_factor")
+    oom: int | None = read.get("oom")
+    if oom is None:
+        oom = OOM_TRIES if factor else 0
+    return Retry(read.get("attempts") or 0, oom, factor or 1.5)
+
+
+RETRY = either(
+    _RETRY_WORDS,
+    scalar=changed(whole(0, 100), Retry),
+    mapping=Kind[Retry](_RETRY_WORDS, {**_RETRIES.schema, "minProperties": 1}, _read_retries, tuple(_RETRY_KEYS)),
+)
 
 _IGNORE = text("a pattern as in .gitignore", most=1000)
 _CODE_KEYS = (

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestune.controllers.parts import Part, memory_after, parts
 from orchestune.domain.allocation import Demand, Room, allocate, usable
+from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
@@ -75,23 +77,33 @@ class Launching:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
         needs = {row.id: backend.needs(row.specification.resources) for row in rows}
-        demands = [_demand(row, needs[row.id]) for row in rows]
-        granted = allocate(capacity, demands)
+        with self._core.store.reading() as session:
+            wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
+        granted = allocate(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]])
         taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
         free = [device for device in capacity.gpus if device not in taken]
         room = self._room(backend, capacity, needs, by_experiment)
+        holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
         for row in rows:
-            mine, each = by_experiment.get(row.id, []), needs[row.id]
-            have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-            machines = usable(capacity, each, row.specification.placement.pool)
-            missing = room.fit(each, max(granted[row.id] - have, 0), [machine.name for machine in machines])
-            if capacity.elastic:
-                starting = sum(worker.state == WorkerState.STARTING for worker in mine)
-                missing = min(missing, max(MOST_PENDING - starting, 0))
-            holding = [other for other in rows if granted[other.id] or other.running]
-            self._say_why(row, capacity, each, have + missing, mine, holding)
-            room.take(each, missing)
-            self._experiment(backend, capacity, row, mine, min(granted[row.id], have + missing), free)
+            why, everyone, left = None, by_experiment.get(row.id, []), slots_wanted(row)
+            for part in wanted[row.id]:
+                give = min(granted[part.key], left)
+                mine = [worker for worker in everyone if worker.memory == part.memory]
+                have = sum(worker.slots for worker in mine if worker.state in _USABLE)
+                machines = usable(capacity, part.each, row.specification.placement.pool)
+                names = [machine.name for machine in machines]
+                missing = room.fit(part.each, max(give - have, 0), names)
+                if capacity.elastic:
+                    starting = sum(worker.state == WorkerState.STARTING for worker in mine)
+                    missing = min(missing, max(MOST_PENDING - starting, 0))
+                why = why or self._why(row, capacity, part, min(part.slots, left), have + missing, mine, holding)
+                room.take(part.each, missing)
+                self._experiment(backend, capacity, row, part, mine, min(give, have + missing), free)
+                left -= give
+            self._say(row, why)
+            for worker in everyone:
+                if worker.memory not in {part.memory for part in wanted[row.id]}:
+                    self._drain(worker)  # the trials for which it was started are over
         for experiment in by_experiment.keys() - {row.id for row in rows}:
             for worker in by_experiment[experiment]:
                 self._drain(worker)
@@ -112,7 +124,7 @@ class Launching:
             for experiment, each in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    room.take(each, max(slots, busy.get(worker.id, 0)), worker.node)
+                    room.take(sized(each, worker.memory), max(slots, busy.get(worker.id, 0)), worker.node)
         return room
 
     def _experiment(
@@ -120,6 +132,7 @@ class Launching:
         backend: Backend,
         capacity: Capacity,
         row: ExperimentRow,
+        part: Part,
         mine: Sequence[Present],
         slots: int,
         free: list[str],
@@ -127,7 +140,8 @@ class Launching:
         present = [worker for worker in mine if worker.state in _USABLE]
         for worker in present:
             if worker.state == WorkerState.STARTING and worker.handle is None:  # never, or nobody knows
-                self._hand_over(backend, capacity, row, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
+                gpus = tuple(json.loads(worker.gpus or "[]"))
+                self._hand_over(backend, capacity, row, part, worker.id, worker.slots, gpus)
         have = sum(worker.slots for worker in present)
         if have > slots:
             for worker in reversed(present):
@@ -143,13 +157,14 @@ class Launching:
             return
         missing = slots - have
         if missing > 0 and not self._too_early(row):
-            self._grow(backend, capacity, row, missing, present, free)
+            self._grow(backend, capacity, row, part, missing, present, free)
 
     def _grow(
         self,
         backend: Backend,
         capacity: Capacity,
         row: ExperimentRow,
+        part: Part,
         missing: int,
         present: Sequence[Present],
         free: list[str],
@@ -157,12 +172,12 @@ class Launching:
         gpu = row.specification.resources.gpu
         if gpu and backend.assigns_gpus:
             for _ in range(min(missing, len(free) // gpu)):
-                self._start(backend, capacity, row, 1, tuple(free[:gpu]))
+                self._start(backend, capacity, row, part, 1, tuple(free[:gpu]))
                 del free[:gpu]
             return
         if backend.slots_per_worker is not None:
             for _ in range(-(-missing // backend.slots_per_worker)):
-                self._start(backend, capacity, row, backend.slots_per_worker, ())
+                self._start(backend, capacity, row, part, backend.slots_per_worker, ())
             return
         cores = int(sum(machine.cpu for machine in capacity.machines))
         room = max(cores, 1) - len(present)  # one process per core, with as many slots as it takes
@@ -170,10 +185,10 @@ class Launching:
             self._resize(present[-1], present[-1].slots + missing)
             return
         for slots in spread(missing, room):
-            self._start(backend, capacity, row, slots, ())
+            self._start(backend, capacity, row, part, slots, ())
 
     def _start(
-        self, backend: Backend, capacity: Capacity, row: ExperimentRow, slots: int, gpus: tuple[str, ...]
+        self, backend: Backend, capacity: Capacity, row: ExperimentRow, part: Part, slots: int, gpus: tuple[str, ...]
     ) -> None:
         worker = new_id(self._core.clock)
         with locked(self._core, row.id) as ledger:
@@ -187,24 +202,26 @@ class Launching:
                 "name": f"w{ledger.row.worker_seq}",
                 "state": WorkerState.STARTING,
                 "slots": slots,
+                "memory": part.memory,
+                "memory_next": memory_after(capacity, row, part),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }
             workers.add(ledger.session, values)
-        self._hand_over(backend, capacity, row, worker, slots, gpus)
+        self._hand_over(backend, capacity, row, part, worker, slots, gpus)
 
     def _hand_over(
         self,
         backend: Backend,
         capacity: Capacity,
         row: ExperimentRow,
+        part: Part,
         worker: str,
         slots: int,
         gpus: tuple[str, ...],
     ) -> None:
         """Let the backend start a worker whose row is there; the same one twice is one."""
-        specification = row.specification
-        each = backend.needs(specification.resources)
+        specification, each = row.specification, part.each
         order = WorkerOrder(
             worker,
             row.id,
@@ -274,39 +291,42 @@ class Launching:
             workers.change(session, worker.id, slots=slots)
         self._told.add(worker.experiment)
 
-    def _say_why(
+    def _why(
         self,
         row: ExperimentRow,
         capacity: Capacity,
-        each: Resources,
+        part: Part,
+        wanted: int,
         slots: int,
         mine: Sequence[Present],
         holding: Sequence[ExperimentRow],
-    ) -> None:
-        reason, wanted = None, slots_wanted(row)
+    ) -> Reason | None:
+        """Why nothing of that part moves although it should."""
+        each = part.each
         if slots == 0 and wanted > 0:
             never = fits(capacity, each, row.specification.placement.pool)
             holders = [other.handle for other in holding if other.id != row.id]
             by = f", held by {', '.join(holders[:3])}" if holders else ""
             if never and capacity.shut:
                 never, by = None, f"; in quarantine: {', '.join(sorted(capacity.shut))}"
-            reason = (
-                Reason(ReasonCode.NEVER_FITS, never)
-                if never
-                else Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
-            )
-        elif wanted > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
+            if never:
+                return Reason(ReasonCode.NEVER_FITS, never)
+            return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
+        if wanted > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
             waits = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
             if waits:
                 text = f"worker {waits[0].name} waits: {waits[0].reason}"
-                reason = Reason(ReasonCode.WAITING_FOR_RESOURCES, text)
+                return Reason(ReasonCode.WAITING_FOR_RESOURCES, text)
+        return None
+
+    def _say(self, row: ExperimentRow, reason: Reason | None) -> None:
         if reason != row.waiting:
             with locked(self._core, row.id) as ledger:
                 ledger.row.waiting = reason
 
 
-def _demand(row: ExperimentRow, each: Resources) -> Demand:
-    return Demand(row.id, slots_wanted(row), each, row.owner, row.specification.placement.pool)
+def _demand(row: ExperimentRow, part: Part) -> Demand:
+    return Demand(part.key, part.slots, part.each, row.owner, row.specification.placement.pool)
 
 
 def _avoided(capacity: Capacity, each: Resources, pool: str | None) -> frozenset[str]:

@@ -69,6 +69,10 @@ class Specification:
     """seconds between SIGTERM and SIGKILL"""
     retries: int = 0
     """how often a failed task is tried again before the trial fails"""
+    oom_retries: int = 0
+    """how often a task that was killed for memory is tried again with more; `retries` does not count for it then"""
+    memory_factor: float = 1.5
+    """how much more"""
     stop: StopRules = StopRules()
     try_first: tuple[Mapping[str, Value], ...] = ()
     keep: Keep = Keep()
@@ -107,6 +111,8 @@ class Specification:
             "timeout": self.timeout,
             "grace": self.grace,
             "retries": self.retries,
+            "oom_retries": self.oom_retries,
+            "memory_factor": self.memory_factor,
             "stop": {
                 "max_failures": self.stop.max_failures,
                 "target": self.stop.target,
@@ -143,6 +149,8 @@ class Specification:
             timeout=document.get("timeout"),
             grace=float(document.get("grace", 10.0)),
             retries=int(document.get("retries", 0)),
+            oom_retries=int(document.get("oom_retries", 0)),
+            memory_factor=float(document.get("memory_factor", 1.5)),
             stop=StopRules(stop.get("max_failures"), stop.get("target"), stop.get("time"), stop.get("patience")),
             try_first=tuple(document.get("try_first") or ()),
             keep=Keep(tuple(keep.get("patterns") or ()), keep.get("best"), int(keep.get("limit") or 2**30)),

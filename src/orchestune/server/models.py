@@ -225,6 +225,7 @@ class Attempt(BaseModel):
     wall_seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
+    raised_memory_bytes: int | None
     resumed_from: dict[str, Any] | None
     log_bytes: int | None = Field(description="of its output in all; null until it has ended")
     logs_complete: bool = Field(description="all of its output has arrived")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from orchestune.domain import stopping
@@ -14,6 +14,7 @@ from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
 from orchestune.services import folds, quarantine, trials
 from orchestune.services.ledger import Ledger
+from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
@@ -51,6 +52,8 @@ class Verdict:
     reason: Reason | None
     measured: Mapping[str, Measured]
     missing: str | None = None
+    memory: int = 0
+    """bytes with which it is tried again, where it was killed for memory"""
 
 
 def find(ledger: Ledger, attempt: str) -> Found | None:
@@ -156,6 +159,7 @@ def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | No
     if verdict.cause is Cause.FAIL and not late:
         machines_fault = quarantine.judge(ledger, found.worker, str(item.get("tail") or ""))
         verdict = Verdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
+    verdict = _with_more_memory(ledger, found, verdict)
     if late and verdict.cause is Cause.LOSE:
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
@@ -245,7 +249,14 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
     if cause is Cause.LOSE:
         _offer_again_later(ledger, found, verdict.reason)
         return
-    if cause is Cause.FAIL and found.failures < ledger.row.specification.retries:
+    if verdict.memory:
+        raise_memory(ledger, trial, fold, verdict.memory)
+        if not late:
+            trials.change_task(ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures)
+            trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
+        return
+    again = found.failures < ledger.row.specification.retries
+    if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
         if not late:
             delay = ledger.now + RETRY_SECONDS * 2**found.failures
             trials.change_task(
@@ -261,6 +272,13 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
         folds.done(ledger, trial, fold, old, verdict.measured)
     else:
         folds.ended(ledger, trial, old, cause, verdict.reason, verdict.measured, verdict.missing)
+
+
+def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict:
+    if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
+        return verdict
+    raised = consider(ledger, found.worker, found.trial, found.fold, verdict.reason)
+    return replace(verdict, reason=raised.reason, memory=raised.memory)
 
 
 def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:
@@ -300,9 +318,12 @@ def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
 
 def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """A live attempt's worker is gone through the model's fault: the attempt failed."""
-    found = _close(ledger, attempt, Cause.FAIL, reason)
-    if found is not None:
-        _conclude(ledger, found, Verdict(Cause.FAIL, reason, {}), late=False)
+    found = find(ledger, attempt)
+    if found is None:
+        return
+    verdict = _with_more_memory(ledger, found, Verdict(Cause.FAIL, reason, {}))
+    if _close(ledger, attempt, Cause.FAIL, verdict.reason or reason) is not None:
+        _conclude(ledger, found, verdict, late=False)
 
 
 def _offer_again(ledger: Ledger, found: Found, cause: Cause) -> None:

@@ -39,6 +39,7 @@ class Ledger:
         self._events: list[dict[str, Any]] = []
         self._segments: list[dict[str, Any]] = []
         self._unconfirmed = False
+        self._other_workers = False
         self._derived = False
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
@@ -108,6 +109,10 @@ class Ledger:
         """Attempts were cancelled whose processes may still run: it is over only when its workers have ended."""
         self._unconfirmed = True
 
+    def needs_other_workers(self) -> None:
+        """A trial waits for a worker of another size than those that are there."""
+        self._other_workers = True
+
     def derive(self, workers_ended: bool = False) -> None:
         """Bring `state` in line with what is wanted and what was counted."""
         row = self.row
@@ -168,6 +173,8 @@ class Ledger:
             topics.append(f"logs:{row.id}")
         if moved or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):
             topics += [f"work:{row.id}", ACTING]
+        elif self._other_workers:
+            topics.append(ACTING)
         if moved or any(getattr(row, name) != self._loaded[name] for name in _USES):
             topics.append(SUGGESTING)
         if topics:

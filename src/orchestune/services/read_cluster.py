@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
@@ -69,7 +70,7 @@ def machines(backend: Backend, needs: dict[str, Resources], present: Sequence[Pr
 def _held(needs: dict[str, Resources], present: Sequence[Present]) -> Resources:
     cpu, memory, gpu = 0.0, 0, 0
     for worker in present:
-        all_of_it = needs.get(worker.experiment, Resources()).times(worker.slots)
+        all_of_it = sized(needs.get(worker.experiment, Resources()), worker.memory).times(worker.slots)
         cpu, memory, gpu = cpu + (all_of_it.cpu or 0), memory + (all_of_it.memory or 0), gpu + all_of_it.gpu
     return Resources(cpu, memory, gpu)
 

@@ -110,6 +110,7 @@ def _attempt(row: Row[Any], details: bool) -> Document:
         "wall_seconds": row.wall,
         "cpu_seconds": row.cpu,
         "peak_memory_bytes": row.memory,
+        "raised_memory_bytes": row.raised_memory,
         "resumed_from": json.loads(row.resumed_from) if row.resumed_from else None,
         "log_bytes": row.log_bytes,
         "logs_complete": row.log_bytes is not None and row.log_end >= row.log_bytes,

@@ -38,6 +38,7 @@ class Worker(NamedTuple):
     boot: str | None
     beat: int
     gpus: str | None
+    memory: int
 
 
 def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
@@ -150,7 +151,7 @@ class _Call:
         if room <= 0 or row.pending == 0:
             return []
         session = self.ledger.session
-        where = {"experiment": row.id, "now": self.ledger.now, "limit": room}
+        where = {"experiment": row.id, "now": self.ledger.now, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_TASKS, where)
         if candidates and candidates[0][3]:  # only isolated trials are left: one at a time, alone
             candidates = candidates[:1] if row.live == 0 else []
@@ -190,6 +191,7 @@ class _Call:
                 "node": self.row.node,
                 "gpus": self.row.gpus,
                 "leased_at": now,
+                "raised_memory": self.row.memory or None,
                 "resumed_from": json.dumps({"attempt": resumed["attempt"], "step": resumed["step"]})
                 if resumed
                 else None,

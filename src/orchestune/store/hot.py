@@ -23,14 +23,14 @@ history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, 
 finished_at = :finished_at WHERE id = :id
 """
 
-SELECT_WORKER = "SELECT experiment, name, state, node, slots, boot, beat, gpus FROM workers WHERE id = :id"
+SELECT_WORKER = "SELECT experiment, name, state, node, slots, boot, beat, gpus, memory FROM workers WHERE id = :id"
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
 PRESENT_WORKERS = """
-SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat FROM workers WHERE cluster = :cluster
-AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
+SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory FROM workers
+WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
 """
 PRESENT_SLOTS = """
 SELECT COALESCE(SUM(slots), 0) FROM workers WHERE experiment = :experiment
@@ -64,7 +64,7 @@ PENDING_TASKS = """
 SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision,
 COALESCE(t.checkpoint, r.checkpoint)
 FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
-WHERE t.experiment = :experiment AND t.state = 'pending' AND t.not_before <= :now
+WHERE t.experiment = :experiment AND t.state = 'pending' AND t.not_before <= :now AND t.memory = :memory
 ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
 """
 LEASE_TASK = """
@@ -84,11 +84,20 @@ CHANGE_TASK = """
 UPDATE tasks SET state = :state, not_before = :not_before, failures = :failures, isolated = :isolated
 WHERE experiment = :experiment AND trial = :trial AND fold = :fold AND state = :old
 """
+RAISE_MEMORY = """
+UPDATE tasks SET memory = :memory, raised = raised + 1 WHERE experiment = :experiment AND trial = :trial
+AND fold = :fold
+"""
+RAISED = "SELECT raised FROM tasks WHERE experiment = :experiment AND trial = :trial AND fold = :fold"
+WITH_MORE_MEMORY = """
+SELECT memory, SUM(CASE WHEN state = 'active' THEN 1 ELSE 0 END), COUNT(*) FROM tasks
+WHERE experiment = :experiment AND state IN ('pending', 'active') AND memory > 0 GROUP BY memory ORDER BY memory DESC
+"""
 
 INSERT_ATTEMPT = """
 INSERT INTO attempts (id, experiment, trial, fold, token, state, worker, worker_beat, node, gpus, leased_at,
-resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node, :gpus, :leased_at,
-:resumed_from)
+raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :state, :worker, :worker_beat, :node,
+:gpus, :leased_at, :raised_memory, :resumed_from)
 """
 LIVE_OF_WORKER = """
 SELECT id, ordered, worker_beat, state FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')

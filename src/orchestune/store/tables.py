@@ -37,6 +37,10 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, default=0, server_default="0")
 
 
+def _bytes(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, default=0, server_default="0")
+
+
 experiments = Table(
     "experiments",
     metadata,
@@ -154,6 +158,8 @@ tasks = Table(
     _count("token"),  # how often it was leased: the fencing token of the newest attempt
     _count("failures"),
     _count("isolated"),
+    _bytes("memory"),  # of the next attempt; 0: what the file says
+    _count("raised"),  # how often its memory was raised
     PrimaryKeyConstraint("experiment", "trial", "fold"),
     Index(None, "experiment", "state", "isolated", "trial", "fold"),
 )
@@ -186,6 +192,7 @@ attempts = Table(
     Column("log_end", BigInteger, nullable=False, server_default="0"),  # bytes received, gaps included
     Column("log_bytes", BigInteger),  # bytes in all, known at the end
     Column("tail", Text),
+    Column("raised_memory", BigInteger),  # bytes, where an attempt before it ran out of memory
     Column("resumed_from", Text),  # json {attempt, step}
     UniqueConstraint("experiment", "trial", "fold", "token"),
     Index(None, "worker", "state"),
@@ -216,6 +223,8 @@ workers = Table(
     Column("reason", Text),
     Column("node", Text, nullable=False, server_default=""),
     Column("slots", Integer, nullable=False),
+    _bytes("memory"),  # of each slot, for trials that need more than the file says; 0: what the file says
+    Column("memory_next", BigInteger),  # for a trial to which that was not enough; 0: no machine has more
     Column("gpus", Text),  # json
     Column("handle", Text),  # json, the backend's
     Column("boot", _WORD),

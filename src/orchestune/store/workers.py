@@ -62,6 +62,8 @@ class Present(NamedTuple):
     handle: str | None
     boot: str | None
     beat: int
+    memory: int = 0
+    """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
 
 
 def present(session: Session, cluster: str) -> list[Present]:

@@ -472,6 +472,23 @@ class CoreContract(WorldContract):
         assert trial["state"] == "failed"
         assert [attempt["state"] for attempt in trial["attempts"]] == ["failed"] * 3
 
+    def test_a_trial_that_was_killed_for_memory_gets_more_of_it(self, world: World) -> None:
+        experiment = world.create(
+            budget=3, parallelism=2, resources={"memory": 2**30}, oom_retries=2, memory_factor=1.5
+        )
+        killed = {"code": "out_of_memory", "message": "killed for memory"}
+        for memory in (None, 3 * 2**29):
+            worker, lease = next(pair for pair in world.lease(2) if pair[1]["trial"] == 1)
+            worker.call(finished=[worker.finish(lease, state="failed", signal=9, points=[], reason=killed)])
+            assert read_trials.trial(world.core, experiment, 1)["attempts"][-1]["raised_memory_bytes"] == memory
+            for other in list(world.workers.values()):
+                other.call(finished=[other.finish(held) for held in other.leases.values()])
+        shown = world.run(experiment)
+        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+        attempts = read_trials.trial(world.core, experiment, 1)["attempts"]
+        assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
+        assert attempts[1]["reason"]["message"] == "killed for memory; tried again with 2.25 GiB"
+
     # metrics, logs, files
 
     def test_intermediate_values_are_reduced_as_the_metric_says(self, world: World) -> None:

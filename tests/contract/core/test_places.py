@@ -129,6 +129,108 @@ def test_out_of_memory_is_tried_again_where_the_file_says_so(world: World) -> No
     assert world.run(experiment)["counts"]["completed"] == 2
 
 
+OUT: dict[str, Any] = {
+    "state": "failed",
+    "signal": 9,
+    "points": [],
+    "reason": {"code": "out_of_memory", "message": "killed"},
+}
+
+
+def more(tries: int, factor: float = 1.5, memory: int = 4 * GIB, **changes: Any) -> dict[str, Any]:
+    """An experiment whose trials get more memory once they ran out of it."""
+    return {
+        "budget": 2, "parallelism": 1, "resources": {"cpu": 1, "memory": memory}, "oom_retries": tries,
+        "memory_factor": factor, **changes,
+    }  # fmt: skip
+
+
+def run_out(world: World) -> None:
+    """The next trial is killed for memory while its worker lives on."""
+    worker, lease = world.lease()[0]
+    worker.call(finished=[worker.finish(lease, **OUT)])
+
+
+def leave(world: World) -> None:
+    """Every worker that was told to end does."""
+    world.tick()
+    for worker in list(world.workers.values()):
+        worker.call()
+        if worker.told_to_drain and not worker.leases:
+            world.backend.gone[worker.id] = ""
+    world.tick()
+
+
+def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exact(world: World) -> None:
+    experiment = world.create(**more(2, parallelism=2, budget=3))
+    run_out(world)
+    leave(world)
+    shown = world.run(experiment)
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+    assert [order.each.memory for order in world.backend.orders.values()][-1] == 6 * GIB
+    first, second = read_trials.trial(world.core, experiment, 1)["attempts"]
+    assert first["reason"] == {"code": "out_of_memory", "message": "killed; tried again with 6 GiB"}
+    assert (first["state"], first["raised_memory_bytes"]) == ("failed", None)
+    assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 6 * GIB)
+    others = [attempt for trial in world.trials(experiment)[1:] for attempt in trial["attempts"]]
+    assert {attempt["raised_memory_bytes"] for attempt in others} == {None}
+
+
+def test_a_trial_gets_more_until_no_machine_has_it_and_then_has_failed(world: World) -> None:
+    experiment = world.create(**more(5, budget=1))
+    for _ in range(3):
+        run_out(world)
+        leave(world)
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert [attempt["raised_memory_bytes"] for attempt in trial["attempts"]] == [None, 6 * GIB, 8 * GIB]
+    assert (trial["state"], trial["reason"]["code"]) == ("failed", "out_of_memory")
+    assert trial["reason"]["message"] == "killed; no machine has more memory for it"
+    assert world.status(experiment)["counts"]["failed"] == 1
+
+
+def test_a_trial_gets_more_as_often_as_the_file_says(world: World) -> None:
+    experiment = world.create(**more(1, budget=1, memory=GIB, retries=3))
+    for _ in range(2):
+        run_out(world)
+        leave(world)
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert len(trial["attempts"]) == 2, "other retries are for other failures"
+    assert trial["reason"]["message"] == "killed; 1 try with more memory did not help"
+
+
+def test_where_nobody_knows_how_much_a_trial_may_take_it_has_failed_and_says_what_to_write(world: World) -> None:
+    experiment = world.create(budget=1, oom_retries=2, resources={"cpu": 1})
+    run_out(world)
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert trial["state"] == "failed"
+    assert "write resources.memory" in trial["reason"]["message"]
+
+
+def test_a_worker_that_was_killed_with_its_trial_is_judged_alike(world: World) -> None:
+    experiment = lose_first(world, Gone.OUT_OF_MEMORY, **more(1, memory=GIB, budget=2))
+    world.tick()
+    assert [order.each.memory for order in world.backend.orders.values()] == [GIB, 3 * GIB // 2]
+    assert world.run(experiment)["counts"]["completed"] == 2
+    first, second = read_trials.trial(world.core, experiment, 1)["attempts"]
+    assert first["reason"]["message"] == "worker w1 is gone: so said the place; tried again with 1.5 GiB"
+    assert second["raised_memory_bytes"] == 3 * GIB // 2
+
+
+def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: World) -> None:
+    full = world.create(owner="bob", budget=50, parallelism=2, resources={"cpu": 1, "memory": 6 * GIB})
+    experiment = world.create(**more(1, factor=4, memory=GIB, budget=6, parallelism=3))
+    held = world.lease(5)
+    assert slots(world, full) == 2
+    (unlucky, lease), *others = [pair for pair in held if world.backend.orders[pair[0].id].experiment == experiment]
+    unlucky.call(finished=[unlucky.finish(lease, **OUT)])
+    world.tick(2)
+    assert world.status(experiment)["reason"]["message"].startswith("waits for 1 cpu, 4 GiB memory")
+    for worker, lease in others:
+        worker.call(finished=[worker.finish(lease)])
+    assert len(world.lease(2)) == 2, "the others go on"
+    assert world.status(experiment)["counts"]["completed"] == 2
+
+
 def test_what_the_place_takes_away_costs_nothing_however_often(world: World) -> None:
     experiment = world.create(budget=2, parallelism=1, resources={"cpu": 1})
     for _ in range(12):

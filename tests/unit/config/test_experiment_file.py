@@ -100,7 +100,7 @@ def test_everything_that_a_file_may_say_arrives() -> None:
             "secrets: {A: env:B, C: {file: ~/c.txt}, D: {env: E}}\n"
             "timeout: 1h30m\n"
             "grace: 5\n"
-            "retry: {attempts: 3}\n"
+            "retry: {attempts: 3, oom: 2, memory_factor: 2}\n"
             "stop: {max_failures: 10, target: 0.98, time: 2h, patience: 30}\n"
             "try_first: [{alpha: 1e-3}, {alpha: 0.1}]\n"
             "keep: {patterns: [best.pt, 'plots/*.png'], keep_best: 5, limit: 10Mi}\n"
@@ -118,6 +118,7 @@ def test_everything_that_a_file_may_say_arrives() -> None:
     assert found.env == {"LEVEL": "0644", "DEBUG": "yes", "EMPTY": "", "FLAG": "true"}
     assert found.secrets == (Secret("A", "env:B"), Secret("C", "file:~/c.txt"), Secret("D", "env:E"))
     assert (found.timeout, found.grace, found.retries) == (5400.0, 5.0, 3)
+    assert (found.oom_retries, found.memory_factor) == (2, 2.0)
     assert found.stop == StopRules(10, 0.98, 7200.0, 30)
     assert found.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
     assert found.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
@@ -132,6 +133,10 @@ def test_everything_that_a_file_may_say_arrives() -> None:
     ("line", "key", "expected"),
     [
         ("retry: 2", "retries", 2),
+        ("retry: 2", "oom_retries", 0),
+        ("retry: {oom: 1}", "memory_factor", 1.5),
+        ("retry: {oom: 1}", "oom_retries", 1),
+        ("retry: {memory_factor: 2.5}", "oom_retries", 3),
         ("keep: best.pt", "keep", Keep(("best.pt",))),
         ("keep: [a, b/c]", "keep", Keep(("a", "b/c"))),
         ("keep: {patterns: x, best: 2}", "keep", Keep(("x",), 2)),

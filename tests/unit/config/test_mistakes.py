@@ -96,7 +96,17 @@ def alpha(spelling: str) -> str:
         (with_lines("seed: -1"), "8:7: seed: found -1, expected a whole number of at least 0"),
         (with_lines("parallelism: 0"), "8:14: parallelism: found 0, expected a whole number from 1 to 100000"),
         (with_lines("retry: -1"), "8:8: retry: found -1, expected a whole number from 0 to 100"),
-        (with_lines("retry: {}"), "8:8: retry.attempts: is missing (expected a whole number from 0 to 100)"),
+        (
+            with_lines("retry: {}"),
+            (
+                "8:8: retry: found an empty mapping, expected a whole number from 0 to 100,"
+                " or a mapping with attempts, oom or memory_factor"
+            ),
+        ),
+        (
+            with_lines("retry: {memory_factor: 1}"),
+            "8:24: retry.memory_factor: found 1, expected a number above 1, at most 100",
+        ),
         (alpha("0...1"), f"4:10: parameters.alpha: found '0...1', expected {RANGE} (a range has two dots)"),
         (with_lines("priority: high"), "8:11: priority: found 'high', expected a whole number from -1000 to 1000"),
         (

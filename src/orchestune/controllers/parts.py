@@ -1,0 +1,51 @@
+"""The parts of an experiment whose trials take the same: what its file says, or more memory after that ran out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestune.domain.more_memory import next_memory, sized
+from orchestune.domain.resources import Capacity, Resources
+from orchestune.domain.states import Desired
+from orchestune.store import hot
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+
+@dataclass(frozen=True)
+class Part:
+    """Trials that can share workers."""
+
+    experiment: str
+    memory: int
+    """bytes that each gets; 0: what the file says"""
+    each: Resources
+    slots: int
+    """how many of them could run now, where nothing else of the experiment does"""
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other part of every experiment."""
+        return f"{self.experiment}+{self.memory}"
+
+
+def parts(session: Session, row: ExperimentRow, each: Resources, wanted: int) -> list[Part]:
+    """The parts of an experiment that could use so many slots in all: trials that wait for more memory first, those of
+    the file's size last. A part may count slots that the parts before it get.
+    """
+    found: list[Part] = []
+    others = max(row.budget - row.finished, 0)
+    if row.specification.oom_retries:
+        for memory, active, count in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
+            slots = min(int(count if row.desired is Desired.RUNNING else active), wanted)
+            found.append(Part(row.id, memory, sized(each, memory), slots))
+            others -= int(count)
+    return [*found, Part(row.id, 0, each, min(wanted, max(others, 0)) if found else wanted)]
+
+
+def memory_after(capacity: Capacity, row: ExperimentRow, part: Part) -> int | None:
+    """What a trial gets to which the memory of this part was not enough; see `next_memory`."""
+    wanted = row.specification
+    if not wanted.oom_retries:
+        return None
+    return next_memory(capacity, part.each, wanted.memory_factor, wanted.placement.pool)
