@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestune.client.address import resolver
+from orchestune.client.api import Client
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
@@ -51,6 +53,7 @@ class Lab:
         self.config = folder / "kubernetes.json"
         self.config.write_text(json.dumps(document))
         self.home = Home(ORCHESTUNE_SERVER=f"http://127.0.0.1:{self._port}", ORCHESTUNE_TOKEN=self._secret)
+        self._client = Client.connect(resolver(self.home.env), patience=60)
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,6 +66,7 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._client.close()
         self.kill()
         self.home.close()
 
@@ -112,12 +116,12 @@ class Lab:
         return self.home.run("run", "--detach", "--json", cwd=project, expect=expect)
 
     def status(self, handle: str) -> Any:
-        """What `orchestune status HANDLE --json` prints."""
-        return self.home.json("status", handle)
+        """What `orchestune status HANDLE --json` prints, without a new process for each look."""
+        return self._client.experiment(handle)
 
     def trial(self, handle: str, number: int = 1) -> Any:
         """What `orchestune trials HANDLE/N --json` prints."""
-        return self.home.json("trials", f"{handle}/{number}")
+        return self._client.trial(handle, number)
 
     def wait(self, handle: str, *states: str) -> Any:
         """The status once it is in one of these states (completed)."""
