@@ -55,10 +55,17 @@ def run(engine: str, problem: str, seed: int, budget: int, workers: int) -> dict
 
 
 def _run_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    known = _read([options.to]) if options.to and options.to.exists() else []
+    done = {tuple(line[name] for name in ("engine", "problem", "seed", "budget", "workers")) for line in known}
     for seed in options.seeds:
         for problem in _chosen(options.problems):
             for engine in options.engines:
-                yield run(engine, problem, seed, options.budget, options.workers)
+                if (engine, problem, seed, options.budget, options.workers) not in done:
+                    yield run(engine, problem, seed, options.budget, options.workers)
+
+
+def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
 
 
 def main() -> None:
@@ -77,15 +84,14 @@ def main() -> None:
     running.add_argument("--seeds", nargs="+", type=int, default=[0])
     running.add_argument("--budget", type=int, default=120)
     running.add_argument("--workers", type=int, default=15)
-    running.add_argument("--to", type=Path, help="a file of results (.jsonl.gz), which is appended to")
+    running.add_argument("--to", type=Path, help="a file of results (.jsonl.gz); what it has already is not run again")
     options = parser.parse_args()
     if options.quick:
         options = running.parse_args(["--budget", "60", "--problems", *_QUICK])
     elif options.verb == "baseline":
         return measure_random_search()
     elif options.verb == "report":
-        lines = [json.loads(line) for file in options.files for line in gzip.decompress(file.read_bytes()).splitlines()]
-        return report.show(lines, options.at, each=options.each)
+        return report.show(_read(options.files), options.at, each=options.each)
     elif options.verb is None:
         parser.error("say run, report, baseline or --quick")
     lines = []
@@ -96,7 +102,7 @@ def main() -> None:
             with gzip.open(options.to, "at") as file:
                 file.write(json.dumps(line) + "\n")
     print(file=sys.stderr)
-    report.show(lines, None, each=True)
+    report.show(_read([options.to]) if options.to else lines, None, each=True)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ def schwefel(c: Configuration) -> float:
     return 418.9828872724338 * len(x) - sum(v * math.sin(math.sqrt(abs(v))) for v in x)
 
 
+def michalewicz(c: Configuration) -> float:
+    """Narrow valleys in each dimension by itself, more of them in each further one."""
+    return -sum(math.sin(x) * math.sin(index * x * x / math.pi) ** 20 for index, x in enumerate(numbers(c), start=1))
+
+
 def levy(c: Configuration) -> float:
     """A ripple over a slope; the dimensions hang together a little."""
     w = [1 + (x - 1) / 4 for x in numbers(c)]
@@ -107,6 +112,7 @@ PROBLEMS = (
     Problem("rosenbrock5", "smooth", box(5, -2.0, 2.0), rosenbrock, 0.0, tuned=True),
     Problem("hartmann6", "smooth", box(6, 0.0, 1.0), hartmann, _HARTMANN),
     Problem("rastrigin5", "separable", box(5, -5.12, 5.12), rastrigin, 0.0, tuned=True),
+    Problem("michalewicz5", "separable", box(5, 0.0, math.pi), michalewicz, -4.687658179, tuned=True),
     Problem("styblinski6", "separable", box(6, -5.0, 5.0), styblinski, -39.16616570377142 * 6),
     Problem("schwefel4", "separable", box(4, -500.0, 500.0), schwefel, 0.0),
     Problem("noisy-hartmann6", "noisy", box(6, 0.0, 1.0), hartmann, _HARTMANN, noise=0.3, tells_noise=True, tuned=True),

@@ -69,7 +69,8 @@ def _suggest(trial: Any, parameter: Parameter) -> Value:
     if not parameter.numeric:
         found = trial.suggest_categorical(parameter.name, parameter.choices)
     elif parameter.kind == "int":
-        found = trial.suggest_int(parameter.name, int(low or 0), int(high or 0), log=parameter.log)
+        step = {} if parameter.log else {"step": int(parameter.step or 1)}
+        found = trial.suggest_int(parameter.name, int(low or 0), int(high or 0), log=parameter.log, **step)
     else:
         found = trial.suggest_float(parameter.name, low, high, log=parameter.log, step=parameter.step)
     return found

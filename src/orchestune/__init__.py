@@ -5,9 +5,12 @@ used is loaded when it is used.
 """
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "report"]
+__all__ = ["Optimizer", "__version__", "report"]
 
-_HOMES = {"report": "orchestune.sdk.reporting"}
+_HOMES = {
+    "Optimizer": "orchestune.sdk.optimizer",
+    "report": "orchestune.sdk.reporting",
+}
 
 
 def __getattr__(name: str) -> object:

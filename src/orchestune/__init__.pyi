@@ -1,4 +1,5 @@
+from orchestune.sdk.optimizer import Optimizer as Optimizer
 from orchestune.sdk.reporting import report as report
 
 __version__: str
-__all__ = ["__version__", "report"]
+__all__ = ["Optimizer", "__version__", "report"]

@@ -1,0 +1,210 @@
+"""The search without a server: ask for a configuration, tell what came of it."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestune.domain.metrics import Metric, pareto_front
+from orchestune.domain.space import Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.registry import create
+from orchestune.errors import BadInput, Conflict
+from orchestune.ports.engine import Exhausted
+from orchestune.sdk.search_request import SearchRequest, read_request
+
+_FORMAT = 1
+_LARGEST_SEED = 2**32
+
+
+class SpaceExhausted(Conflict):
+    """Every configuration of the space was suggested once."""
+
+    code = "exhausted"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A configuration to try."""
+
+    number: int
+    parameters: Mapping[str, Value]
+    """active ones only: those whose `when` holds"""
+    source: str
+    """what suggested it, such as `gp`, `tpe` or `sobol`"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A suggestion and what was told of it."""
+
+    number: int
+    parameters: Mapping[str, Value]
+    metrics: Mapping[str, float]
+    stddev: Mapping[str, float] = field(default_factory=dict)
+
+
+class Optimizer:
+    """Suggests configurations; the code of the server, in this process.
+
+    `parameters`, `metrics` and `engine` are what an experiment file has under these keys. At most `parallelism`
+    suggestions may be open, which keep away from each other. The same seed and the same results in the same order give
+    the same suggestions. Safe to use from several threads. BadInput tells everything that is wrong.
+
+        optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
+        for _ in range(40):
+            suggestion = optimizer.ask()
+            optimizer.tell(suggestion, {"loss": train(**suggestion.parameters)})
+        print(optimizer.best())
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        *,
+        engine: str | Mapping[str, Any] = "auto",
+        seed: int | None = None,
+        parallelism: int = 1,
+        constraints: Any = None,
+    ) -> None:
+        if constraints:
+            hint = "leave them out, and tell None for a suggestion that is not allowed"
+            raise BadInput.one("are not supported yet", "constraints", hint)
+        self._start(read_request(parameters, metrics, engine), _checked_seed(seed), _checked_parallelism(parallelism))
+
+    def _start(self, request: SearchRequest, seed: int, parallelism: int) -> None:
+        self._request, self._seed, self._parallelism = request, seed, parallelism
+        self._engine = create(
+            request.engine,
+            request.space,
+            request.metrics,
+            seed=seed,
+            budget=0,
+            options=request.options,
+            in_process=True,
+        )
+        self._lock = threading.RLock()
+        self._asked = 0
+        self._open: dict[int, Suggestion] = {}
+        self._told: list[Observation] = []
+
+    def ask(self) -> Suggestion:
+        """The next configuration. SpaceExhausted when all were suggested; Conflict when `parallelism` are open."""
+        with self._lock:
+            if len(self._open) >= self._parallelism:
+                hint = "tell the result of one, or None if it failed, or create the Optimizer with a larger parallelism"
+                count = _counted(len(self._open), "suggestion")
+                raise Conflict(f"{count} open already: parallelism is {self._parallelism}", hint)
+            pending = [suggestion.parameters for suggestion in self._open.values()]
+            number = self._asked + 1
+            try:
+                found = self._engine.ask(pending, number, ask_seed(self._seed, number))
+            except Exhausted as exc:
+                raise SpaceExhausted(f"there is nothing left to try: {exc}") from exc
+            self._asked = number
+            self._open[number] = Suggestion(number, found, self._engine.source)
+            return self._open[number]
+
+    def tell(
+        self,
+        suggestion: Suggestion,
+        metrics: Mapping[str, float] | None,
+        *,
+        stddev: Mapping[str, float] | None = None,
+    ) -> None:
+        """What came of an open suggestion: its metrics, others than the declared ones too; None if it failed.
+
+        A metric that is not finite counts as a failure. `stddev` holds standard deviations of metrics, where known.
+        BadInput: a declared metric is missing. Conflict: the suggestion was told before, or is of another Optimizer.
+        """
+        with self._lock:
+            if self._open.get(suggestion.number) != suggestion:
+                hint = "tell each suggestion once, to the Optimizer that made it"
+                raise Conflict(f"suggestion {suggestion.number} is not open", hint)
+            observation = self._observation(suggestion, metrics, stddev or {})
+            del self._open[suggestion.number]
+            self._told.append(observation)
+            self._engine.tell([observation])
+
+    def best(self) -> Result | None:
+        """The best result so far, None before there is one. With several metrics: the first of `front`."""
+        return next(iter(self.front()), None)
+
+    def front(self) -> list[Result]:
+        """The results that no other one beats in every metric, oldest first; with one metric at most one."""
+        with self._lock:
+            results = {o.number: o for o in self._told if o.state is TrialState.COMPLETED}
+        numbers = pareto_front(self._request.metrics, [(number, o.metrics) for number, o in results.items()])
+        return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev) for n in numbers]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as a JSON document, open suggestions included."""
+        with self._lock:
+            return {
+                "format": _FORMAT,
+                **self._request.to_json(),
+                "seed": self._seed,
+                "parallelism": self._parallelism,
+                "asked": self._asked,
+                "open": [[s.number, dict(s.parameters), s.source] for s in self._open.values()],
+                "told": [
+                    [o.number, dict(o.parameters), o.state.value, dict(o.metrics), dict(o.stddev)] for o in self._told
+                ],
+            }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Optimizer:
+        """The inverse of `to_json`: goes on as the other one would have. BadInput: a document of a later version."""
+        if document.get("format") != _FORMAT:
+            raise BadInput.one(f"found {document.get('format')!r}, expected {_FORMAT}", "format")
+        self = cls.__new__(cls)
+        self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"])
+        self._asked = document["asked"]
+        self._open = {number: Suggestion(number, found, source) for number, found, source in document["open"]}
+        self._told = [
+            Observation(number, found, TrialState(state), values, stddev)
+            for number, found, state, values, stddev in document["told"]
+        ]
+        self._engine.tell(self._told)
+        return self
+
+    def _observation(
+        self, suggestion: Suggestion, metrics: Mapping[str, float] | None, stddev: Mapping[str, float]
+    ) -> Observation:
+        number, parameters = suggestion.number, suggestion.parameters
+        if metrics is None:
+            return Observation(number, parameters, TrialState.FAILED)
+        declared: tuple[Metric, ...] = self._request.metrics
+        missing = [metric.name for metric in declared if metric.name not in metrics]
+        if missing:
+            raise BadInput.one("has no value; tell None instead of metrics if the trial failed", missing[0])
+        values = {name: float(value) for name, value in metrics.items()}
+        if not all(math.isfinite(values[metric.name]) for metric in declared):
+            return Observation(number, parameters, TrialState.FAILED)
+        spread = {name: float(value) for name, value in stddev.items()}
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        return Observation(number, parameters, TrialState.COMPLETED, finite, spread)
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(_LARGEST_SEED)
+    if type(seed) is not int or seed < 0:
+        raise BadInput.one(f"{seed!r} is no whole number of at least 0", "seed")
+    return seed
+
+
+def _checked_parallelism(parallelism: int) -> int:
+    if type(parallelism) is not int or parallelism < 1:
+        raise BadInput.one(f"{parallelism!r} is no whole number of at least 1", "parallelism")
+    return parallelism
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"

@@ -1,0 +1,69 @@
+"""What is searched for, read from Python values by the reader of experiment files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestune.config.experiment_file import parse
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.errors import BadInput, Problem
+
+_ANYTHING = {"name": "search", "run": "true", "budget": 1}
+"""what an experiment file must have beside these keys"""
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A space, metrics and an engine, all of them checked."""
+
+    space: Space
+    metrics: tuple[Metric, ...]
+    engine: str
+    options: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON document."""
+        return {
+            "parameters": self.space.to_json(),
+            "metrics": [metric.to_json() for metric in self.metrics],
+            "engine": self.engine,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SearchRequest:
+        """The inverse of `to_json`."""
+        metrics = tuple(Metric.from_json(metric) for metric in document["metrics"])
+        return cls(Space.from_json(document["parameters"]), metrics, document["engine"], document["options"])
+
+
+def read_request(
+    parameters: Mapping[str, Any], metrics: Mapping[str, Any], engine: str | Mapping[str, Any]
+) -> SearchRequest:
+    """The request; BadInput with every mistake, by the key it is at."""
+    document = {"parameters": parameters, "metrics": metrics, "engine": engine}
+    try:
+        text = json.dumps({**_ANYTHING, **document}, default=_plain)
+    except (TypeError, ValueError) as exc:
+        raise BadInput([Problem(f"cannot be written down: {exc}", key="parameters, metrics or engine")]) from exc
+    try:
+        found = parse(text, "search").specification
+    except BadInput as exc:
+        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
+        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
+    return SearchRequest(found.space, found.metrics, found.engine, found.engine_options)
+
+
+def _plain(value: Any) -> Any:
+    """Scalars and arrays of NumPy, and other mappings and sequences."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, range):
+        return list(value)
+    raise TypeError(f"{value!r} is no number, text, truth value, list or mapping")

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestune import Optimizer
+from orchestune.errors import BadInput, Conflict
+from orchestune.sdk.optimizer import SpaceExhausted, Suggestion
+
+PARAMETERS: dict[str, Any] = {
+    "model": ["linear", "net"],
+    "lr": "1e-5..0.1 log",
+    "layers": {"type": "int", "min": 1, "max": 8, "when": {"model": "net"}},
+}
+METRICS = {"loss": "minimize"}
+
+
+def loss(suggestion: Suggestion) -> dict[str, float]:
+    distance = (math.log10(float(suggestion.parameters["lr"])) + 3) ** 2
+    return {"loss": distance + (0.0 if suggestion.parameters["model"] == "net" else 1.0)}
+
+
+def run(optimizer: Optimizer, count: int) -> list[Suggestion]:
+    made = []
+    for _ in range(count):
+        made.append(optimizer.ask())
+        optimizer.tell(made[-1], loss(made[-1]))
+    return made
+
+
+def test_a_search_finds_a_good_configuration_and_suggests_active_parameters_only() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=1)
+    made = run(optimizer, 30)
+    assert all(("layers" in s.parameters) == (s.parameters["model"] == "net") for s in made)
+    assert {s.source for s in made} == {"sobol", "gp", "tpe"}
+    best = optimizer.best()
+    assert best is not None
+    assert best.parameters["model"] == "net"
+    assert best.metrics["loss"] < 0.01
+
+
+def test_a_seed_gives_the_same_suggestions_and_none_gives_others() -> None:
+    first, second = (run(Optimizer(PARAMETERS, METRICS, seed=4), 14) for _ in range(2))
+    assert first == second
+    assert Optimizer(PARAMETERS, METRICS).ask() != Optimizer(PARAMETERS, METRICS).ask()
+
+
+def test_a_search_that_was_written_down_goes_on_as_it_would_have() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=4, parallelism=3)
+    run(optimizer, 15)
+    waiting = [optimizer.ask(), optimizer.ask()]
+    copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
+    assert copy.best() == optimizer.best()
+    for suggestion in waiting:
+        optimizer.tell(suggestion, {"loss": 0.5}, stddev={"loss": 0.1})
+        copy.tell(suggestion, {"loss": 0.5}, stddev={"loss": 0.1})
+    assert run(copy, 4) == run(optimizer, 4)
+
+
+def test_the_same_suggestions_come_from_the_process_of_a_server_s_engines() -> None:
+    from orchestune.domain.states import TrialState
+    from orchestune.domain.trial import Observation, ask_seed
+    from orchestune.engines.process import Host, ProcessEngine
+    from orchestune.sdk.search_request import read_request
+
+    request = read_request(PARAMETERS, METRICS, "auto")
+    host = Host()
+    engine = ProcessEngine("auto", request.space, request.metrics, seed=9, options={}, host=host)
+    try:
+        for suggestion in run(Optimizer(PARAMETERS, METRICS, seed=9), 16):
+            number = suggestion.number
+            assert engine.ask([], number, ask_seed(9, number)) == suggestion.parameters
+            assert engine.source == suggestion.source
+            engine.tell([Observation(number, suggestion.parameters, TrialState.COMPLETED, loss(suggestion))])
+    finally:
+        host.close()
+
+
+def test_open_suggestions_differ_and_no_more_are_made_than_run_in_parallel() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=1, parallelism=4)
+    made = [optimizer.ask() for _ in range(4)]
+    assert len({repr(s.parameters) for s in made}) == 4
+    with pytest.raises(Conflict, match="4 suggestions are open already: parallelism is 4"):
+        optimizer.ask()
+    optimizer.tell(made[2], None)
+    assert optimizer.ask().number == 5
+
+
+def test_a_failure_is_no_result() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS)
+    optimizer.tell(optimizer.ask(), None)
+    optimizer.tell(optimizer.ask(), {"loss": math.nan})
+    assert optimizer.best() is None
+
+
+def test_a_suggestion_is_told_once_and_to_the_optimizer_that_made_it() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=1)
+    suggestion = optimizer.ask()
+    other = Optimizer(PARAMETERS, METRICS, seed=2)
+    other.ask()
+    with pytest.raises(Conflict, match="suggestion 1 is not open"):
+        other.tell(suggestion, {"loss": 1})
+    optimizer.tell(suggestion, {"loss": 1})
+    with pytest.raises(Conflict, match="suggestion 1 is not open"):
+        optimizer.tell(suggestion, {"loss": 1})
+
+
+def test_a_missing_metric_is_named_and_leaves_the_suggestion_open() -> None:
+    optimizer = Optimizer(PARAMETERS, {"loss": "minimize", "speed": "maximize"})
+    suggestion = optimizer.ask()
+    with pytest.raises(BadInput, match="speed: has no value; tell None"):
+        optimizer.tell(suggestion, {"loss": 1})
+    optimizer.tell(suggestion, {"loss": 1, "speed": 2, "other": 3})
+    best = optimizer.best()
+    assert best is not None
+    assert best.metrics == {"loss": 1, "speed": 2, "other": 3}
+
+
+def test_with_two_metrics_there_is_a_front() -> None:
+    optimizer = Optimizer({"x": "0..9"}, {"a": "minimize", "b": "maximize"}, engine="grid", seed=0)
+    for _ in range(10):
+        suggestion = optimizer.ask()
+        x = int(suggestion.parameters["x"])
+        optimizer.tell(suggestion, {"a": x, "b": min(x, 3)})
+    assert [result.parameters["x"] for result in optimizer.front()] == [0, 1, 2, 3]
+    with pytest.raises(SpaceExhausted, match="nothing left to try"):
+        optimizer.ask()
+
+
+def test_all_mistakes_are_told_at_once_by_their_key() -> None:
+    with pytest.raises(BadInput) as caught:
+        Optimizer({"lr": "1e-5..", "n": {"type": "int", "min": 3}}, {"loss": "smallest"}, engine="tpee")
+    keys = [problem.key for problem in caught.value.problems]
+    assert {key.split(".")[0] for key in keys} == {"parameters", "metrics", "engine"}
+    assert all(problem.line is None and not problem.file for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"constraints": ["a < b"]}, "constraints: are not supported yet"),
+        ({"seed": -1}, "seed: -1 is no whole number of at least 0"),
+        ({"parallelism": 0}, "parallelism: 0 is no whole number of at least 1"),
+        ({"engine": {"name": "tpe", "startups": 3}}, "engine.startups: is no option"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Optimizer(PARAMETERS, METRICS, **options)
+
+
+def test_what_cannot_be_written_down_is_refused() -> None:
+    with pytest.raises(BadInput, match="is no number, text, truth value, list or mapping"):
+        Optimizer({"f": [object()]}, METRICS)
+
+
+def test_values_of_numpy_and_ranges_are_taken_for_what_they_are() -> None:
+    optimizer = Optimizer(
+        {"n": {"type": "int", "min": np.int64(2), "max": 3}, "c": range(2), "d": np.arange(2)}, METRICS
+    )
+    optimizer.tell(optimizer.ask(), {"loss": np.float64(0.5)})
+    assert json.dumps(optimizer.to_json())
+
+
+def test_a_document_of_another_version_is_refused() -> None:
+    with pytest.raises(BadInput, match="format: found 99, expected 1"):
+        Optimizer.from_json({**Optimizer(PARAMETERS, METRICS).to_json(), "format": 99})
+
+
+def test_threads_share_an_optimizer() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, engine="random", seed=1, parallelism=4)
+
+    def work(_: int) -> None:
+        for _ in range(25):
+            suggestion = optimizer.ask()
+            optimizer.tell(suggestion, loss(suggestion))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(entry[0] for entry in optimizer.to_json()["told"]) == list(range(1, 101))
+
+
+def test_importing_the_package_loads_no_engine() -> None:
+    script = "import sys, orchestune; print(sorted({'numpy', 'scipy', 'optuna', 'orchestune.sdk'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
