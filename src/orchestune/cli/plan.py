@@ -40,6 +40,9 @@ def plan_lines(
     ends = _ends(specification)
     if ends:
         lines.append(("ends", ends))
+    early = specification.early_stopping
+    if early is not None:
+        lines.append(("prunes", f"trials by {early.type} on {early.metric or specification.objective.name}"))
     lines += [("note", note) for note in notes]
     return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
 
@@ -113,4 +116,7 @@ def _ends(specification: Specification) -> str:
     parts += [f"after {duration(stop.time)}"] if stop.time is not None else []
     parts += [f"{stop.patience} trials bring nothing better"] if stop.patience is not None else []
     parts += [f"{stop.max_failures} trials failed"] if stop.max_failures is not None else []
+    if stop.futile is not None:
+        limit, after = stop.futile, plural(stop.futile.after, "trial")
+        parts.append(f"{specification.objective.name} is still {limit.side} {limit.limit:g} after {after}")
     return f"early when {' or '.join(parts)}" if parts else ""

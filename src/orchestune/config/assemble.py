@@ -17,6 +17,7 @@ from orchestune.config.running import check_placeholders
 from orchestune.config.sections import Retry
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
+from orchestune.domain.metrics import Metric
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter, Space, Value
 
@@ -35,6 +36,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
     engine: Engine = values.get("engine") or Engine("auto")
     budget = _budget(root, values, space, engine)
     try_first = _try_first(root, values, space)
+    _check_metrics(root, values)
     image = build(root, values)
     report.raise_if_bad()
     assert space is not None and budget is not None
@@ -57,6 +59,7 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
         oom_retries=retry.oom,
         memory_factor=retry.memory_factor,
         stop=values.get("stop") or StopRules(),
+        early_stopping=values.get("early_stopping"),
         try_first=try_first,
         keep=values.get("keep") or Keep(),
         checkpoint_every=checkpoint.every,
@@ -99,6 +102,21 @@ def _check_names(root: Field, values: _Values) -> None:
     for secret in values.get("secrets") or ():
         if secret.name in variables:
             root.find("secrets").wrong(f"{secret.name} stands under `env` too", "keep one of the two")
+
+
+def _check_metrics(root: Field, values: _Values) -> None:
+    """What other sections say of the metrics."""
+    metrics: tuple[Metric, ...] = values.get("metrics") or ()
+    stop, early = values.get("stop") or StopRules(), values.get("early_stopping")
+    if metrics and stop.futile is not None:
+        side = "below" if metrics[0].goal == "maximize" else "above"
+        if stop.futile.side != side:
+            message = f"{metrics[0].name} is to be {metrics[0].goal}d, so a search is futile while it is {side} a limit"
+            root.find("stop", "futile").wrong(message, f"write `{side}`")
+    if metrics and early is not None and early.metric not in (None, *(metric.name for metric in metrics)):
+        names = [metric.name for metric in metrics]
+        hint = did_you_mean(early.metric, names) or f"declared are {', '.join(names)}"
+        root.find("early_stopping", "metric").wrong(f"'{early.metric}' is no metric", hint)
 
 
 def _budget(root: Field, values: _Values, space: Space | None, engine: Engine) -> int | None:

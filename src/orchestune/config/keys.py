@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestune.config.early_stopping import EARLY_STOPPING
 from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
@@ -57,6 +58,8 @@ KEYS = (
     Key("grace", TIME, "From SIGTERM to SIGKILL.", "10s"),
     Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),
     Key("stop", STOP, "When the experiment ends before its budget."),
+    Key("early_stopping", EARLY_STOPPING, "Which trials are ended before they are through, by the values that they"
+        " report on the way.", "all run to their end"),
     Key("try_first", list_of(_CONFIGURATION, "a list of configurations", least=0, most=10_000),
         "Configurations that are tried before the engine is asked."),
     Key("keep", KEEP, "Files of each trial that are kept."),
@@ -71,8 +74,7 @@ KEYS = (
 )  # fmt: skip
 
 LATER = (
-    "nodes", "data", "early_stopping", "preload", "constraints", "warm_start", "cost",
-    "futile",
+    "nodes", "data", "preload", "constraints", "warm_start", "cost",
 )  # fmt: skip
 
 _ALSO = {
@@ -84,6 +86,7 @@ _ALSO = {
     "title": "name", "container": "image", "docker_image": "image", "setup": "install",
     "node_pool": "pool", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
+    "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
 }  # fmt: skip
 
 EXPERIMENT = section(KEYS, later=LATER, also=_ALSO)

@@ -89,6 +89,8 @@ _TITLES = {
     "secrets": "A list of names, or a mapping from names to `env:NAME`, `file:PATH`, or a mapping with one of these:",
     "retry": "A number, or a mapping with these keys:",
     "stop": "",
+    "early_stopping": "The name of a rule, or a mapping with these keys. Which rule suits what, and what they save: "
+    "[early stopping](../early-stopping.md).",
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
     "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "

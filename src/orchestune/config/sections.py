@@ -9,7 +9,7 @@ from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIM
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
-from orchestune.domain.experiment import StopRules
+from orchestune.domain.experiment import Futile, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources, parse_bytes, parse_cpu
 
@@ -79,6 +79,28 @@ FOLDS = either(
     mapping=Kind[Folds](_FOLDS.words, _FOLDS.schema, _read_folds, _FOLDS.keys),
 )
 
+
+def _read_futile(found: Field) -> Futile | None:
+    read = _FUTILE.read(found)
+    if read is None:
+        return None
+    limits = [name for name in ("below", "above") if read.get(name) is not None]
+    if len(limits) == 1 and read.get("after") is not None:
+        return Futile(read[limits[0]], read["after"], limits[0])
+    if len(limits) != 1:
+        found.wrong("needs one of `below` and `above`", "below for a metric to maximize, above for one to minimize")
+    return None
+
+
+_FUTILE = section(
+    (
+        Key("below", NUMBER, "The best value is below this one, where it is maximized."),
+        Key("above", NUMBER, "The best value is above this one, where it is minimized."),
+        Key("after", whole(1, MOST_TRIALS), "So many finished trials.", required=True),
+    ),
+    also={"min": "below", "max": "above", "trials": "after"},
+)
+FUTILE = Kind[Futile]("a mapping with below or above, and after", _FUTILE.schema, _read_futile, _FUTILE.keys)
 STOP = changed(
     section(
         (
@@ -86,11 +108,20 @@ STOP = changed(
             Key("target", NUMBER, "The first metric reached this value.", "never"),
             Key("time", TIME, "So long after the first trial started.", "never"),
             Key("patience", whole(1, MOST_TRIALS), "So many finished trials in a row without a better value.", "never"),
+            Key(
+                "futile",
+                FUTILE,
+                "The best value of the first metric is still on this side of a limit after so many"
+                " finished trials: `{below: 0.6, after: 20}`, or `above` where it is minimized.",
+                "never",
+            ),
         ),
-        later=("futile", "cost"),
+        later=("cost",),
         also={"failures": "max_failures", "timeout": "time", "max_time": "time", "threshold": "target"},
     ),
-    lambda read: StopRules(read.get("max_failures"), read.get("target"), read.get("time"), read.get("patience")),
+    lambda read: StopRules(
+        read.get("max_failures"), read.get("target"), read.get("time"), read.get("patience"), read.get("futile")
+    ),
 )
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestune.domain.space import Configuration
-from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
-from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.states import Desired, Reason, ReasonCode
+from orchestune.domain.trial import ask_seed
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.engine import Engine, Exhausted
-from orchestune.services import trials
+from orchestune.services import read_history, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.trials import Suggestion
@@ -25,7 +25,6 @@ from orchestune.store.session import Session
 log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
-_PAGE = 1000
 _AHEAD = 4
 _AHEAD_LEAST, _AHEAD_MOST = 16, 256
 """suggestions per place that an engine without memory makes ahead, as they do not get old; the bounds of their sum"""
@@ -101,7 +100,7 @@ class Suggesting:
             wanted = self._wanted(session, row, opened)
             if wanted <= 0:
                 return
-            observations = self._history(session, row, opened.told)
+            observations = read_history.observations(session, row, opened.told)
             pending = {
                 number: json.loads(parameters)
                 for number, parameters in session.rows(hot.UNFINISHED, {"experiment": row.id})
@@ -158,28 +157,6 @@ class Suggesting:
         pace = (finished - before) / (now - start) if now > start else 0.0
         thinking = max(opened.seconds, default=0.0)
         return min(1 + math.ceil(pace * thinking), row.parallelism)
-
-    def _history(self, session: Session, row: ExperimentRow, told: int) -> list[Observation]:
-        observations: list[Observation] = []
-        while told < row.history_seq:
-            found = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "limit": _PAGE})
-            if not found:
-                break
-            upto = found[-1][3]
-            values: dict[int, dict[str, float]] = {}
-            spread: dict[int, dict[str, float]] = {}
-            for trial, name, value, stddev in session.rows(
-                hot.HISTORY_METRICS, {"experiment": row.id, "after": told, "upto": upto}
-            ):
-                values.setdefault(trial, {})[name] = value
-                if stddev is not None:
-                    spread.setdefault(trial, {})[name] = stddev
-            observations += [
-                Observation(number, json.loads(text), TrialState(state), values.get(number, {}), spread.get(number, {}))
-                for number, text, state, _ in found
-            ]
-            told = upto
-        return observations
 
     def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
         """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
+
+
+@dataclass(frozen=True)
+class Futile:
+    """The search fails where its best value is still on the wrong side of `limit` after so many finished trials."""
+
+    limit: float
+    after: int
+    side: str
+    """the wrong one: `below` where the first metric is maximized, `above` where it is minimized"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class StopRules:
     """seconds from the first lease"""
     patience: int | None = None
     """finished trials in a row without a better value"""
+    futile: Futile | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ class Specification:
     memory_factor: float = 1.5
     """how much more"""
     stop: StopRules = StopRules()
+    early_stopping: EarlyStopping | None = None
     try_first: tuple[Mapping[str, Value], ...] = ()
     keep: Keep = Keep()
     checkpoint_every: float | None = None
@@ -118,7 +131,9 @@ class Specification:
                 "target": self.stop.target,
                 "time": self.stop.time,
                 "patience": self.stop.patience,
+                "futile": asdict(self.stop.futile) if self.stop.futile else None,
             },
+            "early_stopping": self.early_stopping.to_json() if self.early_stopping else None,
             "try_first": [dict(configuration) for configuration in self.try_first],
             "keep": {"patterns": list(self.keep.patterns), "best": self.keep.best, "limit": self.keep.limit},
             "checkpoint_every": self.checkpoint_every,
@@ -133,6 +148,7 @@ class Specification:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Specification:
         """The inverse of `to_json`. BadInput where the space is wrong, KeyError where a required key is missing."""
+        futile = (document.get("stop") or {}).get("futile")
         run, stop, keep = document["run"], document.get("stop") or {}, document.get("keep") or {}
         folds = document.get("folds") or {}
         return cls(
@@ -151,7 +167,14 @@ class Specification:
             retries=int(document.get("retries", 0)),
             oom_retries=int(document.get("oom_retries", 0)),
             memory_factor=float(document.get("memory_factor", 1.5)),
-            stop=StopRules(stop.get("max_failures"), stop.get("target"), stop.get("time"), stop.get("patience")),
+            stop=StopRules(
+                stop.get("max_failures"),
+                stop.get("target"),
+                stop.get("time"),
+                stop.get("patience"),
+                Futile(float(futile["limit"]), int(futile["after"]), futile["side"]) if futile else None,
+            ),
+            early_stopping=EarlyStopping.from_json(document.get("early_stopping")),
             try_first=tuple(document.get("try_first") or ()),
             keep=Keep(tuple(keep.get("patterns") or ()), keep.get("best"), int(keep.get("limit") or 2**30)),
             checkpoint_every=document.get("checkpoint_every"),

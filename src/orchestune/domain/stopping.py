@@ -38,6 +38,11 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         return Reason(ReasonCode.MAX_FAILURES, f"{progress.failed} trials failed, the limit is {rules.max_failures}")
     if progress.finished >= progress.budget:
         return Reason(ReasonCode.BUDGET, f"all {progress.budget} trials are finished")
+    futile = rules.futile
+    if futile is not None and progress.finished >= futile.after and not _reached(objective, best, futile.limit):
+        had = f"{best:g} is {futile.side}" if best is not None else "none is on the right side of"
+        text = f"{objective.name} after {progress.finished} finished trials: {had} {futile.limit:g}"
+        return Reason(ReasonCode.FUTILE, text)
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         return Reason(ReasonCode.PATIENCE, f"no better {objective.name} in the last {progress.since_best} trials")
     if rules.time is not None and progress.seconds >= rules.time:
@@ -45,6 +50,10 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
     if progress.exhausted and progress.open == 0:
         return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
     return None
+
+
+def _reached(metric: Metric, best: float | None, limit: float) -> bool:
+    return best is not None and metric.reached(best, limit)
 
 
 FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})

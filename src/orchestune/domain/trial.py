@@ -19,6 +19,8 @@ class Observation:
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
     stddev: Mapping[str, float] = field(default_factory=dict)
+    last: tuple[float, float] | None = None
+    """of a pruned one: the last step at which it was compared, and its loss there (smaller is better)"""
 
 
 def ask_seed(experiment_seed: int, number: int) -> int:

@@ -97,6 +97,9 @@ def frozen(
     parameters: dict[str, float | int],
     distributions: dict[str, BaseDistribution],
     values: Sequence[float] | None = None,
+    intermediate: dict[int, float] | None = None,
 ) -> FrozenTrial:
     """A trial as Optuna keeps it, without the times, which play no part."""
-    return FrozenTrial(number, state, None, None, None, parameters, distributions, {}, {}, {}, number, values=values)
+    return FrozenTrial(
+        number, state, None, None, None, parameters, distributions, {}, {}, intermediate or {}, number, values=values
+    )

@@ -3,7 +3,9 @@
 What becomes of an observation:
 
 - completed, every metric finite: a value;
-- pruned: known to be worse than every completed one (Optuna ranks it there, as no intermediate value is given);
+- pruned: no value, since what it had when it was ended is none of a finished one. Optuna ranks it behind every
+  completed one; of several the one that came further is the better one, of those that came equally far the one with
+  the smaller loss there;
 - pending: part of the density of what is not worth trying again (Optuna's `constant_liar`), so that suggestions made
   at the same time keep away from each other;
 - failed, or not finite: the same as pending, for ever. Left out of the model, as Optuna does it, failures hold nothing
@@ -44,6 +46,7 @@ HISTORY = 500
 """observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
+_FINE = 1_000_000  # Optuna counts steps in whole numbers
 
 
 class TpeProposer:
@@ -85,7 +88,8 @@ class TpeProposer:
             state = TrialState.RUNNING if values is None else TrialState.COMPLETE
             if observation.state is states.TrialState.PRUNED:
                 state = TrialState.PRUNED
-            trial = self._trial(len(self._history), state, observation.parameters, values)
+            reached = self._intermediate(observation)
+            trial = self._trial(len(self._history), state, observation.parameters, values, reached)
             if trial is not None:
                 losses = values and [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)]
                 self._history.add(trial, losses)
@@ -123,7 +127,12 @@ class TpeProposer:
         return configuration
 
     def _trial(
-        self, number: int, state: TrialState, configuration: Configuration, values: Sequence[float] | None
+        self,
+        number: int,
+        state: TrialState,
+        configuration: Configuration,
+        values: Sequence[float] | None,
+        intermediate: dict[int, float] | None = None,
     ) -> FrozenTrial | None:
         """None where the configuration is not one of this space, such as one from before the space was changed."""
         positions: dict[str, float | int] = {}
@@ -136,7 +145,14 @@ class TpeProposer:
         names = tuple(positions)
         if names not in self._shapes:
             self._shapes[names] = {name: self._axes[name].distribution for name in names}
-        return frozen(number, state, positions, self._shapes[names], values)
+        return frozen(number, state, positions, self._shapes[names], values, intermediate)
+
+    def _intermediate(self, observation: Observation) -> dict[int, float] | None:
+        """Where a pruned trial was ended, as Optuna ranks it: it negates values that are to be maximized."""
+        if observation.last is None or len(self._metrics) > 1:
+            return None
+        step, loss = observation.last
+        return {round(step * _FINE): loss if self._metrics[0].goal == "minimize" else -loss}
 
     def _values(self, observation: Observation) -> list[float] | None:
         if observation.state is not states.TrialState.COMPLETED:

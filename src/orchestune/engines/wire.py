@@ -18,10 +18,13 @@ def encode(document: Mapping[str, Any]) -> bytes:
 def observation_to_json(observation: Observation) -> list[Any]:
     """Short, as a rebuilt engine is told thousands of them at once."""
     told = [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
-    return [*told, dict(observation.stddev)] if observation.stddev else told
+    if observation.stddev or observation.last:
+        told.append(dict(observation.stddev))
+    return [*told, observation.last] if observation.last else told
 
 
 def observation_from_json(document: list[Any]) -> Observation:
     """The inverse of `observation_to_json`."""
-    number, parameters, state, metrics, *stddev = document
-    return Observation(number, parameters, TrialState(state), metrics, *stddev)
+    number, parameters, state, metrics, *rest = document
+    stddev, last = [*rest, {}, None][:2] if not rest else [*rest, None][:2]
+    return Observation(number, parameters, TrialState(state), metrics, stddev, tuple(last) if last else None)

@@ -132,9 +132,10 @@ class Uploads(Protocol):
 
 
 class ReportMetrics(Protocol):
-    """What a user's command reports by HTTP."""
+    """What a user's command reports and asks by HTTP."""
 
-    def report(self, core: Core, attempt: str, signature: str, values: Body) -> None: ...
+    def report(self, core: Core, attempt: str, signature: str, values: Body) -> Document: ...
+    def should_stop(self, core: Core, attempt: str, signature: str) -> Document: ...
 
 
 class Authenticate(Protocol):

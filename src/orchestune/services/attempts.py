@@ -12,12 +12,16 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
-from orchestune.services import folds, quarantine, trials
+from orchestune.services import folds, pruning, quarantine, trials
+from orchestune.services import points as reported
+from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
 from orchestune.services.raise_memory import applies, consider, raise_memory
 from orchestune.store import hot
 
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
+ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
+"""ends that an attempt's worker told, and may tell again"""
 RETRY_SECONDS = 2.0
 
 
@@ -42,6 +46,17 @@ class Found(NamedTuple):
     losses: int
     isolated: int
     reason: str | None
+    resumed_from: str | None
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> Found:
+        """A row of `hot.SELECT_ATTEMPT`."""
+        found = cls(*row)
+        return found._replace(
+            state=AttemptState(found.state),
+            task_state=TaskState(found.task_state),
+            trial_state=TrialState(found.trial_state),
+        )
 
 
 @dataclass(frozen=True)
@@ -59,14 +74,7 @@ class Verdict:
 def find(ledger: Ledger, attempt: str) -> Found | None:
     """The attempt, if this experiment has it."""
     row = ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
-    if row is None:
-        return None
-    found = Found(*row)
-    return found._replace(
-        state=AttemptState(found.state),
-        task_state=TaskState(found.task_state),
-        trial_state=TrialState(found.trial_state),
-    )
+    return Found.of(row) if row is not None else None
 
 
 def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[Sequence[Any]]) -> int:
@@ -87,31 +95,7 @@ def append_logs(ledger: Ledger, attempt: str, found: Found, parts: Sequence[Sequ
     return end
 
 
-def append_points(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
-    """Keep intermediate values; those whose sequence is there already are the same ones again."""
-    rows = [
-        {
-            "attempt": attempt,
-            "name": point.name,
-            "sequence": point.sequence,
-            "value": point.value,
-            "step": point.step,
-            "stddev": point.stddev,
-            "at": ledger.now,
-        }
-        for point in points
-        if math.isfinite(point.value)
-    ]
-    ledger.session.many(hot.INSERT_POINT, rows)
-    ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
-
-
-def parse_points(items: Sequence[Sequence[Any]]) -> list[Point]:
-    """The `[sequence, name, value, step, stddev]` of the protocol."""
-    return [Point(name, float(value), step, stddev, sequence) for sequence, name, value, step, stddev in items]
-
-
-def beat(ledger: Ledger, item: Mapping[str, Any]) -> str:
+def beat(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> str:
     """An attempt goes on: its start, logs and points. Returns the `result` of the acknowledgement."""
     attempt = item["attempt"]
     found = find(ledger, attempt)
@@ -121,7 +105,10 @@ def beat(ledger: Ledger, item: Mapping[str, Any]) -> str:
         end = append_logs(ledger, attempt, found, item["logs"])
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
     if not found.state.live:
-        return "ok" if found.state is AttemptState.LOST and found.task_token == found.token else "superseded"
+        if found.state is not AttemptState.LOST or found.task_token != found.token:
+            return "superseded"
+        reported.append(ledger, attempt, reported.parse(item.get("points") or ()))  # its late end may still count
+        return "ok"
     if item.get("started") and found.state is AttemptState.LEASED:
         ledger.session.run(
             hot.START_ATTEMPT,
@@ -134,15 +121,21 @@ def beat(ledger: Ledger, item: Mapping[str, Any]) -> str:
         )
         ledger.record("attempt_started", {"attempt": attempt, "trial": found.trial, "fold": found.fold})
     if item.get("points"):
-        points = parse_points(item["points"])
-        append_points(ledger, attempt, points)
-        for point in points[-20:]:
-            data = {"trial": found.trial, "name": point.name, "value": point.value, "step": point.step}
-            ledger.record("metric_reported", data)
+        progress(ledger, attempt, found, reported.parse(item["points"]), boards)
     return "ok"
 
 
-def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | None]:
+def progress(ledger: Ledger, attempt: str, found: Found, points: Sequence[Point], boards: Boards) -> Reason | None:
+    """A live attempt reported values. Returns why it should end now, if it should."""
+    why = pruning.take(boards, ledger, attempt, found.trial, found.fold, points)
+    reported.append(ledger, attempt, points)
+    reported.record(ledger, found.trial, points)
+    if why is not None and found.ordered is None:
+        pruning.order(ledger, attempt, why)
+    return why
+
+
+def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, AttemptState | None]:
     """An attempt is over. Returns the `result` of the acknowledgement and, where it counted now, its state."""
     attempt = item["attempt"]
     found = find(ledger, attempt)
@@ -153,14 +146,15 @@ def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | No
     open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
     if not open_:
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": log_end})
-        known = found.state in (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED)
-        return ("ok" if known else "superseded"), None
-    verdict = _verdict(ledger, attempt, found, item)
+        return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
+    points = reported.parse(item.get("points") or ())
+    pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
+    verdict = _verdict(ledger, attempt, found, item, points)
     if verdict.cause is Cause.FAIL and not late:
         machines_fault = quarantine.judge(ledger, found.worker, str(item.get("tail") or ""))
         verdict = Verdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     verdict = _with_more_memory(ledger, found, verdict)
-    if late and verdict.cause is Cause.LOSE:
+    if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
     wall = float(item.get("wall") or 0.0)
@@ -201,21 +195,22 @@ def end(ledger: Ledger, item: Mapping[str, Any]) -> tuple[str, AttemptState | No
     return "ok", state
 
 
-def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]) -> Verdict:
-    reason = Reason.from_json(item.get("reason"))
-    points = parse_points(item.get("points") or ())
-    if found.points or len(points) > len({point.name for point in points}) or any(p.step is not None for p in points):
-        append_points(ledger, attempt, points)
-        stored = [Point(*row) for row in ledger.session.rows(hot.SELECT_POINTS, {"attempt": attempt})]
+def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any], points: Sequence[Point]) -> Verdict:
+    reason, said = Reason.from_json(item.get("reason")), item["state"]
+    several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
+    if found.points or several or found.resumed_from:
+        reported.append(ledger, attempt, points)
+        stored = reported.of_attempt(ledger.session, ledger.row.id, attempt)
         points = stored + [point for point in points if not math.isfinite(point.value)]
-    said = item["state"]
+    if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
+        said, reason = "pruned", _ordered_reason(found)
     if said == "lost":
         return Verdict(Cause.LOSE, reason, {})
     if said in ("preempted", "cancelled"):
         return Verdict(Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {})
     measured = measure(ledger.row.specification.metrics, points)
     if said == "pruned":
-        return Verdict(Cause.PRUNE, reason, measured)
+        return Verdict(Cause.PRUNE, reason or _ordered_reason(found), _finite(measured))
     if said == "failed":
         return Verdict(Cause.FAIL, reason, measured)
     for metric in ledger.row.specification.metrics:
@@ -228,6 +223,14 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
             text = f"{metric.name} is {measured[metric.name].value}; only finite values count"
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_NOT_FINITE, text), measured)
     return Verdict(Cause.SUCCEED, None, measured)
+
+
+def _ordered_reason(found: Found) -> Reason | None:
+    return Reason.from_json(json.loads(found.reason)) if found.reason else None
+
+
+def _finite(measured: Mapping[str, Measured]) -> dict[str, Measured]:
+    return {name: value for name, value in measured.items() if math.isfinite(value.value)}
 
 
 def measure(metrics: Sequence[Metric], points: Sequence[Point]) -> dict[str, Measured]:
@@ -255,7 +258,7 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
             trials.change_task(ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures)
             trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
         return
-    again = found.failures < ledger.row.specification.retries
+    again = found.failures < ledger.row.specification.retries and found.ordered != "pruned"
     if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
         if not late:
             delay = ledger.now + RETRY_SECONDS * 2**found.failures
@@ -275,6 +278,8 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
 
 
 def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict:
+    if found.ordered == "pruned":
+        return verdict
     if verdict.cause is not Cause.FAIL or verdict.reason is None or not applies(ledger, verdict.reason):
         return verdict
     raised = consider(ledger, found.worker, found.trial, found.fold, verdict.reason)
@@ -300,7 +305,7 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     What its worker got counts as a loss of the trial, also where the worker died before it could tell of the start: a
     command may kill its worker at once. What never `reached` a worker says nothing of the trial.
     """
-    found = _close(ledger, attempt, Cause.LOSE, reason)
+    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.LOSE, reason)
     if found is None:
         return
     if reached:
@@ -311,19 +316,32 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
 
 def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """The place took a live attempt's worker away: offer the task again; nothing is counted."""
-    found = _close(ledger, attempt, Cause.PREEMPT, reason)
+    found = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
     if found is not None:
         _offer_again(ledger, found, Cause.PREEMPT)
 
 
 def condemn(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """A live attempt's worker is gone through the model's fault: the attempt failed."""
-    found = find(ledger, attempt)
+    found = None if _prune(ledger, attempt) else find(ledger, attempt)
     if found is None:
         return
     verdict = _with_more_memory(ledger, found, Verdict(Cause.FAIL, reason, {}))
     if _close(ledger, attempt, Cause.FAIL, verdict.reason or reason) is not None:
         _conclude(ledger, found, verdict, late=False)
+
+
+def _prune(ledger: Ledger, attempt: str) -> bool:
+    """Whether an attempt that its worker says nothing more of was ordered to end as pruned: then that is its end."""
+    found = find(ledger, attempt)
+    if found is None or not found.state.live or found.ordered != "pruned":
+        return False
+    reason = _ordered_reason(found) or Reason(ReasonCode.PRUNED, "its rule of early stopping ended it")
+    _close(ledger, attempt, Cause.PRUNE, reason)
+    points = reported.of_attempt(ledger.session, ledger.row.id, attempt)
+    measured = measure(ledger.row.specification.metrics, points)
+    _conclude(ledger, found, Verdict(Cause.PRUNE, reason, measured), late=False)
+    return True
 
 
 def _offer_again(ledger: Ledger, found: Found, cause: Cause) -> None:

@@ -10,6 +10,7 @@ from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
 from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
+from orchestune.services.boards import Boards
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store
 
@@ -26,6 +27,7 @@ class Core:
     """32 random bytes, kept with the store: signs report addresses and derives workers' tokens"""
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
+    boards: Boards = field(default_factory=Boards)
     url: str = ""
     """how workers and people reach this server; without a slash at the end"""
     owners: Mapping[str, str] = field(default_factory=dict)

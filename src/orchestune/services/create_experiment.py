@@ -16,6 +16,7 @@ from orchestune.domain.states import Desired, ExperimentState
 from orchestune.engines import registry
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.ports.clock import new_id
+from orchestune.pruners import registry as pruners
 from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
@@ -80,6 +81,8 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
     registry.check(specification.engine, specification.engine_options)
+    if specification.early_stopping is not None:
+        pruners.check(specification.early_stopping, specification.metrics)
     missing = [secret.name for secret in specification.secrets if secret.name not in secrets]
     if missing:
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from orchestune.domain import stopping
@@ -41,6 +41,8 @@ class Ledger:
         self._unconfirmed = False
         self._other_workers = False
         self._derived = False
+        self._ordered = False
+        self._undo: list[Callable[[], None]] = []
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
         """Add an event."""
@@ -104,6 +106,20 @@ class Ledger:
         """Start nothing new, for a reason that `resume` waves through."""
         if self.row.desired is Desired.RUNNING and self.row.ended is None:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
+
+    def orders(self) -> None:
+        """An order waits for a worker, which hears of it at once if it waits for work."""
+        self._ordered = True
+
+    def if_undone(self, action: Callable[[], None]) -> None:
+        """Do something should this transaction come to nothing: to forget what was learned of it in memory."""
+        self._undo.append(action)
+
+    def undone(self, *error: object) -> None:
+        """The transaction is over; with an error it came to nothing."""
+        if error[0] is not None:
+            for action in self._undo:
+                action()
 
     def awaits_workers(self) -> None:
         """Attempts were cancelled whose processes may still run: it is over only when its workers have ended."""
@@ -171,7 +187,7 @@ class Ledger:
             topics.append(f"events:{row.id}")
         if self._segments:
             topics.append(f"logs:{row.id}")
-        if moved or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):
+        if moved or self._ordered or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
@@ -186,8 +202,10 @@ class Ledger:
 @contextmanager
 def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledger]:
     """The ledger of an experiment (by id) in a transaction of its own; waiters are woken after the commit."""
-    with core.store.transaction() as session:
+    undone = ExitStack()
+    with undone, core.store.transaction() as session:
         ledger = Ledger(session, experiments.lock(session, experiment), actor)
+        undone.push(ledger.undone)
         yield ledger
         ledger.close()
     ledger.announce(core.signals)

@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from orchestune.domain.metrics import Point
 from orchestune.domain.states import AttemptState
 from orchestune.errors import BadInput, Conflict, Denied
-from orchestune.services import attempts
+from orchestune.services import attempts, points
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
+from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.services.signatures import report_signature
-from orchestune.store import trials
-
-_HTTP_SEQUENCE = 1_000_000_000
-"""Sequences of points that come by HTTP start here, out of the way of those that the worker counts."""
+from orchestune.store import hot, trials
 
 
-def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> None:
-    """Take values by name; `step` and `stddev` belong to all of them. Denied for a wrong signature."""
-    if not hmac.compare_digest(signature, report_signature(core, attempt)):
-        raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Take values by name; `step` and `stddev` belong to all of them. Denied for a wrong signature.
+
+    Answers whether the trial should stop, these values considered: `{"stop", "reason"}`.
+    """
+    experiment = _experiment(core, attempt, signature)
     step, stddev = _number("step", values.get("step")), _number("stddev", values.get("stddev"))
     named = {name: _number(name, value) for name, value in values.items() if name not in ("step", "stddev")}
-    with core.store.reading() as session:
-        row = trials.find_attempt(session, attempt)
-    if row is None:
-        raise Denied("there is no such attempt")
-    with locked(core, row.experiment) as ledger:
+    with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
         if found is None or not (found.state.live or found.state is AttemptState.LOST):
             raise Conflict("this attempt is over")
-        first = _HTTP_SEQUENCE + found.points
-        points = [
+        first = HTTP_SEQUENCE + found.points
+        taken = [
             Point(name, value, step, stddev, first + index)
             for index, (name, value) in enumerate(named.items())
             if value is not None
         ]
-        attempts.append_points(ledger, attempt, points)
-        for point in points:
-            data = {"trial": found.trial, "name": point.name, "value": point.value, "step": point.step}
-            ledger.record("metric_reported", data)
+        if found.state.live:
+            attempts.progress(ledger, attempt, found, taken, core.boards)
+        else:
+            points.append(ledger, attempt, taken)
+            points.record(ledger, found.trial, taken)
+        return _answer(attempts.find(ledger, attempt))
+
+
+def should_stop(core: Core, attempt: str, signature: str) -> dict[str, Any]:
+    """Whether a trial should stop: `{"stop", "reason"}`. Denied for a wrong signature."""
+    experiment = _experiment(core, attempt, signature)
+    with core.store.reading() as session:
+        row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
+    return _answer(attempts.Found.of(row) if row else None)
+
+
+def _answer(found: attempts.Found | None) -> dict[str, Any]:
+    lost = found is not None and found.state is AttemptState.LOST and found.token == found.task_token
+    goes_on = found is not None and found.ordered is None and (found.state.live or lost)
+    known = json.loads(found.reason) if found is not None and found.reason and not goes_on else None
+    return {"stop": not goes_on, "reason": known}
+
+
+def _experiment(core: Core, attempt: str, signature: str) -> str:
+    if not hmac.compare_digest(signature, report_signature(core, attempt)):
+        raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
+    with core.store.reading() as session:
+        row = trials.find_attempt(session, attempt)
+    if row is None:
+        raise Denied("there is no such attempt")
+    return str(row.experiment)
 
 
 def _number(name: str, value: object) -> float | None:

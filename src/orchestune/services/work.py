@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple
 
 from orchestune.domain.states import AttemptState, Desired, Reason, ReasonCode, TaskState, TrialState, WorkerState
@@ -47,9 +48,11 @@ def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
     A call that brings nothing and wants nothing says that its worker is alive: the next one says it again.
     """
     brings = bool(body.get("beats") or body.get("finished") or int(body["want"]) > 0)
-    with core.store.transaction(durable=brings) as session:
+    undone = ExitStack()
+    with undone, core.store.transaction(durable=brings) as session:
         row = _worker(session, worker)
         ledger = Ledger(session, experiments.lock(session, row.experiment), row.name)
+        undone.push(ledger.undone)
         answer = _Call(core, ledger, worker, row, body).answer()
         if ledger.to_be_cancelled:
             trials.cancel_open(ledger, ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
@@ -82,9 +85,9 @@ class _Call:
         acks: list[Document] = []
         succeeded = failed = 0
         for item in self.body.get("beats") or ():
-            acks.append({"attempt": item["attempt"], "result": attempts.beat(self.ledger, item)})
+            acks.append({"attempt": item["attempt"], "result": attempts.beat(self.ledger, item, self.core.boards)})
         for item in self.body.get("finished") or ():
-            result, state = attempts.end(self.ledger, item)
+            result, state = attempts.end(self.ledger, item, self.core.boards)
             acks.append({"attempt": item["attempt"], "result": result})
             succeeded += state is AttemptState.SUCCEEDED
             failed += state is AttemptState.FAILED
@@ -117,21 +120,18 @@ class _Call:
         """How many leases this worker holds, and what it must stop: what it works on set against what we know."""
         session = self.ledger.session
         live = {row[0]: row for row in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
+        ordered = [self._ordered(*row) for row in live.values() if row[1]]
         if "live" not in self.body:
-            return len(live), []
+            return len(live), ordered
         claimed = set(self.body["live"])
         held = len(live)
-        for attempt, _, leased_beat, _ in live.values():
+        for attempt, _, leased_beat, *_ in live.values():
             if attempt not in claimed and leased_beat <= self.beat - 2 and self.body["boot"] == self.row.boot:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, attempt, reason, reached=False)
                 held -= 1
-        orders = []
-        for attempt in claimed:
-            if attempt in live:
-                if live[attempt][1]:
-                    orders.append(_order(attempt, live[attempt][1], Reason(ReasonCode.PAUSED, "paused")))
-                continue
+        orders = [order for order in ordered if order["attempt"] in claimed]
+        for attempt in claimed - live.keys():
             found = attempts.find(self.ledger, attempt)
             if found is not None and found.state is AttemptState.LOST and found.token == found.task_token:
                 continue  # declared lost, but nobody else has it yet: it may finish
@@ -142,6 +142,15 @@ class _Call:
             said = "pruned" if state is AttemptState.PRUNED else "cancelled"
             orders.append(_order(attempt, said, known or Reason(ReasonCode.SUPERSEDED, "a newer attempt took over")))
         return held, orders
+
+    def _ordered(self, attempt: str, state: str, _beat: int, _state: str, reason: str | None) -> Document:
+        """The order to end a live attempt, as its row (`hot.LIVE_OF_WORKER`) has it."""
+        known = Reason.from_json(json.loads(reason)) if reason else None
+        order = _order(attempt, state, known or Reason(ReasonCode.PAUSED, "paused"))
+        rule = self.ledger.row.specification.early_stopping
+        if state == AttemptState.PRUNED and rule is not None and rule.grace is not None:
+            order["grace"] = rule.grace
+        return order
 
     def _lease(self, held: int) -> list[Document]:
         row = self.ledger.row

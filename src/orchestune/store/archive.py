@@ -17,6 +17,7 @@ from orchestune.store.tables import (
     events,
     experiments,
     log_segments,
+    marks,
     points,
     revisions,
     tasks,
@@ -30,7 +31,7 @@ Row = dict[str, Any]
 TABLES = {
     table.name: table
     for table in (
-        experiments, revisions, workers, trials, trial_metrics, tasks, attempts, points, artifacts, events,
+        experiments, revisions, workers, trials, trial_metrics, tasks, attempts, points, marks, artifacts, events,
         log_segments,
     )
 }  # fmt: skip

@@ -100,15 +100,16 @@ raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :token, :s
 :gpus, :leased_at, :raised_memory, :resumed_from)
 """
 LIVE_OF_WORKER = """
-SELECT id, ordered, worker_beat, state FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
 """
 SELECT_ATTEMPT = """
 SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.leased_at, a.worker,
-t.state, t.token, t.failures, t.isolated, r.state, r.losses, r.isolated, a.reason
+t.state, t.token, t.failures, t.isolated, r.state, r.losses, r.isolated, a.reason, a.resumed_from
 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
 """
+RESUMED_FROM = "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment"
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
@@ -123,6 +124,31 @@ INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:a
 :step, :stddev, :at) ON CONFLICT DO NOTHING
 """
 SELECT_POINTS = "SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt ORDER BY at, sequence"
+SELECT_CURVE = """
+SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name ORDER BY at, sequence
+"""
+LAST_MARK = "SELECT COALESCE(MAX(seq), 0) FROM marks WHERE experiment = :experiment"
+PUT_MARK = """
+INSERT INTO marks (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial, :fold, :step,
+:seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
+loss = excluded.loss, best = excluded.best, mean = excluded.mean
+"""
+NEW_MARKS = """
+SELECT seq, fold, trial, step, loss, best, mean FROM marks WHERE experiment = :experiment AND seq > :after ORDER BY seq
+"""
+LAST_MARKS_OF_PRUNED = """
+SELECT m.trial, m.step, m.loss FROM marks m JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial
+WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND r.state = 'pruned'
+ORDER BY m.trial, m.step
+"""
+ENDS = """
+SELECT number, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
+ORDER BY history_seq
+"""
+ORDER_PRUNE = """
+UPDATE attempts SET ordered = 'pruned', reason = :reason WHERE id = :id AND ordered IS NULL
+AND state IN ('leased', 'running')
+"""
 INSERT_SEGMENT = """
 INSERT INTO log_segments (experiment, seq, attempt, trial, "offset", length, gap, at, data) VALUES (:experiment, :seq,
 :attempt, :trial, :offset, :length, :gap, :at, :data)

@@ -212,6 +212,21 @@ points = Table(
     PrimaryKeyConstraint("attempt", "name", "sequence"),
 )
 
+marks = Table(  # how trials stood when their rule of early stopping looked at them; values are losses
+    "marks",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("fold", Integer, nullable=False),
+    Column("step", Float, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # grows with each change: who knows up to one reads on from there
+    Column("loss", Float, nullable=False),
+    Column("best", Float, nullable=False),
+    Column("mean", Float, nullable=False),
+    PrimaryKeyConstraint("experiment", "trial", "fold", "step"),
+    Index(None, "experiment", "seq"),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -14,14 +14,16 @@ from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
+from orchestune.domain.trial import Observation
 from orchestune.engines import registry
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 from orchestune.ports.engine import Engine
-from orchestune.services import create_experiment, read_experiments, read_trials, register_worker
+from orchestune.services import create_experiment, read_experiments, read_history, read_trials, register_worker
 from orchestune.services.core import Core
 from orchestune.services.work import GroupOver, work
+from orchestune.store import experiments
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow
 
@@ -153,6 +155,11 @@ class FakeWorker:
         self.told_to_drain = answer["drain"]
         return answer
 
+    def report_only(self) -> Document:
+        """A call that does not say what is live, as one while another waits for work; its orders are not heard."""
+        self.beat += 1
+        return work(self.core, self.id, {"boot": self.boot, "beat": self.beat, "want": 0})
+
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """What a worker says of a lease whose command printed `loss=…` (the first parameter's value) and succeeded."""
         value = next(iter(lease["parameters"].values())) if value is None else value
@@ -259,6 +266,11 @@ class World:
         """All its trials."""
         items: list[Document] = read_trials.trials(self.core, experiment, 0, 100_000, None)["items"]
         return items
+
+    def observations(self, experiment: str) -> list[Observation]:
+        """What its engine is told of everything that has ended."""
+        with self.core.store.reading() as session:
+            return read_history.observations(session, experiments.get(session, experiment), 0)
 
     def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
         """Tick until so many leases are out, each with its worker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +20,17 @@ class Slot:
         self.folder = folder
         self.parameters = str(folder / "parameters.json")
         self.metrics = str(folder / "metrics.jsonl")
+        self.stop = str(folder / "stop.json")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.view = View(folder)
 
     def write_files(self, parameters: Mapping[str, Any]) -> None:
-        """The file with the parameters, and none yet with metrics. OSError where the disk refuses."""
-        try:
-            os.unlink(self.metrics)
-        except FileNotFoundError:
-            pass
+        """The file with the parameters, and none yet with metrics or an end. OSError where the disk refuses."""
+        for path in (self.metrics, self.stop):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
         data = parameters_document(parameters)
         descriptor = os.open(self.parameters, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
@@ -39,3 +42,13 @@ class Slot:
                 os.ftruncate(descriptor, len(data))
         finally:
             os.close(descriptor)
+
+    def say_stop(self, state: str, reason: Mapping[str, Any] | None) -> None:
+        """Write why the attempt is about to end to where the command may look; whole or not at all."""
+        part = f"{self.stop}.part"
+        try:
+            with open(part, "w", encoding="utf-8") as file:
+                json.dump({"state": state, **(reason or {})}, file)
+            os.replace(part, self.stop)
+        except OSError:  # the signal comes all the same
+            pass

@@ -96,8 +96,12 @@ class Supervisor:
         """Whether `start_next` would start something."""
         return any(int(lease["revision"]) in self._workshop.jobs for lease in self.queue)
 
-    def stop(self, attempt_id: str, state: str, reason: Mapping[str, Any] | None) -> None:
-        """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated."""
+    def stop(self, attempt_id: str, state: str, reason: Mapping[str, Any] | None, grace: float | None = None) -> None:
+        """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated.
+
+        One whose process has ended by itself keeps the end that it had.
+        """
+        self.reap()
         for lease in [lease for lease in self.queue if lease["attempt"] == attempt_id]:
             self.queue.remove(lease)
             self._refuse(lease, state, reason)
@@ -105,7 +109,7 @@ class Supervisor:
         if attempt is None or attempt.phase not in (phases.PREPARING, phases.RUNNING):
             return
         attempt.verdict = (state, dict(reason) if reason else None)
-        self._terminate(attempt, attempt.job.grace)
+        self._terminate(attempt, attempt.job.grace if grace is None else grace)
 
     def abandon(self, attempt_id: str) -> None:
         """A newer attempt took over: end this one at once and without a result."""
@@ -233,7 +237,7 @@ class Supervisor:
 
     def _launch(self, attempt: Attempt) -> None:
         lease, slot = attempt.lease, attempt.slot
-        variables = environment.of_attempt(lease, slot.parameters, slot.metrics)
+        variables = environment.of_attempt(lease, slot.parameters, slot.metrics, slot.stop)
         if attempt.checkpoint is not None:
             variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(attempt.checkpoint)
             published = lease.get("checkpoint")
@@ -259,6 +263,11 @@ class Supervisor:
 
     def _terminate(self, attempt: Attempt, grace: float) -> None:
         attempt.kill_at = time.monotonic() + grace
+        if attempt.phase == phases.RUNNING and attempt.verdict is not None:
+            state, reason = attempt.verdict
+            attempt.slot.say_stop(state, reason)
+            if state == "pruned":
+                attempt.write(f"ending this trial, {(reason or {}).get('message', state)}")
         if attempt.phase in (phases.RUNNING, phases.STOPPING):
             attempt.phase = phases.STOPPING
             self._signal(attempt, signal.SIGTERM if grace > 0 else signal.SIGKILL)

@@ -140,7 +140,7 @@ class Talk:
             for record in self._reporting.take_over():
                 self._spool.drop(record)
         for order in answer.get("orders") or ():
-            self._supervisor.stop(str(order["attempt"]), str(order["state"]), order.get("reason"))
+            self._supervisor.stop(str(order["attempt"]), str(order["state"]), order.get("reason"), order.get("grace"))
         for lease in answer.get("leases") or ():
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.lease(lease)

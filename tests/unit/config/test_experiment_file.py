@@ -8,7 +8,8 @@ import pytest
 
 from orchestune.config.code import Code
 from orchestune.config.experiment_file import load
-from orchestune.domain.experiment import Keep, Secret, Specification, StopRules
+from orchestune.domain.early_stopping import EarlyStopping
+from orchestune.domain.experiment import Futile, Keep, Secret, Specification, StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter
@@ -101,7 +102,8 @@ def test_everything_that_a_file_may_say_arrives() -> None:
             "timeout: 1h30m\n"
             "grace: 5\n"
             "retry: {attempts: 3, oom: 2, memory_factor: 2}\n"
-            "stop: {max_failures: 10, target: 0.98, time: 2h, patience: 30}\n"
+            "stop: {max_failures: 10, target: 0.98, time: 2h, patience: 30, futile: {below: 0.6, after: 20}}\n"
+            "early_stopping: {type: percentile, min_steps: 2, interval: 3, reduction: 4, grace: 1m}\n"
             "try_first: [{alpha: 1e-3}, {alpha: 0.1}]\n"
             "keep: {patterns: [best.pt, 'plots/*.png'], keep_best: 5, limit: 10Mi}\n"
             "checkpoint: {every: 5m}\n"
@@ -119,7 +121,8 @@ def test_everything_that_a_file_may_say_arrives() -> None:
     assert found.secrets == (Secret("A", "env:B"), Secret("C", "file:~/c.txt"), Secret("D", "env:E"))
     assert (found.timeout, found.grace, found.retries) == (5400.0, 5.0, 3)
     assert (found.oom_retries, found.memory_factor) == (2, 2.0)
-    assert found.stop == StopRules(10, 0.98, 7200.0, 30)
+    assert found.stop == StopRules(10, 0.98, 7200.0, 30, Futile(0.6, 20, "below"))
+    assert found.early_stopping == EarlyStopping("percentile", None, 2, 3, 4, 60.0)
     assert found.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
     assert found.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
     assert found.checkpoint_every == 300.0

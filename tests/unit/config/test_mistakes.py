@@ -43,12 +43,52 @@ def alpha(spelling: str) -> str:
             "8:32: folds.prune_after: 3 of 3 folds leave none to save (write a number from 1 to 2, or leave it out)",
         ),
         (with_lines("nodes: 2"), "8:1: nodes: comes in a later version (leave it out)"),
-        (with_lines("stop: {futile: 1}"), "8:8: stop.futile: comes in a later version (leave it out)"),
+        (
+            with_lines("stop: {futile: 1}"),
+            "8:16: stop.futile: found 1, expected a mapping with below, above, after",
+        ),
+        (
+            with_lines("stop: {futile: {after: 3}}"),
+            (
+                "8:16: stop.futile: needs one of `below` and `above` (below for a metric to maximize, above for one to"
+                " minimize)"
+            ),
+        ),
+        (
+            with_lines("stop: {futile: {above: 1, after: 3}}"),
+            (
+                "8:16: stop.futile: accuracy is to be maximized, so a search is futile while it is below a limit"
+                " (write `below`)"
+            ),
+        ),
+        (
+            with_lines("early_stopping: ahsa"),
+            (
+                "8:17: early_stopping: found 'ahsa', expected asha, median, hyperband, percentile or wilcoxon"
+                " (did you mean asha?)"
+            ),
+        ),
+        (
+            with_lines("early_stopping: {type: median, reduction: 3}"),
+            "8:43: early_stopping.reduction: is no number of the rule median (it has interval, min_steps)",
+        ),
+        (
+            with_lines("early_stopping: {type: asha, metric: acuracy}"),
+            "8:38: early_stopping.metric: 'acuracy' is no metric (did you mean accuracy?)",
+        ),
+        (
+            with_lines("early_stopping: {type: asha, reduction: 1}"),
+            "8:41: early_stopping.reduction: found 1, expected a number above 1",
+        ),
+        (
+            with_lines("early_stopping: {type: asha, grace_period: 1}"),
+            "8:30: early_stopping.grace_period: is no known key (did you mean min_steps?)",
+        ),
         (with_lines("stop: {tim: 1h}"), "8:8: stop.tim: is no known key (did you mean time?)"),
         (with_lines("patience: 3"), "8:1: patience: is no known key (did you mean stop.patience?)"),
         (
             with_lines("stop: {zzz: 1h}"),
-            "8:8: stop.zzz: is no known key (allowed: max_failures, target, time, patience)",
+            "8:8: stop.zzz: is no known key (allowed: max_failures, target, time, patience, futile)",
         ),
         (
             changed("run: python model.py {args}\n", ""),

@@ -17,10 +17,17 @@ router = APIRouter(prefix="/report", include_in_schema=False)
 
 @router.post("/{attempt}/{signature}")
 async def report(context: Here, request: Request, attempt: str, signature: str) -> Response:
-    """Take values by name."""
+    """Take values by name, and say whether the trial should stop."""
     values = parse(await request.body())
-    await context.cold(context.services.report_metrics.report, context.core, attempt, signature, values)
-    return answer({})
+    service = context.services.report_metrics
+    return answer(await context.cold(service.report, context.core, attempt, signature, values))
+
+
+@router.get("/{attempt}/{signature}")
+async def should_stop(context: Here, attempt: str, signature: str) -> Response:
+    """Say whether the trial should stop."""
+    service = context.services.report_metrics
+    return answer(await context.cold(service.should_stop, context.core, attempt, signature))
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Which running trials are ended before their time: what a user wrote of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TYPES = ("asha", "median", "hyperband", "percentile", "wilcoxon")
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "asha": frozenset({"min_steps", "reduction"}),
+    "hyperband": frozenset({"min_steps", "reduction"}),
+    "median": frozenset({"min_steps", "interval"}),
+    "percentile": frozenset({"min_steps", "interval", "reduction"}),
+    "wilcoxon": frozenset({"min_steps", "interval"}),
+}
+"""which numbers each rule takes"""
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """A rule and its numbers; None: the rule's own default (see `pruners.registry`)."""
+
+    type: str
+    metric: str | None = None
+    """a declared metric; None: the first one"""
+    min_steps: float | None = None
+    """no trial is looked at before this step"""
+    interval: float | None = None
+    """steps from one look to the next"""
+    reduction: float | None = None
+    """the best 1/reduction of the trials go on"""
+    grace: float | None = None
+    """seconds between SIGTERM and SIGKILL; None: those of the experiment"""
+
+    def numbers(self) -> dict[str, float]:
+        """What was given of `min_steps`, `interval` and `reduction`."""
+        given = {"min_steps": self.min_steps, "interval": self.interval, "reduction": self.reduction}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """The long spelling of the experiment file."""
+        return {"type": self.type, "metric": self.metric, "grace": self.grace} | {
+            name: getattr(self, name) for name in ("min_steps", "interval", "reduction")
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any] | None) -> EarlyStopping | None:
+        """The inverse of `to_json`; None for nothing."""
+        if not document:
+            return None
+        names = ("metric", "min_steps", "interval", "reduction", "grace")
+        return cls(document["type"], *(document.get(name) for name in names))

@@ -1,0 +1,1 @@
+"""Early stopping: rules that end trials which are not worth finishing."""

@@ -1,0 +1,15 @@
+"""The steps at which a rule looks at a trial."""
+
+from __future__ import annotations
+
+import math
+
+
+def every(first: float, interval: float, step: float) -> float | None:
+    """The last of `first`, `first + interval`, … that is not after `step`; None before the first one."""
+    if step < first:
+        return None
+    count = math.floor((step - first) / interval)
+    if first + (count + 1) * interval <= step:  # the division may be off by a hair
+        count += 1
+    return first + count * interval

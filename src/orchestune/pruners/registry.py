@@ -1,0 +1,56 @@
+"""Rules of early stopping by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from orchestune.domain.early_stopping import OPTIONS, TYPES, EarlyStopping
+from orchestune.domain.metrics import Metric
+from orchestune.errors import BadInput, Problem
+from orchestune.ports.pruner import Pruner
+from orchestune.pruners.quantiles import QuantilePruner
+from orchestune.pruners.rungs import BRACKETS, RungPruner
+from orchestune.pruners.wilcoxon import WilcoxonPruner
+
+REDUCTION = {"asha": 4.0, "hyperband": 3.0, "percentile": 4.0}
+
+
+def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
+    """A new one that was told nothing. BadInput: see `check`."""
+    metric = check(rule, metrics)
+    first, interval = rule.min_steps or 1.0, rule.interval or 1.0
+    reduction = rule.reduction or REDUCTION.get(rule.type, 0.0)
+    if rule.type in ("asha", "hyperband"):
+        brackets = BRACKETS if rule.type == "hyperband" else 1
+        return RungPruner(rule.type, metric, min_steps=first, reduction=reduction, brackets=brackets)
+    if rule.type == "wilcoxon":
+        return WilcoxonPruner(metric, min_steps=first, interval=interval)
+    return QuantilePruner(rule.type, metric, min_steps=first, interval=interval, reduction=reduction or None)
+
+
+def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
+    """The metric that the rule looks at. BadInput: no such rule or metric, a number that it lacks or cannot have."""
+    if rule.type not in TYPES:
+        raise BadInput([Problem(f"'{rule.type}' is no rule", key="early_stopping.type", hint=_advice(rule.type))])
+    problems = []
+    for name, value in rule.numbers().items():
+        least = 1 if name == "reduction" else 0
+        if name not in OPTIONS[rule.type]:
+            text, hint = f"is no number of the rule {rule.type}", f"it has {', '.join(sorted(OPTIONS[rule.type]))}"
+            problems.append(Problem(text, key=f"early_stopping.{name}", hint=hint))
+        elif value <= least:
+            problems.append(Problem(f"must be more than {least}, found {value:g}", key=f"early_stopping.{name}"))
+    declared = {metric.name: metric for metric in metrics}
+    name = rule.metric or next(iter(declared))
+    if name not in declared:
+        hint = f"declared are {', '.join(declared)}"
+        problems.append(Problem(f"'{name}' is no metric", key="early_stopping.metric", hint=hint))
+    if problems:
+        raise BadInput(problems)
+    return declared[name]
+
+
+def _advice(word: str) -> str:
+    close = difflib.get_close_matches(word, TYPES, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(TYPES)}"

@@ -1,0 +1,88 @@
+"""Asynchronous successive halving (ASHA) and Hyperband over it.
+
+ASHA: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar (2020), *A System for Massively Parallel
+Hyperparameter Tuning*, MLSys. Theirs pauses a trial at a rung and may promote it later; a trial here keeps its place,
+so the stopping form is used, as Ray Tune and Syne Tune do: whoever comes to a rung goes on if it is among the best
+1/reduction of those who came there so far, and ends if not. Fewer than `reduction` trials tell nothing: all go on.
+
+Hyperband: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar (2018), *Hyperband*, JMLR 18(185). Several brackets with
+later first rungs, so that slow starters have a chance; a trial's bracket follows from its number, in the proportions
+that give each bracket about the same number of steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left, insort
+
+from orchestune.domain.curves import Mark, shown
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import TrialState
+
+BRACKETS = 3
+
+
+class RungPruner:
+    """Rungs at `min_steps`, `min_steps * reduction`, …; with several `brackets` each has rungs of its own."""
+
+    def __init__(self, name: str, metric: Metric, *, min_steps: float, reduction: float, brackets: int = 1) -> None:
+        self.name = name
+        self._metric, self._first, self._reduction = metric, min_steps, reduction
+        shares = [math.ceil(brackets * reduction**s / (s + 1)) for s in reversed(range(brackets))]
+        self._edges = [sum(shares[: index + 1]) / sum(shares) for index in range(brackets)]
+        self._rungs: dict[tuple[int, float], _Rung] = {}
+
+    def look(self, trial: int, step: float) -> float | None:
+        first = self._first * self._reduction ** self._bracket(trial)
+        if step < first:
+            return None
+        rung = math.floor(math.log(step / first, self._reduction))
+        while first * self._reduction ** (rung + 1) <= step:  # the logarithm may be off by a hair
+            rung += 1
+        while first * self._reduction**rung > step:
+            rung -= 1
+        return float(first * self._reduction**rung)
+
+    def tell(self, mark: Mark) -> None:
+        key = self._bracket(mark.trial), mark.step
+        self._rungs.setdefault(key, _Rung()).put(mark.trial, self._standing(mark))
+
+    def finish(self, trial: int, state: TrialState) -> None:
+        """What it was at a rung stays true."""
+
+    def judge(self, mark: Mark) -> str | None:
+        losses = self._rungs[self._bracket(mark.trial), mark.step].losses
+        if len(losses) < self._reduction:
+            return None
+        worst = losses[max(int(len(losses) / self._reduction), 1) - 1]
+        if self._standing(mark) <= worst:
+            return None
+        found, needed = shown(self._metric, self._standing(mark)), shown(self._metric, worst)
+        return (
+            f"{self._metric.name} {found} at step {mark.step:g} is not among the best 1/{self._reduction:g} of"
+            f" {len(losses)} trials there, which have {needed} or better"
+        )
+
+    def _standing(self, mark: Mark) -> float:
+        return mark.best if self._metric.take == "best" else mark.loss
+
+    def _bracket(self, trial: int) -> int:
+        if len(self._edges) == 1:
+            return 0
+        mark = int.from_bytes(hashlib.blake2b(str(trial).encode(), digest_size=4).digest(), "big") / 2**32
+        return next(index for index, edge in enumerate(self._edges) if mark < edge)
+
+
+class _Rung:
+    """The losses of those who came to it, in order."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self._of: dict[int, float] = {}
+
+    def put(self, trial: int, loss: float) -> None:
+        if trial in self._of:
+            del self.losses[bisect_left(self.losses, self._of[trial])]
+        self._of[trial] = loss
+        insort(self.losses, loss)

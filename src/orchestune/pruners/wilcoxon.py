@@ -1,0 +1,63 @@
+"""The signed-rank test of a trial against the best completed one, step by step.
+
+Wilcoxon (1945), *Individual comparisons by ranking methods*; as a rule for trials whose steps are the same instances
+(folds, problems, seeds) in Optuna's `WilcoxonPruner`. The steps of a learning curve depend on each other, so for those
+its probabilities are no probabilities: docs/early-stopping.md tells how it fares there.
+"""
+
+from __future__ import annotations
+
+from orchestune.domain.curves import Mark, shown
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import TrialState
+from orchestune.pruners.looks import every
+
+PROBABILITY = 0.1
+"""of being at least as bad by chance, below which a trial ends (Optuna's default)"""
+PAIRS = 4
+"""with fewer no such test can say anything at that probability"""
+
+
+class WilcoxonPruner:
+    """The best completed trial is the one with the best average over its looks."""
+
+    name = "wilcoxon"
+
+    def __init__(self, metric: Metric, *, min_steps: float, interval: float) -> None:
+        self._metric, self._first, self._interval = metric, min_steps, interval
+        self._open: dict[int, dict[float, float]] = {}
+        self._best: tuple[float, int, dict[float, float]] | None = None
+
+    def look(self, trial: int, step: float) -> float | None:
+        return every(self._first, self._interval, step)
+
+    def tell(self, mark: Mark) -> None:
+        self._open.setdefault(mark.trial, {})[mark.step] = mark.loss
+
+    def finish(self, trial: int, state: TrialState) -> None:
+        losses = self._open.pop(trial, None)
+        if state is not TrialState.COMPLETED or not losses:
+            return
+        entry = sum(losses.values()) / len(losses), trial, losses
+        if self._best is None or entry[:2] < self._best[:2]:
+            self._best = entry
+
+    def judge(self, mark: Mark) -> str | None:
+        losses = self._open.get(mark.trial, {})
+        if self._best is None:
+            return None
+        average, best, others = self._best
+        differences = [loss - others[step] for step, loss in losses.items() if step in others]
+        worse = sum(differences) > 0
+        if len(differences) < PAIRS or not worse:
+            return None
+        from scipy.stats import wilcoxon  # here: it takes a second, which only this rule should cost
+
+        chance = float(wilcoxon(differences, alternative="greater", zero_method="zsplit").pvalue)
+        if chance >= PROBABILITY:
+            return None
+        return (
+            f"{self._metric.name} up to step {mark.step:g} is worse than that of trial {best}, which has"
+            f" {shown(self._metric, average)} on average (signed-rank test over {len(differences)} steps,"
+            f" p = {chance:.2g})"
+        )

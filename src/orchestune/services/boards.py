@@ -1,0 +1,110 @@
+"""What each experiment's rule of early stopping knows: rows, kept ready in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from orchestune.domain.curves import Curve, Mark
+from orchestune.domain.early_stopping import EarlyStopping
+from orchestune.domain.metrics import Metric, Point
+from orchestune.domain.states import TrialState
+from orchestune.ports.pruner import Pruner
+from orchestune.pruners import registry
+from orchestune.store import hot
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+_BOARDS = 500
+_TRACKS = 20_000
+
+
+@dataclass
+class Track:
+    """The curve of an attempt, as far as its points were taken."""
+
+    curve: Curve
+    looked: float | None = None
+    """the last step at which its rule looked"""
+    counted: int = -1
+    sent: int = -1
+    """the highest sequences of points that its worker counted, and of those that came by HTTP"""
+
+    def take(self, point: Point, http: int) -> bool:
+        """Add a point; False for one that was taken before."""
+        if point.sequence <= (self.sent if point.sequence >= http else self.counted):
+            return False
+        if point.sequence >= http:
+            self.sent = point.sequence
+        else:
+            self.counted = point.sequence
+        self.curve.add(point.value, point.step)
+        return True
+
+
+class Board:
+    """The rule of one experiment, told of everything in the rows up to two numbers that grow with them.
+
+    Other replicas write rows too, so whoever holds the experiment's lock refreshes it before asking.
+    """
+
+    def __init__(self, rule: EarlyStopping, row: ExperimentRow) -> None:
+        self.rule = rule
+        self._metrics = row.specification.metrics
+        self.metric: Metric = registry.check(rule, self._metrics)
+        self.tracks: OrderedDict[str, Track] = OrderedDict()
+        self._folds: dict[int, Pruner] = {}
+        self._marks = self._ends = 0
+
+    def pruner(self, fold: int) -> Pruner:
+        """The rule that compares the curves of one fold."""
+        if fold not in self._folds:
+            self._folds[fold] = registry.create(self.rule, self._metrics)
+        return self._folds[fold]
+
+    def refresh(self, session: Session, row: ExperimentRow) -> None:
+        """Learn what is new in the rows."""
+        for seq, fold, *mark in session.rows(hot.NEW_MARKS, {"experiment": row.id, "after": self._marks}):
+            self.pruner(fold).tell(Mark(*mark))
+            self._marks = seq
+        if self._ends == row.history_seq:
+            return
+        for number, state, seq in session.rows(hot.ENDS, {"experiment": row.id, "after": self._ends}):
+            for pruner in self._folds.values():
+                pruner.finish(number, TrialState(state))
+            self._ends = seq
+
+    def keep(self, attempt: str, track: Track) -> None:
+        """Remember the curve of an attempt; those that nothing was heard of for longest are forgotten first."""
+        self.tracks[attempt] = track
+        self.tracks.move_to_end(attempt)
+        while len(self.tracks) > _TRACKS:
+            self.tracks.popitem(last=False)
+
+
+class Boards:
+    """The boards of this server process. Each is used under its experiment's lock; forgetting one costs time alone."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[EarlyStopping, Board]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, row: ExperimentRow) -> Board | None:
+        """The board of an experiment; None where nothing is ended early."""
+        rule = row.specification.early_stopping
+        if rule is None:
+            return None
+        with self._lock:
+            found = self._known.pop(row.id, None)
+            if found is None or found[0] != rule:
+                found = rule, Board(rule, row)
+            self._known[row.id] = found
+            while len(self._known) > _BOARDS:
+                self._known.popitem(last=False)
+        return found[1]
+
+    def forget(self, experiment: str) -> None:
+        """After a transaction that was undone: what was learned in it is not so."""
+        with self._lock:
+            self._known.pop(experiment, None)

@@ -1,0 +1,77 @@
+"""Points of a running trial reach its rule of early stopping, which may order it to end. Under the ledger's lock.
+
+The order is a column of the attempt's row, written with the points that caused it: it outlives a restart, is repeated
+in every answer until the worker says how the attempt ended, and decides what a lost worker's trial becomes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from orchestune.domain.curves import Curve, Mark
+from orchestune.domain.metrics import Point
+from orchestune.domain.states import Reason, ReasonCode
+from orchestune.services import points as rows
+from orchestune.services.boards import Board, Boards, Track
+from orchestune.services.ledger import Ledger
+from orchestune.store import hot
+
+
+def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> Reason | None:
+    """Take points that are not among the rows yet; why the rule would end the attempt, or None."""
+    board = boards.of(ledger.row)
+    if board is None or all(point.name != board.metric.name for point in points):
+        return None
+    ledger.if_undone(lambda: boards.forget(ledger.row.id))
+    marks = _marks(board, ledger, attempt, trial, fold, points)
+    if not marks:
+        return None
+    last = ledger.session.row(hot.LAST_MARK, {"experiment": ledger.row.id})
+    assert last is not None
+    ledger.session.many(
+        hot.PUT_MARK,
+        [
+            {"experiment": ledger.row.id, "trial": trial, "fold": fold, "step": mark.step, "seq": int(last[0]) + number}
+            | {"loss": mark.loss, "best": mark.best, "mean": mark.mean}
+            for number, mark in enumerate(marks, start=1)
+        ],
+    )
+    board.refresh(ledger.session, ledger.row)
+    pruner = board.pruner(fold)
+    why = next(filter(None, map(pruner.judge, marks)), None)
+    return Reason(ReasonCode.PRUNED, f"{pruner.name}: {why}") if why else None
+
+
+def order(ledger: Ledger, attempt: str, reason: Reason) -> None:
+    """Have a live attempt end as pruned, unless it was ordered to end otherwise."""
+    if ledger.session.run(hot.ORDER_PRUNE, {"id": attempt, "reason": json.dumps(reason.to_json())}):
+        ledger.orders()
+
+
+def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, points: Sequence[Point]) -> list[Mark]:
+    """The looks to which the attempt came with these points."""
+    pruner, name = board.pruner(fold), board.metric.name
+    track = board.tracks.get(attempt) or _track(board, ledger, attempt, trial, fold)
+    found = []
+    for point in points:
+        if point.name != name or not track.take(point, rows.HTTP_SEQUENCE):
+            continue
+        look = pruner.look(trial, track.curve.step)
+        if look is not None and (track.looked is None or look > track.looked):
+            track.looked = look
+            found.append(track.curve.mark(trial, look))
+    board.keep(attempt, track)
+    return found
+
+
+def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:
+    """The curve of an attempt as the rows have it, that of the attempts which it goes on from included."""
+    track, name, session = Track(Curve(board.metric)), board.metric.name, ledger.session
+    for point in rows.inherited(session, ledger.row.id, attempt):
+        if point.name == name:
+            track.curve.add(point.value, point.step)
+    for row in session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}):
+        track.take(Point(*row), rows.HTTP_SEQUENCE)
+    track.looked = board.pruner(fold).look(trial, track.curve.step) if track.curve.step else None
+    return track

@@ -1,0 +1,45 @@
+"""Finished trials as an engine is told them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.store import hot
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+_PAGE = 1000
+
+
+def observations(session: Session, row: ExperimentRow, told: int) -> list[Observation]:
+    """Everything behind place `told` of the history, in its order."""
+    found: list[Observation] = []
+    while told < row.history_seq:
+        trials = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "limit": _PAGE})
+        if not trials:
+            break
+        where = {"experiment": row.id, "after": told, "upto": trials[-1][3]}
+        values: dict[int, dict[str, float]] = {}
+        spread: dict[int, dict[str, float]] = {}
+        for trial, name, value, stddev in session.rows(hot.HISTORY_METRICS, where):
+            values.setdefault(trial, {})[name] = value
+            if stddev is not None:
+                spread.setdefault(trial, {})[name] = stddev
+        last = _last(session, row, where)
+        found += [
+            Observation(n, json.loads(text), TrialState(state), values.get(n, {}), spread.get(n, {}), last.get(n))
+            for n, text, state, _ in trials
+        ]
+        told = trials[-1][3]
+    return found
+
+
+def _last(session: Session, row: ExperimentRow, where: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """Where the pruned trials among these were ended; nothing where the metric compared is not the first one."""
+    rule, objective = row.specification.early_stopping, row.specification.objective
+    if rule is None or rule.metric not in (None, objective.name):
+        return {}
+    return {trial: (step, loss) for trial, step, loss in session.rows(hot.LAST_MARKS_OF_PRUNED, where)}

@@ -1,0 +1,148 @@
+"""What every rule of early stopping owes, one class for all of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from orchestune.domain.curves import WORST, Curve, Mark
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import TrialState
+from orchestune.ports.pruner import Pruner
+
+ACCURACY = Metric("accuracy", "maximize")
+STEPS = 27
+
+
+class PrunerContract:
+    """Give `make`; trials report an accuracy at the steps 1 to 27."""
+
+    def make(self) -> Pruner:
+        """A new one with the rule's defaults."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def pruner(self) -> Pruner:
+        """A new one."""
+        return self.make()
+
+    def test_the_looks_of_a_trial_grow_with_its_steps_and_never_lie_ahead(self, pruner: Pruner) -> None:
+        for trial in range(1, 20):
+            looks = [pruner.look(trial, step / 4) for step in range(4 * STEPS)]
+            seen = [look for look in looks if look is not None]
+            assert seen == sorted(seen)
+            assert looks[: len(looks) - len(seen)] == [None] * (len(looks) - len(seen))
+            assert all(look <= step / 4 for step, look in enumerate(looks) if look is not None)
+
+    def test_a_look_is_its_own_look(self, pruner: Pruner) -> None:
+        for step in range(1, 5000):
+            look = pruner.look(3, step / 3)
+            assert look is None or pruner.look(3, look) == look
+
+    def test_the_first_trials_go_on_whatever_they_report(self, pruner: Pruner) -> None:
+        assert all(why is None for why in run(pruner, 1, [0.01] * STEPS))
+
+    def test_a_trial_that_is_always_the_best_goes_on(self, pruner: Pruner) -> None:
+        for trial in range(1, 31):
+            assert all(why is None for why in run(pruner, trial, rising(0.02 * trial)))
+            pruner.finish(trial, TrialState.COMPLETED)
+
+    def test_equal_trials_go_on(self, pruner: Pruner) -> None:
+        for trial in range(1, 31):
+            assert all(why is None for why in run(pruner, trial, rising(0.5)))
+            pruner.finish(trial, TrialState.COMPLETED)
+
+    def test_a_trial_far_worse_than_all_others_is_ended_and_told_why(self, pruner: Pruner) -> None:
+        for trial in range(1, 31):
+            run(pruner, trial, rising(0.8 + trial / 1000))
+            pruner.finish(trial, TrialState.COMPLETED)
+        why = next(filter(None, run(pruner, 31, rising(0.1))))
+        assert why.startswith(("accuracy", "the best accuracy"))
+        assert "step" in why
+
+    def test_what_is_not_finite_is_worse_than_anything(self, pruner: Pruner) -> None:
+        for trial in range(1, 31):
+            run(pruner, trial, rising(0.8 + trial / 1000))
+            pruner.finish(trial, TrialState.COMPLETED)
+        assert any(run(pruner, 31, [float("nan")] * STEPS))
+        assert not any(run(pruner, 32, rising(0.99)))
+
+    def test_it_answers_the_same_in_whatever_order_it_was_told(self) -> None:
+        told, ends = history(random.Random(7))
+        straight, shuffled = self.make(), self.make()
+        for mark in told:
+            straight.tell(mark)
+        for trial, state in ends:
+            straight.finish(trial, state)
+        order = random.Random(8)
+        order.shuffle(told)
+        order.shuffle(ends)
+        for mark in told:
+            shuffled.tell(mark)
+        for trial, state in ends:
+            shuffled.finish(trial, state)
+        live = [mark for mark in told if mark.trial > 40]
+        assert [straight.judge(mark) for mark in live] == [shuffled.judge(mark) for mark in live]
+        assert any(straight.judge(mark) for mark in live)
+
+    def test_a_mark_that_is_told_again_counts_once_with_its_newer_values(self) -> None:
+        told, ends = history(random.Random(9))
+        straight, repeated = self.make(), self.make()
+        for mark in told:
+            repeated.tell(Mark(mark.trial, mark.step, WORST, WORST, WORST))
+            straight.tell(mark)
+        for mark in told:
+            repeated.tell(mark)
+        for pruner in (straight, repeated):
+            for trial, state in [*ends, *ends]:
+                pruner.finish(trial, state)
+        live = [mark for mark in told if mark.trial > 40]
+        assert [straight.judge(mark) for mark in live] == [repeated.judge(mark) for mark in live]
+
+    def test_judging_changes_nothing(self, pruner: Pruner) -> None:
+        told, ends = history(random.Random(10))
+        for mark in told:
+            pruner.tell(mark)
+        for trial, state in ends:
+            pruner.finish(trial, state)
+        live = [mark for mark in told if mark.trial > 40]
+        assert [pruner.judge(mark) for mark in live] == [pruner.judge(mark) for mark in live]
+
+
+def rising(height: float) -> list[float]:
+    """A learning curve that comes near `height`."""
+    return [height * (1 - 0.7**step) for step in range(1, STEPS + 1)]
+
+
+def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
+    """Report the values as a trial would that nobody ends; what was said at each look."""
+    found = []
+    for mark in marks(pruner, trial, values):
+        pruner.tell(mark)
+        found.append(pruner.judge(mark))
+    return found
+
+
+def marks(pruner: Pruner, trial: int, values: list[float]) -> list[Mark]:
+    """How the trial stands at each of its looks."""
+    curve, found, before = Curve(ACCURACY), [], None
+    for step, value in enumerate(values, start=1):
+        curve.add(value, step)
+        look = pruner.look(trial, step)
+        if look is not None and look != before:
+            found.append(curve.mark(trial, look))
+        before = look
+    return found
+
+
+def history(chance: random.Random) -> tuple[list[Mark], list[tuple[int, TrialState]]]:
+    """Marks of 60 trials at every power of 3 and 4 and every step, and how the first 40 ended."""
+    told: list[Mark] = []
+    for trial in range(1, 61):
+        curve, height = Curve(ACCURACY), chance.random()
+        for step, value in enumerate(rising(height), start=1):
+            curve.add(value + chance.gauss(0, 0.02), step)
+            told.append(curve.mark(trial, float(step)))
+    states = (TrialState.COMPLETED, TrialState.COMPLETED, TrialState.FAILED, TrialState.PRUNED)
+    return told, [(trial, chance.choice(states)) for trial in range(1, 41)]

@@ -1,0 +1,337 @@
+"""The promises of early stopping, whatever dies in between, one class for every store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.errors import BadInput, Conflict, Denied
+from orchestune.services import change_experiment, read_experiments, read_trials, report_metrics, uploads
+from orchestune.services.signatures import report_signature
+from orchestune.store.tables import marks
+from orchestune.testing.world import Document, FakeWorker, World
+from orchestune.testing.world_contract import WorldContract
+
+RULE = {"type": "asha", "min_steps": 1, "reduction": 2}
+METRICS = [{"name": "loss", "goal": "minimize"}]
+GOOD, BAD = 0.1, 0.9
+
+
+class PruningContract(WorldContract):
+    """Two trials at a time report a loss; the rule keeps the better half at the steps 1, 2, 4, …"""
+
+    def create(self, world: World, **changes: Any) -> str:
+        """An experiment with that rule."""
+        return world.create(**{"budget": 6, "parallelism": 2, "early_stopping": RULE, "metrics": METRICS} | changes)
+
+    def ordered(self, world: World) -> tuple[str, FakeWorker, Document]:
+        """An experiment in which the second trial was ordered to end; its worker did not hear of it yet."""
+        experiment = self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, GOOD, step=1)])
+        second.call(beats=[reports(bad, BAD, step=1)], lose_answer=True)
+        return experiment, second, bad
+
+    # the decision
+
+    def test_a_worker_is_told_in_the_answer_to_the_points_that_decided_it(self, world: World) -> None:
+        experiment = self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        assert first.call(beats=[reports(good, GOOD, step=1)])["orders"] == []
+        orders = second.call(beats=[reports(bad, BAD, step=1)])["orders"]
+        assert [(order["attempt"], order["state"]) for order in orders] == [(bad["attempt"], "pruned")]
+        assert orders[0]["reason"]["code"] == "pruned"
+        assert "asha: loss 0.9 at step 1 is not among the best 1/2 of 2 trials" in orders[0]["reason"]["message"]
+        assert "grace" not in orders[0]
+        assert world.status(experiment)["counts"]["running"] == 2, "until it has ended"
+
+    def test_a_pruned_trial_counts_with_its_last_value_and_never_as_the_best(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        assert end_as_ordered(worker, bad, points=[[1, "loss", 0.85, 2, None]]) == "ok"
+        shown = read_trials.trial(world.core, experiment, bad["trial"])
+        assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", 0.85)
+        assert shown["attempts"][0]["state"] == "pruned"
+        assert shown["reason"]["message"].startswith("asha: ")
+        shown = world.run(experiment)
+        assert shown["counts"]["pruned"] == 1
+        assert shown["counts"]["completed"] == 5
+        assert shown["reason"]["code"] == "budget"
+        assert shown["best"][0]["trial"] != bad["trial"]
+
+    def test_a_trial_that_ended_by_itself_meanwhile_completes(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        assert worker.call(finished=[worker.finish(bad, BAD)])["acks"][0]["result"] == "ok"
+        assert world.trials(experiment)[bad["trial"] - 1]["state"] == "completed"
+
+    def test_a_trial_that_failed_by_itself_meanwhile_has_failed(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        reason = {"code": "exit_code", "message": "exited with code 1"}
+        worker.call(finished=[worker.finish(bad, state="failed", exit_code=1, points=[], reason=reason)])
+        assert world.trials(experiment)[bad["trial"] - 1]["state"] == "failed"
+
+    def test_the_steps_of_values_without_one_are_counted(self, world: World) -> None:
+        self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, GOOD), reports(good, GOOD, sequence=1)])
+        assert second.call(beats=[reports(bad, GOOD)])["orders"] == []
+        assert "at step 2" in second.call(beats=[reports(bad, BAD, sequence=1)])["orders"][0]["reason"]["message"]
+
+    def test_other_metrics_decide_nothing(self, world: World) -> None:
+        self.create(world, early_stopping=RULE | {"metric": "loss"})
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, GOOD, step=1)])
+        assert second.call(beats=[reports(bad, BAD, step=1, name="speed")])["orders"] == []
+
+    def test_the_grace_of_the_rule_goes_with_the_order(self, world: World) -> None:
+        self.create(world, early_stopping=RULE | {"grace": 3.5})
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, GOOD, step=1)])
+        assert second.call(beats=[reports(bad, BAD, step=1)])["orders"][0]["grace"] == 3.5
+
+    def test_a_value_that_is_not_finite_is_the_worst(self, world: World) -> None:
+        self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, 1e9, step=1)])
+        assert "not finite" in second.call(beats=[reports(bad, "nan", step=1)])["orders"][0]["reason"]["message"]
+
+    @pytest.mark.parametrize(
+        ("rule", "message"),
+        [
+            ({"type": "ash"}, r"early_stopping\.type: 'ash' is no rule \(did you mean 'asha'\?\)"),
+            ({"type": "median", "reduction": 3}, r"early_stopping\.reduction: is no number of the rule median"),
+            ({"type": "asha", "reduction": 1}, r"early_stopping\.reduction: must be more than 1, found 1"),
+            ({"type": "asha", "metric": "los"}, r"early_stopping\.metric: 'los' is no metric \(declared are loss\)"),
+        ],
+    )
+    def test_a_rule_that_cannot_be_is_refused_before_anything_is_there(
+        self, world: World, rule: Document, message: str
+    ) -> None:
+        with pytest.raises(BadInput, match=message):
+            self.create(world, early_stopping=rule)
+        assert read_experiments.statuses(world.core)["items"] == []
+
+    # orders that get lost, workers and servers that die
+
+    def test_an_order_is_repeated_until_the_attempt_has_ended(self, world: World) -> None:
+        _, worker, bad = self.ordered(world)
+        for _ in range(3):
+            assert worker.call(lose_answer=True)["orders"][0]["state"] == "pruned"
+        assert end_as_ordered(worker, bad) == "ok"
+        assert worker.call()["orders"] == []
+
+    def test_an_order_comes_with_answers_to_calls_that_do_not_tell_what_is_live(self, world: World) -> None:
+        _, worker, bad = self.ordered(world)
+        worker.leases.clear()
+        answer = worker.report_only()
+        assert [order["attempt"] for order in answer["orders"]] == [bad["attempt"]]
+
+    def test_an_end_that_is_told_twice_counts_once(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        assert end_as_ordered(worker, bad) == "ok"
+        worker.leases[bad["attempt"]] = bad
+        assert end_as_ordered(worker, bad) == "ok"
+        assert world.status(experiment)["counts"]["pruned"] == 1
+
+    def test_a_worker_that_dies_with_the_order_leaves_a_pruned_trial_that_is_not_run_again(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        world.backend.gone[worker.id] = "killed by signal 9"
+        world.tick()
+        shown = read_trials.trial(world.core, experiment, bad["trial"])
+        assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", BAD)
+        shown = world.run(experiment)
+        assert shown["counts"]["pruned"] + shown["counts"]["completed"] == 6
+        assert len(read_trials.trial(world.core, experiment, bad["trial"])["attempts"]) == 1
+
+    def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        world.tick()
+        world.clock.pass_time(world.core.lease_seconds + 1)
+        world.tick()
+        assert world.trials(experiment)[bad["trial"] - 1]["state"] == "pruned"
+        world.backend.gone.clear()
+        orders = worker.call()["orders"]
+        assert [(order["attempt"], order["state"]) for order in orders] == [(bad["attempt"], "pruned")]
+        worker.leases[bad["attempt"]] = bad
+        assert end_as_ordered(worker, bad) == "ok"
+        assert worker.call(finished=[worker.finish(bad, 0.0)])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["pruned"] == 1
+
+    def test_a_worker_that_stops_with_the_order_leaves_a_pruned_trial(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        reason = {"code": "worker_stopped", "message": "the worker was asked to stop"}
+        worker.call(finished=[worker.finish(bad, state="preempted", points=[], reason=reason)])
+        shown = world.trials(experiment)[bad["trial"] - 1]
+        assert (shown["state"], shown["reason"]["code"]) == ("pruned", "pruned")
+
+    def test_a_restart_between_decision_and_order_loses_nothing(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        world.close()
+        world.open()
+        assert worker.call()["orders"][0]["state"] == "pruned"
+        end_as_ordered(worker, bad)
+        assert world.status(experiment)["counts"]["pruned"] == 1
+
+    def test_a_restarted_server_decides_as_the_one_before(self, world: World) -> None:
+        self.create(world, parallelism=2)
+        (first, good), (second, bad) = world.lease(2)
+        for step in range(1, 4):
+            first.call(beats=[reports(good, GOOD, step=step, sequence=step)])
+            assert second.call(beats=[reports(bad, GOOD, step=step, sequence=step)])["orders"] == []
+        first.call(beats=[reports(good, GOOD, step=4, sequence=4)])
+        world.close()
+        world.open()
+        assert second.call(beats=[reports(bad, BAD, step=4, sequence=4)])["orders"][0]["state"] == "pruned"
+
+    def test_points_that_come_again_after_a_restart_are_taken_once(self, world: World) -> None:
+        experiment = self.create(world, early_stopping={"type": "median"})
+        (first, good), _ = world.lease(2)
+        said = [reports(good, value, step=step, sequence=step) for step, value in enumerate((4.0, 2.0), start=1)]
+        first.call(beats=said)
+        world.close()
+        world.open()
+        first.call(beats=said)
+        first.call(beats=[*said, reports(good, 0.0, step=3, sequence=3)])
+        assert self.marks(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
+
+    def test_what_was_undone_is_forgotten(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        experiment = self.create(world)
+        (first, good), (second, bad) = world.lease(2)
+        first.call(beats=[reports(good, GOOD, step=1)])
+        with monkeypatch.context() as patch:
+            patch.setattr("orchestune.services.ledger.Ledger.close", fail)
+            with pytest.raises(RuntimeError):
+                second.call(beats=[reports(bad, 0.05, step=1)])
+        assert len(self.marks(world, experiment)) == 1
+        assert second.call(beats=[reports(bad, BAD, step=1)])["orders"][0]["state"] == "pruned"
+        assert len(self.marks(world, experiment)) == 2
+
+    def test_pausing_does_not_take_back_an_order(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        change_experiment.pause(world.core, experiment, True, "ada")
+        assert worker.call()["orders"][0]["state"] == "pruned"
+        end_as_ordered(worker, bad)
+        assert world.status(experiment)["counts"]["pruned"] == 1
+
+    def test_stopping_cancels_what_was_ordered_to_end(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        change_experiment.stop(world.core, experiment, "ada")
+        assert worker.call()["orders"][0]["state"] == "cancelled"
+        assert end_as_ordered(worker, bad) == "superseded"
+        assert world.status(experiment)["counts"]["pruned"] == 0
+
+    def test_no_place_is_free_before_the_process_has_ended(self, world: World) -> None:
+        _, worker, bad = self.ordered(world)
+        for other in list(world.workers.values()):
+            assert other.call(want=8)["leases"] == []
+        end_as_ordered(worker, bad)
+        world.tick()
+        assert len([lease for other in list(world.workers.values()) for lease in other.call(want=8)["leases"]]) == 1
+
+    # attempts that go on from a checkpoint
+
+    def test_a_resumed_attempt_keeps_the_curve_of_the_one_before(self, world: World) -> None:
+        metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
+        experiment = self.create(world, budget=1, metrics=metrics, checkpoint_every=1.0)
+        worker, lease = world.lease()[0]
+        for step, value in enumerate((0.9, 0.2, 0.1), start=1):
+            worker.call(beats=[reports(lease, value, step=step, sequence=step)])
+        publish(world, worker, lease, step=2)
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        worker, again = world.lease()[0]
+        assert again["checkpoint"]["step"] == 2
+        worker.call(beats=[reports(again, 0.3, sequence=0), reports(again, 0.4, sequence=1)])
+        assert self.marks(world, experiment)[-1][:4] == (1, 4.0, 0.4, 0.2), "steps go on, the lost value is forgotten"
+        worker.call(finished=[worker.finish(again, points=[])])
+        assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.2
+
+    def test_points_of_an_attempt_that_seems_lost_are_kept_for_its_late_end(self, world: World) -> None:
+        experiment = self.create(world, budget=1, metrics=[METRICS[0] | {"take": "best"}])
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        for controller in world.controllers[:2]:
+            controller.tick()
+        worker.call(beats=[reports(lease, 0.25, step=1)])
+        worker.call(finished=[worker.finish(lease, points=[[1, "loss", 0.5, 2, None]])])
+        assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.25
+
+    # by HTTP
+
+    def test_a_report_by_http_is_answered_at_once(self, world: World) -> None:
+        self.create(world)
+        (_, good), (worker, bad) = world.lease(2)
+        assert http(world, good, {"loss": GOOD, "step": 1}) == {"stop": False, "reason": None}
+        answer = http(world, bad, {"loss": BAD, "step": 1})
+        assert answer["stop"] is True
+        assert answer["reason"]["code"] == "pruned"
+        assert worker.call()["orders"][0]["state"] == "pruned"
+
+    def test_a_trial_may_ask_whether_to_stop_and_is_answered_also_when_it_is_over(self, world: World) -> None:
+        experiment, _worker, bad = self.ordered(world)
+        signature = report_signature(world.core, bad["attempt"])
+        asked = report_metrics.should_stop(world.core, bad["attempt"], signature)
+        assert (asked["stop"], asked["reason"]["code"]) == (True, "pruned")
+        with pytest.raises(Denied):
+            report_metrics.should_stop(world.core, bad["attempt"], "0" * 40)
+        change_experiment.stop(world.core, experiment, "ada")
+        asked = report_metrics.should_stop(world.core, bad["attempt"], signature)
+        assert (asked["stop"], asked["reason"]["code"]) == (True, "stopped")
+        with pytest.raises(Conflict):
+            http(world, bad, {"loss": 0.5})
+
+    # the engine
+
+    def test_the_engine_is_told_where_a_pruned_trial_ended(self, world: World) -> None:
+        experiment, worker, bad = self.ordered(world)
+        end_as_ordered(worker, bad)
+        told = world.observations(experiment)
+        assert [(item.number, str(item.state), item.last) for item in told] == [(bad["trial"], "pruned", (1.0, BAD))]
+
+    def test_marks_go_with_their_experiment(self, world: World) -> None:
+        experiment, *_ = self.ordered(world)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        assert self.marks(world, experiment) == []
+
+    def marks(self, world: World, experiment: str) -> list[tuple[Any, ...]]:
+        """(trial, step, loss, best, mean) in the order of their writing."""
+        query = marks.select().where(marks.c.experiment == experiment).order_by(marks.c.seq)
+        with world.core.store.reading() as session:
+            rows = session.select(query)
+        return [(row.trial, row.step, row.loss, row.best, row.mean) for row in rows]
+
+
+def reports(
+    lease: Document, value: float | str, *, step: float | None = None, sequence: int = 0, name: str = "loss"
+) -> Document:
+    """The beat with one value."""
+    point = [sequence, name, value, step, None]
+    return {"attempt": lease["attempt"], "token": lease["token"], "started": True, "age": 0.1, "points": [point]}
+
+
+def end_as_ordered(worker: FakeWorker, lease: Document, points: list[Any] | None = None) -> str:
+    """The process was ended as the order said: the result of the acknowledgement."""
+    reason = {"code": "pruned", "message": "asha: as it was ordered"}
+    said = worker.finish(lease, state="pruned", exit_code=None, signal=15, points=points or [], reason=reason)
+    result: str = worker.call(finished=[said])["acks"][0]["result"]
+    return result
+
+
+def http(world: World, lease: Document, values: Document) -> Document:
+    """A report of the user's command."""
+    attempt = lease["attempt"]
+    return report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
+
+
+def publish(world: World, worker: FakeWorker, lease: Document, step: float) -> None:
+    """Publish a checkpoint."""
+    digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+    uploads.append(world.core, worker.id, digest, 0, b"hello")
+    said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
+    assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+
+
+def fail(*_: object) -> None:
+    """What a full disk does."""
+    raise RuntimeError("no")
