@@ -17,6 +17,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
 FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE)
+PRUNED = {"11-early-stopping"}
+"""what ends some of its trials early"""
 DEADLINE = 120.0
 pytestmark = pytest.mark.timeout(600)
 
@@ -45,8 +47,9 @@ def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home
     [status] = home.json("status", cwd=project)
     status = home.json("status", status["handle"])
     assert status["state"] == "completed"
-    assert status["counts"]["completed"] == status["budget"]
+    assert status["counts"]["completed"] + status["counts"]["pruned"] == status["budget"]
     assert status["counts"]["failed"] == 0
+    assert (status["counts"]["pruned"] > 0) == (project.name in PRUNED)
     assert status["best"]
     assert not status["counts"]["running"]
 

@@ -210,10 +210,17 @@ def test_a_download_that_breaks_off_leaves_no_file_open(server: Live) -> None:
     ],
 )
 def test_a_report_is_a_form_or_json_and_needs_no_token(server: Live, body: bytes, values: dict[str, Any]) -> None:
-    server.script.answers["report"] = None
+    server.script.answers["report"] = said = {"stop": False, "reason": None}
     reply = server.ask("POST", "/api/v1/report/attempt/signature", body, token=None)
-    assert (reply.status, reply.json()) == (200, {})
+    assert (reply.status, reply.json()) == (200, said)
     assert server.script.of("report") == [("attempt", "signature", values)]
+
+
+def test_a_trial_asks_whether_to_stop_without_a_token(server: Live) -> None:
+    said = {"stop": True, "reason": {"code": "pruned", "message": "asha: behind"}}
+    server.script.answers["should_stop"] = said
+    reply = server.ask("GET", "/api/v1/report/attempt/signature", token=None)
+    assert (reply.status, reply.json()) == (200, said)
 
 
 @pytest.mark.parametrize("body", [b"", b"accuracy", b"{", b"\xff=1"])
