@@ -7,6 +7,7 @@ import argparse
 from orchestune.cli.asking import confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.progress import at_a_time
 from orchestune.client.documents import Status
 from orchestune.client.states import OVER
 from orchestune.errors import Purged, UsageError
@@ -92,7 +93,7 @@ def extend(console: Console, args: argparse.Namespace) -> int:
     if not changes:
         raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
     status = console.client.change(console.experiment(args.exp), **changes)
-    return _done(console, status, f"{status['state']}, {status['budget']} trials, {status['parallelism']} at a time")
+    return _done(console, status, f"{status['state']}, {status['budget']} trials, {at_a_time(status)}")
 
 
 def delete(console: Console, args: argparse.Namespace) -> int:

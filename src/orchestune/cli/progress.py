@@ -15,6 +15,11 @@ def finished(status: Status) -> int:
     return counts["completed"] + counts["failed"] + counts["pruned"]
 
 
+def at_a_time(status: Status) -> str:
+    """`2 at a time`."""
+    return f"{status['parallelism']}{' folds' if status['folds'] > 1 else ''} at a time"
+
+
 def counts_text(status: Status, paint: Paint, *, always: tuple[str, ...] = ("running", "failed")) -> str:
     """`2 running · 1 failed`; states nobody is in are left out, unless they are in `always`."""
     counts = cast("Mapping[str, int]", status["counts"])

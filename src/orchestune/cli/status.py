@@ -11,7 +11,7 @@ from orchestune.cli.control import positive
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
-from orchestune.cli.progress import best_lines, counts_text, finished
+from orchestune.cli.progress import at_a_time, best_lines, counts_text, finished
 from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, table
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
@@ -191,7 +191,7 @@ def one_lines(status: Status, console: Console) -> list[str]:
     if status["reason"] is not None:
         lines.append(f"{'why':13} {paint('33', one_line(status['reason']['message']))}")
     lines += [
-        f"observations  {finished(status)} / {status['budget']}, {status['parallelism']} at a time",
+        f"observations  {finished(status)} / {status['budget']}, {at_a_time(status)}",
         f"trials        {counts_text(status, paint, always=('running', 'completed', 'failed'))}",
     ]
     lines += best_lines(status["best"], status, paint)

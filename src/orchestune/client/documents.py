@@ -87,6 +87,7 @@ class Status(TypedDict):
     reason: ReasonDocument | None
     budget: int
     parallelism: int
+    folds: int
     priority: int
     labels: dict[str, str]
     revision: int

@@ -58,8 +58,4 @@ def hopeless(
     hoped = at_best(metric, done, bests)
     if hoped is None or metric.better(hoped, best):
         return None
-    left = len(bests) - len(done)
-    return (
-        f"after {len(done)} of {len(bests)} folds; with the best {metric.name} that any trial had in the other {left}, "
-        f"its mean would be {hoped:.6g}, and the best trial has {best:.6g}"
-    )
+    return f"after {len(done)} of {len(bests)} folds its mean can be {hoped:.6g} at best; the best trial has {best:.6g}"

@@ -165,6 +165,7 @@ class Status(BaseModel):
     reason: Reason | None
     budget: int
     parallelism: int
+    folds: int = Field(description="tasks of each trial; `parallelism` counts them")
     priority: int
     labels: dict[str, str]
     revision: int

@@ -118,6 +118,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         "reason": _reason(row),
         "budget": row.budget,
         "parallelism": row.parallelism,
+        "folds": row.specification.folds.count,
         "priority": row.priority,
         "labels": json.loads(row.labels_json),
         "revision": row.revision,

@@ -344,7 +344,7 @@ class CoreContract(WorldContract):
         assert world.status(kept)["state"] != "completed"
 
     def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: World) -> None:
-        with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'tpe'"):
+        with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'auto'"):
             world.create(engine="auto", engine_options={"startups": 3})
         assert read_experiments.statuses(world.core)["items"] == []
 

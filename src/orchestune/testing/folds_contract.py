@@ -26,10 +26,14 @@ def folds(count: int, prune_after: int | None = None) -> dict[str, Any]:
     return {"folds": {"count": count, "prune_after": prune_after}}
 
 
-def measure(leases: list[tuple[FakeWorker, dict[str, Any]]], *values: float) -> None:
-    """Let these leases end with these losses, one after the other."""
+def measure(leases: list[tuple[FakeWorker, dict[str, Any]]], *values: float) -> list[dict[str, Any]]:
+    """Let these leases end with these losses, one after the other; what their workers were ordered then."""
+    orders = []
     for (worker, lease), value in zip(leases, values, strict=True):
-        assert worker.call(finished=[worker.finish(lease, value)])["acks"][0]["result"] == "ok"
+        answer = worker.call(finished=[worker.finish(lease, value)])
+        assert answer["acks"][0]["result"] == "ok"
+        orders += answer["orders"]
+    return orders
 
 
 class FoldsContract(WorldContract):
@@ -91,11 +95,11 @@ class FoldsContract(WorldContract):
         world.clock.pass_time(10)
         again, retried = world.lease(1)[0]
         assert (retried["trial"], retried["fold"], retried["number"]) == (1, 0, 2)
-        again.call(finished=[again.finish(retried, **FAILED)])
+        orders = again.call(finished=[again.finish(retried, **FAILED)])["orders"] + other.call()["orders"]
         trial = read_trials.trial(world.core, experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "exit_code")
         assert [task["state"] for task in trial["tasks"]] == ["failed", "cancelled", "cancelled", "cancelled"]
-        [order] = other.call()["orders"]
+        [order] = orders
         assert (order["attempt"], order["state"]) == (sibling["attempt"], "cancelled")
         assert "another fold failed: exited with code 1" in order["reason"]["message"]
         assert other.call(finished=[other.finish(sibling)])["acks"][0]["result"] == "superseded"
@@ -133,13 +137,14 @@ class FoldsContract(WorldContract):
         hopeless = world.lease(3)
         measure(hopeless[:1], 0.9)
         assert world.trials(experiment)[1]["state"] == "running", "one fold is not enough to say so"
-        measure(hopeless[1:2], 0.8)
+        orders = measure(hopeless[1:2], 0.8)
         trial = read_trials.trial(world.core, experiment, 2)
         assert (trial["state"], trial["reason"]["code"]) == ("pruned", "pruned")
         assert "after 2 of 3 folds" in trial["reason"]["message"]
         assert trial["metrics"]["loss"]["value"] == pytest.approx(0.85)
         worker, third = hopeless[2]
-        assert [order["attempt"] for order in worker.call()["orders"]] == [third["attempt"]]
+        orders += worker.call()["orders"]
+        assert [order["attempt"] for order in orders] == [third["attempt"]]
         promising = world.lease(3)
         measure(promising[:2], 0.25, 0.19)  # with 0.1 in the third fold its mean is better than 0.2
         assert world.trials(experiment)[2]["state"] == "running"

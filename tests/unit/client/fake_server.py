@@ -47,6 +47,7 @@ def status(handle: str = "sgd-7f3a", **changes: Any) -> dict[str, Any]:
         "reason": None,
         "budget": 4,
         "parallelism": 2,
+        "folds": 1,
         "priority": 0,
         "labels": {},
         "revision": 1,
