@@ -14,6 +14,7 @@ from orchestune.cli.cluster_commands import add_name, add_place, api, known, mea
 from orchestune.cli.cluster_image import server_image
 from orchestune.cli.cluster_joining import join_hosted, say_hello
 from orchestune.cli.console import Console
+from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command
 from orchestune.client.clusters import Cluster, check_name
 from orchestune.clusters.existing import permissions, plan, provisioner, rollout
@@ -79,6 +80,17 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="SIZE", help="of the server's disk (default: 20Gi)")
     parser.add_argument("--database-url", metavar="URL", help="a PostgreSQL instead of SQLite on the disk")
     parser.add_argument("--files", metavar="URL", help="s3://BUCKET/PREFIX for logs and files instead of the disk")
+    parser.add_argument(
+        "--env-secret",
+        metavar="NAME",
+        help="a Secret of the namespace that becomes environment variables of the server, such as AWS_ACCESS_KEY_ID",
+    )
+    parser.add_argument(
+        "--replicas",
+        type=positive,
+        metavar="N",
+        help="servers side by side; more than one needs --database-url and --files (default: 1)",
+    )
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +161,10 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
 
 def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found: Present | None) -> Connection:
     """What the options ask for; what they leave open stays as it is in the cluster."""
-    names = ("registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label")
+    names = (
+        "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
+        "env_secret", "replicas",
+    )  # fmt: skip
     changes: dict[str, Any] = {name: getattr(args, name) for name in (*names, "proxy", "no_proxy", "create_namespace")}
     changes |= {
         "server_image": args.server_image,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestune.controllers.parts import Part, memory_after, parts
+from orchestune.controllers.parts import Part, memory_after, parts, unfinished
 from orchestune.domain.allocation import Demand, Room, allocate, usable
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
@@ -340,8 +340,7 @@ def slots_wanted(row: ExperimentRow) -> int:
     """How many attempts of it could run now."""
     if row.ended is not None or row.desired is not Desired.RUNNING:
         return row.live if row.desired is Desired.PAUSED and row.ended is None else 0
-    new = max(row.budget - row.finished - row.open, 0) * row.specification.folds.count
-    return min(row.parallelism, new + row.pending + row.live)
+    return min(row.parallelism, unfinished(row))
 
 
 def spread(slots: int, processes: int) -> list[int]:

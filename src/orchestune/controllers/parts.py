@@ -34,13 +34,19 @@ def parts(session: Session, row: ExperimentRow, each: Resources, wanted: int) ->
     the file's size last. A part may count slots that the parts before it get.
     """
     found: list[Part] = []
-    others = max(row.budget - row.finished, 0)
+    others = unfinished(row)
     if row.specification.oom_retries:
         for memory, active, count in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
             slots = min(int(count if row.desired is Desired.RUNNING else active), wanted)
             found.append(Part(row.id, memory, sized(each, memory), slots))
             others -= int(count)
     return [*found, Part(row.id, 0, each, min(wanted, max(others, 0)) if found else wanted)]
+
+
+def unfinished(row: ExperimentRow) -> int:
+    """Attempts that are to come or run, as far as its budget goes."""
+    new = max(row.budget - row.finished - row.open, 0) * row.specification.folds.count
+    return new + row.pending + row.live
 
 
 def memory_after(capacity: Capacity, row: ExperimentRow, part: Part) -> int | None:

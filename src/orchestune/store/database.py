@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestune.errors import OrchestuneError, StoreUnavailable, UsageError
-from orchestune.store import sqlite
+from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
 
 
@@ -163,9 +163,7 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
         return Store(sqlite.create(Path(parsed.database or "")), now)
     if parsed.get_backend_name() == "postgresql":
         try:
-            return Store(
-                create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=10, pool_pre_ping=True), now
-            )
+            return Store(postgres.create(parsed), now)
         except ModuleNotFoundError as error:
             raise UsageError("PostgreSQL needs psycopg 3", "pip install 'orchestune[postgres]'") from error
     raise UsageError(f"no store for the URL scheme '{parsed.drivername}'", "use sqlite:///PATH or postgresql://…")

@@ -44,7 +44,9 @@ CASES = {
     ),
     "openshift_with_own_claim": (Connection("lab", "ml", server_image=IMAGE, claim="disk", user=None), None, ""),
     "database_two_replicas": (
-        Connection("lab", "ml", server_image=IMAGE, database=True, files="s3://lab/files", replicas=2),
+        Connection(
+            "lab", "ml", server_image=IMAGE, database=True, files="s3://lab/files", replicas=2, env_secret="aws"
+        ),
         "postgresql://orchestune:geheim@db/orchestune",
         "",
     ),

@@ -25,7 +25,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "elastic": ((bool,), "true or false"),
     "worker_service_account": ((str,), "a name"),
     "restricted": ((bool, type(None)), "true, false, or null"),
-    "user": ((int,), "the number of a user"),
+    "user": ((int, type(None)), "the number of a user, or null"),
     "farewell": ((int,), "a number of seconds"),
     "kubeconfig": ((str, type(None)), "the path of a kubeconfig, or null"),
     "context": ((str, type(None)), "the name of a context, or null"),
@@ -59,8 +59,8 @@ class KubernetesConfig:
     worker_service_account: str = "orchestune-worker"
     restricted: bool | None = None
     """whether pods must not run as root; None: as the namespace's labels say"""
-    user: int = 65534
-    """who trials run as where they must not run as root"""
+    user: int | None = 65534
+    """who trials run as where they must not run as root; None: the cluster says who (OpenShift)"""
     farewell: int = 30
     """seconds that a worker has, beyond the trial's grace, to publish a checkpoint and to hand its trial back"""
     kubeconfig: str | None = None

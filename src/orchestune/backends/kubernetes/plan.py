@@ -204,7 +204,7 @@ def _pod_security(config: KubernetesConfig, setting: Setting) -> Manifest:
     """All that Pod Security's `restricted` asks for, but for the user where root is allowed: images choose theirs."""
     found: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
     if setting.restricted:
-        found |= {"runAsNonRoot": True, "runAsUser": config.user}
+        found |= {"runAsNonRoot": True} | ({} if config.user is None else {"runAsUser": config.user})
     return found
 
 

@@ -64,6 +64,8 @@ class Connection:
     """the cluster starts machines on demand"""
     create_namespace: bool = False
     pull_secrets: tuple[str, ...] = ()
+    env_secret: str | None = None
+    """a Secret of the namespace whose entries become environment variables of the server"""
     proxy: str | None = None
     no_proxy: str | None = None
     certificates: bool = False

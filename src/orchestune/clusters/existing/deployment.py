@@ -29,6 +29,13 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
+_APART: Manifest = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": POD},
+}
+"""one machine that is lost takes one of several replicas with it"""
 _CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 
 
@@ -98,6 +105,8 @@ def _pod(connection: Connection) -> Manifest:
         "containers": [_container(connection)],
         "volumes": _volumes(connection),
     }
+    if connection.replicas > 1:
+        pod["topologySpreadConstraints"] = [_APART]
     if connection.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in connection.pull_secrets]
     return pod
@@ -107,11 +116,13 @@ def _container(connection: Connection) -> Manifest:
     command = ["orchestune", "server", "--host", "0.0.0.0", "--port", str(PORT), "--state", "/data"]
     command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
     command += ["--files", connection.files] if connection.files else []
+    secret = connection.env_secret
     return {
         "name": "server",
         "image": connection.server_image,
         "imagePullPolicy": "IfNotPresent",
         "command": command,
+        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         "env": _environment(connection),
         "ports": [{"name": "http", "containerPort": PORT}],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "2Gi"}},

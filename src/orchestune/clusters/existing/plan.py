@@ -78,6 +78,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
         "memory": None,
         "elastic": connection.elastic,
         "worker_service_account": WORKER,
+        **({"user": None} if connection.user is None else {}),
     }
     data = {"kubernetes.json": _text(backend), SETTINGS: _text(connection.to_json())}
     if certificates:

@@ -1,0 +1,41 @@
+"""Connections to PostgreSQL that notice within seconds when either end has gone without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+
+_IDLE, _BETWEEN, _TIMES = 5, 3, 3
+"""seconds of silence, seconds from one question to the next, and how many stay unanswered"""
+_KEEPALIVE = {
+    "tcp_keepalives_idle": _IDLE,
+    "tcp_keepalives_interval": _BETWEEN,
+    "tcp_keepalives_count": _TIMES,
+    "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
+}
+"""what the database does; by its own settings a machine that lost its power holds its locks for two hours"""
+_OURS = {
+    "keepalives_idle": _IDLE,
+    "keepalives_interval": _BETWEEN,
+    "keepalives_count": _TIMES,
+    "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
+}
+"""the same on this side"""
+
+
+def create(url: URL) -> Engine:
+    """The engine. ModuleNotFoundError where psycopg is missing."""
+    given = {name: value for name, value in _OURS.items() if name not in url.query}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"), pool_size=10, pool_pre_ping=True, connect_args=given
+    )
+    event.listen(engine, "connect", _tell)
+    return engine
+
+
+def _tell(connection: Any, _: object) -> None:
+    """For the whole session, so outside of any transaction."""
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute("; ".join(f"SET {name} = {value}" for name, value in _KEEPALIVE.items()))
+    connection.autocommit = before
