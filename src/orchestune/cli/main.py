@@ -46,7 +46,7 @@ def build_parser(names: Iterable[str] = _HOMES, *, brief: bool = False) -> argpa
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    console = Console(json="--json" in words or "--jsonl" in words)
+    console = Console(json="--json" in _own(words) or "--jsonl" in _own(words))
     try:
         code = _dispatch(console, words)
         console.compare_versions()
@@ -74,9 +74,17 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if name == "server":
         return server.delegate(words[1:])
     parser = build_parser([name] if name else _HOMES, brief=not name and len(words) < 2)
-    args, strange = parser.parse_known_args(words)
+    own = _own(words)
+    args, strange = parser.parse_known_args(own)
+    if hasattr(args, "spaces"):  # argparse takes one run of them alone, and they may stand between options
+        args.spaces += [word for word in strange if not word.startswith("-")]
+        strange = [word for word in strange if word.startswith("-")]
+        args.words = words[len(own) + 1 :]
+    elif len(own) < len(words):
+        strange += words[len(own) :]
     if strange:
-        raise unrecognized(name, strange)
+        command = parser_commands(parser).get(name)
+        raise unrecognized(name, strange, command._option_string_actions if command else ())
     if args.version:
         return version.show(console, args)
     if args.command is None:
@@ -85,6 +93,11 @@ def _dispatch(console: Console, words: list[str]) -> int:
     console.cluster = getattr(args, "cluster", None)
     code: int = args.run(console, args)
     return code
+
+
+def _own(words: list[str]) -> list[str]:
+    """What is said to this program: the user's command begins after `--`."""
+    return words[: words.index("--")] if "--" in words else words
 
 
 def parser_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -79,11 +79,12 @@ def unknown_command(name: str, known: list[str]) -> UsageError:
     return UsageError(f"there is no command '{name}'", hint)
 
 
-def unrecognized(name: str, words: list[str]) -> UsageError:
-    """The error for words that the command `name` (or none) has no place for."""
+def unrecognized(name: str, words: list[str], options: Iterable[str] = ()) -> UsageError:
+    """The error for words that the command `name` (or none), which knows `options`, has no place for."""
     hint = f"`{' '.join(['orchestune', *filter(None, [name])])} --help` shows how it is used"
-    if name in ("run", "test") and not words[0].startswith("-"):
-        hint = f"a file is named with -f: `orchestune {name} -f {words[0]}`"
+    near = get_close_matches(words[0].partition("=")[0], list(options), 1, 0.7)
+    if near:
+        hint = f"did you mean {near[0]}? {hint}"
     return UsageError(f"unrecognized arguments: {' '.join(words)}", hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from orchestune.cli.progress import exact
@@ -58,7 +59,9 @@ def _at_a_time(specification: Specification) -> str:
 
 
 def _command(run: str | tuple[str, ...]) -> str:
-    return run if isinstance(run, str) else " ".join(run)
+    if isinstance(run, str):
+        return run
+    return " ".join(shlex.quote(word) if re.search(r"\s", word) or not word else word for word in run)
 
 
 def _parameters(specification: Specification) -> list[tuple[str, str]]:

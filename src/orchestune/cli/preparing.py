@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
 from orchestune.domain.experiment import Specification
-
-DEFAULT_FILE = Path("experiment.yml")
 
 
 @dataclass(frozen=True)
@@ -34,26 +32,34 @@ class Prepared:
     """commands that make the image"""
     dockerfile: str | None = None
     """a Dockerfile that makes it, relative to the folder"""
+    text: str = ""
+    """a file that says the same"""
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
     """`-f`, `--set` and `--cluster`, which `test` has as well."""
     parser.add_argument(
-        "-f", "--file", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}"
-    )
+        "-f", "--file", type=Path, metavar="FILE",
+        help=f"default: {DEFAULT_FILE}, unless parameters or metrics are named here",
+    )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="replace a value of the file, such as budget=80 or resources.cpu=2; may be repeated",
     )  # fmt: skip
     add_cluster(parser, "where to run: local, docker or a connected one (default: the default one)")
+    add_description(parser)
 
 
-def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
-    """Read and check the file, and list the folder's code. BadInput and TooLarge say what is wrong. Writes nothing."""
+def prepare(args: argparse.Namespace) -> Prepared:
+    """Read and check the file or what stands for one, and list the folder's code. Writes nothing.
+
+    BadInput and TooLarge say what is wrong.
+    """
     from orchestune.bundles.listing import plan  # pathspec and ruamel.yaml are slow to import, and only needed here
-    from orchestune.config.experiment_file import load
+    from orchestune.cli.loading import loaded_from
+    from orchestune.config import saving
 
-    loaded = load(file, overrides)
+    loaded = loaded_from(args)
     folder = loaded.path.resolve().parent
     ignore = (*loaded.code.ignore, *_files_of_secrets(loaded.specification, folder))
     listing = plan(folder, ignore, loaded.code.limit)
@@ -68,6 +74,7 @@ def prepare(file: Path, overrides: Sequence[str]) -> Prepared:
         listing.left_out,
         loaded.build.install,
         loaded.build.dockerfile,
+        saving.text(loaded.document, SAVED),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestune.cli import destination, imaging, sending
 from orchestune.cli.console import Console
+from orchestune.cli.describing import add_saving, write
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
@@ -22,24 +23,29 @@ def add(commands: Commands) -> None:
         commands,
         "run",
         run,
-        help="start the experiment of a file and follow it",
-        details="Ctrl-C leaves it running; pressed again within 3 s it stops the experiment.",
-        example="orchestune run\norchestune run -f search.yml --set budget=80 --set parallelism=4\n"
-        "orchestune run --detach",
+        help="start an experiment and follow it",
+        details="A file or the command line describes it. Ctrl-C leaves it running; pressed again within 3 s it stops"
+        " the experiment.",
+        example="orchestune run\norchestune run -f search.yml --budget 80 --set stop.patience=20 --detach\n"
+        "orchestune run --minimize val/loss lr=1e-5..1e-1:log opt=adam,sgd --budget 40 --parallel 4 \\\n"
+        "    -- python train.py {args}",
     )
     add_file_options(parser)
     add_detach_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print what would happen, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would happen, and start nothing")
+    add_saving(parser)
 
 
 def run(console: Console, args: argparse.Namespace) -> int:
     """Check, pack, upload, start, follow."""
     place = console.place
-    prepared = prepare(args.file, args.overrides)
+    prepared = prepare(args)
     destination.need_image(place, prepared)
     prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(place, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)
+    if args.save:
+        write(args.save, prepared.folder, prepared.text, args.force)
     if args.dry_run:
         return _dry_run(console, prepared)
     prepared = replace(prepared, specification=imaging.pinned(console, prepared))

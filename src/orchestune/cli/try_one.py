@@ -50,17 +50,19 @@ def add(commands: Commands) -> None:
         help="run one configuration now, and show which metrics were understood",
         details="Records nothing; on this machine it needs no server. Exit code 1 when the command fails or a metric is"
         " missing.",
-        example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab",
+        example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab\n"
+        "orchestune test --minimize loss lr=1e-5..1e-1:log -- python train.py {args}",
     )
     add_file_options(parser)
     parser.add_argument(
         "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="choose a value; may be repeated"
     )
+    parser.set_defaults(once=True)
 
 
 def test(console: Console, args: argparse.Namespace) -> int:
     """Run it as a trial would be run: in a private copy of the code, with the environment of a trial."""
-    prepared = prepare(args.file, args.overrides)
+    prepared = prepare(args)
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from orchestune.config.assemble import assemble
 from orchestune.config.code import Code
+from orchestune.config.command_line import COMMAND_LINE, complain, describe
 from orchestune.config.compose import compose
+from orchestune.config.described import Described
 from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.nodes import Entries, Node, Scalar, shown
 from orchestune.config.orchestrate import converted
-from orchestune.config.overrides import apply
+from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
 from orchestune.config.report import Field, Report
 from orchestune.domain.experiment import Specification
@@ -31,15 +33,22 @@ class Loaded:
     notes: tuple[str, ...]
     """what a reader of the plan should know, though nothing is wrong"""
     path: Path
+    document: Entries
+    """everything that was read, what a command line set included"""
 
 
-def load(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Loaded:
-    """The experiment in the file at `path`, with each `KEY=VALUE` of `overrides` set.
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    described: Described | None = None,
+) -> Loaded:
+    """The experiment in the file at `path`, with what `described` says and each `KEY=VALUE` of `overrides` set.
 
     BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
     not set in it. Reads that one file and writes nothing.
     """
-    return parse(_read(path), str(path), overrides, environ, path)
+    return parse(_read(path), str(path), overrides, environ, path, described)
 
 
 def parse(
@@ -48,14 +57,30 @@ def parse(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     path: Path | None = None,
+    described: Described | None = None,
 ) -> Loaded:
     """The same for a text; `name` is what messages call the file, `path` where it lies."""
-    path = path or Path(name)
     report = Report()
     root = compose(text, name, report)
     if not isinstance(root, Entries):
         raise BadInput([_no_mapping(root)])
-    root = apply(converted(root, report), overrides, report)
+    root = describe(described or Described(), converted(root, report), report)
+    return _experiment(apply(root, overrides, report), report, environ, path or Path(name))
+
+
+def without_file(
+    described: Described, folder: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """The same for an experiment that words of the command line describe, of the code in `folder`."""
+    report = Report()
+    root = apply(describe(described, Entries(COMMAND_LINE, ()), report), overrides, report)
+    if described.once and root.get("budget") is None:
+        root = put(root, "budget", Scalar(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
+    complain(root, report)
+    return _experiment(root, report, environ, folder / "experiment.yml")
+
+
+def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
     specification, code, build = assemble(top, values, path.absolute().parent.name or "experiment")
@@ -63,7 +88,7 @@ def parse(
         kind, _, place = secret.source.partition(":")
         if kind == "env" and environ is not None and place not in environ:
             report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
-    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path)
+    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, root)
 
 
 def _read(path: Path) -> str:

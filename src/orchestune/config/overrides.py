@@ -28,9 +28,14 @@ def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
             value = compose(text, place.file, report, lines=False)
         except BadInput:  # which the report knows already
             continue
-        changed = _set(root, key.split("."), value, place, [], report)
-        root = changed if isinstance(changed, Entries) else root
+        root = put(root, key, value, place, report)
     return root
+
+
+def put(root: Entries, key: str, value: Node, place: Place, report: Report) -> Entries:
+    """The tree with `value` at one path with dots; `place` is what messages call it."""
+    changed = _set(root, key.split("."), value, place, [], report)
+    return changed if isinstance(changed, Entries) else root
 
 
 def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str], report: Report) -> Node:

@@ -16,7 +16,7 @@ from orchestune.domain.space import Parameter, Value
 
 MOST_STEPS = 10**9
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"
-_RANGE = rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}(?:[\s:]+(?:log|step[\s:]+{_NUMBER}))*\s*"
+_RANGE = rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}(?:[\s:]+(?:log|int|float|step[\s:=]+{_NUMBER}))*\s*"
 _RANGE_WORDS = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
 _TYPES = {
     "double": "float", "real": "float", "number": "float", "uniform": "float", "integer": "int",
@@ -54,7 +54,7 @@ def _read_short(found: Field) -> Parameter | None:
         return Parameter("", "bool", choices=(False, True))
     if ".." not in text or len(text) > 200:
         if isinstance(found.node.value, str):
-            found.expected(f"{_RANGE_WORDS}, a list of values, or bool", did_you_mean(text, ["bool"], _BOOLEAN))
+            found.expected(f"{_RANGE_WORDS}, a list of values, or bool", _meant(text))
             return None
         found.expected(f"{_RANGE_WORDS}, or a list of values", f"for a constant write [{text[:40]}]")
         return None
@@ -62,26 +62,44 @@ def _read_short(found: Field) -> Parameter | None:
         found.wrong(f"found {quoted(text)}, expected {_RANGE_WORDS}", "a range has two dots")
         return None
     low_text, _, rest = text.partition("..")
-    high_text, *words = re.split(r"[\s:]+", rest.strip()) or [""]
+    high_text, *words = re.split(r"[\s:]+|(?<=step)=", rest.strip()) or [""]
     low, high = _bound(found, low_text.strip()), _bound(found, high_text)
-    log, step = False, None
+    log, step, kind = False, None, None
     while words:
         word = words.pop(0)
         if word == "log":
             log = True
+        elif word in ("int", "float"):
+            kind = word
         elif word == "step" and words:
             step = _bound(found, words.pop(0))
         else:
-            found.wrong(f"found {quoted(word)} after the range, expected log or step NUMBER",
-                        did_you_mean(word, ["log", "step"], _SCALES))  # fmt: skip
+            found.wrong(f"found {quoted(word)} after the range, expected log, int, float or step N",
+                        did_you_mean(word, ["log", "step", "int", "float"], _SCALES))  # fmt: skip
             return None
     if low is None or high is None:
         return None
-    return _numeric(found, None, low, high, log, step)
+    return _numeric(found, kind, low, high, log, step)
+
+
+def _meant(text: str) -> str:
+    bounds = re.fullmatch(rf"({_NUMBER})\s*(?:[:\-–]|to|\.)\s*({_NUMBER})((?:[\s:]+.*)?)", text)
+    if bounds:
+        return f"did you mean {bounds[1]}..{bounds[2]}{bounds[3]}?"
+    return did_you_mean(text, ["bool"], _BOOLEAN)
 
 
 _BOOLEAN = {"boolean": "bool", "flag": "bool", "true/false": "bool", "switch": "bool"}
-_SCALES = {"logarithmic": "log", "loguniform": "log", "log10": "log", "by": "step", "q": "step"}
+_SCALES = {
+    "logarithmic": "log",
+    "loguniform": "log",
+    "log10": "log",
+    "by": "step",
+    "q": "step",
+    "integer": "int",
+    "whole": "int",
+    "double": "float",
+}
 
 
 def _bound(found: Field, text: str) -> float | None:

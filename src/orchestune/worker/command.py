@@ -43,7 +43,7 @@ def render(run: str | Sequence[str], parameters: Mapping[str, Any], names: Seque
         raise ValueError(f"{{{unknown[0]}}} names no parameter; there are {', '.join(names)}, and {{args}}, {{hydra}}")
     if not isinstance(run, str):
         return _substitute_words(run, parameters, names)
-    words = _plain_words(run)
+    words = split(run)
     if words is not None:
         return _substitute_words(words, parameters, names)
     return ["sh", "-c", _substitute_in_shell(run, parameters, names)]
@@ -108,7 +108,7 @@ def _substitute_words(words: Sequence[str], parameters: Mapping[str, Any], names
     return result
 
 
-def _plain_words(run: str) -> list[str] | None:
+def split(run: str) -> list[str] | None:
     """The words of a command without any shell syntax; None where a shell has to read it."""
     if _SHELL.search(_TOKEN.sub(lambda match: "x" if match.group(1) else match.group(0), run)):
         return None

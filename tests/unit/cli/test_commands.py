@@ -132,7 +132,7 @@ def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: C
         (["logs", "sgd", "--since", "noon"], "is no time"),
         (["delete", "sgd", "--purge"], "nobody to ask"),
         (["status", "--watch", "--json"], "do not go together"),
-        (["run", "search.yml"], "a file is named with -f: `orchestune run -f search.yml`"),
+        (["run", "search.yml"], "a file is named with -f: -f search.yml"),
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
         (["stauts"], "there is no command 'stauts'"),

@@ -264,11 +264,17 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
         ("1.. .nan", f"4:10: parameters.alpha: found '.nan' as a number of the range '1.. .nan', expected {RANGE}"),
         (
             "1..5 lgo",
-            "4:10: parameters.alpha: found 'lgo' after the range, expected log or step NUMBER (did you mean log?)",
+            (
+                "4:10: parameters.alpha: found 'lgo' after the range"
+                ", expected log, int, float or step N (did you mean log?)"
+            ),
         ),
         (
             "1..5 step",
-            "4:10: parameters.alpha: found 'step' after the range, expected log or step NUMBER (did you mean step?)",
+            (
+                "4:10: parameters.alpha: found 'step' after the range"
+                ", expected log, int, float or step N (did you mean step?)"
+            ),
         ),
         (
             "0..1e100 step 1e-9",

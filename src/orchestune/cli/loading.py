@@ -1,0 +1,36 @@
+"""Which document an experiment is read from: a file, the words of the command line, or one over the other."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from orchestune.cli.describing import DEFAULT_FILE, SETTINGS, TEXTS
+from orchestune.config.described import Described, Goal, Setting
+from orchestune.config.experiment_file import Loaded, load, without_file
+
+
+def loaded_from(args: argparse.Namespace) -> Loaded:
+    """The file that is named, or the usual one where the words describe no experiment, with them put over it."""
+    file, overrides, words = args.file, args.overrides, described(args)
+    if file is not None or (DEFAULT_FILE.exists() and not words.whole):
+        return load(file or DEFAULT_FILE, overrides, described=words)
+    if not words.whole and not words.command:
+        return load(DEFAULT_FILE)
+    loaded = without_file(words, Path(), overrides)
+    if not DEFAULT_FILE.exists():
+        return loaded
+    note = f"{DEFAULT_FILE} is not read; with `-f {DEFAULT_FILE}` the rest comes from there"
+    return replace(loaded, notes=(*loaded.notes, note))
+
+
+def described(args: argparse.Namespace) -> Described:
+    """What the arguments say."""
+    goals = tuple(Goal(*goal) for goal in args.goals)
+    settings = tuple(
+        Setting(f"--{option}", key, value, option in TEXTS)
+        for option, (key, _, _) in SETTINGS.items()
+        if (value := getattr(args, f"set_{option}")) is not None
+    )
+    return Described(tuple(args.spaces), goals, tuple(args.words), settings, args.once)

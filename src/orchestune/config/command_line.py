@@ -1,0 +1,142 @@
+"""An experiment that is described by words of a command line: turned into the document that a file would hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from orchestune.config.compose import compose
+from orchestune.config.described import Described, Setting
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, quoted
+from orchestune.config.overrides import put
+from orchestune.config.report import Report, did_you_mean
+from orchestune.config.scalars import resolve
+from orchestune.errors import BadInput
+from orchestune.worker.command import placeholders, split
+
+COMMAND_LINE = Place("command line")
+_VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
+_EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
+
+
+def describe(described: Described, root: Entries, report: Report) -> Entries:
+    """`root`, an empty document or that of a file, with what the words say put over it."""
+    if described.command:
+        root = root.with_entry(_word("run", Place("the command")), _run(described.command))
+    root = _spaces(described.spaces, root, report)
+    if described.goals:
+        found: dict[str, tuple[Scalar, Node]] = {}
+        for goal in described.goals:
+            place = Place(f"{goal.option} {printable(goal.name[:120])}")
+            if goal.name in found:
+                report.add(place, "", "stands here twice", "remove one of them")
+            found[goal.name] = (_word(goal.name, place), _word(goal.goal, place))
+        root = root.with_entry(_word("metrics", COMMAND_LINE), Entries(COMMAND_LINE, tuple(found.values())))
+    for setting in described.settings:
+        root = _set(setting, root, report)
+    return root
+
+
+def complain(root: Entries, report: Report) -> None:
+    """Report what an experiment without a file lacks, in the words of the command line."""
+    needed = {
+        "run": "end with the command, for example -- python train.py {args}",
+        "parameters": _EXAMPLE,
+        "metrics": "say what your program prints: --minimize loss, or --maximize accuracy",
+        "budget": "say how many trials to run, for example --budget 40",
+    }
+    engine = root.get("engine")
+    if isinstance(engine, Entries):
+        engine = engine.get("name")
+    if isinstance(engine, Scalar) and engine.text == "grid":
+        del needed["budget"]  # the size of the grid
+    for key, hint in needed.items():
+        if root.get(key) is None and key not in report.meant:
+            report.meant.add(key)
+            report.add(COMMAND_LINE, key, "is missing", hint)
+    run = root.get("run")
+    words = run.items if isinstance(run, Items) else (run,)
+    if run is not None and not placeholders([word.text for word in words if isinstance(word, Scalar)]):
+        report.notes.append(
+            "the command has no {args} or other placeholder: parameters reach it in its environment alone"
+        )
+
+
+def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
+    if not words:
+        return root
+    known = root.get("parameters")
+    before: Entries = known if isinstance(known, Entries) else Entries(COMMAND_LINE, ())
+    seen: set[str] = set()
+    for word in words:
+        name, equals, text = word.partition("=")
+        place = Place(f"argument {printable(word[:120])}")
+        if not equals or not name:
+            report.add(place, "", "is not of the form NAME=RANGE", _no_space(word))
+            report.meant.add("parameters")
+            continue
+        if name in seen:
+            report.add(place, "", f"sets {quoted(name)} a second time", "remove one of them")
+        seen.add(name)
+        node = _space(text, place, report)
+        if node is not None:
+            before = before.with_entry(_word(name, place), node)
+    if not before.entries:
+        report.meant.add("parameters")
+        return root
+    return root.with_entry(_word("parameters", COMMAND_LINE), before)
+
+
+def _no_space(word: str) -> str:
+    if re.search(r"\.ya?ml$", word):
+        return f"a file is named with -f: -f {word}"
+    kinds = did_you_mean(word, ["--minimize", "--maximize", "--budget", "--parallel"])
+    return kinds or f"{_EXAMPLE}; the command comes last, after --"
+
+
+def _space(text: str, place: Place, report: Report) -> Node | None:
+    """A range as a word, values with commas as a list; what stands in the brackets or braces of YAML as that."""
+    if text.startswith(("[", "{")):
+        try:
+            return compose(text, place.file, report, lines=False)
+        except BadInput:  # which the report knows already
+            return None
+    if "," not in text:
+        return Scalar(place, text, resolve(text))
+    items: list[Node] = []
+    for match in _VALUE.finditer(text + ","):
+        plain = match[3]
+        if plain is None:
+            items.append(_word(match[1] if match[2] is None else match[2], place))
+        elif plain:
+            items.append(Scalar(place, plain, resolve(plain)))
+        else:
+            report.add(place, "", "has a comma too many", "an empty text is written '' within its commas")
+            return None
+    return Items(place, tuple(items), 1 + len(items))
+
+
+def _set(setting: Setting, root: Entries, report: Report) -> Entries:
+    place = Place(setting.option)
+    if setting.text:
+        return put(root, setting.key, Scalar(place, setting.value, setting.value), place, report)
+    try:
+        node = compose(setting.value, place.file, report, lines=False)
+    except BadInput:
+        return root
+    return put(root, setting.key, node, place, report)
+
+
+def _run(words: Sequence[str]) -> Node:
+    """One word with spaces is a text, as for `sh -c`; several are text where that reads the same, else a list."""
+    place = Place("the command")
+    text = " ".join(words)
+    if len(words) == 1 and re.search(r"\s", text):
+        return _word(text, place)
+    if resolve(text) == text and split(text) == list(words):
+        return _word(text, place)
+    return Items(place, tuple(_word(word, place) for word in words), 1 + len(words))
+
+
+def _word(text: str, place: Place) -> Scalar:
+    return Scalar(place, text, text)

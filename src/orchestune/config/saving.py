@@ -1,0 +1,69 @@
+"""A document as the text of an experiment file: with the keys' meanings as comments, and a line that editors heed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from orchestune.config.keys import KEYS
+from orchestune.config.nodes import Entries, Items, Node, Scalar
+from orchestune.config.scalars import resolve
+
+SCHEMA = "https://raw.githubusercontent.com/orchestune/orchestune/main/src/orchestune/config/experiment.schema.json"
+_FIRST = re.compile(r"[A-Za-z0-9_.$/+\-]")
+_RISKY = re.compile(r"^-(?:\s|$)|^---|^\.\.\.|:(?:\s|$)|\s#")
+_MARKS = re.compile(r"[\[\]{},:#&*!|>'\"%@`]")
+_ABOUT = {key.name: key.about.partition(". ")[0].rstrip(".").replace("`", "") for key in KEYS}
+
+
+def text(document: Entries, heading: str = "", remarks: Mapping[str, str] | None = None) -> str:
+    """The file. `remarks` stand behind the entries that they name by their path, such as `parameters.lr`."""
+    lines = [f"# yaml-language-server: $schema={SCHEMA}"]
+    lines += [f"# {line}" for line in heading.splitlines()]
+    for key, node in document.entries:
+        lines.append("")
+        if key.text in _ABOUT:
+            lines.append(f"# {_ABOUT[key.text]}")
+        name = _scalar(key, inside=False)
+        if key.text in ("parameters", "metrics", "env", "secrets", "labels") and isinstance(node, Entries):
+            lines.append(f"{name}:")
+            lines += [f"  {line}" for line in _block(key.text, node, remarks or {})]
+        else:
+            lines.append(_with_remark(f"{name}: {_flow(node, inside=False)}", (remarks or {}).get(key.text)))
+    return "\n".join(lines) + "\n"
+
+
+def _block(section: str, node: Entries, remarks: Mapping[str, str]) -> list[str]:
+    return [
+        _with_remark(
+            f"{_scalar(key, inside=False)}: {_flow(value, inside=False)}", remarks.get(f"{section}.{key.text}")
+        )
+        for key, value in node.entries
+    ]
+
+
+def _with_remark(line: str, remark: str | None) -> str:
+    return f"{line}  # {remark}" if remark else line
+
+
+def _flow(node: Node, inside: bool) -> str:
+    """On one line; `inside` of brackets more has to be quoted."""
+    if isinstance(node, Items):
+        return f"[{', '.join(_flow(item, inside=True) for item in node.items)}]"
+    if isinstance(node, Entries):
+        pairs = (f"{_scalar(key, inside=True)}: {_flow(value, inside=True)}" for key, value in node.entries)
+        return f"{{{', '.join(pairs)}}}"
+    return _scalar(node, inside)
+
+
+def _scalar(node: Scalar, inside: bool) -> str:
+    if not isinstance(node.value, str):
+        return node.text or "null"
+    value = node.value
+    plain = bool(_FIRST.match(value)) and value.isprintable() and resolve(value) == value
+    if plain and value.strip() == value and not _RISKY.search(value) and not (inside and _MARKS.search(value)):
+        return value
+    return "".join(
+        char if char.isprintable() else f"\\U{ord(char):08x}" for char in json.dumps(value, ensure_ascii=False)
+    )

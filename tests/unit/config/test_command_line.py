@@ -1,0 +1,198 @@
+"""An experiment without a file: the words of a command line are read as a file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from orchestune.config.described import Described, Goal, Setting
+from orchestune.config.experiment_file import Loaded, parse, without_file
+from orchestune.config.nodes import Entries, Place, Scalar
+from orchestune.config.saving import text
+from orchestune.domain.space import Parameter
+from orchestune.errors import BadInput
+
+FOLDER = Path("/somewhere/project")
+LOSS = (Goal("--minimize", "val/loss", "minimize"),)
+TRAIN = ("python", "train.py", "{args}")
+BUDGET = (Setting("--budget", "budget", "40"),)
+
+
+def read(*spaces: str, overrides: tuple[str, ...] = (), **words: Any) -> Loaded:
+    usual: dict[str, Any] = {"goals": LOSS, "command": TRAIN, "settings": BUDGET}
+    return without_file(Described(spaces, **{**usual, **words}), FOLDER, overrides)
+
+
+def problems(*spaces: str, **words: Any) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        read(*spaces, **words)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def parameter(word: str) -> Parameter:
+    [found] = read(word).specification.space.parameters
+    return found
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("lr=1e-5..1e-1:log", Parameter("lr", "float", 1e-5, 0.1, log=True)),
+        ("lr=1e-5..1e-1 log", Parameter("lr", "float", 1e-5, 0.1, log=True)),
+        ("layers=2..8", Parameter("layers", "int", 2, 8)),
+        ("layers=2..8:step=2", Parameter("layers", "int", 2, 8, step=2)),
+        ("layers=2..8:step:2", Parameter("layers", "int", 2, 8, step=2)),
+        ("drop=0..1:float", Parameter("drop", "float", 0.0, 1.0)),
+        ("layers=2.0..8.0:int", Parameter("layers", "int", 2, 8)),
+        ("width=8..512:log:int", Parameter("width", "int", 8, 512, log=True)),
+        ("x=-1..1", Parameter("x", "int", -1, 1)),
+        ("opt=adam,sgd", Parameter("opt", "categorical", choices=("adam", "sgd"))),
+        ("size=16,32,64", Parameter("size", "categorical", choices=(16, 32, 64))),
+        ("path=../a,../b", Parameter("path", "categorical", choices=("../a", "../b"))),
+        ("opt=[adam, sgd]", Parameter("opt", "categorical", choices=("adam", "sgd"))),
+        ('text="a, b",c', Parameter("text", "categorical", choices=("a, b", "c"))),
+        ("text='1',2", Parameter("text", "categorical", choices=("1", 2))),
+        ("amp=true,false", Parameter("amp", "bool", choices=(False, True))),
+        ("amp=bool", Parameter("amp", "bool", choices=(False, True))),
+        ("optim.lr=0.1..0.2", Parameter("optim.lr", "float", 0.1, 0.2)),
+        ("a={min: 1, max: 3, log: true}", Parameter("a", "int", 1, 3, log=True)),
+    ],
+)
+def test_a_word_says_what_is_tried_for_a_parameter(word: str, expected: Parameter) -> None:
+    assert parameter(word) == expected
+
+
+def test_the_first_goal_decides_and_all_are_kept() -> None:
+    goals = (Goal("--maximize", "accuracy", "maximize"), *LOSS)
+    metrics = read("a=1..2", goals=goals).specification.metrics
+    assert [(metric.name, metric.goal) for metric in metrics] == [("accuracy", "maximize"), ("val/loss", "minimize")]
+
+
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        (("python", "train.py", "{args}"), "python train.py {args}"),
+        (("python", "train.py", "--name", "a b"), ("python", "train.py", "--name", "a b")),
+        (("python train.py {args} | tee log",), "python train.py {args} | tee log"),
+        (("echo", "$HOME"), ("echo", "$HOME")),
+        (("true",), ("true",)),
+    ],
+)
+def test_the_command_runs_with_the_words_that_were_given(command: tuple[str, ...], run: str | tuple[str, ...]) -> None:
+    assert read("a=1..2", command=command).specification.run == run
+
+
+def test_options_stand_for_keys_and_set_replaces_both() -> None:
+    settings = (
+        *BUDGET,
+        Setting("--cpu", "resources.cpu", "2"),
+        Setting("--name", "name", "a: b", text=True),
+        Setting("--timeout", "timeout", "20m"),
+    )
+    specification = read("a=1..9", settings=settings, overrides=("budget=7", "stop.patience=3")).specification
+    assert (specification.budget, specification.resources.cpu) == (7, 2.0)
+    assert (specification.name, specification.timeout, specification.stop.patience) == ("a: b", 1200.0, 3)
+
+
+def test_the_folder_names_the_experiment() -> None:
+    assert read("a=1..2").specification.name == "project"
+
+
+def test_a_command_without_a_placeholder_is_noted() -> None:
+    assert any("placeholder" in note for note in read("a=1..2", command=("./train",)).notes)
+    assert not any("placeholder" in note for note in read("a=1..2").notes)
+
+
+def test_a_single_trial_needs_no_budget() -> None:
+    assert read("a=1..2", settings=(), once=True).specification.budget == 1
+
+
+def test_a_grid_needs_no_budget() -> None:
+    assert read("a=1..4", settings=(Setting("--engine", "engine", "grid"),)).specification.budget == 4
+
+
+def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
+    assert problems(goals=(), command=(), settings=()) == [
+        "command line: run: is missing (end with the command, for example -- python train.py {args})",
+        "command line: parameters: is missing (for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd)",
+        "command line: metrics: is missing (say what your program prints: --minimize loss, or --maximize accuracy)",
+        "command line: budget: is missing (say how many trials to run, for example --budget 40)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lr=1e-5..1:lgo"], "argument lr=1e-5..1:lgo: parameters.lr: found 'lgo' after the range"),
+        (["lr=1e-5..1:lgo"], "expected log, int, float or step N (did you mean log?)"),
+        (["lr=2:8"], "(did you mean 2..8?)"),
+        (["lr=1e-5-1e-1:log"], "(did you mean 1e-5..1e-1:log?)"),
+        (["lr=8..2"], "argument lr=8..2: parameters.lr: "),
+        (["lr"], "argument lr: is not of the form NAME=RANGE"),
+        (["minimize"], "(did you mean --minimize?)"),
+        (["search.yml"], "(a file is named with -f: -f search.yml)"),
+        (["lr=1..2", "lr=2..3"], "argument lr=2..3: sets 'lr' a second time"),
+        (["a=b,,c"], "argument a=b,,c: has a comma too many"),
+        (["a=[1, 2"], "argument a=[1, 2: is not valid YAML"),
+        (["1a=1..2"], "argument 1a=1..2: parameters.1a: "),
+        (["a=1..2", "b={min: 1, max: 2, when: {c: 1}}"], "'c' is no parameter"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
+    found = problems(*words)
+    assert len(found) == 1, found
+    assert message in found[0]
+
+
+def test_a_mistake_names_the_option() -> None:
+    [found] = problems("a=1..2", settings=(*BUDGET, Setting("--engine", "engine", "girid")))
+    assert found.startswith("--engine: engine: found 'girid'")
+    assert found.endswith("(did you mean grid?)")
+
+
+def test_an_unknown_placeholder_is_a_mistake_in_the_command() -> None:
+    [found] = problems("rate=1..2", command=("python", "train.py", "{rat}"))
+    assert found == "the command: run: the placeholder '{rat}' names no parameter (did you mean rate?)"
+
+
+def test_words_go_over_a_file() -> None:
+    file = "run: ./train {args}\nparameters:\n  a: 1..2\nmetrics:\n  loss: minimize\nbudget: 4\n"
+    described = Described(("b=3..4",), LOSS, TRAIN, (Setting("--budget", "budget", "9"),))
+    found = parse(file, "experiment.yml", described=described).specification
+    assert [p.name for p in found.space.parameters] == ["a", "b"]
+    assert (found.run, found.budget, found.metrics[0].name) == ("python train.py {args}", 9, "val/loss")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optim.lr=1e-5..1e-1:log", "layers=2..8", "opt=adam,sgd"],
+        ["a=0..1:step=0.25", "b=true,false", 'c="a, b",#1,x', "d={min: 1, max: 2, when: {c: x}}"],
+        ["a='1',1.5", "b=yes,no", "n='null',~x"],
+    ],
+)
+@pytest.mark.parametrize("command", [TRAIN, ("sh", "-c", "echo 'x: 1' # {args}"), ("a {args} > 'x y'",)])
+def test_the_saved_file_is_the_same_experiment(words: list[str], command: tuple[str, ...]) -> None:
+    settings = (
+        *BUDGET,
+        Setting("--name", "name", "a: b # c", text=True),
+        Setting("--memory", "resources.memory", "1Gi"),
+    )
+    loaded = read(*words, settings=settings, command=command, overrides=("stop.patience=3", "env.A='b: c'"))
+    saved = text(loaded.document, "what it is")
+    assert parse(saved, str(FOLDER / "experiment.yml")).specification == loaded.specification
+    assert saved.startswith("# yaml-language-server: $schema=")
+
+
+@given(some.text(max_size=20))
+def test_any_text_survives_being_saved(value: str) -> None:
+    value = "".join(char for char in value if char != "\0" and not "\ud800" <= char <= "\udfff")
+    place = Place("")
+    document = read("a=1..2").document
+    labels = Entries(place, ((Scalar(place, "x", "x"), Scalar(place, value, value)),))
+    document = document.with_entry(Scalar(place, "labels", "labels"), labels)
+    assert parse(text(document), "experiment.yml").specification.labels == {"x": value}
