@@ -8,6 +8,7 @@ history, not from when somebody asked, and few asks wait for a fit. What is told
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from orchestune.domain.trial import Observation
 from orchestune.engines.candidates import Effort, ranked
 from orchestune.engines.cube import Cube, stacked
 from orchestune.engines.evidence import Entry, entry, gathered
-from orchestune.engines.fitting import Scales, fit
+from orchestune.engines.fitting import fit
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
+from orchestune.engines.kernel import Scales
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import QuasiRandomProposer
 from orchestune.engines.versions import version_of
@@ -36,8 +38,21 @@ _DIRECTIONS = 5
 """weights of several metrics that take turns"""
 
 
+@dataclass(frozen=True)
+class View:
+    """One way to look at a history."""
+
+    warping: Warping
+    additive: bool
+
+
+VIEWS = (View("plain", False), View("plain", True), View("power", False))
+_MOST_SINGLES = 32
+"""parameters; with more of them the sum of functions of one parameter each takes too long"""
+
+
 class GpProposer:
-    """One process, whose losses are bent as `warpings` say, one after the other by the trial's number."""
+    """A process for each of the views, which take turns, two trial numbers each."""
 
     name = "gp"
     uses_history = True
@@ -51,10 +66,12 @@ class GpProposer:
         *,
         startup: int = _STARTUP,
         history: int | None = None,
-        warpings: Sequence[Warping] = ("plain", "power"),
+        views: Sequence[View] = VIEWS,
     ) -> None:
         self.version = version_of(self.name)
-        self._space, self._metrics, self._startup, self._warpings = space, tuple(metrics), startup, tuple(warpings)
+        self._metrics, self._startup = tuple(metrics), startup
+        few = len(space.parameters) <= _MOST_SINGLES
+        self._views = tuple(view for view in views if few or not view.additive)
         self._cube = Cube(space)
         self._identity = Identity(space)
         self._design = QuasiRandomProposer("sobol", space, seed)
@@ -65,7 +82,7 @@ class GpProposer:
         self._scored = 0
         self._next_fit = startup
         self._fitted: list[Entry] = []
-        self._scales: dict[tuple[Warping, tuple[float, ...]], Scales] = {}
+        self._scales: dict[tuple[View, tuple[float, ...]], Scales] = {}
 
     @property
     def ready(self) -> bool:
@@ -90,14 +107,14 @@ class GpProposer:
         if not self.ready:
             return self._design.propose(pending, number, seed)
         random = np.random.default_rng(seed)
-        how = self._warpings[number // 2 % len(self._warpings)]
+        view = self._views[number // 2 % len(self._views)]
         shares = self._shares(random)
         entries = [item for _, item in self._history.window()]
-        evidence = gathered(entries, self._cube.width, how, shares)
+        evidence = gathered(entries, self._cube.width, view.warping, shares)
         waiting = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
         with np.errstate(over="ignore", under="ignore"):
             posterior = Posterior(
-                self._scales_of(how, shares),
+                self._scales_of(view, shares),
                 self._cube.features(evidence.points),
                 evidence.values,
                 evidence.variances,
@@ -115,12 +132,14 @@ class GpProposer:
                 return configuration
         return self._cube.configuration(points[0])
 
-    def _scales_of(self, how: Warping, shares: tuple[float, ...]) -> Scales:
-        if (how, shares) not in self._scales:
-            evidence = gathered(self._fitted, self._cube.width, how, shares)
-            features = self._cube.features(evidence.points)
-            self._scales[how, shares] = fit(features, evidence.values, evidence.variances, self._cube.numeric)
-        return self._scales[how, shares]
+    def _scales_of(self, view: View, shares: tuple[float, ...]) -> Scales:
+        if (view, shares) not in self._scales:
+            found = gathered(self._fitted, self._cube.width, view.warping, shares)
+            features = self._cube.features(found.points)
+            self._scales[view, shares] = fit(
+                features, found.values, found.variances, self._cube.numeric, additive=view.additive
+            )
+        return self._scales[view, shares]
 
     def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
         if len(self._metrics) == 1:

@@ -1,14 +1,70 @@
-"""How alike two points are: Matérn 5/2 on a weighted distance, in which choices that differ are one apart."""
+"""How alike two points are: Matérn 5/2 on a weighted distance, in which choices that differ are one apart.
+
+Beside that, where wanted, the mean of the same in each coordinate by itself: what is learnt of a coordinate then holds
+wherever the others are, as it does for a loss that is a sum of functions of one parameter each (Duvenaud et al., 2011).
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from orchestune.engines.cube import Flags, Floats
 
 _ROOT5 = math.sqrt(5.0)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a Gaussian process is made with, beside its points."""
+
+    weights: Floats
+    """by coordinate: the inverse of the squared length scale"""
+    amplitude: float
+    noise: float
+    """variance"""
+    single: Floats | None = None
+    """by coordinate: the inverse of the length scale of what it does by itself; None without such a part"""
+    single_amplitude: float = 0.0
+
+    @property
+    def variance(self) -> float:
+        """Of a value that nothing is known of, without noise."""
+        return self.amplitude + self.single_amplitude
+
+
+def covariance(one: Floats, other: Floats, numeric: Flags, scales: Scales) -> Floats:
+    """Of the values at the rows of two matrices of features."""
+    found = scales.amplitude * matern(distances(one, other, numeric, scales.weights))
+    if scales.single is not None:
+        found += scales.single_amplitude * _mean_of_singles(one, other, numeric, scales.single)
+    return found
+
+
+def _mean_of_singles(one: Floats, other: Floats, numeric: Flags, inverse_lengths: Floats) -> Floats:
+    total = np.zeros((len(one), len(other)))
+    for column, inverse in enumerate(inverse_lengths):
+        if numeric[column]:
+            total += _matern(_ROOT5 * inverse * np.abs(one[:, column, None] - other[None, :, column]))
+        else:
+            apart = float(_matern(np.array(_ROOT5 * inverse)))
+            total += np.where(one[:, column, None] != other[None, :, column], apart, 1.0)
+    return total / max(1, len(inverse_lengths))
+
+
+def sum_and_slopes(distances: Floats, inverse_lengths: Floats) -> tuple[Floats, Floats]:
+    """The mean over coordinates of their correlations, and its derivatives by the logarithms of the length scales."""
+    r = _ROOT5 * inverse_lengths[:, None, None] * distances
+    decay = np.exp(-r)
+    slopes = r * r * (1 + r) * decay / (3 * len(inverse_lengths))
+    return ((1 + r + r * r / 3) * decay).mean(axis=0), slopes
+
+
+def _matern(r: Floats) -> Floats:
+    found: Floats = (1 + r + r * r / 3) * np.exp(-r)
+    return found
 
 
 def squared_differences(features: Floats, numeric: Flags) -> Floats:
@@ -32,8 +88,7 @@ def distances(one: Floats, other: Floats, numeric: Flags, weights: Floats) -> Fl
 
 def matern(squared: Floats) -> Floats:
     """The correlation at a squared distance."""
-    r = _ROOT5 * np.sqrt(squared)
-    return (1 + r + r * r / 3) * np.exp(-r)
+    return _matern(_ROOT5 * np.sqrt(squared))
 
 
 def matern_and_slope(squared: Floats) -> tuple[Floats, Floats]:

