@@ -87,8 +87,8 @@ types: $(VENV)/dev.stamp ## mypy --strict
 imports: $(VENV)/dev.stamp ## the layers
 	@$(BIN)/lint-imports
 
-vermin: $(VENV)/dev.stamp ## the worker stays within Python 3.8
-	@$(BIN)/vermin --target=3.8- --no-tips --violations src/orchestune/worker
+vermin: $(VENV)/dev.stamp ## the worker, and what scripts import, stay within Python 3.8
+	@$(BIN)/vermin --target=3.8- --no-tips --violations src/orchestune/worker $(addprefix src/orchestune/sdk/,ending.py keeping.py parameters.py reporting.py)
 
 check: lint types imports vermin ## lint, types, imports, vermin
 

@@ -5,12 +5,18 @@ used is loaded when it is used.
 """
 
 __version__ = "0.1.0"
-__all__ = ["Optimizer", "__version__", "report"]
 
 _HOMES = {
     "Optimizer": "orchestune.sdk.optimizer",
+    "Params": "orchestune.sdk.parameters",
+    "checkpoint_dir": "orchestune.sdk.keeping",
+    "log_artifact": "orchestune.sdk.keeping",
+    "params": "orchestune.sdk.parameters",
     "report": "orchestune.sdk.reporting",
+    "should_stop": "orchestune.sdk.ending",
 }
+"""where each public name lives; `__init__.pyi` tells the same to type checkers and editors"""
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
@@ -21,3 +27,7 @@ def __getattr__(name: str) -> object:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'orchestune' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

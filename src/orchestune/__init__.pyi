@@ -1,5 +1,10 @@
+from orchestune.sdk.ending import should_stop as should_stop
+from orchestune.sdk.keeping import checkpoint_dir as checkpoint_dir
+from orchestune.sdk.keeping import log_artifact as log_artifact
 from orchestune.sdk.optimizer import Optimizer as Optimizer
+from orchestune.sdk.parameters import Params as Params
+from orchestune.sdk.parameters import params as params
 from orchestune.sdk.reporting import report as report
 
+__all__: list[str]
 __version__: str
-__all__ = ["Optimizer", "__version__", "report"]

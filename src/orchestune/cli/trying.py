@@ -99,9 +99,8 @@ def _environment(
         "seed": specification.seed & 0xFFFFFFFF,
         "report": report,
     }
-    own = of_attempt(
-        lease, str(scratch / "parameters.json"), str(scratch / "metrics.jsonl"), str(scratch / "stop.json")
-    )
+    files = ("parameters.json", "metrics.jsonl", "stop.json", "artifacts.jsonl")
+    own = of_attempt(lease, *(str(scratch / name) for name in files))
     found = {os.fsdecode(name): os.fsdecode(value) for name, value in common.items()} | own
     if specification.checkpoint_every is not None:
         (scratch / "checkpoint").mkdir()

@@ -56,11 +56,13 @@ class Optimizer:
     suggestions may be open, which keep away from each other. The same seed and the same results in the same order give
     the same suggestions. Safe to use from several threads. BadInput tells everything that is wrong.
 
-        optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
-        for _ in range(40):
-            suggestion = optimizer.ask()
-            optimizer.tell(suggestion, {"loss": train(**suggestion.parameters)})
-        print(optimizer.best())
+    >>> import orchestune
+    >>> optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
+    >>> for _ in range(3):
+    ...     suggestion = optimizer.ask()
+    ...     optimizer.tell(suggestion, {"loss": 10 * suggestion.parameters["lr"]})
+    >>> optimizer.best().metrics["loss"] < 1
+    True
     """
 
     def __init__(

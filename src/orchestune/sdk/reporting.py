@@ -23,6 +23,10 @@ def report(
     value, or one per name. May be called often and from any process of the trial; a report is never torn apart.
     Outside of a trial the metrics are printed, so that a script runs the same by hand.
 
+    >>> import orchestune
+    >>> orchestune.report(step=3, accuracy=0.9)
+    accuracy=0.9
+
     TypeError for a value that is no number; ValueError where one `stddev` is given for several metrics.
     """
     every = {**(metrics or {}), **values}
@@ -39,7 +43,7 @@ def report(
         lines.append(record)
     path = os.environ.get("ORCHESTUNE_METRICS")
     if path:
-        _append(path, "".join(json.dumps(record) + "\n" for record in lines))
+        append(path, "".join(json.dumps(record) + "\n" for record in lines))
     else:
         for record in lines:
             sys.stdout.write(f"{record['name']}={record['value']!r}\n")
@@ -53,7 +57,7 @@ def _number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}") from None
 
 
-def _append(path: str, text: str) -> None:
+def append(path: str, text: str) -> None:
     """One write at the end of the file, so that lines of several processes never mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

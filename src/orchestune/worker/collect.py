@@ -42,17 +42,25 @@ class Collector:
         """Take what the attempt leaves, call `then`; False: there is nothing to do, and `then` is not called."""
         state = attempt.outcome()
         patterns = attempt.job.keep if state == "succeeded" else []
+        listed = keep.listed(attempt.slot.artifacts) if state == "succeeded" else []
         saving = attempt.checkpoint is not None and state in ("succeeded", "preempted")
         if attempt.id in self._busy:  # one after the other: an older checkpoint must not overtake a newer one
-            self._busy[attempt.id].append(lambda: self._collect(attempt, patterns, saving, then))
+            self._busy[attempt.id].append(lambda: self._collect(attempt, patterns, listed, saving, then))
             return True
-        if not patterns and not saving:
+        if not patterns and not listed and not saving:
             self._published.pop(attempt.id, None)
             return False
-        self._collect(attempt, patterns, saving, then)
+        self._collect(attempt, patterns, listed, saving, then)
         return True
 
-    def _collect(self, attempt: Attempt, patterns: list[str], saving: bool, then: Callable[[], None]) -> None:
+    def _collect(
+        self,
+        attempt: Attempt,
+        patterns: list[str],
+        listed: list[tuple[str, Path]],
+        saving: bool,
+        then: Callable[[], None],
+    ) -> None:
         def files_taken() -> None:
             if saving:
                 self._publish(attempt, finished)
@@ -63,17 +71,19 @@ class Collector:
             self._published.pop(attempt.id, None)
             then()
 
-        if patterns:
-            self._take_files(attempt, patterns, files_taken)
+        if patterns or listed:
+            self._take_files(attempt, patterns, listed, files_taken)
         else:
             files_taken()
 
-    def _take_files(self, attempt: Attempt, patterns: list[str], then: Callable[[], None]) -> None:
+    def _take_files(
+        self, attempt: Attempt, patterns: list[str], listed: list[tuple[str, Path]], then: Callable[[], None]
+    ) -> None:
         notes: list[str] = []
 
         def work() -> Path | None:
             view = attempt.slot.view.folder
-            chosen = keep.choose(view, patterns, attempt.job.keep_limit, notes.append)
+            chosen = keep.choose(view, patterns, attempt.job.keep_limit, notes.append, listed)
             return keep.pack(self._outbox, view, attempt.id, attempt.token, chosen) if chosen else None
 
         def done(parcel: Path | None, error: BaseException | None) -> None:

@@ -53,14 +53,14 @@ def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
 
 
-def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: str) -> dict[str, str]:
-    """What one attempt has for itself; `parameters`, `metrics` and `stop` are the paths of its files."""
+def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: str, artifacts: str) -> dict[str, str]:
+    """What one attempt has for itself; `parameters`, `metrics`, `stop` and `artifacts` are the paths of its files."""
     found = {}
     for name, value in lease["parameters"].items():
         if value is not None:
             found[variable(name)] = plain(value)
     found["ORCHESTUNE_PARAMS"], found["ORCHESTUNE_METRICS"] = parameters, metrics
-    found["ORCHESTUNE_STOP"] = stop
+    found["ORCHESTUNE_STOP"], found["ORCHESTUNE_ARTIFACTS"] = stop, artifacts
     found["ORCHESTUNE_REPORT_URL"] = str(lease.get("report") or "")
     found["ORCHESTUNE_TRIAL"], found["ORCHESTUNE_ATTEMPT"] = str(lease["trial"]), str(lease.get("number") or 1)
     found["ORCHESTUNE_FOLD"], found["ORCHESTUNE_FOLDS"] = str(lease.get("fold") or 0), str(lease.get("folds") or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -11,12 +12,45 @@ from pathlib import Path
 from orchestune.worker.uploads import Outbox
 
 
-def choose(folder: Path, patterns: Iterable[str], limit: int, note: Callable[[str], None]) -> list[tuple[str, Path]]:
+def listed(listing: str) -> list[tuple[str, Path]]:
+    """Name → file of what the command itself named: lines of `{"path": absolute path, "name": name}`, the last of each
+    name. A folder stands for all files in it; what is not there any more, or is no such line, is none.
+    """
+    found: dict[str, Path] = {}
+    try:
+        with open(listing, encoding="utf-8") as file:
+            lines = file.read(1 << 22).splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    for line in lines:
+        try:
+            document = json.loads(line)
+            name, path = str(document["name"]), Path(document["path"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if not name or name.startswith("/") or ".." in name.split("/") or not path.is_absolute():
+            continue
+        if path.is_dir():
+            below = [inside for inside in sorted(path.rglob("*")) if _regular(inside)]
+            found.update({f"{name}/{inside.relative_to(path).as_posix()}": inside for inside in below})
+        elif _regular(path):
+            found[name] = path
+    return list(found.items())
+
+
+def choose(
+    folder: Path,
+    patterns: Iterable[str],
+    limit: int,
+    note: Callable[[str], None],
+    listed: Iterable[tuple[str, Path]] = (),
+) -> list[tuple[str, Path]]:
     """Path in the trial's folder → file, sorted; those that would exceed `limit` bytes together are left out, and
     `note` is told. A folder stands for all files in it; links that leave the trial's folder are none of its files.
+    `listed`: names and files, wherever those are, which the command named itself.
     """
     root = os.path.realpath(str(folder))
-    found: dict[str, Path] = {}
+    found: dict[str, Path] = dict(listed)
     for pattern in patterns:
         matches = _matches(folder, pattern)
         if not matches:

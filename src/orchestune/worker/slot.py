@@ -1,4 +1,4 @@
-"""A place for one running attempt: its folder, its view, the two files that the command is told of."""
+"""A place for one running attempt: its folder, its view, the files that the command is told of."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class Slot:
         self.parameters = str(folder / "parameters.json")
         self.metrics = str(folder / "metrics.jsonl")
         self.stop = str(folder / "stop.json")
+        self.artifacts = str(folder / "artifacts.jsonl")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.view = View(folder)
 
     def write_files(self, parameters: Mapping[str, Any]) -> None:
         """The file with the parameters, and none yet with metrics or an end. OSError where the disk refuses."""
-        for path in (self.metrics, self.stop):
+        for path in (self.metrics, self.stop, self.artifacts):
             try:
                 os.unlink(path)
             except FileNotFoundError:

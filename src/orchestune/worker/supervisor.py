@@ -237,7 +237,7 @@ class Supervisor:
 
     def _launch(self, attempt: Attempt) -> None:
         lease, slot = attempt.lease, attempt.slot
-        variables = environment.of_attempt(lease, slot.parameters, slot.metrics, slot.stop)
+        variables = environment.of_attempt(lease, slot.parameters, slot.metrics, slot.stop, slot.artifacts)
         if attempt.checkpoint is not None:
             variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(attempt.checkpoint)
             published = lease.get("checkpoint")
