@@ -16,8 +16,9 @@ from orchestune.errors import OrchestuneError
 _HOMES = {
     "run": "run", "test": "try_one", "status": "status", "logs": "logs", "wait": "wait", "stop": "control",
     "pause": "control", "resume": "control", "extend": "control", "delete": "control", "best": "trials",
-    "trials": "trials", "get": "files", "rerun": "rerun", "export": "export", "import": "archive", "cluster": "cluster",
-    "server": "server", "doctor": "doctor", "version": "version",
+    "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing", "get": "files",
+    "rerun": "rerun", "export": "export", "import": "archive", "cluster": "cluster", "server": "server",
+    "doctor": "doctor", "version": "version",
 }  # fmt: skip
 """the module of each command, in the order of the help; only that of the command which runs is loaded"""
 

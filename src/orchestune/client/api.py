@@ -13,6 +13,8 @@ from orchestune.client.documents import (
     ArtifactDocument,
     BestDocument,
     ClusterDocument,
+    ExplanationDocument,
+    ImportanceDocument,
     ImportedDocument,
     LogChunk,
     ServerDocument,
@@ -139,6 +141,14 @@ class Client:
     def best(self, ref: str) -> list[BestDocument]:
         """The best trial, or the Pareto front."""
         return cast("list[BestDocument]", self._get(f"{_experiment(ref)}/best"))
+
+    def importance(self, ref: str, metric: str | None = None) -> ImportanceDocument:
+        """Which parameters matter for a metric, the first one where none is named."""
+        return cast(ImportanceDocument, self._get(f"{_experiment(ref)}/importance", metric=metric))
+
+    def explain(self, ref: str, metric: str | None = None) -> ExplanationDocument:
+        """The same, and facts about the search in plain words."""
+        return cast(ExplanationDocument, self._get(f"{_experiment(ref)}/explain", metric=metric))
 
     def trials(self, ref: str, *, state: str | None = None) -> Iterator[TrialDocument]:
         """Every trial by number; pages are fetched as they are needed."""

@@ -29,6 +29,38 @@ class BestDocument(TypedDict):
     parameters: Parameters
 
 
+class Weight(TypedDict):
+    """How much a parameter matters; all of an experiment's together are 1."""
+
+    name: str
+    importance: float
+
+
+class ImportanceDocument(TypedDict):
+    """Which parameters matter for a metric."""
+
+    metric: str
+    trials: int
+    parameters: list[Weight]
+
+
+class FindingDocument(TypedDict):
+    """A measured fact."""
+
+    code: str
+    message: str
+    parameter: str | None
+
+
+class ExplanationDocument(TypedDict):
+    """What a search shows."""
+
+    metric: str
+    trials: int
+    parameters: list[Weight]
+    findings: list[FindingDocument]
+
+
 class MetricDocument(TypedDict):
     """A declared metric."""
 

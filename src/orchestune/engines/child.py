@@ -38,6 +38,8 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
     try:
         for closed in request["closed"]:
             engines.pop(closed, None)
+        if "importance" in request:
+            return _weigh(request["importance"])
         return _ask(engines, request) if "engine" in request else {}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
@@ -54,6 +56,14 @@ def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, An
     engines[engine].tell([observation_from_json(document) for document in request["observations"]])
     configuration = engines[engine].ask(request["pending"], request["number"], request["seed"])
     return {"configuration": configuration, "source": engines[engine].source}
+
+
+def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.importance import importance  # here: few ask for it
+
+    history = [observation_from_json(document) for document in request["history"]]
+    found = importance(Space.from_json(request["space"]), Metric.from_json(request["metric"]), history)
+    return {"importance": found}
 
 
 def main() -> None:

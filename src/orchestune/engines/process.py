@@ -130,6 +130,22 @@ HOST = Host()
 """the child that all engines of this process share; a server warms it as it starts and closes it as it ends"""
 atexit.register(HOST.close)
 
+
+def importance(space: Space, metric: Metric, history: Sequence[Observation], host: Host = HOST) -> dict[str, float]:
+    """`engines.importance.importance`, computed in the child. EngineLost where it has none, or it died."""
+    request = {
+        "space": space.to_json(),
+        "metric": metric.to_json(),
+        "history": [observation_to_json(observation) for observation in history],
+    }
+    answer = host.child().request({"importance": request})
+    if "failed" in answer:
+        log.error("parameters could not be weighed: %s", answer["traceback"])
+        raise OrchestuneError(f"the importance of the parameters cannot be told: {answer['failed']}")
+    found: dict[str, float] = answer["importance"]
+    return found
+
+
 _numbers = itertools.count()
 
 

@@ -116,6 +116,38 @@ class Best(BaseModel):
     parameters: Parameters
 
 
+class Weight(BaseModel):
+    """How much a parameter matters; all of an experiment's together are 1."""
+
+    name: str
+    importance: float
+
+
+class Importance(BaseModel):
+    """Which parameters matter for a metric; none are listed where too few trials have completed."""
+
+    metric: str
+    trials: int = Field(description="completed ones")
+    parameters: list[Weight]
+
+
+class Finding(BaseModel):
+    """A measured fact; `parameter` is null for one about the search as a whole."""
+
+    code: str
+    message: str
+    parameter: str | None
+
+
+class Explanation(BaseModel):
+    """What a search shows."""
+
+    metric: str
+    trials: int
+    parameters: list[Weight]
+    findings: list[Finding]
+
+
 class RunningTrial(BaseModel):
     """An attempt that is live."""
 

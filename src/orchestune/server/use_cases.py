@@ -15,6 +15,7 @@ from orchestune.services import (
     bundles,
     change_experiment,
     create_experiment,
+    explain_experiment,
     idempotency,
     quarantine,
     queue_trial,
@@ -74,6 +75,13 @@ class ReadExperiments(Protocol):
     def specification(self, core: Core, ref: str) -> Document: ...
     def best(self, core: Core, ref: str) -> list[Document]: ...
     def events(self, core: Core, ref: str, after: int, limit: int) -> Document: ...
+
+
+class ExplainExperiment(Protocol):
+    """What a search shows about its parameters."""
+
+    def importance(self, core: Core, ref: str, metric: str | None) -> Document: ...
+    def explain(self, core: Core, ref: str, metric: str | None) -> Document: ...
 
 
 class ReadTrials(Protocol):
@@ -181,6 +189,7 @@ class UseCases:
     queue_trial: QueueTrial
     rerun_trial: RerunTrial
     read_experiments: ReadExperiments
+    explain_experiment: ExplainExperiment
     read_trials: ReadTrials
     read_logs: ReadLogs
     bundles: Bundles
@@ -202,6 +211,7 @@ REAL = UseCases(
     queue_trial=queue_trial,
     rerun_trial=rerun_trial,
     read_experiments=read_experiments,
+    explain_experiment=explain_experiment,
     read_trials=read_trials,
     read_logs=read_logs,
     bundles=bundles,

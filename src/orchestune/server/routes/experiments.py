@@ -82,3 +82,15 @@ def delete(context: Here, actor: Actor, ref: str, purge: bool = False) -> Respon
 def best(context: Here, ref: str) -> Response:
     """The best trial, or the Pareto front."""
     return answer(context.services.read_experiments.best(context.core, ref))
+
+
+@router.get("/{ref}/importance", response_model=models.Importance)
+def importance(context: Here, ref: str, metric: str | None = None) -> Response:
+    """Which parameters matter for a metric, the first one where none is named."""
+    return answer(context.services.explain_experiment.importance(context.core, ref, metric))
+
+
+@router.get("/{ref}/explain", response_model=models.Explanation)
+def explain(context: Here, ref: str, metric: str | None = None) -> Response:
+    """Which parameters matter, and measured facts about the search in plain words."""
+    return answer(context.services.explain_experiment.explain(context.core, ref, metric))

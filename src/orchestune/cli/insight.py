@@ -1,0 +1,86 @@
+"""`importance` and `explain`: what a search shows about its parameters."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.render import Paint, table
+from orchestune.client.documents import ImportanceDocument, Weight
+
+_BAR = 20
+
+
+def add(commands: Commands) -> None:
+    """Add both."""
+    parser = add_command(
+        commands,
+        "importance",
+        importance,
+        help="which parameters matter",
+        details="How much the best tenth of the trials differs from all of them along each parameter (PED-ANOVA).",
+        example="orchestune importance sgd-7f3a\norchestune importance sgd-7f3a --metric seconds",
+    )
+    _arguments(parser)
+    parser = add_command(
+        commands,
+        "explain",
+        explain,
+        help="measured facts about a search, in plain words",
+        details="Which parameters matter and which way, values at bounds, whether it still gets better, failures.",
+        example="orchestune explain sgd-7f3a",
+    )
+    _arguments(parser)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment(parser)
+    parser.add_argument("--metric", metavar="NAME", help="a declared metric (default: the first one)")
+
+
+def importance(console: Console, args: argparse.Namespace) -> int:
+    """The share of each parameter."""
+    found = console.client.importance(console.experiment(args.exp), args.metric)
+    if console.json:
+        console.document({"schema": 1, **found})
+    else:
+        console.say(*_shares(found, console.paint, console.columns))
+    return 0
+
+
+def explain(console: Console, args: argparse.Namespace) -> int:
+    """The shares, and what else there is to say, first of the search, then of each parameter."""
+    found = console.client.explain(console.experiment(args.exp), args.metric)
+    if console.json:
+        console.document({"schema": 1, **found})
+        return 0
+    console.say(*(item["message"] for item in found["findings"] if item["parameter"] is None))
+    names = [item["name"] for item in found["parameters"]]
+    said = [item for item in found["findings"] if item["parameter"] is not None]
+    order = {name: place for place, name in enumerate(names)}
+    said.sort(key=lambda item: order.get(item["parameter"] or "", len(names)))
+    console.say("", *_shares(found, console.paint, console.columns))
+    if said:
+        console.say("")
+    width = max((len(item["parameter"] or "") for item in said), default=0)
+    for item in said:
+        name = f"{item['parameter']:{width}}"
+        console.say(f"{console.paint.bold(name)}  {item['message']}")
+    return 0
+
+
+def _shares(found: ImportanceDocument, paint: Paint, columns: int | None) -> list[str]:
+    if not found["parameters"]:
+        too_few = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
+        return [f"nothing can be said of the parameters: {too_few}"]
+    header = ("PARAMETER", "IMPORTANCE", f"FOR {found['metric'].upper()}, {found['trials']} TRIALS")
+    return table(header, _rows(found["parameters"], paint), paint, right=(1,), columns=columns)
+
+
+def _rows(weights: Sequence[Weight], paint: Paint) -> list[list[str]]:
+    return [
+        [weight["name"], f"{100 * weight['importance']:.0f} %", paint("36", "#" * round(_BAR * weight["importance"]))]
+        for weight in weights
+    ]

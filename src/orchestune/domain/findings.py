@@ -1,0 +1,207 @@
+"""Measured facts about a search, in plain words. Each says how much it rests on; none is a proof."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Parameter, Space, Value, key
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+
+_ENOUGH = 10
+"""trials below which nothing is said of a parameter"""
+_CLEAR = 0.35
+"""rank correlations that are worth a sentence"""
+_EDGE = 0.05
+"""how much of a range, on the parameter's scale, counts as near its end"""
+_FEW = 3
+"""trials that are worth a sentence"""
+_CHANCE = 0.01
+"""what could have been chance with more than this probability is not told"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact; `parameter` is None for one about the search as a whole."""
+
+    code: str
+    message: str
+    parameter: str | None = None
+
+
+def findings(space: Space, metric: Metric, history: Sequence[Observation]) -> list[Finding]:
+    """The facts about the trials of `history` (in the order in which they finished), the most useful ones first."""
+    done = [seen for seen in history if _value(metric, seen) is not None]
+    found = [*_progress(metric, history, done), *_ties(metric, done)]
+    for parameter in space.parameters:
+        having = [seen for seen in done if parameter.name in seen.parameters]
+        found += [*_edge(parameter, metric, having), *_direction(parameter, metric, having)]
+        found += _failures(parameter, history)
+    return [*found, *_duplicates(history)]
+
+
+def _value(metric: Metric, seen: Observation) -> float | None:
+    value = seen.metrics.get(metric.name)
+    return value if seen.state is TrialState.COMPLETED and value is not None and math.isfinite(value) else None
+
+
+def _loss(metric: Metric, seen: Observation) -> float:
+    value = seen.metrics[metric.name]
+    return value if metric.goal == "minimize" else -value
+
+
+def _progress(metric: Metric, history: Sequence[Observation], done: Sequence[Observation]) -> Iterator[Finding]:
+    if len(done) < 2:
+        return
+    best = min(done, key=lambda seen: _loss(metric, seen))
+    place, count = history.index(best) + 1, len(history)
+    said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"
+    if count >= _ENOUGH and count - place >= count / 2:
+        text = f"{said}, and the {count - place} trials that finished after it brought nothing better"
+        yield Finding("converged", f"{text}: more of the same will hardly help")
+    elif count >= _ENOUGH and count - place <= count / 10:
+        yield Finding("improving", f"{said}, {_th(place)} of {count} to finish: the search still finds better ones")
+    else:
+        yield Finding("best", f"{said}, {_th(place)} of {count} to finish")
+
+
+def _th(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
+    return f"the {number}{ending}"
+
+
+def _ties(metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
+    if len(done) < 2:
+        return
+    best = min(done, key=lambda seen: _loss(metric, seen))
+    spread = best.stddev.get(metric.name)
+    if not spread:
+        return
+    near = sum(_loss(metric, seen) <= _loss(metric, best) + spread for seen in done) - 1
+    if near:
+        text = f"{_trials(near)} within one standard deviation ({spread:.3g}) of the best: take the cheapest of them"
+        yield Finding("ties", text)
+
+
+def _trials(count: int) -> str:
+    return f"{count} other trial is" if count == 1 else f"{count} other trials are"
+
+
+def _edge(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
+    if not parameter.numeric or parameter.count() <= 2 * _ENOUGH or len(done) < _ENOUGH:
+        return
+    top = sorted(done, key=lambda seen: _loss(metric, seen))[: max(3, len(done) // 10)]
+    places = [_place(parameter, seen.parameters[parameter.name]) for seen in top]
+    for name, bound, distances in (
+        ("lower", parameter.low, places),
+        ("upper", parameter.high, [1 - place for place in places]),
+    ):
+        count = sum(distance <= _EDGE for distance in distances)
+        if count >= _FEW and count * 2 > len(top) and distances[0] <= _EDGE:
+            text = f"{count} of the best {len(top)} trials have it next to its {name} bound {bound:g}"
+            yield Finding("at_bound", f"{text}: a wider range may be better", parameter.name)
+
+
+def _place(parameter: Parameter, value: Value) -> float:
+    """Where a number lies in its range, from 0 to 1, on the parameter's scale."""
+    low, high, at = float(parameter.low or 0), float(parameter.high or 0), float(value)
+    if parameter.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return (at / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.0
+
+
+def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
+    if len(done) < _ENOUGH:
+        return
+    if not parameter.numeric:
+        yield from _choices(parameter, metric, done)
+        return
+    losses = _ranks([_loss(metric, seen) for seen in done])
+    values = _ranks([float(seen.parameters[parameter.name]) for seen in done])
+    if len(set(losses)) < 2 or len(set(values)) < 2:
+        return
+    rank = statistics.correlation(values, losses)
+    if abs(rank) >= _CLEAR:
+        which = "larger" if rank < 0 else "smaller"
+        text = f"{which} values went with a better {metric.name} (rank correlation {abs(rank):.2f}, {len(done)} trials)"
+        yield Finding("direction", text, parameter.name)
+
+
+def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
+    by_choice: dict[Value, list[float]] = {}
+    for seen in done:
+        by_choice.setdefault(seen.parameters[parameter.name], []).append(seen.metrics[metric.name])
+    medians = {choice: statistics.median(values) for choice, values in by_choice.items() if len(values) >= _FEW}
+    if len(medians) < 2:
+        return
+    ordered = sorted(medians, key=lambda choice: medians[choice], reverse=metric.goal == "maximize")
+    if medians[ordered[0]] == medians[ordered[-1]]:
+        return
+    others = ", ".join(f"{_word(choice)} {medians[choice]:.6g}" for choice in ordered[1:5])
+    text = f"{_word(ordered[0])} has the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
+    yield Finding("choice", text, parameter.name)
+
+
+def _word(value: Value) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """From 1; equal values share the mean of their ranks."""
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for index in order[start:end]:
+            ranks[index] = (start + 1 + end) / 2
+        start = end
+    return ranks
+
+
+def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[Finding]:
+    """Whether failures lie together: in one choice, or in the lower or upper half."""
+    having = [seen for seen in history if parameter.name in seen.parameters]
+    failed = [seen for seen in having if seen.state is TrialState.FAILED]
+    if len(failed) < _FEW or len(having) < _ENOUGH:
+        return
+    for words, inside in _regions(parameter):
+        there = sum(inside(seen.parameters[parameter.name]) for seen in having)
+        bad = sum(inside(seen.parameters[parameter.name]) for seen in failed)
+        if _at_least(bad, len(failed), there / len(having)) <= _CHANCE:
+            text = f"{bad} of the {len(failed)} failed trials have {words}; {there} of all {len(having)} have"
+            yield Finding("failures", text, parameter.name)
+            return
+
+
+def _at_least(hits: int, count: int, share: float) -> float:
+    """The probability of so many hits or more in `count` tries, each with probability `share`."""
+    return math.fsum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(hits, count + 1))
+
+
+def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool]]]:
+    if not parameter.numeric:
+        for choice in parameter.choices:
+            yield f"it at {_word(choice)}", partial(_same, choice)
+        return
+    yield "it in the lower half of its range", lambda value: _place(parameter, value) < 0.5
+    yield "it in the upper half of its range", lambda value: _place(parameter, value) >= 0.5
+
+
+def _same(choice: Value, value: Value) -> bool:
+    return value == choice and isinstance(value, bool) == isinstance(choice, bool)
+
+
+def _duplicates(history: Sequence[Observation]) -> Iterator[Finding]:
+    same = sum(count - 1 for count in Counter(key(seen.parameters) for seen in history).values())
+    if same:
+        text = f"{same} trials had a configuration that another one had before: is the space smaller than the budget?"
+        yield Finding("duplicates", text)

@@ -1,0 +1,117 @@
+"""What is said of a search is what was measured, and nothing is said of what is not known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from orchestune.domain.findings import Finding, findings
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+
+SPACE = Space.of(
+    (
+        Parameter("lr", "float", 1e-5, 1e-1, log=True),
+        Parameter("layers", "int", 1, 64),
+        Parameter("opt", "categorical", choices=("adam", "sgd", "rmsprop")),
+        Parameter("momentum", "float", 0.0, 1.0, when=(("opt", ("sgd",)),)),
+    )
+)
+LOSS, GAIN = Metric("loss", "minimize"), Metric("loss", "maximize")
+
+
+def configurations(count: int, seed: int = 1) -> list[Configuration]:
+    chance = random.Random(seed)
+    found: list[Configuration] = []
+    for _ in range(count):
+        values = {parameter.name: parameter.from_unit(chance.random()) for parameter in SPACE.parameters}
+        found.append(SPACE.active(values))
+    return found
+
+
+def history(count: int, loss: Callable[[Configuration, int], float | None], stddev: float = 0.0) -> list[Observation]:
+    found = []
+    for number, configuration in enumerate(configurations(count), start=1):
+        value = loss(configuration, number)
+        state = TrialState.FAILED if value is None else TrialState.COMPLETED
+        metrics = {} if value is None else {"loss": value}
+        found.append(Observation(number, configuration, state, metrics, {"loss": stddev} if stddev else {}))
+    return found
+
+
+def by_code(found: list[Finding], code: str) -> list[Finding]:
+    return [finding for finding in found if finding.code == code]
+
+
+@pytest.mark.parametrize(("metric", "word"), [(LOSS, "smaller"), (GAIN, "larger")])
+def test_it_is_said_which_way_a_parameter_matters_and_nothing_of_those_that_do_not(metric: Metric, word: str) -> None:
+    found = by_code(findings(SPACE, metric, history(60, lambda given, _: float(given["layers"]))), "direction")
+    assert [finding.parameter for finding in found] == ["layers"]
+    assert found[0].message == f"{word} values went with a better loss (rank correlation 1.00, 60 trials)"
+
+
+def test_the_choice_with_the_best_median_is_named_before_the_others() -> None:
+    worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 3.0}
+    [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
+    assert found == Finding("choice", "adam has the best median loss, 1 (then sgd 2, rmsprop 3)", "opt")
+
+
+def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
+    near = history(200, lambda given, _: float(given["lr"]))
+    crowd = [
+        Observation(200 + number, {**near[0].parameters, "lr": 1e-5 * (1 + number / 100)}, TrialState.COMPLETED,
+                    {"loss": -float(30 - number)})
+        for number in range(1, 30)
+    ]  # fmt: skip
+    [found] = by_code(findings(SPACE, LOSS, near + crowd), "at_bound")
+    assert found.parameter == "lr"
+    assert "next to its lower bound 1e-05" in found.message
+
+
+@pytest.mark.parametrize(("best", "code"), [(3, "converged"), (39, "improving"), (30, "best")])
+def test_it_is_said_whether_the_search_still_gets_better(best: int, code: str) -> None:
+    seen = history(40, lambda _, number: 0.0 if number == best else 1.0 + number)
+    first = findings(SPACE, LOSS, seen)[0]
+    assert first.code == code
+    assert f"came from trial {best}" in first.message
+
+
+def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
+    seen = history(60, lambda given, _: None if float(given["layers"]) > 48 else 1.0)
+    [found] = by_code(findings(SPACE, LOSS, seen), "failures")
+    failed = sum(item.state is TrialState.FAILED for item in seen)
+    assert found.parameter == "layers"
+    assert found.message.startswith(f"{failed} of the {failed} failed trials have it in the upper half of its range")
+
+
+def test_failures_that_lie_anywhere_are_blamed_on_nothing() -> None:
+    seen = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
+    assert not by_code(findings(SPACE, LOSS, seen), "failures")
+
+
+def test_trials_within_the_noise_of_the_best_are_counted() -> None:
+    seen = history(5, lambda _, number: float(number), stddev=1.5)
+    [found] = by_code(findings(SPACE, LOSS, seen), "ties")
+    assert found.message.startswith("1 other trial is within one standard deviation (1.5)")
+
+
+def test_a_configuration_that_came_twice_is_counted() -> None:
+    seen = history(5, lambda _, number: float(number))
+    [found] = by_code(findings(SPACE, LOSS, [*seen, *seen[:2]]), "duplicates")
+    assert found.message.startswith("2 trials had a configuration")
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_little_is_said_of_few_trials(count: int) -> None:
+    found = findings(SPACE, LOSS, history(count, lambda given, _: float(given["layers"])))
+    assert all(finding.parameter is None for finding in found)
+
+
+def test_nothing_is_made_of_trials_that_all_failed_or_are_all_the_same() -> None:
+    assert not by_code(findings(SPACE, LOSS, history(40, lambda *_: None)), "best")
+    same = findings(SPACE, LOSS, history(40, lambda *_: 1.0))
+    assert not [finding for finding in same if finding.code in ("direction", "choice")]

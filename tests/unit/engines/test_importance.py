@@ -1,0 +1,80 @@
+"""A parameter that decides weighs more than those that do not, whatever the shape of the space."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.engines.importance import LEAST, importance
+from orchestune.engines.process import Host
+from orchestune.engines.process import importance as in_the_child
+
+SPACE = Space.of(
+    (
+        Parameter("lr", "float", 1e-5, 1e-1, log=True),
+        Parameter("noise", "float", 0.0, 1.0),
+        Parameter("opt", "categorical", choices=("adam", "sgd")),
+        Parameter("momentum", "float", 0.0, 1.0, when=(("opt", ("sgd",)),)),
+    )
+)
+LOSS = Metric("loss", "minimize")
+
+
+def history(count: int, sign: float = 1.0) -> list[Observation]:
+    chance = random.Random(3)
+    found = []
+    for number in range(1, count + 1):
+        values = {parameter.name: parameter.from_unit(chance.random()) for parameter in SPACE.parameters}
+        given: Configuration = SPACE.active(values)
+        loss = sign * (math.log10(float(given["lr"])) + 3) ** 2 + sign * 0.01 * float(given["noise"])
+        found.append(Observation(number, given, TrialState.COMPLETED, {"loss": loss}))
+    return found
+
+
+@pytest.mark.parametrize(("goal", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_what_decides_comes_first_and_all_together_are_one(goal: str, sign: float) -> None:
+    found = importance(SPACE, Metric("loss", goal), history(120, sign))  # type: ignore[arg-type]
+    assert next(iter(found)) == "lr"
+    assert found["lr"] > 0.7
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_conditional_parameters_are_weighed_too() -> None:
+    seen = [
+        Observation(item.number, item.parameters, item.state, {"loss": float(item.parameters.get("momentum", 1.0))})
+        for item in history(200)
+    ]
+    found = importance(SPACE, LOSS, seen)
+    assert found["momentum"] > found["lr"] + found["noise"]
+
+
+@pytest.mark.parametrize("seen", [[], history(LEAST - 1)], ids=["none", "few"])
+def test_nothing_is_said_of_few_trials(seen: list[Observation]) -> None:
+    assert importance(SPACE, LOSS, seen) == {}
+
+
+def test_trials_that_failed_or_are_not_finite_or_equal_raise_nothing() -> None:
+    odd = [
+        Observation(item.number, item.parameters, state, {"loss": value})
+        for item, state, value in zip(
+            history(90),
+            [TrialState.COMPLETED, TrialState.FAILED, TrialState.PRUNED] * 30,
+            [1.0, math.nan, math.inf] * 30,
+            strict=True,
+        )
+    ]
+    assert importance(SPACE, LOSS, odd) == {}
+
+
+def test_the_engines_own_process_answers_the_same() -> None:
+    host = Host()
+    try:
+        assert in_the_child(SPACE, LOSS, history(60), host) == importance(SPACE, LOSS, history(60))
+    finally:
+        host.close()
