@@ -16,7 +16,10 @@ from orchestune.cli.reference import reference_markdown
 from tests.unit.cli.conftest import SOURCE, Result
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
-NAMES = "run test status logs wait stop pause resume extend delete best trials get rerun export import"
+NAMES = (
+    "run test status logs wait stop pause resume extend delete best trials importance explain compare get rerun export"
+    " import"
+)
 COMMANDS = [*NAMES.split(), "cluster", "server", "doctor", "version"]
 
 
