@@ -13,6 +13,7 @@ SETTINGS = {
     "budget": ("budget", "N", "trials that finish"),
     "parallel": ("parallelism", "N", "trials that run at the same time at most"),
     "engine": ("engine", "NAME", "what suggests configurations: auto, tpe, random, grid, ..."),
+    "config": ("config", "FILE", "a configuration file to fill; {config} is each trial's copy"),
     "timeout": ("timeout", "TIME", "how long a trial may take, such as 30s, 20m or 2h"),
     "name": ("name", "TEXT", "what the experiment is called (default: the folder's name)"),
     "image": ("image", "IMAGE", "the image whose programs trials use, in containers"),
@@ -22,7 +23,7 @@ SETTINGS = {
     "seed": ("seed", "N", "the same seed at --parallel 1 gives the same configurations"),
 }
 SAVED = "`orchestune run` starts this experiment, `orchestune test` tries one configuration of it."
-TEXTS = ("name", "image")
+TEXTS = ("name", "image", "config")
 
 
 class _Goals(argparse.Action):

@@ -95,12 +95,16 @@ def _arrival(specification: Specification) -> str:
         return "no parameters"
     first = names[0]
     variable = f"ORCHESTUNE_PARAM_{re.sub('[^A-Za-z0-9]', '_', first).upper()}"
-    if "args" in used:
+    if "config" in used and specification.config:
+        text = f"a copy of {specification.config.name} as {{config}}"
+    elif "args" in used:
         text = f"arguments such as --{first}=VALUE"
     elif "hydra" in used:
         text = f"arguments such as {first}=VALUE"
     elif used:
         text = "values in the places of the command"
+    elif specification.stdin:
+        text = "JSON on standard input"
     else:
         return f"environment variables such as {variable}, and $ORCHESTUNE_PARAMS (a JSON file)"
     return f"{text}; also {variable} and $ORCHESTUNE_PARAMS (a JSON file)"

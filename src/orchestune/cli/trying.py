@@ -23,6 +23,7 @@ from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.space import Value
+from orchestune.worker import config
 from orchestune.worker.command import render
 from orchestune.worker.environment import of_attempt, of_job, parameters_document
 from orchestune.worker.mask import Mask, spellings
@@ -34,7 +35,6 @@ def try_one(
 ) -> Outcome:
     """Run the command once with `parameters`, its output on the screen. Leaves nothing behind."""
     specification = prepared.specification
-    command = render(specification.run, parameters, [p.name for p in specification.space.parameters])
     scanner = Scanner(Declared(metric.name for metric in specification.metrics))
     mask = Mask(spellings(secrets.values()))
     reported: list[Reported] = []
@@ -47,6 +47,8 @@ def try_one(
         view = Path(scratch) / "work"
         copy_code(prepared, view)
         environ = _environment(console, prepared, parameters, secrets, Path(scratch), reports.url)
+        names = [parameter.name for parameter in specification.space.parameters]
+        command = render(specification.run, parameters, names, environ.get("ORCHESTUNE_CONFIG", ""))
         began = time.monotonic()
         code, problem = run_command(command, view, environ, specification, take)
         seconds = time.monotonic() - began
@@ -102,6 +104,10 @@ def _environment(
     files = ("parameters.json", "metrics.jsonl", "stop.json", "artifacts.jsonl")
     own = of_attempt(lease, *(str(scratch / name) for name in files))
     found = {os.fsdecode(name): os.fsdecode(value) for name, value in common.items()} | own
+    if specification.config:
+        template = specification.config.to_json()
+        path = config.write(str(scratch / "config"), template["name"], template["parts"], parameters)
+        found["ORCHESTUNE_CONFIG"] = path
     if specification.checkpoint_every is not None:
         (scratch / "checkpoint").mkdir()
         found["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
@@ -117,15 +123,16 @@ def run_command(
 ) -> tuple[int | None, str]:
     """Run it to its end, its process group with it; the exit code and, in words, what went wrong."""
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with open(environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull, "rb") as stdin:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environ),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     except OSError as exc:
         return None, f"the command cannot be started: {command[0]}: {exc.strerror}"
     assert process.stdout is not None

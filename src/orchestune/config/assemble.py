@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orchestune.config.code import Code
@@ -15,20 +16,23 @@ from orchestune.config.placing import Build, build, placement
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
 from orchestune.config.sections import Retry
+from orchestune.config.template import config_file
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.ways import ConfigFile
+from orchestune.worker.command import KNOWN, placeholders
 
 _Values = Mapping[str, Any]
 
 
-def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Code, Build]:
+def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, Code, Build]:
     """The specification, the code's section and how the image is made.
 
-    BadInput with everything wrong, what was reported before included. `name` is the experiment's name where the file
-    gives none.
+    BadInput with everything wrong, what was reported before included. `folder` is that of the file; it names the
+    experiment where the file does not, and a configuration file of it is read.
     """
     report = root.report
     space = _space(root, values)
@@ -38,12 +42,13 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
     try_first = _try_first(root, values, space)
     _check_metrics(root, values)
     image = build(root, values)
+    config = _config(root, values, folder)
     report.raise_if_bad()
     assert space is not None and budget is not None
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
-        name=values.get("name") or name,
+        name=values.get("name") or folder.name or "experiment",
         run=values["run"],
         space=Space.of(space.parameters),
         metrics=values["metrics"],
@@ -69,8 +74,24 @@ def assemble(root: Field, values: _Values, name: str) -> tuple[Specification, Co
         priority=values.get("priority") or 0,
         labels=values.get("labels") or {},
         placement=placement(values),
+        config=config,
+        stdin="json" if values.get("stdin") == "json" else "",
     )
     return specification, values.get("code") or Code(), image
+
+
+def _config(root: Field, values: _Values, folder: Path) -> ConfigFile | None:
+    path = values.get("config")
+    if not path or not values.get("parameters"):
+        return None
+    names = [parameter.name for parameter in values["parameters"]]
+    used = placeholders(values.get("run") or "")
+    if "config" in names:
+        root.find("parameters", "config").wrong("{config} in `run` stands for the file", "call the parameter otherwise")
+        return None
+    if "config" not in used:
+        root.report.notes.append("config: the command has no {config}; the copy's path is $ORCHESTUNE_CONFIG alone")
+    return config_file(root.find("config"), path, folder, names, names if set(used) & set(KNOWN) else used)
 
 
 def _space(root: Field, values: _Values) -> Space | None:
@@ -97,7 +118,7 @@ def _check_names(root: Field, values: _Values) -> None:
     """Names of one section that another one refers to, or must not repeat."""
     parameters = root.find("parameters").entries()
     if values.get("run") is not None and parameters:
-        check_placeholders(root.find("run"), parameters)
+        check_placeholders(root.find("run"), parameters, bool(values.get("config")))
     variables = values.get("env") or {}
     for secret in values.get("secrets") or ():
         if secret.name in variables:

@@ -56,7 +56,8 @@ def complain(root: Entries, report: Report) -> None:
             report.add(COMMAND_LINE, key, "is missing", hint)
     run = root.get("run")
     words = run.items if isinstance(run, Items) else (run,)
-    if run is not None and not placeholders([word.text for word in words if isinstance(word, Scalar)]):
+    stdin = root.get("stdin") is not None
+    if run is not None and not stdin and not placeholders([word.text for word in words if isinstance(word, Scalar)]):
         report.notes.append(
             "the command has no {args} or other placeholder: parameters reach it in its environment alone"
         )

@@ -46,7 +46,7 @@ def load(
     """The experiment in the file at `path`, with what `described` says and each `KEY=VALUE` of `overrides` set.
 
     BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
-    not set in it. Reads that one file and writes nothing.
+    not set in it. Reads that one file and the one that its key `config` names; writes nothing.
     """
     return parse(_read(path), str(path), overrides, environ, path, described)
 
@@ -83,7 +83,7 @@ def without_file(
 def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    specification, code, build = assemble(top, values, path.absolute().parent.name or "experiment")
+    specification, code, build = assemble(top, values, path.absolute().parent)
     for secret in specification.secrets:
         kind, _, place = secret.source.partition(":")
         if kind == "env" and environ is not None and place not in environ:

@@ -6,7 +6,7 @@ from orchestune.config.early_stopping import EARLY_STOPPING
 from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
-from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, text, whole
+from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, one_of, text, whole
 from orchestune.config.metrics import METRICS
 from orchestune.config.nodes import Scalar
 from orchestune.config.parameters import PARAMETERS, VALUE
@@ -15,6 +15,7 @@ from orchestune.config.report import Field
 from orchestune.config.running import RUN
 from orchestune.config.sections import CODE, FOLDS, RESOURCES, RETRY, STOP
 from orchestune.config.shapes import Named, list_of, mapping_of, section
+from orchestune.config.template import CONFIG
 
 _CONFIGURATION = mapping_of(
     Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
@@ -54,6 +55,10 @@ KEYS = (
     Key("env", ENV, "Environment variables of the command. Never a token or password."),
     Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
         " experiment is created, and are never written down."),
+    Key("config", CONFIG, "A configuration file of the folder. Each trial gets a copy with the values of the parameters"
+        " at their paths; `{config}` in `run` is the copy."),
+    Key("stdin", one_of(("json", "none")), "What the command reads on its standard input: its parameters as JSON, or"
+        " nothing.", "none"),
     Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),
     Key("grace", TIME, "From SIGTERM to SIGKILL.", "10s"),
     Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),

@@ -46,6 +46,7 @@ Names are yours: letters, digits and `_ . - /`, a letter or `_` first; not `args
 | `0.0..1.0`, `1e-6..0.1` | numbers, both ends included |
 | `1e-6..0.1 log`, `16..512 log` | evenly by ratio |
 | `0..1 step 0.1`, `32..256 step 32` | with that distance, from the lower bound on |
+| `0..1 float`, `2.0..8.0 int` | the same, of that type whatever the bounds look like |
 | `[l1, l2, elasticnet]`, `[16, 32, 64]` | one of these |
 | `[true, false]`, `bool` | true or false |
 | `{type: float, min: 0, max: 1, when: {penalty: elasticnet}}` | the long spelling, with a condition |
@@ -62,10 +63,12 @@ _PLACEHOLDERS = """\
 | `{args}` | every parameter: `--name=value`, `--name` for true, nothing for false or where it is not active |
 | `{hydra}` | every parameter as `name=value` |
 | `{NAME}` | the value of the parameter NAME |
+| `{config}` | the path of the trial's copy of the file that `config` names |
 | `{{`, `}}` | a brace |
 
 `${NAME}` is left to the shell. A name that is no parameter is a mistake. Parameters also reach the command as
-environment variables and as a file, see [the protocol](protocol.md#what-the-users-command-finds).
+environment variables and as a file: [ways into a script](../how-to/ways-into-a-script.md),
+[the protocol](protocol.md#what-the-users-command-finds).
 
 """
 

@@ -8,9 +8,8 @@ from orchestune.config.kinds import Kind, text
 from orchestune.config.nodes import Entries, Items, Scalar, plain, printable, quoted
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.shapes import either, list_of
-from orchestune.worker.command import placeholders
+from orchestune.worker.command import KNOWN, placeholders
 
-ALL_PARAMETERS = ("args", "hydra")
 _WORDS = "a command, as text or as a list of words"
 
 
@@ -33,23 +32,27 @@ RUN: Kind[str | tuple[str, ...]] = either(
 )
 
 
-def check_placeholders(run: Field, names: Collection[str]) -> None:
-    """Note every placeholder of the command that names no parameter."""
+def check_placeholders(run: Field, names: Collection[str], with_config: bool) -> None:
+    """Note every placeholder of the command that names no parameter; `{config}` may be there `with_config`."""
     words = run.items() if isinstance(run.node, Items) else [run]
     for word in words:
-        _check_word(word, names)
+        _check_word(word, names, with_config)
 
 
-def _check_word(word: Field, names: Collection[str]) -> None:
+def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:
     try:
         found = placeholders(word.node.text if isinstance(word.node, Scalar) else "")
     except ValueError as exc:
         word.wrong(str(exc), "for braces that are meant as such write {{ and }}")
         return
     for name in dict.fromkeys(found):
-        if name in names or name in ALL_PARAMETERS:
+        if name in names or name in KNOWN:
             continue
-        hint = did_you_mean(name, [*names, *ALL_PARAMETERS])
+        if name == "config":
+            if not with_config:
+                word.wrong("the placeholder '{config}' needs the key `config`", "for example config: conf/base.yml")
+            continue
+        hint = did_you_mean(name, [*names, *KNOWN])
         word.wrong(
             f"the placeholder {quoted('{' + name + '}')} names no parameter",
             hint or f"for braces that are meant as such write {{{{{name}}}}}",

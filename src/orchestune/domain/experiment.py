@@ -12,6 +12,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
+from orchestune.domain.ways import ConfigFile
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Specification:
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     placement: Placement = Placement()
+    config: ConfigFile | None = None
+    """a file that is copied for each trial with its values"""
+    stdin: str = ""
+    """what the command reads: `json` for its parameters, else nothing"""
 
     @property
     def most_parallelism(self) -> int:
@@ -143,6 +148,8 @@ class Specification:
             "priority": self.priority,
             "labels": dict(self.labels),
             "placement": self.placement.to_json(),
+            "config": self.config.to_json() if self.config else None,
+            "stdin": self.stdin,
         }
 
     @classmethod
@@ -184,4 +191,6 @@ class Specification:
             priority=int(document.get("priority", 0)),
             labels=dict(document.get("labels") or {}),
             placement=Placement.from_json(document.get("placement") or {}),
+            config=ConfigFile.from_json(document.get("config")),
+            stdin=str(document.get("stdin") or ""),
         )

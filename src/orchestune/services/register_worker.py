@@ -85,6 +85,8 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         "grace": specification.grace,
         "keep": {"patterns": list(specification.keep.patterns), "limit": specification.keep.limit},
         "checkpoint_every": specification.checkpoint_every,
+        "config": specification.config.to_json() if specification.config else None,
+        "stdin": specification.stdin,
         "root": launch.get("root"),
         "links": launch.get("links") or [],
         "cap_bytes": LOG_CAP,

@@ -73,15 +73,16 @@ class Attempt:
     def start(self, environment: Mapping[bytes, bytes]) -> None:
         """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
         try:
-            self._arguments = self.job.arguments(self.lease["parameters"])
+            self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
         except ValueError as exc:
             raise StartError(str(exc)) from exc
         self._kills = _group().kills()
+        reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _nothing()
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(
                 [_program(self._arguments[0], _path(environment)), *self._arguments[1:]],
-                stdin=_nothing(),
+                stdin=reading_from,
                 stdout=writing,
                 stderr=writing,
                 cwd=str(self.slot.view.folder),
@@ -94,6 +95,8 @@ class Attempt:
             raise
         finally:
             os.close(writing)
+            if self.job.stdin:
+                os.close(reading_from)
         process.returncode = 0  # the loop waits for it by its pid
         os.set_blocking(reading, False)
         self.pid, self.output = process.pid, reading

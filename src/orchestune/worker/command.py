@@ -13,6 +13,8 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+KNOWN = ("args", "hydra")
+"""placeholders for all parameters at once"""
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
 _WORDS_OF_THE_SHELL = """
@@ -32,13 +34,20 @@ def placeholders(run: str | Sequence[str]) -> list[str]:
     return list(found)
 
 
-def render(run: str | Sequence[str], parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def render(
+    run: str | Sequence[str], parameters: Mapping[str, Any], names: Sequence[str], config: str = ""
+) -> list[str]:
     """The command line for one configuration.
 
     `names` are all parameters in their order; those missing from `parameters` are inactive: nothing in `{args}` and
-    `{hydra}`, the empty string as `{name}`. ValueError where a placeholder names no parameter.
+    `{hydra}`, the empty string as `{name}`. `config` is what `{config}` becomes, unless a parameter has that name.
+    ValueError where a placeholder names no parameter.
     """
-    unknown = [name for name in placeholders(run) if name not in names and name not in ("args", "hydra")]
+    if config:
+        parameters = {"config": config, **parameters}
+    unknown = [name for name in placeholders(run) if name not in names and name not in KNOWN]
+    if unknown == ["config"] and config:
+        unknown = []
     if unknown:
         raise ValueError(f"{{{unknown[0]}}} names no parameter; there are {', '.join(names)}, and {{args}}, {{hydra}}")
     if not isinstance(run, str):
@@ -74,9 +83,9 @@ def overrides(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def _several(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:
-    if name in names:
-        return None
-    return arguments(parameters, names) if name == "args" else overrides(parameters, names)
+    if name == "args":
+        return arguments(parameters, names)
+    return overrides(parameters, names) if name == "hydra" else None
 
 
 def _one(name: str, parameters: Mapping[str, Any]) -> str:

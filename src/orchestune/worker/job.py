@@ -26,10 +26,12 @@ class Job:
         self.keep = [str(pattern) for pattern in keep.get("patterns") or ()]
         self.keep_limit = int(keep.get("limit") or 2**30)
         self.checkpoint_every: float | None = document.get("checkpoint_every")
+        self.config: Mapping[str, Any] | None = document.get("config")
+        self.stdin = str(document.get("stdin") or "")
         self.root: str | None = document.get("root")
         self.links = [str(path) for path in document.get("links") or ()]
         self.cap = int(document.get("cap_bytes") or 64 * 2**20)
 
-    def arguments(self, parameters: Mapping[str, Any]) -> list[str]:
-        """The command line of one configuration. ValueError where it has none."""
-        return command.render(self.run, parameters, self.names)
+    def arguments(self, parameters: Mapping[str, Any], config: str) -> list[str]:
+        """The command line of one configuration; `config` is the path of its file. ValueError where it has none."""
+        return command.render(self.run, parameters, self.names, config)

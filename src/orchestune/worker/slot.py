@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestune.worker import config
 from orchestune.worker.environment import parameters_document
 from orchestune.worker.view import View
 
@@ -22,11 +23,17 @@ class Slot:
         self.metrics = str(folder / "metrics.jsonl")
         self.stop = str(folder / "stop.json")
         self.artifacts = str(folder / "artifacts.jsonl")
+        self.config = ""
+        """the path of the trial's configuration file, where there is one"""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.view = View(folder)
 
-    def write_files(self, parameters: Mapping[str, Any]) -> None:
-        """The file with the parameters, and none yet with metrics or an end. OSError where the disk refuses."""
+    def write_files(self, parameters: Mapping[str, Any], template: Mapping[str, Any] | None = None) -> None:
+        """The files with the parameters, and none yet with metrics or an end. OSError where the disk refuses."""
+        self.config = ""
+        if template:
+            folder = str(self.folder / "config")
+            self.config = config.write(folder, str(template["name"]), template["parts"], parameters)
         for path in (self.metrics, self.stop, self.artifacts):
             try:
                 os.unlink(path)

@@ -245,7 +245,9 @@ class Supervisor:
                 step = published.get("step")
                 variables["ORCHESTUNE_RESUMED_STEP"] = "" if step is None else f"{step:.17g}"
         try:
-            slot.write_files(lease["parameters"])
+            slot.write_files(lease["parameters"], attempt.job.config)
+            if slot.config:
+                variables["ORCHESTUNE_CONFIG"] = slot.config
             attempt.start({**attempt.job.environment, **environment.encoded(variables)})
         except StartError as exc:
             self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))

@@ -1,0 +1,29 @@
+"""Ways on which values reach the user's command, beside arguments and variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """The user's configuration file, cut where values of parameters stand."""
+
+    name: str
+    """of the file, without its folder"""
+    parts: tuple[str | tuple[str, str], ...]
+    """text, or a parameter and what stands there without it"""
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored and as workers get it."""
+        return {"name": self.name, "parts": [part if isinstance(part, str) else list(part) for part in self.parts]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any] | None) -> ConfigFile | None:
+        """The inverse of `to_json`."""
+        if not document:
+            return None
+        parts = (part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document["parts"])
+        return cls(str(document["name"]), tuple(parts))
