@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import table
+from benchmarks import kubernetes_workers, table
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.images.registry import open_registry
@@ -135,6 +135,8 @@ def main() -> None:
         kubectl, first, changed = (sorted(column)[1] for column in zip(*rounds, strict=True))
         rate, count = warm_rate(lab, client, lab.experiment(shell, budget=trials, parallelism=8, **trivial))
         took = seconds_of_job(lab, job("trivial", shell, "echo score=1", pods, 8))
+        real = 30 if options.quick else 100
+        servers = kubernetes_workers.rows(lab, client, shell, 100, real, 30 if options.quick else 120)
     rows: list[table.Row] = [
         ["kubectl create job, one pod of the same image, to its end (s)", kubectl, 1.0],
         ["orchestune run, to the first finished trial (s)", first, first / kubectl],
@@ -150,6 +152,7 @@ def main() -> None:
             ["orchestune, warm workers", count, rate, rate / (pods / took)],
         ],
     )
+    table.show("The server's pod", ["", "CPU (thousandths of a core)", "memory (MiB)"], servers)
 
 
 if __name__ == "__main__":

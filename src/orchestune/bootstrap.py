@@ -14,8 +14,9 @@ from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.finishing import Finishing
+from orchestune.controllers.forsaking import Forsaking
 from orchestune.controllers.launching import Launching
-from orchestune.controllers.loop import Loop
+from orchestune.controllers.loop import Controller, Loop
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
@@ -104,7 +105,8 @@ def build(
     )
     leads = _leadership(store)
     suggesting = Suggesting(core, make_engine)
-    acting = (Finishing(core), Reaping(core), Launching(core), Offering(core), Archiving(core), Sweeping(core))
+    acting: tuple[Controller, ...] = (Finishing(core), Reaping(core), Launching(core), Offering(core))
+    acting += (Archiving(core), Sweeping(core), Forsaking(core))
     loops = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),

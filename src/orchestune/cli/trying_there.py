@@ -1,4 +1,7 @@
-"""`test` in a cluster or a container: an experiment of one trial, its output on the screen, removed at the end."""
+"""`test` in a cluster or a container: an experiment of one trial, its output on the screen, removed at the end.
+
+The server removes it too, a minute after this program was killed.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from orchestune.cli.render import harmless, one_line
 from orchestune.cli.try_one import Outcome
 from orchestune.client.documents import Status, TrialDocument
 from orchestune.client.states import over
-from orchestune.domain.experiment import StopRules
+from orchestune.domain.experiment import TEST_LABEL, StopRules
 from orchestune.domain.space import Value
 from orchestune.errors import Denied, OrchestuneError, TemporaryError
 
 _LOOK = 0.5
 """seconds between two looks at the experiment"""
+_BEAT = 10.0
+"""seconds after which the server hears that somebody still waits; it removes what nobody waits for"""
 _REST = 15.0
 """seconds in which the last lines arrive after its end"""
 
@@ -30,9 +35,9 @@ def try_there(
     console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: dict[str, str]
 ) -> Outcome:
     """Run the command once with `parameters` where `--cluster` says. Nothing is left there, Ctrl-C or not."""
-    specification = replace(
-        imaging.pinned(console, prepared), budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,)
-    )
+    pinned = imaging.pinned(console, prepared)
+    labels = {**pinned.labels, TEST_LABEL: "0"}
+    specification = replace(pinned, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels)
     digest = sending.upload(console, prepared)
     status = sending.create(console, prepared, specification, digest, secrets)
     logs = threading.Thread(target=_show, args=(console, status["id"]), daemon=True)
@@ -65,9 +70,13 @@ def _show(console: Console, ref: str) -> None:
 
 def _wait(console: Console, status: Status) -> Status:
     """Until it is over; why nothing moves is said meanwhile. KeyboardInterrupt at Ctrl-C."""
-    said = ""
+    said, beats, heard = "", 0, time.monotonic()
     with Interrupts() as pressed:
         while not over(status):
+            if time.monotonic() - heard >= _BEAT:
+                beats, heard = beats + 1, time.monotonic()
+                with suppress(OrchestuneError):
+                    console.client.change(status["id"], labels={**status["labels"], TEST_LABEL: str(beats)})
             reason = one_line(status["reason"]["message"]) if status["reason"] else ""
             if reason and reason != said:
                 console.note(f"waiting: {reason}")

@@ -25,6 +25,10 @@ class Futile:
     """the wrong one: `below` where the first metric is maximized, `above` where it is minimized"""
 
 
+TEST_LABEL = "orchestune.dev/test"
+"""of an experiment that `orchestune test` waits for: its value changes as long as somebody does"""
+
+
 @dataclass(frozen=True)
 class StopRules:
     """When an experiment ends before its budget; None: never for that reason."""

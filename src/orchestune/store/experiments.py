@@ -280,6 +280,14 @@ def to_remove(session: Session) -> list[str]:
     return [row[0] for row in session.select(query)]
 
 
+def labelled(session: Session, label: str) -> list[ExperimentRow]:
+    """Experiments with that label that are not about to be removed."""
+    query = select(*_COLUMNS).where(
+        experiments.c.hidden < 2, experiments.c.labels.contains(f'"{label}"', autoescape=True)
+    )
+    return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+
+
 def with_artifacts(session: Session) -> list[ExperimentRow]:
     """Experiments that kept files."""
     query = select(*_COLUMNS).where(experiments.c.id.in_(select(artifacts.c.experiment).distinct()))

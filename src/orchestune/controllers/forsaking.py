@@ -1,0 +1,51 @@
+"""Ends and removes tests whose command line has died: nobody else would."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.services.change_experiment import delete
+from orchestune.services.core import Core
+from orchestune.store import experiments
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+"""how long nobody has to be heard of; several times the pace of the command line"""
+
+
+class Forsaking:
+    """A test's experiment carries a label that its command line changes again and again, like the beat of a worker.
+
+    Silence is counted on this process's own clock: a server that begins anew gives everybody the whole patience.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._next = 0.0
+        self._heard: dict[str, tuple[str, float]] = {}
+        """experiment → its label, and when it was seen first"""
+
+    def tick(self) -> None:
+        """Look now and then."""
+        now = self._core.clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY_SECONDS
+        with self._core.store.reading() as session:
+            found = experiments.labelled(session, TEST_LABEL)
+        labels = {row.id: json.loads(row.labels_json) for row in found}
+        beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
+        for row in found:
+            if row.id not in beats:
+                continue  # it has the word in a value
+            known = self._heard.get(row.id)
+            if known is None or known[0] != beats[row.id]:
+                self._heard[row.id] = (beats[row.id], now)
+            elif now - known[1] >= PATIENCE_SECONDS:
+                log.info("removing %s, a test that nobody waits for any more", row.handle)
+                delete(self._core, row.id, True, "server")
+        self._heard = {name: known for name, known in self._heard.items() if name in beats}

@@ -1,0 +1,53 @@
+"""Tests whose command line was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.controllers.forsaking import PATIENCE_SECONDS, Forsaking
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.errors import Purged
+from orchestune.services.change_experiment import change_experiment
+from orchestune.testing.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def pass_time(world: World, forsaking: Forsaking, seconds: float) -> None:
+    for _ in range(round(seconds / 10)):
+        world.clock.pass_time(10)
+        forsaking.tick()
+
+
+def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: World) -> None:
+    forsaken = world.create(budget=1, labels={TEST_LABEL: "0"})
+    usual = world.create(budget=1, labels={"team": TEST_LABEL})
+    world.lease()
+    forsaking = Forsaking(world.core)
+    pass_time(world, forsaking, PATIENCE_SECONDS)
+    assert world.status(forsaken)["state"] in ("pending", "running")
+    pass_time(world, forsaking, 20)
+    assert world.status(forsaken)["desired"] == "stopped"
+    for worker in world.backend.orders:
+        world.backend.gone[worker] = ""
+    world.tick(3)
+    with pytest.raises(Purged):
+        world.status(forsaken)
+    assert world.status(usual)["desired"] == "running"
+
+
+def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: World) -> None:
+    waited_for = world.create(budget=1, labels={TEST_LABEL: "0"})
+    forsaking = Forsaking(world.core)
+    for beat in range(1, 10):
+        pass_time(world, forsaking, PATIENCE_SECONDS - 20)
+        change_experiment(world.core, waited_for, {"labels": {TEST_LABEL: str(beat)}}, "ada")
+    assert world.status(waited_for)["desired"] == "running"
