@@ -69,6 +69,22 @@ def test_a_test_shows_one_configuration_and_leaves_nothing(home: Home, busybox: 
     assert home.json("status") == []
 
 
+def test_a_dry_run_prints_the_container_and_starts_nothing(
+    home: Home, docker_engine: Engine, busybox: str, tmp_path: Path
+) -> None:
+    folder = project(tmp_path, image=busybox, resources={"memory": "128Mi"})
+    said = home.run("run", "--cluster", "docker", "--dry-run", cwd=folder).stdout
+    assert "nothing was started" in said and "each worker would be a container" in said
+    [container] = home.json("run", "--cluster", "docker", "--dry-run", cwd=folder)["objects"]
+    assert (container["Image"], container["HostConfig"]["Memory"]) == (busybox, 2**27)
+    assert container["HostConfig"]["CapDrop"] == ["ALL"]
+    mounted = {mount["Target"] for mount in container["HostConfig"]["Mounts"]}
+    assert str(folder / "data") in mounted or str(folder / "data" / "big") in mounted
+    assert home.json("status") == []
+    with docker_engine.client() as client:
+        assert [found for found in client.containers.list(all=True) if found.name == container["name"]] == []
+
+
 def test_what_has_to_be_installed_is_built_once_into_an_image(home: Home, busybox: str, tmp_path: Path) -> None:
     keys = {
         "image": busybox,

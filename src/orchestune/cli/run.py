@@ -13,8 +13,8 @@ from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.starting import add_detach_option, start
+from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
-from orchestune.domain.experiment import Specification
 
 
 def add(commands: Commands) -> None:
@@ -74,7 +74,7 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
 
     specification = prepared.specification
     unknown = foresee(specification, console.place, console.environ)
-    objects = _objects(console, specification)
+    objects = _objects(console, prepared)
     if console.json:
         console.document(
             {
@@ -91,14 +91,25 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
     if objects:
         from orchestune.clusters.existing.text import as_yaml  # a YAML writer, which nobody else needs
 
-        console.say("each worker would be a Job with a Secret of the same name, which holds its token:")
+        console.say(_EACH[str(console.place.cluster and console.place.cluster.provider)])
         console.out.write(as_yaml(objects))
     return 0
 
 
-def _objects(console: Console, specification: Specification) -> list[dict[str, Any]]:
-    """What would be created in a cluster of Kubernetes, for each worker."""
-    cluster = console.place.cluster
+_EACH = {
+    "kubernetes": "each worker would be a Job with a Secret of the same name, which holds its token:",
+    "docker": "each worker would be a container, into which a file with its token is put:",
+}
+
+
+def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
+    """What would be created for each worker, in a cluster of Kubernetes or by Docker."""
+    cluster, specification = console.place.cluster, prepared.specification
+    if cluster is not None and cluster.provider == "docker":
+        from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
+
+        launch = destination.launch(console, console.place, prepared.folder, prepared.links)
+        return [worker_container(specification, launch, state_folder(console.environ))]
     if cluster is None or cluster.provider != "kubernetes":
         return []
     from orchestune.cli.foreseeing_there import worker_job  # the backend, which no other command needs

@@ -25,7 +25,7 @@ def as_yaml(documents: Iterable[Manifest]) -> str:
 
 
 def _without_secrets(document: Manifest) -> Manifest:
-    if document["kind"] != "Secret":
+    if document.get("kind") != "Secret":
         return document
     return {**document, "data": dict.fromkeys(document["data"], "(not shown)")}
 
