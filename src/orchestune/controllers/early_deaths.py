@@ -1,0 +1,54 @@
+"""Workers that end before they have run anything: the next ones wait longer, and after several nothing is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestune.domain.states import Reason, ReasonCode, WorkerState
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.store import workers
+from orchestune.store.experiments import ExperimentRow
+
+DEATHS_BEFORE_PAUSE = 5
+"""workers in a row that ended without having run anything"""
+
+
+@dataclass
+class _Failures:
+    deaths: int = 0
+    not_before: float = 0.0
+    counted: int = 0
+    """workers of the experiment that ended and were looked at"""
+
+
+class EarlyDeaths:
+    """What was seen of each experiment since this server started."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._failures: dict[str, _Failures] = {}
+
+    def too_early(self, row: ExperimentRow) -> bool:
+        """Whether starting must wait, since the last workers died at once; pauses where that goes on."""
+        first_look = row.id not in self._failures
+        seen = self._failures.setdefault(row.id, _Failures())
+        now = self._core.clock.monotonic()
+        with self._core.store.reading() as session:
+            ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
+            ended.sort(key=lambda worker: worker.ended_at)
+            fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
+            ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
+        for worker in fresh:
+            # one that ran a trial did start; where the trial killed it, losses are counted at the trial
+            useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
+            seen.deaths = 0 if useful else seen.deaths + 1
+        if fresh and seen.deaths:
+            seen.not_before = now + min(0.5 * 2**seen.deaths, 30.0)
+        if seen.deaths >= DEATHS_BEFORE_PAUSE:
+            text = f"{seen.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
+            seen.deaths = 0
+            with locked(self._core, row.id) as ledger:
+                ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
+            return True
+        return now < seen.not_before

@@ -1,0 +1,115 @@
+"""Starts workers: first a row, then the backend's part; what was cut off between goes on with the next tick."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from orchestune.controllers.parts import Part, memory_after
+from orchestune.domain.allocation import usable
+from orchestune.domain.resources import Capacity
+from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.transitions import Cause
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.ports.backend import Backend, WorkerOrder
+from orchestune.ports.clock import new_id
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.signatures import worker_token
+from orchestune.store import workers
+from orchestune.store.experiments import ExperimentRow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A part of an experiment, and the place where it runs, as one tick sees them."""
+
+    backend: Backend
+    capacity: Capacity
+    row: ExperimentRow
+    part: Part
+
+    @property
+    def pool(self) -> str | None:
+        """The pool that the file names."""
+        return self.row.specification.placement.pool
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Names of those which may run such trials."""
+        return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool))
+
+
+class Starting:
+    """Every start is the work of the launching controller, which decides how many."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> None:
+        """A new worker, unless the experiment was ended or paused in the meantime."""
+        row, part, worker = site.row, site.part, new_id(self._core.clock)
+        with locked(self._core, row.id) as ledger:
+            if ledger.row.desired is not Desired.RUNNING or ledger.row.ended is not None:
+                return
+            ledger.row.worker_seq += 1
+            values = {
+                "id": worker,
+                "experiment": row.id,
+                "cluster": row.cluster,
+                "name": f"w{ledger.row.worker_seq}",
+                "state": WorkerState.STARTING,
+                "slots": slots,
+                "memory": part.memory,
+                "memory_next": memory_after(site.capacity, row, part),
+                "gpus": json.dumps(gpus) if gpus else None,
+                "created_at": ledger.now,
+            }
+            workers.add(ledger.session, values)
+        self.hand_over(site, worker, slots, gpus)
+
+    def hand_over(self, site: Site, worker: str, slots: int, gpus: tuple[str, ...]) -> None:
+        """Let the backend start a worker whose row is there; the same one twice is one."""
+        row = site.row
+        order = WorkerOrder(
+            worker,
+            row.id,
+            worker_token(self._core, worker, row.id),
+            slots,
+            gpus,
+            row.launch,
+            site.part.each,
+            row.specification.placement,
+            row.handle,
+            row.owner,
+            _avoided(site),
+            row.specification.grace,
+        )
+        try:
+            handle = site.backend.start(order)
+        except TemporaryError as error:  # the next tick tries again: the row is there, and without a handle
+            log.warning("%s: a worker could not be started: %s", row.handle, error)
+            with self._core.store.transaction() as session:
+                workers.change(session, worker, reason=str(error))
+        except OrchestuneError as error:
+            self._give_up(row, worker, str(error))
+            with locked(self._core, row.id) as ledger:
+                ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {error}"))
+        else:
+            with self._core.store.transaction() as session:
+                workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
+
+    def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
+        with locked(self._core, row.id) as ledger:
+            workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason=text)
+            ledger.record("worker_ended", {"worker": worker, "reason": text})
+
+
+def _avoided(site: Site) -> frozenset[str]:
+    """Machines that have room for such a trial and are kept for others."""
+    allowed = set(site.machines)
+    kept = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}
+    return site.capacity.shut | kept
