@@ -1,0 +1,239 @@
+"""What does each rule of early stopping save, and what does it cost?
+
+Records real learning curves (see `curves`), then simulates searches: 15 workers go through 200 of the configurations in
+random order; a step takes as long as it took. For each rule, ours and Optuna's, both with their defaults:
+
+- time: until all 200 are through, as a share of the time without early stopping;
+- to its best: time until the best trial that it found was complete, as a share of the time that the search without
+  early stopping took to have one that good;
+- best pruned: how many trials that would have been among the best 1 % of all that were recorded were ended early;
+- loses: by how much the best that it found is worse than the best of the same search without early stopping, as a share
+  of the distance between the best and the median of all (0 %: nothing lost).
+
+    python -m benchmarks.early_stopping --quick
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import random
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from benchmarks import table
+from benchmarks.curves import FAMILIES, STEPS, Recorded, record
+from orchestune.domain.curves import Curve, loss
+from orchestune.domain.early_stopping import TYPES, EarlyStopping
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import TrialState
+from orchestune.pruners import registry
+
+WORKERS = 15
+BUDGET = 200
+SIZES = {"sgd on digits": 400, "network on digits": 150, "boosting on cancer": 600}
+QUICK = {"sgd on digits": 60, "network on digits": 20, "boosting on cancer": 60}
+
+
+class Judge(Protocol):
+    """A rule under test. Trials are numbered from 1 in the order of their starts."""
+
+    def start(self) -> int: ...
+    def ends(self, trial: int, step: int, value: float) -> bool: ...
+    def complete(self, trial: int, value: float) -> None: ...
+
+
+class Never:
+    """Without early stopping."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def start(self) -> int:
+        self.count += 1
+        return self.count
+
+    def ends(self, trial: int, step: int, value: float) -> bool:
+        return False
+
+    def complete(self, trial: int, value: float) -> None:
+        """Nothing to learn."""
+
+
+class Ours(Never):
+    """A rule with its defaults, fed as the server does it."""
+
+    def __init__(self, rule: EarlyStopping, metric: Metric) -> None:
+        super().__init__()
+        self._pruner, self._metric = registry.create(rule, [metric]), metric
+        self._curves: dict[int, Curve] = {}
+        self._looked: dict[int, float] = {}
+
+    def ends(self, trial: int, step: int, value: float) -> bool:
+        curve = self._curves.setdefault(trial, Curve(self._metric))
+        curve.add(value, step)
+        look = self._pruner.look(trial, step)
+        if look is None or look <= self._looked.get(trial, 0):
+            return False
+        self._looked[trial] = look
+        mark = curve.mark(trial, look)
+        self._pruner.tell(mark)
+        ends = self._pruner.judge(mark) is not None
+        if ends:
+            self._pruner.finish(trial, TrialState.PRUNED)
+        return ends
+
+    def complete(self, trial: int, value: float) -> None:
+        self._pruner.finish(trial, TrialState.COMPLETED)
+
+
+class Optunas:
+    """One of Optuna's, fed as its users do it."""
+
+    def __init__(self, name: str, metric: Metric) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._optuna = optuna
+        pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+            "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1),
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=STEPS),
+            "median": optuna.pruners.MedianPruner,
+            "percentile": lambda: optuna.pruners.PercentilePruner(25.0),
+            "wilcoxon": optuna.pruners.WilcoxonPruner,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sampler = optuna.samplers.RandomSampler(seed=0)
+            self._study = optuna.create_study(direction=metric.goal, pruner=pruners[name](), sampler=sampler)
+        self._trials: dict[int, optuna.Trial] = {}
+
+    def start(self) -> int:
+        trial = self._study.ask()
+        self._trials[trial.number + 1] = trial
+        return trial.number + 1
+
+    def ends(self, trial: int, step: int, value: float) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._trials[trial].report(value, step)
+            ends = self._trials[trial].should_prune()
+        if ends:
+            self._study.tell(self._trials[trial], state=self._optuna.trial.TrialState.PRUNED)
+        return ends
+
+    def complete(self, trial: int, value: float) -> None:
+        finite = math.isfinite(value)
+        state = None if finite else self._optuna.trial.TrialState.FAIL
+        self._study.tell(self._trials[trial], value if finite else None, state=state)
+
+
+class Outcome(NamedTuple):
+    """Of one simulated search."""
+
+    seconds: float
+    completed: list[tuple[float, float]]
+    """when, and the loss"""
+    best_seen: int
+    best_pruned: int
+
+
+def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int) -> Outcome:
+    """Go through `BUDGET` of the configurations with `WORKERS` workers."""
+    order = random.Random(seed).sample(range(len(curves)), min(BUDGET, len(curves)))
+    finals = sorted(range(len(curves)), key=lambda index: loss(metric, curves[index].values[-1]))
+    best = set(finals[: max(len(curves) // 100, 1)])
+    outcome = Outcome(0.0, [], len(best.intersection(order)), 0)
+    events: list[tuple[float, int, int, int]] = []  # when, trial, configuration, step
+
+    def begin(now: float) -> None:
+        if order:
+            index = order.pop()
+            heapq.heappush(events, (now + curves[index].seconds, judge.start(), index, 1))
+
+    for _ in range(WORKERS):
+        begin(0.0)
+    now, pruned = 0.0, 0
+    while events:
+        now, trial, index, step = heapq.heappop(events)
+        value = curves[index].values[step - 1]
+        if step < STEPS and judge.ends(trial, step, value):
+            pruned += index in best
+            begin(now)
+        elif step < STEPS:
+            heapq.heappush(events, (now + curves[index].seconds, trial, index, step + 1))
+        else:
+            judge.complete(trial, value)
+            outcome.completed.append((now, loss(metric, value)))
+            begin(now)
+    return outcome._replace(seconds=now, best_pruned=pruned)
+
+
+def run(rule: str, family: str, curves: Sequence[Recorded], seed: int) -> Outcome:
+    metric = FAMILIES[family][0]
+    whose, _, name = rule.partition(" ")
+    judge: Judge = Never()
+    if whose == "ours":
+        judge = Ours(EarlyStopping(name), metric)
+    elif whose == "Optuna":
+        judge = Optunas(name, metric)
+    return simulate(judge, metric, curves, seed)
+
+
+def main() -> None:
+    parser = table.arguments(__doc__)
+    parser.add_argument("--seeds", type=int, default=None, help="orders of the configurations")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--curves", type=Path, help="keep the recorded curves in this file, and use them again")
+    arguments = parser.parse_args()
+    seeds = arguments.seeds or (1 if arguments.quick else 10)
+    print(table.machine())
+    recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
+    rules = ["none", *(f"{whose} {name}" for name in TYPES for whose in ("ours", "Optuna"))]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        runs = {
+            (rule, family): [pool.submit(run, rule, family, curves, seed) for seed in range(_searches(rule, seeds))]
+            for rule in rules
+            for family, curves in recorded.items()
+        }
+        outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
+    head = ("rule", "time", "to its best", "best pruned", "loses")
+    for family, curves in recorded.items():
+        losses = sorted(loss(FAMILIES[family][0], curve.values[-1]) for curve in curves)
+        scale = losses[len(losses) // 2] - losses[0]
+        rows = [_row(rule, outcomes[rule, family], outcomes["none", family], scale) for rule in rules]
+        table.show(f"{family}: {len(curves)} configurations, {STEPS} steps, {seeds} searches each", head, rows)
+
+
+def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale: float) -> table.Row:
+    pairs = list(zip(found, without, strict=False))
+    time = sum(one.seconds for one, _ in pairs) / sum(other.seconds for _, other in pairs)
+    reached = [(_when(one, _best(one)), _when(other, _best(one))) for one, other in pairs]
+    to_its_best = sum(one for one, _ in reached) / sum(other for _, other in reached)
+    pruned = sum(one.best_pruned for one in found) / max(sum(one.best_seen for one in found), 1)
+    lost = statistics.mean((_best(one) - _best(other)) / scale for one, other in pairs)
+    seen = sum(one.best_seen for one in found)
+    return rule, f"{time:.0%}", f"{to_its_best:.0%}", f"{pruned:.0%} of {seen}", f"{lost:.2%}"
+
+
+def _searches(rule: str, seeds: int) -> int:
+    """One rule takes a minute for a single search."""
+    return max(seeds // 5, 1) if rule == "Optuna wilcoxon" else seeds
+
+
+def _best(outcome: Outcome) -> float:
+    return min(value for _, value in outcome.completed)
+
+
+def _when(outcome: Outcome, reached: float) -> float:
+    """When a trial this good was complete."""
+    return min(when for when, value in outcome.completed if value <= reached)
+
+
+if __name__ == "__main__":
+    main()
