@@ -377,6 +377,7 @@ class CoreContract(WorldContract):
         [
             ({"target": 0.9}, "target", 3),
             ({"patience": 2}, "patience", 3),
+            ({"futile": {"limit": 0.5, "after": 3, "side": "above"}}, "futile", 3),
             ({"max_failures": 1}, "max_failures", 2),
         ],
     )
@@ -387,6 +388,7 @@ class CoreContract(WorldContract):
         scripts: dict[str, list[float | None]] = {
             "target": [2.0, 1.0, 0.5],
             "patience": [1.0, 2.0, 3.0],
+            "futile": [1.0, 0.7, 0.9],
             "max_failures": [1.0, None],
         }
         values = scripts[code]

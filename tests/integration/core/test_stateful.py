@@ -32,6 +32,7 @@ class Chaos(RuleBasedStateMachine):
         self.experiment = ""
         self.budget = 0
         self.last: dict[str, dict[Any, str]] = {}
+        self.steps: dict[str, int] = {}
 
     @initialize(
         budget=st.integers(3, 12),
@@ -39,8 +40,9 @@ class Chaos(RuleBasedStateMachine):
         retries=st.integers(0, 1),
         folds=st.integers(1, 3),
         prunes=st.booleans(),
+        early=st.sampled_from([None, "asha", "median"]),
     )
-    def create(self, budget: int, parallelism: int, retries: int, folds: int, prunes: bool) -> None:
+    def create(self, budget: int, parallelism: int, retries: int, folds: int, prunes: bool, early: str | None) -> None:
         self.budget = budget
         self.parallelism = parallelism
         self.folds = folds
@@ -48,6 +50,7 @@ class Chaos(RuleBasedStateMachine):
             budget=budget,
             parallelism=parallelism,
             retries=retries,
+            early_stopping={"type": early, "reduction": 1.5 if early == "asha" else None} if early else None,
             folds={"count": folds, "prune_after": 1 if prunes and folds > 1 else None},
         )
         self.world.tick()
@@ -83,6 +86,38 @@ class Chaos(RuleBasedStateMachine):
         worker = self.worker(pick)
         if worker is not None and worker.leases:
             worker.call(beats=[worker.started(lease) for lease in worker.leases.values()])
+
+    @rule(pick=PICK, steps=st.integers(1, 3), lose=st.booleans(), again=st.booleans())
+    def report(self, pick: int, steps: int, lose: bool, again: bool) -> None:
+        """Trials go on by some steps; the message or its answer may come twice or get lost."""
+        worker = self.worker(pick)
+        if worker is None:
+            return
+        beats = []
+        for number, lease in enumerate(worker.leases.values()):
+            first = self.steps.get(lease["attempt"], 0)
+            self.steps[lease["attempt"]] = first + steps
+            points = [
+                [step, "loss", number + lease["trial"] / 100, step + 1, None] for step in range(first, first + steps)
+            ]
+            beats.append(worker.started(lease) | {"points": points})
+        worker.call(beats=beats, lose_answer=lose)
+        if again:
+            worker.call(beats=beats)
+
+    @rule(pick=PICK, lose=st.booleans())
+    def obey(self, pick: int, lose: bool) -> None:
+        """End what was ordered to end as pruned, as the order said."""
+        worker = self.worker(pick)
+        if worker is None:
+            return
+        held = dict(worker.leases)
+        orders = [order for order in worker.call()["orders"] if order["state"] == "pruned" and order["attempt"] in held]
+        worker.leases |= {order["attempt"]: held[order["attempt"]] for order in orders}
+        said = [
+            worker.finish(held[order["attempt"]], state="pruned", points=[], reason=order["reason"]) for order in orders
+        ]
+        worker.call(finished=said, lose_answer=lose)
 
     @rule(pick=PICK)
     def die(self, pick: int) -> None:

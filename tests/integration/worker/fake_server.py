@@ -123,12 +123,12 @@ class FakeServer:
         found: Told = self.wait(complete, seconds, f"the end of {attempt}")
         return found
 
-    def stop_attempt(self, attempt: str, state: str = "cancelled") -> None:
+    def stop_attempt(self, attempt: str, state: str = "cancelled", **more: Any) -> None:
         """Order an attempt to end."""
         with self.change:
             code = {"preempted": "paused"}.get(state, state)
             reason = {"code": code, "message": f"it was {state}"}
-            self.orders[attempt] = {"attempt": attempt, "order": "stop", "state": state, "reason": reason}
+            self.orders[attempt] = {"attempt": attempt, "order": "stop", "state": state, "reason": reason, **more}
             self.change.notify_all()
 
     def give(self, data: bytes) -> str:

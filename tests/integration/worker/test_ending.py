@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,55 @@ def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(serve: Serve, 
     assert finished is not None
     assert (finished["state"], finished["signal"]) == ("pruned", signal.SIGKILL)
     assert finished["reason"] == {"code": "pruned", "message": "it was pruned"}
+
+
+def test_a_pruned_command_finds_the_reason_before_the_signal_and_may_end_in_good_order(
+    serve: Serve, employ: Employ
+) -> None:
+    code = 'trap \'cat "$ORCHESTUNE_STOP"; echo loss=0.5; exit 0\' TERM; [ -e "$ORCHESTUNE_STOP" ] || echo loss=1; '
+    server = serve(["sh", "-c", code + "while :; do sleep 0.1; done"], grace=30, slots=1)
+    first, second = server.queue(), server.queue()
+    employ(server)
+    for attempt in (first, second):
+        told = server.attempts[attempt]
+        server.wait(partial(told.values, "loss"))
+        server.stop_attempt(attempt, "pruned")
+        finished = server.finished(attempt).finished
+        assert finished is not None
+        assert (finished["state"], finished["exit_code"]) == ("pruned", 0)
+        assert told.values("loss") == [1.0, 0.5], "the second one, in the same place, finds no file of the first one"
+        assert b'{"state": "pruned", "code": "pruned", "message": "it was pruned"}' in told.log
+        assert b"orchestune: ending this trial, it was pruned\n" in told.log
+
+
+def test_an_order_may_bring_a_grace_of_its_own(serve: Serve, employ: Employ) -> None:
+    server = serve(["sh", "-c", "trap '' TERM; echo loss=1; while :; do sleep 0.1; done"], grace=3600)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.stop_attempt(attempt, "pruned", grace=0.5)
+    finished = server.finished(attempt).finished
+    assert finished is not None and finished["signal"] == signal.SIGKILL
+
+
+def test_a_command_that_has_ended_by_itself_when_the_order_comes_keeps_its_end(
+    serve: Serve, employ: Employ, tmp_path: Path
+) -> None:
+    code = f"echo $$ > {tmp_path}/leader.pid; echo loss=1; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo loss=2"
+    server = serve(["sh", "-c", code])
+    attempt = server.queue()
+    worker = employ(server)
+    (pid,) = read_pids(tmp_path, 1)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    frozen = worker.pid
+    os.kill(frozen, signal.SIGSTOP)
+    server.stop_attempt(attempt, "pruned")
+    (tmp_path / "go").touch()
+    until(lambda: not alive(pid), "the end of the command")
+    os.kill(frozen, signal.SIGCONT)
+    told = server.finished(attempt)
+    assert told.finished is not None and told.finished["state"] == "succeeded"
+    assert told.values("loss") == [1.0, 2.0]
 
 
 def test_a_child_has_the_grace_to_save_what_it_has_after_its_shell_died(serve: Serve, employ: Employ) -> None:

@@ -129,6 +129,28 @@ def test_a_pruned_trial_counts_as_worse_than_each_completed_one() -> None:
     assert sum(x > 0.5 for x in suggested) > 25
 
 
+def test_of_pruned_trials_those_that_came_further_are_the_better_ones() -> None:
+    engine = tpe(wide(1))
+    engine.tell([observe(n, {"x0": 0.8 + n / 1000}, loss=1.0) for n in range(3)])
+    for n in range(3, 60):
+        engine.tell([Observation(n, {"x0": 0.2 + n / 1000}, TrialState.PRUNED, last=(1.0, 0.1))])
+    for n in range(60, 80):
+        engine.tell([Observation(n, {"x0": 0.7 + n / 1000}, TrialState.PRUNED, last=(9.0, 0.1))])
+    suggested = [float(engine.ask([], 81, seed)["x0"]) for seed in range(30)]
+    assert sum(x > 0.5 for x in suggested) > 25
+
+
+def test_of_pruned_trials_that_came_equally_far_those_with_the_smaller_loss_are_the_better_ones() -> None:
+    engine = tpe(wide(1), SPEED)
+    engine.tell([Observation(n, {"x0": 0.8 + n / 1000}, TrialState.COMPLETED, {"speed": 1.0}) for n in range(3)])
+    for n in range(3, 60):
+        engine.tell([Observation(n, {"x0": 0.2 + n / 1000}, TrialState.PRUNED, last=(1.0, 0.9))])
+    for n in range(60, 80):
+        engine.tell([Observation(n, {"x0": 0.7 + n / 1000}, TrialState.PRUNED, last=(1.0, 0.1))])
+    suggested = [float(engine.ask([], 81, seed)["x0"]) for seed in range(30)]
+    assert sum(x > 0.5 for x in suggested) > 25
+
+
 def test_its_answer_is_the_one_of_a_plain_optuna_study() -> None:
     history, pending = random_history(wide(2), 60), [{"x0": 0.5, "x1": 0.25}, {"x0": 0.1, "x1": 0.9}]
     with warnings.catch_warnings():

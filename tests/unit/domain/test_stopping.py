@@ -1,0 +1,46 @@
+"""When a search ends before its budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.experiment import Futile, StopRules
+from orchestune.domain.metrics import Metric
+from orchestune.domain.states import ReasonCode
+from orchestune.domain.stopping import Progress, ended
+
+ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
+
+
+def progress(finished: int, best: float | None, budget: int = 40) -> Progress:
+    return Progress(budget, finished, finished, 0, 0, best, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "futile", "finished", "best", "ends"),
+    [
+        (ACCURACY, Futile(0.6, 20, "below"), 19, 0.5, False),
+        (ACCURACY, Futile(0.6, 20, "below"), 20, 0.59, True),
+        (ACCURACY, Futile(0.6, 20, "below"), 20, 0.6, False),
+        (ACCURACY, Futile(0.6, 20, "below"), 30, None, True),
+        (LOSS, Futile(0.6, 20, "above"), 20, 0.61, True),
+        (LOSS, Futile(0.6, 20, "above"), 20, 0.6, False),
+    ],
+)
+def test_a_search_that_has_not_reached_the_limit_in_time_is_futile(
+    metric: Metric, futile: Futile, finished: int, best: float | None, ends: bool
+) -> None:
+    found = ended(progress(finished, best), StopRules(futile=futile), metric)
+    assert (found is not None and found.code is ReasonCode.FUTILE) is ends
+
+
+def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
+    found = ended(progress(21, 0.5), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    assert found is not None
+    assert found.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
+
+
+def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
+    found = ended(progress(20, 0.5, budget=20), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    assert found is not None
+    assert found.code is ReasonCode.BUDGET
