@@ -7,13 +7,17 @@ used is loaded when it is used.
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Experiment": "orchestune.sdk.experiments",
     "Optimizer": "orchestune.sdk.optimizer",
     "Params": "orchestune.sdk.parameters",
+    "Trial": "orchestune.sdk.trial",
     "checkpoint_dir": "orchestune.sdk.keeping",
     "log_artifact": "orchestune.sdk.keeping",
     "params": "orchestune.sdk.parameters",
     "report": "orchestune.sdk.reporting",
     "should_stop": "orchestune.sdk.ending",
+    "tune": "orchestune.sdk.tuning",
+    "tune_async": "orchestune.sdk.tuning",
 }
 """where each public name lives; `__init__.pyi` tells the same to type checkers and editors"""
 __all__ = ["__version__", *_HOMES]

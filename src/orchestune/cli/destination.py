@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
 from orchestune.client.address import Place
-from orchestune.client.launch import environment
 from orchestune.errors import UsageError
-
-
-def at_hand(place: Place) -> bool:
-    """Whether trials are processes of this machine, or of one about which this client knows no better."""
-    return place.cluster is None or place.cluster.provider == "local"
+from orchestune.sdk.submitting import at_hand
 
 
 def in_images(place: Place) -> bool:
     """Whether trials run in images. Of a server that somebody else runs that is not known."""
     return place.cluster is not None and place.cluster.provider in ("docker", "kubernetes")
-
-
-def named(place: Place) -> dict[str, str]:
-    """The part of a request that names the cluster: a server elsewhere has one of its own."""
-    return {"cluster": place.name} if place.embedded else {}
 
 
 def in_words(place: Place) -> str:
@@ -37,14 +23,6 @@ def in_words(place: Place) -> str:
     if cluster.provider == "kubernetes":
         return f"{cluster.name}, namespace {cluster.namespace}"
     return "this machine" + (", in containers" if cluster.provider == "docker" else "")
-
-
-def launch(console: Console, place: Place, root: Path | str | None, links: Sequence[str]) -> dict[str, Any]:
-    """What trials get of this shell and this folder: nothing, where they run elsewhere."""
-    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links)}
-    if at_hand(place):
-        return {"env": environment(console.environ), **found}
-    return found if place.embedded else {}
 
 
 def notes(place: Place, prepared: Prepared) -> list[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
 from orchestune.domain.experiment import Specification
+from orchestune.sdk.submitting import files_of_secrets
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def prepare(args: argparse.Namespace) -> Prepared:
 
     loaded = loaded_from(args)
     folder = loaded.path.resolve().parent
-    ignore = (*loaded.code.ignore, *_files_of_secrets(loaded.specification, folder))
+    ignore = (*loaded.code.ignore, *files_of_secrets(loaded.specification, folder))
     listing = plan(folder, ignore, loaded.code.limit)
     return Prepared(
         loaded.specification,
@@ -76,16 +75,3 @@ def prepare(args: argparse.Namespace) -> Prepared:
         loaded.build.dockerfile,
         saving.text(loaded.document, SAVED),
     )
-
-
-def _files_of_secrets(specification: Specification, folder: Path) -> list[str]:
-    """Patterns of the files in the folder that hold the values of secrets: they must not travel with the code."""
-    found = []
-    for secret in specification.secrets:
-        kind, _, place = secret.source.partition(":")
-        path = os.path.abspath(folder / Path(place).expanduser())
-        for named in {path, os.path.realpath(path)} if kind == "file" else ():
-            inside = os.path.relpath(named, folder)
-            if not inside.startswith(os.pardir + os.sep):
-                found.append("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", inside))
-    return sorted(found)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.documents import Status
 from orchestune.client.launch import folder_key, secret_values
+from orchestune.sdk.submitting import launch
 
 
 def add(commands: Commands) -> None:
@@ -39,7 +39,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     folder_here = folder_key(console.folder)
     body = {
         "continue": bool(args.go_on),
-        "launch": destination.launch(console, console.place, launched.get("root"), launched.get("links") or ()),
+        "launch": launch(console.place, launched.get("root"), launched.get("links") or (), console.environ),
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_here,
     }

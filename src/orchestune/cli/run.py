@@ -15,6 +15,7 @@ from orchestune.cli.preparing import Prepared, add_file_options, prepare
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
+from orchestune.sdk.submitting import launch
 
 
 def add(commands: Commands) -> None:
@@ -108,8 +109,8 @@ def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
     if cluster is not None and cluster.provider == "docker":
         from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
 
-        launch = destination.launch(console, console.place, prepared.folder, prepared.links)
-        return [worker_container(specification, launch, state_folder(console.environ))]
+        launched = launch(console.place, prepared.folder, prepared.links, console.environ)
+        return [worker_container(specification, launched, state_folder(console.environ))]
     if cluster is None or cluster.provider != "kubernetes":
         return []
     from orchestune.cli.foreseeing_there import worker_job  # the backend, which no other command needs

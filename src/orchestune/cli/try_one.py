@@ -18,6 +18,7 @@ from orchestune.client.launch import secret_values
 from orchestune.domain.experiment import Specification
 from orchestune.domain.space import Parameter, Value
 from orchestune.errors import BadInput, Problem, UsageError
+from orchestune.sdk.submitting import at_hand
 
 
 @dataclass
@@ -81,7 +82,7 @@ def test(console: Console, args: argparse.Namespace) -> int:
 
 
 def _run(console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: dict[str, str]) -> Outcome:
-    if destination.at_hand(console.place):
+    if at_hand(console.place):
         from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
 
         return try_one(console, prepared, parameters, secrets)

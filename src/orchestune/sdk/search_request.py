@@ -11,6 +11,7 @@ from orchestune.config.experiment_file import parse
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.errors import BadInput, Problem
+from orchestune.sdk.plain import plain_value
 
 _ANYTHING = {"name": "search", "run": "true", "budget": 1}
 """what an experiment file must have beside these keys"""
@@ -47,7 +48,7 @@ def read_request(
     """The request; BadInput with every mistake, by the key it is at."""
     document = {"parameters": parameters, "metrics": metrics, "engine": engine}
     try:
-        text = json.dumps({**_ANYTHING, **document}, default=_plain)
+        text = json.dumps({**_ANYTHING, **document}, default=plain_value)
     except (TypeError, ValueError) as exc:
         raise BadInput([Problem(f"cannot be written down: {exc}", key="parameters, metrics or engine")]) from exc
     try:
@@ -56,14 +57,3 @@ def read_request(
         problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
         raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
     return SearchRequest(found.space, found.metrics, found.engine, found.engine_options)
-
-
-def _plain(value: Any) -> Any:
-    """Scalars and arrays of NumPy, and other mappings and sequences."""
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, range):
-        return list(value)
-    raise TypeError(f"{value!r} is no number, text, truth value, list or mapping")

@@ -1,0 +1,237 @@
+"""An experiment driven from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestune.client.address import Place, place
+from orchestune.client.api import Client
+from orchestune.client.documents import Status
+from orchestune.client.home import state_folder
+from orchestune.client.launch import folder_key, secret_values
+from orchestune.client.states import over
+from orchestune.client.whereabouts import Started, Whereabouts
+from orchestune.config.experiment_file import Loaded, parse
+from orchestune.errors import BadInput, Problem, UsageError
+from orchestune.sdk import submitting
+from orchestune.sdk.display import as_html, as_text, live_display
+from orchestune.sdk.plain import plain_value
+from orchestune.sdk.trial import Trial, frame
+
+if TYPE_CHECKING:
+    import pandas as pd  # for the annotation alone
+
+_LOOK = 0.25
+"""seconds between two looks at an experiment that somebody waits for"""
+
+
+class Experiment:
+    """An experiment on its server. Safe to use from several threads.
+
+    It belongs to the server, not to this process: it goes on when this process ends, and `load` finds it again.
+
+    >>> import orchestune
+    >>> from pathlib import Path
+    >>> size = Path("train.sh").write_text('echo "loss=$ORCHESTUNE_PARAM_X"')
+    >>> experiment = orchestune.Experiment.create(
+    ...     run="sh train.sh", parameters={"x": "0.0..1.0"}, metrics={"loss": "minimize"}, budget=4, parallelism=2)
+    >>> experiment.wait().state
+    'completed'
+    >>> experiment.best().metrics["loss"] == min(trial.metrics["loss"] for trial in experiment.results())
+    True
+    """
+
+    def __init__(self, client: Client, status: Status) -> None:
+        self._client, self._lock = client, threading.Lock()
+        self.id, self.handle, self.name = status["id"], status["handle"], status["name"]
+        weakref.finalize(self, client.close)
+
+    @classmethod
+    def create(cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any) -> Experiment:
+        """Start an experiment of the code in `folder`; the keys are those of an experiment file, with Python values.
+
+        `cluster` is where it runs: `local`, `docker` or a connected one; None is the default one. Returns once the
+        server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
+        """
+        return create(keys, Path(folder).resolve(), cluster)
+
+    @classmethod
+    def load(cls, handle: str, *, cluster: str | None = None) -> Experiment:
+        """The experiment with this handle, id or prefix of either. NotFound, Ambiguous, Unreachable."""
+        if cluster is None and not os.environ.get("ORCHESTUNE_SERVER", "").strip():
+            cluster = Whereabouts(state_folder()).cluster_of(handle)
+        with _connected(place(os.environ, cluster)) as client:
+            return cls(client, client.experiment(handle))
+
+    def status(self) -> Status:
+        """Everything that the server says of it now, as in `orchestune status --json`."""
+        with self._lock:
+            return self._client.experiment(self.id)
+
+    @property
+    def state(self) -> str:
+        """`pending`, `running`, `paused`, `stopping`, `completed`, `failed` or `stopped`; asked each time."""
+        return self.status()["state"]
+
+    def wait(self, timeout: float | None = None) -> Experiment:
+        """Until it is over, or paused by a guard; itself. In a notebook the cell shows its progress meanwhile.
+
+        TimeoutError after `timeout` seconds; the experiment goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        status = self.status()
+        update = live_display(_Shown(status))
+        while not over(status):
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{self.handle} is {status['state']} after {timeout:g} s")
+            time.sleep(_LOOK)
+            status = self.status()
+            update(_Shown(status))
+        return self
+
+    async def wait_async(self, timeout: float | None = None) -> Experiment:
+        """The same without blocking the event loop."""
+        async with asyncio.timeout(timeout):
+            while not over(await asyncio.to_thread(self.status)):
+                await asyncio.sleep(_LOOK)
+        return self
+
+    def results(self) -> list[Trial]:
+        """Every trial so far, by number."""
+        with self._lock:
+            return [Trial.of(document) for document in self._client.trials(self.id)]
+
+    def trial(self, number: int) -> Trial:
+        """One trial; `error` of a failed one ends with the last lines of its output. NotFound."""
+        with self._lock:
+            return Trial.of(self._client.trial(self.id, number))
+
+    def trials(self) -> pd.DataFrame:
+        """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`."""
+        return frame(self.results())
+
+    def best(self) -> Trial | None:
+        """The best completed trial, None before there is one; with several metrics the first of `front`."""
+        return next(iter(self.front()), None)
+
+    def front(self) -> list[Trial]:
+        """The trials that no other one beats in every metric; with one metric at most one."""
+        with self._lock:
+            numbers = [item["trial"] for item in self._client.best(self.id)]
+            return [Trial.of(self._client.trial(self.id, number)) for number in numbers]
+
+    def stop(self) -> Experiment:
+        """End it; what is finished stays."""
+        with self._lock:
+            self._client.stop(self.id)
+        return self
+
+    def pause(self) -> Experiment:
+        """Start no more trials; those that run go on to their end."""
+        with self._lock:
+            self._client.pause(self.id)
+        return self
+
+    def resume(self) -> Experiment:
+        """Go on."""
+        with self._lock:
+            self._client.resume(self.id)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.handle}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.status())
+
+
+def create(
+    keys: Mapping[str, Any],
+    folder: Path,
+    cluster: str | None = None,
+    *,
+    started_in: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Experiment:
+    """Start an experiment of the code in `folder`, which is known by `started_in` where that is another one.
+
+    `variables` go to trials of this machine beside those of this process. Raises what `Experiment.create` does.
+    """
+    chosen = place(os.environ, cluster)
+    loaded = _loaded(keys, folder)
+    specification = loaded.specification
+    if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
+        raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
+    secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
+    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
+
+    ignore = (*loaded.code.ignore, *submitting.files_of_secrets(specification, folder))
+    links = plan(folder, ignore, loaded.code.limit).left_out
+    home = started_in or folder
+    launched = submitting.launch(chosen, home, links)
+    if variables and "env" in launched:
+        launched["env"] = {**launched["env"], **variables}
+    with _connected(chosen) as client:
+        digest = submitting.upload(client, folder, ignore, loaded.code.limit)
+        status = client.create_experiment(submitting.request(chosen, specification, digest, home, launched, secrets))
+        _remember(chosen, status, home)
+        return Experiment(client, status)
+
+
+@contextmanager
+def _connected(chosen: Place) -> Iterator[Client]:
+    """A client of the server there, closed where the block fails."""
+    client = Client.connect(chosen.resolve)
+    try:
+        yield client
+    except BaseException:
+        client.close()
+        raise
+
+
+class _Shown:
+    """A status as a notebook shows it."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def _repr_html_(self) -> str:
+        return as_html(self._status)
+
+    def __repr__(self) -> str:
+        return as_text(self._status)
+
+
+def _loaded(keys: Mapping[str, Any], folder: Path) -> Loaded:
+    """The keys, read by the reader of experiment files."""
+    try:
+        text = json.dumps(dict(keys), default=plain_value)
+    except (TypeError, ValueError) as exc:
+        raise BadInput([Problem(f"cannot be written down: {exc}", key="the keys of the experiment")]) from exc
+    try:
+        return parse(text, "experiment", path=folder / "experiment.yml")
+    except BadInput as exc:
+        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
+        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
+
+
+def _remember(chosen: Place, status: Status, folder: Path) -> None:
+    if chosen.cluster is not None:
+        started = Started(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
+        Whereabouts(state_folder()).add(started)
+
+
+def importable(path: Sequence[str]) -> str:
+    """This process's module path for another one."""
+    entries = [os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")]
+    return os.pathsep.join(dict.fromkeys(entries))

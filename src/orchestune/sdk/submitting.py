@@ -1,0 +1,80 @@
+"""Packing code and starting an experiment: what the command line and Python do alike."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.client.address import Place
+from orchestune.client.api import Client
+from orchestune.client.launch import environment, folder_key, owner
+from orchestune.domain.experiment import Specification
+
+
+def at_hand(place: Place) -> bool:
+    """Whether trials are processes of this machine, or of one about which this client knows no better."""
+    return place.cluster is None or place.cluster.provider == "local"
+
+
+def named(place: Place) -> dict[str, str]:
+    """The part of a request that names the cluster: a server elsewhere has one of its own."""
+    return {"cluster": place.name} if place.embedded else {}
+
+
+def launch(
+    place: Place, root: Path | str | None, links: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """What trials get of this shell and this folder: nothing, where they run elsewhere."""
+    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links)}
+    if at_hand(place):
+        return {"env": environment(environ), **found}
+    return found if place.embedded else {}
+
+
+def request(
+    place: Place,
+    specification: Specification,
+    digest: str,
+    folder: Path,
+    launched: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """The request that starts an experiment of `folder`; `digest` is that of its code."""
+    known = place.cluster is not None and place.cluster.user  # the name travels with each request
+    return {
+        "specification": specification.to_json(),
+        "bundle": digest,
+        **named(place),
+        "folder": folder_key(folder),
+        **({} if known else {"owner": owner(environ)}),
+        "launch": dict(launched),
+        "secrets": dict(secrets),
+    }
+
+
+def upload(client: Client, folder: Path, ignore: Sequence[str], limit: int) -> str:
+    """Pack the code in `folder` and send it, unless the server has it; its digest. Raises what `pack` raises."""
+    from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
+
+    with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
+        bundle = pack(folder, ignore, limit, Path(scratch))
+        client.upload_bundle(bundle.digest, bundle.path)
+    return bundle.digest
+
+
+def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
+    """Patterns of the files in the folder that hold the values of secrets: they must not travel with the code."""
+    found = []
+    for secret in specification.secrets:
+        kind, _, place = secret.source.partition(":")
+        path = os.path.abspath(folder / Path(place).expanduser())
+        for named in {path, os.path.realpath(path)} if kind == "file" else ():
+            inside = os.path.relpath(named, folder)
+            if not inside.startswith(os.pardir + os.sep):
+                found.append("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", inside))
+    return sorted(found)

@@ -1,0 +1,90 @@
+"""A trial as Python sees it: what was tried and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestune.client.documents import TrialDocument
+from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd  # for the annotation alone: most users of this have no use for it
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration and its outcome."""
+
+    number: int
+    state: str
+    """`queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`"""
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    stddev: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    """what suggested it, such as `gp`, `tpe` or `user`"""
+    error: str | None = None
+    """why it failed, with the last lines of its output where they were asked for: a traceback stands there"""
+    seconds: float | None = None
+    """of its last attempt"""
+
+    @classmethod
+    def of(cls, document: TrialDocument) -> Trial:
+        """From the server's document."""
+        attempt = document["attempts"][-1] if document["attempts"] else None
+        measured = document["metrics"]
+        return cls(
+            document["number"],
+            document["state"],
+            document["parameters"],
+            {name: value["value"] for name, value in measured.items()},
+            {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
+            document["source"],
+            _error(document),
+            attempt["wall_seconds"] if attempt else _seconds(document),
+        )
+
+
+def frame(trials: Iterable[Trial]) -> pd.DataFrame:
+    """A row per trial; columns `state`, `source`, `params.NAME`, `metrics.NAME`, `seconds`, `error`, by number.
+
+    UsageError where pandas is not installed.
+    """
+    try:
+        import pandas as pd  # heavy, and only wanted here
+    except ImportError as exc:
+        raise UsageError("trials() makes a pandas DataFrame, and pandas is not installed",
+                         "pip install pandas; results() is a list and needs nothing") from exc  # fmt: skip
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "source": trial.source,
+            **{f"params.{name}": value for name, value in trial.parameters.items()},
+            **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            "seconds": trial.seconds,
+            "error": trial.error,
+        }
+        for trial in trials
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["number"]).set_index("number")
+
+
+def _error(document: TrialDocument) -> str | None:
+    if document["state"] != "failed":
+        return None
+    reason = document["reason"]
+    attempt = document["attempts"][-1] if document["attempts"] else None
+    cause = (attempt["reason"] if attempt else None) or reason
+    tail = (attempt.get("tail") if attempt else None) or ""
+    return "\n".join(part for part in (cause["message"] if cause else "failed", tail.rstrip()) if part)
+
+
+def _seconds(document: TrialDocument) -> float | None:
+    started, finished = document["started_at"], document["finished_at"]
+    if started is None or finished is None:
+        return None
+    return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()

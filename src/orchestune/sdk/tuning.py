@@ -1,0 +1,171 @@
+"""Tune a function: each trial is a call of it in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from orchestune.client.states import over
+from orchestune.errors import OrchestuneError, UsageError
+from orchestune.sdk.call import Call, takes_names
+from orchestune.sdk.experiments import Experiment, create, importable
+
+_FILE = "function.pkl"
+_OTHERWISE = {"run", "folder", "cluster"}
+"""keys of an experiment file that a function decides"""
+
+
+class NothingCompleted(OrchestuneError):
+    """Every trial of `tune` failed; the message holds the traceback of one."""
+
+    code = "nothing_completed"
+
+
+def tune(
+    function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    budget: int,
+    parallelism: int = 1,
+    **keys: Any,
+) -> Experiment:
+    """Search the parameters for which the function gives the best metrics; the experiment, once it is over.
+
+    The function, of a script, a module or a notebook, is called with the parameters by name, or with one argument that
+    holds them all where its own arguments are others. It returns its metric, a dictionary of several, or None where it
+    reports them itself (`orchestune.report`). Each call is a process of its own on this machine, with the modules and
+    the current folder of this one; an exception is a failed trial, and its traceback stands in the trial's `error`.
+    `parameters`, `metrics` and further `keys` (`engine`, `early_stopping`, `seed`, `resources`, …) are those of an
+    experiment file. Ctrl-C stops the experiment.
+
+    >>> import orchestune
+    >>> def train(lr, layers):
+    ...     return (lr - 0.1) ** 2 + layers
+    >>> experiment = orchestune.tune(
+    ...     train, {"lr": "0.01..1 log", "layers": "1..3"}, {"loss": "minimize"}, budget=4, parallelism=2)
+    >>> sorted(experiment.best().parameters)
+    ['layers', 'lr']
+
+    UsageError where the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
+    with a traceback, where no trial completed.
+    """
+    experiment = start(function, parameters, metrics, budget, parallelism, **keys)
+    try:
+        experiment.wait()
+    except KeyboardInterrupt:
+        experiment.stop()
+        raise
+    return _checked(experiment)
+
+
+async def tune_async(
+    function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    budget: int,
+    parallelism: int = 1,
+    **keys: Any,
+) -> Experiment:
+    """`tune` without blocking the event loop; a task that is cancelled stops the experiment.
+
+    >>> import asyncio, orchestune
+    >>> experiment = asyncio.run(orchestune.tune_async(lambda x: x, {"x": [1, 2]}, {"y": "maximize"}, budget=2))
+    >>> experiment.best().metrics
+    {'y': 2.0}
+    """
+    experiment = await asyncio.to_thread(start, function, parameters, metrics, budget, parallelism, **keys)
+    try:
+        await experiment.wait_async()
+    except asyncio.CancelledError:
+        await asyncio.to_thread(experiment.stop)
+        raise
+    return await asyncio.to_thread(_checked, experiment)
+
+
+def start(
+    function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    budget: int,
+    parallelism: int = 1,
+    **keys: Any,
+) -> Experiment:
+    """`tune` without waiting: the experiment, as soon as the server has it."""
+    wrong = _OTHERWISE & keys.keys()
+    if wrong:
+        raise UsageError(
+            f"tune() decides {', '.join(sorted(wrong))} itself", "Experiment.create runs commands anywhere"
+        )
+    call = Call(function, tuple(metrics), takes_names(function, tuple(parameters)))
+    keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
+    with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:
+        Path(folder, _FILE).write_bytes(pickled(call))
+        document = {
+            **keys,
+            "run": [sys.executable, "-m", "orchestune.sdk.call", _FILE],
+            "parameters": parameters,
+            "metrics": metrics,
+            "budget": budget,
+            "parallelism": parallelism,
+        }
+        variables = {"PYTHONPATH": importable(sys.path)}
+        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
+
+
+def pickled(call: Call) -> bytes:
+    """The call for another process; a function whose module nobody can import there takes its code along."""
+    import cloudpickle  # functions of notebooks and lambdas; only who tunes functions needs it
+
+    module = sys.modules.get(getattr(call.function, "__module__", None) or "")
+    alone = module is not None and module.__name__ != "__main__" and not _importable(module)
+    try:
+        if alone:
+            cloudpickle.register_pickle_by_value(module)
+        return bytes(cloudpickle.dumps(call))
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as exc:
+        raise UsageError(
+            f"the function cannot be sent to another process: {exc}",
+            "make what it holds (a connection, a lock, an open file) inside the function",
+        ) from exc
+    finally:
+        if alone:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _importable(module: ModuleType) -> bool:
+    """Whether another process of the same module path finds it."""
+    try:
+        found = importlib.util.find_spec(module.__name__.partition(".")[0])
+    except (ValueError, ImportError):
+        return False
+    path = getattr(module, "__file__", None)
+    return found is not None and (path is None or _same(module.__name__, path))
+
+
+def _same(name: str, path: str) -> bool:
+    """Whether the name leads to the file by way of the module path, not by a loader of somebody's own."""
+    place = Path(*name.split("."))
+    for entry in sys.path:
+        for candidate in (Path(entry or ".", place).with_suffix(".py"), Path(entry or ".", place, "__init__.py")):
+            if candidate.exists():
+                return candidate.samefile(path)
+    return not path.endswith(".py") or os.sep + "site-packages" + os.sep in path
+
+
+def _checked(experiment: Experiment) -> Experiment:
+    """The experiment, unless nothing in it completed."""
+    status = experiment.status()
+    if status["counts"]["completed"] or status["counts"]["pruned"] or not over(status):
+        return experiment
+    failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
+    reason = status["reason"]["message"] if status["reason"] else status["state"]
+    why = experiment.trial(failed.number).error if failed else reason
+    raise NothingCompleted(f"no trial of {experiment.handle} completed: {why}", f"orchestune logs {experiment.handle}")
