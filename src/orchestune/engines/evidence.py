@@ -25,7 +25,7 @@ _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One observation: its point, and a loss per metric (smaller is better); None where there is none."""
 
@@ -59,6 +59,16 @@ def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> En
     losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(metrics, values, strict=True))
     found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in metrics]
     return Entry(point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found))
+
+
+def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
+    """At most so many of them, in order: the best third by the first metric, and an even selection of the rest."""
+    if len(entries) <= most:
+        return list(entries)
+    order = sorted(range(len(entries)), key=lambda i: (entries[i].losses or (math.inf,))[0])
+    best, rest = order[: most // 3], sorted(order[most // 3 :])
+    chosen = np.linspace(0, len(rest) - 1, most - len(best)).round().astype(int)
+    return [entries[index] for index in sorted({*best, *(rest[i] for i in chosen)})]
 
 
 def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequence[float]) -> Evidence:

@@ -17,7 +17,7 @@ from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
 from orchestune.engines.candidates import Effort, ranked
 from orchestune.engines.cube import Cube, stacked
-from orchestune.engines.evidence import Entry, entry, gathered
+from orchestune.engines.evidence import Entry, entry, gathered, thinned
 from orchestune.engines.fitting import fit
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
@@ -31,6 +31,8 @@ HISTORY = 250
 """observations that the process is made of where the options do not say"""
 _CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer observations
 _FEWEST = 50
+_MOST_FITTED = 150
+"""observations that the scales are fitted to; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
 _STARTUP = 10
@@ -99,7 +101,7 @@ class GpProposer:
             self._scored += found.losses is not None
             if len(self._history) >= self._next_fit and self.ready:
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
-                self._fitted = [item for _, item in self._history.window()]
+                self._fitted = thinned([item for _, item in self._history.window()], _MOST_FITTED)
                 self._scales.clear()
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:

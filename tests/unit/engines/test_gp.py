@@ -8,7 +8,9 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.cube import Cube
 from orchestune.engines.distinct import DistinctEngine
+from orchestune.engines.evidence import Entry, entry, thinned
 from orchestune.engines.gp import GpProposer
 from orchestune.engines.portfolio import AutoProposer
 from orchestune.testing.engine_contract import wide
@@ -120,3 +122,25 @@ def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_aske
     fresh.tell(history)
     for number in range(count + 1, count + 5):
         assert asked.propose([], number, number) == fresh.propose([], number, number)
+
+
+def entries(count: int) -> list[Entry]:
+    cube = Cube(PLANE)
+    places = [{"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1} for number in range(count)]
+    found = [entry(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]
+    return [item for item in found if item is not None]
+
+
+def test_a_long_history_is_thinned_to_its_best_and_an_even_selection_of_the_rest() -> None:
+    history = entries(400)
+    kept = thinned(history, 150)
+    assert len(kept) == 150
+    ranked = sorted(history, key=lambda item: item.losses or ())
+    assert all(item in kept for item in ranked[:50])
+    quarters = [sum(item in kept for item in ranked[start : start + 100]) for start in (100, 200, 300)]
+    assert min(quarters) > 20
+
+
+def test_a_short_history_is_not_thinned() -> None:
+    history = entries(20)
+    assert thinned(history, 150) == history
