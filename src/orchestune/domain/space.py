@@ -75,7 +75,7 @@ class Parameter:
         slack = 1e-9 * max(abs(self.low), abs(self.high))
         if not self.low - slack <= value <= self.high + slack:
             return f"{value!r} is outside {self.low:g}..{self.high:g}"
-        if self.step and abs((value - self.low) / self.step - round((value - self.low) / self.step)) > 1e-6:
+        if self.step and not _whole((value - self.low) / self.step):
             return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
         return None
 
@@ -271,6 +271,11 @@ class Space:
     def from_json(cls, document: list[dict[str, Any]]) -> Space:
         """The inverse of `to_json`, checked."""
         return cls.of(tuple(Parameter.from_json(item) for item in document))
+
+
+def _whole(steps: float) -> bool:
+    """Whether it is a whole number but for rounding, which grows with the number."""
+    return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps))
 
 
 def _shape_problems(parameter: Parameter) -> Iterator[str]:

@@ -91,3 +91,13 @@ def test_every_position_leads_to_an_allowed_value(parameter: Parameter) -> None:
     for index in range(1000):
         value = parameter.from_unit(index / 1000)
         assert parameter.problem(value) is None, value
+
+
+@pytest.mark.parametrize("steps", [7, 10**12, 133_984_305_787_739, 10**18])
+def test_a_value_that_was_snapped_is_allowed_however_many_steps_there_are(steps: int) -> None:
+    parameter = Parameter("p", "float", 1e-9, 1e9, step=1e-9)
+    assert parameter.problem(parameter.snap(1e-9 + steps * 1e-9)) is None
+
+
+def test_a_value_between_two_steps_is_told() -> None:
+    assert Parameter("p", "float", 0.0, 1e9, step=0.5).problem(1e8 + 0.25) is not None
