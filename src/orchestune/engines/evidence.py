@@ -3,7 +3,8 @@
 - completed, every metric finite: its loss;
 - completed with a reported standard deviation: the same, with that noise;
 - pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
-- failed, or not finite: the worst loss, so that suggestions keep away from where trials fail;
+- failed, or not finite: the upper quartile of the losses, so that suggestions keep away from there, yet not from its
+  surroundings, where the best may lie;
 - cancelled: nothing is known.
 """
 
@@ -78,17 +79,17 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
         variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
-    worst = float(values.max())
-    middling = (float(np.quantile(values, 0.75)) + worst) / 2
+    poor = float(np.quantile(values, 0.75))
+    poorer = (poor + float(values.max())) / 2
     found, spread, score = np.empty(len(entries)), np.zeros(len(entries)), iter(range(len(scored)))
     for index, item in enumerate(entries):
         if item.losses is not None:
             at = next(score)
             found[index], spread[index] = values[at], variances[at]
         elif item.pruned:
-            found[index], spread[index] = middling, _PRUNED_VARIANCE
+            found[index], spread[index] = poorer, _PRUNED_VARIANCE
         else:
-            found[index] = worst
+            found[index] = poor
     return Evidence(stacked([item.point for item in entries], width), found, spread)
 
 
