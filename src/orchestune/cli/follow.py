@@ -103,10 +103,8 @@ def _waiting(watch: Watch, seconds: float) -> list[Status | ServerSent | Away | 
 
 def _heard(view: View, event: ServerSent) -> None:
     if event.kind == "trial_finished":
-        document = event.json()
-        number = document.get("data", document).get("trial")
-        if isinstance(number, int):
-            view.finished(number)
+        data = event.json()["data"]
+        view.finished(data["trial"], data["state"])
 
 
 def _failure(console: Console, status: Status) -> str:

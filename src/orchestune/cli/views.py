@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orchestune.cli.console import Console
@@ -25,8 +24,8 @@ _COUNTED = ("completed", "failed", "pruned")
 class View(Protocol):
     """How progress is shown."""
 
-    def finished(self, number: int) -> None:
-        """A trial has finished."""
+    def finished(self, number: int, state: str) -> None:
+        """A trial has come to its end; told of each one from the beginning on, in that order."""
 
     def show(self, status: Status, away: str, *, last: bool = False) -> None:
         """The experiment as it stands now; called again and again. `away`: why the server does not answer."""
@@ -42,7 +41,7 @@ class LiveView:
         self._block = Block(console.out, console.paint)
         self._paint = console.paint
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, state: str) -> None:
         pass
 
     def show(self, status: Status, away: str, *, last: bool = False) -> None:
@@ -59,7 +58,7 @@ class LiveView:
 class QuietView:
     """Nothing."""
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, state: str) -> None:
         pass
 
     def show(self, status: Status, away: str, *, last: bool = False) -> None:
@@ -75,41 +74,39 @@ class PlainView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._client = console.client.clone(patience=2.0)
-        self._numbers: list[int] = []
+        self._fresh: list[tuple[int, int]] = []
+        """trials that were not shown yet, and how many of the budget were finished with each"""
         self._best: float | None = None
         self._said = ""
         self._counted = 0
         self._next = 0.0
 
-    def finished(self, number: int) -> None:
-        self._numbers.append(number)
+    def finished(self, number: int, state: str) -> None:
+        self._counted += state in _COUNTED
+        self._fresh.append((number, self._counted))
 
     def show(self, status: Status, away: str, *, last: bool = False) -> None:
         self._remark(status, away, last)
         if away or (time.monotonic() < self._next and not last):
             return
         self._next = time.monotonic() + _EVERY
-        numbers, self._numbers = self._numbers, []
-        if 0 < len(numbers) <= _EACH:
-            self._each(numbers, status)
-        elif numbers or (last and finished(status) > self._counted):
+        fresh, self._fresh = self._fresh, []
+        if 0 < len(fresh) <= _EACH:
+            self._each(fresh, status)
+        elif fresh or (last and finished(status) > self._counted):
             self._console.say(summary_line(status, self._console.paint))
-            self._counted = finished(status)
             for entry in status["best"]:
                 self._improves(entry["metrics"], status)
 
     def close(self) -> None:
         self._client.close()
 
-    def _each(self, numbers: list[int], status: Status) -> None:
-        trials = [trial for trial in map(partial(self._trial, status), numbers) if trial is not None]
-        # the status may be older than the events, and newer: the lines count on from whichever knows more
-        before = finished(status) - sum(trial["state"] in _COUNTED for trial in trials)
-        self._counted = max(self._counted, before)
-        for trial in trials:
-            self._counted += trial["state"] in _COUNTED
-            best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
-            self._console.say(trial_line(trial, status, self._console.paint, done=self._counted, best=best))
+    def _each(self, fresh: Sequence[tuple[int, int]], status: Status) -> None:
+        for number, done in fresh:
+            trial = self._trial(status, number)
+            if trial is not None:
+                best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
+                self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
 
     def _improves(self, metrics: Mapping[str, Measurement], status: Status) -> bool:
         """Whether this is the best so far, where one metric tells. The status may be older than the event."""

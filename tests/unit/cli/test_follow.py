@@ -185,7 +185,7 @@ def finish(server: FakeServer, number: int, **changes: object) -> None:
     counts = server.world.experiments["sgd-7f3a"]["counts"]
     server.world.trials["sgd-7f3a"].append(trial(number, **changes))
     server.update("sgd-7f3a", counts={"completed": counts["completed"] + 1})
-    server.event("trial_finished", trial=number)
+    server.event("trial_finished", trial=number, state="completed")
 
 
 def test_piped_output_has_a_line_for_each_trial(server: FakeServer) -> None:
@@ -214,9 +214,20 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     complete(server)
     out, _ = process.communicate(timeout=60)
     counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
-    assert len(counts) == 2
-    assert counts[0] < counts[1]
-    assert len(re.findall(r"^trial \d|^\d/4  trial \d.*\(best so far\)$", out, re.MULTILINE)) == 2
+    assert counts == [1, 2]
+    assert len(re.findall(r"^\d/4  trial \d.*\(best so far\)$", out, re.MULTILINE)) == 2
+
+
+def test_a_status_that_is_newer_than_the_events_does_not_spoil_the_count(server: FakeServer) -> None:
+    server.update("sgd-7f3a", counts={"completed": 3})
+    process = piped(server, rerun(server))
+    following(server)
+    for number, state in ((2, "completed"), (3, "cancelled"), (4, "pruned")):
+        server.world.trials["sgd-7f3a"].append(trial(number, state=state))
+        server.event("trial_finished", trial=number, state=state)
+    complete(server)
+    out, _ = process.communicate(timeout=60)
+    assert re.findall(r"^(\d)/4  trial (\d)", out, re.MULTILINE) == [("1", "2"), ("1", "3"), ("2", "4")]
 
 
 def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(server: FakeServer) -> None:
@@ -224,7 +235,7 @@ def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(serv
     following(server)
     for number in (3, 2, 4):
         server.world.trials.setdefault("sgd-7f3a", []).append(trial(number))
-        server.event("trial_finished", trial=number)
+        server.event("trial_finished", trial=number, state="completed")
     server.update("sgd-7f3a", state="completed", counts={"completed": 3, "running": 0}, running=[])
     server.event("experiment_state", state="completed")
     out, _ = process.communicate(timeout=60)
