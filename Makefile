@@ -100,7 +100,7 @@ docs: $(VENV)/dev.stamp ## write the generated pages
 	@$(BIN)/python docs/generate.py
 
 benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchmarks.md says how the long ones run)
-	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow; do \
+	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow early_stopping pruning_cost; do \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## remove the environment and what was built

@@ -29,7 +29,7 @@ from typing import NamedTuple, Protocol
 from benchmarks import table
 from benchmarks.curves import FAMILIES, STEPS, Recorded, record
 from orchestune.domain.curves import Curve, loss
-from orchestune.domain.early_stopping import TYPES, EarlyStopping
+from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.pruners import registry
@@ -37,6 +37,7 @@ from orchestune.pruners import registry
 WORKERS = 15
 BUDGET = 200
 SIZES = {"sgd on digits": 400, "network on digits": 150, "boosting on cancer": 600}
+RULES = ("asha", "hyperband", "median", "percentile", "wilcoxon")
 QUICK = {"sgd on digits": 60, "network on digits": 20, "boosting on cancer": 60}
 
 
@@ -194,7 +195,7 @@ def main() -> None:
     seeds = arguments.seeds or (1 if arguments.quick else 10)
     print(table.machine())
     recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
-    rules = ["none", *(f"{whose} {name}" for name in TYPES for whose in ("ours", "Optuna"))]
+    rules = ["none", *(f"{whose} {name}" for name in RULES for whose in ("ours", "Optuna"))]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
             (rule, family): [pool.submit(run, rule, family, curves, seed) for seed in range(_searches(rule, seeds))]
@@ -222,8 +223,8 @@ def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale:
 
 
 def _searches(rule: str, seeds: int) -> int:
-    """One rule takes a minute for a single search."""
-    return max(seeds // 5, 1) if rule == "Optuna wilcoxon" else seeds
+    """Two rules take from seconds to a minute for a single search."""
+    return max(seeds // {"ours wilcoxon": 2, "Optuna wilcoxon": 10}.get(rule, 1), 1)
 
 
 def _best(outcome: Outcome) -> float:

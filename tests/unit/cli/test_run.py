@@ -100,6 +100,13 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     ]
 
 
+def test_the_plan_tells_what_ends_the_search_and_its_trials_early(server: FakeServer, cli: Cli, project: Path) -> None:
+    early = ["--set", "early_stopping=asha", "--set", "stop.futile={below: 0.6, after: 20}"]
+    lines = cli("run", "--dry-run", *early).out.splitlines()
+    assert "  ends       early when accuracy is still below 0.6 after 20 trials" in lines
+    assert "  prunes     trials by asha on accuracy" in lines
+
+
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:
     before = sorted(project.rglob("*"))
     result = cli("run", "--dry-run")
