@@ -54,7 +54,7 @@ def _by_class(
             [
                 engine,
                 f"{_mean_of_problems(runs):.3f}",
-                f"{low:.2f}-{high:.2f}",
+                f"{low:.2f}-{high:.2f}" if len({seed for _, seed in runs}) > 1 else "-",
                 f"{ranks[engine]:.2f}",
                 *(f"{value:.2f}" for value in by_kind),
                 f"{statistics.median(ask[0] for ask in asks):.0f}/{statistics.median(ask[1] for ask in asks):.0f}",

@@ -1,4 +1,4 @@
-"""Engines that take turns on one history: `auto`."""
+"""Engines that take turns on one history: `auto`. docs/search.md tells what this was measured against."""
 
 from __future__ import annotations
 
