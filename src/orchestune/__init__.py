@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Experiment": "orchestune.sdk.experiments",
+    "OpenTrial": "orchestune.sdk.asking",
     "Optimizer": "orchestune.sdk.optimizer",
     "Params": "orchestune.sdk.parameters",
     "Trial": "orchestune.sdk.trial",

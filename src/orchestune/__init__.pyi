@@ -1,3 +1,4 @@
+from orchestune.sdk.asking import OpenTrial as OpenTrial
 from orchestune.sdk.ending import should_stop as should_stop
 from orchestune.sdk.experiments import Experiment as Experiment
 from orchestune.sdk.keeping import checkpoint_dir as checkpoint_dir

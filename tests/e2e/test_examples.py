@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,9 @@ from tests.testbeds.home import Home
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
-FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE)
+SCRIPTS = {"14-tune-a-function": "tune.py", "15-sklearn-search": "search.py"}
+"""what Python starts, without an experiment file"""
+FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS.keys())
 PRUNED = {"11-early-stopping"}
 """what ends some of its trials early"""
 DEADLINE = 120.0
@@ -52,6 +56,18 @@ def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home
     assert (status["counts"]["pruned"] > 0) == (project.name in PRUNED)
     assert status["best"]
     assert not status["counts"]["running"]
+
+
+@pytest.mark.parametrize("project", SCRIPTS, indirect=True)
+def test_a_script_that_drives_its_search_prints_the_best(home: Home, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS[project.name]], cwd=project, env=home.env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
+    assert "best: " in done.stdout
+    [status] = home.json("status", cwd=project)
+    assert status["state"] == "completed"
+    assert status["counts"]["completed"] == status["budget"] == 12
 
 
 @pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import orchestune
-from orchestune.errors import BadInput, NotFound, UsageError
+from orchestune.errors import BadInput, Conflict, NotFound, UsageError
 from orchestune.sdk.tuning import NothingCompleted, start
 from tests.testbeds.docstrings import run_example
 from tests.testbeds.home import Home
@@ -37,7 +40,18 @@ def here(own_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["Experiment", "tune", "tune_async"])
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.05)
+
+
+def said(experiment: orchestune.Experiment) -> str:
+    return "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
+
+
+@pytest.mark.parametrize("name", ["Experiment", "Experiment.ask", "Experiment.loop", "tune", "tune_async"])
 def test_the_example_of_a_public_name_runs_as_it_stands(name: str) -> None:
     run_example(name)
 
@@ -174,21 +188,110 @@ def test_a_cancelled_task_stops_its_experiment(own_home: Home) -> None:
     assert status["desired"] == "stopped"
 
 
-def test_a_script_that_asks_to_stop_ends_in_order_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+def test_a_script_that_asks_to_stop_ends_in_order() -> None:
     Path("train.py").write_text(
         "import orchestune, time\n"
+        "orchestune.should_stop()\n"
         "print('up', flush=True)\n"
         "while not orchestune.should_stop():\n"
         "    time.sleep(0.02)\n"
         "print('ended in order')\n"
     )
     experiment = orchestune.Experiment.create(run=[sys.executable, "train.py"], **BOWL, budget=1)
-    while not any("up" in chunk["text"] for chunk in experiment._client.logs(experiment.id)):
-        pass
+    until(lambda: "up" in said(experiment))
     experiment.stop().wait(120)
-    assert "ended in order" in "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
+    until(lambda: "ended in order" in said(experiment))
 
 
 def test_starting_does_not_wait_for_the_end() -> None:
     experiment = start(lambda x: x, **BOWL, budget=2)
     assert experiment.wait(120).state == "completed"
+
+
+OPEN: dict[str, Any] = {**BOWL, "engine": "random", "grace": "1s"}
+
+
+def test_an_exception_within_a_trial_of_a_loop_is_a_failed_trial_and_the_loop_goes_on() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=4, parallelism=2)
+    for turn, trial in enumerate(experiment.loop()):
+        with trial:
+            if turn == 1:
+                raise ZeroDivisionError("the second one")
+            trial.report(loss=trial.parameters.x, step=1)
+            assert not trial.should_stop()
+    trials = experiment.results()
+    assert sorted(trial.state for trial in trials) == ["completed", "completed", "completed", "failed"]
+    failed = next(trial for trial in trials if trial.state == "failed")
+    assert "ZeroDivisionError: the second one" in (experiment.trial(failed.number).error or "")
+    assert all(trial.metrics["loss"] == trial.parameters["x"] for trial in trials if trial is not failed)
+
+
+def test_a_trial_whose_process_was_killed_is_offered_again_and_the_budget_is_exact() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=3)
+    code = (
+        "import orchestune, os, signal, sys\n"
+        "trial = orchestune.Experiment.load(sys.argv[1]).ask()\n"
+        "print(trial.number, trial.parameters.x, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, experiment.handle], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = experiment.ask(timeout=60)
+    assert again is not None and f"{again.number} {again.parameters.x}\n" == killed.stdout
+    again.tell({"loss": 1})
+    numbers = []
+    for trial in experiment.loop():
+        numbers.append(trial.number)
+        trial.tell({"loss": 0})
+    assert experiment.state == "completed" and numbers == [2, 3]
+    assert [trial.state for trial in experiment.results()] == ["completed"] * 3
+
+
+def test_a_trial_that_a_loop_leaves_goes_to_another_process_of_this_machine() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=2)
+    for trial in experiment.loop():
+        assert trial.number == 1
+        break
+    del trial
+    code = (
+        "import orchestune, sys\n"
+        "for trial in orchestune.Experiment.load(sys.argv[1]).loop():\n"
+        "    trial.tell({'loss': 0.5})\n"
+    )
+    subprocess.run([sys.executable, "-c", code, experiment.handle], check=True)
+    assert [trial.metrics["loss"] for trial in experiment.results()] == [0.5, 0.5]
+
+
+def test_a_trial_without_its_metric_or_told_so_has_failed_and_has_one_outcome() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=3)
+    first = experiment.ask()
+    assert first is not None
+    first.tell({"loss": 3})
+    with pytest.raises(Conflict, match="trial 1 has its outcome already"):
+        first.tell({"loss": 1})
+    second = experiment.ask()
+    assert second is not None
+    second.finish()
+    third = experiment.ask()
+    assert third is not None
+    third.tell(None)
+    assert experiment.ask() is None
+    assert [trial.state for trial in experiment.results()] == ["completed", "failed", "failed"]
+
+
+def test_who_runs_a_trial_is_told_that_the_experiment_was_stopped() -> None:
+    experiment = orchestune.Experiment.create(**{**OPEN, "grace": "60s"}, budget=2)
+    trial = experiment.ask()
+    assert trial is not None and not trial.should_stop()
+    experiment.stop()
+    until(trial.should_stop)
+    trial.finish()
+    assert experiment.ask() is None and experiment.state == "stopped"
+
+
+def test_the_trials_of_a_command_are_not_run_here() -> None:
+    experiment = orchestune.Experiment.create(run="echo loss=1", **BOWL, budget=1)
+    with pytest.raises(UsageError, match="are run by its command"):
+        experiment.ask()
+    with pytest.raises(UsageError, match="are not run in docker"):
+        orchestune.Experiment.create(**BOWL, budget=1, cluster="docker")

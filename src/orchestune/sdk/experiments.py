@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import sys
+import tempfile
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +28,7 @@ from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.config.experiment_file import Loaded, parse
 from orchestune.errors import BadInput, Problem, UsageError
 from orchestune.sdk import submitting
+from orchestune.sdk.asking import OpenTrial, take
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.plain import plain_value
 from orchestune.sdk.trial import Trial, frame
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 
 _LOOK = 0.25
 """seconds between two looks at an experiment that somebody waits for"""
+_OFFERED = 0.05
+"""seconds between two looks for a trial"""
+_BRIDGE = "orchestune.sdk.bridge"
 
 
 class Experiment:
@@ -54,15 +62,19 @@ class Experiment:
     def __init__(self, client: Client, status: Status) -> None:
         self._client, self._lock = client, threading.Lock()
         self.id, self.handle, self.name = status["id"], status["handle"], status["name"]
+        self._offered: Path | None = None
         weakref.finalize(self, client.close)
 
     @classmethod
     def create(cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any) -> Experiment:
         """Start an experiment of the code in `folder`; the keys are those of an experiment file, with Python values.
 
+        Without `run` this process, and any other one of this machine that loads it, runs the trials: `loop` and `ask`.
         `cluster` is where it runs: `local`, `docker` or a connected one; None is the default one. Returns once the
         server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
         """
+        if "run" not in keys:
+            return create_open(keys, cluster)
         return create(keys, Path(folder).resolve(), cluster)
 
     @classmethod
@@ -129,6 +141,67 @@ class Experiment:
         with self._lock:
             numbers = [item["trial"] for item in self._client.best(self.id)]
             return [Trial.of(self._client.trial(self.id, number)) for number in numbers]
+
+    def ask(self, timeout: float | None = None) -> OpenTrial | None:
+        """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
+
+        Waits while as many trials are open as `parallelism` says. Tell its outcome with `trial.tell({"loss": 0.1})`, or
+        run it `with trial:`. TimeoutError; UsageError where a command runs the trials.
+
+        >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+        >>> while trial := experiment.ask():
+        ...     trial.tell({"y": 10 * trial.parameters.x})
+        >>> experiment.best().metrics
+        {'y': 20.0}
+        """
+        folder = self._offers()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            found = take(folder)
+            if found is not None:
+                return found
+            if over(self.status()):
+                shutil.rmtree(folder, ignore_errors=True)
+                return None
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
+            time.sleep(_OFFERED)
+
+    def loop(self) -> Iterator[OpenTrial]:
+        """Trials for this process to run, one after the other, until the experiment is over.
+
+        A trial without an outcome at the end of its turn counts by what it reported. Run it `with trial:` so that an
+        exception is a failed trial, and the loop goes on. Who leaves the loop, or ends, gives its trial back.
+
+        >>> experiment = orchestune.Experiment.create(parameters={"x": "0.0..1.0"}, metrics={"y": "maximize"}, budget=3)
+        >>> for trial in experiment.loop():
+        ...     with trial:
+        ...         trial.report(y=trial.parameters.x ** 2)
+        >>> len(experiment.results())
+        3
+        """
+        while True:
+            trial = self.ask()
+            if trial is None:
+                return
+            try:
+                yield trial
+                if not trial.over:
+                    trial.finish()
+            finally:
+                if not trial.over:
+                    trial.give_back()
+
+    def _offers(self) -> Path:
+        """Where the trials of this experiment are on offer."""
+        if self._offered is None:
+            with self._lock:
+                run = self._client.specification(self.id)["specification"]["run"]
+            if not isinstance(run, list) or run[1:3] != ["-m", _BRIDGE]:
+                hint = "create it without `run` to run its trials in this process"
+                raise UsageError(f"the trials of {self.handle} are run by its command", hint)
+            self._offered = Path(run[3])
+        return self._offered
 
     def stop(self) -> Experiment:
         """End it; what is finished stays."""
@@ -197,6 +270,22 @@ def _connected(chosen: Place) -> Iterator[Client]:
     except BaseException:
         client.close()
         raise
+
+
+def create_open(keys: Mapping[str, Any], cluster: str | None) -> Experiment:
+    """Start an experiment whose trials are on offer to processes of this machine. Raises what `create` does."""
+    if cluster not in (None, "local"):
+        raise UsageError(f"trials that this process runs are not run in {cluster}", "say with `run` what runs there")
+    offers = state_folder() / "offers" / uuid.uuid4().hex
+    offers.mkdir(parents=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
+        document = {
+            "name": Path.cwd().name or "experiment",
+            **keys,
+            "run": [sys.executable, "-m", _BRIDGE, str(offers)],
+        }
+        variables = {"PYTHONPATH": importable(sys.path)}
+        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
 
 
 class _Shown:

@@ -17,7 +17,7 @@ used is loaded when it is used. [How to use it](../how-to/python.md) puts the na
 """
 _SECTIONS = {
     "Inside a trial": ("params", "Params", "report", "should_stop", "checkpoint_dir", "log_artifact"),
-    "Experiments": ("tune", "tune_async", "Experiment", "Trial"),
+    "Experiments": ("tune", "tune_async", "Experiment", "Trial", "OpenTrial"),
     "A search in this process": ("Optimizer",),
 }
 

@@ -29,7 +29,20 @@ def report(
 
     TypeError for a value that is no number; ValueError where one `stddev` is given for several metrics.
     """
-    every = {**(metrics or {}), **values}
+    lines = records({**(metrics or {}), **values}, step, stddev)
+    path = os.environ.get("ORCHESTUNE_METRICS")
+    if path:
+        append(path, "".join(json.dumps(record) + "\n" for record in lines))
+    else:
+        for record in lines:
+            sys.stdout.write(f"{record['name']}={record['value']!r}\n")
+        sys.stdout.flush()
+
+
+def records(
+    every: Mapping[str, Any], step: float | None, stddev: float | Mapping[str, float] | None
+) -> list[dict[str, Any]]:
+    """A line per metric, as `$ORCHESTUNE_METRICS` takes them. Raises what `report` does."""
     if stddev is not None and not isinstance(stddev, Mapping) and len(every) != 1:
         raise ValueError("one stddev belongs to one metric; for several give a mapping: stddev={'accuracy': 0.01}")
     lines = []
@@ -41,13 +54,7 @@ def report(
         if spread is not None:
             record["stddev"] = _number(f"stddev of {name}", spread)
         lines.append(record)
-    path = os.environ.get("ORCHESTUNE_METRICS")
-    if path:
-        append(path, "".join(json.dumps(record) + "\n" for record in lines))
-    else:
-        for record in lines:
-            sys.stdout.write(f"{record['name']}={record['value']!r}\n")
-        sys.stdout.flush()
+    return lines
 
 
 def _number(name: str, value: Any) -> float:

@@ -10,7 +10,7 @@ import orchestune
 from tests.testbeds.docstrings import run_example
 
 NAMES = [name for name in orchestune.__all__ if not name.startswith("__")]
-TYPES = {"Params", "Trial"}
+TYPES = {"OpenTrial", "Params", "Trial"}
 """what functions return; their examples are those of the functions"""
 SERVED = {"Experiment", "tune", "tune_async"}
 """what takes a server, and runs in tests/e2e"""

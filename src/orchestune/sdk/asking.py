@@ -1,0 +1,129 @@
+"""Trials that this process runs itself: taken from the offers of `orchestune.sdk.bridge`."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from multiprocessing import AuthenticationError, connection
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orchestune.errors import Conflict
+from orchestune.sdk.bridge import OFFER
+from orchestune.sdk.parameters import Params
+from orchestune.sdk.reporting import records
+
+
+class OpenTrial:
+    """A trial that this process runs: report what is measured, or tell the outcome.
+
+    As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
+    trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
+    """
+
+    def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:
+        self._line = line
+        self.number = int(about["number"])
+        self.seed = int(about["seed"])
+        self.parameters = Params(about["parameters"])
+        self._stop = False
+        self._over = False
+
+    def report(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: float | None = None,
+        stddev: float | Mapping[str, float] | None = None,
+        **values: Any,
+    ) -> None:
+        """As `orchestune.report` inside a trial. Conflict where the trial has its outcome."""
+        lines = records({**(metrics or {}), **values}, step, stddev)
+        self._say("report", "".join(json.dumps(line) + "\n" for line in lines))
+
+    def should_stop(self) -> bool:
+        """Whether this trial is to end now: it is not worth finishing, or was stopped."""
+        if not self._over:
+            self._say("report", "")
+        return self._stop
+
+    def tell(self, metrics: Mapping[str, Any] | None) -> None:
+        """Its outcome: metrics, or None where it failed. Conflict where it has one."""
+        if metrics is None:
+            self.fail("told that it failed")
+        else:
+            self.report(metrics)
+            self.finish()
+
+    def fail(self, reason: str) -> None:
+        """Its outcome is a failure, for this reason."""
+        self._end("failed", reason)
+
+    def finish(self) -> None:
+        """Its outcome is what was reported. Without the declared metrics it counts as failed."""
+        self._end("done", "")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has its outcome."""
+        return self._over
+
+    def give_back(self) -> None:
+        """Run it no more; whoever asks next gets it."""
+        self._over = True
+        self._line.close()
+
+    def __enter__(self) -> OpenTrial:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if exc is not None and not isinstance(exc, Exception):
+            self.give_back()
+            return False
+        if not self._over:
+            if exc is not None:
+                self.fail("".join(traceback.format_exception(exc)))
+            else:
+                self.finish()
+        return exc is not None
+
+    def __del__(self) -> None:
+        self._line.close()
+
+    def _end(self, word: str, said: str) -> None:
+        self._say(word, said)
+        self.give_back()
+
+    def _say(self, word: str, said: str) -> None:
+        if self._over:
+            raise Conflict(f"trial {self.number} has its outcome already", "ask for another one")
+        try:
+            self._line.send_bytes(json.dumps([word, said]).encode())
+            self._stop = bool(json.loads(self._line.recv_bytes()))
+        except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
+            self.give_back()
+            self._stop = True
+
+
+def take(folder: Path) -> OpenTrial | None:
+    """One of the trials on offer in the folder, None where there is none now."""
+    for offer in sorted(folder.glob(f"*{OFFER}")):
+        mine = offer.with_suffix(".taken")
+        try:
+            offer.rename(mine)
+            about = json.loads(mine.read_text())
+            mine.unlink()
+            line = connection.Client(("127.0.0.1", about["port"]), authkey=bytes.fromhex(about["key"]))
+        except (OSError, EOFError, AuthenticationError):
+            continue  # another process was quicker, or the one behind the offer is gone
+        try:
+            return OpenTrial(line, json.loads(line.recv_bytes()))
+        except (OSError, EOFError):
+            line.close()
+    return None

@@ -1,0 +1,86 @@
+"""The program of a trial that somebody else's process runs: it offers the trial, and passes on what that one says.
+
+Under the ordinary worker, so leases, beats, orders and the budget are those of any trial. An offer is a file in the
+folder that the experiment names; who renames it has it. A process that goes away without an outcome makes it offer the
+trial again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import sys
+import time
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from orchestune.sdk.ending import should_stop
+from orchestune.sdk.parameters import params
+from orchestune.sdk.reporting import append
+
+OFFER = ".offer"
+_LOOK = 0.5
+"""seconds between two looks whether the trial is to end"""
+_CLAIMED = 10.0
+"""seconds after which an offer that was taken by nobody who came is made again"""
+
+
+def main(folder: str) -> int:
+    """Until there is an outcome: 0, or 1 where it is a failure."""
+    key = secrets.token_bytes(16)
+    offer = Path(folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}-{os.getpid()}{OFFER}")
+    with Listener(("127.0.0.1", 0), authkey=key) as listener:
+        try:
+            while True:
+                code = _serve(_taken(listener, offer, key))
+                if code is not None:
+                    return code
+        finally:
+            offer.unlink(missing_ok=True)
+
+
+def _taken(listener: Listener, offer: Path, key: bytes) -> Connection[Any, Any]:
+    """Offer the trial until somebody who knows the key has come. SystemExit where the trial is to end."""
+    while True:
+        if not offer.exists():
+            offer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # gone, where it was over and goes on
+            part = offer.with_suffix(".part")
+            part.touch(0o600)
+            part.write_text(json.dumps({"port": listener.address[1], "key": key.hex()}))
+            part.replace(offer)
+        until = time.monotonic() + _CLAIMED
+        while time.monotonic() < until:
+            if should_stop():
+                raise SystemExit(0)
+            if select.select([listener._listener._socket], [], [], _LOOK)[0]:  # type: ignore[attr-defined]
+                try:
+                    return listener.accept()
+                except (AuthenticationError, EOFError, OSError):
+                    continue  # no process of ours
+
+
+def _serve(connection: Connection[Any, Any]) -> int | None:
+    """What the process says, until there is an outcome: the exit code, or None where it went away without one."""
+    about = {"number": int(os.environ["ORCHESTUNE_TRIAL"]), "seed": int(os.environ["ORCHESTUNE_SEED"])}
+    with connection:
+        try:
+            connection.send_bytes(json.dumps({**about, "parameters": params()}).encode())
+            while True:
+                word, said = json.loads(connection.recv_bytes())
+                if word == "report":
+                    append(os.environ["ORCHESTUNE_METRICS"], said)
+                elif word == "failed":
+                    print(said, file=sys.stderr, flush=True)  # noqa: T201  it belongs into the trial's log
+                connection.send_bytes(json.dumps(should_stop()).encode())
+                if word in ("failed", "done"):
+                    return int(word == "failed")
+        except (EOFError, OSError):
+            return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,274 @@
+"""A search for scikit-learn whose trials run through Orchestune."""
+
+from __future__ import annotations
+
+import numbers
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._validation import (
+    _fit_and_score,
+    _insert_error_scores,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_method_params
+
+from orchestune.client.states import guarded
+from orchestune.sdk.experiments import Experiment
+from orchestune.sdk.parameters import Params
+from orchestune.sdk.reporting import report
+from orchestune.sdk.tuning import NothingCompleted, start
+
+_WORK = "work.pkl"
+_PLAIN = (str, bool, int, float, np.generic)
+
+
+class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+    """Search parameters of an estimator by cross-validation; each trial is a process, its folds run in it one by one.
+
+    `parameters` are those of an experiment file, by the estimator's names: `{"C": "1e-3..100 log", "kernel": ["rbf",
+    "linear"]}`; a list may hold any objects. `n_iter` configurations are tried, `parallelism` at the same time; the
+    engine suggests each from the results before it. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and
+    what is found after `fit` (`best_params_`, `best_estimator_`, `cv_results_`, …) are as in `RandomizedSearchCV`;
+    `experiment_` is the handle of the experiment.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import SVC
+    >>> from orchestune.sklearn import SearchCV
+    >>> search = SearchCV(SVC(), {"C": "0.1..100 log", "kernel": ["linear", "rbf"]}, n_iter=4, parallelism=2)
+    >>> search = search.fit(*load_iris(return_X_y=True))
+    >>> bool(search.best_score_ > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  scikit-learn's own way
+        **{
+            name: allowed
+            for name, allowed in BaseSearchCV._parameter_constraints.items()
+            if name not in ("n_jobs", "pre_dispatch", "verbose")
+        },
+        "parameters": [Mapping],
+        "n_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "parallelism": [Interval(numbers.Integral, 1, None, closed="left")],
+        "engine": [str, Mapping],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        parameters: Mapping[str, Any],
+        *,
+        n_iter: int = 10,
+        parallelism: int = 1,
+        scoring: Any = None,
+        refit: Any = True,
+        cv: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        engine: str | Mapping[str, Any] = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.parameters = parameters
+        self.n_iter = n_iter
+        self.parallelism = parallelism
+        self.scoring = scoring
+        self.refit = refit
+        self.cv = cv
+        self.error_score = error_score
+        self.return_train_score = return_train_score
+        self.engine = engine
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]  # the estimator checks itself
+    def fit(self, X: Any, y: Any = None, **params: Any) -> SearchCV:  # noqa: N803
+        """Search, then fit the best configuration on all data where `refit` says so.
+
+        Raises what the estimator raises where every fit failed or `error_score="raise"`; NothingCompleted where not
+        one trial came as far as its first fit; KeyboardInterrupt stops the experiment.
+        """
+        scorers, refit_metric = self._get_scorers()
+        X, y = indexable(X, y)  # noqa: N806
+        params = _check_method_params(X, params=params)
+        routed = self._get_routed_params_for_fit(params)
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(splitter.split(X, y, **routed.splitter.split))
+        self.n_splits_ = len(splits)
+        estimator = clone(self.estimator)
+        asked, objects = _described(self.parameters)
+        arguments = {
+            "scorer": scorers,
+            "fit_params": routed.estimator.fit,
+            "score_params": routed.scorer.score,
+            "return_train_score": self.return_train_score,
+            "return_n_test_samples": True,
+            "return_times": True,
+            "verbose": 0,
+            "error_score": self.error_score,
+        }
+        main = refit_metric if isinstance(refit_metric, str) and isinstance(scorers, _MultimetricScorer) else None
+        work = _Work(estimator, X, y, splits, arguments, objects, main)
+        candidates, out = self._searched(work, asked)
+        self._conclude(candidates, out, refit_metric)
+        if self.refit:
+            self._refit(estimator, X, y, routed.estimator.fit)
+        self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
+        return self
+
+    def _searched(self, work: _Work, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Run the experiment: the configurations, and the outcomes of their folds one after the other."""
+        with tempfile.TemporaryDirectory(prefix="orchestune-search-") as folder:
+            Path(folder, _WORK).write_bytes(cloudpickle.dumps(work))
+            experiment = start(
+                _Trial(folder),
+                asked,
+                {"score": "maximize"},
+                int(self.n_iter),
+                int(self.parallelism),
+                engine=self.engine,
+                seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+                name=f"{type(work.estimator).__name__} search",
+            )
+            self.experiment_ = experiment.handle
+            try:
+                experiment.wait()
+            finally:
+                _end(experiment)
+            found = [pickle.loads(path.read_bytes()) for path in sorted(Path(folder).glob("*.outcome"))]
+        broken = next((outcome for outcome in found if isinstance(outcome, Exception)), None)
+        if broken is not None:
+            raise broken
+        if not found:
+            failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
+            why = experiment.trial(failed.number).error if failed else experiment.state
+            raise NothingCompleted(f"no trial of {experiment.handle} got to a result: {why}")
+        return [configuration for configuration, _ in found], [fold for _, folds in found for fold in folds]
+
+    def _conclude(self, candidates: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any) -> None:
+        _warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(out, self.error_score)
+        results = self._format_results(candidates, self.n_splits_, out)
+        first = out[0]["test_scores"]
+        self.multimetric_ = isinstance(first, dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(first)
+            refit_metric = self.refit
+        if self.refit or not self.multimetric_:
+            self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+            if not callable(self.refit):
+                self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
+            self.best_params_ = results["params"][self.best_index_]
+        self.cv_results_ = results
+
+    def _refit(self, estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:  # noqa: N803
+        self.best_estimator_ = clone(estimator).set_params(**clone(self.best_params_, safe=False))
+        began = time.time()
+        self.best_estimator_.fit(X, **({} if y is None else {"y": y}), **fit_params)
+        self.refit_time_ = time.time() - began
+        if hasattr(self.best_estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.best_estimator_.feature_names_in_
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all trials of a search share."""
+
+    estimator: Any
+    X: Any
+    y: Any
+    splits: Sequence[tuple[Any, Any]]
+    arguments: Mapping[str, Any]
+    objects: Mapping[str, Mapping[str, Any]]
+    """by parameter: what a text stands for that is no text"""
+    main: str | None
+    """which of several scores is the one to maximize; None: the first"""
+
+    def configuration(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as the estimator knows them."""
+        return {name: self.objects[name][value] if name in self.objects else value for name, value in given.items()}
+
+    def folds(self, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Fit and score each split."""
+        return [
+            _fit_and_score(
+                clone(self.estimator),
+                self.X,
+                self.y,
+                train=train,
+                test=test,
+                parameters=configuration,
+                split_progress=(index, len(self.splits)),
+                **self.arguments,
+            )
+            for index, (train, test) in enumerate(self.splits)
+        ]
+
+    def score(self, folds: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+        """Mean and standard deviation over the splits; NaN where one failed."""
+        scores = [fold["test_scores"] for fold in folds]
+        if any(isinstance(score, dict) for score in scores):
+            names = next(list(score) for score in scores if isinstance(score, dict))
+            name = self.main if self.main in names else names[0]
+            scores = [score[name] if isinstance(score, dict) else score for score in scores]
+        return float(np.mean(scores)), float(np.std(scores))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The function of a trial. The data lies in a folder of this machine and is not copied for each experiment."""
+
+    folder: str
+
+    def __call__(self, given: Params, /) -> None:
+        with open(Path(self.folder, _WORK), "rb") as file:
+            work: _Work = pickle.load(file)
+        configuration = work.configuration(given)
+        try:
+            folds = work.folds(configuration)
+        except Exception as exc:
+            self._write(exc)
+            raise
+        self._write((configuration, folds))
+        mean, spread = work.score(folds)
+        report(score=mean, stddev=spread)
+
+    def _write(self, outcome: Any) -> None:
+        path = Path(self.folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}.outcome")
+        part = path.with_suffix(".part")
+        part.write_bytes(cloudpickle.dumps(outcome))
+        os.replace(part, path)
+
+
+def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The parameters for an experiment, and by parameter what its texts stand for where a list holds other objects."""
+    asked, objects = dict(parameters), dict[str, dict[str, Any]]()
+    for name, values in parameters.items():
+        if isinstance(values, (list, tuple, np.ndarray)) and not all(isinstance(value, _PLAIN) for value in values):
+            objects[name] = {f"{index}: {value!r}"[:80]: value for index, value in enumerate(values)}
+            asked[name] = list(objects[name])
+        elif isinstance(values, (tuple, np.ndarray)):
+            asked[name] = list(values)
+    return asked, objects
+
+
+def _end(experiment: Experiment) -> None:
+    """An experiment that a guard paused, or that nobody waits for any more, is not left behind."""
+    status = experiment.status()
+    if guarded(status) or status["state"] in ("pending", "running", "paused"):
+        experiment.stop().wait()

@@ -1,0 +1,84 @@
+"""The search for scikit-learn passes scikit-learn's own checks; every trial is a process."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from orchestune.sdk.experiments import Experiment
+from orchestune.sklearn import SearchCV
+from tests.testbeds.home import Home
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def own_home() -> Iterator[Home]:
+    with Home() as home:
+        yield home
+
+
+@pytest.fixture(autouse=True)
+def here(own_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("ORCHESTUNE_")]:
+        monkeypatch.delenv(name)
+    for name, value in own_home.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+@parametrize_with_checks([SearchCV(LogisticRegression(), {"C": [0.5, 1.0]}, n_iter=1, cv=2)])  # type: ignore[untyped-decorator]
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_checks_of_scikit_learn_hold(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+def test_the_example_runs_as_it_stands() -> None:
+    text = inspect.getdoc(SearchCV) or ""
+    test = doctest.DocTestParser().get_doctest(text, {}, "SearchCV", None, 0)
+    said: list[str] = []
+    runner = doctest.DocTestRunner()
+    runner.run(test, out=said.append)
+    assert test.examples and runner.failures == 0, "".join(said)
+
+
+def test_the_scores_are_those_of_a_cross_validation_in_this_process_and_the_trials_those_of_the_experiment() -> None:
+    data = load_iris(return_X_y=True)
+    parameters = {"logisticregression__C": "0.01..10 log", "standardscaler": [StandardScaler(), MinMaxScaler()]}
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    search = SearchCV(pipeline, parameters, n_iter=4, parallelism=2, cv=3, random_state=1).fit(*data)
+    assert len(search.cv_results_["params"]) == 4
+    for index, configuration in enumerate(search.cv_results_["params"]):
+        again = cross_val_score(pipeline.set_params(**configuration), *data, cv=3)
+        assert search.cv_results_["mean_test_score"][index] == pytest.approx(np.mean(again))
+    trials = Experiment.load(search.experiment_).results()
+    assert [trial.metrics["score"] for trial in trials] == pytest.approx(list(search.cv_results_["mean_test_score"]))
+    assert search.best_estimator_.score(*data) > 0.9
+
+
+def test_several_scores_are_kept_and_the_one_to_refit_by_decides() -> None:
+    search = SearchCV(
+        LogisticRegression(max_iter=500), {"C": [0.001, 1.0]}, n_iter=2, cv=3,
+        scoring=["accuracy", "neg_log_loss"], refit="neg_log_loss",
+    ).fit(*load_iris(return_X_y=True))  # fmt: skip
+    assert search.best_params_ == {"C": 1.0}
+    assert {"mean_test_accuracy", "mean_test_neg_log_loss"} <= search.cv_results_.keys()
+
+
+def test_an_error_of_the_estimator_is_raised_where_that_was_asked_for() -> None:
+    search = SearchCV(LogisticRegression(), {"C": [-1.0]}, n_iter=1, cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="The 'C' parameter of LogisticRegression must be"):
+        search.fit(*load_iris(return_X_y=True))
