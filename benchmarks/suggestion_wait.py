@@ -1,8 +1,8 @@
 """How long a worker waits for its next configuration, from handing in a result to holding the next lease.
 
-A real server with the default engine; 15 simulated workers hand in one result per second together. The history is
-filled first, with random configurations that a user queues, so that filling does not wait for the engine. A result is
-on the disk before its worker hears of it, so what the disk alone takes is measured at the same time.
+A real server with the default engine, or another one; 15 simulated workers hand in one result per second together. The
+history is filled first, with random configurations that a user queues, so that filling does not wait for the engine. A
+result is on the disk before its worker hears of it, so what the disk alone takes is measured at the same time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def loss(parameters: Any) -> float:
     return sum((value - 0.3) ** 2 for value in values) + 0.05 * math.sin(20 * values[0])
 
 
-def specification(history: int, results: int) -> dict[str, Any]:
-    """The experiment: six decimals, the default engine."""
+def specification(history: int, results: int, engine: str) -> dict[str, Any]:
+    """The experiment: six decimals."""
     return {
         "name": f"wait {history}",
         "run": "true",
@@ -41,16 +41,17 @@ def specification(history: int, results: int) -> dict[str, Any]:
         "metrics": [{"name": "loss", "goal": "minimize"}],
         "budget": history + results + 4 * WORKERS,
         "parallelism": WORKERS,
+        "engine": engine,
     }
 
 
 async def measure(
-    server: SimulatedServer, history: int, results: int, interval: float
+    server: SimulatedServer, history: int, results: int, interval: float, engine: str
 ) -> tuple[list[float], list[float]]:
     """Seconds that each of the `results` suggestions after the first `history` trials took, and those of the disk."""
     seen, fast = Seen(), True
     pace = Pace(lambda draw: 0.0 if fast else interval * WORKERS * draw.uniform(0.7, 1.3), measure=loss)
-    handle = server.create(specification(history, results))
+    handle = server.create(specification(history, results, engine))
     workers = server.workers(WORKERS)
     running = [asyncio.create_task(Worker(server.url, worker, token, pace, seen).run()) for worker, token in workers]
     filling = [asyncio.create_task(_fill(server, handle, history, seen, index)) for index in range(4)]
@@ -108,6 +109,7 @@ def main() -> None:
     parser = table.arguments(__doc__)
     parser.add_argument("--results", type=int, help="suggestions measured at each length (300; quick: 30)")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two results")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--history", type=int, nargs="+", help="(100 1000 10000; quick: 100 1000)")
     options = parser.parse_args()
     results = options.results or (30 if options.quick else 300)
@@ -116,12 +118,16 @@ def main() -> None:
     rows: list[table.Row] = []
     for history in lengths:
         with SimulatedServer(WORKERS) as server:
-            found = asyncio.run(measure(server, history, results, options.interval))
+            found = asyncio.run(measure(server, history, results, options.interval, options.engine))
         waits, disk = ([1000 * value for value in values] for values in found)
         p99 = table.percentile(waits, 0.99)
         numbers = [table.percentile(waits, 0.5), p99, max(waits), p99 / 10]
         rows.append([history, len(waits), *numbers, table.percentile(disk, 0.5), table.percentile(disk, 0.99)])
-    table.show(f"Wait for a suggestion, default engine, {WORKERS} workers, {options.interval:g} s a result", HEAD, rows)
+    table.show(
+        f"Wait for a suggestion, engine {options.engine}, {WORKERS} workers, {options.interval:g} s a result",
+        HEAD,
+        rows,
+    )
 
 
 if __name__ == "__main__":
