@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,25 @@ def server_image(kubernetes: Access, registry: Registry) -> str:
 
 
 @pytest.fixture
-def lab(kubernetes: Access, namespace: str, worker_images: Images, tmp_path: Path) -> Iterator[Lab]:
-    """A server on this host that runs its workers in a namespace of its own."""
+def own_lab(kubernetes: Access, namespace: str, worker_images: Images, tmp_path: Path) -> Iterator[Lab]:
+    """A server on this host that runs its workers in a namespace of its own: for tests that harm it."""
     with Lab(kubernetes, namespace, worker_images, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(kubernetes: Access) -> Iterator[str]:
+    """A namespace for all tests of a file that share it."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubernetes.create_namespace(name)
+    yield name
+    kubernetes.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def lab(
+    kubernetes: Access, shared_namespace: str, worker_images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """The same for the tests of a file that leave nothing which would harm the next one."""
+    with Lab(kubernetes, shared_namespace, worker_images, tmp_path_factory.mktemp("lab")) as running:
         yield running

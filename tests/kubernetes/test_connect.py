@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,32 +69,35 @@ def version(lab: Lab) -> str:
     return found
 
 
-@pytest.mark.parametrize(
-    "object_", ["serviceaccount/orchestune-worker", "configmap/orchestune-config", "deployment/orchestune-server"]
-)
-def test_a_connect_that_was_killed_is_completed_by_the_same_command(lab: Lab, server_image: str, object_: str) -> None:
-    with lab.home.start(
-        "cluster", "connect", "-n", lab.name, "--namespace", lab.namespace, "--server-image", server_image
-    ) as process:
-        until(f"{object_} to be there", lambda: lab.cluster.exists(object_, "-n", lab.namespace))
-        process.kill()
-        process.communicate()
+def there(lab: Lab, name: str, *, no: bool = False) -> bool:
+    """Whether the object is (not) there."""
+    return lab.cluster.exists(name, "-n", lab.namespace) is not no
+
+
+def kill_once(process: subprocess.Popen[str], what: str, look: Callable[[], bool]) -> None:
+    until(what, look)
+    process.kill()
+    process.communicate()
+
+
+def test_connect_and_destroy_that_were_killed_at_each_step_are_completed_by_the_same_command(
+    lab: Lab, server_image: str, shell: str
+) -> None:
+    for step in ("serviceaccount/orchestune-worker", "configmap/orchestune-config", "deployment/orchestune-server"):
+        with lab.home.start(
+            "cluster", "connect", "-n", lab.name, "--namespace", lab.namespace, "--server-image", server_image
+        ) as process:
+            kill_once(process, f"{step} to be there", partial(there, lab, step))
     lab.connect("--server-image", server_image)
     assert lab.json("status")["cluster"] == lab.name
 
-
-@pytest.mark.parametrize("object_", ["deployment/orchestune-server", "service/orchestune", "role/orchestune-server"])
-def test_a_destroy_that_was_killed_is_completed_by_the_same_command(
-    lab: Lab, server_image: str, shell: str, object_: str
-) -> None:
-    lab.connect("--server-image", server_image)
     folder = lab.experiment(shell, budget=2)
     lab.home.run("run", "--cluster", lab.name, cwd=folder)
-    with lab.home.start("cluster", "destroy", "-n", lab.name, "--yes") as process:
-        until(f"{object_} to go", lambda: not lab.cluster.exists(object_, "-n", lab.namespace))
-        process.kill()
-        process.communicate()
-    lab.run("destroy", "--yes")
+    for step in ("deployment/orchestune-server", "service/orchestune", "role/orchestune-server"):
+        command = ("cluster", "destroy", "-n", lab.name, "--namespace", lab.namespace, "--yes")
+        with lab.home.start(*command) as process:
+            kill_once(process, f"{step} to go", partial(there, lab, step, no=True))
+    lab.run("destroy", "--namespace", lab.namespace, "--yes")
     gone(lab)
     found = lab.home.json("status", "--cluster", "local")
     assert [item["counts"]["completed"] for item in found] == [2]

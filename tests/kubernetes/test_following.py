@@ -24,7 +24,7 @@ from tests.testbeds.waiting import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
-LINES = 250
+LINES = 150
 TALK = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
 SERVER = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
 

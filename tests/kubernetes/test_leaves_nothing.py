@@ -66,6 +66,7 @@ def test_a_killed_test_run_leaves_nothing(tmp_path: Path) -> None:
     until("the guard to take the cluster down", lambda: not traces(folder, uplink), told=lambda: traces(folder, uplink))
 
 
+@pytest.mark.long
 def test_the_next_run_cleans_up_when_the_guard_was_killed_too(tmp_path: Path) -> None:
     folder, uplink, owner = start_owner(tmp_path)
     for guard in guards(folder):

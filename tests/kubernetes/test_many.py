@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kubernetes.lab import Lab
-from tests.kubernetes.test_promises import assert_exact, client, launch, status
+from tests.kubernetes.test_promises import assert_exact, connected, launch, status
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.fake_nodes import FakeNodes
 from tests.testbeds.registry import Registry
@@ -21,12 +21,8 @@ FOREIGN = 1000
 @pytest.fixture
 def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """A namespace with the server in it."""
-    with Lab(kubernetes, namespace, registry) as made:
-        made.connect("--server-image", server_image)
-        made.home.run("cluster", "use", made.name)
+    with connected(kubernetes, namespace, registry, server_image) as made:
         yield made
-        client(made).close()
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 def test_ten_experiments_with_ten_workers_each_keep_their_budgets(lab: Lab, shell: str) -> None:

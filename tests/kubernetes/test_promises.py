@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ SERVER = "app.kubernetes.io/component=server"
 NAP = "for i in 1 2 3 4 5 6; do echo step $i; sleep 0.5; done; echo score={x}"
 
 
-@pytest.fixture
-def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
+@contextmanager
+def connected(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """A namespace with the server in it."""
     with Lab(kubernetes, namespace, registry) as made:
         made.connect("--server-image", server_image)
@@ -37,6 +38,20 @@ def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: st
         yield made
         client(made).close()
         made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+@pytest.fixture(scope="module")
+def lab(kubernetes: Access, shared_namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
+    """For the tests that leave nothing which would harm the next one."""
+    with connected(kubernetes, shared_namespace, registry, server_image) as made:
+        yield made
+
+
+@pytest.fixture
+def own_lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
+    """For those that harm it."""
+    with connected(kubernetes, namespace, registry, server_image) as made:
+        yield made
 
 
 def launch(lab: Lab, image: str, **keys: Any) -> str:
@@ -182,33 +197,33 @@ def _all_over(lab: Lab, handles: list[str]) -> bool:
 
 
 def test_the_budget_of_three_experiments_is_exact_whatever_is_killed(
-    lab: Lab, own_kubernetes: Cluster, shell: str
+    own_lab: Lab, own_kubernetes: Cluster, shell: str
 ) -> None:
     small = {"cpu": "100m", "memory": "64Mi"}
     handles = [
-        launch(lab, shell, name=name, run=NAP, budget=15, parallelism=3, resources=small)
+        launch(own_lab, shell, name=name, run=NAP, budget=15, parallelism=3, resources=small)
         for name in ("one", "two", "three")
     ]
-    faults = Faults(lab, own_kubernetes, seed=1)
+    faults = Faults(own_lab, own_kubernetes, seed=1)
     for fault in (faults.worker_killed, faults.node_lost, faults.server_deleted):
-        once(lab, handles, faults, fault)
+        once(own_lab, handles, faults, fault)
     more = [faults.pod_deleted, faults.pod_deleted_by_force, faults.worker_killed, faults.server_deleted]
-    inject(lab, handles, more, pause=2.0)
+    inject(own_lab, handles, more, pause=2.0)
     for handle in handles:
-        assert_exact(lab, handle, 15, 3)
-    until("workers to go", lambda: not [pod for pod in running(lab) if pod["spec"]["nodeName"] not in faults.dark])
+        assert_exact(own_lab, handle, 15, 3)
+    until("workers to go", lambda: not [pod for pod in running(own_lab) if pod["spec"]["nodeName"] not in faults.dark])
 
 
 @pytest.mark.long
 def test_the_budget_is_exact_through_minutes_of_faults_in_the_control_plane_too(
-    lab: Lab, own_kubernetes: Cluster, shell: str
+    own_lab: Lab, own_kubernetes: Cluster, shell: str
 ) -> None:
     small = {"cpu": "100m", "memory": "64Mi"}
     handles = [
-        launch(lab, shell, name=name, run=NAP, budget=120, parallelism=4, resources=small)
+        launch(own_lab, shell, name=name, run=NAP, budget=120, parallelism=4, resources=small)
         for name in ("one", "two", "three")
     ]
-    faults = Faults(lab, own_kubernetes, seed=2)
+    faults = Faults(own_lab, own_kubernetes, seed=2)
 
     def without(program: str, node: str | None = None) -> Callable[[], None]:
         def fault() -> None:
@@ -222,13 +237,13 @@ def test_the_budget_is_exact_through_minutes_of_faults_in_the_control_plane_too(
     plan = [
         faults.worker_killed, faults.pod_deleted, without("kube-apiserver"), faults.pod_deleted_by_force,
         faults.server_deleted, without("kubelet", "cpu1"), faults.worker_killed, without("kube-controller-manager"),
-        faults.node_lost, faults.pod_deleted, own_kubernetes.heal, lab.registry.stop, faults.worker_killed,
-        lab.registry.start, without("kubelet", "cpu2"), faults.server_deleted, without("kube-scheduler"),
+        faults.node_lost, faults.pod_deleted, own_kubernetes.heal, own_lab.registry.stop, faults.worker_killed,
+        own_lab.registry.start, without("kubelet", "cpu2"), faults.server_deleted, without("kube-scheduler"),
     ]  # fmt: skip
-    inject(lab, handles, plan * 3, pause=3.0)
+    inject(own_lab, handles, plan * 3, pause=3.0)
     own_kubernetes.heal()
     for handle in handles:
-        assert_exact(lab, handle, 120, 4)
+        assert_exact(own_lab, handle, 120, 4)
 
 
 def test_two_users_see_and_drive_the_same_experiments_and_a_viewer_only_looks(
@@ -274,10 +289,10 @@ def test_experiments_with_and_without_gpus_run_side_by_side(lab: Lab, shell: str
 
 
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: Lab, shell: str) -> None:
-    folder = lab.experiment(shell, resources={"gpu": 5})
+    folder, before = lab.experiment(shell, resources={"gpu": 5}), lab.home.json("status")
     refused = lab.home.run("run", "--detach", cwd=folder, expect=2)
     assert "a trial needs 5 gpu, the largest machine, gpu1, has 4" in refused.stderr
-    assert lab.home.json("status") == []
+    assert lab.home.json("status") == before
 
 
 def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:

@@ -144,6 +144,7 @@ def test_a_person_may_do_only_what_rbac_says(own_kubernetes: Cluster, namespace:
     )
 
 
+@pytest.mark.long
 def test_a_lost_node_is_gone_at_once_and_comes_back(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
     lasting = pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "cpu2"})
     own_kubernetes.apply(lasting, namespace=namespace)
@@ -163,6 +164,7 @@ def _mentions(process: Path, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_node_that_is_cut_off_runs_on(own_kubernetes: Cluster) -> None:
     own_kubernetes.cut_off("cpu1")
     until("the cluster to notice", lambda: not own_kubernetes.node_ready("cpu1"))
@@ -171,6 +173,7 @@ def test_a_node_that_is_cut_off_runs_on(own_kubernetes: Cluster) -> None:
     assert own_kubernetes.node_ready("cpu1")
 
 
+@pytest.mark.long
 def test_a_node_without_its_kubelet_runs_its_pods_on(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
     own_kubernetes.apply(pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "gpu1"}), namespace=namespace)
     until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
@@ -181,6 +184,7 @@ def test_a_node_without_its_kubelet_runs_its_pods_on(own_kubernetes: Cluster, na
     assert own_kubernetes.json("get", "node", "gpu1")["status"]["allocatable"][GPU] == "4"
 
 
+@pytest.mark.long
 def test_without_the_controllers_no_job_gets_a_pod(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
     own_kubernetes.stop("kube-controller-manager")
     assert not own_kubernetes.control.running("kube-controller-manager")
@@ -193,6 +197,7 @@ def test_without_the_controllers_no_job_gets_a_pod(own_kubernetes: Cluster, name
     )
 
 
+@pytest.mark.long
 def test_an_image_is_pulled_again_when_the_registry_is_back(
     own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path
 ) -> None:
@@ -212,6 +217,7 @@ def _waits(cluster: Access, namespace: str) -> str:
     return "".join(container["state"].get("waiting", {}).get("reason", "") for container in shown)
 
 
+@pytest.mark.long
 def test_the_api_server_goes_and_comes_while_pods_run(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
     own_kubernetes.apply(pod("lasting", shell, "sleep 1000"), namespace=namespace)
     until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")
@@ -221,6 +227,7 @@ def test_the_api_server_goes_and_comes_while_pods_run(own_kubernetes: Cluster, n
     assert own_kubernetes.pod_phase(namespace, "lasting") == "Running"
 
 
+@pytest.mark.long
 def test_a_drained_node_has_no_pods(own_kubernetes: Cluster, namespace: str, shell: str) -> None:
     own_kubernetes.apply(pod("lasting", shell, "sleep 1000", nodeSelector={HOST: "cpu1"}), namespace=namespace)
     until("the pod to run", lambda: own_kubernetes.pod_phase(namespace, "lasting") == "Running")

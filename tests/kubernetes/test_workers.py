@@ -47,11 +47,11 @@ def test_an_image_without_python_and_with_a_read_only_root_is_as_good(lab: Lab) 
     assert "user 65534" in lab.home.run("logs", handle).stdout
 
 
-def test_where_root_is_forbidden_trials_run_as_somebody_else(lab: Lab) -> None:
-    lab.cluster.kubectl("label", "namespace", lab.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    handle = lab.run()
-    assert lab.wait(handle)["counts"]["completed"] == 2
-    assert "user 65534" in lab.home.run("logs", handle).stdout
+def test_where_root_is_forbidden_trials_run_as_somebody_else(own_lab: Lab) -> None:
+    own_lab.cluster.kubectl("label", "namespace", own_lab.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    handle = own_lab.run()
+    assert own_lab.wait(handle)["counts"]["completed"] == 2
+    assert "user 65534" in own_lab.home.run("logs", handle).stdout
 
 
 def test_an_image_that_is_not_there_pauses_the_experiment_with_its_name(lab: Lab) -> None:
@@ -61,6 +61,7 @@ def test_an_image_that_is_not_there_pauses_the_experiment_with_its_name(lab: Lab
     assert reason["code"] == "workers_fail"
     assert f"the image {missing} cannot be pulled" in reason["message"]
     assert "not found" in reason["message"]
+    lab.home.run("stop", handle)
 
 
 def test_a_trial_that_takes_more_than_its_memory_fails_for_it(lab: Lab) -> None:
@@ -139,66 +140,68 @@ def test_a_drained_trial_goes_on_elsewhere_from_its_checkpoint(lab: Lab) -> None
     assert "went on from a checkpoint" in lab.home.run("logs", handle).stdout
 
 
-def test_a_server_that_is_killed_finds_its_workers_again(lab: Lab) -> None:
-    handle = lab.run(budget=2, env={"SECONDS_EACH": "4"})
-    name = lab.wait_running(handle)
-    lab.kill()
-    lab.start()
-    assert lab.wait(handle)["counts"]["completed"] == 2
-    assert [attempt["state"] for attempt in lab.trial(handle)["attempts"]] == ["succeeded"]
-    assert {worker["name"] for worker in lab.status(handle)["workers"]} == {"w1"}
+def test_a_server_that_is_killed_finds_its_workers_again(own_lab: Lab) -> None:
+    handle = own_lab.run(budget=2, env={"SECONDS_EACH": "4"})
+    name = own_lab.wait_running(handle)
+    own_lab.kill()
+    own_lab.start()
+    assert own_lab.wait(handle)["counts"]["completed"] == 2
+    assert [attempt["state"] for attempt in own_lab.trial(handle)["attempts"]] == ["succeeded"]
+    assert {worker["name"] for worker in own_lab.status(handle)["workers"]} == {"w1"}
     assert name
 
 
-def test_a_server_that_was_killed_in_the_middle_of_a_stop_leaves_nothing(lab: Lab) -> None:
-    handle = lab.run(**SLOW)
-    lab.wait_running(handle)
-    stopping = lab.home.start("stop", handle)
-    lab.kill(signal.SIGKILL)
+def test_a_server_that_was_killed_in_the_middle_of_a_stop_leaves_nothing(own_lab: Lab) -> None:
+    handle = own_lab.run(**SLOW)
+    own_lab.wait_running(handle)
+    stopping = own_lab.home.start("stop", handle)
+    own_lab.kill(signal.SIGKILL)
     stopping.communicate()
-    lab.start()
-    lab.home.run("stop", handle)
-    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
-    until("the experiment to be stopped", lambda: lab.status(handle)["state"] == "stopped")
+    own_lab.start()
+    own_lab.home.run("stop", handle)
+    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
+    until("the experiment to be stopped", lambda: own_lab.status(handle)["state"] == "stopped")
 
 
-def test_what_nobody_knows_of_is_swept_and_what_is_not_ours_stays(lab: Lab) -> None:
-    handle = lab.run(**SLOW)
-    name = lab.wait_running(handle)
-    lab.cluster.kubectl("create", "configmap", "foreign", "-n", lab.namespace)
-    lab.kill()
-    for file in (lab.folder / "state").glob("orchestune.db*"):
+def test_what_nobody_knows_of_is_swept_and_what_is_not_ours_stays(own_lab: Lab) -> None:
+    handle = own_lab.run(**SLOW)
+    name = own_lab.wait_running(handle)
+    own_lab.cluster.kubectl("create", "configmap", "foreign", "-n", own_lab.namespace)
+    own_lab.kill()
+    for file in (own_lab.folder / "state").glob("orchestune.db*"):
         file.unlink()
-    lab.start()
-    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
-    assert lab.cluster.exists("configmap", "foreign", "-n", lab.namespace)
-    assert not lab.cluster.exists("pod", name, "-n", lab.namespace)
+    own_lab.start()
+    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
+    assert own_lab.cluster.exists("configmap", "foreign", "-n", own_lab.namespace)
+    assert not own_lab.cluster.exists("pod", name, "-n", own_lab.namespace)
 
 
-def test_secrets_live_in_the_cluster_and_go_with_the_experiment(lab: Lab) -> None:
-    lab.home.env["API_KEY"] = "swordfish"
-    handle = lab.run("import os; print('loss=%d' % len(os.environ['API_KEY']))", secrets=["API_KEY"], budget=1)
-    assert lab.wait(handle)["best"][0]["metrics"]["loss"]["value"] == len("swordfish")
-    secrets = ["secrets", "-n", lab.namespace, "-l", "app.kubernetes.io/component=secret"]
-    assert lab.cluster.exists(*secrets)
+def test_secrets_live_in_the_cluster_and_go_with_the_experiment(own_lab: Lab) -> None:
+    own_lab.home.env["API_KEY"] = "swordfish"
+    handle = own_lab.run("import os; print('loss=%d' % len(os.environ['API_KEY']))", secrets=["API_KEY"], budget=1)
+    assert own_lab.wait(handle)["best"][0]["metrics"]["loss"]["value"] == len("swordfish")
+    secrets = ["secrets", "-n", own_lab.namespace, "-l", "app.kubernetes.io/component=secret"]
+    assert own_lab.cluster.exists(*secrets)
     assert "swordfish" not in "".join(
-        file.read_text(errors="replace") for file in (lab.folder / "state").rglob("*") if file.is_file()
+        file.read_text(errors="replace") for file in (own_lab.folder / "state").rglob("*") if file.is_file()
     )
-    lab.home.run("delete", handle, "--purge", "--yes")
-    until("the secret to be gone", lambda: not lab.cluster.exists(*secrets))
+    own_lab.home.run("delete", handle, "--purge", "--yes")
+    until("the secret to be gone", lambda: not own_lab.cluster.exists(*secrets))
 
 
-def test_what_a_quota_does_not_let_in_waits_and_says_so(lab: Lab) -> None:
+def test_what_a_quota_does_not_let_in_waits_and_says_so(own_lab: Lab) -> None:
     quota = {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
         "spec": {"hard": {"requests.cpu": "150m"}},
     }  # fmt: skip
-    lab.cluster.apply(quota, namespace=lab.namespace)
-    handle = lab.run(budget=3, parallelism=3, env={"SECONDS_EACH": "3"})
+    own_lab.cluster.apply(quota, namespace=own_lab.namespace)
+    handle = own_lab.run(budget=3, parallelism=3, env={"SECONDS_EACH": "3"})
     words = "waits for room in the namespace's quota team: requests.cpu=100m"
-    until("the reason", lambda: words in json.dumps(lab.status(handle)["workers"]), told=lambda: lab.told(handle))
-    assert lab.wait(handle)["counts"]["completed"] == 3
-    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+    until(
+        "the reason", lambda: words in json.dumps(own_lab.status(handle)["workers"]), told=lambda: own_lab.told(handle)
+    )
+    assert own_lab.wait(handle)["counts"]["completed"] == 3
+    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
 
 
 def test_a_worker_whose_queue_takes_its_place_back_costs_nothing(lab: Lab) -> None:

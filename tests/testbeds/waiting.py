@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 SECONDS = 120.0
-PAUSE = 0.05
+PAUSES = 0.02, 0.25
+"""seconds, the first and the longest: most looks start a program, and what they wait for needs the processors too"""
 
 Found = TypeVar("Found")
 
@@ -20,9 +21,10 @@ def until(
     what: str, look: Callable[[], Found | None], seconds: float = SECONDS, told: Callable[[], object] | None = None
 ) -> Found:
     """The first true answer of `look`. GaveUp after `seconds`, with what `told` says then (a log, a status)."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, PAUSES[0]
     while not (found := look()):
         if time.monotonic() > deadline:
             raise GaveUp(f"waited {seconds:.0f} s for {what}; last seen: {told() if told else found!r}")
-        time.sleep(PAUSE)
+        time.sleep(pause)
+        pause = min(2 * pause, PAUSES[1])
     return found
