@@ -117,20 +117,14 @@ def test_destroy_refuses_while_something_runs_and_stops_it_where_that_is_said(
     assert [item["state"] for item in lab.home.json("status", "--cluster", "local")] == ["stopped"]
 
 
-def test_an_image_that_is_not_there_is_told_and_the_same_command_with_another_one_goes_on(
-    lab: Lab, server_image: str
-) -> None:
-    failed = lab.connect("--server-image", f"{lab.registry.address}/nothing@{MISSING}", expect=1)
-    assert "cannot be pulled" in failed.stderr
-    lab.connect("--server-image", server_image)
-
-
-def test_a_quota_that_is_used_up_is_told(lab: Lab, server_image: str) -> None:
+def test_what_keeps_the_server_from_starting_is_told_and_the_same_command_goes_on(lab: Lab, server_image: str) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tiny"}, "spec": {"hard": {"pods": "0"}}}
     lab.cluster.apply(quota, namespace=lab.namespace)
     failed = lab.connect("--server-image", server_image, expect=1)
     assert "a quota of the namespace forbids the pod: exceeded quota: tiny" in failed.stderr
     lab.cluster.kubectl("delete", "resourcequota", "tiny", "-n", lab.namespace)
+    failed = lab.connect("--server-image", f"{lab.registry.address}/nothing@{MISSING}", expect=1)
+    assert "cannot be pulled" in failed.stderr
     lab.connect("--server-image", server_image)
 
 

@@ -54,7 +54,12 @@ def line(kubernetes: Access) -> Iterator[Line]:
 
 @pytest.fixture(scope="module")
 def lab(
-    kubernetes: Access, place: str, registry: Registry, line: Line, tmp_path_factory: pytest.TempPathFactory
+    kubernetes: Access,
+    place: str,
+    registry: Registry,
+    server_image: str,
+    line: Line,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
     """A connected cluster whose API server is reached over the line."""
     document = described(kubernetes)
@@ -64,7 +69,7 @@ def lab(
     kubeconfig = tmp_path_factory.mktemp("laptop") / "kubeconfig"
     kubeconfig.write_text(json.dumps(document))
     with Lab(kubernetes, place, registry, kubeconfig) as made:
-        made.connect("--registry", registry.address)
+        made.connect("--server-image", server_image)
         yield made
         made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 

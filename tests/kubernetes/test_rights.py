@@ -105,6 +105,7 @@ def test_a_command_without_a_right_says_which_one_and_changes_nothing(lab: Lab, 
         assert lab.ours() == []
 
 
+@pytest.mark.long  # the short form is in test_promises
 def test_a_viewer_looks_and_cannot_stop_what_an_editor_starts(
     lab: Lab, server_image: str, shell: str, tmp_path: Path
 ) -> None:

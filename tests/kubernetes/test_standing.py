@@ -19,8 +19,10 @@ from orchestune.archives.shelf import Shelf
 from orchestune.files.open import open_files
 from tests.kubernetes.lab import Lab, gone
 from tests.kubernetes.test_promises import assert_exact, client, launch, pods, running, status
+from tests.testbeds.gateways import proxy, tls_front
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
+from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
 
@@ -210,32 +212,43 @@ def database(kubernetes_postgres_url: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+class Bucket:
+    """`s3://lab/files` on this host, and the variables that open it."""
+
+    def __init__(self, address: tuple[str, int], keys: dict[str, str]) -> None:
+        self.address, self.keys = address, keys
+
+    def secret(self, cluster: Access, namespace: str, endpoint: str) -> None:
+        """A Secret `bucket` in the namespace with everything."""
+        variables = {**self.keys, "AWS_ENDPOINT_URL_S3": endpoint}
+        literals = [f"--from-literal={key}={value}" for key, value in variables.items()]
+        cluster.kubectl("create", "secret", "generic", "bucket", "-n", namespace, *literals)
+
+
 @pytest.fixture
-def bucket(own_kubernetes: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """`s3://…` on this host, and a Secret `bucket` in the namespace that opens it."""
+def bucket(own_kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket that pods reach, without TLS."""
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
     for key, value in {**keys, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(key, value)
     server = ThreadedMotoServer(ip_address=own_kubernetes.host_address, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    keys["AWS_ENDPOINT_URL_S3"] = f"http://{host}:{port}"
-    store = boto3.client("s3", endpoint_url=keys["AWS_ENDPOINT_URL_S3"])
+    store = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
     store.create_bucket(Bucket="lab")
     store.close()
-    literals = [f"--from-literal={key}={value}" for key, value in keys.items()]
-    own_kubernetes.kubectl("create", "secret", "generic", "bucket", "-n", namespace, *literals)
-    yield "s3://lab/files"
+    yield Bucket((host, port), keys)
     server.stop()
 
 
 @pytest.mark.long
 def test_of_two_servers_on_a_database_one_may_vanish_with_its_node(
-    lab: Lab, own_kubernetes: Cluster, server_image: str, shell: str, database: str, bucket: str
+    lab: Lab, own_kubernetes: Cluster, server_image: str, shell: str, database: str, bucket: Bucket
 ) -> None:
+    bucket.secret(own_kubernetes, lab.namespace, "http://{}:{}".format(*bucket.address))
     use(
-        lab, "--server-image", server_image, "--database-url", database, "--files", bucket, "--env-secret", "bucket",
-        "--replicas", "2",
+        lab, "--server-image", server_image, "--database-url", database, "--files", "s3://lab/files",
+        "--env-secret", "bucket", "--replicas", "2",
     )  # fmt: skip
     assert "poddisruptionbudget.policy/orchestune-server" in lab.ours()
     assert not [name for name in lab.ours() if "persistentvolumeclaim" in name]
@@ -252,3 +265,23 @@ def test_of_two_servers_on_a_database_one_may_vanish_with_its_node(
     assert_exact(lab, handle, 30, 3)
     lab.home.run("get", f"{handle}/30", "-o", str(lab.home.folder / "got"))
     assert [file.read_text() for file in (lab.home.folder / "got").rglob("note.txt")] == ["kept\n"]
+
+
+@pytest.mark.long
+def test_a_server_goes_out_by_the_proxy_and_trusts_the_authority_that_it_was_told(
+    lab: Lab, own_kubernetes: Cluster, server_image: str, shell: str, bucket: Bucket, tmp_path: Path
+) -> None:
+    host, authority = own_kubernetes.host_address, Authority.create(tmp_path / "authority")
+    authority.issue("bucket", "bucket", hosts=[host])
+    pair = authority.folder / "bucket.crt", authority.folder / "bucket.key"
+    with proxy(host) as way_out, tls_front(host, *pair, bucket.address) as front:
+        bucket.secret(own_kubernetes, lab.namespace, f"https://{host}:{front.port}")
+        use(
+            lab, "--server-image", server_image, "--files", "s3://lab/files", "--env-secret", "bucket",
+            "--proxy", f"http://{host}:{way_out.port}", "--ca", str(authority.folder / "ca.crt"),
+        )  # fmt: skip
+        handle = launch(lab, shell, budget=2, resources=SMALL)
+        assert_exact(lab, handle, 2, 2)
+        lab.home.run("get", f"{handle}/1", "-o", str(tmp_path / "got"))
+        assert [file.read_text() for file in (tmp_path / "got").rglob("note.txt")] == ["kept\n"]
+        assert set(way_out.went) == {f"{host}:{front.port}"}, "and nothing of the cluster itself"

@@ -1,0 +1,89 @@
+"""What stands between a company's machines and the rest: an HTTP proxy, and TLS by an authority of its own."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+_SECONDS = 60.0
+
+
+class Gateway(socketserver.ThreadingTCPServer):
+    """Listens on a free port of `host` while its block runs; `went` are the targets that were asked for."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, host: str, handler: type[socketserver.BaseRequestHandler]) -> None:
+        super().__init__((host, 0), handler)
+        self.host, self.port = host, int(self.server_address[1])
+        self.went: list[str] = []
+
+    def __enter__(self) -> Gateway:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def proxy(host: str) -> Gateway:
+    """Takes `CONNECT HOST:PORT` and nothing else."""
+    return Gateway(host, _Connect)
+
+
+def tls_front(host: str, certificate: Path, key: Path, upstream: tuple[str, int]) -> Gateway:
+    """`https://` for a plain HTTP server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Front(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                near = context.wrap_socket(self.request, server_side=True)
+                _join(near, upstream)
+
+    return Gateway(host, Front)
+
+
+class _Connect(socketserver.BaseRequestHandler):
+    server: Gateway
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head and (data := self.request.recv(4096)):
+                head += data
+            method, target, _ = head.decode("latin-1").split(" ", 2)
+            if method != "CONNECT":
+                self.request.sendall(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+                return
+            self.server.went.append(target)
+            self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            name, _, port = target.rpartition(":")
+            _join(self.request, (name, int(port)))
+
+
+def _join(near: socket.socket, upstream: tuple[str, int]) -> None:
+    """Carry bytes both ways until one side has ended."""
+    with near, socket.create_connection(upstream, _SECONDS) as far:
+        back = threading.Thread(target=_carry, args=(far, near), daemon=True)
+        back.start()
+        _carry(near, far)
+        back.join()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    for side in (source, target):
+        with suppress(OSError):
+            side.shutdown(socket.SHUT_RDWR)
