@@ -285,3 +285,5 @@ def test_a_server_goes_out_by_the_proxy_and_trusts_the_authority_that_it_was_tol
         lab.home.run("get", f"{handle}/1", "-o", str(tmp_path / "got"))
         assert [file.read_text() for file in (tmp_path / "got").rglob("note.txt")] == ["kept\n"]
         assert set(way_out.went) == {f"{host}:{front.port}"}, "and nothing of the cluster itself"
+        lab.run("destroy", "--yes")
+    assert lab.home.json("status", handle)["counts"]["completed"] == 2, "the bucket's files came along"

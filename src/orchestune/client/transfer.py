@@ -46,13 +46,13 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
     part = target.with_name(f".{target.name}.{digest[:12]}.part")
     failures = 0
     while not part.exists() or part.stat().st_size < size or size == 0:
-        before = part.stat().st_size if part.exists() else 0
+        before = _arrived(part)
         try:
             _fetch(transport, path, part, before)
         except (HTTPException, OSError, TemporaryError) as exc:
             if isinstance(exc, OSError) and exc.filename:
                 raise  # the disk, not the network
-            failures = failures + 1 if part.exists() and part.stat().st_size == before else 0
+            failures = 0 if _arrived(part) > before else failures + 1
             if failures > 3:
                 raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again to go on") from exc
             continue
@@ -97,6 +97,10 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
             received += len(block)
         if expected is not None and received < expected:
             raise Unreachable("the connection broke off")
+
+
+def _arrived(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _digest(path: Path) -> str:

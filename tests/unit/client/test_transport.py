@@ -213,3 +213,11 @@ def test_a_server_that_no_address_leads_to_is_reached_by_what_dials_it(server: F
         assert client.experiment("sgd")["handle"] == "sgd-7f3a"
         assert client.experiment("sgd")["handle"] == "sgd-7f3a"
     assert dialled == [30.0]
+
+
+def test_a_file_that_never_begins_to_arrive_is_given_up(server: FakeServer, tmp_path: Path) -> None:
+    server.world.faults += ["503"] * 100
+    impatient = Client.connect(server.resolve, patience=0.0)
+    with closing(impatient), pytest.raises(Unreachable, match=r"best\.pt did not arrive"):
+        impatient.download("sgd", 1, {"path": "best.pt", "digest": "0" * 64, "size": 11}, tmp_path / "best.pt")
+    assert not (tmp_path / "best.pt").exists()
