@@ -60,7 +60,8 @@ def prepare(args: argparse.Namespace) -> Prepared:
 
     loaded = loaded_from(args)
     folder = loaded.path.resolve().parent
-    ignore = (*loaded.code.ignore, *files_of_secrets(loaded.specification, folder))
+    own = [source.private for source in loaded.specification.collect if source.private]
+    ignore = (*loaded.code.ignore, *files_of_secrets(loaded.specification, folder), *(f"/{path}" for path in own))
     listing = plan(folder, ignore, loaded.code.limit)
     return Prepared(
         loaded.specification,
@@ -70,7 +71,7 @@ def prepare(args: argparse.Namespace) -> Prepared:
         loaded.code.limit,
         listing.files,
         listing.size,
-        listing.left_out,
+        tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own)),
         loaded.build.install,
         loaded.build.dockerfile,
         saving.text(loaded.document, SAVED),

@@ -28,6 +28,7 @@ from orchestune.worker.command import render
 from orchestune.worker.environment import of_attempt, of_job, parameters_document
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
+from orchestune.worker.sources import Sources
 
 
 def try_one(
@@ -35,7 +36,8 @@ def try_one(
 ) -> Outcome:
     """Run the command once with `parameters`, its output on the screen. Leaves nothing behind."""
     specification = prepared.specification
-    scanner = Scanner(Declared(metric.name for metric in specification.metrics))
+    expressions = [source.where for source in specification.collect if source.kind == "regex"]
+    scanner = Scanner(Declared((metric.name for metric in specification.metrics), expressions))
     mask = Mask(spellings(secrets.values()))
     reported: list[Reported] = []
 
@@ -57,6 +59,7 @@ def try_one(
         with suppress(FileNotFoundError):
             for line in Path(environ["ORCHESTUNE_METRICS"]).read_bytes().splitlines():
                 reported += scanner.document(line)
+        reported += Sources([source.to_json() for source in specification.collect], str(view), scanner).finish()
         for report in reports.received:
             reported += scanner.document(report)
     return _outcome(specification, reported, code, problem, seconds)

@@ -75,6 +75,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         labels=values.get("labels") or {},
         placement=placement(values),
         config=config,
+        collect=values.get("collect") or (),
         stdin="json" if values.get("stdin") == "json" else "",
     )
     return specification, values.get("code") or Code(), image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestune.config.collecting import COLLECT
 from orchestune.config.early_stopping import EARLY_STOPPING
 from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
@@ -57,6 +58,7 @@ KEYS = (
         " experiment is created, and are never written down."),
     Key("config", CONFIG, "A configuration file of the folder. Each trial gets a copy with the values of the parameters"
         " at their paths; `{config}` in `run` is the copy."),
+    Key("collect", COLLECT, "Where metrics are read that the command does not print in a usual spelling."),
     Key("stdin", one_of(("json", "none")), "What the command reads on its standard input: its parameters as JSON, or"
         " nothing.", "none"),
     Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),

@@ -94,6 +94,8 @@ _TITLES = {
     "stop": "",
     "early_stopping": "The name of a rule, or a mapping with these keys. Which rule suits what, and what they save: "
     "[early stopping](../early-stopping.md).",
+    "collect": "A mapping, or a list of mappings, with these keys; [metrics without touching a script]"
+    "(../how-to/collect-metrics.md) has examples:",
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
     "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "

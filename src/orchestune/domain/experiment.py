@@ -12,7 +12,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
-from orchestune.domain.ways import ConfigFile
+from orchestune.domain.ways import ConfigFile, Source
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ class Specification:
     placement: Placement = Placement()
     config: ConfigFile | None = None
     """a file that is copied for each trial with its values"""
+    collect: tuple[Source, ...] = ()
+    """where metrics are read beside the usual ways"""
     stdin: str = ""
     """what the command reads: `json` for its parameters, else nothing"""
 
@@ -154,6 +156,7 @@ class Specification:
             "placement": self.placement.to_json(),
             "config": self.config.to_json() if self.config else None,
             "stdin": self.stdin,
+            "collect": [source.to_json() for source in self.collect],
         }
 
     @classmethod
@@ -197,4 +200,5 @@ class Specification:
             placement=Placement.from_json(document.get("placement") or {}),
             config=ConfigFile.from_json(document.get("config")),
             stdin=str(document.get("stdin") or ""),
+            collect=tuple(Source(item["kind"], item["where"]) for item in document.get("collect") or ()),
         )

@@ -27,3 +27,29 @@ class ConfigFile:
             return None
         parts = (part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document["parts"])
         return cls(str(document["name"]), tuple(parts))
+
+
+SOURCES = ("regex", "csv", "jsonl", "json", "tensorboard", "mlflow")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where metrics are read that a command does not print in a usual spelling."""
+
+    kind: str
+    """one of SOURCES"""
+    where: str
+    """a regular expression for `regex`; else a path in the trial's folder, whose later parts may be patterns"""
+
+    def to_json(self) -> dict[str, str]:
+        """As stored and as workers get it."""
+        return {"kind": self.kind, "where": self.where}
+
+    @property
+    def private(self) -> str:
+        """What must be neither packed nor linked, so that only the trial itself writes there."""
+        if self.kind == "regex":
+            return ""
+        parts = self.where.split("/")
+        literal = next((index for index, part in enumerate(parts) if set("*?[") & set(part)), len(parts))
+        return "/".join(parts[:literal])

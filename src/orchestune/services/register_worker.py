@@ -87,6 +87,7 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         "checkpoint_every": specification.checkpoint_every,
         "config": specification.config.to_json() if specification.config else None,
         "stdin": specification.stdin,
+        "collect": [source.to_json() for source in specification.collect],
         "root": launch.get("root"),
         "links": launch.get("links") or [],
         "cap_bytes": LOG_CAP,

@@ -21,6 +21,7 @@ from orchestune.worker.metrics import Scanner
 from orchestune.worker.output import Log, last_lines
 from orchestune.worker.points import Points
 from orchestune.worker.slot import Slot
+from orchestune.worker.sources import Sources
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
@@ -62,6 +63,7 @@ class Attempt:
         self.tree_cpu = 0.0
         self.tree_memory = 0
         self._scanner = Scanner(job.declared)
+        self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
         self._metrics_read = 0
         self._metrics_half = b""
         self._status = 0
@@ -135,6 +137,11 @@ class Attempt:
         for line in lines:
             self.points.add(self._scanner.document(line))
 
+    def read_sources(self) -> None:
+        """Take what is new in the files of `collect`."""
+        if self.job.collect:
+            self.points.add(self._sources.read())
+
     def write(self, text: str) -> None:
         """Add a line of the worker's own to the log."""
         start = b"" if self.log.last[-1:] in (b"", b"\n") else b"\n"
@@ -166,6 +173,8 @@ class Attempt:
             size = self._metrics_read
             self.read_metrics_file()
         self.points.add(self._scanner.document(self._metrics_half))
+        if self.job.collect:
+            self.points.add(self._sources.finish())
         self.points.add(self._scanner.flush())
         self.log.append(self.mask.flush())
 

@@ -17,7 +17,9 @@ class Job:
         self.revision = int(document["revision"])
         self.run: Any = document["run"]
         self.names = [str(name) for name in document.get("parameters") or ()]
-        self.declared = Declared(str(name) for name in document.get("metrics") or ())
+        self.collect = list(document.get("collect") or ())
+        expressions = [str(item["where"]) for item in self.collect if item["kind"] == "regex"]
+        self.declared = Declared((str(name) for name in document.get("metrics") or ()), expressions)
         self.environment = dict(environment)
         self.secrets = spellings(str(value) for value in (document.get("secrets") or {}).values())
         self.timeout: float | None = document.get("timeout")

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 EXTRA_NAMES = 50
 """names that were not declared and are kept all the same"""
 LONGEST_LINE = 64 * 1024
+LONGEST_FOR_OWN = 4096
+"""bytes of a line that a user's expression sees, so that a bad one does not take for ever"""
 
 _NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
@@ -19,7 +21,8 @@ _SPREAD = rb"(?:\s*(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
 _BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
 _ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
 _STEP = re.compile(
-    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}(\d+)(?![\w.%]|:\d)", re.IGNORECASE
+    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}(\d+(?:\.\d+)?)(?![\w.%]|:\d)",
+    re.IGNORECASE,
 )
 _COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
@@ -39,8 +42,11 @@ class Reported(NamedTuple):
 class Declared:
     """The declared names of an experiment, compiled once for all of its attempts."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], expressions: Iterable[str] = ()) -> None:
         self.names = tuple(names)
+        self.expressions = [re.compile(expression.encode()) for expression in expressions]
+        """the user's own, whose groups are metrics; a group's name cannot have every character of a metric's"""
+        self.by_group = {re.sub(r"\W", "_", name).lower(): name for name in self.names}
         self.by_lower = {name.lower(): name for name in self.names}
         self.lower = [name.lower().encode() for name in self.names]
         known = b"|".join(re.escape(name) for name in sorted(self.lower, key=len, reverse=True)) or rb"(?!)"
@@ -88,6 +94,14 @@ class Scanner:
             return []
         return self._from_json(document) if isinstance(document, dict) else []
 
+    def values(self, values: Mapping[str, float], step: float | None = None) -> list[Reported]:
+        """Named numbers; one that is called like a step is the step of the others."""
+        return self._from_json(values if step is None else {"step": step, **values})
+
+    def declared(self, name: str) -> bool:
+        """Whether the experiment has a metric of that name."""
+        return name.lower() in self._declared.by_lower
+
     def _keep_half(self, data: bytes) -> None:
         if self._skipping:
             return
@@ -99,6 +113,23 @@ class Scanner:
         found: list[Reported] = []
         for line in _candidates(block, self._declared.lower):
             found += self._line(line)
+        if self._declared.expressions:
+            for line in re.split(rb"[\r\n]+", block):
+                found += self._own(_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]))
+        return found
+
+    def _own(self, line: bytes) -> list[Reported]:
+        """What the user's expressions find in a line."""
+        found: list[Reported] = []
+        for expression in self._declared.expressions:
+            for match in expression.finditer(line):
+                groups = ((name, _float(text)) for name, text in match.groupdict().items())
+                numbers = {
+                    self._declared.by_group.get(name.lower(), name): value
+                    for name, value in groups
+                    if value is not None
+                }
+                found += self.values(numbers)
         return found
 
     def _line(self, line: bytes) -> list[Reported]:
@@ -112,7 +143,11 @@ class Scanner:
         pairs = [match.groups() for match in self._declared.pair.finditer(line)]
         if not pairs:
             return []
-        steps = {match[0].lower(): float(match[1]) for match in _STEP.findall(line)}
+        steps = {
+            name.lower(): float(text)
+            for name, text in _STEP.findall(line)
+            if b"." not in text or name.lower() == b"epoch"
+        }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
         found = []
         for known, other, value, spread in pairs:
@@ -161,6 +196,13 @@ def number(value: Any) -> float | None:
     if isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
         return float(value)
     return None
+
+
+def _float(text: bytes | None) -> float | None:
+    try:
+        return None if text is None else float(text.replace(b",", b""))
+    except ValueError:
+        return None
 
 
 def _candidates(block: bytes, names: list[bytes]) -> Iterable[bytes]:

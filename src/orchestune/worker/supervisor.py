@@ -317,6 +317,7 @@ class Supervisor:
             if attempt.phase in (phases.RUNNING, phases.STOPPING) and now - (attempt.started or now) > LASTING:
                 lasting[attempt.id] = attempt.pid
                 attempt.read_metrics_file()
+                attempt.read_sources()
                 sample = self._sampler.samples.get(attempt.id)
                 if sample is not None:
                     attempt.tree_cpu = max(attempt.tree_cpu, sample.cpu)

@@ -1,0 +1,68 @@
+"""The section `collect`: where metrics are read that the command does not print in a usual spelling."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from orchestune.config.kinds import Key, Kind, text
+from orchestune.config.report import Field
+from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.domain.ways import Source
+
+_PATTERN = text("a regular expression with named groups", most=1000, loose=True)
+_PATH = text("a path in the trial's folder, such as logs/metrics.csv or runs", most=1000)
+
+
+def _read_expression(found: Field) -> str | None:
+    expression = _PATTERN.read(found)
+    if expression is None:
+        return None
+    try:
+        compiled = re.compile(expression.encode())
+    except re.error as exc:
+        found.wrong(f"is no regular expression: {exc}")
+        return None
+    if not set(compiled.groupindex) - {"step"}:
+        found.wrong("has no group with the name of a metric", r"for example 'accuracy is (?P<accuracy>[\d.]+)'")
+        return None
+    return expression
+
+
+def _read_path(found: Field) -> str | None:
+    path = _PATH.read(found)
+    if path is None:
+        return None
+    parts = PurePosixPath(path).parts
+    if path.startswith(("/", "~")) or ".." in parts:
+        found.wrong("must lie within the trial's folder", "write a relative path without ..")
+        return None
+    if not parts or set("*?[") & set(parts[0]):
+        found.wrong("begins with a pattern", "a folder stands first, such as logs/*.csv")
+        return None
+    return "/".join(parts)
+
+
+_EXPRESSION = Kind[str](_PATTERN.words, _PATTERN.schema, _read_expression)
+_INSIDE = Kind[str](_PATH.words, _PATH.schema, _read_path)
+KEYS = (
+    Key("regex", _EXPRESSION, "For each line of the output: the groups are metrics, `step` is the step; in a group's"
+        " name `_` stands for any character of a metric's that no group can have."),
+    Key("csv", _INSIDE, "A file with a heading; also with tabs or semicolons."),
+    Key("jsonl", _INSIDE, "A file of JSON lines, as for `$ORCHESTUNE_METRICS`."),
+    Key("json", _INSIDE, "A file with one JSON object, read when the command has ended."),
+    Key("tensorboard", _INSIDE, "A folder of TensorBoard's event files."),
+    Key("mlflow", _INSIDE, "MLflow's folder, as a rule `mlruns`."),
+)  # fmt: skip
+
+
+def _sources(read: dict[str, str]) -> tuple[Source, ...]:
+    return tuple(Source(kind, where) for kind, where in read.items())
+
+
+_ONE = changed(section(KEYS, also={"pattern": "regex", "re": "regex", "tb": "tensorboard"}), _sources)
+COLLECT = either(
+    f"a mapping with {', '.join(key.name for key in KEYS)}, or a list of such",
+    mapping=_ONE,
+    listing=changed(list_of(_ONE, "a list of mappings", most=20), lambda listed: tuple(sum(listed, ()))),
+)

@@ -1,0 +1,137 @@
+"""Readers of files that hold metrics. Each takes a file's bytes in pieces, in order, and gives what they report."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+from orchestune.worker import events
+from orchestune.worker.metrics import Reported, Scanner
+
+MOST_BYTES = 16 * 1024 * 1024
+"""of a part that is not complete: beyond it the rest of the file is not read"""
+
+
+class Lines:
+    """A file of lines; JSON lines, as in `$ORCHESTUNE_METRICS`."""
+
+    def __init__(self, scanner: Scanner, path: str) -> None:
+        self.scanner, self.path = scanner, path
+        self._half = b""
+
+    def feed(self, data: bytes) -> list[Reported]:
+        """What the lines report that are complete now."""
+        lines = (self._half + data).split(b"\n")
+        self._half = lines.pop()[:MOST_BYTES]
+        return [found for line in lines for found in self.line(line)]
+
+    def end(self) -> list[Reported]:
+        """What a last line without an end reports."""
+        rest, self._half = self._half, b""
+        return self.line(rest) if rest.strip() else []
+
+    def again(self) -> None:
+        """The file is written anew."""
+        self._half = b""
+
+    def line(self, line: bytes) -> list[Reported]:
+        """What one line reports."""
+        return self.scanner.document(line)
+
+
+class Whole(Lines):
+    """One JSON object, which counts once the command has ended."""
+
+    def feed(self, data: bytes) -> list[Reported]:
+        self._half = (self._half + data)[: MOST_BYTES + 1]
+        return []
+
+
+class Table(Lines):
+    """A table with a heading. Where it is written anew with more columns, rows that were read do not count twice."""
+
+    def __init__(self, scanner: Scanner, path: str) -> None:
+        super().__init__(scanner, path)
+        self._heading: list[str] = []
+        self._delimiter = ","
+        self._row = self._taken = 0
+
+    def again(self) -> None:
+        super().again()
+        self._heading, self._row = [], 0
+
+    def line(self, line: bytes) -> list[Reported]:
+        text = line.decode("utf-8-sig", "replace").rstrip("\r")
+        if not self._heading:
+            self._delimiter = max(",\t;", key=text.count)
+            self._heading = [name.strip() for name in self._cells(text)]
+            return []
+        self._row += 1
+        if self._row <= self._taken:
+            return []
+        self._taken = self._row
+        row = dict(zip(self._heading, self._cells(text)))
+        numbers = ((name, _number(cell)) for name, cell in row.items())
+        return self.scanner.values({name: value for name, value in numbers if value is not None})
+
+    def _cells(self, text: str) -> list[str]:
+        return next(csv.reader([text], delimiter=self._delimiter), [])
+
+
+class Events:
+    """TensorBoard's events. A tag that several runs have is told from others by its run: `validation/epoch_loss`."""
+
+    def __init__(self, scanner: Scanner, path: str, tags: dict[str, str]) -> None:
+        """`tags` tells which run has a tag for itself; the files of one folder share it."""
+        self._scanner, self._run, self._tags = scanner, os.path.dirname(path), tags
+        self._half = b""
+
+    def feed(self, data: bytes) -> list[Reported]:
+        """The scalars of the records that are complete now; nothing more from a file that holds none."""
+        if self._half is _BROKEN:
+            return []
+        self._half += data
+        try:
+            records, taken = events.records(self._half)
+            scalars = [scalar for record in records for scalar in events.scalars(record)]
+        except events.Malformed:
+            self._half = _BROKEN
+            return []
+        self._half = self._half[taken:]
+        return [found for scalar in scalars for found in self._named(scalar)]
+
+    def end(self) -> list[Reported]:
+        """A record that is cut off says nothing."""
+        return []
+
+    def again(self) -> None:
+        """The file is written anew."""
+        self._half = b""
+
+    def _named(self, scalar: events.Scalar) -> list[Reported]:
+        long = f"{self._run}/{scalar.tag}" if self._run else scalar.tag
+        own = self._tags.setdefault(scalar.tag, self._run) == self._run
+        name = scalar.tag if own and not self._scanner.declared(long) else long
+        return self._scanner.values({name: scalar.value}, float(scalar.step))
+
+
+_BROKEN = b"no events"
+
+
+class Mlflow(Lines):
+    """A metric of MLflow's file store: lines of time, value and step in a file with the metric's name."""
+
+    def line(self, line: bytes) -> list[Reported]:
+        words = line.split()
+        if len(words) < 2:
+            return []
+        name = self.path.partition("/metrics/")[2]
+        value, step = _number(words[1].decode("ascii", "replace")), _number(words[-1].decode("ascii", "replace"))
+        return [] if value is None else self.scanner.values({name: value}, step if len(words) > 2 else None)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

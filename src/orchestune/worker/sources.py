@@ -1,0 +1,92 @@
+"""Metrics in files of the trial's folder, which are followed while they grow, a bounded piece at a time."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestune.worker import formats
+from orchestune.worker.metrics import Reported, Scanner
+
+PIECE = 1 << 20
+"""bytes of a file that are read at once"""
+MOST_FILES = 200
+
+
+class _File:
+    """One file, how far it was read, and who understands it."""
+
+    def __init__(self, path: str, reader: Any) -> None:
+        self.path, self.reader, self.position = path, reader, 0
+
+    def read(self) -> list[Reported]:
+        """What a piece more says."""
+        try:
+            with open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self.position:
+                    self.position = 0
+                    self.reader.again()
+                file.seek(self.position)
+                data = file.read(PIECE)
+        except OSError:
+            return []
+        self.position += len(data)
+        found: list[Reported] = self.reader.feed(data) if data else []
+        return found
+
+
+class Sources:
+    """What one attempt has to read beside its output."""
+
+    def __init__(self, collect: Sequence[Mapping[str, Any]], folder: str, scanner: Scanner) -> None:
+        self._kinds = [(str(item["kind"]), str(item["where"])) for item in collect if item["kind"] != "regex"]
+        self._folder, self._scanner = folder, scanner
+        self._files: dict[str, _File] = {}
+        self._tags: dict[str, str] = {}
+
+    def read(self) -> list[Reported]:
+        """What is new in the files, of each a piece at most."""
+        found: list[Reported] = []
+        for file in self._look():
+            found += file.read()
+        return found
+
+    def finish(self) -> list[Reported]:
+        """All that is left; the command has ended."""
+        found: list[Reported] = []
+        for file in self._look():
+            before = -1
+            while before != file.position:
+                before = file.position
+                found += file.read()
+            found += file.reader.end()
+        return found
+
+    def _look(self) -> list[_File]:
+        for kind, where in self._kinds:
+            start = os.path.join(self._folder, where)
+            for path in _paths(start, kind):
+                if path not in self._files and len(self._files) < MOST_FILES:
+                    self._files[path] = _File(path, self._reader(kind, os.path.relpath(path, start)))
+        return list(self._files.values())
+
+    def _reader(self, kind: str, path: str) -> Any:
+        if kind == "tensorboard":
+            return formats.Events(self._scanner, path, self._tags)
+        return {"csv": formats.Table, "jsonl": formats.Lines, "json": formats.Whole, "mlflow": formats.Mlflow}[kind](
+            self._scanner, path
+        )
+
+
+def _paths(where: str, kind: str) -> Iterator[str]:
+    if kind in ("tensorboard", "mlflow"):
+        for top in sorted(glob.glob(where)):
+            for folder, folders, names in os.walk(top):
+                folders.sort()
+                for name in sorted(names):
+                    if "tfevents" in name if kind == "tensorboard" else "/metrics" in folder:
+                        yield os.path.join(folder, name)
+    else:
+        yield from sorted(glob.glob(where))

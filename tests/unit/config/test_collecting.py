@@ -1,0 +1,46 @@
+"""The section `collect`."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.experiment import Specification
+from orchestune.domain.ways import Source
+from tests.unit.config.samples import problems, read, with_lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("collect: {csv: logs/metrics.csv}", [("csv", "logs/metrics.csv")]),
+        ("collect: {tensorboard: ./runs/}", [("tensorboard", "runs")]),
+        ("collect:\n- {json: a.json}\n- {regex: '(?P<a>.)'}", [("json", "a.json"), ("regex", "(?P<a>.)")]),
+    ],
+)  # fmt: skip
+def test_what_is_collected(lines: str, expected: list[tuple[str, str]]) -> None:
+    found = read(with_lines(lines)).specification
+    assert [(source.kind, source.where) for source in found.collect] == expected
+    assert Specification.from_json(found.to_json()).collect == found.collect
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("collect: {regex: '('}", "collect.regex: is no regular expression: "),
+        ("collect: {regex: 'loss (.)'}", "collect.regex: has no group with the name of a metric"),
+        ("collect: {csv: /tmp/x.csv}", "collect.csv: must lie within the trial's folder"),
+        ("collect: {csv: '*.csv'}", "collect.csv: begins with a pattern"),
+        ("collect: {tensorbord: runs}", "(did you mean tensorboard?)"),
+    ],
+)
+def test_mistakes(lines: str, message: str) -> None:
+    [problem] = problems(with_lines(lines))
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("where", "private"), [("runs", "runs"), ("logs/*/m.csv", "logs"), ("a/b.csv", "a/b.csv"), ("a/b?/c", "a")]
+)
+def test_what_only_the_trial_may_write(where: str, private: str) -> None:
+    assert Source("csv", where).private == private
+    assert Source("regex", where).private == ""

@@ -1,0 +1,178 @@
+"""Metrics from what programs print anyway and from the files that they write."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+
+from orchestune.worker import events
+from orchestune.worker.metrics import Declared, Reported, Scanner
+from orchestune.worker.sources import Sources
+
+Values = list[tuple[str, Any, float | None]]
+
+
+def brief(found: list[Reported]) -> Values:
+    return [(item.name, pytest.approx(item.value, rel=1e-6), item.step) for item in found]
+
+
+def sources(folder: Path, kind: str, where: str, *declared: str) -> Sources:
+    return Sources([{"kind": kind, "where": where}], str(folder), Scanner(Declared(declared or ("loss",))))
+
+
+def printed(text: str, *declared: str, expressions: tuple[str, ...] = ()) -> Values:
+    scanner = Scanner(Declared(declared, expressions))
+    return brief([*scanner.feed(text.encode()), *scanner.flush()])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "\r\x1b[1m9/9\x1b[0m \x1b[32m━━\x1b[0m 2s 14ms/step - loss: 0.2 - val_accuracy: 0.93 - val_loss: 0.21\n",
+            [("val_accuracy", 0.93, None), ("val_loss", 0.21, None)],
+        ),
+        (
+            "75/75 [=====>] - 4s 2ms/step - loss: 0.2990 - val_loss: 1.3e-01 - val_accuracy: 0.9600\n",
+            [("val_loss", 0.13, None), ("val_accuracy", 0.96, None)],
+        ),
+        (
+            "Epoch 3: 100%|██████████| 10/10 [00:01<00:00,  8.12it/s, v_num=0, train_loss=0.512, val_loss=0.420]\r",
+            [("v_num", 0.0, 3.0), ("train_loss", 0.512, 3.0), ("val_loss", 0.42, 3.0)],
+        ),
+        ("{'eval_loss': 0.5, 'val_loss': 0.25, 'epoch': 2.0}\n", [("val_loss", 0.25, 2.0)]),
+        ('{"val_loss": 0.25, "epoch": 2}\n', [("val_loss", 0.25, 2.0)]),
+        ("val_loss=0.25\n", [("val_loss", 0.25, None)]),
+        ("[25]\ttrain-rmse:0.61\tval_loss:0.31\n", [("val_loss", 0.31, None)]),
+    ],
+)
+def test_lines_of_the_usual_libraries_are_understood(line: str, expected: Values) -> None:
+    assert printed(line, "val_loss", "val_accuracy") == expected
+
+
+def test_a_table_is_understood_by_the_users_own_expression() -> None:
+    text = "| epoch | loss |\n|     1 | 0.50 |\n|     2 | 0.25 |\r|     3 | n/a |\n"
+    expression = r"\|\s+(?P<step>\d+) \| (?P<val_loss>\S+) \|"
+    assert printed(text, "val/loss", expressions=(expression,)) == [("val/loss", 0.5, 1.0), ("val/loss", 0.25, 2.0)]
+
+
+def test_an_expression_that_would_take_for_ever_sees_short_lines_alone() -> None:
+    assert printed("x" * 60_000 + " loss 1\n", "loss", expressions=(r"loss (?P<loss>\d+)",)) == []
+
+
+def test_a_growing_table_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    found = sources(tmp_path, "csv", "metrics.csv")
+    assert found.read() == []
+    path.write_text("epoch,loss,lr,note\n0,0.5,1e-3,x\n1,0.2")
+    assert brief(found.read()) == [("loss", 0.5, 0.0), ("lr", 0.001, 0.0)]
+    with path.open("a") as file:
+        file.write("5,1e-3,x\n2,0.125,,")
+    assert brief(found.read()) == [("loss", 0.25, 1.0), ("lr", 0.001, 1.0)]
+    assert brief(found.finish()) == [("loss", 0.125, 2.0)]
+
+
+def test_a_table_that_is_written_anew_with_another_column_counts_no_row_twice(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    found = sources(tmp_path, "csv", "metrics.csv")
+    path.write_text("step;train\n0;0.5\n1;0.4\n" + "2;0.30000000000000000000000000000\n")
+    assert [item.step for item in found.read()] == [0.0, 1.0, 2.0]
+    path.write_text("step;train;loss\n0;0.5;\n1;0.4;\n2;0.3;\n3;;0.2\n")
+    assert brief(found.finish()) == [("loss", 0.2, 3.0)]
+
+
+def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.jsonl").write_text('{"loss": 0.5, "step": 1}\nno json\n{"loss": 0.25, "step": 2}')
+    assert brief(sources(tmp_path, "jsonl", "logs/*.jsonl").finish()) == [("loss", 0.5, 1.0), ("loss", 0.25, 2.0)]
+    (tmp_path / "all_results.json").write_text('{\n  "loss": 0.125,\n  "model": "x"\n}\n')
+    found = sources(tmp_path, "json", "all_results.json")
+    assert found.read() == []
+    assert brief(found.finish()) == [("loss", 0.125, None)]
+
+
+def test_tensorboards_events_are_followed(tmp_path: Path) -> None:
+    found = sources(tmp_path, "tensorboard", "runs", "val/loss")
+    with SummaryWriter(str(tmp_path / "runs/Nov25_host")) as writer:
+        writer.add_scalar("val/loss", 0.5, 1)
+        writer.add_histogram("weights", [1.0, 2.0, 3.0], 1)
+        writer.add_text("note", "val/loss", 1)
+        first: list[Reported] = []
+        deadline = time.monotonic() + 60
+        while not first:
+            assert time.monotonic() < deadline
+            writer.flush()  # of what the writer's thread has taken out of its queue by now
+            first = found.read()
+        assert brief(first) == [("val/loss", 0.5, 1.0)]
+        writer.add_scalar("val/loss", 1e-7, 2**33)
+        writer.add_scalar("val/loss", float("nan"), 5)
+    [small, none] = found.finish()
+    assert (small.name, small.step) == ("val/loss", 2**33)
+    assert small.value == pytest.approx(1e-7)
+    assert none.value != none.value
+
+
+def test_runs_that_share_a_tag_are_told_apart(tmp_path: Path) -> None:
+    for run, value in (("train", 0.1), ("validation", 0.2)):
+        with SummaryWriter(str(tmp_path / "logs" / run)) as writer:
+            writer.add_scalar("epoch_loss", value, 1)
+    found = sources(tmp_path, "tensorboard", "logs", "validation/epoch_loss").finish()
+    assert ("validation/epoch_loss", pytest.approx(0.2), 1.0) in brief(found)
+    assert len({item.name for item in found}) == 2
+
+
+def tensor_event(**fields: Any) -> bytes:
+    event = Event(step=7)
+    value = event.summary.value.add(tag="loss")
+    for name, content in fields.items():
+        target = getattr(value.tensor, name)
+        if isinstance(content, list):
+            target.extend(content)
+        else:
+            setattr(value.tensor, name, content)
+    return bytes(event.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dtype": 1, "tensor_content": struct.pack("<f", 0.5)},
+        {"dtype": 2, "tensor_content": struct.pack("<d", 0.5)},
+        {"dtype": 19, "tensor_content": struct.pack("<e", 0.5)},
+        {"dtype": 1, "float_val": [0.5]},
+        {"dtype": 2, "double_val": [0.5]},
+    ],
+)
+def test_scalars_of_tensorflow_2_are_tensors(fields: dict[str, Any]) -> None:
+    assert events.scalars(tensor_event(**fields)) == [events.Scalar("loss", 7, 0.5)]
+
+
+def test_a_tensor_of_many_numbers_is_no_scalar() -> None:
+    assert events.scalars(tensor_event(dtype=1, tensor_content=struct.pack("<ff", 0.5, 0.5))) == []
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"not an event file at all, but long enough",
+                                    lambda data: os.urandom(500)])  # fmt: skip
+def test_a_damaged_file_of_events_ends_nothing(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "runs").mkdir()
+    event = tensor_event(dtype=1, float_val=[0.5])
+    record = struct.pack("<QI", len(event), 0) + event + b"\0" * 4
+    (tmp_path / "runs/events.out.tfevents.1").write_bytes(damage(record))
+    assert sources(tmp_path, "tensorboard", "runs").finish() == []
+
+
+def test_mlflows_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "mlruns/0/abc/metrics/val"
+    folder.mkdir(parents=True)
+    (folder / "loss").write_text("1700000000000 0.5 0\n1700000000001 0.25 1\n")
+    (folder.parents[1] / "meta.yaml").write_text("x: 1\n")
+    found = sources(tmp_path, "mlflow", "mlruns", "val/loss").finish()
+    assert brief(found) == [("val/loss", 0.5, 0.0), ("val/loss", 0.25, 1.0)]
