@@ -180,7 +180,8 @@ def run(rule: str, family: str, curves: Sequence[Recorded], seed: int) -> Outcom
     whose, _, name = rule.partition(" ")
     judge: Judge = Never()
     if whose == "ours":
-        judge = Ours(EarlyStopping(name), metric)
+        name, _, first = name.partition(" from step ")
+        judge = Ours(EarlyStopping(name, min_steps=float(first or 1)), metric)
     elif whose == "Optuna":
         judge = Optunas(name, metric)
     return simulate(judge, metric, curves, seed)
@@ -196,6 +197,7 @@ def main() -> None:
     print(table.machine())
     recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
     rules = ["none", *(f"{whose} {name}" for name in RULES for whose in ("ours", "Optuna"))]
+    rules[3:3] = ["ours asha from step 4"]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
             (rule, family): [pool.submit(run, rule, family, curves, seed) for seed in range(_searches(rule, seeds))]

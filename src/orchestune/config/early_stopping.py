@@ -33,7 +33,7 @@ _KEYS = (
     Key("interval", _more_than(0), "Steps from one look to the next: median, percentile, wilcoxon.", "1"),
     Key("reduction", _more_than(1), "The best 1/reduction of the trials go on from each look: asha, hyperband,"
         " percentile. For the first two, the next look is at `reduction` times the steps.",
-        "4; 3 for hyperband"),
+        "2"),
     Key("grace", TIME, "From SIGTERM to SIGKILL.", "the experiment's"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"min_epochs": "min_steps", "grace_period": "min_steps", "warmup_steps": "min_steps",
