@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,9 +47,17 @@ def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
     return [attempt for trial in home.json("trials", cwd=project) for attempt in trial["attempts"]]
 
 
+def words(project: Path) -> list[str]:
+    """What the example's README says to type, where there is no file."""
+    if (project / "experiment.yml").exists():
+        return ["run"]
+    [command] = re.findall(r"^orchestune (run .*?)\n```", (project / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return shlex.split(command.replace("\\\n", " "))
+
+
 @pytest.mark.parametrize("project", FOLDERS, indirect=True)
 def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home, project: Path) -> None:
-    home.run("run", cwd=project)
+    home.run(*words(project), cwd=project)
     [status] = home.json("status", cwd=project)
     status = home.json("status", status["handle"])
     assert status["state"] == "completed"
