@@ -12,6 +12,8 @@ from orchestune.worker.metrics import Reported, Scanner
 
 PIECE = 1 << 20
 """bytes of a file that are read at once"""
+START = 4096
+"""bytes at the beginning of a file by which it is known again"""
 MOST_FILES = 200
 
 
@@ -20,16 +22,21 @@ class _File:
 
     def __init__(self, path: str, reader: Any) -> None:
         self.path, self.reader, self.position = path, reader, 0
+        self._start = b""
+        """how the file begins: another beginning means that it was written anew, with another heading for example"""
 
     def read(self) -> list[Reported]:
         """What a piece more says."""
         try:
             with open(self.path, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self.position:
-                    self.position = 0
+                size = os.fstat(file.fileno()).st_size
+                if size < self.position or file.read(len(self._start)) != self._start:
+                    self.position, self._start = 0, b""
                     self.reader.again()
                 file.seek(self.position)
                 data = file.read(PIECE)
+                if not self.position:
+                    self._start = data[:START]
         except OSError:
             return []
         self.position += len(data)
@@ -50,7 +57,8 @@ class Sources:
         """What is new in the files, of each a piece at most."""
         found: list[Reported] = []
         for file in self._look():
-            found += file.read()
+            if not isinstance(file.reader, formats.Whole):
+                found += file.read()
         return found
 
     def finish(self) -> list[Reported]:

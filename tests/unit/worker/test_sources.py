@@ -89,6 +89,16 @@ def test_a_table_that_is_written_anew_with_another_column_counts_no_row_twice(tm
     assert brief(found.finish()) == [("loss", 0.2, 3.0)]
 
 
+def test_a_table_that_grew_while_it_was_written_anew_is_read_by_its_new_heading(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    found = sources(tmp_path, "csv", "metrics.csv")
+    path.write_text("step,train\n0,0.5\n")
+    assert brief(found.read()) == [("train", 0.5, 0.0)]
+    path.write_text("step,train,loss\n0,0.5,\n1,,0.25\n")
+    assert brief(found.read()) == [("loss", 0.25, 1.0)]
+    assert found.finish() == []
+
+
 def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/a.jsonl").write_text('{"loss": 0.5, "step": 1}\nno json\n{"loss": 0.25, "step": 2}')
