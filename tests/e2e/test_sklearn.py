@@ -47,7 +47,7 @@ SEARCH = SearchCV(LogisticRegression(), {"C": [0.5, 1.0]}, n_iter=1, cv=2, error
 
 
 @parametrize_with_checks([SEARCH])  # type: ignore[untyped-decorator]
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")  # as scikit-learn runs them
 def test_the_checks_of_scikit_learn_hold(estimator: Any, check: Callable[[Any], None]) -> None:
     with suppress(SkipTest):  # about another library or a GPU, which is not there
         check(estimator)
