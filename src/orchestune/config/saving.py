@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from orchestune.config.keys import KEYS
 from orchestune.config.nodes import Entries, Items, Node, Scalar
 from orchestune.config.scalars import resolve
+from orchestune.config.schema import FILE
 
-SCHEMA = "https://raw.githubusercontent.com/orchestune/orchestune/main/src/orchestune/config/experiment.schema.json"
 _FIRST = re.compile(r"[A-Za-z0-9_.$/+\-]")
 _RISKY = re.compile(r"^-(?:\s|$)|^---|^\.\.\.|:(?:\s|$)|\s#")
 _MARKS = re.compile(r"[\[\]{},:#&*!|>'\"%@`]")
@@ -19,7 +19,7 @@ _ABOUT = {key.name: key.about.partition(". ")[0].rstrip(".").replace("`", "") fo
 
 def text(document: Entries, heading: str = "", remarks: Mapping[str, str] | None = None) -> str:
     """The file. `remarks` stand behind the entries that they name by their path, such as `parameters.lr`."""
-    lines = [f"# yaml-language-server: $schema={SCHEMA}"]
+    lines = [f"# yaml-language-server: $schema={FILE.as_uri()}"]  # the installed one: it fits and needs no network
     lines += [f"# {line}" for line in heading.splitlines()]
     for key, node in document.entries:
         lines.append("")
