@@ -95,7 +95,7 @@ def _environment(
     specification = prepared.specification
     (scratch / "parameters.json").write_bytes(parameters_document(parameters))
     job = {"env": specification.env, "secrets": secrets, "root": str(prepared.folder)}
-    common = of_job(environment(console.environ), job, "test", "test", str(scratch / "pycache"))
+    common = of_job(environment(console.environ), job, "test", "test")
     lease = {
         "attempt": "test",
         "trial": 1,

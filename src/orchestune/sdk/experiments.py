@@ -40,8 +40,6 @@ _LOOK = 0.25
 """seconds between two looks at an experiment that somebody waits for"""
 _OFFERED = 0.05
 """seconds between two looks for a trial"""
-OWN_BYTECODE = {"PYTHONPYCACHEPREFIX": ""}
-"""what is imported is what this process imports, and compiled already: a new folder for it would cost seconds"""
 _BRIDGE = "orchestune.sdk.bridge"
 
 

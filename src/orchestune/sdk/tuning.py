@@ -16,7 +16,7 @@ from typing import Any
 from orchestune.client.states import over
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.call import Call, takes_names
-from orchestune.sdk.experiments import OWN_BYTECODE, Experiment, create, importable
+from orchestune.sdk.experiments import Experiment, create, importable
 
 _FILE = "function.pkl"
 _OTHERWISE = {"run", "folder", "cluster"}
@@ -110,7 +110,6 @@ def start(
         Path(folder, _FILE).write_bytes(pickled(call))
         document = {
             **keys,
-            "env": {**OWN_BYTECODE, **keys.get("env", {})},
             "run": [sys.executable, "-m", "orchestune.sdk.call", _FILE],
             "parameters": parameters,
             "metrics": metrics,

@@ -31,15 +31,13 @@ def variable(parameter: str) -> str:
     return "ORCHESTUNE_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
-def of_job(
-    base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str, cache: str
-) -> dict[bytes, bytes]:
+def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str) -> dict[bytes, bytes]:
     """What is the same for all attempts of a revision: the base, `env:`, the secrets, the experiment.
 
     Encoded as the system wants it, so that this is not done for each attempt.
     """
     found = dict(base)
-    found.update({"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": cache})
+    found["PYTHONUNBUFFERED"] = "1"
     found.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
     found.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
     found["ORCHESTUNE_EXPERIMENT"], found["ORCHESTUNE_HANDLE"] = experiment, handle

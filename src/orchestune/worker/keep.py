@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from orchestune.worker.uploads import Outbox
+from orchestune.worker.view import COMPILED
 
 
 def listed(listing: str) -> list[tuple[str, Path]]:
@@ -100,6 +101,8 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
 
 
 def _regular(path: Path) -> bool:
+    if COMPILED in path.parts:
+        return False
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:

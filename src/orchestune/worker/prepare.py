@@ -34,7 +34,6 @@ class Workshop:
         self._base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
-        self._compiled = str(settings.state / "pycache")
         self.closing = False
         """the worker is to end: nothing more is waited for"""
         self.jobs: dict[int, Job] = {}
@@ -43,7 +42,7 @@ class Workshop:
 
     def add_job(self, document: Mapping[str, Any]) -> Job:
         """Compile a job."""
-        common = environment.of_job(self._base, document, self._experiment, self._handle, self._compiled)
+        common = environment.of_job(self._base, document, self._experiment, self._handle)
         job = Job(document, common)
         self.jobs[job.revision] = job
         return job

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from orchestune.worker.bundle import Bundle
 
+COMPILED = "__pycache__"
+"""folders in which Python keeps what it compiled, and knows whether that is still right: never in a bundle, and kept
+for the next trial"""
 SMALL = 256
 """entries of a folder up to which comparing and repairing is quicker than handing it to another thread"""
 SMALL_BYTES = 2**23
@@ -25,7 +28,9 @@ class _TooMuch(OSError):
 
 
 class View:
-    """Kept from one trial to the next: what a trial left untouched stays, the rest is made anew."""
+    """Kept from one trial to the next: what a trial left untouched stays, the rest is made anew, but for what Python
+    compiled.
+    """
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
@@ -111,6 +116,8 @@ class View:
                     path = f"{below}/{entry.name}" if below else entry.name
                     about = entry.stat(follow_symlinks=False)
                     if stat.S_ISDIR(about.st_mode):
+                        if entry.name == COMPILED:
+                            continue
                         waiting.append(path)
                         marks[path] = (about.st_ino, about.st_mode, 0, 0)
                     else:

@@ -132,6 +132,21 @@ def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bund
     assert not (view.folder / "large").exists()
 
 
+def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(tmp_path: Path, pristine: Bundle) -> None:
+    view = View(tmp_path / "slot")
+    view.prepare(pristine, {})
+    compiled = view.folder / "sub/__pycache__/b.cpython-311.pyc"
+    compiled.parent.mkdir()
+    compiled.write_bytes(b"code")
+    (view.folder / "left.txt").write_text("left")
+    view.prepare(pristine, {})
+    assert compiled.read_bytes() == b"code"
+    assert not (view.folder / "left.txt").exists()
+    assert keep.choose(view.folder, ["sub", "**/*.pyc"], 100, lambda note: None) == [
+        ("sub/b.txt", view.folder / "sub/b.txt"), ("sub/deep/c.txt", view.folder / "sub/deep/c.txt"),
+    ]  # fmt: skip
+
+
 def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: Bundle) -> None:
     for name in ("a.txt", "data"):
         (tmp_path / name).touch()
