@@ -39,7 +39,7 @@ def specification(history: int, results: int, engine: str) -> dict[str, Any]:
         "run": "true",
         "parameters": [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in PARAMETERS],
         "metrics": [{"name": "loss", "goal": "minimize"}],
-        "budget": history + results + 4 * WORKERS,
+        "budget": history + results + 6 * WORKERS,
         "parallelism": WORKERS,
         "engine": engine,
     }
@@ -60,7 +60,8 @@ async def measure(
             await _step([*running, *filling])
         await asyncio.gather(*filling)
         fast = False
-        while seen.finished < history + WORKERS:  # the workers fall out of step with one another
+        calm = seen.finished + 2 * WORKERS
+        while seen.finished < calm:  # the workers fall out of step, and the engine has looked at the whole history
             await _step(running)
         first, disk = len(seen.suggestion), list[float]()
         running.append(asyncio.create_task(_probe(disk, interval)))
