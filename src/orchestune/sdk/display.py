@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from html import escape
+from importlib import import_module
 from typing import Any
 
 from orchestune.client.documents import Status
@@ -38,8 +39,7 @@ def live_display(shown: Any) -> Callable[[Any], None]:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or not hasattr(shell, "kernel"):
         return lambda other: None
-    from IPython.display import display  # only where a notebook has loaded it already
-
+    display = import_module("IPython.display").display  # loaded already, in a notebook
     handle = display(shown, display_id=True)
     return handle.update  # type: ignore[no-any-return]
 
