@@ -19,6 +19,7 @@ Value = float | int | str | bool
 Configuration = Mapping[str, Value]
 Kind = Literal["float", "int", "categorical", "bool"]
 
+_ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 _MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
 
@@ -83,6 +84,9 @@ class Parameter:
         """The allowed number nearest to `value` (numeric parameters only)."""
         assert self.low is not None and self.high is not None
         value = min(max(value, self.low), self.high)
+        for bound in (self.low, self.high):
+            if abs(value - bound) <= min(_ROUNDING * abs(bound), _ROUNDING * (self.high - self.low)):
+                value = bound
         step = self.step or (1 if self.kind == "int" else None)
         if step is not None:
             top = math.floor((self.high - self.low) / step + 1e-9)

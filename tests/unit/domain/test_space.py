@@ -93,6 +93,17 @@ def test_every_position_leads_to_an_allowed_value(parameter: Parameter) -> None:
         assert parameter.problem(value) is None, value
 
 
+@pytest.mark.parametrize(("low", "high"), [(1e-6, 0.1), (1e-300, 1e300), (3e-5, 7.0)])
+def test_the_ends_of_a_logarithmic_range_are_the_bounds_to_the_last_digit(low: float, high: float) -> None:
+    parameter = Parameter("lr", "float", low=low, high=high, log=True)
+    assert parameter.from_unit(0.0) == low
+    assert parameter.snap(math.exp(math.log(high))) == high
+
+
+def test_what_is_inside_a_narrow_range_stays_there() -> None:
+    assert Parameter("x", "float", low=1e15, high=1e15 + 1).snap(1e15 + 0.5) == 1e15 + 0.5
+
+
 @pytest.mark.parametrize("steps", [7, 10**12, 133_984_305_787_739, 10**18])
 def test_a_value_that_was_snapped_is_allowed_however_many_steps_there_are(steps: int) -> None:
     parameter = Parameter("p", "float", 1e-9, 1e9, step=1e-9)
