@@ -23,7 +23,7 @@ from orchestune.client.documents import (
     TrialDocument,
 )
 from orchestune.client.stream import SILENCE, ServerSent, follow
-from orchestune.client.transfer import download, fetch, has_bundle, quoted, upload_bundle
+from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
 from orchestune.errors import Unreachable
 
@@ -64,6 +64,10 @@ class Client:
     def upload_bundle(self, digest: str, archive: Path) -> bool:
         """Send the archive unless the server has it; whether it was sent."""
         return upload_bundle(self.transport, digest, archive)
+
+    def fetch_bundle(self, digest: str, target: Path) -> None:
+        """Write the archive to `target`."""
+        fetch_bundle(self.transport, digest, target)
 
     def fetch_record(self, experiment: str, target: Path) -> None:
         """Write the whole record of an experiment that is over to `target`."""
@@ -114,9 +118,13 @@ class Client:
         """One experiment."""
         return cast(Status, self._get(_experiment(ref)))
 
-    def specification(self, ref: str) -> SpecificationDocument:
-        """What it was started with."""
-        return cast(SpecificationDocument, self._get(f"{_experiment(ref)}/specification"))
+    def specification(self, ref: str, revision: int | None = None) -> SpecificationDocument:
+        """What it was started with, as it is now or was at a revision."""
+        return cast(SpecificationDocument, self._get(f"{_experiment(ref)}/specification", revision=revision))
+
+    def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> Status:
+        """Go on with other code; `launch` is where it comes from."""
+        return cast(Status, self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
 
     def change(self, ref: str, **changes: Any) -> Status:
         """Another budget, parallelism or priority."""

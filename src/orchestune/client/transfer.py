@@ -83,6 +83,15 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
     os.replace(part, target)
 
 
+def fetch_bundle(transport: Transport, digest: str, target: Path) -> None:
+    """The archive with this digest, checked. NotFound, and what `fetch` raises."""
+    fetch(transport, f"/api/v1/bundles/{digest}", target)
+    found = _digest(target)
+    if found != digest:
+        target.unlink()
+        raise OrchestuneError(f"bundle {digest[:12]} arrived damaged (its SHA-256 is {found[:12]})", "try again")
+
+
 def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
     headers = {"Accept": "application/octet-stream"}
     if offset:

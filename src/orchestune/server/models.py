@@ -46,6 +46,13 @@ class ChangeExperiment(_Request):
     labels: dict[str, str] | None = None
 
 
+class ChangeCode(_Request):
+    """The code of trials that have not begun."""
+
+    bundle: str = Field(description="SHA-256 of the archive of the code", pattern=r"^[0-9a-f]{64}$")
+    launch: Launch = Field(default=Launch(), description="its folder; what is left out stays as it is")
+
+
 class Pause(_Request):
     """`now` also takes back what runs, to be offered again."""
 

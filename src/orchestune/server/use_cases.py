@@ -13,6 +13,7 @@ from orchestune.services import (
     archive_experiment,
     authenticate,
     bundles,
+    change_code,
     change_experiment,
     create_experiment,
     explain_experiment,
@@ -52,6 +53,12 @@ class ChangeExperiment(Protocol):
     def delete(self, core: Core, ref: str, purge: bool, actor: str) -> None: ...
 
 
+class ChangeCode(Protocol):
+    """Other code for an experiment that goes on."""
+
+    def change_code(self, core: Core, ref: str, body: Body, actor: str) -> Document: ...
+
+
 class QueueTrial(Protocol):
     """Queues a configuration that a user wants tried."""
 
@@ -72,7 +79,7 @@ class ReadExperiments(Protocol):
     def statuses(
         self, core: Core, folder: str | None, limit: int, before: str | None, hidden: bool, details: bool
     ) -> Document: ...
-    def specification(self, core: Core, ref: str) -> Document: ...
+    def specification(self, core: Core, ref: str, revision: int | None) -> Document: ...
     def best(self, core: Core, ref: str) -> list[Document]: ...
     def events(self, core: Core, ref: str, after: int, limit: int) -> Document: ...
 
@@ -186,6 +193,7 @@ class UseCases:
 
     create_experiment: CreateExperiment
     change_experiment: ChangeExperiment
+    change_code: ChangeCode
     queue_trial: QueueTrial
     rerun_trial: RerunTrial
     read_experiments: ReadExperiments
@@ -208,6 +216,7 @@ class UseCases:
 REAL = UseCases(
     create_experiment=create_experiment,
     change_experiment=change_experiment,
+    change_code=change_code,
     queue_trial=queue_trial,
     rerun_trial=rerun_trial,
     read_experiments=read_experiments,

@@ -27,6 +27,12 @@ def has(core: Core, digest: str) -> bool:
         return records.blob(session, check_digest(digest)) is not None
 
 
+def need(core: Core, digest: str) -> None:
+    """NotFound where the bundle is not here."""
+    if not has(core, digest):
+        raise NotFound(f"there is no bundle {digest}", "upload it first")
+
+
 def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
     """Take an archive in. BadInput where its SHA-256 is another one; an interrupted call leaves nothing."""
     check_digest(digest)

@@ -17,13 +17,13 @@ from orchestune.engines import registry
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
-from orchestune.services import trials
+from orchestune.services import bundles, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import document
 from orchestune.services.signals import ACTING, SUGGESTING
 from orchestune.services.trials import Suggestion
-from orchestune.store import experiments, records
+from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow
 
 
@@ -34,9 +34,7 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
     check(core, specification, cluster, body.get("secrets") or {})
     bundle = body.get("bundle")
     if bundle is not None:
-        with core.store.reading() as session:
-            if records.blob(session, bundle) is None:
-                raise NotFound(f"there is no bundle {bundle}", "upload it first")
+        bundles.need(core, bundle)
     return add(core, specification, body, actor, cluster=cluster, bundle=bundle)
 
 

@@ -55,16 +55,17 @@ def statuses(
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
-def specification(core: Core, ref: str) -> Document:
-    """What the experiment was created with, as it is now."""
+def specification(core: Core, ref: str, revision: int | None = None) -> Document:
+    """What the experiment was created with, as it is now, or as it was at `revision`: that of one of its trials."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
+        found, launch = experiments.at_revision(session, row, revision or row.revision)
     return {
-        "specification": row.specification.to_json()
+        "specification": found.to_json()
         | {"budget": row.budget, "parallelism": row.parallelism, "priority": row.priority},
-        "launch": row.launch,
+        "launch": launch,
         "bundle": row.bundle,
-        "revision": row.revision,
+        "revision": revision or row.revision,
         "origin": row.origin,
     }
 

@@ -72,8 +72,7 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         if row is None:
             raise GroupOver("this worker is no longer wanted")
         experiment = experiments.get(session, row.experiment)
-        specification = experiments.revision_specification(session, row.experiment, revision)
-    launch = experiment.launch
+        specification, launch = experiments.at_revision(session, experiment, revision)
     return {
         "revision": revision,
         "run": specification.run if isinstance(specification.run, str) else list(specification.run),

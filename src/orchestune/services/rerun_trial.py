@@ -26,7 +26,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         trial = rows.get(session, row.id, number)
         if trial is None:
             raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
-        specification = experiments.revision_specification(session, row.id, trial.revision)
+        specification, launch = experiments.at_revision(session, row, trial.revision)
         checkpoint = rows.checkpoint_of(session, trial)
     if body.get("continue") and specification.folds.count > 1:
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
@@ -39,7 +39,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
     request = {
         "owner": actor,
         "folder": body.get("folder") or row.folder,
-        "launch": body.get("launch") or row.launch,
+        "launch": body.get("launch") or launch,
         "secrets": secrets,
         "request_key": body.get("request_key"),
     }

@@ -182,15 +182,21 @@ def add_revision(session: Session, experiment: str, revision: int, specification
     )
 
 
-def revision_specification(session: Session, experiment: str, revision: int) -> Specification:
-    """The specification as it was at `revision`."""
-    query = select(revisions.c.specification).where(
-        revisions.c.experiment == experiment, revisions.c.revision == revision
+def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Specification, dict[str, Any]]:
+    """Specification and launch as they were at `revision`."""
+    query = select(revisions.c.specification, revisions.c.launch).where(
+        revisions.c.experiment == row.id, revisions.c.revision == revision
     )
     found = session.select(query)
     if not found:
-        raise NotFound(f"there is no revision {revision} of this experiment")
-    return _specification(found[0][0])
+        raise NotFound(f"there is no revision {revision} of {row.handle}", f"it has {row.revision} so far")
+    return _specification(found[0].specification), json.loads(found[0].launch or row.launch_json)
+
+
+def keep_launch(session: Session, row: ExperimentRow) -> None:
+    """Revisions so far keep the launch that they have: the experiment's is about to change."""
+    older = (revisions.c.experiment == row.id) & revisions.c.launch.is_(None)
+    session.change(update(revisions).where(older).values(launch=row.launch_json))
 
 
 def change(session: Session, experiment: str, **values: object) -> None:

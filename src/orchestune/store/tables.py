@@ -100,6 +100,7 @@ revisions = Table(
     Column("experiment", _ID, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("specification", Text, nullable=False),  # json
+    Column("launch", Text),  # json; null: the experiment's
     Column("actor", Text, nullable=False),
     Column("at", Float, nullable=False),
     PrimaryKeyConstraint("experiment", "revision"),

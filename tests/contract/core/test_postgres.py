@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestune.testing.code_contract import CodeContract
 from orchestune.testing.core_contract import CoreContract
 from orchestune.testing.folds_contract import FoldsContract
 
@@ -21,3 +22,7 @@ class TestCoreOnPostgres(OnPostgres, CoreContract):
 
 class TestFoldsOnPostgres(OnPostgres, FoldsContract):
     """Folds."""
+
+
+class TestCodeOnPostgres(OnPostgres, CodeContract):
+    """Code that changes."""

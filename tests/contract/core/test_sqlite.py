@@ -1,5 +1,6 @@
 """The promises of the core on SQLite."""
 
+from orchestune.testing.code_contract import CodeContract
 from orchestune.testing.core_contract import CoreContract
 from orchestune.testing.folds_contract import FoldsContract
 
@@ -9,4 +10,8 @@ class TestCoreOnSqlite(CoreContract):
 
 
 class TestFoldsOnSqlite(FoldsContract):
+    """One file in the test's folder."""
+
+
+class TestCodeOnSqlite(CodeContract):
     """One file in the test's folder."""

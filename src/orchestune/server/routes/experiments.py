@@ -40,9 +40,18 @@ def status(context: Here, ref: str) -> Response:
 
 
 @router.get("/{ref}/specification", response_model=models.Specification)
-def specification(context: Here, ref: str) -> Response:
-    """What it was started with, as it is now."""
-    return answer(context.services.read_experiments.specification(context.core, ref))
+def specification(
+    context: Here, ref: str, revision: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> Response:
+    """What it was started with, as it is now, or as it was at the revision of a trial."""
+    return answer(context.services.read_experiments.specification(context.core, ref, revision))
+
+
+@router.put("/{ref}/code", response_model=models.Status)
+def change_code(context: Here, actor: Actor, ref: str, body: models.ChangeCode) -> Response:
+    """Go on with other code: trials that have begun end with the old one, all others take this one."""
+    document = body.model_dump(exclude_unset=True)
+    return answer(context.services.change_code.change_code(context.core, ref, document, actor))
 
 
 @router.patch("/{ref}", response_model=models.Status)
