@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -14,11 +15,11 @@ from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command, unr
 from orchestune.errors import OrchestuneError
 
 _HOMES = {
-    "run": "run", "test": "try_one", "status": "status", "logs": "logs", "wait": "wait", "stop": "control",
-    "pause": "control", "resume": "control", "extend": "control", "delete": "control", "best": "trials",
-    "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing", "get": "files",
-    "rerun": "rerun", "export": "export", "import": "archive", "cluster": "cluster", "server": "server",
-    "doctor": "doctor", "version": "version",
+    "run": "run", "test": "try_one", "watch": "watch", "status": "status", "logs": "logs", "wait": "wait",
+    "stop": "control", "pause": "control", "resume": "control", "extend": "control", "delete": "control",
+    "best": "trials", "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing",
+    "diff": "diff", "get": "files", "try": "try_changed", "rerun": "rerun", "shell": "shell", "export": "export",
+    "import": "archive", "cluster": "cluster", "server": "server", "doctor": "doctor", "version": "version",
 }  # fmt: skip
 """the module of each command, in the order of the help; only that of the command which runs is loaded"""
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(json="--json" in _own(words) or "--jsonl" in _own(words))
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `watch`
         code = _dispatch(console, words)
         console.compare_versions()
         return code
@@ -80,6 +82,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if hasattr(args, "spaces"):  # argparse takes one run of them alone, and they may stand between options
         args.spaces += [word for word in strange if not word.startswith("-")]
         strange = [word for word in strange if word.startswith("-")]
+    if hasattr(args, "words"):
         args.words = words[len(own) + 1 :]
     elif len(own) < len(words):
         strange += words[len(own) :]
@@ -92,6 +95,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
         parser.print_help()
         return 2
     console.cluster = getattr(args, "cluster", None)
+    args.line = words[1:]
     code: int = args.run(console, args)
     return code
 

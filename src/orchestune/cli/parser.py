@@ -15,12 +15,8 @@ Commands = Any  # what add_subparsers() gives; its type is private to argparse
 
 LATER = {
     "init": "write a commented experiment file from what a script says of itself",
-    "try": "queue one configuration, or one trial of changed code",
     "ui": "open the pages",
     "cluster create": "make a cluster at a cloud provider",
-    "shell": "a shell in the environment of a trial",
-    "watch": "follow everything",
-    "diff": "what changed between two trials",
 }
 """Names of commands that a later version has; nothing else may take them."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
+from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.sdk.submitting import files_of_secrets
 
@@ -20,8 +21,9 @@ class Prepared:
     notes: tuple[str, ...]
     folder: Path
     ignore: tuple[str, ...]
-    limit: int
-    """bytes that the code may have"""
+    """patterns of what is not packed: the file's, and of what nobody else may see"""
+    code: Code
+    """what the file says of the code"""
     files: int
     size: int
     """bytes of the code, not packed"""
@@ -54,25 +56,25 @@ def prepare(args: argparse.Namespace) -> Prepared:
 
     BadInput and TooLarge say what is wrong.
     """
-    from orchestune.bundles.listing import plan  # pathspec and ruamel.yaml are slow to import, and only needed here
-    from orchestune.cli.loading import loaded_from
+    from orchestune.cli.loading import loaded_from  # ruamel.yaml is slow to import, and only needed here
     from orchestune.config import saving
 
     loaded = loaded_from(args)
-    folder = loaded.path.resolve().parent
-    own = [source.private for source in loaded.specification.collect if source.private]
-    ignore = (*loaded.code.ignore, *files_of_secrets(loaded.specification, folder), *(f"/{path}" for path in own))
-    listing = plan(folder, ignore, loaded.code.limit)
-    return Prepared(
-        loaded.specification,
-        loaded.notes,
-        folder,
-        ignore,
-        loaded.code.limit,
-        listing.files,
-        listing.size,
-        tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own)),
-        loaded.build.install,
-        loaded.build.dockerfile,
-        saving.text(loaded.document, SAVED),
+    return replace(
+        listed(loaded.specification, loaded.path.resolve().parent, loaded.code),
+        notes=loaded.notes,
+        install=loaded.build.install,
+        dockerfile=loaded.build.dockerfile,
+        text=saving.text(loaded.document, SAVED),
     )
+
+
+def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
+    """The folder's code, listed for this experiment. Raises what `prepare` does."""
+    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
+
+    own = [source.private for source in specification.collect if source.private]
+    ignore = (*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in own))
+    listing = plan(folder, ignore, code.limit)
+    links = tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own))
+    return Prepared(specification, (), folder, ignore, code, listing.files, listing.size, links)

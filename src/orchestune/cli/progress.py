@@ -145,7 +145,7 @@ def exact(value: Any) -> str:
 
 
 _MISTAKES = ("metric_missing_at_first", "first_trials_failed", "identical_metrics")
-"""what guards find wrong with the file or the code, which a running experiment keeps as they were at its start"""
+"""what guards find wrong with the file, or with the code, which `try --into` replaces"""
 
 
 def _next_lines(status: Status, paint: Paint) -> list[str]:
@@ -153,9 +153,11 @@ def _next_lines(status: Status, paint: Paint) -> list[str]:
     steps = [(f"orchestune trials {handle}", "every trial")]
     if status["state"] == "paused":
         mistaken = status["reason"] is not None and status["reason"]["code"] in _MISTAKES
-        how = "go on with the file and the code as they were" if mistaken else "go on when it is mended"
+        how = "go on, after that or as it is" if mistaken else "go on when it is mended"
         steps.insert(0, (f"orchestune resume {handle}", how))
-        steps.insert(1, (f"orchestune stop {handle}", "end it" + ("; `orchestune run` starts mended code" * mistaken)))
+        steps.insert(1, (f"orchestune stop {handle}", "end it" + ("; `orchestune run` takes a mended file" * mistaken)))
+        if mistaken:
+            steps.insert(0, (f"orchestune try --into {handle}", "try mended code, and let it have that"))
     if best:
         which = "the best one" if len(best) == 1 else "one of the best"
         steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"what {which} printed"))

@@ -10,7 +10,7 @@ from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.documents import Status
 from orchestune.client.launch import folder_key, secret_values
-from orchestune.sdk.submitting import launch
+from orchestune.sdk.submitting import how_packed, launch
 
 
 def add(commands: Commands) -> None:
@@ -32,14 +32,15 @@ def add(commands: Commands) -> None:
 def rerun(console: Console, args: argparse.Namespace) -> int:
     """Start it with this shell's environment, and follow it like `run`."""
     ref, number = console.trial(args.exp)
-    origin = console.client.specification(ref)
+    origin = console.client.specification(ref, console.client.trial(ref, number)["revision"])
     launched = origin["launch"] or {}
     sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
     folder = Path(launched.get("root") or console.folder)
+    links = launched.get("links") or ()
     folder_here = folder_key(console.folder)
     body = {
         "continue": bool(args.go_on),
-        "launch": launch(console.place, launched.get("root"), launched.get("links") or (), console.environ),
+        "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_here,
     }

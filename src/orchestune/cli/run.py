@@ -109,7 +109,7 @@ def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
     if cluster is not None and cluster.provider == "docker":
         from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
 
-        launched = launch(console.place, prepared.folder, prepared.links, console.environ)
+        launched = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
         return [worker_container(specification, launched, state_folder(console.environ))]
     if cluster is None or cluster.provider != "kubernetes":
         return []

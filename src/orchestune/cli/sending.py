@@ -15,7 +15,7 @@ def create(
     console: Console, prepared: Prepared, specification: Specification, digest: str, secrets: dict[str, str]
 ) -> Status:
     """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's."""
-    launched = submitting.launch(console.place, prepared.folder, prepared.links, console.environ)
+    launched = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
     body = submitting.request(console.place, specification, digest, prepared.folder, launched, secrets, console.environ)
     try:
         return console.client.create_experiment(body)
@@ -27,4 +27,4 @@ def create(
 
 def upload(console: Console, prepared: Prepared) -> str:
     """Pack the code and send it, unless the server has it; its digest."""
-    return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.limit)
+    return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.code.limit)

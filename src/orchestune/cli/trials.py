@@ -11,6 +11,8 @@ from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
 from orchestune.client.documents import AttemptDocument, Status, TaskDocument, TrialDocument
 
+SHORT = 12
+"""digits of a bundle's digest, as people see it"""
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
 
@@ -84,6 +86,7 @@ def _table(found: list[TrialDocument], status: Status, console: Console) -> list
     metrics = [metric["name"] for metric in status["metrics"]]
     parameters = list(dict.fromkeys(name for trial in found for name in trial["parameters"]))
     bests = {entry["trial"] for entry in status["best"]}
+    several = len({trial["bundle"] for trial in found}) > 1
     rows = []
     for trial in found:
         reason = trial["reason"]["message"] if trial["reason"] and trial["state"] != "completed" else ""
@@ -95,10 +98,12 @@ def _table(found: list[TrialDocument], status: Status, console: Console) -> list
                 for text in (measured(trial["metrics"].get(name), paint) for name in metrics)
             ),
             *(number(trial["parameters"].get(name)) for name in parameters),
+            *([(trial["bundle"] or "")[:SHORT]] if several else []),
             duration(between(trial["started_at"], trial["finished_at"])),
             one_line(reason),
         ])  # fmt: skip
-    header = ("TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, "TIME", "")
+    code = ["CODE"] if several else []
+    header = ("TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, *code, "TIME", "")
     return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
 
 
@@ -107,6 +112,8 @@ def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
     title = paint.bold(f"trial {trial['number']}")
     source = trial["source"] + _after(trial.get("suggested_after"))
     lines = [f"{title}  {paint.state(trial['state'])}, {took}, suggested by {source}, seed {trial['seed']}"]
+    if trial["bundle"]:
+        lines.append(f"code        {trial['bundle'][:SHORT]}")
     if trial["reason"] is not None:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})

@@ -15,17 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestune.bundles.listing import Kind, plan
+from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.console import Console
+from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.reports import Reports
-from orchestune.cli.try_one import Outcome
 from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.space import Value
-from orchestune.worker import config
-from orchestune.worker.command import render
-from orchestune.worker.environment import of_attempt, of_job, parameters_document
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
 from orchestune.worker.sources import Sources
@@ -48,9 +46,9 @@ def try_one(
     with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"
         copy_code(prepared, view)
-        environ = _environment(console, prepared, parameters, secrets, Path(scratch), reports.url)
-        names = [parameter.name for parameter in specification.space.parameters]
-        command = render(specification.run, parameters, names, environ.get("ORCHESTUNE_CONFIG", ""))
+        call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF, parameters)
+        given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url)
+        environ, command = call_by_hand(specification, call, given, Path(scratch))
         began = time.monotonic()
         code, problem = run_command(command, view, environ, specification, take)
         seconds = time.monotonic() - began
@@ -68,7 +66,7 @@ def try_one(
 def copy_code(prepared: Prepared, view: Path) -> None:
     """The folder as a trial on this machine sees it: a copy of what is packed, and links to what is not."""
     view.mkdir()
-    for entry in plan(prepared.folder, prepared.ignore, prepared.limit).entries:
+    for entry in plan(prepared.folder, prepared.ignore, prepared.code.limit).entries:
         target = view / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
         if entry.kind is Kind.FOLDER:
@@ -81,40 +79,6 @@ def copy_code(prepared: Prepared, view: Path) -> None:
         target = view / link
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(prepared.folder / link)
-
-
-def _environment(
-    console: Console,
-    prepared: Prepared,
-    parameters: Mapping[str, Value],
-    secrets: Mapping[str, str],
-    scratch: Path,
-    report: str,
-) -> dict[str, str]:
-    """What a worker would give to the first attempt of trial 1."""
-    specification = prepared.specification
-    (scratch / "parameters.json").write_bytes(parameters_document(parameters))
-    job = {"env": specification.env, "secrets": secrets, "root": str(prepared.folder)}
-    common = of_job(environment(console.environ), job, "test", "test")
-    lease = {
-        "attempt": "test",
-        "trial": 1,
-        "folds": specification.folds.count,
-        "parameters": parameters,
-        "seed": specification.seed & 0xFFFFFFFF,
-        "report": report,
-    }
-    files = ("parameters.json", "metrics.jsonl", "stop.json", "artifacts.jsonl")
-    own = of_attempt(lease, *(str(scratch / name) for name in files))
-    found = {os.fsdecode(name): os.fsdecode(value) for name, value in common.items()} | own
-    if specification.config:
-        template = specification.config.to_json()
-        path = config.write(str(scratch / "config"), template["name"], template["parts"], parameters)
-        found["ORCHESTUNE_CONFIG"] = path
-    if specification.checkpoint_every is not None:
-        (scratch / "checkpoint").mkdir()
-        found["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
-    return found
 
 
 def run_command(

@@ -14,9 +14,9 @@ from dataclasses import replace
 from orchestune.cli import imaging, sending
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
+from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import harmless, one_line
-from orchestune.cli.try_one import Outcome
 from orchestune.client.documents import Status, TrialDocument
 from orchestune.client.states import over
 from orchestune.domain.experiment import TEST_LABEL, StopRules

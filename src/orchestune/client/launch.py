@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from orchestune.errors import BadInput, Problem
@@ -42,6 +44,19 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
         and not _SECRET_NAME.search(name.replace("TOKENIZERS", ""))
         and not _SECRET_VALUE.search(value)
     }
+
+
+def python(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """Path and version of the Python that a command of this shell would get; nothing is started to know them."""
+    found = shutil.which("python", path=environ.get("PATH")) or shutil.which("python3", path=environ.get("PATH"))
+    if found is None:
+        return None
+    version = ""
+    with suppress(OSError, UnicodeDecodeError):  # not of a virtual environment
+        for line in (Path(found).parent.parent / "pyvenv.cfg").read_text().splitlines():
+            name, _, value = line.partition("=")
+            version = value.strip() if name.strip() in ("version", "version_info") else version
+    return {"path": found, "version": version or Path(os.path.realpath(found)).name.removeprefix("python")}
 
 
 def folder_key(folder: Path) -> str:

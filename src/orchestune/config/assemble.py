@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.code import Code
 from orchestune.config.engine import Engine
 from orchestune.config.keeping import Checkpoint
 from orchestune.config.kinds import MOST_TRIALS
@@ -17,6 +16,7 @@ from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
 from orchestune.config.sections import Retry
 from orchestune.config.template import config_file
+from orchestune.domain.code import Code
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestune.config.assemble import assemble
-from orchestune.config.code import Code
 from orchestune.config.command_line import COMMAND_LINE, complain, describe
 from orchestune.config.compose import compose
 from orchestune.config.described import Described
@@ -17,6 +16,7 @@ from orchestune.config.orchestrate import converted
 from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
 from orchestune.config.report import Field, Report
+from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput, Problem
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestune.config.code import DEFAULT_LIMIT, Code
 from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, Key, Kind, amount, text, whole
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
+from orchestune.domain.code import DEFAULT_LIMIT, Code
 from orchestune.domain.experiment import Futile, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources, parse_bytes, parse_cpu

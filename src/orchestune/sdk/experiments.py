@@ -251,7 +251,7 @@ def create(
     ignore = (*loaded.code.ignore, *submitting.files_of_secrets(specification, folder))
     links = plan(folder, ignore, loaded.code.limit).left_out
     home = started_in or folder
-    launched = submitting.launch(chosen, home, links)
+    launched = submitting.launch(chosen, home, links, loaded.code)
     if variables and "env" in launched:
         launched["env"] = {**launched["env"], **variables}
     with _connected(chosen) as client:

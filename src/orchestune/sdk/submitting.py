@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestune.client.address import Place
 from orchestune.client.api import Client
-from orchestune.client.launch import environment, folder_key, owner
+from orchestune.client.launch import environment, folder_key, owner, python
+from orchestune.domain.code import DEFAULT_LIMIT, Code
 from orchestune.domain.experiment import Specification
 
 
@@ -26,13 +27,24 @@ def named(place: Place) -> dict[str, str]:
 
 
 def launch(
-    place: Place, root: Path | str | None, links: Sequence[str], environ: Mapping[str, str] = os.environ
+    place: Place,
+    root: Path | str | None,
+    links: Sequence[str],
+    code: Code,
+    environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """What trials get of this shell and this folder: nothing, where they run elsewhere."""
-    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links)}
+    """What trials get of this shell and this folder: nothing, where they run elsewhere; and how the code is packed."""
+    packed = {"code": {"ignore": list(code.ignore), "limit": code.limit}}
+    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
     if at_hand(place):
-        return {"env": environment(environ), **found}
-    return found if place.embedded else {}
+        return {"env": environment(environ), "python": python(environ), **found}
+    return found if place.embedded else packed
+
+
+def how_packed(launched: Mapping[str, Any]) -> Code:
+    """The rules for the code that a launch took along."""
+    code = launched.get("code") or {}
+    return Code(tuple(code.get("ignore") or ()), int(code.get("limit") or DEFAULT_LIMIT))
 
 
 def request(

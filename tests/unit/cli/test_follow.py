@@ -160,8 +160,9 @@ def test_a_guard_that_pauses_ends_the_following_with_its_hint(server: FakeServer
     server.event("experiment_state", state="paused")
     assert screen.end() == 1
     assert "why   saw eval_acc=0.91" in plain(screen.screen)
-    assert re.search("orchestune resume sgd-7f3a +go on with the file and the code as they were", plain(screen.screen))
-    assert "`orchestune run` starts mended code" in plain(screen.screen)
+    assert re.search("orchestune try --into sgd-7f3a +try mended code, and let it have that", plain(screen.screen))
+    assert re.search("orchestune resume sgd-7f3a +go on, after that or as it is", plain(screen.screen))
+    assert "`orchestune run` takes a mended file" in plain(screen.screen)
 
 
 def test_the_first_failure_is_told_also_without_a_word_of_its_output(server: FakeServer, cli: Cli) -> None:

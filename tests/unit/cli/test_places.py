@@ -163,7 +163,7 @@ def test_an_experiment_elsewhere_gets_nothing_of_this_machine(lab: FakeServer, c
     assert "not packed, so trials there do not have them: data" in result.out
     cli("run", "--cluster", "lab", "--detach")
     body = lab.world.created[0]
-    assert body["launch"] == {}
+    assert body["launch"] == {"code": {"ignore": [], "limit": 200 * 2**20}}
     assert "cluster" not in body
 
 

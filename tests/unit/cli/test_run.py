@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.try_one import configuration
+from orchestune.cli.configuring import configuration
 from orchestune.client.launch import folder_key
 from orchestune.config.experiment_file import load
 from orchestune.domain.experiment import Specification

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.config.code import Code
 from orchestune.config.experiment_file import load
+from orchestune.domain.code import Code
 from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.experiment import Futile, Keep, Secret, Specification, StopRules
 from orchestune.domain.metrics import Metric

@@ -1,0 +1,90 @@
+"""The folder as it is now, and what an experiment says of how to run it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.cli.console import Console
+from orchestune.cli.describing import DEFAULT_FILE
+from orchestune.cli.preparing import Prepared, listed
+from orchestune.client.documents import SpecificationDocument, Status, TrialDocument
+from orchestune.domain.experiment import Specification
+from orchestune.errors import OrchestuneError
+from orchestune.sdk.submitting import how_packed
+
+_HOW_TO_RUN = ("run", "env", "parameters", "metrics", "config", "stdin", "collect", "timeout", "resources")
+"""keys whose change somebody who tries code would look for in the trial"""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a trial of changed code is modelled on."""
+
+    status: Status
+    document: SpecificationDocument
+    trial: TrialDocument | None
+    """the one whose configuration it takes; None before any has completed"""
+    why: str
+    """what this one is, in words"""
+
+    @property
+    def specification(self) -> Specification:
+        """How trials are run."""
+        return Specification.from_json(self.document["specification"])
+
+
+def model(console: Console, ref: str, number: int | None) -> Model:
+    """The trial `number` of an experiment, else its best one."""
+    client, status = console.client, console.client.experiment(ref)
+    if number is not None:
+        trial = client.trial(ref, number)
+        return Model(status, client.specification(ref, trial["revision"]), trial, f"{status['handle']}/{number}")
+    best = status["best"][0]["trial"] if status["best"] else None
+    if best is None:
+        return Model(status, client.specification(ref), None, "no trial has completed yet")
+    more = ", the first of the Pareto front" if len(status["best"]) > 1 else ", the best so far"
+    return Model(status, client.specification(ref), client.trial(ref, best), f"{status['handle']}/{best}{more}")
+
+
+def changed(console: Console, found: Model, folder: Path | None) -> tuple[Prepared, list[str]]:
+    """The code in `folder`, else in this folder, and what is to be known of it. A folder below the experiment's own
+    stands for that one.
+    """
+    launch, handle = found.document["launch"], found.status["handle"]
+    root = Path(launch["root"]) if launch.get("root") else None
+    here = (folder or console.folder).resolve()
+    notes = []
+    if folder is None and root is not None and root in here.parents and root.is_dir():
+        here = root
+    if root is not None and here != root:
+        notes.append(f"the code is that of {here}; {handle} was started in {root}")
+    prepared = listed(found.specification, here, how_packed(launch))
+    others = _otherwise(found.specification, here)
+    if others:
+        which = f"{', '.join(others[:-1])} and {others[-1]}" if len(others) > 1 else others[0]
+        notes.append(
+            f"{DEFAULT_FILE} is different from what {handle} was started with in {which}, which this does not take;"
+            " `orchestune test` and `orchestune run` do"
+        )
+    return prepared, notes
+
+
+def _otherwise(specification: Specification, folder: Path) -> list[str]:
+    """Keys with which the file in the folder would run trials in another way."""
+    file = folder / DEFAULT_FILE
+    if not file.is_file():
+        return []
+    from orchestune.config.experiment_file import load  # ruamel.yaml is slow to import
+
+    try:
+        now = load(file).specification.to_json()
+    except OrchestuneError:
+        return ["what can be read no more"]
+    before = specification.to_json()
+    if now["name"] != before["name"]:
+        return []  # it describes another experiment
+    return [
+        key for key in _HOW_TO_RUN if json.dumps(now[key], sort_keys=True) != json.dumps(before[key], sort_keys=True)
+    ]

@@ -1,0 +1,116 @@
+"""`diff`: code, configuration and environment of two trials, of one experiment or of two."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestune.bundles.comparing import Change, compare
+from orchestune.cli.console import Console
+from orchestune.cli.differences import Pair, Side, different
+from orchestune.cli.parser import Commands, add_cluster, add_command
+from orchestune.cli.progress import exact
+from orchestune.cli.render import Paint, harmless, one_line, width
+from orchestune.cli.trials import SHORT
+from orchestune.errors import NotFound
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "diff",
+        diff,
+        help="what is different between two trials: code, configuration, environment",
+        details="The changes of the code are those from the first trial to the second one, as `git apply` takes them.",
+        example="orchestune diff sgd-7f3a/3 sgd-7f3a/12\norchestune diff sgd-7f3a/12 sgd-91c2/4 --json",
+    )
+    add_cluster(parser)
+    parser.add_argument("old", metavar="EXP/N", help="a trial; /12 is of this folder's newest experiment")
+    parser.add_argument("new", metavar="EXP/M", help="another one, of any experiment")
+
+
+def diff(console: Console, args: argparse.Namespace) -> int:
+    """Values first, then the code."""
+    with tempfile.TemporaryDirectory(prefix="orchestune-diff-") as scratch:
+        (old, old_code), (new, new_code) = (_side(console, text, Path(scratch)) for text in (args.old, args.new))
+        changes = [] if old_code == new_code else compare(old_code, new_code)
+    bundles = (old.trial["bundle"], new.trial["bundle"])
+    parts = {
+        "metrics": different(old.metrics(), new.metrics()),
+        "configuration": different(old.configuration(), new.configuration()),
+        "environment": different(old.environment(), new.environment()),
+    }
+    if console.json:
+        code = {"bundles": bundles, "files": [change.to_json() for change in changes]}
+        console.document({"schema": 1, "trials": [old.name, new.name], **parts, "code": code})
+        return 0
+    paint = console.paint
+    console.say(f"{paint.bold(old.name)} {paint.sign('→')} {paint.bold(new.name)}", "")
+    for title, pairs in parts.items():
+        console.say(*_values(title, pairs, console))
+    console.say(*_code(changes, bundles, paint))
+    return 0
+
+
+def _side(console: Console, text: str, scratch: Path) -> tuple[Side, Path | None]:
+    """The trial and its code, both from the server that has it."""
+    ref, number = console.trial(text)
+    client = console.client
+    trial = client.trial(ref, number)
+    side = Side(client.experiment(ref), trial, client.specification(ref, trial["revision"]))
+    digest = trial["bundle"]
+    if digest is None:
+        return side, None
+    archive = scratch / f"{digest}.tar.gz"
+    if not archive.exists():
+        try:
+            client.fetch_bundle(digest, archive)
+        except NotFound as exc:
+            raise NotFound(f"the code of {side.name} is no longer there ({digest[:SHORT]})") from exc
+    return side, archive
+
+
+def _values(title: str, pairs: Mapping[str, Pair], console: Console) -> list[str]:
+    if not pairs:
+        return [f"{title:14} {console.paint.dim('the same')}"]
+    names, arrow = max(map(width, pairs)), f" {console.paint.sign('→')} "
+    return [
+        f"{'' if index else title:14} {name:{names}}  {arrow.join(_shown(pair))}"
+        for index, (name, pair) in enumerate(pairs.items())
+    ]
+
+
+def _shown(pair: Pair) -> Sequence[str]:
+    """Both values, with all their digits where fewer would look the same."""
+    texts = ["-" if value is None else one_line(exact(value)) for value in pair]
+    return texts if texts[0] != texts[1] else [repr(value) for value in pair]
+
+
+_SIGNS = {"added": "new", "removed": "gone", "changed": "", "mode": "right to execute"}
+
+
+def _code(changes: Sequence[Change], bundles: tuple[str | None, str | None], paint: Paint) -> list[str]:
+    old, new = ((digest or "none")[:SHORT] for digest in bundles)
+    if not changes:
+        return [f"{'code':14} {paint.dim(f'the same ({old})')}"]
+    names = max(width(harmless(change.path)) for change in changes)
+    lines = [f"{'code':14} {old} {paint.sign('→')} {new}"]
+    for change in changes:
+        count = "binary" if change.added is None else f"+{change.added} -{change.removed}"
+        count = "" if change.change == "mode" else count
+        said = "  ".join(filter(None, (count, _SIGNS[change.change])))
+        lines.append(f"{'':14} {harmless(change.path):{names}}  {said}".rstrip())
+    for change in changes:
+        if change.diff:
+            lines += ["", *(_coloured(harmless(line), paint) for line in change.diff.removesuffix("\n").split("\n"))]
+    return lines
+
+
+def _coloured(line: str, paint: Paint) -> str:
+    if line.startswith(("--- ", "+++ ")):
+        return paint.bold(line)
+    colour = {"+": "32", "-": "31", "@": "36"}.get(line[:1])
+    return paint(colour, line) if colour else line

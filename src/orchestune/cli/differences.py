@@ -1,0 +1,67 @@
+"""What is different between two trials, apart from their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestune.client.documents import SpecificationDocument, Status, TrialDocument
+
+Pair = tuple[Any, Any]
+"""what it is in the first trial, and in the second one; None: nothing"""
+
+
+class Side:
+    """One of the trials, and what was in force when it was queued."""
+
+    def __init__(self, status: Status, trial: TrialDocument, document: SpecificationDocument) -> None:
+        self.name = f"{status['handle']}/{trial['number']}"
+        self.trial = trial
+        self._status, self._specification, self._launch = status, document["specification"], document["launch"] or {}
+
+    def metrics(self) -> dict[str, Any]:
+        """What was measured."""
+        return {name: found["value"] for name, found in self.trial["metrics"].items()}
+
+    def configuration(self) -> dict[str, Any]:
+        """What the command was told, and how it was called."""
+        wanted = self._specification
+        found: dict[str, Any] = {f"parameters.{name}": value for name, value in self.trial["parameters"].items()}
+        found |= {
+            "seed": self.trial["seed"],
+            "run": wanted["run"],
+            "folds": (wanted.get("folds") or {}).get("count", 1),
+        }
+        config = wanted.get("config")
+        return {**found, "stdin": wanted.get("stdin") or None, "config": config["name"] if config else None}
+
+    def environment(self) -> dict[str, Any]:
+        """Where it ran, and with what."""
+        wanted, launch = self._specification, self._launch
+        placement, python = wanted.get("placement") or {}, launch.get("python") or {}
+        last = self.trial["attempts"][-1] if self.trial["attempts"] else None
+        found = {
+            "cluster": self._status["cluster"],
+            "node": last["node"] if last else None,
+            "gpus": ", ".join(last["gpus"]) or None if last else None,
+            "image": placement.get("image"),
+            "python": python.get("version"),
+            "python.path": python.get("path"),
+            "folder": launch.get("root"),
+            "timeout": wanted.get("timeout"),
+        }
+        found |= {f"resources.{name}": value for name, value in (wanted.get("resources") or {}).items()}
+        found |= {f"env.{name}": value for name, value in (wanted.get("env") or {}).items()}
+        found |= {f"secrets.{secret['name']}": secret["source"] for secret in wanted.get("secrets") or ()}
+        return found | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
+
+
+def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Pair]:
+    """The keys whose values are not the same, in their order."""
+    return dict(_different(old, new))
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Pair]]:
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            yield name, (old.get(name), new.get(name))

@@ -1,0 +1,68 @@
+"""What came of one trial that somebody waited for, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from orchestune.cli.console import Console
+from orchestune.cli.render import duration, number, one_line
+from orchestune.domain.experiment import Specification
+
+
+@dataclass
+class Outcome:
+    """What came of it. `problem` is empty where the command succeeded with finite metrics."""
+
+    problem: str
+    exit_code: int | None
+    seconds: float
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    extra: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `test --json` and `try --json` print it."""
+        return {
+            "problem": self.problem or None,
+            "exit_code": self.exit_code,
+            "wall_seconds": round(self.seconds, 3),
+            "metrics": self.metrics,
+            "extra": self.extra,
+        }
+
+
+def missing(outcome: Outcome, specification: Specification) -> list[str]:
+    """The declared metrics that it did not report."""
+    return [metric.name for metric in specification.metrics if metric.name not in outcome.metrics]
+
+
+def verdict(
+    console: Console, outcome: Outcome, specification: Specification, before: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The lines below its output; `before`: what each metric was in the trial that it is compared with."""
+    paint = console.paint
+    lines = []
+    if outcome.problem:
+        lines.append(f"{paint('31', 'failed')}   {outcome.problem}")
+    for metric in specification.metrics:
+        if metric.name in outcome.metrics:
+            value = outcome.metrics[metric.name]
+            spread = f" {paint.sign('±')} {number(value['stddev'], 2)}" if value["stddev"] is not None else ""
+            spread += _was(before, metric.name)
+            lines.append(f"{paint('32', 'metric')}   {metric.name} {number(value['value'], 6)}{spread}")
+    for name in missing(outcome, specification):
+        near = get_close_matches(name, outcome.extra, 1, 0.4)
+        hint = f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"
+        lines.append(f"{paint('31', 'missing')}  {name}{hint}")
+    if outcome.extra:
+        seen = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
+        lines.append(f"{paint.dim('also')}     {one_line(seen)}")
+    lines.append(f"{paint.dim('time')}     {duration(outcome.seconds)}")
+    return lines
+
+
+def _was(before: Mapping[str, Any] | None, name: str) -> str:
+    known = (before or {}).get(name)
+    return f" (was {number(known['value'], 6)})" if known else ""
