@@ -21,6 +21,7 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.Weight: models.Weight,
     documents.ImportanceDocument: models.Importance,
     documents.FindingDocument: models.Finding,
+    documents.WarmStartDocument: models.BegunWith,
     documents.ExplanationDocument: models.Explanation,
     documents.MetricDocument: models.Metric,
     documents.RunningDocument: models.RunningTrial,

@@ -6,10 +6,12 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
+from orchestune.domain.warm_start import WarmStart, WarmStarts
 from orchestune.sdk.submitting import files_of_secrets
 
 
@@ -35,6 +37,10 @@ class Prepared:
     """a Dockerfile that makes it, relative to the folder"""
     text: str = ""
     """a file that says the same"""
+    warm_starts: WarmStarts = WarmStarts()
+    """what the search begins with, as far as it is known without a server"""
+    warm_start: WarmStart | None = None
+    """all of that"""
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +72,7 @@ def prepare(args: argparse.Namespace) -> Prepared:
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=saving.text(loaded.document, SAVED),
+        warm_starts=loaded.warm_start,
     )
 
 
@@ -78,3 +85,11 @@ def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
     listing = plan(folder, ignore, code.limit)
     links = tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own))
     return Prepared(specification, (), folder, ignore, code, listing.files, listing.size, links)
+
+
+def warmed(console: Console, prepared: Prepared) -> Prepared:
+    """The same with the results that a server has. Raises what `gathered` does."""
+    from orchestune.sdk.warm_start import gathered  # here: ruamel.yaml, as above
+
+    found = gathered(lambda: console.client, prepared.warm_starts, prepared.specification)
+    return replace(prepared, warm_start=found, notes=(*prepared.notes, *(found.notes if found else ())))

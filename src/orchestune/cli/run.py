@@ -11,7 +11,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.describing import add_saving, write
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
-from orchestune.cli.preparing import Prepared, add_file_options, prepare
+from orchestune.cli.preparing import Prepared, add_file_options, prepare, warmed
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
@@ -47,6 +47,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
     secrets = secret_values(sources, console.environ, prepared.folder)
     if args.save:
         write(args.save, prepared.folder, prepared.text, args.force)
+    prepared = warmed(console, prepared)
     if args.dry_run:
         return _dry_run(console, prepared)
     prepared = replace(prepared, specification=imaging.pinned(console, prepared))
@@ -66,6 +67,8 @@ def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
     where = [("where", destination.in_words(place))]
     if destination.in_images(place):
         where.append(("image", destination.image_in_words(prepared) or "the default one of the cluster"))
+    if prepared.warm_start is not None:
+        where.append(("history", prepared.warm_start.source))
     lines = plan_lines(prepared.specification, prepared.notes, (prepared.files, prepared.size), paint, where)
     return [f"{paint.bold(handle)}  {prepared.specification.name}".strip(), *lines]
 
@@ -73,7 +76,7 @@ def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
 def _dry_run(console: Console, prepared: Prepared) -> int:
     from orchestune.cli.foreseeing import foresee  # engines and backends, which no other command needs
 
-    specification = prepared.specification
+    specification, warm = prepared.specification, prepared.warm_start
     unknown = foresee(specification, console.place, console.environ)
     objects = _objects(console, prepared)
     if console.json:
@@ -82,6 +85,7 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
                 "schema": 1,
                 "specification": specification.to_json(),
                 "notes": [*prepared.notes, *unknown],
+                "warm_start": warm and {"source": warm.source, "results": len(warm.observations)},
                 "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
                 **({"objects": objects} if objects else {}),
             }

@@ -16,7 +16,8 @@ def create(
 ) -> Status:
     """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's."""
     launched = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-    body = submitting.request(console.place, specification, digest, prepared.folder, launched, secrets, console.environ)
+    body = submitting.request(console.place, specification, digest, prepared.folder, launched, secrets, console.environ,
+                              prepared.warm_start)  # fmt: skip
     try:
         return console.client.create_experiment(body)
     except UsageError as exc:

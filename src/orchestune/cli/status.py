@@ -194,6 +194,9 @@ def one_lines(status: Status, console: Console) -> list[str]:
         f"observations  {finished(status)} / {status['budget']}, {at_a_time(status)}",
         f"trials        {counts_text(status, paint, always=('running', 'completed', 'failed'))}",
     ]
+    warm = status.get("warm_start")
+    if warm is not None:
+        lines.append(f"history       {one_line(warm['source'])}")
     lines += best_lines(status["best"], status, paint)
     workers = status.get("workers") or []
     if workers:

@@ -105,8 +105,15 @@ class Counts(TypedDict):
     cancelled: int
 
 
+class WarmStartDocument(TypedDict):
+    """What a search began with: where it came from, and how many results there are."""
+
+    source: str
+    results: int
+
+
 class Status(TypedDict):
-    """An experiment as it stands. `running` and `workers` are left out of lists."""
+    """An experiment as it stands. `warm_start`, `running` and `workers` are left out of lists."""
 
     schema: int
     id: str
@@ -127,6 +134,7 @@ class Status(TypedDict):
     metrics: list[MetricDocument]
     counts: Counts
     best: list[BestDocument]
+    warm_start: NotRequired[WarmStartDocument | None]
     running: NotRequired[list[RunningDocument]]
     workers: NotRequired[list[WorkerDocument]]
     eta_seconds: float | None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.engine import Engine
+from orchestune.config.engine import LEARNERS, Engine
 from orchestune.config.keeping import Checkpoint
 from orchestune.config.kinds import MOST_TRIALS
 from orchestune.config.placing import Build, build, placement
@@ -16,23 +16,25 @@ from orchestune.config.report import Field, did_you_mean
 from orchestune.config.running import check_placeholders
 from orchestune.config.sections import Retry
 from orchestune.config.template import config_file
+from orchestune.config.warm_start import warm_starts
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
 from orchestune.worker.command import KNOWN, placeholders
 
 _Values = Mapping[str, Any]
 
 
-def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, Code, Build]:
-    """The specification, the code's section and how the image is made.
+def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, Code, Build, WarmStarts]:
+    """The specification, the code's section, how the image is made, and what the search begins with.
 
     BadInput with everything wrong, what was reported before included. `folder` is that of the file; it names the
-    experiment where the file does not, and a configuration file of it is read.
+    experiment where the file does not, and a configuration file of it and its files of results are read.
     """
     report = root.report
     space = _space(root, values)
@@ -43,6 +45,10 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     _check_metrics(root, values)
     image = build(root, values)
     config = _config(root, values, folder)
+    warm = WarmStarts()
+    if space is not None and values.get("metrics") and values.get("warm_start"):
+        learns = engine.name in LEARNERS
+        warm = warm_starts(root.find("warm_start"), values["warm_start"], folder, space, values["metrics"], learns)
     report.raise_if_bad()
     assert space is not None and budget is not None
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
@@ -78,7 +84,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         collect=values.get("collect") or (),
         stdin="json" if values.get("stdin") == "json" else "",
     )
-    return specification, values.get("code") or Code(), image
+    return specification, values.get("code") or Code(), image, warm
 
 
 def _config(root: Field, values: _Values, folder: Path) -> ConfigFile | None:

@@ -11,6 +11,8 @@ from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
 
 ENGINES = ("auto", "gp", "tpe", "random", "sobol", "halton", "grid")
+LEARNERS = ("auto", "gp", "tpe")
+"""those that results make a difference to"""
 
 
 @dataclass(frozen=True)

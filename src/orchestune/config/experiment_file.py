@@ -18,6 +18,7 @@ from orchestune.config.placing import Build
 from orchestune.config.report import Field, Report
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
+from orchestune.domain.warm_start import WarmStarts
 from orchestune.errors import BadInput, Problem
 
 LARGEST_FILE = 2**20
@@ -35,6 +36,7 @@ class Loaded:
     path: Path
     document: Entries
     """everything that was read, what a command line set included"""
+    warm_start: WarmStarts = WarmStarts()
 
 
 def load(
@@ -46,7 +48,7 @@ def load(
     """The experiment in the file at `path`, with what `described` says and each `KEY=VALUE` of `overrides` set.
 
     BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
-    not set in it. Reads that one file and the one that its key `config` names; writes nothing.
+    not set in it. Reads that file and those that its keys `config` and `warm_start` name; writes nothing.
     """
     return parse(_read(path), str(path), overrides, environ, path, described)
 
@@ -83,12 +85,12 @@ def without_file(
 def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    specification, code, build = assemble(top, values, path.absolute().parent)
+    specification, code, build, warm = assemble(top, values, path.absolute().parent)
     for secret in specification.secrets:
         kind, _, place = secret.source.partition(":")
         if kind == "env" and environ is not None and place not in environ:
             report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
-    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, root)
+    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, root, warm)
 
 
 def _read(path: Path) -> str:

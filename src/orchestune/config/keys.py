@@ -17,6 +17,7 @@ from orchestune.config.running import RUN
 from orchestune.config.sections import CODE, FOLDS, RESOURCES, RETRY, STOP
 from orchestune.config.shapes import Named, list_of, mapping_of, section
 from orchestune.config.template import CONFIG
+from orchestune.config.warm_start import WARM_START
 
 _CONFIGURATION = mapping_of(
     Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
@@ -69,6 +70,8 @@ KEYS = (
         " report on the way.", "all run to their end"),
     Key("try_first", list_of(_CONFIGURATION, "a list of configurations", least=0, most=10_000),
         "Configurations that are tried before the engine is asked."),
+    Key("warm_start", WARM_START, "Results from elsewhere that the engine learns from before the first trial: of other"
+        " experiments, of files (relative to this one), or listed here. They count for nothing else."),
     Key("keep", KEEP, "Files of each trial that are kept."),
     Key("checkpoint", CHECKPOINT, "Publishes `$ORCHESTUNE_CHECKPOINT_DIR`, so that a trial that was interrupted goes on"
         " from there. `true` means every 5 minutes.", "no checkpoints"),
@@ -81,7 +84,7 @@ KEYS = (
 )  # fmt: skip
 
 LATER = (
-    "nodes", "data", "preload", "constraints", "warm_start", "cost",
+    "nodes", "data", "preload", "constraints", "cost",
 )  # fmt: skip
 
 _ALSO = {
@@ -93,6 +96,7 @@ _ALSO = {
     "title": "name", "container": "image", "docker_image": "image", "setup": "install",
     "node_pool": "pool", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
+    "warmstart": "warm_start", "history": "warm_start", "previous_runs": "warm_start",
     "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
 }  # fmt: skip
 

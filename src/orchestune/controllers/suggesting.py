@@ -32,10 +32,11 @@ _AHEAD_LEAST, _AHEAD_MOST = 16, 256
 
 @dataclass
 class _Open:
-    """An engine that was told the history up to `told`."""
+    """An engine that was told the history up to `told`, and `warm` results of a warm start before it."""
 
     engine: Engine
     revision: int
+    warm: int
     told: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
     """how long the last asks took"""
@@ -122,7 +123,7 @@ class Suggesting:
                 break
             opened.seconds.append(clock.monotonic() - began)
             pending[number] = found
-            made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.told))
+            made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
             if opened.engine.uses_history:
                 break  # one at a time: the next answer may know more
         if made:
@@ -132,7 +133,10 @@ class Suggesting:
         opened = self._open.get(row.id)
         if opened is None or opened.revision != row.revision:
             self._drop(row.id)
-            opened = self._open[row.id] = _Open(self._make(row), row.revision)
+            with self._core.store.reading() as session:
+                warm = read_history.warm_start(session, row)
+            opened = self._open[row.id] = _Open(self._make(row), row.revision, len(warm))
+            opened.engine.tell(warm)
         return opened
 
     def _wanted(self, session: Session, row: ExperimentRow, opened: _Open) -> int:

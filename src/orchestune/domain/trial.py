@@ -15,12 +15,18 @@ class Observation:
     """A finished trial: its configuration and what was measured (nothing where it failed)."""
 
     number: int
+    """0: of no trial of this experiment, but of its warm start; `parameters` may then lack active ones"""
     parameters: Mapping[str, Value]
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
     stddev: Mapping[str, float] = field(default_factory=dict)
     last: tuple[float, float] | None = None
     """of a pruned one: the last step at which it was compared, and its loss there (smaller is better)"""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a trial of this experiment, whose configuration is not suggested again."""
+        return self.number > 0
 
 
 def ask_seed(experiment_seed: int, number: int) -> int:

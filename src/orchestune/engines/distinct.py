@@ -46,7 +46,8 @@ class DistinctEngine:
 
     Where the proposer repeats itself: a uniform draw; where draws repeat themselves, one of the configurations left
     of a finite space, found by walking it; in a larger space a draw in which a float without a step is active.
-    `Exhausted` is raised when there is no other configuration.
+    `Exhausted` is raised when there is no other configuration. What a warm start tells counts for none: its best
+    configuration may be the best one here, and has to be tried.
     """
 
     def __init__(self, space: Space, proposer: Proposer) -> None:
@@ -60,7 +61,7 @@ class DistinctEngine:
         self._left: list[tuple[bytes, dict[str, Value]]] | None = None
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        self._told |= self._identity.set_of(observation.parameters for observation in observations)
+        self._told |= self._identity.set_of(observation.parameters for observation in observations if observation.own)
         self._proposer.tell(observations)
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:

@@ -93,7 +93,8 @@ class GpProposer:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
-            self._told.add(self._identity.of(observation.parameters))
+            if observation.own:
+                self._told.add(self._identity.of(observation.parameters))
             found = entry(self._cube, self._metrics, observation)
             if found is None:
                 continue

@@ -35,7 +35,7 @@ class GridEngine:
         self._passed: list[tuple[bytes, dict[str, Value]]] = []  # walked through and not told yet
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        self._told |= self._identity.set_of(observation.parameters for observation in observations)
+        self._told |= self._identity.set_of(observation.parameters for observation in observations if observation.own)
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         busy = self._identity.set_of(pending)

@@ -18,7 +18,8 @@ class Engine(Protocol):
 
     An answer depends on the space, the observations told (in that order), the pending configurations, the trial
     number and the seed, and on nothing else: an engine that is built again and told the same history answers the
-    same. It never suggests a configuration that was told or is pending while the space has another one.
+    same. It never suggests a configuration that was told or is pending while the space has another one; what is told of
+    a warm start (number 0) is history alone, and may be suggested.
     """
 
     name: str

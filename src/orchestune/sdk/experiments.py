@@ -32,6 +32,7 @@ from orchestune.sdk.asking import OpenTrial, take
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.plain import plain_value
 from orchestune.sdk.trial import Trial, frame
+from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone
@@ -255,8 +256,10 @@ def create(
     if variables and "env" in launched:
         launched["env"] = {**launched["env"], **variables}
     with _connected(chosen) as client:
+        warm = gathered(lambda: client, loaded.warm_start, specification)
         digest = submitting.upload(client, folder, ignore, loaded.code.limit)
-        status = client.create_experiment(submitting.request(chosen, specification, digest, home, launched, secrets))
+        request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
+        status = client.create_experiment(request)
         _remember(chosen, status, home)
         return Experiment(client, status)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict
 from orchestune.ports.engine import Exhausted
-from orchestune.sdk.search_request import SearchRequest, read_request
+from orchestune.sdk.search_request import SearchRequest, read_request, read_warm_start
 
 _FORMAT = 1
 _LARGEST_SEED = 2**32
@@ -53,8 +53,10 @@ class Optimizer:
     """Suggests configurations; the code of the server, in this process.
 
     `parameters`, `metrics` and `engine` are what an experiment file has under these keys. At most `parallelism`
-    suggestions may be open, which keep away from each other. The same seed and the same results in the same order give
-    the same suggestions. Safe to use from several threads. BadInput tells everything that is wrong.
+    suggestions may be open, which keep away from each other. `warm_start` is results from elsewhere to learn from: the
+    path of a CSV, JSON or JSONL file, a DataFrame (such as `experiment.trials()`), or a list of dictionaries with the
+    names of parameters and metrics; `notes` tells what of it could not be used. The same seed and the same results in
+    the same order give the same suggestions. Safe to use from several threads. BadInput tells everything that is wrong.
 
     >>> import orchestune
     >>> optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
@@ -74,13 +76,19 @@ class Optimizer:
         seed: int | None = None,
         parallelism: int = 1,
         constraints: Any = None,
+        warm_start: Any = None,
     ) -> None:
         if constraints:
             hint = "leave them out, and tell None for a suggestion that is not allowed"
             raise BadInput.one("are not supported yet", "constraints", hint)
-        self._start(read_request(parameters, metrics, engine), _checked_seed(seed), _checked_parallelism(parallelism))
+        request = read_request(parameters, metrics, engine)
+        found = None if warm_start is None else read_warm_start(warm_start, request.space, request.metrics)
+        warm = found.observations if found else ()
+        self._start(request, _checked_seed(seed), _checked_parallelism(parallelism), warm)
+        self.notes = found.notes if found else ()
+        """what of `warm_start` could not be used, and what it does not say"""
 
-    def _start(self, request: SearchRequest, seed: int, parallelism: int) -> None:
+    def _start(self, request: SearchRequest, seed: int, parallelism: int, warm: Sequence[Observation]) -> None:
         self._request, self._seed, self._parallelism = request, seed, parallelism
         self._engine = create(
             request.engine,
@@ -95,6 +103,8 @@ class Optimizer:
         self._asked = 0
         self._open: dict[int, Suggestion] = {}
         self._told: list[Observation] = []
+        self._warm = list(warm)
+        self._engine.tell(self._warm)
 
     def ask(self) -> Suggestion:
         """The next configuration. SpaceExhausted when all were suggested; Conflict when `parallelism` are open."""
@@ -155,9 +165,8 @@ class Optimizer:
                 "parallelism": self._parallelism,
                 "asked": self._asked,
                 "open": [[s.number, dict(s.parameters), s.source] for s in self._open.values()],
-                "told": [
-                    [o.number, dict(o.parameters), o.state.value, dict(o.metrics), dict(o.stddev)] for o in self._told
-                ],
+                "told": [_written(observation) for observation in self._told],
+                **({"warm": [_written(observation) for observation in self._warm]} if self._warm else {}),
             }
 
     @classmethod
@@ -166,13 +175,12 @@ class Optimizer:
         if document.get("format") != _FORMAT:
             raise BadInput.one(f"found {document.get('format')!r}, expected {_FORMAT}", "format")
         self = cls.__new__(cls)
-        self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"])
+        self.notes = ()
+        warm = [_read(item) for item in document.get("warm", ())]
+        self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"], warm)
         self._asked = document["asked"]
         self._open = {number: Suggestion(number, found, source) for number, found, source in document["open"]}
-        self._told = [
-            Observation(number, found, TrialState(state), values, stddev)
-            for number, found, state, values, stddev in document["told"]
-        ]
+        self._told = [_read(item) for item in document["told"]]
         self._engine.tell(self._told)
         return self
 
@@ -192,6 +200,16 @@ class Optimizer:
         spread = {name: float(value) for name, value in stddev.items()}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         return Observation(number, parameters, TrialState.COMPLETED, finite, spread)
+
+
+def _written(observation: Observation) -> list[Any]:
+    o = observation
+    return [o.number, dict(o.parameters), o.state.value, dict(o.metrics), dict(o.stddev)]
+
+
+def _read(document: list[Any]) -> Observation:
+    number, found, state, values, stddev = document
+    return Observation(number, found, TrialState(state), values, stddev)
 
 
 def _checked_seed(seed: int | None) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from orchestune.config.experiment_file import parse
+from orchestune.config.results_file import UnreadableResults, read
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
+from orchestune.domain.warm_start import MAPPED, WarmStart, mapped, unusable
 from orchestune.errors import BadInput, Problem
 from orchestune.sdk.plain import plain_value
 
@@ -57,3 +61,27 @@ def read_request(
         problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
         raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
     return SearchRequest(found.space, found.metrics, found.engine, found.engine_options)
+
+
+def read_warm_start(found: Any, space: Space, metrics: Sequence[Metric]) -> WarmStart:
+    """What a file, a DataFrame or a list of dictionaries holds. BadInput where that is nothing."""
+    name, documents = _documents(found)
+    made = mapped(name, documents, space, metrics)
+    if not made.observations:
+        raise BadInput.one(unusable(made), "warm_start", MAPPED)
+    return made
+
+
+def _documents(found: Any) -> tuple[str, Sequence[Mapping[str, Any]]]:
+    if isinstance(found, (str, os.PathLike)):
+        try:
+            return os.fspath(found), read(Path(found))
+        except UnreadableResults as exc:
+            hint = "an experiment's results are given as `Experiment.load(HANDLE).trials()`"
+            raise BadInput.one(str(exc), "warm_start", hint) from exc
+    if hasattr(found, "to_dict") and hasattr(found, "columns"):
+        found = found.to_dict("records")
+    if isinstance(found, Sequence) and all(isinstance(item, Mapping) for item in found):
+        plain = json.loads(json.dumps([dict(item) for item in found], default=plain_value))
+        return "the list", plain
+    raise BadInput.one("is no path, no DataFrame and no list of dictionaries", "warm_start")

@@ -14,6 +14,8 @@ from orchestune.client.api import Client
 from orchestune.client.launch import environment, folder_key, owner, python
 from orchestune.domain.code import DEFAULT_LIMIT, Code
 from orchestune.domain.experiment import Specification
+from orchestune.domain.warm_start import WarmStart
+from orchestune.sdk import warm_start
 
 
 def at_hand(place: Place) -> bool:
@@ -55,8 +57,9 @@ def request(
     launched: Mapping[str, Any],
     secrets: Mapping[str, str],
     environ: Mapping[str, str] = os.environ,
+    warm: WarmStart | None = None,
 ) -> dict[str, Any]:
-    """The request that starts an experiment of `folder`; `digest` is that of its code."""
+    """The request that starts an experiment of `folder`; `digest` is that of its code, `warm` what it begins with."""
     known = place.cluster is not None and place.cluster.user  # the name travels with each request
     return {
         "specification": specification.to_json(),
@@ -66,6 +69,7 @@ def request(
         **({} if known else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
+        **warm_start.request(warm),
     }
 
 

@@ -25,6 +25,28 @@ class Launch(_Request):
     links: list[str] = Field(default=[], description="paths below `root` that the bundle leaves out")
 
 
+class WarmValue(_Request):
+    """A value of a metric, and how sure it is."""
+
+    value: float
+    stddev: float | None = None
+
+
+class WarmResult(_Request):
+    """A result from elsewhere, as trials have it. It may lack parameters."""
+
+    parameters: Parameters
+    state: Literal["completed", "failed", "pruned"] = "completed"
+    metrics: dict[str, WarmValue] = {}
+
+
+class WarmStart(_Request):
+    """Results that the engine is told before the first trial. They count for nothing else."""
+
+    source: str = Field(max_length=10_000, description="where they come from, for people")
+    results: list[WarmResult]
+
+
 class CreateExperiment(_Request):
     """A new experiment."""
 
@@ -35,6 +57,7 @@ class CreateExperiment(_Request):
     owner: str | None = Field(default=None, description="the caller's name where it is left out")
     launch: Launch = Launch()
     secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
+    warm_start: WarmStart | None = None
 
 
 class ChangeExperiment(_Request):
@@ -190,8 +213,15 @@ class Counts(BaseModel):
     cancelled: int
 
 
+class BegunWith(BaseModel):
+    """Results from elsewhere that the engine was told before the first trial."""
+
+    source: str
+    results: int
+
+
 class Status(BaseModel):
-    """An experiment as it is now. `running` and `workers` are left out of lists."""
+    """An experiment as it is now. `warm_start`, `running` and `workers` are left out of lists."""
 
     schema_: Literal[1] = Field(alias="schema")
     id: str
@@ -212,6 +242,7 @@ class Status(BaseModel):
     metrics: list[Metric]
     counts: Counts
     best: list[Best]
+    warm_start: BegunWith | None = None
     running: list[RunningTrial] | None = None
     workers: list[Worker] | None = None
     eta_seconds: float | None

@@ -13,6 +13,7 @@ from orchestune.domain import ids
 from orchestune.domain.experiment import Specification
 from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
+from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
 from orchestune.ports.clock import new_id
@@ -23,7 +24,7 @@ from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import document
 from orchestune.services.signals import ACTING, SUGGESTING
 from orchestune.services.trials import Suggestion
-from orchestune.store import experiments
+from orchestune.store import experiments, warm_starts
 from orchestune.store.experiments import ExperimentRow
 
 
@@ -32,10 +33,11 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
     specification = parse(body.get("specification") or {})
     cluster = str(body.get("cluster") or core.default_cluster)
     check(core, specification, cluster, body.get("secrets") or {})
+    warm = _warm_start(specification, body.get("warm_start"))
     bundle = body.get("bundle")
     if bundle is not None:
         bundles.need(core, bundle)
-    return add(core, specification, body, actor, cluster=cluster, bundle=bundle)
+    return add(core, specification, body, actor, cluster=cluster, bundle=bundle, warm=warm)
 
 
 def parse(document: Mapping[str, Any]) -> Specification:
@@ -86,6 +88,16 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
 
 
+def _warm_start(specification: Specification, found: Mapping[str, Any] | None) -> WarmStart | None:
+    """BadInput where results came of which none can be used."""
+    if not found:
+        return None
+    made = mapped(found["source"], found["results"], specification.space, specification.metrics)
+    if not made.observations:
+        raise BadInput.one("none of its results can be used", "warm_start", "; ".join(made.notes))
+    return made
+
+
 def add(
     core: Core,
     specification: Specification,
@@ -96,6 +108,7 @@ def add(
     bundle: str | None,
     origin: str | None = None,
     first: Suggestion | None = None,
+    warm: WarmStart | None = None,
 ) -> dict[str, Any]:
     """Insert a checked experiment; `first` is queued with it. Secrets are kept before the row is there, not after.
 
@@ -129,7 +142,7 @@ def add(
         "state": ExperimentState.PENDING,
     }
     try:
-        row = _insert(core, values, actor, first)
+        row = _insert(core, values, actor, first, warm)
     except BaseException:
         core.secrets.delete(identity)
         raise
@@ -138,7 +151,9 @@ def add(
         return document(core, session, experiments.get(session, row.id), details=True)
 
 
-def _insert(core: Core, values: dict[str, Any], actor: str, first: Suggestion | None) -> ExperimentRow:
+def _insert(
+    core: Core, values: dict[str, Any], actor: str, first: Suggestion | None, warm: WarmStart | None
+) -> ExperimentRow:
     for _ in range(5):
         handle = ids.handle(values["name"], core.clock.entropy(4))
         try:
@@ -146,6 +161,8 @@ def _insert(core: Core, values: dict[str, Any], actor: str, first: Suggestion | 
                 row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
+                if warm is not None:
+                    warm_starts.add(session, row.id, warm.source, [to_json(seen) for seen in warm.observations])
                 if first is not None:
                     trials.queue(ledger, [first])
                 ledger.close()

@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.domain.metrics import pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.services.core import Core
-from orchestune.store import experiments, logs, trials, workers
+from orchestune.store import experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -137,6 +137,8 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         "url": f"{core.url}/experiments/{row.handle}",
     }
     if details:
+        warm = warm_starts.summary(session, row.id)
+        shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["running"] = [
             {
                 "trial": attempt.trial,

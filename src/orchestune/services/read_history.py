@@ -7,11 +7,20 @@ from typing import Any
 
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
-from orchestune.store import hot
+from orchestune.domain.warm_start import mapped
+from orchestune.store import hot, warm_starts
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 _PAGE = 1000
+
+
+def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
+    """What the search began with, which comes before all else."""
+    specification = row.specification
+    return list(
+        mapped("", warm_starts.results(session, row.id), specification.space, specification.metrics).observations
+    )
 
 
 def observations(session: Session, row: ExperimentRow, told: int) -> list[Observation]:

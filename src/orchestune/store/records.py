@@ -25,6 +25,7 @@ from orchestune.store.tables import (
     tombstones,
     trial_metrics,
     trials,
+    warm_starts,
     workers,
 )
 
@@ -113,7 +114,9 @@ def drop_rows(session: Session, experiment: str) -> None:
         session.change(update(blobs).where(part).values(created_at=0.0))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
-    for table in (log_segments, events, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, revisions):
+    for table in (
+        log_segments, events, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, warm_starts, revisions,
+    ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))
 

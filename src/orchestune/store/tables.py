@@ -228,6 +228,15 @@ marks = Table(  # how trials stood when their rule of early stopping looked at t
     Index(None, "experiment", "seq"),
 )
 
+warm_starts = Table(  # results from elsewhere that a search begins with
+    "warm_starts",
+    metadata,
+    Column("experiment", _ID, primary_key=True),
+    Column("source", Text, nullable=False),  # where they come from, in words
+    Column("count", Integer, nullable=False),
+    Column("results", Text, nullable=False),  # json, as domain.warm_start.to_json writes each
+)
+
 workers = Table(
     "workers",
     metadata,

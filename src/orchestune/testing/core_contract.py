@@ -348,6 +348,28 @@ class CoreContract(WorldContract):
             world.create(engine="auto", engine_options={"startups": 3})
         assert read_experiments.statuses(world.core)["items"] == []
 
+    def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: World) -> None:
+        known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
+                 for index in range(30)]  # fmt: skip
+        strange = [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": -99.0}}}]
+        warm = {"source": "30 results of old-1234", "results": [*known, *strange]}
+        experiment = world.create(budget=6, parallelism=1, engine="auto", warm_start=warm)
+        assert world.status(experiment)["warm_start"] == {"source": "30 results of old-1234", "results": 30}
+        shown = world.run(experiment)
+        found = world.trials(experiment)
+        assert shown["counts"]["completed"] == 6
+        assert shown["best"][0]["metrics"]["loss"]["value"] == min(trial["metrics"]["loss"]["value"] for trial in found)
+        assert {trial["source"] for trial in found} == {"gp", "tpe"}
+        assert [trial["suggested_after"] for trial in found] == [30, 31, 32, 33, 34, 35]
+        assert abs(found[0]["parameters"]["x"] - 8.5 / 30) < 0.2, "it went where the results were good"
+        assert len(world.observations(experiment)) == 6
+
+    def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: World) -> None:
+        warm = {"source": "old.csv", "results": [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": 1.0}}}]}
+        with pytest.raises(BadInput, match=r"warm_start: none of its results can be used .*outside this space"):
+            world.create(engine="auto", warm_start=warm)
+        assert read_experiments.statuses(world.core)["items"] == []
+
     def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
         experiment = world.create(budget=3, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")

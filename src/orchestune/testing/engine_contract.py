@@ -19,6 +19,8 @@ from orchestune.testing.spaces import spaces
 LOSS = Metric("loss", "minimize")
 SPEED = Metric("speed", "maximize")
 
+FAILED = TrialState.FAILED
+
 FINITE = Space.of(
     (
         Parameter("optimizer", "categorical", choices=("sgd", "adam", "none")),
@@ -200,6 +202,18 @@ class EngineContract:
         strange: list[dict[str, Value]] = [{"gone": 1.0}, {"layers": 99, "optimizer": "lion"}, {"layers": "many"}, {}]
         engine.tell([observe(number, strange[number % 4]) for number in range(1, 30)])
         self.check_inside(FINITE, [engine.ask([{"gone": 2}], 30, 1)])
+        engine.close()
+
+    def test_a_warm_start_is_history_and_keeps_nothing_from_being_suggested(self) -> None:
+        space = Space.of((Parameter("n", "int", 1, 3), Parameter("c", "categorical", choices=("x", "y"))))
+        engine = self.make(space)
+        known = [Observation(0, point, TrialState.COMPLETED, {"loss": 1.0 * point["n"]}) for point in space.walk()]  # type: ignore[operator]
+        partial = [Observation(0, {"n": 2}, TrialState.COMPLETED, {"loss": 0.5}), Observation(0, {"c": "x"}, FAILED)]
+        engine.tell([*known, *partial])
+        self.check_inside(space, asked := self.search(engine, 6))
+        assert len({repr(sorted(configuration.items())) for configuration in asked}) == 6
+        with pytest.raises(Exhausted):
+            engine.ask(asked[-2:], 7, 7)
         engine.close()
 
     def test_one_point_is_suggested_once(self) -> None:

@@ -236,6 +236,7 @@ class World:
 
     def request(self, **changes: Any) -> Document:
         """What a client sends: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
+        beside = {"warm_start": changes.pop("warm_start")} if "warm_start" in changes else {}
         specification = {
             "name": "test",
             "run": "echo loss={x}",
@@ -245,7 +246,7 @@ class World:
             "parallelism": 2,
             "engine": "random",
         } | changes
-        return {"specification": specification}
+        return {"specification": specification, **beside}
 
     def tick(self, times: int = 1) -> None:
         """Let every controller act, and take in the workers that were started."""

@@ -5,9 +5,11 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from orchestune import Optimizer
@@ -191,3 +193,40 @@ def test_importing_the_package_loads_no_engine() -> None:
     script = "import sys, orchestune; print(sorted({'numpy', 'scipy', 'optuna', 'orchestune.sdk'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_warm_start_is_learnt_from_and_never_the_best() -> None:
+    rows = [
+        {"lr": 10 ** -(1 + index / 10), "model": "net", "layers": 3, "loss": abs(index - 25)} for index in range(40)
+    ]
+    optimizer = Optimizer({**PARAMETERS, "width": "1..9"}, METRICS, seed=1, warm_start=[*rows, {"lr": 7, "loss": 0}])
+    assert optimizer.notes == (
+        "the list: 1 of 41 results left out: outside this space, such as lr = 7",
+        "the list: 40 of 41 results have no value of width, and say nothing about it",
+    )
+    assert optimizer.best() is None
+    copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
+    made = run(optimizer, 8)
+    assert run(copy, 8) == made
+    assert {suggestion.source for suggestion in made} == {"gp", "tpe"}
+    assert sum(abs(math.log10(float(suggestion.parameters["lr"])) + 3.5) < 1 for suggestion in made) >= 6
+    best = optimizer.best()
+    assert best is not None and best.number > 0
+
+
+def test_a_warm_start_may_be_a_file_or_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("lr,model,loss\n0.01,linear,0.5\n0.02,linear,0.25\n")
+    table = pd.read_csv(path)
+    asked = [
+        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=found).ask()
+        for found in (path, str(path), table, table.to_dict("records"))
+    ]
+    assert len(set(map(repr, asked))) == 1
+    assert asked[0].source == "tpe"
+
+
+@pytest.mark.parametrize("found", [7, [1], "gone.csv", "sgd-7f3a", [], [{"lr": 7, "loss": 1}]])
+def test_a_warm_start_that_is_none_is_refused(found: Any) -> None:
+    with pytest.raises(BadInput, match=r"^warm_start: "):
+        Optimizer(PARAMETERS, METRICS, warm_start=found)

@@ -1,0 +1,245 @@
+"""Results from elsewhere as the history that a search begins with: mapped by name onto the space at hand.
+
+A result is a document: `{"parameters": {…}, "metrics": {…}, "state": …}` as trials have it, or one flat mapping of
+names to values, as tables have it. Values may be texts. They become observations with number 0, which say nothing
+about parameters that the result lacks; what cannot have been a result of this space is left out and told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+
+MOST = 5000
+"""results of one warm start; models are made of fewer"""
+MAPPED = "results are mapped by the names of parameters and metrics"
+"""the hint where none fits"""
+_MOST_VALUES = 400_000  # with very many parameters fewer results, so that they fit into one request
+_PARAMETER_NAMES = ("{}", "params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}")
+_METRIC_NAMES = ("{}", "metrics.{}", "metrics/{}", "values_{}", "mean_test_{}")
+_SPREAD_NAMES = ("{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
+_STATES = {
+    **dict.fromkeys(("", "completed", "complete", "finished", "succeeded", "success", "done"), TrialState.COMPLETED),
+    **dict.fromkeys(("failed", "fail", "error", "crashed"), TrialState.FAILED),
+    "pruned": TrialState.PRUNED,
+}
+_TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What one source gave."""
+
+    source: str
+    observations: tuple[Observation, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WarmStarts:
+    """What a search begins with, as it was written down."""
+
+    known: tuple[WarmStart, ...] = ()
+    """from files, and from the experiment file itself"""
+    experiments: tuple[str, ...] = ()
+    """whose results a server has"""
+
+
+def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
+    """The observations in `documents`, with notes about what was left out and what they do not say."""
+    tally = _Tally()
+    found = [seen for document in documents if (seen := _observation(document, space, metrics, tally)) is not None]
+    kept = _thinned(found, space, metrics)
+    notes = [f"{source}: {text}" for text in tally.texts(len(documents))]
+    if len(kept) < len(found):
+        notes.append(f"{source}: of {len(found)} results the best and an even selection of the others are used")
+    return WarmStart(source, tuple(kept), tuple(notes))
+
+
+def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
+    """Several as one; its source is `118 results of sgd-7f3a, 20 of old.csv`."""
+    observations = _thinned([seen for made in found for seen in made.observations], space, metrics)
+    counts = [f"{len(made.observations)} of {made.source}" for made in found]
+    if counts:
+        first = len(found[0].observations)
+        counts[0] = f"{first} {'result' if first == 1 else 'results'} of {found[0].source}"
+    return WarmStart(", ".join(counts), tuple(observations), tuple(note for made in found for note in made.notes))
+
+
+def unusable(made: WarmStart) -> str:
+    """Why nothing of a source can be used."""
+    why = "; ".join(note.removeprefix(f"{made.source}: ") for note in made.notes)
+    return f"{made.source} has no result that can be used{f': {why}' if why else ''}"
+
+
+def to_json(observation: Observation) -> dict[str, Any]:
+    """An observation as a document that `mapped` reads."""
+    measured = {
+        name: {"value": value, "stddev": observation.stddev.get(name)} for name, value in observation.metrics.items()
+    }
+    return {"parameters": dict(observation.parameters), "state": observation.state.value, "metrics": measured}
+
+
+class _Tally:
+    """What was left out, and why."""
+
+    def __init__(self) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.lacks: Counter[str] = Counter()
+        self.unknown: dict[str, None] = {}
+
+    def leave_out(self, why: str, example: str = "") -> None:
+        self.left_out[why] += 1
+        self.examples.setdefault(why, example)
+
+    def texts(self, count: int) -> Iterator[str]:
+        for why, number in self.left_out.items():
+            example = self.examples[why]
+            yield f"{number} of {count} results left out: {why}{f', such as {example}' if example else ''}"
+        if self.unknown:
+            names = list(self.unknown)
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            yield f"not looked at, since no parameters here: {', '.join(names[:5])}{more}"
+        for name, number in self.lacks.items():
+            yield f"{number} of {count} results have no value of {name}, and say nothing about it"
+
+
+def _observation(
+    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], tally: _Tally
+) -> Observation | None:
+    state = _STATES.get(str(document.get("state") or "").casefold())
+    if state is None and "state" not in space.by_name:
+        tally.leave_out("not finished")
+        return None
+    given, measured = _parts(document)
+    if given is not document:
+        tally.unknown |= dict.fromkeys(name for name in given if _name_of(name, space) is None)
+    parameters: dict[str, Value] = {}
+    missing: list[str] = []
+    for parameter in space.parameters:
+        if not space.is_active(parameter.name, parameters):
+            continue
+        raw = _looked_up(given, parameter.name, _PARAMETER_NAMES)
+        if _is_missing(raw, parameter):
+            missing.append(parameter.name)
+            continue
+        value = _value(parameter, raw)
+        if value is None:
+            tally.leave_out("outside this space", f"{parameter.name} = {str(raw)[:40]}")
+            return None
+        parameters[parameter.name] = value
+    if not parameters:
+        tally.leave_out("none of the parameters is in it")
+        return None
+    outcome = _outcome(measured, metrics, state or TrialState.COMPLETED, tally)
+    if outcome is None:
+        return None
+    tally.lacks.update(missing)
+    state, values, spread = outcome
+    return Observation(0, parameters, state, values, spread)
+
+
+def _outcome(
+    measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, tally: _Tally
+) -> tuple[TrialState, dict[str, float], dict[str, float]] | None:
+    """The state, values and standard deviations; None where a completed one lacks a metric."""
+    if state is not TrialState.COMPLETED:
+        return state, {}, {}
+    values: dict[str, float] = {}
+    spread: dict[str, float] = {}
+    for metric in metrics:
+        alone = ("value",) if len(metrics) == 1 else ()
+        raw = _looked_up(measured, metric.name, (*_METRIC_NAMES, *alone))
+        beside: Any = _looked_up(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
+        if isinstance(raw, Mapping):
+            both: Mapping[str, Any] = raw
+            raw, beside = both.get("value"), both.get("stddev")
+        value, deviation = _number(raw), _number(beside)
+        if value is None:
+            tally.leave_out(f"no value of {metric.name}")
+            return None
+        if not math.isfinite(value):
+            return TrialState.FAILED, {}, {}
+        values[metric.name] = value
+        if deviation is not None and math.isfinite(deviation):
+            spread[metric.name] = deviation
+    return state, values, spread
+
+
+def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Parameters and metrics; of a flat document both are the whole."""
+    given = document.get("parameters", document.get("params"))
+    if not isinstance(given, Mapping):
+        return document, document
+    measured = document.get("metrics", document.get("values"))
+    return given, measured if isinstance(measured, Mapping) else document
+
+
+def _looked_up(given: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
+    return next((given[key] for key in (text.format(name) for text in spellings) if key in given), None)
+
+
+def _name_of(key: str, space: Space) -> str | None:
+    return next((name for name in space.by_name if key in (text.format(name) for text in _PARAMETER_NAMES)), None)
+
+
+def _is_missing(raw: Any, parameter: Parameter) -> bool:
+    if raw is None or (isinstance(raw, float) and math.isnan(raw)):
+        return True
+    return raw == "" and "" not in parameter.choices
+
+
+def _number(raw: Any) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+        return None
+    try:
+        return float(raw)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _value(parameter: Parameter, raw: Any) -> Value | None:
+    """The value of the parameter that `raw` means; None where it has none."""
+    if parameter.numeric:
+        number = _number(raw)
+        if number is None or not math.isfinite(number):
+            return None
+        assert parameter.low is not None and parameter.high is not None
+        slack = 1e-9 * max(abs(parameter.low), abs(parameter.high))
+        inside = parameter.low - slack <= number <= parameter.high + slack
+        return parameter.snap(number) if inside else None
+    exact = [choice for choice in parameter.choices if choice == raw and type(choice) is type(raw)]
+    return next(iter([*exact, *(choice for choice in parameter.choices if _means(raw, choice))]), None)
+
+
+def _means(raw: Any, choice: Value) -> bool:
+    """Whether `raw`, perhaps a text of a table, is this choice."""
+    text = str(raw).strip().casefold()
+    if isinstance(choice, bool):
+        return text in (_TRUE if choice else _FALSE)
+    if isinstance(choice, str):
+        return str(raw) == choice
+    return _number(raw) == choice
+
+
+def _thinned(found: list[Observation], space: Space, metrics: Sequence[Metric]) -> list[Observation]:
+    """Not too many, in their order: a tenth of them the best by the first metric, the rest evenly."""
+    metric, most = metrics[0], min(MOST, _MOST_VALUES // max(1, len(space.parameters)))
+    if len(found) <= most:
+        return found
+    sign = 1 if metric.goal == "minimize" else -1
+    order = sorted(range(len(found)), key=lambda index: sign * found[index].metrics.get(metric.name, sign * math.inf))
+    best = set(order[: most // 10])
+    rest = [index for index in range(len(found)) if index not in best]
+    count = most - len(best)
+    chosen = best | {rest[position * len(rest) // count] for position in range(count)}
+    return [found[index] for index in sorted(chosen)]

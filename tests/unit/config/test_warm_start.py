@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestune.config.experiment_file import Loaded, parse
+from orchestune.errors import BadInput
+
+BASE = """\
+run: train {args}
+parameters: {lr: 1e-5..0.1 log, opt: [sgd, adam]}
+metrics: {loss: minimize}
+budget: 10
+"""
+
+
+def load(folder: Path, warm: str, more: str = "") -> Loaded:
+    return parse(f"{BASE}{more}warm_start: {warm}\n", "experiment.yml", path=folder / "experiment.yml")
+
+
+def refused(folder: Path, warm: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        load(folder, warm)
+    return caught.value.message
+
+
+FILES = {
+    "old.csv": "lr,opt,loss\n0.01,adam,0.3\n0.02,sgd,0.4\n",
+    "semicolons.csv": "\ufefflr;opt;loss\r\n0.01;adam;0.3\r\n0.02;sgd;0.4\r\n",
+    "list.json": json.dumps([{"lr": 0.01, "opt": "adam", "loss": 0.3}, {"lr": 0.02, "opt": "sgd", "loss": 0.4}]),
+    "under.json": '{"trials": [{"lr": 0.01, "opt": "adam", "loss": 0.3}, {"lr": 2e-2, "opt": "sgd", "loss": 0.4}]}',
+    "lines.jsonl": '{"lr": 0.01, "opt": "adam", "loss": 0.3}\n\n{"lr": 0.02, "opt": "sgd", "loss": 0.4}\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_results_are_read_from_the_folder_of_the_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FILES[name], encoding="utf-8", newline="")
+    loaded = load(tmp_path, name)
+    (made,) = loaded.warm_start.known
+    assert [(dict(seen.parameters), dict(seen.metrics)) for seen in made.observations] == [
+        ({"lr": 0.01, "opt": "adam"}, {"loss": 0.3}),
+        ({"lr": 0.02, "opt": "sgd"}, {"loss": 0.4}),
+    ]
+    assert loaded.notes == ()
+
+
+def test_experiments_files_and_results_go_together(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text(FILES["old.csv"])
+    found = load(tmp_path, "[sgd-7f3a, old.csv, {lr: 0.1, opt: sgd, loss: 0.9}, sgd-7f3a]").warm_start
+    assert found.experiments == ("sgd-7f3a",)
+    assert [(made.source, len(made.observations)) for made in found.known] == [("the file's list", 1), ("old.csv", 2)]
+
+
+def test_one_result_needs_no_list(tmp_path: Path) -> None:
+    found = load(tmp_path, "{parameters: {lr: 0.1, opt: sgd}, metrics: {loss: 0.9}}").warm_start
+    assert [seen.metrics for seen in found.known[0].observations] == [{"loss": 0.9}]
+
+
+def test_what_is_left_out_is_a_note(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("lr,opt,loss\n0.01,adam,0.3\n0.5,sgd,0.4\n")
+    assert load(tmp_path, "old.csv").notes == (
+        "warm_start: old.csv: 1 of 2 results left out: outside this space, such as lr = 0.5",
+    )
+
+
+def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
+    notes = load(tmp_path, "sgd-7f3a", "engine: random\n").notes
+    assert notes == ("warm_start: has no effect: this engine learns nothing from results",)
+
+
+@pytest.mark.parametrize(
+    ("warm", "content", "message"),
+    [
+        ("gone.csv", None, "experiment.yml:5:13: warm_start: {}/gone.csv cannot be read: No such file or directory"),
+        ("[a-1234, gone.csv]", None, "experiment.yml:5:22: warm_start[1]: {}/gone.csv cannot be read: No such file"),
+        ("old.xlsx/", None, "experiment.yml:5:13: warm_start: {}/old.xlsx is of no known kind; known endings: .csv"),
+        ("bad.json", "[1]", "warm_start: {}/bad.json: entry 0 is no mapping from names to values"),
+        ("bad.json", "{", "warm_start: {}/bad.json:1: is no JSON"),
+        ("bad.json", "3", "warm_start: {}/bad.json: holds no list of results"),
+        ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: is no JSON"),
+        ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is no mapping"),
+        ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no result that can be used: 1 of 1 results left out"),
+        ("none.csv", "", "warm_start: none.csv has no result that can be used (results are mapped by the names"),
+        ("[]", None, "warm_start: found an empty list, expected an experiment, a file of results"),
+        ("[[1]]", None, "warm_start[0]: found a list, expected an experiment, a file of results"),
+        ("{}", None, "warm_start: found an empty mapping, expected a mapping from the names"),
+        ("7", None, "warm_start: found 7, expected an experiment such as sgd-7f3a"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_where_they_are(tmp_path: Path, warm: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / warm).write_text(content)
+    assert message.format(tmp_path) in refused(tmp_path, warm)

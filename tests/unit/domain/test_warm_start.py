@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Parameter, Space
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.domain.warm_start import MOST, WarmStart, mapped, to_json, together
+from orchestune.engines.uniform import draw
+from orchestune.testing.spaces import spaces
+
+LOSS = (Metric("loss", "minimize"),)
+SPACE = Space.of(
+    (
+        Parameter("lr", "float", 1e-5, 0.1, log=True),
+        Parameter("layers", "int", 1, 8),
+        Parameter("opt", "categorical", choices=("sgd", "adam", 3, 0.5)),
+        Parameter("amp", "bool", choices=(False, True)),
+        Parameter("momentum", "float", 0.0, 1.0, when=(("opt", ("sgd",)),)),
+    )
+)
+WHOLE: dict[str, Any] = {"lr": 0.01, "layers": 3, "opt": "adam", "amp": True}
+
+
+def one(document: dict[str, Any]) -> WarmStart:
+    return mapped("old.csv", [document], SPACE, LOSS)
+
+
+def test_a_flat_result_is_told_apart_by_names() -> None:
+    made = one({**WHOLE, "loss": 0.3, "note": "first"})
+    assert made.observations == (Observation(0, WHOLE, TrialState.COMPLETED, {"loss": 0.3}),)
+    assert made.notes == ()
+    assert not made.observations[0].own
+
+
+def test_a_document_of_a_trial_is_read_with_its_deviation() -> None:
+    made = one({"parameters": WHOLE, "metrics": {"loss": {"value": 0.3, "stddev": 0.1}}, "state": "completed"})
+    assert made.observations == (Observation(0, WHOLE, TrialState.COMPLETED, {"loss": 0.3}, {"loss": 0.1}),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ({"lr": "1e-2"}, {"lr": 0.01}),
+        ({"layers": "3.0"}, {"layers": 3}),
+        ({"opt": "3"}, {"opt": 3}),
+        ({"opt": "0.5"}, {"opt": 0.5}),
+        ({"amp": "True"}, {"amp": True}),
+        ({"amp": "0"}, {"amp": False}),
+        ({"opt": "sgd", "momentum": "0.9"}, {"opt": "sgd", "momentum": 0.9}),
+    ],
+)
+def test_texts_of_a_table_become_values_of_the_right_type(text: dict[str, str], expected: dict[str, Any]) -> None:
+    made = one({**WHOLE, **text, "loss": "0.25"})
+    assert made.observations[0].parameters == {**WHOLE, **expected}
+    assert all(type(made.observations[0].parameters[name]) is type(value) for name, value in expected.items())
+    assert made.observations[0].metrics == {"loss": 0.25}
+
+
+@pytest.mark.parametrize("row", [
+    {"params_lr": 0.01, "params_layers": 3, "params_opt": "adam", "params_amp": True, "value": 0.3, "state": "DONE"},
+    {"param_lr": 0.01, "param_layers": 3, "param_opt": "adam", "param_amp": True, "mean_test_loss": 0.3},
+    {"params.lr": 0.01, "params.layers": 3, "params.opt": "adam", "params.amp": True, "metrics.loss": 0.3},
+    {"config": 1, "config/lr": 0.01, "config/layers": 3, "config/opt": "adam", "config/amp": True, "loss": 0.3},
+])  # fmt: skip
+def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
+    made = one(row)
+    assert [(seen.parameters, seen.metrics) for seen in made.observations] == [(WHOLE, {"loss": 0.3})]
+
+
+@pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        ({"lr": 0.5}, "old.csv: 1 of 1 results left out: outside this space, such as lr = 0.5"),
+        ({"opt": "lion"}, "old.csv: 1 of 1 results left out: outside this space, such as opt = lion"),
+        ({"layers": "many"}, "old.csv: 1 of 1 results left out: outside this space, such as layers = many"),
+        ({"loss": ""}, "old.csv: 1 of 1 results left out: no value of loss"),
+        ({"state": "running"}, "old.csv: 1 of 1 results left out: not finished"),
+    ],
+)
+def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str, Any], note: str) -> None:
+    made = one({**WHOLE, "loss": 0.3, **changed})
+    assert made.observations == ()
+    assert made.notes == (note,)
+
+
+def test_a_result_without_any_of_the_parameters_is_none() -> None:
+    assert one({"loss": 0.3}).notes == ("old.csv: 1 of 1 results left out: none of the parameters is in it",)
+
+
+def test_a_missing_parameter_is_said_nothing_about_and_an_unknown_one_not_looked_at() -> None:
+    made = one({"parameters": {"lr": 0.01, "opt": "adam", "width": 7}, "metrics": {"loss": 1}})
+    assert made.observations[0].parameters == {"lr": 0.01, "opt": "adam"}
+    assert made.notes == (
+        "old.csv: not looked at, since no parameters here: width",
+        "old.csv: 1 of 1 results have no value of layers, and say nothing about it",
+        "old.csv: 1 of 1 results have no value of amp, and say nothing about it",
+    )
+
+
+def test_a_parameter_that_does_not_apply_is_left_out() -> None:
+    assert "momentum" not in one({**WHOLE, "momentum": 0.5, "loss": 1}).observations[0].parameters
+
+
+@pytest.mark.parametrize(
+    ("document", "state"),
+    [
+        ({"state": "FAIL"}, TrialState.FAILED),
+        ({"state": "pruned"}, TrialState.PRUNED),
+        ({"loss": "nan"}, TrialState.FAILED),
+        ({"loss": float("inf")}, TrialState.FAILED),
+    ],
+)
+def test_failed_and_pruned_results_say_so(document: dict[str, Any], state: TrialState) -> None:
+    assert [seen.state for seen in one({**WHOLE, **document}).observations] == [state]
+
+
+def test_of_very_many_results_the_best_are_kept_in_their_order() -> None:
+    documents: list[dict[str, Any]] = [
+        {**WHOLE, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MOST)
+    ]
+    made = mapped("old.csv", documents, SPACE, LOSS)
+    losses = [seen.metrics["loss"] for seen in made.observations]
+    assert len(losses) == MOST
+    assert sorted(losses)[: MOST // 10] == sorted(document["loss"] for document in documents)[: MOST // 10]
+    order = {document["loss"]: index for index, document in enumerate(documents)}
+    places = [order[loss] for loss in losses]
+    assert places == sorted(places)
+    assert max(after - before for before, after in pairwise(places)) <= 3
+    assert made.notes == (f"old.csv: of {2 * MOST} results the best and an even selection of the others are used",)
+
+
+def test_several_sources_are_one_and_named() -> None:
+    made = one({**WHOLE, "loss": 1})
+    both = together([made, WarmStart("sgd-7f3a", made.observations * 3, ("x",))], SPACE, LOSS)
+    assert both.source == "1 result of old.csv, 3 of sgd-7f3a"
+    assert len(both.observations) == 4
+    assert both.notes == ("x",)
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(spaces(), st.integers(0, 2**32))
+def test_what_was_written_down_comes_back(space: Space, seed: int) -> None:
+    seen = Observation(0, draw(space, Random(seed)), TrialState.COMPLETED, {"loss": 1.5}, {"loss": 0.5})
+    back = mapped("", [to_json(seen)], space, LOSS)
+    assert back.observations == (seen,)
+    assert [type(value) for value in back.observations[0].parameters.values()] == [
+        type(value) for value in seen.parameters.values()
+    ]
