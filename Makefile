@@ -8,9 +8,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
-FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not long
+FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not long
 
-.PHONY: help demo test test-postgres test-docker test-kubernetes test-kubernetes-long testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
+.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,10 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@$(INSTALL) -e '.[postgres,s3]' --group dev
 	@touch $@ $(VENV)/run.stamp
 
+.venv-torch/stamp: $(VENV)/dev.stamp tests/testbeds/torch.py
+	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.torch $(@D)
+	@touch $@
+
 demo: $(VENV)/run.stamp ## the paper's SGD classifier, 40 trials on this machine
 	@cd examples/01-sgd-classifier && PATH="$(CURDIR)/$(BIN):$$PATH" orchestune run
 	@echo
@@ -55,6 +59,9 @@ test: $(VENV)/dev.stamp ## every test that needs no cluster and no database serv
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'
+
+test-torch: .venv-torch/stamp ## Keras, Lightning and Transformers (they are installed aside: 0.7 GB to fetch, gcc)
+	@$(PYTEST) -m torch
 
 testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >= 1.26; 8 minutes once, kept in ~/.cache)
 	@$(BIN)/python -m tests.testbeds.kubernetes build
@@ -104,4 +111,4 @@ benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchma
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## remove the environment and what was built
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-torch build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,27 @@
+"""Keras 3, on any backend: `model.fit(…, callbacks=[OrchestuneCallback()])`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from orchestune.integrations.naming import report_chosen
+from orchestune.sdk.ending import should_stop
+
+
+class OrchestuneCallback(keras.callbacks.Callback):
+    """Reports the logs of each epoch (`loss`, `val_loss`, …), and ends `fit` when the trial is to end.
+
+    The step counts finished epochs. `metrics` chooses some and names them: `{"loss": "val_loss"}`.
+    """
+
+    def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        report_chosen(logs or {}, self._metrics, step=epoch + 1)
+        if should_stop():
+            self.model.stop_training = True

@@ -1,0 +1,49 @@
+"""Hugging Face Transformers: `Trainer(…, callbacks=[OrchestuneCallback()])`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from orchestune.integrations.naming import report_chosen
+from orchestune.sdk.ending import should_stop
+
+
+class OrchestuneCallback(TrainerCallback):
+    """Reports what the trainer evaluates (`eval_loss`, …) and logs, and ends the training when the trial is to end.
+
+    The step counts epochs, as the trainer prints them: 1.5 in the middle of the second. In training over several
+    processes the first one reports, and all end together. `metrics` chooses some and names them:
+    `{"loss": "eval_loss"}`.
+    """
+
+    def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
+        self._metrics = metrics
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+        if state.is_world_process_zero:
+            numbers = {name: value for name, value in (logs or {}).items() if name != "epoch"}
+            report_chosen(numbers, self._metrics, step=state.epoch)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        return self._ending(args, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        return self._ending(args, control)
+
+    def _ending(self, args: Any, control: Any) -> Any:
+        if _anywhere(should_stop(), args.device):
+            control.should_training_stop = True
+        return control
+
+
+def _anywhere(stop: bool, device: Any) -> bool:
+    """Whether any of the processes that train together is to stop; they ask at the same point."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return stop
+    votes = torch.tensor(int(stop), device=device)
+    torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
+    return bool(votes.item())

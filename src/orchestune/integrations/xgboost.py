@@ -1,0 +1,39 @@
+"""XGBoost: `xgboost.train(…, evals=[(valid, "valid")], callbacks=[OrchestuneCallback()])`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xgboost.callback import TrainingCallback
+
+from orchestune.integrations.naming import report_chosen
+from orchestune.sdk.ending import should_stop
+
+
+class OrchestuneCallback(TrainingCallback):
+    """Reports each evaluation after each round, and ends the boosting when the trial is to end.
+
+    Names are as XGBoost prints them: `valid-rmse` is the metric `rmse` of the data `valid`. The step counts finished
+    rounds. `metrics` chooses some and names them: `{"loss": "valid-rmse"}`.
+    """
+
+    def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
+        measured, spread = {}, {}
+        for data, values in evals_log.items():
+            for metric, history in values.items():
+                last = history[-1]
+                name = f"{data}-{metric}"
+                if isinstance(last, tuple):  # xgboost.cv: mean and standard deviation over the folds
+                    measured[name], spread[name] = last
+                else:
+                    measured[name] = last
+        report_chosen(measured, self._metrics, step=epoch + 1, stddev=spread)
+        stop = should_stop()
+        if stop and model.attr("best_iteration") is None:
+            model.set_attr(best_iteration=str(epoch))  # xgboost.cv takes who ends it for its own early stopping
+        return stop

@@ -1,0 +1,16 @@
+import json
+import sys
+
+import keras
+import numpy as np
+
+from orchestune.integrations.keras import OrchestuneCallback
+
+keras.utils.set_random_seed(0)
+x = np.linspace(0, 1, 32).reshape(-1, 1)
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+history = model.fit(
+    x, 2 * x, epochs=int(sys.argv[1]), validation_data=(x, 2 * x), verbose=0, callbacks=[OrchestuneCallback()]
+)
+print(json.dumps({name: history.history[name] for name in ("loss", "val_loss")}))
