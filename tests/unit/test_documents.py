@@ -32,6 +32,7 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.ArtifactDocument: models.Artifact,
     documents.TaskDocument: models.Task,
     documents.TrialDocument: models.Trial,
+    documents.TerminalDocument: models.TerminalAnswer,
     documents.LogChunk: models.LogChunk,
     documents.SpecificationDocument: models.Specification,
     documents.ServerDocument: models.Server,

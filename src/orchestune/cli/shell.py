@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
         "shell",
         shell,
         help="a shell in a fresh copy of a trial's folder, with its environment and parameters",
-        details="Nothing is recorded, and the folder is removed at the end. A command after -- is run in the shell's"
-        " place; `-- {run}` is the trial's own.",
+        details="Where the trial ran, in a cluster or a container too. Nothing is recorded, and the folder is removed"
+        " at the end. A command after -- is run in the shell's place; `-- {run}` is the trial's own.",
         example="orchestune shell sgd-7f3a/12\norchestune shell sgd-7f3a/12 -- python -m pdb train.py",
         json=False,
     )
@@ -50,7 +50,10 @@ def shell(console: Console, args: argparse.Namespace) -> int:
     if not 0 <= args.fold < found.specification.folds.count:
         raise UsageError(f"there is no fold {args.fold}", f"it has {found.specification.folds.count}, from 0")
     if not at_hand(console.place):
-        raise UsageError(f"{found.why} ran in {console.place.name}, and shells are opened on this machine only")
+        from orchestune.cli.shell_there import shell_there  # which shells on this machine do without
+
+        assert found.trial is not None
+        return shell_there(console, found, found.trial, args.fold, args.words)
     with _scratch(console, args.keep) as scratch, Reports() as reports:
         environ, command = _prepare(console, found, args.fold, scratch, reports.url)
         words = [environ.get("SHELL") or "/bin/sh", *(["-i"] if console.out.isatty() else [])]

@@ -20,6 +20,7 @@ from orchestune.client.documents import (
     ServerDocument,
     SpecificationDocument,
     Status,
+    TerminalDocument,
     TrialDocument,
 )
 from orchestune.client.stream import SILENCE, ServerSent, follow
@@ -173,6 +174,10 @@ class Client:
     def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> Status:
         """The trial again, as a new experiment of budget 1."""
         return cast(Status, self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
+
+    def terminal(self, ref: str, attempt: str, **body: Any) -> TerminalDocument:
+        """One call of the user's end of a trial's terminal."""
+        return cast(TerminalDocument, self._send("PUT", f"{_experiment(ref)}/terminal", {"attempt": attempt, **body}))
 
     def artifacts(self, ref: str, number: int) -> list[ArtifactDocument]:
         """The files that the trial left."""

@@ -209,6 +209,14 @@ class TrialDocument(TypedDict):
     finished_at: str | None
 
 
+class TerminalDocument(TypedDict):
+    """What came through a trial's terminal; `data` in base64. `over`: the exit code, once everything came."""
+
+    next: int
+    data: NotRequired[str]
+    over: NotRequired[int | None]
+
+
 class LogChunk(TypedDict):
     """A piece of an attempt's output; `gap` counts the bytes that were dropped before `offset`.
 

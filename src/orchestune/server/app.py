@@ -23,7 +23,18 @@ from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
 from orchestune.server.repeats import Repeats
-from orchestune.server.routes import archive, bundles, experiments, following, report, server, trials, work, workers
+from orchestune.server.routes import (
+    archive,
+    bundles,
+    experiments,
+    following,
+    report,
+    server,
+    terminal,
+    trials,
+    work,
+    workers,
+)
 from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Core
 
@@ -77,7 +88,7 @@ def create_app(
     )
     app.state.context = context
     app.include_router(_client_routes())
-    for router in (workers.router, report.router):
+    for router in (workers.router, terminal.of_workers, report.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(server.probes)
     return app
@@ -86,7 +97,15 @@ def create_app(
 def _client_routes() -> APIRouter:
     token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
     router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
-    for part in (server.router, bundles.router, archive.router, experiments.router, trials.router, following.router):
+    for part in (
+        server.router,
+        bundles.router,
+        archive.router,
+        experiments.router,
+        trials.router,
+        following.router,
+        terminal.router,
+    ):
         router.include_router(part)
     return router
 

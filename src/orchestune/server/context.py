@@ -13,6 +13,7 @@ from fastapi import Depends, Header, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
+from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.use_cases import UseCases
 from orchestune.services.core import Caller, Core
@@ -54,6 +55,7 @@ class Context:
     home: str
     pace: Pace = Pace()
     known: KnownCallers = field(default_factory=KnownCallers)
+    terminals: Terminals = field(default_factory=Terminals)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 

@@ -92,6 +92,26 @@ class QueueTrial(_Request):
     parameters: Parameters
 
 
+class Terminal(_Request):
+    """One end of a terminal: `after` asks for what came from the other end; without it `data` goes there."""
+
+    attempt: str
+    data: str = Field(default="", description="bytes in base64, the first of them at place `at`", max_length=2**20)
+    at: int = Field(default=0, ge=0)
+    after: int | None = Field(default=None, ge=0, description="the place behind the last byte that arrived")
+    wait: float = Field(default=0.0, ge=0, le=20, description="seconds in which to wait for news, or for room")
+    size: list[int] | None = Field(default=None, min_length=2, max_length=2, description="rows and columns")
+    over: int | None = Field(default=None, description="this end is over; of a command its exit code")
+
+
+class TerminalAnswer(BaseModel):
+    """`next` is the place to go on from."""
+
+    next: int
+    data: str | None = None
+    over: int | None = None
+
+
 class RerunTrial(_Request):
     """How a trial is repeated; what is left out is as in the first experiment."""
 

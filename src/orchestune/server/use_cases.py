@@ -28,6 +28,7 @@ from orchestune.services import (
     register_worker,
     report_metrics,
     rerun_trial,
+    terminals,
     uploads,
     work,
 )
@@ -136,6 +137,13 @@ class Work(Protocol):
     def work(self, core: Core, worker: str, body: Body) -> Document: ...
 
 
+class OpenTerminals(Protocol):
+    """Who may be at which end of a trial's terminal. NotFound for others."""
+
+    def of_user(self, core: Core, ref: str, attempt: str) -> None: ...
+    def of_worker(self, core: Core, worker: str, attempt: str) -> None: ...
+
+
 class Uploads(Protocol):
     """Files on their way from a worker, and back to one."""
 
@@ -204,6 +212,7 @@ class UseCases:
     archive_experiment: ArchiveExperiment
     register_worker: RegisterWorker
     work: Work
+    terminals: OpenTerminals
     uploads: Uploads
     report_metrics: ReportMetrics
     authenticate: Authenticate
@@ -227,6 +236,7 @@ REAL = UseCases(
     archive_experiment=archive_experiment,
     register_worker=register_worker,
     work=work,
+    terminals=terminals,
     uploads=uploads,
     report_metrics=report_metrics,
     authenticate=authenticate,

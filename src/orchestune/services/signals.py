@@ -15,7 +15,8 @@ class Signals:
     """Counters by topic that threads bump and coroutines or threads wait on. A hint, never a truth: rows are.
 
     Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`,
-    `acting` and `suggesting`. A waiter reads the counter first, then the rows, then waits for the counter to move on.
+    `terminal:ATTEMPT`, `acting` and `suggesting`. A waiter reads the counter first, then the rows, then waits for the
+    counter to move on.
     """
 
     def __init__(self) -> None:

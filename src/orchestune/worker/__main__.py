@@ -10,7 +10,11 @@ from orchestune.worker.guard import Lifeline, run_guarded
 
 
 def main() -> int:
-    """Read the settings, put a guard above the worker, work; the exit code."""
+    """Read the settings, put a guard above the worker, work; the exit code. `terminal`: see there."""
+    if sys.argv[1:2] == ["terminal"]:
+        from orchestune.worker import terminal  # which few trials need
+
+        return terminal.main(sys.argv[2:])
     try:
         settings = settings_module.load(os.environ)
     except settings_module.SettingsError as exc:

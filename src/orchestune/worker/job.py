@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker import command
+from orchestune.worker.again import again
 from orchestune.worker.mask import spellings
 from orchestune.worker.metrics import Declared
+from orchestune.worker.settings import FILE_VARIABLE
+
+TOLD = "ORCHESTUNE_TERMINAL"
+"""the variable that makes a terminal of a trial: JSON, see `terminal`"""
 
 
 class Job:
@@ -21,6 +27,10 @@ class Job:
         expressions = [str(item["where"]) for item in self.collect if item["kind"] == "regex"]
         self.declared = Declared((str(name) for name in document.get("metrics") or ()), expressions)
         self.environment = dict(environment)
+        self.terminal = os.fsencode(TOLD) in self.environment
+        """somebody sits in front of it"""
+        if self.terminal:
+            self.environment[os.fsencode(FILE_VARIABLE)] = os.fsencode(os.environ.get(FILE_VARIABLE, ""))
         self.secrets = spellings(str(value) for value in (document.get("secrets") or {}).values())
         self.timeout: float | None = document.get("timeout")
         self.grace = float(document.get("grace") or 0.0)
@@ -35,5 +45,9 @@ class Job:
         self.cap = int(document.get("cap_bytes") or 64 * 2**20)
 
     def arguments(self, parameters: Mapping[str, Any], config: str) -> list[str]:
-        """The command line of one configuration; `config` is the path of its file. ValueError where it has none."""
-        return command.render(self.run, parameters, self.names, config)
+        """The command line of one configuration; `config` is the path of its file. ValueError where it has none.
+
+        Of a trial that is a terminal: that of the terminal, which is told the command.
+        """
+        found = command.render(self.run, parameters, self.names, config)
+        return [*again(), "terminal", *found] if self.terminal else found

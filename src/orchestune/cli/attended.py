@@ -1,0 +1,77 @@
+"""Experiments of one trial for which somebody waits: gone with them, also where their program was killed.
+
+The server removes one a minute after it last heard of somebody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from orchestune.cli.console import Console
+from orchestune.cli.interrupts import Interrupts
+from orchestune.cli.render import one_line
+from orchestune.client.documents import Status
+from orchestune.client.states import over
+from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
+from orchestune.domain.space import Configuration
+from orchestune.errors import Denied, OrchestuneError, TemporaryError
+
+_LOOK = 0.5
+"""seconds between two looks at the experiment"""
+_BEAT = 10.0
+"""seconds after which the server hears that somebody still waits"""
+
+
+def single(specification: Specification, parameters: Configuration) -> Specification:
+    """The specification of one trial with these parameters."""
+    labels = {**specification.labels, TEST_LABEL: "0"}
+    return replace(
+        specification, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels
+    )  # fmt: skip
+
+
+@contextmanager
+def attended(console: Console, status: Status) -> Iterator[None]:
+    """While somebody waits for it; afterwards it is removed: for good where this user may, else it is hidden."""
+    ended = threading.Event()
+    beats = threading.Thread(target=_beat, args=(console, status, ended), daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beats.join()
+        try:
+            console.client.delete(status["id"], purge=True)
+        except Denied:
+            console.client.delete(status["id"])
+
+
+def _beat(console: Console, status: Status, ended: threading.Event) -> None:
+    client, count = console.client.clone(), 0
+    while not ended.wait(_BEAT):
+        count += 1
+        with suppress(OrchestuneError):
+            client.change(status["id"], labels={**status["labels"], TEST_LABEL: str(count)})
+    client.close()
+
+
+def wait(console: Console, status: Status, until: Callable[[Status], bool] = over) -> Status:
+    """Until that holds, or it is over; why nothing moves is said meanwhile. KeyboardInterrupt at Ctrl-C."""
+    said = ""
+    with Interrupts() as pressed:
+        while not over(status) and not until(status):
+            reason = one_line(status["reason"]["message"]) if status["reason"] else ""
+            if reason and reason != said:
+                console.note(f"waiting: {reason}")
+            said = reason
+            if pressed.count:
+                raise KeyboardInterrupt
+            time.sleep(_LOOK)
+            with suppress(TemporaryError):
+                status = console.client.experiment(status["id"])
+    return status

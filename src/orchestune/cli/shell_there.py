@@ -1,0 +1,87 @@
+"""`shell` in a cluster or a container: a trial whose command is a terminal. Nothing of it is recorded or left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestune.cli.attended import attended, single, wait
+from orchestune.cli.changed import Model
+from orchestune.cli.console import Console
+from orchestune.cli.render import one_line
+from orchestune.cli.terminal import Terminal, is_terminal, size
+from orchestune.client.api import Client
+from orchestune.client.documents import TrialDocument
+from orchestune.client.launch import secret_values
+from orchestune.domain.experiment import Keep, Specification
+from orchestune.domain.folds import Folds
+from orchestune.errors import OrchestuneError
+from orchestune.sdk.submitting import request
+
+_LIVE = ("leased", "running")
+
+
+def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]) -> int:
+    """Where the trial ran: the same image and resources, the same code. The exit code of the shell or the command."""
+    launch, specification = found.document["launch"] or {}, found.specification
+    sources = [(secret.name, secret.source) for secret in specification.secrets]
+    secrets = secret_values(sources, console.environ, Path(launch.get("root") or console.folder))
+    taken = {name: value for name, value in launch.items() if name in ("root", "links", "code")}
+    made = _specification(console, found, trial, fold, words)
+    body = request(
+        console.place, made, trial["bundle"], console.folder, taken, secrets, console.environ
+    )  # fmt: skip
+    status = console.client.create_experiment(body)
+    with attended(console, status):
+        if console.out.isatty():
+            console.note(f"a shell for {found.why} in {console.place.name}")
+        status = wait(console, status, lambda status: bool(status.get("running")))
+        ref = status["id"]
+        begun = [attempt for made in console.client.trials(ref) for attempt in made["attempts"]]
+        if not begun:
+            reason = status["reason"]["message"] if status["reason"] else f"it is {status['state']}"
+            raise OrchestuneError(f"no shell could be opened: {one_line(reason)}")
+        return Terminal(console, ref, begun[-1]["id"]).pass_on(lambda client: _ended(client, ref))
+
+
+def _specification(
+    console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]
+) -> Specification:
+    """That of the trial, as long as the person wants; its own number and seed are told to the command."""
+    known = found.specification
+    variables = {
+        "ORCHESTUNE_TRIAL": str(trial["number"]),
+        "ORCHESTUNE_SEED": str(trial["seed"]),
+        "ORCHESTUNE_FOLD": str(fold),
+        "ORCHESTUNE_FOLDS": str(known.folds.count),
+        "ORCHESTUNE_HANDLE": found.status["handle"],
+        "ORCHESTUNE_EXPERIMENT": found.status["id"],
+    }
+    here = is_terminal(console)
+    if here and "TERM" in console.environ:
+        variables["TERM"] = console.environ["TERM"]
+    told = {"words": list(words), "tty": here, "size": size(), "variables": variables}
+    return replace(
+        single(known, trial["parameters"]),
+        env={**known.env, "ORCHESTUNE_TERMINAL": json.dumps(told)},
+        folds=Folds(),
+        timeout=None,
+        retries=0,
+        oom_retries=0,
+        early_stopping=None,
+        keep=Keep(),
+        checkpoint_every=None,
+        collect=(),
+    )
+
+
+def _ended(client: Client, ref: str) -> int | None:
+    """How the trial ended, if it did without a word: its worker was lost, or the server was restarted meanwhile."""
+    attempt = client.trial(ref, 1)["attempts"][-1]
+    if attempt["state"] in _LIVE:
+        return None
+    if attempt["exit_code"] is not None:
+        return attempt["exit_code"]
+    raise OrchestuneError(one_line(attempt["reason"]["message"] if attempt["reason"] else attempt["state"]))

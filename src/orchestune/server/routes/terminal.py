@@ -1,0 +1,87 @@
+"""Both ends of a trial's terminal: what was typed and what was printed, by long polls."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from orchestune.errors import BadInput
+from orchestune.server import models
+from orchestune.server.answers import answer
+from orchestune.server.context import Context, Here
+from orchestune.server.terminals import Pipe
+
+router = APIRouter(prefix="/experiments/{ref}/terminal", tags=["trials"])
+of_workers = APIRouter(prefix="/workers/{worker}/terminal", include_in_schema=False)
+
+
+@router.put("", response_model=models.TerminalAnswer)
+async def user(context: Here, request: Request, ref: str, body: models.Terminal) -> Response:
+    """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
+    await context.cold(context.services.terminals.of_user, context.core, ref, body.attempt)
+    terminal = context.terminals.of(body.attempt)
+    terminal.size = body.size or terminal.size
+    terminal.left = terminal.left or body.over is not None
+    if body.after is None:
+        return answer(await _put(context, request, body, terminal.to_trial))
+    found = await _take(context, request, body, terminal.to_user, lambda: terminal.code is not None)
+    return answer(found | {"over": None if found["data"] else terminal.code})
+
+
+@of_workers.put("")
+async def trial(context: Here, request: Request, worker: str, body: models.Terminal) -> Response:
+    """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
+    await context.cold(context.services.terminals.of_worker, context.core, worker, body.attempt)
+    terminal = context.terminals.of(body.attempt)
+    terminal.code = terminal.code if body.over is None else body.over
+    if body.after is None:
+        return answer(await _put(context, request, body, terminal.to_user))
+
+    def news() -> bool:
+        return terminal.left or terminal.size not in (None, body.size)
+
+    found = await _take(context, request, body, terminal.to_trial, news)
+    return answer(found | {"size": terminal.size, "over": 0 if terminal.left and not found["data"] else None})
+
+
+async def _put(context: Context, request: Request, body: models.Terminal, pipe: Pipe) -> dict[str, Any]:
+    try:
+        data = base64.b64decode(body.data, validate=True)
+    except binascii.Error as exc:
+        raise BadInput.one(f"is no base64: {exc}", key="data") from exc
+    if data:
+        await _until(context, request, body, lambda: not pipe.full)
+    if not pipe.full:
+        pipe.put(body.at, data)
+    context.core.signals.notify(_topic(body))
+    return {"next": pipe.end}
+
+
+async def _take(
+    context: Context, request: Request, body: models.Terminal, pipe: Pipe, news: Callable[[], bool]
+) -> dict[str, Any]:
+    after = body.after or 0
+    if pipe.take(after):
+        context.core.signals.notify(_topic(body))  # who waits for room has it, perhaps
+    await _until(context, request, body, lambda: pipe.end != after or news())
+    data = pipe.take(after)
+    return {"data": base64.b64encode(data).decode(), "next": after + len(data)}
+
+
+async def _until(context: Context, request: Request, body: models.Terminal, holds: Callable[[], bool]) -> None:
+    """Wait for it, as long as the caller would, and the server lives."""
+    signals, began = context.core.signals, time.monotonic()
+    while not holds() and not context.draining.begun and (left := began + body.wait - time.monotonic()) > 0:
+        version = signals.version(_topic(body))
+        if not holds():
+            await context.draining.race(signals.wait(_topic(body), version, left))
+    request.state.waited = time.monotonic() - began
+
+
+def _topic(body: models.Terminal) -> str:
+    return f"terminal:{body.attempt}"

@@ -1,0 +1,24 @@
+"""Who may be at which end of a trial's terminal. What goes through it is not recorded."""
+
+from __future__ import annotations
+
+from orchestune.errors import NotFound
+from orchestune.services.core import Core
+from orchestune.store import experiments, trials, workers
+
+
+def of_user(core: Core, ref: str, attempt: str) -> None:
+    """NotFound unless the attempt is one of that experiment."""
+    with core.store.reading() as session:
+        experiment = experiments.find(session, ref)
+        found = trials.find_attempt(session, attempt)
+    if found is None or found.experiment != experiment.id:
+        raise NotFound(f"{experiment.handle} has no such attempt")
+
+
+def of_worker(core: Core, worker: str, attempt: str) -> None:
+    """NotFound unless that worker runs the attempt."""
+    with core.store.reading() as session:
+        found, row = trials.find_attempt(session, attempt), workers.get(session, worker)
+    if found is None or row is None or found.worker != row.id:
+        raise NotFound("this worker has no such attempt")

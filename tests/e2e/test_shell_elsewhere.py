@@ -1,0 +1,116 @@
+"""`shell` where trials do not run on this machine, as far as the command line knows."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scene import eventually, write
+from tests.testbeds.home import Home
+
+RUN = "python train.py {x}"
+TRAIN = """
+import os, sys
+print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
+print(f"loss={sys.argv[1]}")
+"""
+
+
+class Team:
+    """A hosted server, joined as the cluster `team`, with a finished experiment."""
+
+    def __init__(self, home: Home, folder: Path) -> None:
+        self.home, self.state = home, home.folder / "hosted"
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        self.server = self.start()
+        token = self.state / "token"
+        eventually(lambda: token.exists() and self.answers(), "the server answers", home)
+        home.env["ORCHESTUNE_TOKEN"] = token.read_text().split()[-1]
+        home.run("cluster", "connect", "-n", "team", "--server", f"http://127.0.0.1:{self.port}")
+        project = write(folder / "there", RUN, budget=2)
+        (project / "train.py").write_text(TRAIN)
+        (project / "note.txt").write_text("as it was")
+        home.run("run", "--cluster", "team", cwd=project)
+        (project / "note.txt").write_text("as it is")
+        (status,) = home.json("status", "--cluster", "team")
+        self.handle: str = status["handle"]
+        self.project = project
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "orchestune", "server", "--port", str(self.port), "--state", str(self.state)]
+        return subprocess.Popen(command, env=self.home.env, stderr=subprocess.DEVNULL)
+
+    def restart(self) -> None:
+        """Kill the server, and start it again."""
+        self.server.kill()
+        self.server.wait()
+        self.server = self.start()
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with Home() as home:
+        found = Team(home, tmp_path_factory.mktemp("shell"))
+        yield found
+        found.server.kill()
+        found.server.wait()
+
+
+def only_that_one(team: Team) -> bool:
+    return [status["handle"] for status in team.home.json("status", "--cluster", "team")] == [team.handle]
+
+
+def test_it_has_the_code_the_parameters_and_the_seed_of_the_trial_and_leaves_nothing(team: Team) -> None:
+    trial = team.home.json("trials", f"{team.handle}/2")
+    logged = team.home.run("logs", f"{team.handle}/2", cwd=team.project).stdout
+    printed = team.home.run("shell", f"{team.handle}/2", "--", "{run}").stdout
+    assert printed.splitlines()[0] == f"as it was {trial['parameters']['x']!r} {trial['seed']}"
+    assert printed.splitlines()[0] in logged
+    asked = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
+    assert team.home.run("shell", f"{team.handle}/2", "--", *asked, expect=6).stdout.split() == ["2", "0"]
+    assert "not found" in team.home.run("shell", f"{team.handle}/2", "--", "nonsense", expect=127).stdout
+    assert only_that_one(team)
+
+
+def test_every_byte_arrives_in_both_directions(team: Team) -> None:
+    content = bytes(range(256)) * 8000
+    done = subprocess.run(
+        [*team.home.command, "shell", f"{team.handle}/1", "--", "cat"],
+        input=content,
+        env=team.home.env,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == content
+
+
+def test_it_goes_on_after_a_restart_of_the_server(team: Team) -> None:
+    command = [*team.home.command, "shell", f"{team.handle}/1", "--", "sh", "-c", "echo ready; read x; echo got $x"]
+    with subprocess.Popen(
+        command, env=team.home.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            team.restart()
+            process.stdin.write("two\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "got two\n"
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert only_that_one(team)
