@@ -22,3 +22,23 @@ def confirm(question: str, refused: str) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotDone(refused)
+
+
+def attended() -> bool:
+    """Whether somebody sits there who could answer."""
+    return sys.stdin.isatty()
+
+
+def agreed(question: str) -> bool:
+    """A yes, or nothing said."""
+    return answer(f"{question} [Y/n]").lower() in ("", "y", "yes")
+
+
+def answer(question: str, default: str = "") -> str:
+    """What is typed, or the default where nothing is. NotDone at the end of the input."""
+    sys.stderr.write(f"{question} [{default}] " if default else f"{question} ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise NotDone("nothing was written")
+    return line.strip() or default

@@ -15,6 +15,7 @@ from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command, unr
 from orchestune.errors import OrchestuneError
 
 _HOMES = {
+    "init": "init",
     "run": "run", "test": "try_one", "watch": "watch", "status": "status", "logs": "logs", "wait": "wait",
     "stop": "control", "pause": "control", "resume": "control", "extend": "control", "delete": "control",
     "best": "trials", "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing",

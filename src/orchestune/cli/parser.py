@@ -14,7 +14,6 @@ Run = Callable[[Console, argparse.Namespace], int]
 Commands = Any  # what add_subparsers() gives; its type is private to argparse
 
 LATER = {
-    "init": "write a commented experiment file from what a script says of itself",
     "ui": "open the pages",
     "cluster create": "make a cluster at a cloud provider",
 }

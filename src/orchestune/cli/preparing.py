@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
@@ -13,6 +14,9 @@ from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
 from orchestune.sdk.submitting import files_of_secrets
+
+if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
+    from orchestune.config.experiment_file import Loaded
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,14 @@ def prepare(args: argparse.Namespace) -> Prepared:
     BadInput and TooLarge say what is wrong.
     """
     from orchestune.cli.loading import loaded_from  # ruamel.yaml is slow to import, and only needed here
-    from orchestune.config import saving
 
-    loaded = loaded_from(args)
+    return prepared_from(loaded_from(args))
+
+
+def prepared_from(loaded: Loaded) -> Prepared:
+    """The same for an experiment that was read already."""
+    from orchestune.config import saving  # here, as above
+
     return replace(
         listed(loaded.specification, loaded.path.resolve().parent, loaded.code),
         notes=loaded.notes,

@@ -30,9 +30,16 @@ from orchestune.worker.sources import Sources
 
 
 def try_one(
-    console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: Mapping[str, str]
+    console: Console,
+    prepared: Prepared,
+    parameters: Mapping[str, Value],
+    secrets: Mapping[str, str],
+    hear: Callable[[bytes], None] = lambda data: None,
 ) -> Outcome:
-    """Run the command once with `parameters`, its output on the screen. Leaves nothing behind."""
+    """Run the command once with `parameters`, its output on the screen. Leaves nothing behind.
+
+    `hear` is given the output too, as it comes.
+    """
     specification = prepared.specification
     expressions = [source.where for source in specification.collect if source.kind == "regex"]
     scanner = Scanner(Declared((metric.name for metric in specification.metrics), expressions))
@@ -42,6 +49,7 @@ def try_one(
     def take(data: bytes) -> None:
         _show(console, mask.feed(data))
         reported.extend(scanner.feed(data))
+        hear(data)
 
     with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,36 @@ def plain(node: Node) -> Any:
     if isinstance(node, Items):
         return [plain(item) for item in node.items]
     return {key.text: plain(value) for key, value in node.entries}
+
+
+def mapping(values: Mapping[str, Any], place: Place) -> Entries:
+    """A mapping of ordinary values, all of it at one place; values may be nodes already."""
+    pairs = tuple((Scalar(place, key, key), built(value, place)) for key, value in values.items())
+    return Entries(place, pairs, 1 + len(pairs))
+
+
+def built(value: Any, place: Place) -> Node:
+    """The tree of ordinary lists, dictionaries and values: the inverse of `plain`. Nodes stay what they are."""
+    if isinstance(value, (Scalar, Items, Entries)):
+        return value
+    if isinstance(value, dict):
+        return mapping({str(key): item for key, item in value.items()}, place)
+    if isinstance(value, (list, tuple)):
+        items = tuple(built(item, place) for item in value)
+        return Items(place, items, 1 + len(items))
+    return Scalar(place, written(value), value)
+
+
+def written(value: Atom) -> str:
+    """One value as it stands in a file."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        mantissa, exponent, power = repr(value).partition("e")
+        return f"{mantissa}e{int(power)}" if exponent else mantissa
+    return str(value)
 
 
 def shown(node: Node) -> str:

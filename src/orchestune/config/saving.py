@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestune.config.keys import KEYS
 from orchestune.config.nodes import Entries, Items, Node, Scalar
@@ -17,10 +17,18 @@ _MARKS = re.compile(r"[\[\]{},:#&*!|>'\"%@`]")
 _ABOUT = {key.name: key.about.partition(". ")[0].rstrip(".").replace("`", "") for key in KEYS}
 
 
-def text(document: Entries, heading: str = "", remarks: Mapping[str, str] | None = None) -> str:
-    """The file. `remarks` stand behind the entries that they name by their path, such as `parameters.lr`."""
+def text(
+    document: Entries,
+    heading: str = "",
+    remarks: Mapping[str, str] | None = None,
+    asides: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The file. `remarks` stand behind the entries that they name by their path, such as `parameters.lr`.
+
+    `asides` are further lines of `parameters`, each with its remark, which only a reader may take in.
+    """
     lines = [f"# yaml-language-server: $schema={FILE.as_uri()}"]  # the installed one: it fits and needs no network
-    lines += [f"# {line}" for line in heading.splitlines()]
+    lines += [f"# {words}" for words in heading.splitlines()]
     for key, node in document.entries:
         lines.append("")
         if key.text in _ABOUT:
@@ -28,7 +36,10 @@ def text(document: Entries, heading: str = "", remarks: Mapping[str, str] | None
         name = _scalar(key, inside=False)
         if key.text in ("parameters", "metrics", "env", "secrets", "labels") and isinstance(node, Entries):
             lines.append(f"{name}:")
-            lines += [f"  {line}" for line in _block(key.text, node, remarks or {})]
+            lines += [f"  {entry}" for entry in _block(key.text, node, remarks or {})]
+            if key.text == "parameters" and asides:
+                lines += ["  #", "  # left as they are; without the # they are varied too:"]
+                lines += [f"  # {_with_remark(aside, remark)}" for aside, remark in asides]
         else:
             lines.append(_with_remark(f"{name}: {_flow(node, inside=False)}", (remarks or {}).get(key.text)))
     return "\n".join(lines) + "\n"
@@ -45,6 +56,11 @@ def _block(section: str, node: Entries, remarks: Mapping[str, str]) -> list[str]
 
 def _with_remark(line: str, remark: str | None) -> str:
     return f"{line}  # {remark}" if remark else line
+
+
+def line(node: Node) -> str:
+    """A value as it stands behind its key."""
+    return _flow(node, inside=False)
 
 
 def _flow(node: Node, inside: bool) -> str:

@@ -30,6 +30,9 @@ _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _NO_NAMES = frozenset(("name", "value", "stddev"))
 
 
+_COULD_BE = re.compile(_BEFORE + rb"[\"']?(" + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _VALUE + _END, re.IGNORECASE)
+
+
 class Reported(NamedTuple):
     """One value as it was reported."""
 
@@ -37,6 +40,16 @@ class Reported(NamedTuple):
     value: float
     step: float | None
     stddev: float | None
+
+
+def names(output: bytes) -> list[str]:
+    """Whatever stands before a number as a metric would, in order of appearance: what could be declared."""
+    found: dict[str, None] = {}
+    for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
+        name = match.group(1).decode("utf-8", "replace")
+        if name.lower() not in _STEP_NAMES and len(name) <= 100:
+            found[name] = None
+    return list(found)
 
 
 class Declared:

@@ -1,0 +1,145 @@
+"""Which metrics a program reports: it is run once, and whoever sits there chooses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from orchestune.cli.asking import answer
+from orchestune.cli.console import Console
+from orchestune.cli.preparing import Prepared
+from orchestune.cli.render import duration, number
+from orchestune.cli.try_one import configuration
+from orchestune.cli.trying import try_one
+from orchestune.domain.space import Value
+from orchestune.errors import UsageError
+from orchestune.worker.metrics import Declared, Scanner, names
+
+UNKNOWN = "orchestune"
+"""stands for the metric while it is not known"""
+_KEPT = 8 * 2**20
+"""bytes of output that are looked through, the last ones"""
+_UP = r"acc\w*|auc|auroc|f1\w*|.*score|precision|recall|r2|iou|miou|m?ap\d*|bleu|rouge\w*|reward|return|.*accuracy|top\d|dice|ndcg"
+_DOWN = r".*loss|.*error|err|r?mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|logloss|.*rmse|.*regret|objective"
+_HELD_OUT = r"(?:val|valid|validation|eval|dev|test)(?:[_\-/. ].*)?|.*[_\-/. ](?:val|valid|validation|eval|dev|test)"
+_NO_METRIC = r"(?:.*[_\-/. ])?(?:time|seconds?|secs?|elapsed|duration|eta|memory|mem|lr|learning_rate|total|samples|size|batch|n|i|rank|seed|version|port|loaded|params|parameters)"
+
+
+@dataclass
+class Seen:
+    """What one run reported."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    problem: str = ""
+    seconds: float | None = None
+    """None where it was ended by hand"""
+
+
+def run_once(console: Console, prepared: Prepared, defaults: dict[str, Value]) -> Seen:
+    """Run the command as a trial would be run, with those values. Ctrl-C ends it; what it said until then counts."""
+    chosen = [f"{name}={_exact(value)}" for name, value in defaults.items()]
+    parameters = configuration(prepared.specification, chosen)
+    output = bytearray()
+
+    def hear(data: bytes) -> None:
+        output.extend(data)
+        del output[:-_KEPT]
+
+    seen = Seen()
+    try:
+        outcome = try_one(console, prepared, parameters, {}, hear)
+        seen.problem, seen.seconds = outcome.problem, outcome.seconds
+        seen.values = {name: [value] for name, value in outcome.extra.items()}
+    except KeyboardInterrupt:
+        pass
+    scanner = Scanner(Declared(names(bytes(output))))
+    found: dict[str, list[float]] = {}
+    for name, value, _, _ in [*scanner.feed(bytes(output)), *scanner.flush()]:
+        found.setdefault(name, []).append(value)
+    own = {_plain(name) for name in parameters} | {_plain(parameter.name) for parameter in prepared.specification.space.parameters}
+    seen.values = {name: values for name, values in (seen.values | found).items() if _plain(name) not in own}
+    return seen
+
+
+def _exact(value: Value) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower())
+
+
+def ranked(seen: Collection[str]) -> list[str]:
+    """The likeliest first: quality on data that was held out, then other quality, then what may be anything."""
+    return sorted(seen, key=lambda name: -_rank(name))
+
+
+def _rank(name: str) -> int:
+    if re.fullmatch(_NO_METRIC, name.lower()):
+        return -1
+    return 2 * bool(goal(name)) + bool(re.fullmatch(_HELD_OUT, name.lower()))
+
+
+def goal(name: str) -> str:
+    """Which way is better, as its name tells; empty where it does not."""
+    words = [name.lower(), re.split(r"[/_\-. ]", name.lower())[-1]]
+    if any(re.fullmatch(_DOWN, word) for word in words):
+        return "minimize"
+    return "maximize" if any(re.fullmatch(_UP, word) for word in words) else ""
+
+
+def table(console: Console, seen: Seen) -> list[str]:
+    """What was seen, a line each."""
+    order = ranked(seen.values)
+    width = max(map(len, order), default=0)
+    lines = []
+    for name in order[:12]:
+        values = seen.values[name]
+        times = f", {len(values)} times" if len(values) > 1 else ""
+        lines.append(f"  {name:{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(times)}")
+    return lines + ([f"  and {len(order) - 12} more"] if len(order) > 12 else [])
+
+
+def chosen(seen: Seen) -> tuple[str, str]:
+    """The likeliest metric and its goal, with nobody to ask. UsageError where none suggests itself."""
+    order = [name for name in ranked(seen.values) if _rank(name) >= 2]
+    if not order:
+        what = f"of what it reported ({', '.join(seen.values)}) no name" if seen.values else "it reported nothing that"
+        raise UsageError(
+            f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC"
+        )
+    return order[0], goal(order[0])
+
+
+def asked(seen: Seen) -> tuple[str, str]:
+    """The metric and the goal that are typed."""
+    order = ranked(seen.values)
+    name = ""
+    while not name:
+        name = answer("which one is to be optimized?" if order else "which metric will it report?", order[0] if order else "")
+        if order and name not in order:
+            near = get_close_matches(name, order, 1, 0.5)
+            other = answer(f"it did not report {name};" + (f" did you mean {near[0]}?" if near else "") + " take it all the same? [y/N]")
+            if other.lower() not in ("y", "yes"):
+                name = ""
+    proposed = goal(name) or "minimize"
+    while True:
+        said = answer("minimize or maximize it?", proposed).lower()
+        for word in ("minimize", "maximize"):
+            if len(said) >= 2 and word.startswith(said):
+                return name, word
+
+
+def remark(values: Sequence[float]) -> str:
+    """What is worth knowing of how often it is reported."""
+    if len(values) < 2:
+        return ""
+    return f"reported {len(values)} times a trial; the last value counts, {{goal: …, take: best}} takes the best one"
+
+
+def estimate(seconds: float, budget: int, parallelism: int) -> str:
+    """How long the whole will take."""
+    rounds = -(-budget // parallelism)
+    return f"it took {duration(seconds)}; {budget} trials, {parallelism} at a time, will take about {duration(seconds * rounds)}"

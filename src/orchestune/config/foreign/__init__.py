@@ -1,0 +1,1 @@
+"""Files and storages of other tools, as an experiment file in the making."""

@@ -1,0 +1,125 @@
+"""Options of argparse, from the calls of `add_argument`."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import Any
+
+from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.scope import Scope, calls, keywords
+
+_KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool"}
+_TRUTH = ("bool", "boolean", "strtobool", "truth")
+_WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "append", "extend")
+
+
+def read(tree: ast.Module, scope: Scope) -> Script | None:
+    """None where there are no such calls."""
+    parsers = _commands(tree)
+    own: dict[str, list[Option]] = {}
+    defaults: dict[str, Any] = {}
+    for call in calls(tree):
+        if not isinstance(call.func, ast.Attribute):
+            continue
+        if call.func.attr == "add_argument":
+            option = _option(call, scope)
+            if option is not None:
+                own.setdefault(parsers.get(_name(call.func.value), ""), []).append(option)
+        elif call.func.attr == "set_defaults":
+            defaults |= {name: scope.or_none(value) for name, value in keywords(call).items()}
+    if not own:
+        return None
+    found = {name: tuple(_with_default(option, defaults) for option in options) for name, options in own.items()}
+    return Script("argparse", found.pop("", ()), commands=found)
+
+
+def _commands(tree: ast.Module) -> dict[str, str]:
+    """The variables in which parsers of commands stand, and groups of their options: `train` for `train = subs.add_parser("train")`."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        called, target = node.value.func, node.targets[0]
+        if not isinstance(called, ast.Attribute) or not isinstance(target, ast.Name):
+            continue
+        first = node.value.args[0] if node.value.args else None
+        if called.attr == "add_parser" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            found[target.id] = first.value
+        elif called.attr in ("add_argument_group", "add_mutually_exclusive_group") and _name(called.value) in found:
+            found[target.id] = found[_name(called.value)]
+    return found
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _option(call: ast.Call, scope: Scope) -> Option | None:
+    flags = [text for text in map(scope.or_none, call.args) if isinstance(text, str)]
+    said = keywords(call)
+    action = scope.or_none(said.get("action"))
+    if not flags or action in ("help", "version"):
+        return None
+    name, word = _placed(flags)
+    default, about = scope.or_none(said.get("default")), scope.or_none(said.get("help"))
+    about = about if isinstance(about, str) else ""
+    if action in ("store_true", "store_false"):
+        return Option(name, "bool", False, about=about, word=word)
+    if scope.named(said["action"]).endswith("BooleanOptionalAction") if "action" in said else False:
+        return Option(f"no-{name}" if default is True else name, "bool", False, about=about, word=word)
+    choices = scope.or_none(said.get("choices"))
+    if "type" in said and _reads_truth(scope.named(said["type"]), default):
+        words = ("true", "false")
+        return Option(name, "text", "true" if default is True else "false", words, about=about, word=word)
+    kind = _kind(said, default, scope)
+    if action in _WITHOUT_VALUE or "nargs" in said and scope.or_none(said["nargs"]) != "?":
+        kind = "other"
+    positional = bool(word) and not flags[0].startswith("-")
+    required = (positional and scope.or_none(said.get("nargs")) not in ("?", "*")) or (
+        scope.or_none(said.get("required")) is True
+    )
+    return Option(
+        name,
+        kind,
+        _plain(default),
+        tuple(choices) if isinstance(choices, list) else (),
+        about=about,
+        required=required and default is None,
+        word=word,
+    )
+
+
+def _placed(flags: list[str]) -> tuple[str, str]:
+    """The name of the parameter, and how it stands in the command where that is not `--name=value`."""
+    long = [flag for flag in flags if flag.startswith("--")]
+    if long:
+        return long[0][2:], ""
+    name = flags[0].lstrip("-")
+    return name, f"{flags[0]} {{{name}}}" if flags[0].startswith("-") else f"{{{name}}}"
+
+
+def _kind(said: dict[str, ast.expr], default: Any, scope: Scope) -> Kind | None:
+    if "type" not in said:
+        return {bool: "bool", float: "other", int: "other"}.get(type(default), "text")  # type: ignore[return-value]
+    name = scope.named(said["type"]).rpartition(".")[2]
+    if name in _KINDS:
+        return "other" if name == "bool" else _KINDS[name]  # bool("False") is true: no word switches it off
+    if isinstance(default, (int, float)):
+        return "int" if isinstance(default, int) else "float"
+    return "text" if name in ("Path", "") or isinstance(default, str) else "other"
+
+
+def _reads_truth(kind: str, default: Any) -> bool:
+    """Whether a function of the user's makes truth values of words. `bool` itself does not: any word is true to it."""
+    name = kind.rpartition(".")[2]
+    return name != "bool" and (any(word in name.lower() for word in _TRUTH) or isinstance(default, bool))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool)) else None
+
+
+def _with_default(option: Option, defaults: dict[str, Any]) -> Option:
+    changed = _plain(defaults.get(option.name.replace("-", "_")))
+    return option if changed is None or option.kind == "bool" else replace(option, default=changed)

@@ -1,0 +1,95 @@
+"""Options of click, from its decorators."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from orchestune.config.scripts.option import Kind, Option, Script
+from orchestune.config.scripts.scope import Scope, calls, keywords
+
+_KINDS: dict[str, Kind] = {
+    "float": "float", "FLOAT": "float", "int": "int", "INT": "int", "str": "text", "STRING": "text", "bool": "other",
+    "BOOL": "other", "Path": "text", "File": "text",
+}  # fmt: skip
+
+
+def read(tree: ast.Module, scope: Scope) -> Script | None:
+    """None where nothing is decorated with its options."""
+    commands: dict[str, tuple[Option, ...]] = {}
+    for function in scope.functions.values():
+        made = [item for item in function.decorator_list if isinstance(item, ast.Call)]
+        options = tuple(found for call in made if (found := _option(call, scope)) is not None)
+        name = _command(function, scope)
+        if name is not None and options:
+            commands[name] = options
+    if not commands:
+        return None
+    grouped = any(_is_group(function, scope) for function in scope.functions.values())
+    if len(commands) == 1 and not grouped:
+        return Script("click", next(iter(commands.values())))
+    return Script("click", (), commands=commands)
+
+
+def _decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    return [item.func if isinstance(item, ast.Call) else item for item in function.decorator_list]
+
+
+def _is_group(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> bool:
+    return any(scope.named(item) == "click.group" for item in _decorators(function))
+
+
+def _command(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> str | None:
+    """What the command is called; None where the function is none."""
+    for item in function.decorator_list:
+        called = item.func if isinstance(item, ast.Call) else item
+        if scope.named(called) == "click.command" or (isinstance(called, ast.Attribute) and called.attr == "command"):
+            given = item.args[:1] if isinstance(item, ast.Call) else []
+            name = scope.or_none(given[0]) if given else None
+            return name if isinstance(name, str) else function.name.replace("_", "-")
+    return None
+
+
+def _option(call: ast.Call, scope: Scope) -> Option | None:
+    called = scope.named(call.func)
+    names = [text for text in map(scope.or_none, call.args) if isinstance(text, str)]
+    said = keywords(call)
+    if called not in ("click.option", "click.argument") or not names:
+        return None
+    default = scope.or_none(said.get("default"))
+    about = scope.or_none(said.get("help")) or ""
+    if called == "click.argument":
+        return Option(names[0], "other", required=default is None, word=f"{{{names[0]}}}")
+    flags = [name for name in names if name.startswith("-")]
+    on, _, off = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else f"--{names[0]}").partition("/")
+    on, off = on.strip(), off.strip()
+    name = on.lstrip("-")
+    word = "" if on.startswith("--") else f"{on} {{{name}}}"
+    if off or scope.or_none(said.get("is_flag")) is True:
+        switched = off.lstrip("-") if default is True and off else name
+        return Option(switched, "bool", False, about=about)
+    several = scope.or_none(said.get("multiple")) is True or "nargs" in said or scope.or_none(said.get("count")) is True
+    kind, choices, least, most = _type(said.get("type"), default, scope)
+    plain = default if isinstance(default, (str, int, float)) else None
+    return Option(
+        name, "other" if several else kind, plain, choices, least, most, about,
+        required=scope.or_none(said.get("required")) is True and plain is None, word=word,
+    )  # fmt: skip
+
+
+def _type(node: ast.expr | None, default: Any, scope: Scope) -> tuple[Kind, tuple[Any, ...], Any, Any]:
+    if node is None:
+        found: Kind = {bool: "other", float: "float", int: "int"}.get(type(default), "text")  # type: ignore[assignment]
+        return found, (), None, None
+    if not isinstance(node, ast.Call):
+        return _KINDS.get(scope.named(node).rpartition(".")[2], "other"), (), None, None
+    name, said = scope.named(node.func).rpartition(".")[2], keywords(node)
+    if name == "Choice":
+        choices = scope.or_none(node.args[0]) if node.args else None
+        return "text", tuple(choices) if isinstance(choices, list) else (), None, None
+    if name in ("FloatRange", "IntRange"):
+        bounds = [scope.or_none(item) for item in node.args[:2]] + [None, None]
+        least = scope.or_none(said["min"]) if "min" in said else bounds[0]
+        most = scope.or_none(said["max"]) if "max" in said else bounds[1]
+        return "float" if name == "FloatRange" else "int", (), least, most
+    return _KINDS.get(name, "other"), (), None, None

@@ -1,0 +1,124 @@
+"""Options that stand in a configuration: Hydra's, OmegaConf's, and any file that a script is given by its path."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestune.config.places import READERS
+from orchestune.config.scripts import values
+from orchestune.config.scripts.signature import of_fields
+from orchestune.config.scripts.option import Option, Script
+from orchestune.config.scripts.scope import Scope, calls, keywords
+
+_NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
+
+
+def hydra(scope: Scope, folder: Path) -> Script | None:
+    """The configuration that `@hydra.main` names, with those that its defaults choose. None without it."""
+    for function in scope.functions.values():
+        for item in function.decorator_list:
+            if isinstance(item, ast.Call) and scope.named(item.func) == "hydra.main":
+                return _of_main(keywords(item), scope, folder)
+    return None
+
+
+def omegaconf(tree: ast.Module, scope: Scope, folder: Path) -> Script | None:
+    """What `OmegaConf.load` reads, where `OmegaConf.from_cli` puts words of the command over it."""
+    named = [(scope.named(call.func), call) for call in calls(tree)]
+    if not any(name.endswith("OmegaConf.from_cli") for name, _ in named):
+        return None
+    found: list[Option] = []
+    for name, call in named:
+        path = scope.or_none(call.args[0]) if call.args else None
+        if name.endswith("OmegaConf.load") and isinstance(path, str) and (folder / path).is_file():
+            found += values.options(values.read(folder / path))
+        elif name.endswith("OmegaConf.structured") and call.args and isinstance(call.args[0], ast.Name):
+            fields = scope.classes.get(call.args[0].id)
+            found += of_fields(fields, scope) if fields is not None else []
+    return Script("OmegaConf", tuple(found), way="{hydra}") if found else None
+
+
+def by_path(script: Script | None, path: str, folder: Path) -> Script:
+    """The values of the file at `path`, and how the script is given its copy: by the option that is called so."""
+    options = script.options if script else ()
+    taker = next((option for option in options if option.name in _NAMES), None)
+    if taker is None:
+        notes = ("how the script takes its configuration is not known: its path stands last",)
+        word = "{config}"
+    else:
+        notes = ()
+        word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
+    found = tuple(values.options(values.read(folder / path)))
+    known = READERS[Path(path).suffix.lower()]((folder / path).read_text(encoding="utf-8"))
+    return Script("configuration", tuple(one for one in found if one.name in known), (), word, path, notes)
+
+
+def default_path(options: Sequence[Option], folder: Path) -> str | None:
+    """The configuration file that the script reads by default, where there is one."""
+    for option in options:
+        given = option.default
+        if option.name in _NAMES and isinstance(given, str) and Path(given).suffix.lower() in READERS:
+            return given if (folder / given).is_file() else None
+    return None
+
+
+def _of_main(said: dict[str, ast.expr], scope: Scope, folder: Path) -> Script:
+    where, name = scope.or_none(said.get("config_path")), scope.or_none(said.get("config_name"))
+    root = folder / where if isinstance(where, str) else folder
+    if not isinstance(name, str):
+        return Script("Hydra", (), way="{hydra}", notes=("hydra.main names no configuration",))
+    path = next((root / file for file in (name, f"{name}.yaml", f"{name}.yml") if (root / file).is_file()), None)
+    if path is None:
+        return Script("Hydra", tuple(_stored(scope, name)), way="{hydra}", notes=(
+            () if any(_stored(scope, name)) else (f"the configuration {name} is not in {root}",)))  # fmt: skip
+    found = values.read(path)
+    options = {option.name: option for group in _groups(found.pop("defaults", None), root) for option in group}
+    own = values.options({key: value for key, value in found.items() if key != "hydra"})
+    options |= {option.name: option for option in own}
+    return Script("Hydra", tuple(options.values()), way="{hydra}")
+
+
+def _stored(scope: Scope, name: str) -> list[Option]:
+    """The fields of the data class that the store of configurations holds under that name."""
+    for call in calls(scope.tree):
+        said = keywords(call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "store" and scope.or_none(said.get("name")) == name:
+            node = said.get("node")
+            if isinstance(node, ast.Name) and node.id in scope.classes:
+                return of_fields(scope.classes[node.id], scope)
+    return []
+
+
+def _groups(defaults: Any, root: Path) -> list[list[Option]]:
+    """For each group that the defaults choose from: the choice itself, and the values of what is chosen."""
+    found = []
+    for item in defaults if isinstance(defaults, list) else []:
+        pairs = item.items() if isinstance(item, dict) else [("", item)] if isinstance(item, str) else []
+        for group, chosen in pairs:
+            group = str(group).removeprefix("optional ").removeprefix("override ").partition("@")[0]
+            if isinstance(chosen, str) and chosen != "_self_" and not group.startswith("hydra/"):
+                found.append(_group(root, group, chosen))
+    return found
+
+
+def _group(root: Path, group: str, chosen: str) -> list[Option]:
+    folder = root / group
+    files = {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])}
+    path = files.get(chosen.removesuffix(".yaml"))
+    if path is None:
+        return []
+    package = f"{group.replace('/', '.')}." if group else ""
+    if "@package _global_" in path.read_text(encoding="utf-8"):
+        package = ""
+    own = [one for one in values.options(values.read(path), package) if not one.name.startswith(f"{package}defaults")]
+    if not group or len(files) < 2:
+        return own
+    same = all({one.name for one in values.options(values.read(other), package)} == {one.name for one in own}
+               for other in files.values())  # fmt: skip
+    about = "" if same else "its files hold different values, so those below it are not in every one"
+    choice = Option(group, "text" if same else "other", chosen, tuple(files), about=about)
+    return [choice, *own]
+

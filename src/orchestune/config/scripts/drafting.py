@@ -1,0 +1,148 @@
+"""From a script's options to an experiment file in the making."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestune.config.draft import Draft
+from orchestune.config.nodes import Place, mapping, written
+from orchestune.config.scripts import by_config
+from orchestune.config.scripts.option import Option, Script
+from orchestune.config.scripts.proposing import Proposal, propose
+from orchestune.config.scripts.reading import Found
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
+_LIKELY = ("train", "fit", "run", "main", "tune")
+_EXAMPLE = {"lr": "1e-5..0.1 log"}
+_LONGEST = 60
+_DEFAULT = re.compile(r"[\[(]?\s*default(?:s to)?\s*[:=]?\s*[^\s)\]]*\s*[\])]?", re.IGNORECASE)
+"""what a help text says of the default, which stands there anyway"""
+
+
+def with_command(found: Found, words: Sequence[str]) -> Found:
+    """The same with one of the script's commands chosen: the one among `words`, else the likeliest."""
+    script = found.script
+    if script is None or not script.commands:
+        return found
+    names = list(script.commands)
+    chosen = next((name for name in words if name in names), None)
+    notes = script.notes
+    if chosen is None:
+        chosen = next((name for name in _LIKELY if name in names), names[0])
+        if len(names) > 1:
+            others = ", ".join(name for name in names if name != chosen)
+            notes += (f"its command {chosen} is taken; for another one ({others}) end with -- and the whole command",)
+    options = (*script.options, *script.commands[chosen])
+    return replace(found, script=replace(script, options=options, words=(chosen,), commands={}, notes=notes))
+
+
+def missing(found: Found) -> list[Option]:
+    """What has to be said that only the user knows."""
+    script = found.script
+    if script is None or script.way != "{args}":
+        return []
+    return [option for option in script.options if option.required and not _varied(option, propose(option))]
+
+
+def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
+    """The draft. `given` are the values of what is missing."""
+    script = found.script or Script("", ())
+    place = Place(found.command[-1])
+    options = [option for option in script.options if _NAME.fullmatch(option.name) and option.name not in given]
+    proposals = {option.name: (option, propose(option)) for option in options}
+    varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
+    if not varied and script.config is None and (path := by_config.default_path(script.options, folder)):
+        return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given)
+    placed, varied = _placed(varied)
+    notes = [*script.notes]
+    document: dict[str, Any] = {"run": _run(found, script, placed, given)}
+    if script.config is not None:
+        document["config"] = script.config
+    document["parameters"] = {name: proposal.spelling for name, (_, proposal) in varied.items()} or dict(_EXAMPLE)
+    if not varied:
+        notes.append(_nothing(found, bool(proposals)))
+    document |= {"budget": 40, "parallelism": 1}
+    defaults = _defaults(varied)
+    if varied and len(defaults) == len(varied):
+        document["try_first"] = [defaults]
+    remarks = {f"parameters.{name}": _remark(option) for name, (option, _) in varied.items()}
+    if not varied:
+        remarks["parameters.lr"] = "an example: write the options of your program here"
+    asides = tuple(_aside(*pair) for name, pair in proposals.items() if name not in varied)
+    return Draft(mapping(document, place), tuple(notes), remarks, defaults, asides)
+
+
+def _varied(option: Option, proposal: Proposal) -> bool:
+    return proposal.vary and not (option.required and option.word.startswith("{"))
+
+
+_Pairs = dict[str, tuple[Option, Proposal]]
+
+
+def _placed(varied: _Pairs) -> tuple[list[str], _Pairs]:
+    """Where options have long names, one placeholder stands for all of them; where none has, each stands by itself."""
+    long = {name: pair for name, pair in varied.items() if not pair[0].word}
+    if long:
+        return [], long
+    single = {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}
+    return [option.word for option, _ in single.values()], single
+
+
+def _run(found: Found, script: Script, placed: Sequence[str], given: Mapping[str, str]) -> str:
+    fixed = []
+    for option in script.options:
+        if option.name in given:
+            value = shlex.quote(given[option.name].replace("{", "{{").replace("}", "}}"))
+            pattern = option.word or f"--{option.name}={{{option.name}}}"
+            fixed.append(pattern.replace(f"{{{option.name}}}", value))
+    before = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
+    own = [shlex.quote(word) for word in found.command]
+    words = [*(before if script.way == "" else ()), *own, *script.words, *fixed]
+    return " ".join([*words, *(placed or ([script.way] if script.way else []))])
+
+
+def _nothing(found: Found, something: bool) -> str:
+    if something:
+        return "none of its options looks like one to search: take in what you want to vary"
+    if found.script is None:
+        return "nothing is known of its options: `parameters` holds an example"
+    return "no option was found whose values are numbers, choices or switches: `parameters` holds an example"
+
+
+def _defaults(varied: _Pairs) -> dict[str, Any]:
+    """The script's own configuration, as far as it lies within the ranges."""
+    return {
+        name: option.default
+        for name, (option, proposal) in varied.items()
+        if option.default is not None and _contains(proposal.spelling, option.default)
+    }
+
+
+def _contains(spelling: Any, value: Any) -> bool:
+    if isinstance(spelling, list):
+        return value in spelling
+    if spelling == "bool":
+        return isinstance(value, bool)
+    low, _, high = str(spelling).split()[0].partition("..")
+    return isinstance(value, (int, float)) and float(low) <= value <= float(high)
+
+
+def _remark(option: Option) -> str:
+    about = " ".join(_DEFAULT.sub("", option.about).split())
+    short = about if len(about) <= _LONGEST else f"{about[: _LONGEST - 1].rstrip()}…"
+    default = "" if option.default is None else f"default {written(option.default)}"
+    return ": ".join(part for part in (default, short) if part)
+
+
+def _aside(option: Option, proposal: Proposal) -> tuple[str, str]:
+    spelling = proposal.spelling
+    if spelling is None:
+        spelling = "…" if option.default is None else [option.default]
+    if isinstance(spelling, list):
+        spelling = f"[{', '.join(written(item) if not isinstance(item, str) else repr(item) for item in spelling)}]"
+    return f"{option.name}: {spelling}", _remark(option)

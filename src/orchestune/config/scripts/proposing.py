@@ -1,0 +1,157 @@
+"""What is worth varying, and within which range around the default."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.config.scripts.option import Option
+from orchestune.config.spelling import spelled
+
+Spelling = str | list[Any]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A range, or none where only the user knows one; `vary`: whether it is worth a search."""
+
+    spelling: Spelling | None
+    vary: bool
+
+
+_RATES = r"lr\d*|.*lr|.*learning rate|.*step size|eta\d*"
+_PENALTIES = r"wd|.*(?:weight decay|decay|l1|l2|reg|regularization|penalty|alpha|lambda|lambda l[12]|c|gamma|tol)"
+_FRACTIONS = {
+    r".*(?:dropout|drop out|drop ?path|drop|drop rate|dropout rate|droprate)": (0.0, 0.5),
+    r".*(?:label smoothing|smoothing)": (0.0, 0.3),
+    r".*(?:momentum|mom)": (0.5, 0.99),
+    r".*beta ?1": (0.8, 0.99),
+    r".*beta ?2": (0.9, 0.9999),
+    r".*(?:l1 ratio|mixup|mixup alpha)": (0.0, 1.0),
+    r".*(?:subsample|colsample ?by ?\w+|bagging fraction|feature fraction|max features)": (0.5, 1.0),
+    r".*(?:warmup ratio|warmup|warmup frac\w*)": (0.0, 0.3),
+    r".*(?:discount|gamma|gae lambda|ema\w*)": (0.9, 0.9999),
+}
+_SIZES = r".*(?:batch ?size|batch|bs|hidden\w*|units|dim|dims|width|channels|filters|embed\w*|emb\w*|.* size|n ?hid\w*|features)"
+_KNOWN = {  # where the script has no default
+    _RATES: "1e-5..0.1 log", r"wd|.*weight decay": "1e-6..0.01 log", r".*dropout": "0.0..0.5",
+    r".*momentum": "0.5..0.99", r".*(?:batch ?size|bs)": [16, 32, 64, 128, 256],
+}  # fmt: skip
+_LEFT = re.compile(
+    r"(?:.* )?(?:seed|epochs?|iter|iters|iterations?|steps?|max steps|num steps|total steps|workers?|num workers|n jobs|jobs|threads?|gpus?|"
+    r"device|devices|cuda|cpu|port|host|rank|local rank|world size|verbose|verbosity|debug|quiet|silent|version|log|"
+    r"logs?|log \w+|\w+ log|logging|interval|freq|frequency|every|print \w+|save|save \w+|saving|resume|restart|load|"
+    r"checkpoint\w*|ckpt\w*|path|paths|dir|directory|folder|file|filename|output|out|outdir|input|data|dataset|root|"
+    r"url|name|tag|project|entity|wandb|mlflow|tensorboard|tb|eval|evaluate|test|test \w+|val \w+|predict|export|"
+    r"download|dry run|fp16|bf16|amp|half|precision|mps|distributed|ddp|parallel|classes|num classes|n classes|"
+    r"patience|early stop\w*|limit|max samples|num samples|n samples|subset|folds?|cv|profile|plot|show|visuali[sz]e|"
+    r"no cuda|no gpu|no mps|nocuda|pretrained weights|config|cfg|conf|eps|epsilon|timeout|cache|force|overwrite|yes|"
+    r"context|run id|id|mode|split|backend|compile|pin memory|benchmark|deterministic|max len\w*|seq len\w*|max seq \w+|"
+    r"vocab size|image size|img size|input size|input dim|output dim|in channels|out channels|resolution|"
+    r"(?:dont|do not|skip) \w+)"
+)  # fmt: skip
+"""names of what is no question of search: where things are, how long they take, what is printed"""
+
+
+def propose(option: Option) -> Proposal:
+    """By the option's kind, its name and its default."""
+    name = _words(option.name)
+    vary = not _LEFT.fullmatch(name.removeprefix("no "))
+    if option.choices:
+        return Proposal(_choices(option.choices), vary and len(option.choices) > 1 and not option.required)
+    if option.kind == "bool":
+        return Proposal("bool", vary)
+    if option.kind not in ("float", "int"):
+        return Proposal(None, False)
+    spelling = _number(option, name)
+    return Proposal(spelling, vary and spelling is not None and not option.word.startswith("{"))
+
+
+def _words(name: str) -> str:
+    """`optim.learning_rate` as `learning rate`, `batchSize` as `batch size`."""
+    last = name.rpartition(".")[2]
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-/\s]+", " ", last).strip().lower()
+
+
+def _choices(choices: tuple[Any, ...]) -> Spelling:
+    whole = all(isinstance(item, int) and not isinstance(item, bool) for item in choices)
+    if whole and len(choices) > 3 and list(choices) == list(range(choices[0], choices[-1] + 1)):
+        return spelled(choices[0], choices[-1], whole=True)
+    return list(choices)
+
+
+def _number(option: Option, name: str) -> Spelling | None:
+    default = option.default if isinstance(option.default, (int, float)) else None
+    if default is None or isinstance(default, bool) or not math.isfinite(default) or abs(default) > 1e12:
+        known = [spelling for pattern, spelling in _KNOWN.items() if re.fullmatch(pattern, name)]
+        if option.least is not None and option.most is not None and option.least < option.most:
+            return spelled(option.least, option.most, whole=option.kind == "int")
+        return known[0] if known and option.default is None else None
+    if option.kind == "int":
+        return _whole(int(default), name, option)
+    return _decimal(float(default), name, option)
+
+
+def _decimal(default: float, name: str, option: Option) -> Spelling | None:
+    if re.fullmatch(_RATES, name) or re.fullmatch(_PENALTIES, name):
+        fraction = _fraction(default, name)
+        if fraction is not None and not re.fullmatch(_RATES, name) and default >= 0.5:
+            return _bounded(*fraction, option)
+        if default <= 0:
+            return _bounded(1e-6, 0.01, option, log=True) if default == 0 else None
+        return _bounded(_round(default / 100), _round(default * 100), option, log=True)
+    fraction = _fraction(default, name)
+    if fraction is not None:
+        return _bounded(*fraction, option)
+    if default == 0:
+        return _bounded(0.0, 1.0, option)
+    if default < 0:
+        return _bounded(_round(default * 2), 0.0, option)
+    if default < 0.01 or default >= 100:
+        return _bounded(_round(default / 10), _round(default * 10), option, log=True)
+    if default <= 1:
+        return _bounded(_round(default / 5), min(_round(default * 5), 1.0) if default < 1 else 5.0, option)
+    return _bounded(_round(default / 4), _round(default * 4), option, log=True)
+
+
+def _fraction(default: float, name: str) -> tuple[float, float] | None:
+    """The range of what is a share, widened to the default."""
+    for pattern, (low, high) in _FRACTIONS.items():
+        if re.fullmatch(pattern, name) and 0 <= default <= 1:
+            return min(low, default), max(high, default)
+    return None
+
+
+def _whole(default: int, name: str, option: Option) -> Spelling | None:
+    if default < 0:
+        return None
+    if re.fullmatch(_SIZES, name) and default >= 4:
+        if default & (default - 1) == 0:
+            sizes = [size for size in (default // 4, default // 2, default, default * 2, default * 4) if size >= 1]
+            return [size for size in sizes if _within(size, option)]
+        return _bounded(max(1, default // 4), default * 4, option, log=True)
+    if default >= 50:
+        return _bounded(default // 4, default * 4, option, log=True)
+    if default == 0:
+        return _bounded(0, 10, option)
+    return _bounded(max(1, default // 2), max(default * 2, default + 2), option)
+
+
+def _within(value: float, option: Option) -> bool:
+    return (option.least is None or value >= option.least) and (option.most is None or value <= option.most)
+
+
+def _bounded(low: float, high: float, option: Option, *, log: bool = False) -> Spelling | None:
+    """The range within what the script allows."""
+    low = low if option.least is None else max(low, option.least)
+    high = high if option.most is None else min(high, option.most)
+    if low >= high:
+        return None
+    return spelled(low, high, log=log and low > 0, whole=option.kind == "int")
+
+
+def _round(value: float) -> float:
+    """To one figure behind the first: 0.0003 stays 0.0003."""
+    return float(f"{value:.2g}")

@@ -1,0 +1,109 @@
+"""From a script's file to its options, by whatever reads them in it."""
+
+from __future__ import annotations
+
+import ast
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.config.scripts import by_absl, by_argparse, by_click, by_config, by_fire, by_text, by_typer, by_tyro
+from orchestune.config.scripts.option import Script
+from orchestune.config.scripts.scope import Scope
+from orchestune.errors import BadInput, Problem, UsageError
+
+LARGEST = 4 * 2**20
+MOST_MODULES = 50
+_READERS = (by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_argparse.read)
+_INTERPRETERS = {
+    ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
+    ".mjs": ("node",), ".cjs": ("node",), ".rb": ("ruby",), ".pl": ("perl",), ".lua": ("lua",), ".php": ("php",),
+    ".m": ("octave",), ".jar": ("java", "-jar"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """A script and how it is started; `script` is None where nothing is known of its options."""
+
+    command: tuple[str, ...]
+    script: Script | None
+    where: str = ""
+    """the module in which the options stand, where that is another one"""
+
+
+def read(path: Path, folder: Path, python: str, config: str | None = None) -> Found:
+    """Read the script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
+    try:
+        inside = path.resolve().relative_to(folder.resolve())
+    except ValueError:
+        hint = "a file runs the code of the folder in which it lies: go there, or say -o FOLDER/experiment.yml"
+        raise UsageError(f"{path} is not within {folder.resolve()}", hint) from None
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}", "name the script that trains your model") from exc
+    first = data[:200].partition(b"\n")[0]
+    if path.suffix.lower() == ".py" or (first.startswith(b"#!") and b"python" in first):
+        return _of_python(path, inside, folder, python, config)
+    command = _INTERPRETERS.get(path.suffix.lower())
+    own = str(inside) if command or len(inside.parts) > 1 else f"./{inside}"
+    text = data.decode("utf-8", "replace") if b"\0" not in data[:8192] and len(data) <= LARGEST else ""
+    script = by_text.read(text, path.suffix.lower())
+    return Found((*(command or ()), own), by_config.by_path(script, config, folder) if config else script)
+
+
+def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> Found:
+    script, where = None, ""
+    for module in _modules(path):
+        tree = _parsed(module)
+        scope = Scope(tree)
+        script = by_config.hydra(scope, module.parent) or by_config.omegaconf(tree, scope, folder)
+        script = script or next((found for reader in _READERS if (found := reader(tree, scope)) is not None), None)
+        if script is not None:
+            where = "" if module == path else str(module.relative_to(path.parent))
+            break
+    if config is not None:
+        script = by_config.by_path(script, config, folder)
+    return Found((python, str(inside)), script, where)
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        with tokenize.open(path) as file:  # as the coding line says
+            return ast.parse(file.read(LARGEST), str(path))
+    except SyntaxError as exc:
+        raise BadInput([Problem(f"is no Python: {exc.msg}", "", str(path), exc.lineno, exc.offset)]) from exc
+    except (OSError, ValueError, RecursionError, MemoryError) as exc:
+        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
+
+
+def _modules(path: Path) -> Iterator[Path]:
+    """The script, then the modules beside it that it imports, nearest first."""
+    waiting, seen = [path], {path}
+    while waiting and len(seen) <= MOST_MODULES:
+        module = waiting.pop(0)
+        yield module
+        try:
+            tree = _parsed(module)
+        except BadInput:
+            continue
+        for name in Scope(tree).imports.values():
+            found = _beside(name, module, path.parent)
+            if found is not None and found not in seen:
+                seen.add(found)
+                waiting.append(found)
+
+
+def _beside(name: str, module: Path, root: Path) -> Path | None:
+    """The file of an imported module within the script's folder."""
+    dots = len(name) - len(name.lstrip("."))
+    start = module.parents[dots - 1] if dots and dots <= len(module.parents) else root
+    parts = [part for part in name.lstrip(".").split(".") if part]
+    for length in range(len(parts), 0, -1):
+        for candidate in (start.joinpath(*parts[:length]).with_suffix(".py"), start.joinpath(*parts[:length], "__init__.py")):
+            if candidate.is_file() and candidate.resolve().is_relative_to(root.resolve()):
+                return candidate
+    return None

@@ -1,0 +1,103 @@
+"""What signatures of functions and fields of data classes say."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from orchestune.config.scripts.option import Kind, Option
+from orchestune.config.scripts.scope import Scope, Unknown, keywords, members
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
+
+
+def function_of(node: ast.expr, scope: Scope) -> Function | None:
+    """The function of this module that a name stands for."""
+    return scope.functions.get(node.id) if isinstance(node, ast.Name) else None
+
+
+def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
+    """Each argument with its default, `self` left out."""
+    listed = [*function.args.posonlyargs, *function.args.args]
+    defaults = [None] * (len(listed) - len(function.args.defaults)) + list(function.args.defaults)
+    named = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    for argument, default in [*zip(listed, defaults, strict=True), *named]:
+        if argument.arg not in ("self", "cls"):
+            yield argument, default
+
+
+def of_function(function: Function, scope: Scope) -> list[Option]:
+    """Its arguments."""
+    return [field(argument.arg, argument.annotation, default, scope) for argument, default in arguments(function)]
+
+
+def of_fields(node: ast.ClassDef, scope: Scope, before: str = "") -> list[Option]:
+    """The fields of a data class, and of those that it holds: `optim.lr`."""
+    found: list[Option] = []
+    for item in node.body:
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        inner = scope.classes.get(item.annotation.id) if isinstance(item.annotation, ast.Name) else None
+        name = f"{before}{item.target.id}"
+        if inner is not None and any("dataclass" in ast.dump(one) for one in inner.decorator_list):
+            found += of_fields(inner, scope, f"{name}.")
+        else:
+            found.append(field(name, item.annotation, item.value, scope))
+    return found
+
+
+def field(name: str, annotation: ast.expr | None, default: ast.expr | None, scope: Scope) -> Option:
+    """One of them. `field(default=…)` has a default; what `field(default_factory=…)` makes is not known."""
+    about = ""
+    required = default is None
+    if isinstance(default, ast.Call) and scope.named(default.func).rpartition(".")[2] == "field":
+        said = keywords(default)
+        required = not {"default", "default_factory"} & set(said)
+        about = _help(said.get("metadata"), scope)
+        default = said.get("default")
+    value = scope.or_none(default)
+    kind, choices = annotated(annotation, value, scope)
+    return Option(name, kind, plain(value), choices, about=about, required=required)
+
+
+def _help(metadata: ast.expr | None, scope: Scope) -> str:
+    if isinstance(metadata, ast.Dict):
+        for key, value in zip(metadata.keys, metadata.values, strict=True):
+            if scope.or_none(key) == "help" and isinstance(text := scope.or_none(value), str):
+                return text
+    return ""
+
+
+def annotated(annotation: ast.expr | None, default: Any, scope: Scope) -> tuple[Kind, tuple[Any, ...]]:
+    """The kind of the values and which they are, where an annotation or the default tells."""
+    if isinstance(annotation, ast.Subscript):
+        outer = scope.named(annotation.value).rpartition(".")[2]
+        if outer == "Optional":
+            return annotated(annotation.slice, default, scope)
+        if outer == "Literal":
+            choices = scope.or_none(annotation.slice)
+            listed = choices if isinstance(choices, list) else [choices]
+            return "text", tuple(item for item in listed if isinstance(item, (str, int, float)))
+        return "other", ()
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return annotated(annotation.left if _is_none(annotation.right) else annotation.right, default, scope)
+    if isinstance(annotation, ast.Name) and annotation.id in scope.classes:
+        try:
+            return "text", tuple(members(scope, scope.classes[annotation.id]))
+        except Unknown:
+            return "other", ()
+    if annotation is None:
+        found: Kind = {bool: "bool", float: "float", int: "int", str: "text"}.get(type(default), "other")  # type: ignore[assignment]
+        return found, ()
+    return _KINDS.get(scope.named(annotation).rpartition(".")[2], "other"), ()
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def plain(value: Any) -> Any:
+    """The value where it is a single one."""
+    return value if isinstance(value, (str, int, float, bool)) else None

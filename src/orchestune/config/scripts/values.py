@@ -1,0 +1,53 @@
+"""The values of a configuration file as options: each single one, by its path with dots."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestune.config.compose import compose
+from orchestune.config.nodes import plain
+from orchestune.config.places import READERS
+from orchestune.config.report import Report
+from orchestune.config.scripts.option import Kind, Option
+from orchestune.errors import BadInput
+
+_KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file as a dictionary. BadInput where it is none, with line and column where that is known."""
+    if path.suffix.lower() not in READERS:
+        raise BadInput.one(f"{path} is of no known kind", hint=f"known endings: {', '.join(READERS)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix.lower() == ".json":
+            found = json.loads(text)
+        elif path.suffix.lower() == ".toml":
+            found = tomllib.loads(text)
+        else:
+            report = Report()
+            found = plain(compose(text, str(path), report))
+            report.raise_if_bad()
+    except OSError as exc:
+        raise BadInput.one(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise BadInput.one(f"{path} holds no mapping")
+    return found
+
+
+def options(values: Mapping[str, Any], before: str = "") -> Iterator[Option]:
+    """Every single value; what refers to another one (`${…}`) is left out, and lists are."""
+    for key, value in values.items():
+        name = f"{before}{key}"
+        if isinstance(value, dict):
+            yield from options(value, f"{name}.")
+        elif type(value) in _KINDS and not (isinstance(value, str) and ("${" in value or value == "???")):
+            yield Option(name, _KINDS[type(value)], value)
