@@ -9,6 +9,8 @@ from typing import Any
 from orchestune.errors import UsageError
 
 DEFAULT_FILE = Path("experiment.yml")
+OTHER_FILES = (Path("experiment.yaml"), Path("orchestrate.yml"), Path("orchestrate.yaml"))
+"""read where the usual one is not there"""
 SETTINGS = {
     "budget": ("budget", "N", "trials that finish"),
     "parallel": ("parallelism", "N", "trials that run at the same time at most"),

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from orchestune.cli.describing import DEFAULT_FILE, SETTINGS, TEXTS
+from orchestune.cli.describing import DEFAULT_FILE, OTHER_FILES, SETTINGS, TEXTS
 from orchestune.config.described import Described, Goal, Setting
 from orchestune.config.experiment_file import Loaded, load, without_file
 
@@ -14,14 +14,15 @@ from orchestune.config.experiment_file import Loaded, load, without_file
 def loaded_from(args: argparse.Namespace) -> Loaded:
     """The file that is named, or the usual one where the words describe no experiment, with them put over it."""
     file, overrides, words = args.file, args.overrides, described(args)
-    if file is not None or (DEFAULT_FILE.exists() and not words.whole):
-        return load(file or DEFAULT_FILE, overrides, described=words)
+    usual = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
+    if file is not None or (usual is not None and not words.whole):
+        return load(file or usual, overrides, described=words)
     if not words.whole and not words.command:
         return load(DEFAULT_FILE)
     loaded = without_file(words, Path(), overrides)
-    if not DEFAULT_FILE.exists():
+    if usual is None:
         return loaded
-    note = f"{DEFAULT_FILE} is not read; with `-f {DEFAULT_FILE}` the rest comes from there"
+    note = f"{usual} is not read; with `-f {usual}` the rest comes from there"
     return replace(loaded, notes=(*loaded.notes, note))
 
 

@@ -10,9 +10,10 @@ from orchestune.config.assemble import assemble
 from orchestune.config.command_line import COMMAND_LINE, complain, describe
 from orchestune.config.compose import compose
 from orchestune.config.described import Described
+from orchestune.config.foreign.kinds import refuse
 from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.nodes import Entries, Node, Scalar, shown
-from orchestune.config.orchestrate import converted
+from orchestune.config.orchestrate import RUN_FILE, converted, with_run_file
 from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
 from orchestune.config.report import Field, Report
@@ -66,8 +67,21 @@ def parse(
     root = compose(text, name, report)
     if not isinstance(root, Entries):
         raise BadInput([_no_mapping(root)])
-    root = describe(described or Described(), converted(root, report), report)
+    refuse(root)
+    root = converted(root, report)
+    if path is not None and not (described and described.command):
+        root = with_command_beside(root, path, report)
+    root = describe(described or Described(), root, report)
     return _experiment(apply(root, overrides, report), report, environ, path or Path(name))
+
+
+def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:
+    """Where no command stands: that of the file beside it, as the later client of SigOpt Orchestrate has it."""
+    beside = path.parent / RUN_FILE
+    if root.get("run") is not None or not beside.is_file():
+        return root
+    run = compose(_read(beside), str(beside), report)
+    return with_run_file(root, run, report) if isinstance(run, Entries) and run.get("run") is not None else root
 
 
 def without_file(

@@ -17,14 +17,17 @@ _RENAMED = {
     "linear_constraints": "constraints", "metadata": "labels",
 }  # fmt: skip
 _WITHOUT_EFFECT = (
-    "install", "image", "framework", "language", "pythonpath", "build_image", "job_spec_patch", "aws", "sigopt",
+    "image", "framework", "language", "pythonpath", "build_image", "job_spec_patch", "aws", "sigopt", "project", "tasks",
     "provider", "cloud_provider", "cluster_name", "kubernetes_version", "num_solutions",
 )  # fmt: skip
+"""`image` named what was built; what it was built from is `install` or a Dockerfile"""
+RUN_FILE = "run.yml"
+"""holds the command of an experiment that lies beside it, in files of the later client"""
 
 
 def converted(root: Entries, report: Report) -> Entries:
     """The present spelling of an older file; any other file as it is."""
-    if not _is_older(root):
+    if not is_older(root):
         return root
     top = {key.text: (key, node) for key, node in root.entries if key.text != "optimization"}
     inner = root.get("optimization")
@@ -41,7 +44,24 @@ def converted(root: Entries, report: Report) -> Entries:
     return Entries(root.place, tuple(_sections(top, report).values()), root.size)
 
 
-def _is_older(root: Entries) -> bool:
+def with_run_file(root: Entries, run: Entries, report: Report) -> Entries:
+    """An experiment without a command, with what the file beside it says of that."""
+    unused = []
+    for key, node in run.entries:
+        if key.text == "resources":
+            root = root.with_entry(key, _resources(node)) if root.get(key.text) is None else root
+        elif key.text == "run":
+            root = root.with_entry(key, node)
+        else:
+            unused.append(key.text)
+    report.notes.append(f"the command comes from {RUN_FILE}")
+    if unused:
+        report.notes.append(f"has no effect here: {', '.join(unused)} of {RUN_FILE}")
+    return root
+
+
+def is_older(root: Entries) -> bool:
+    """Whether this is the older spelling."""
     metrics = root.get("metrics")
     listed = isinstance(metrics, Items) and any(isinstance(item, Entries) for item in metrics.items)
     return listed or isinstance(root.get("parameters"), Items) or any(root.get(mark) is not None for mark in _MARKS)
@@ -52,8 +72,6 @@ def _sections(top: dict[str, tuple[Scalar, Node]], report: Report) -> dict[str, 
         key, node = top.pop("type")
         if isinstance(node, Scalar) and node.text in ("random", "grid"):
             top.setdefault("engine", (_word("engine", key.place), node))
-    if "tasks" in top:
-        report.add(top.pop("tasks")[0].place, "tasks", "comes in a later version", "leave it out")
     conditionals = top.pop("conditionals", None)
     if "parameters" in top:
         key, node = top["parameters"]

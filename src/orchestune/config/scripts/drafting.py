@@ -133,7 +133,7 @@ def _contains(spelling: Any, value: Any) -> bool:
 
 
 def _remark(option: Option) -> str:
-    about = " ".join(_DEFAULT.sub("", option.about).split())
+    about = " ".join(_DEFAULT.sub("", option.about.replace("%(default)s", "")).split())
     short = about if len(about) <= _LONGEST else f"{about[: _LONGEST - 1].rstrip()}…"
     default = "" if option.default is None else f"default {written(option.default)}"
     return ": ".join(part for part in (default, short) if part)

@@ -1,0 +1,140 @@
+"""Experiments of Katib: https://www.kubeflow.org/docs/components/katib/."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestune.config.draft import Draft
+from orchestune.config.foreign.katib_trial import trial
+from orchestune.config.foreign.notes import Foreign, number, without_empty
+from orchestune.config.nodes import Entries, mapping
+from orchestune.config.report import Report
+from orchestune.config.spelling import spelled
+
+_ENGINES = {
+    "random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "gp",
+    "sobol": "sobol",
+}  # fmt: skip
+_TAKEN = {"latest": "last", "max": "best", "min": "best"}
+_SPREAD = re.compile(r"normal", re.IGNORECASE)
+BUDGET, PARALLELISM = 40, 3
+"""what Katib runs at a time where nothing is said; it has no default for how many in all"""
+
+
+def draft(root: Entries, report: Report) -> Draft:
+    """The experiment; mistakes and notes go into the report."""
+    top = Foreign(root, "", report)
+    metadata, spec = top.below("metadata"), top.below("spec")
+    document: dict[str, Any] = {"name": metadata.text("name"), "labels": metadata.value("labels")}
+    namespace = metadata.text("namespace")
+    if namespace:
+        metadata.note(f"the namespace {namespace} is that of the cluster: orchestune cluster connect --namespace")
+    metadata.leave("annotations", "uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields")
+    top.leave("apiVersion", "kind", "status")
+    parameters = {name: space for item in spec.each("parameters") if (name := item.text("name")) and (space := _space(item))}
+    metrics, target = _metrics(spec.below("objective"))
+    document |= trial(spec.below("trialTemplate"), list(parameters))
+    document["parameters"] = parameters
+    document["metrics"] = metrics
+    document["budget"] = spec.value("maxTrialCount")
+    document |= _algorithm(spec.below("algorithm"))
+    if document["budget"] is None and document.get("engine") != "grid":
+        document["budget"] = BUDGET
+        spec.note(f"without maxTrialCount it goes on until its goal; budget {BUDGET} stands in its place")
+    document["parallelism"] = spec.value("parallelTrialCount") or PARALLELISM
+    failed = spec.value("maxFailedTrialCount")
+    document["stop"] = without_empty({"target": target, "max_failures": failed})
+    document["early_stopping"] = _early(spec.below("earlyStopping"))
+    document["collect"] = _collected(spec.below("metricsCollectorSpec"))
+    spec.leave("resumePolicy")
+    return Draft(mapping(without_empty(document), root.place))
+
+
+def _metrics(objective: Foreign) -> tuple[dict[str, Any], float | None]:
+    goal, name, target = objective.text("type"), objective.text("objectiveMetricName"), number(objective.value("goal"))
+    others = objective.value("additionalMetricNames")
+    if others:
+        objective.note(f"need not be declared, whatever is reported is kept: {', '.join(map(str, others))}")
+    strategies = {item.text("name"): item.text("value") for item in objective.each("metricStrategies")}
+    objective.leave()
+    if not name or goal not in ("minimize", "maximize"):
+        return {}, target
+    take = _TAKEN.get(strategies.get(name) or ("max" if goal == "maximize" else "min"), "last")
+    return {name: {"goal": goal, "take": take}}, target
+
+
+def _space(item: Foreign) -> Any:
+    kind, space = item.text("parameterType"), item.below("feasibleSpace")
+    listed, low, high = space.value("list"), number(space.value("min")), number(space.value("max"))
+    step, distribution = number(space.value("step")), space.text("distribution") or "uniform"
+    space.leave()
+    if kind in ("categorical", "discrete") or listed is not None:
+        return [_listed(value, kind) for value in listed or []]
+    if low is None or high is None:
+        space.wrong("needs min and max, or a list")
+        return None
+    if _SPREAD.search(distribution):
+        space.note(f"the distribution {distribution} is read as evenly spread between its bounds")
+    return spelled(low, high, log=distribution.lower().startswith("log"), step=step, whole=kind == "int")
+
+
+def _listed(value: Any, kind: str | None) -> Any:
+    found = number(value) if kind == "discrete" else None
+    return str(value) if found is None else found
+
+
+def _algorithm(algorithm: Foreign) -> dict[str, Any]:
+    name, settings = algorithm.text("algorithmName"), _settings(algorithm)
+    algorithm.leave()
+    found: dict[str, Any] = {"engine": _ENGINES.get(name or "")}
+    if name and name not in _ENGINES:
+        more = "; see early_stopping: hyperband" if name == "hyperband" else ""
+        algorithm.note(f"{name} has no counterpart here, the engine is auto{more}", "algorithmName")
+    seed = number(settings.pop("random_state", None) or settings.pop("seed", None))
+    if seed is not None:
+        found["seed"] = int(seed)
+    for setting, value in settings.items():
+        algorithm.note(f"the setting {setting}={value} has no effect here", "algorithmSettings")
+    return found
+
+
+def _settings(section: Foreign) -> dict[str, str]:
+    pairs = ((item.text("name"), item.text("value")) for item in section.each("algorithmSettings"))
+    return {name: value or "" for name, value in pairs if name}
+
+
+def _early(early: Foreign) -> dict[str, Any]:
+    name, settings = early.text("algorithmName"), _settings(early)
+    early.leave()
+    if name is None:
+        return {}
+    if name != "medianstop":
+        early.note(f"{name} has no counterpart here", "algorithmName")
+        return {}
+    start = number(settings.pop("start_step", None))
+    for setting, value in settings.items():
+        early.note(f"the setting {setting}={value} has no effect here", "algorithmSettings")
+    return without_empty({"type": "median", "min_steps": start})
+
+
+def _collected(spec: Foreign) -> dict[str, str]:
+    """Where metrics are read. What is printed as `name=value` is understood without a word."""
+    kind = spec.below("collector").text("kind") or "StdOut"
+    source = spec.below("source")
+    path = source.below("fileSystemPath")
+    where, form = path.text("path"), path.text("format")
+    patterns = source.below("filter").value("metricsFormat")
+    if patterns:
+        spec.note("metricsFormat has no counterpart here: lines such as name=value are understood, others by collect: {regex: …}")
+    source.leave()
+    spec.leave()
+    key = {"TensorFlowEvent": "tensorboard", "File": "jsonl" if form == "JSON" else None}.get(kind)
+    if kind == "StdOut" or kind == "None":
+        return {}
+    if key is None or where is None or where.startswith("/"):
+        spec.note(f"the collector {kind} of {where or 'its usual path'} has no counterpart here: let trials write below their"
+                  " own folder, and name that with collect")  # fmt: skip
+        return {}
+    return {key: where}
+

@@ -1,0 +1,88 @@
+"""Reading a foreign document: values by path, and a note on everything that nobody asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, plain
+from orchestune.config.report import Report
+
+_NOTHING = Place("")
+
+
+class Foreign:
+    """A mapping of another tool's file. What is not taken out of it is noted when it is left."""
+
+    def __init__(self, node: Node | None, path: str, report: Report) -> None:
+        self.path, self.report = path, report
+        self.place = node.place if node is not None else _NOTHING
+        self._entries = dict((key.text, (key, value)) for key, value in node.entries) if isinstance(node, Entries) else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._entries))
+
+    def take(self, name: str) -> Node | None:
+        """What stands under `name`; it counts as read."""
+        found = self._entries.pop(name, None)
+        return None if found is None else found[1]
+
+    def value(self, name: str) -> Any:
+        """The same as an ordinary value."""
+        node = self.take(name)
+        return None if node is None else plain(node)
+
+    def text(self, name: str) -> str | None:
+        """The same as a text, where it is one value."""
+        node = self.take(name)
+        return node.text if isinstance(node, Scalar) and node.value is not None else None
+
+    def below(self, name: str) -> Foreign:
+        """The mapping under `name`; an empty one where there is none."""
+        return Foreign(self.take(name), self._path(name), self.report)
+
+    def each(self, name: str) -> list[Foreign]:
+        """The mappings of the list under `name`."""
+        node = self.take(name)
+        items = node.items if isinstance(node, Items) else ()
+        return [Foreign(item, f"{self._path(name)}[{index}]", self.report) for index, item in enumerate(items)]
+
+    def note(self, message: str, name: str = "") -> None:
+        """Say what becomes of a value."""
+        path = self._path(name) if name else self.path
+        self.report.notes.append(f"{path}: {message}" if path else message)
+
+    def wrong(self, message: str, hint: str = "", name: str = "") -> None:
+        """A mistake, where this mapping stands."""
+        self.report.add(self.place, self._path(name) if name else self.path, message, hint)
+
+    def leave(self, *silent: str) -> None:
+        """Note what was not read, `silent` left out."""
+        rest = [name for name in self._entries if name not in silent]
+        if rest:
+            self.note(f"has no counterpart here: {', '.join(rest)}")
+
+    def _path(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+
+def number(value: Any) -> int | float | None:
+    """A number, also one that is written as a text, as Katib does."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that say something."""
+    return {key: value for key, value in values.items() if value not in (None, {}, [], ())}

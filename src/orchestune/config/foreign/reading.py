@@ -1,0 +1,60 @@
+"""`--from`: whose file or storage it is, and what it says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from orchestune.config.compose import compose
+from orchestune.config.draft import Draft
+from orchestune.config.experiment_file import with_command_beside
+from orchestune.config.foreign import katib, sweep
+from orchestune.config.foreign.kinds import KATIB, SWEEP, kind
+from orchestune.config.nodes import Entries
+from orchestune.config.orchestrate import converted, is_older
+from orchestune.config.report import Report
+from orchestune.errors import UsageError
+
+LARGEST = 2**20
+_READERS = {SWEEP: sweep.draft, KATIB: katib.draft}
+_KNOWN = "a file of SigOpt Orchestrate, a sweep of W&B, an Experiment of Katib, or the storage of an Optuna study"
+
+
+def read(source: str, study: str | None, script: str | None) -> Draft:
+    """What the file or the storage says. BadInput and UsageError tell what is wrong; nothing is written."""
+    if _is_storage(source):
+        from orchestune.config.foreign import optuna_study  # Optuna takes its time to import
+
+        return optuna_study.draft(source, study, script)
+    return _of_file(Path(source))
+
+
+def _is_storage(source: str) -> bool:
+    return "://" in source or bool(re.search(r"\.(?:db|sqlite3?|log|journal)$", source))
+
+
+def _of_file(path: Path) -> Draft:
+    report = Report()
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1).decode("utf-8")
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}", f"--from takes {_KNOWN}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path} is not UTF-8 text", f"--from takes {_KNOWN}") from exc
+    root = compose(text, str(path), report)
+    if not isinstance(root, Entries):
+        raise UsageError(f"{path} holds no mapping", f"--from takes {_KNOWN}")
+    report.raise_if_bad()
+    found = kind(root)
+    if found is not None:
+        made = _READERS[found](root, report)
+    elif is_older(root):
+        made = Draft(with_command_beside(converted(root, report), path, report))
+    elif root.get("run") is not None:
+        raise UsageError(f"{path} is an experiment file already", f"orchestune run -f {path} starts it")
+    else:
+        raise UsageError(f"{path} is of no known kind", f"--from takes {_KNOWN}")
+    report.raise_if_bad()
+    return replace(made, notes=(*made.notes, *dict.fromkeys(report.notes)))

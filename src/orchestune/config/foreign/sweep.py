@@ -1,0 +1,191 @@
+"""Sweeps of Weights & Biases: https://docs.wandb.ai/models/sweeps/sweep-config-keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from typing import Any
+
+from orchestune.config.draft import Draft
+from orchestune.config.foreign.notes import Foreign, number, without_empty
+from orchestune.config.nodes import Entries, Node, mapping, plain
+from orchestune.config.report import Report
+from orchestune.config.spelling import spelled
+
+_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+_WORDS = {"${env}": "", "${interpreter}": "python", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
+          "${args_no_hyphens}": "{hydra}"}  # fmt: skip
+_IN_SHELL = {"${args_json}": '"$(cat "$ORCHESTUNE_PARAMS")"', "${args_json_file}": '"$ORCHESTUNE_PARAMS"'}
+_SPREAD = 3
+"""standard deviations to each side that stand for a normal distribution"""
+
+
+def draft(root: Entries, report: Report) -> Draft:
+    """The sweep as an experiment; mistakes and notes go into the report."""
+    top = Foreign(root, "", report)
+    method = top.text("method")
+    document: dict[str, Any] = {"name": top.text("name")}
+    words = _words(top.value("command") or list(_COMMAND))
+    document["run"] = _run(words, top)
+    parameters = _parameters(top.take("parameters"), "", report)
+    if {"${args}", "${args_no_hyphens}"} & set(words):
+        parameters = {name: _as_words(name, space, report) for name, space in parameters.items()}
+    document["parameters"] = parameters
+    metric = top.below("metric")
+    name, target = metric.text("name"), metric.value("target")
+    if name:
+        document["metrics"] = {name: metric.text("goal") or "minimize"}
+    metric.leave()
+    document["engine"] = _engine(method, top)
+    document["budget"] = top.value("run_cap")
+    if document["budget"] is None and document["engine"] != "grid":
+        document["budget"] = 40
+        top.note("a sweep without run_cap goes on for ever; budget 40 stands in its place")
+    document["stop"] = without_empty({"target": target})
+    document["early_stopping"] = _early(top.below("early_terminate"))
+    document["labels"] = without_empty({key: top.text(key) for key in ("project", "entity", "description")})
+    top.leave("controller")
+    return Draft(mapping(without_empty(document), root.place))
+
+
+def _engine(method: str | None, top: Foreign) -> str | None:
+    if method in ("random", "grid"):
+        return method
+    if method != "bayes":
+        top.note(f"the method {method} has no counterpart here; the engine is auto", "method")
+    return None
+
+
+def _words(command: Any) -> list[str]:
+    return [str(word) for word in command] if isinstance(command, list) else str(command).split()
+
+
+def _run(words: list[str], top: Foreign) -> str:
+    """The command. Macros of W&B become placeholders, or the shell's words where there is none."""
+    program = top.text("program")
+    if not program and "${program}" in words:
+        top.wrong("is missing", "name the script with program: train.py", "program")
+    made = [text for word in words if (text := _word(word, program or "", top))]
+    return " ".join(made)
+
+
+def _word(word: str, program: str, top: Foreign) -> str:
+    if word in _WORDS:
+        return _WORDS[word]
+    if word in _IN_SHELL:
+        return _IN_SHELL[word]
+    if word == "${program}":
+        return shlex.quote(program)
+    if word.startswith("${envvar:"):
+        return f'"${{{word[9:-1]}}}"'
+    if "${" in word:
+        top.note(f"the macro in {word!r} is not known here; the shell reads it", "command")
+        return word
+    return shlex.quote(word).replace("{", "{{").replace("}", "}}")
+
+
+def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    top = Foreign(node, f"parameters{'.' + before.rstrip('.') if before else ''}", report)
+    for name in top:
+        item = top.take(name)
+        space = Foreign(item, f"parameters.{before}{name}", report)
+        if "parameters" in space and isinstance(item, Entries):
+            found |= _parameters(space.take("parameters"), f"{before}{name}.", report)
+        else:
+            read = _space(space)
+            if read is not None:
+                found[f"{before}{name}"] = read
+        space.leave()
+    return found
+
+
+def _space(space: Foreign) -> Any:
+    distribution, low, high = space.text("distribution"), number(space.value("min")), number(space.value("max"))
+    values, value = space.value("values"), space.take("value")
+    if space.value("probabilities") is not None:
+        space.note("probabilities have no effect here")
+    if value is not None:
+        return [_single(plain(value))]
+    if isinstance(values, list):
+        return [_single(item) for item in values]
+    quantum = number(space.value("q"))
+    kind = distribution or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
+    quantized = kind.startswith("q_")
+    plain_kind = kind.removeprefix("q_")
+    bounds = _bounds(space, plain_kind, low, high)
+    if bounds is None:
+        return None
+    log = "log" in plain_kind
+    if kind == "int_uniform":
+        return spelled(math.floor(bounds[0]), math.ceil(bounds[1]), whole=True)
+    if quantized:
+        return _quantized(*bounds, quantum or 1, log)
+    return spelled(*bounds, log=log)
+
+
+def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, float] | None:
+    if kind in ("normal", "log_normal"):
+        mu, sigma = number(space.value("mu")) or 0, number(space.value("sigma")) or 1
+        low, high = mu - _SPREAD * sigma, mu + _SPREAD * sigma
+        space.note(f"{kind} is read as a range of {_SPREAD} standard deviations to each side")
+        return (math.exp(low), math.exp(high)) if kind == "log_normal" else (low, high)
+    if kind == "beta":
+        space.note(f"beta({space.value('a')}, {space.value('b')}) is read as evenly spread")
+        return 0.0, 1.0
+    if low is None or high is None:
+        space.wrong("needs min and max, or values, or value")
+        return None
+    if kind == "log_uniform":
+        if abs(low) < 1 and abs(high) < 1:
+            space.note("log_uniform takes exponents of e: if min and max are the values themselves, write them here")
+        return math.exp(low), math.exp(high)
+    if kind == "inv_log_uniform":
+        return math.exp(-high), math.exp(-low)
+    if kind not in ("uniform", "int_uniform", "log_uniform_values", "inv_log_uniform_values"):
+        space.note(f"the distribution {kind} is not known here; it is read as uniform")
+    return low, high
+
+
+def _quantized(low: float, high: float, quantum: float, log: bool) -> str:
+    """Multiples of `quantum`, as `round(x / q) * q` gives them."""
+    whole = float(quantum).is_integer()
+    first, last = round(low / quantum) * quantum, round(high / quantum) * quantum
+    if log and first <= 0:
+        first = quantum
+    digits = max(0, -math.floor(math.log10(quantum))) + 6
+    return spelled(round(first, digits), round(last, digits), log=log, step=quantum, whole=whole)
+
+
+def _single(value: Any) -> Any:
+    """A value as W&B writes it into the command: None as a word, lists as they are in Python."""
+    if value is None:
+        return "None"
+    return value if isinstance(value, (str, int, float)) else json.dumps(value)
+
+
+def _as_words(name: str, space: Any, report: Report) -> Any:
+    """Truth values as `--name=True`, which is how W&B writes them; `{args}` would write a bare `--name`."""
+    if isinstance(space, list) and any(isinstance(item, bool) for item in space):
+        report.notes.append(f"parameters.{name}: true and false stand in the command as True and False, as W&B writes them")
+        return [str(item) if isinstance(item, bool) else item for item in space]
+    return space
+
+
+def _early(early: Foreign) -> dict[str, Any]:
+    kind = early.text("type")
+    if kind is None:
+        return {}
+    if kind != "hyperband":
+        early.note(f"the type {kind} has no counterpart here", "type")
+        return {}
+    eta, least, most, brackets = (number(early.value(name)) for name in ("eta", "min_iter", "max_iter", "s"))
+    eta = eta or 3
+    if least is None and most is not None:
+        least = max(1, int(most / eta ** (brackets or 1)))
+    if early.value("strict"):
+        early.note("strict has no effect here", "strict")
+    early.note("hyperband of W&B ends what is not among the best 1/eta at each bracket: asha does that here")
+    early.leave()
+    return without_empty({"type": "asha", "min_steps": least, "reduction": eta})
