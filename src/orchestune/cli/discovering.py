@@ -21,10 +21,16 @@ UNKNOWN = "orchestune"
 """stands for the metric while it is not known"""
 _KEPT = 8 * 2**20
 """bytes of output that are looked through, the last ones"""
-_UP = r"acc\w*|auc|auroc|f1\w*|.*score|precision|recall|r2|iou|miou|m?ap\d*|bleu|rouge\w*|reward|return|.*accuracy|top\d|dice|ndcg"
-_DOWN = r".*loss|.*error|err|r?mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|logloss|.*rmse|.*regret|objective"
+_UP = (
+    r"acc\w*|.*accuracy|auc|auroc|f1\w*|.*score|precision|recall|r2|iou|miou|m?ap\d*|bleu|rouge\w*|reward|return|top\d"
+    r"|dice|ndcg"
+)
+_DOWN = r".*loss|.*error|err|.*rmse|mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|.*regret|objective"
 _HELD_OUT = r"(?:val|valid|validation|eval|dev|test)(?:[_\-/. ].*)?|.*[_\-/. ](?:val|valid|validation|eval|dev|test)"
-_NO_METRIC = r"(?:.*[_\-/. ])?(?:time|seconds?|secs?|elapsed|duration|eta|memory|mem|lr|learning_rate|total|samples|size|batch|n|i|rank|seed|version|port|loaded|params|parameters)"
+_NO_METRIC = (
+    r"(?:.*[_\-/. ])?(?:time|seconds?|secs?|elapsed|duration|eta|mem|memory|lr|learning_rate|total|samples|size|batch"
+    r"|n|i|rank|seed|version|port|loaded|params|parameters)"
+)
 
 
 @dataclass
@@ -58,7 +64,9 @@ def run_once(console: Console, prepared: Prepared, defaults: dict[str, Value]) -
     found: dict[str, list[float]] = {}
     for name, value, _, _ in [*scanner.feed(bytes(output)), *scanner.flush()]:
         found.setdefault(name, []).append(value)
-    own = {_plain(name) for name in parameters} | {_plain(parameter.name) for parameter in prepared.specification.space.parameters}
+    own = {_plain(name) for name in parameters} | {
+        _plain(parameter.name) for parameter in prepared.specification.space.parameters
+    }
     seen.values = {name: values for name, values in (seen.values | found).items() if _plain(name) not in own}
     return seen
 
@@ -92,9 +100,12 @@ def goal(name: str) -> str:
 
 def table(console: Console, seen: Seen) -> list[str]:
     """What was seen, a line each."""
+    lines = [f"{console.paint('31', 'failed')}  {seen.problem}"] if seen.problem else []
+    lines.append(
+        "it reported" if seen.values else "it reported no metric; a line such as loss=0.5 on its output is one"
+    )
     order = ranked(seen.values)
     width = max(map(len, order), default=0)
-    lines = []
     for name in order[:12]:
         values = seen.values[name]
         times = f", {len(values)} times" if len(values) > 1 else ""
@@ -107,9 +118,7 @@ def chosen(seen: Seen) -> tuple[str, str]:
     order = [name for name in ranked(seen.values) if _rank(name) >= 2]
     if not order:
         what = f"of what it reported ({', '.join(seen.values)}) no name" if seen.values else "it reported nothing that"
-        raise UsageError(
-            f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC"
-        )
+        raise UsageError(f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC")
     return order[0], goal(order[0])
 
 
@@ -118,10 +127,16 @@ def asked(seen: Seen) -> tuple[str, str]:
     order = ranked(seen.values)
     name = ""
     while not name:
-        name = answer("which one is to be optimized?" if order else "which metric will it report?", order[0] if order else "")
+        name = answer(
+            "which one is to be optimized?" if order else "which metric will it report?", order[0] if order else ""
+        )
         if order and name not in order:
             near = get_close_matches(name, order, 1, 0.5)
-            other = answer(f"it did not report {name};" + (f" did you mean {near[0]}?" if near else "") + " take it all the same? [y/N]")
+            other = answer(
+                f"it did not report {name};"
+                + (f" did you mean {near[0]}?" if near else "")
+                + " take it all the same? [y/N]"
+            )
             if other.lower() not in ("y", "yes"):
                 name = ""
     proposed = goal(name) or "minimize"
@@ -132,14 +147,14 @@ def asked(seen: Seen) -> tuple[str, str]:
                 return name, word
 
 
-def remark(values: Sequence[float]) -> str:
+def remark(goal: str, values: Sequence[float]) -> str:
     """What is worth knowing of how often it is reported."""
     if len(values) < 2:
         return ""
-    return f"reported {len(values)} times a trial; the last value counts, {{goal: …, take: best}} takes the best one"
+    return f"reported {len(values)} times; the last value counts, with {{goal: {goal}, take: best}} the best one"
 
 
 def estimate(seconds: float, budget: int, parallelism: int) -> str:
     """How long the whole will take."""
-    rounds = -(-budget // parallelism)
-    return f"it took {duration(seconds)}; {budget} trials, {parallelism} at a time, will take about {duration(seconds * rounds)}"
+    whole = duration(seconds * -(-budget // parallelism))
+    return f"it took {duration(seconds)}; {budget} trials, {parallelism} at a time, will take about {whole}"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestune.cli.asking import agreed, answer, attended
 from orchestune.cli.console import Console
-from orchestune.cli.describing import DEFAULT_FILE, add_description, write
+from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description, write
 from orchestune.cli.parser import Commands, add_command
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:  # reading files and scripts takes ruamel.yaml, which is slow to import
+    from orchestune.cli.discovering import Seen
     from orchestune.config.draft import Draft
     from orchestune.config.experiment_file import Loaded
 
-_HEADING = "`orchestune run` starts this experiment, `orchestune test` tries one configuration of it."
+_RUN_IT = "run it once now with its defaults, to see which metrics it reports? (Ctrl-C ends it early)"
 
 
 def add(commands: Commands) -> None:
@@ -28,12 +28,12 @@ def add(commands: Commands) -> None:
         commands,
         "init",
         init,
-        help="write an experiment file from what a script says of itself, or from the file of another tool",
-        details="The script's text is read (argparse, click, typer, absl, python-fire, tyro, Hydra, OmegaConf, a"
-        " configuration file); then it is run once, if you agree, to see which metrics it reports.",
-        example="orchestune init train.py\norchestune init train.py --yes --minimize val/loss --budget 80\n"
-        "orchestune init train.py lr=1e-4..1e-2:log --config conf/base.yml\norchestune init --from sweep.yaml\n"
-        "orchestune init --from sqlite:///study.db --study mnist -- python train.py {args}",
+        help="write an experiment file from what a script says of itself, or from another tool's file",
+        details="The script's text is read: argparse, click, typer, absl, python-fire, tyro, Hydra, OmegaConf, a"
+        " configuration file. Then it is run once, if you agree, to see which metrics it reports.",
+        example="orchestune init train.py\norchestune init train.py --yes --budget 80\n"
+        "orchestune init train.py --minimize val/loss lr=1e-4..1e-2:log\norchestune init --from sweep.yaml\n"
+        "orchestune init --from sqlite:///study.db --study mnist train.py",
     )
     parser.add_argument("script", nargs="?", metavar="SCRIPT", help="a program in any language")
     parser.add_argument(
@@ -42,12 +42,11 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("--study", metavar="NAME", help="which study of the storage")
     parser.add_argument("-o", "--output", type=Path, default=DEFAULT_FILE, metavar="FILE",
-                        help=f"where to write it (default: {DEFAULT_FILE}); - prints it")  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="replace a file that is there")
-    parser.add_argument("-y", "--yes", action="store_true", help="ask nothing: run it once, take what is proposed")
-    parser.add_argument("--no-run", action="store_true", help="do not run it, whatever it may report")
+                        help=f"where to write it (default: {DEFAULT_FILE})")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("-y", "--yes", action="store_true", help="ask nothing: run it once, and take what is proposed")
+    parser.add_argument("--no-run", action="store_true", help="do not run it")
     add_description(parser)
-    parser.set_defaults(file=None, overrides=[])
 
 
 def init(console: Console, args: argparse.Namespace) -> int:
@@ -57,176 +56,119 @@ def init(console: Console, args: argparse.Namespace) -> int:
         args.script = None
     if not args.script and not args.source:
         raise UsageError("which script?", "orchestune init train.py, or --from with the file of another tool")
-    printed = str(args.output) == "-"
-    output = DEFAULT_FILE if printed else args.output
-    if not printed and output.exists() and not args.force:
-        raise UsageError(f"{output} exists", "choose another name with -o, or replace it with --force")
-    return _Init(console, args, output, printed).run()
+    if args.output.exists() and not args.force:
+        raise UsageError(f"{args.output} exists", "choose another name with -o, or replace it with --force")
+    return _Init(console, args).run()
 
 
 class _Init:
     """One run of the command."""
 
-    def __init__(self, console: Console, args: argparse.Namespace, output: Path, printed: bool) -> None:
-        self.console, self.args, self.output, self.printed = console, args, output, printed
-        self.folder = output.absolute().parent
+    def __init__(self, console: Console, args: argparse.Namespace) -> None:
+        self.console, self.args, self.output = console, args, args.output
+        self.folder = args.output.absolute().parent
         self.asks = attended() and not args.yes and not console.json
         self.seen: dict[str, float] = {}
 
     def run(self) -> int:
         """The exit code."""
-        from orchestune.cli.loading import described
+        from orchestune.cli import drafting  # readers of scripts and of other tools' files, which nobody else needs
         from orchestune.config import saving
 
-        draft = self._draft()
-        words = described(self.args)
-        self._say(*self._summary(draft))
-        if not words.goals and draft.document.get("metrics") is None:
+        draft, origin = drafting.draft_of(self.console, self.args, self.folder, self._value)
+        self._say(origin, *drafting.table(self.console, draft))
+        if not self.args.goals and draft.document.get("metrics") is None:
             draft = self._with_metric(draft)
+        results = self._results(draft)
         loaded = self._loaded(draft)
-        asides = [item for item in draft.asides if item[0].partition(":")[0] not in loaded.specification.space.by_name]
-        text = saving.text(loaded.document, _HEADING, draft.remarks, asides)
-        notes = list(dict.fromkeys([*draft.notes, *loaded.notes]))
-        if not self.printed:
-            write(self.output, self.folder, text, self.args.force)
-        self._report(loaded, notes, text)
+        known = loaded.specification.space.by_name
+        asides = [item for item in draft.asides if item[0].partition(":")[0] not in known]
+        text = saving.text(loaded.document, SAVED, draft.remarks, asides)
+        write(self.output, self.folder, text, self.args.force)
+        self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), results)
         return 0
 
-    def _draft(self) -> Draft:
-        if self.args.source:
-            from orchestune.config.foreign import reading as foreign  # only this command reads other tools' files
-
-            return foreign.read(self.args.source, self.args.study, self.args.script)
-        from orchestune.config.scripts import drafting, reading  # as above
-
-        python = "python" if shutil.which("python", path=self.console.environ.get("PATH")) else "python3"
-        config = self.args.set_config
-        found = reading.read(Path(self.args.script), self.folder, python, config)
-        found = drafting.with_command(found, self.args.words)
-        given: dict[str, str] = {}
-        if not self.args.words:
-            for option in drafting.missing(found):
-                given[option.name] = self._value(option.name, option.about)
-        self._say(f"{self.args.script}: {_what(found)}")
-        return drafting.draft(found, self.folder, given)
+    def _say(self, *lines: str) -> None:
+        """What belongs to the conversation, and not to the result."""
+        if not self.console.json:
+            self.console.note("\n".join(lines))
 
     def _value(self, name: str, about: str) -> str:
+        """What the user says that an option has to be."""
+        script = self.args.script
         if not self.asks:
-            raise UsageError(
-                f"{self.args.script} cannot run without {name}",
-                f"say it with the command: orchestune init {self.args.script} … -- python {self.args.script} VALUE {{args}}",
-            )
+            hint = f"say the whole command: orchestune init {script} … -- python {script} … {{args}}"
+            raise UsageError(f"{script} cannot run without {name}", hint)
         value = ""
         while not value:
-            value = answer(f"{self.args.script} cannot run without {name}{f' ({about})' if about else ''}; its value:")
+            value = answer(f"{script} cannot run without {name}{f' ({about})' if about else ''}; its value:")
         return value
+
+    def _loaded(self, draft: Draft) -> Loaded:
+        from orchestune.cli.loading import described
+        from orchestune.config.experiment_file import drafted
+
+        return drafted(draft.document, described(self.args), self.output)
 
     def _with_metric(self, draft: Draft) -> Draft:
         """Find out what is to be optimized."""
         from orchestune.cli import discovering  # the worker's parts, which writing alone does not need
         from orchestune.config.nodes import Place, Scalar, mapping
 
-        runs = not self.args.no_run and (self.args.yes or (self.asks and agreed(
-            "run it once now with its defaults, to see which metrics it reports? Ctrl-C ends it early")))  # fmt: skip
+        runs = not self.args.no_run and (self.args.yes or (self.asks and agreed(_RUN_IT)))
         if not runs and not self.asks:
-            raise UsageError(
-                "what is to be optimized?",
-                "--minimize METRIC or --maximize METRIC; or --yes, which runs it once and takes the likeliest metric",
-            )
-        seen = discovering.Seen()
-        place = Place("command line")
-        if runs:
-            from orchestune.cli.preparing import prepared_from
+            hint = "--minimize METRIC or --maximize METRIC; or --yes, which runs it once and takes the likeliest metric"
+            raise UsageError("what is to be optimized?", hint)
+        key = Scalar(Place("command line"), "metrics", "metrics")
 
-            unknown = mapping({discovering.UNKNOWN: "minimize"}, place)
-            known = replace(draft, document=draft.document.with_entry(Scalar(place, "metrics", "metrics"), unknown))
-            loaded = self._loaded(known)
-            defaults = {name: value for name, value in draft.defaults.items() if name in loaded.specification.space.by_name}
-            seen = discovering.run_once(self.console, prepared_from(loaded), defaults)
-            self._tell(seen, loaded)
+        def optimizing(name: str, goal: str) -> Draft:
+            return replace(draft, document=draft.document.with_entry(key, mapping({name: goal}, key.place)))
+
+        seen = discovering.Seen()
+        if runs:
+            seen = self._run(optimizing(discovering.UNKNOWN, "minimize"))
         name, goal = discovering.asked(seen) if self.asks else discovering.chosen(seen)
         self.seen = {one: values[-1] for one, values in seen.values.items()}
-        remark = discovering.remark(seen.values.get(name, ()))
+        remark = discovering.remark(goal, seen.values.get(name, ()))
         remarks = {**draft.remarks, **({f"metrics.{name}": remark} if remark else {})}
-        document = draft.document.with_entry(Scalar(place, "metrics", "metrics"), mapping({name: goal}, place))
-        return replace(draft, document=document, remarks=remarks)
+        return replace(optimizing(name, goal), remarks=remarks)
 
-    def _tell(self, seen: discovering.Seen, loaded: Loaded) -> None:
+    def _run(self, draft: Draft) -> Seen:
+        """Run it once and show what it reported."""
         from orchestune.cli import discovering
+        from orchestune.cli.preparing import prepared_from
 
-        if seen.problem:
-            if not self.asks:
-                hint = "once it runs, say this again; or name the metric with --minimize or --maximize, then it is not run"
-                raise UsageError(f"the run failed: {seen.problem}", hint)
-            self._say("", f"{self.console.paint('31', 'failed')}  {seen.problem}")
-        self._say("", "it reported" if seen.values else "it reported no metric: a line such as loss=0.5 on its output is one")
-        self._say(*discovering.table(self.console, seen))
-        if seen.seconds is not None and not seen.problem:
-            specification = loaded.specification
-            self._say(discovering.estimate(seen.seconds, specification.budget, specification.parallelism), "")
-
-    def _loaded(self, draft: Draft) -> Loaded:
-        from orchestune.cli.loading import described
-        from orchestune.config.experiment_file import drafted
-
-        return drafted(draft.document, described(self.args), self.args.overrides, self.output)
-
-    def _summary(self, draft: Draft) -> list[str]:
-        from orchestune.config.nodes import Entries
-        from orchestune.config.saving import line
-
-        found = draft.document.get("parameters")
-        if not isinstance(found, Entries):
-            return []
-        spelled = [(key.text, line(node)) for key, node in found.entries]
-        name, space = (max((len(row[column]) for row in spelled), default=0) for column in (0, 1))
-        dim = self.console.paint.dim
-        rows = [
-            f"  {one:{name}}  {text:{space}}  {dim(draft.remarks.get(f'parameters.{one}', ''))}".rstrip()
-            for one, text in spelled
-        ]
-        left = ", ".join(item.partition(":")[0] for item, _ in draft.asides)
-        return [*rows, *([dim(f"  left as they are: {left}")] if left else [])]
-
-    def _report(self, loaded: Loaded, notes: list[str], text: str) -> None:
+        loaded = self._loaded(draft)
         specification = loaded.specification
-        if self.console.json:
-            self.console.document(
-                {
-                    "schema": 1,
-                    "file": None if self.printed else str(self.output),
-                    "specification": specification.to_json(),
-                    "notes": notes,
-                    "reported": self.seen,
-                }
-            )
+        defaults = {name: value for name, value in draft.defaults.items() if name in specification.space.by_name}
+        seen = discovering.run_once(self.console, prepared_from(loaded), defaults)
+        if seen.problem and not self.asks:
+            hint = "say this again once it runs; with --minimize METRIC or --maximize METRIC it is not run"
+            raise UsageError(f"the run failed: {seen.problem}", hint)
+        self._say("", *discovering.table(self.console, seen))
+        if seen.seconds is not None and not seen.problem:
+            self._say(discovering.estimate(seen.seconds, specification.budget, specification.parallelism))
+        self._say("")
+        return seen
+
+    def _results(self, draft: Draft) -> Path | None:
+        """Write what is known already into a file of its own, which `warm_start` names."""
+        return None
+
+    def _report(self, loaded: Loaded, notes: list[str], results: Path | None) -> None:
+        specification, console = loaded.specification, self.console
+        if console.json:
+            document = {"schema": 1, "file": str(self.output), "specification": specification.to_json()}
+            console.document({**document, "notes": notes, "reported": self.seen})
             return
         for note in notes:
-            self.console.note(f"{self.console.paint.dim('note')}  {note}")
-        if self.printed:
-            self.console.out.write(text)
-            return
+            console.note(f"{console.paint.dim('note')}  {note}")
         option = "" if self.output == DEFAULT_FILE else f" -f {shlex.quote(str(self.output))}"
         goals = ", ".join(f"{metric.goal} {metric.name}" for metric in specification.metrics)
-        self.console.say(
-            f"wrote {self.output}: {len(specification.space.parameters)} parameters, {goals}, {specification.budget} trials",
+        count = len(specification.space.parameters)
+        console.say(
+            f"wrote {self.output}: {count} parameter{'s' * (count != 1)}, {goals}, {specification.budget} trials",
+            *([f"wrote {results}: what is known already"] if results else []),
             f"next  orchestune test{option}   one configuration of it, here and now",
             f"      orchestune run{option}    all of it",
         )
-
-    def _say(self, *lines: str) -> None:
-        """What belongs to the conversation, and not to the result."""
-        if not self.console.json and lines:
-            self.console.note("\n".join(lines))
-
-
-def _what(found: object) -> str:
-    from orchestune.config.scripts.reading import Found
-
-    assert isinstance(found, Found)
-    script = found.script
-    if script is None:
-        return "nothing is known of its options"
-    count = len(script.options)
-    there = f" of {found.where}" if found.where else ""
-    return f"{count} option{'s' * (count != 1)}{there}, by {script.reader}"

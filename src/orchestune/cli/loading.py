@@ -15,8 +15,10 @@ def loaded_from(args: argparse.Namespace) -> Loaded:
     """The file that is named, or the usual one where the words describe no experiment, with them put over it."""
     file, overrides, words = args.file, args.overrides, described(args)
     usual = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
-    if file is not None or (usual is not None and not words.whole):
-        return load(file or usual, overrides, described=words)
+    if file is None and not words.whole:
+        file = usual
+    if file is not None:
+        return load(file, overrides, described=words)
     if not words.whole and not words.command:
         return load(DEFAULT_FILE)
     loaded = without_file(words, Path(), overrides)

@@ -96,10 +96,10 @@ def without_file(
     return _experiment(root, report, environ, folder / "experiment.yml")
 
 
-def drafted(document: Entries, described: Described, overrides: Sequence[str], path: Path) -> Loaded:
+def drafted(document: Entries, described: Described, path: Path) -> Loaded:
     """The same for a draft, which a file at `path` is to hold, with what the words of the command line say over it."""
     report = Report()
-    root = apply(describe(described, document, report), overrides, report)
+    root = describe(described, document, report)
     order = {key.name: index for index, key in enumerate(KEYS)}
     entries = sorted(root.entries, key=lambda entry: order.get(entry[0].text, len(order)))
     root = Entries(root.place, tuple(entries), root.size)

@@ -17,8 +17,8 @@ _RENAMED = {
     "linear_constraints": "constraints", "metadata": "labels",
 }  # fmt: skip
 _WITHOUT_EFFECT = (
-    "image", "framework", "language", "pythonpath", "build_image", "job_spec_patch", "aws", "sigopt", "project", "tasks",
-    "provider", "cloud_provider", "cluster_name", "kubernetes_version", "num_solutions",
+    "image", "framework", "language", "pythonpath", "build_image", "job_spec_patch", "aws", "sigopt", "project",
+    "tasks", "provider", "cloud_provider", "cluster_name", "kubernetes_version", "num_solutions",
 )  # fmt: skip
 """`image` named what was built; what it was built from is `install` or a Dockerfile"""
 RUN_FILE = "run.yml"

@@ -30,9 +30,13 @@ def draft(root: Entries, report: Report) -> Draft:
     namespace = metadata.text("namespace")
     if namespace:
         metadata.note(f"the namespace {namespace} is that of the cluster: orchestune cluster connect --namespace")
-    metadata.leave("annotations", "uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields")
+    metadata.leave(
+        "annotations", "uid", "resourceVersion", "creationTimestamp", "generation", "finalizers", "managedFields"
+    )
     top.leave("apiVersion", "kind", "status")
-    parameters = {name: space for item in spec.each("parameters") if (name := item.text("name")) and (space := _space(item))}
+    parameters = {
+        name: space for item in spec.each("parameters") if (name := item.text("name")) and (space := _space(item))
+    }
     metrics, target = _metrics(spec.below("objective"))
     document |= trial(spec.below("trialTemplate"), list(parameters))
     document["parameters"] = parameters
@@ -126,15 +130,18 @@ def _collected(spec: Foreign) -> dict[str, str]:
     where, form = path.text("path"), path.text("format")
     patterns = source.below("filter").value("metricsFormat")
     if patterns:
-        spec.note("metricsFormat has no counterpart here: lines such as name=value are understood, others by collect: {regex: …}")
+        spec.note(
+            "metricsFormat has no counterpart: lines such as name=value are understood, others by collect: {regex: …}"
+        )
     source.leave()
     spec.leave()
     key = {"TensorFlowEvent": "tensorboard", "File": "jsonl" if form == "JSON" else None}.get(kind)
     if kind == "StdOut" or kind == "None":
         return {}
     if key is None or where is None or where.startswith("/"):
-        spec.note(f"the collector {kind} of {where or 'its usual path'} has no counterpart here: let trials write below their"
-                  " own folder, and name that with collect")  # fmt: skip
+        where = where or "its usual path"
+        spec.note(
+            f"the collector {kind} of {where} has no counterpart: let trials write below their folder, see collect"
+        )
         return {}
     return {key: where}
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,18 @@ from orchestune.config.foreign.notes import Foreign, number, without_empty
 
 _REFERENCE = re.compile(r"\$\{trialParameters\.([^}]+)\}")
 _OF_KATIB = re.compile(r"\$\{trialSpec\.[^}]+\}")
-_SILENT = ("restartPolicy", "primaryPodLabels", "primaryContainerName", "successCondition", "failureCondition", "retain")
-_RESTS = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "runtimeClassName", "hostNetwork",
-          "dnsPolicy", "schedulerName")  # fmt: skip
+_SILENT = (
+    "restartPolicy",
+    "primaryPodLabels",
+    "primaryContainerName",
+    "successCondition",
+    "failureCondition",
+    "retain",
+)
+_RESTS = (
+    "nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "runtimeClassName", "hostNetwork",
+    "dnsPolicy", "schedulerName",
+)  # fmt: skip
 """parts of a pod that are handed on as they stand"""
 
 
@@ -28,7 +36,9 @@ def trial(template: Foreign, parameters: Sequence[str]) -> dict[str, Any]:
     primary = template.text("primaryContainerName")
     if "configMap" in template:
         template.take("configMap")
-        template.wrong("the trial stands in a ConfigMap", "put it here as trialSpec; kubectl get configmap shows it", "configMap")
+        template.wrong(
+            "the trial stands in a ConfigMap", "put it here as trialSpec; kubectl get configmap shows it", "configMap"
+        )
         return {}
     pod = _pod(template.below("trialSpec"))
     template.leave(*_SILENT)
@@ -107,7 +117,9 @@ def _command(container: Foreign, names: _Names) -> dict[str, Any]:
             item.note(f"{name} comes from the cluster: name it under secrets, or in a pod patch")
         item.leave()
     if not words:
-        container.wrong("the image's own entry point is not known here", "say the command: orchestune init … -- COMMAND {args}")
+        container.wrong(
+            "the image's own entry point is not known here", "say the command: orchestune init … -- COMMAND {args}"
+        )
     made = [names.in_text(word, container) for word in words]
     run: Any = [*(["env", *varied] if varied else []), *made]
     if all(re.fullmatch(r"[\w./:=@%+,{}\-]+", word) for word in run):

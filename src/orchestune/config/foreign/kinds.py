@@ -13,7 +13,11 @@ def kind(root: Entries) -> str | None:
     version, what = root.get("apiVersion"), root.get("kind")
     if isinstance(version, Scalar) and isinstance(what, Scalar) and version.text.startswith("kubeflow.org/"):
         return KATIB if what.text == "Experiment" else None
-    if root.get("run") is None and isinstance(root.get("parameters"), Entries) and isinstance(root.get("method"), Scalar):
+    if (
+        root.get("run") is None
+        and isinstance(root.get("parameters"), Entries)
+        and isinstance(root.get("method"), Scalar)
+    ):
         return SWEEP
     return None
 

@@ -17,7 +17,8 @@ class Foreign:
     def __init__(self, node: Node | None, path: str, report: Report) -> None:
         self.path, self.report = path, report
         self.place = node.place if node is not None else _NOTHING
-        self._entries = dict((key.text, (key, value)) for key, value in node.entries) if isinstance(node, Entries) else {}
+        entries = node.entries if isinstance(node, Entries) else ()
+        self._entries = {key.text: (key, value) for key, value in entries}
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries

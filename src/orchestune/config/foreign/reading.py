@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +22,28 @@ _READERS = {SWEEP: sweep.draft, KATIB: katib.draft}
 _KNOWN = "a file of SigOpt Orchestrate, a sweep of W&B, an Experiment of Katib, or the storage of an Optuna study"
 
 
-def read(source: str, study: str | None, script: str | None) -> Draft:
-    """What the file or the storage says. BadInput and UsageError tell what is wrong; nothing is written."""
+def read(source: str, study: str | None = None, metrics: Sequence[str] = ()) -> Draft:
+    """What the file or the storage says; `metrics` names the objectives of a study.
+
+    BadInput, UsageError and NotFound tell what is wrong. Nothing is written.
+    """
     if _is_storage(source):
         from orchestune.config.foreign import optuna_study  # Optuna takes its time to import
 
-        return optuna_study.draft(source, study, script)
+        return optuna_study.draft(source, study, metrics)
     return _of_file(Path(source))
 
 
 def _is_storage(source: str) -> bool:
-    return "://" in source or bool(re.search(r"\.(?:db|sqlite3?|log|journal)$", source))
+    """Whether it is the address of a storage, or a file that is one."""
+    if "://" in source or re.search(r"\.(?:db|sqlite3?)$", source):
+        return True
+    try:
+        with open(source, "rb") as file:
+            head = file.read(64)
+    except OSError:
+        return False
+    return head.startswith((b"SQLite format 3", b'{"op_code":'))
 
 
 def _of_file(path: Path) -> Draft:

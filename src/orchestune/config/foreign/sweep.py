@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from pathlib import Path
 from typing import Any
 
 from orchestune.config.draft import Draft
 from orchestune.config.foreign.notes import Foreign, number, without_empty
-from orchestune.config.nodes import Entries, Node, mapping, plain
+from orchestune.config.foreign.wandb_log import collected
+from orchestune.config.nodes import Entries, Node, Scalar, mapping, plain
 from orchestune.config.report import Report
 from orchestune.config.spelling import spelled
 
@@ -24,6 +26,7 @@ _SPREAD = 3
 def draft(root: Entries, report: Report) -> Draft:
     """The sweep as an experiment; mistakes and notes go into the report."""
     top = Foreign(root, "", report)
+    program = root.get("program")
     method = top.text("method")
     document: dict[str, Any] = {"name": top.text("name")}
     words = _words(top.value("command") or list(_COMMAND))
@@ -36,6 +39,10 @@ def draft(root: Entries, report: Report) -> Draft:
     name, target = metric.text("name"), metric.value("target")
     if name:
         document["metrics"] = {name: metric.text("goal") or "minimize"}
+        if isinstance(program, Scalar):
+            logged, notes = collected(Path(root.place.file).parent / program.text, name)
+            document |= logged
+            report.notes += notes
     metric.leave()
     document["engine"] = _engine(method, top)
     document["budget"] = top.value("run_cap")
@@ -92,6 +99,7 @@ def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any
         item = top.take(name)
         space = Foreign(item, f"parameters.{before}{name}", report)
         if "parameters" in space and isinstance(item, Entries):
+            space.note(f"its parameters are called {before}{name}.… here, also in the command")
             found |= _parameters(space.take("parameters"), f"{before}{name}.", report)
         else:
             read = _space(space)
@@ -109,6 +117,8 @@ def _space(space: Foreign) -> Any:
     if value is not None:
         return [_single(plain(value))]
     if isinstance(values, list):
+        if None in values:
+            space.note("null is given to the program as the word None")
         return [_single(item) for item in values]
     quantum = number(space.value("q"))
     kind = distribution or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
@@ -130,7 +140,7 @@ def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, floa
         mu, sigma = number(space.value("mu")) or 0, number(space.value("sigma")) or 1
         low, high = mu - _SPREAD * sigma, mu + _SPREAD * sigma
         space.note(f"{kind} is read as a range of {_SPREAD} standard deviations to each side")
-        return (math.exp(low), math.exp(high)) if kind == "log_normal" else (low, high)
+        return (_figures(math.exp(low)), _figures(math.exp(high))) if kind == "log_normal" else (low, high)
     if kind == "beta":
         space.note(f"beta({space.value('a')}, {space.value('b')}) is read as evenly spread")
         return 0.0, 1.0
@@ -140,12 +150,17 @@ def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, floa
     if kind == "log_uniform":
         if abs(low) < 1 and abs(high) < 1:
             space.note("log_uniform takes exponents of e: if min and max are the values themselves, write them here")
-        return math.exp(low), math.exp(high)
+        return _figures(math.exp(low)), _figures(math.exp(high))
     if kind == "inv_log_uniform":
-        return math.exp(-high), math.exp(-low)
+        return _figures(math.exp(-high)), _figures(math.exp(-low))
     if kind not in ("uniform", "int_uniform", "log_uniform_values", "inv_log_uniform_values"):
         space.note(f"the distribution {kind} is not known here; it is read as uniform")
     return low, high
+
+
+def _figures(value: float) -> float:
+    """As many figures as anybody means."""
+    return float(f"{value:.6g}")
 
 
 def _quantized(low: float, high: float, quantum: float, log: bool) -> str:
@@ -168,7 +183,9 @@ def _single(value: Any) -> Any:
 def _as_words(name: str, space: Any, report: Report) -> Any:
     """Truth values as `--name=True`, which is how W&B writes them; `{args}` would write a bare `--name`."""
     if isinstance(space, list) and any(isinstance(item, bool) for item in space):
-        report.notes.append(f"parameters.{name}: true and false stand in the command as True and False, as W&B writes them")
+        report.notes.append(
+            f"parameters.{name}: true and false stand in the command as True and False, as W&B writes them"
+        )
         return [str(item) if isinstance(item, bool) else item for item in space]
     return space
 

@@ -35,7 +35,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
 
 
 def _commands(tree: ast.Module) -> dict[str, str]:
-    """The variables in which parsers of commands stand, and groups of their options: `train` for `train = subs.add_parser("train")`."""
+    """The variables in which parsers of commands stand, and groups of their options, with the command of each."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
@@ -73,7 +73,7 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
         words = ("true", "false")
         return Option(name, "text", "true" if default is True else "false", words, about=about, word=word)
     kind = _kind(said, default, scope)
-    if action in _WITHOUT_VALUE or "nargs" in said and scope.or_none(said["nargs"]) != "?":
+    if action in _WITHOUT_VALUE or ("nargs" in said and scope.or_none(said["nargs"]) != "?"):
         kind = "other"
     positional = bool(word) and not flags[0].startswith("-")
     required = (positional and scope.or_none(said.get("nargs")) not in ("?", "*")) or (

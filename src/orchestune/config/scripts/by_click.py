@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import Scope, keywords
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "FLOAT": "float", "int": "int", "INT": "int", "str": "text", "STRING": "text", "bool": "other",
@@ -61,7 +61,9 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     if called == "click.argument":
         return Option(names[0], "other", required=default is None, word=f"{{{names[0]}}}")
     flags = [name for name in names if name.startswith("-")]
-    on, _, off = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else f"--{names[0]}").partition("/")
+    on, _, off = next(
+        (flag for flag in flags if flag.startswith("--")), flags[0] if flags else f"--{names[0]}"
+    ).partition("/")
     on, off = on.strip(), off.strip()
     name = on.lstrip("-")
     word = "" if on.startswith("--") else f"{on} {{{name}}}"

@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestune.config.places import READERS
 from orchestune.config.scripts import values
-from orchestune.config.scripts.signature import of_fields
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.signature import of_fields
 
 _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
 
@@ -45,11 +45,11 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     """The values of the file at `path`, and how the script is given its copy: by the option that is called so."""
     options = script.options if script else ()
     taker = next((option for option in options if option.name in _NAMES), None)
+    notes: tuple[str, ...] = ()
     if taker is None:
         notes = ("how the script takes its configuration is not known: its path stands last",)
         word = "{config}"
     else:
-        notes = ()
         word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
     found = tuple(values.options(values.read(folder / path)))
     known = READERS[Path(path).suffix.lower()]((folder / path).read_text(encoding="utf-8"))
@@ -85,7 +85,11 @@ def _stored(scope: Scope, name: str) -> list[Option]:
     """The fields of the data class that the store of configurations holds under that name."""
     for call in calls(scope.tree):
         said = keywords(call)
-        if isinstance(call.func, ast.Attribute) and call.func.attr == "store" and scope.or_none(said.get("name")) == name:
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr == "store"
+            and scope.or_none(said.get("name")) == name
+        ):
             node = said.get("node")
             if isinstance(node, ast.Name) and node.id in scope.classes:
                 return of_fields(scope.classes[node.id], scope)
@@ -121,4 +125,3 @@ def _group(root: Path, group: str, chosen: str) -> list[Option]:
     about = "" if same else "its files hold different values, so those below it are not in every one"
     choice = Option(group, "text" if same else "other", chosen, tuple(files), about=about)
     return [choice, *own]
-

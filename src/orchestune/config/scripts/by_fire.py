@@ -53,5 +53,3 @@ def _options(function: Function, scope: Scope) -> tuple[Option, ...]:
         kind, choices = annotated(argument.annotation, value, scope)
         found.append(Option(name, kind, plain(value), choices, required=default is None))
     return tuple(found)
-
-

@@ -1,4 +1,4 @@
-"""Options of programs in other languages, found by the usual look of their declarations; and variables of shell scripts."""
+"""Options of programs in other languages, by the usual look of their declarations; variables of shell scripts."""
 
 from __future__ import annotations
 

@@ -74,5 +74,3 @@ def _unpacked(annotation: ast.expr | None, scope: Scope) -> tuple[ast.expr | Non
         made = [item for item in parts[1:] if isinstance(item, ast.Call)]
         return parts[0], made[0] if made else None
     return annotation, None
-
-

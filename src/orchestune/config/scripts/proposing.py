@@ -34,25 +34,25 @@ _FRACTIONS = {
     r".*(?:warmup ratio|warmup|warmup frac\w*)": (0.0, 0.3),
     r".*(?:discount|gamma|gae lambda|ema\w*)": (0.9, 0.9999),
 }
-_SIZES = r".*(?:batch ?size|batch|bs|hidden\w*|units|dim|dims|width|channels|filters|embed\w*|emb\w*|.* size|n ?hid\w*|features)"
-_KNOWN = {  # where the script has no default
+_SIZES = r".*(?:batch ?size|batch|bs|hidden\w*|n ?hid\w*|units|dims?|width|channels|filters|emb\w*|.* size)|features"
+_KNOWN: dict[str, Spelling] = {  # where the script has no default
     _RATES: "1e-5..0.1 log", r"wd|.*weight decay": "1e-6..0.01 log", r".*dropout": "0.0..0.5",
     r".*momentum": "0.5..0.99", r".*(?:batch ?size|bs)": [16, 32, 64, 128, 256],
 }  # fmt: skip
-_LEFT = re.compile(
-    r"(?:.* )?(?:seed|epochs?|iter|iters|iterations?|steps?|max steps|num steps|total steps|workers?|num workers|n jobs|jobs|threads?|gpus?|"
-    r"device|devices|cuda|cpu|port|host|rank|local rank|world size|verbose|verbosity|debug|quiet|silent|version|log|"
-    r"logs?|log \w+|\w+ log|logging|interval|freq|frequency|every|print \w+|save|save \w+|saving|resume|restart|load|"
-    r"checkpoint\w*|ckpt\w*|path|paths|dir|directory|folder|file|filename|output|out|outdir|input|data|dataset|root|"
-    r"url|name|tag|project|entity|wandb|mlflow|tensorboard|tb|eval|evaluate|test|test \w+|val \w+|predict|export|"
-    r"download|dry run|fp16|bf16|amp|half|precision|mps|distributed|ddp|parallel|classes|num classes|n classes|"
-    r"patience|early stop\w*|limit|max samples|num samples|n samples|subset|folds?|cv|profile|plot|show|visuali[sz]e|"
-    r"no cuda|no gpu|no mps|nocuda|pretrained weights|config|cfg|conf|eps|epsilon|timeout|cache|force|overwrite|yes|"
-    r"context|run id|id|mode|split|backend|compile|pin memory|benchmark|deterministic|max len\w*|seq len\w*|max seq \w+|"
-    r"vocab size|image size|img size|input size|input dim|output dim|in channels|out channels|resolution|"
-    r"(?:dont|do not|skip) \w+)"
-)  # fmt: skip
+_LEFT_WORDS = r"""
+seed epochs? iter iters iterations? steps? max_steps num_steps total_steps workers? num_workers n_jobs jobs threads?
+gpus? device devices cuda cpu port host rank local_rank world_size verbose verbosity debug quiet silent version
+logs? log_\w+ \w+_log logging interval freq frequency every print_\w+ save save_\w+ saving resume restart load
+checkpoint\w* ckpt\w* paths? dir directory folder file filename output out outdir input data dataset root url name
+tag project entity wandb mlflow tensorboard tb eval evaluate test test_\w+ val_\w+ predict export download dry_run
+fp16 bf16 amp half precision mps distributed ddp parallel classes num_classes n_classes patience early_stop\w* limit
+max_samples num_samples n_samples subset folds? cv profile plot show visuali[sz]e no_cuda no_gpu no_mps nocuda
+config cfg conf eps epsilon timeout cache force overwrite yes context run_id id mode split backend compile
+pin_memory benchmark deterministic max_len\w* seq_len\w* max_seq_\w+ vocab_size image_size img_size input_size
+input_dim output_dim in_channels out_channels resolution (?:dont|do_not|skip)_\w+ noamp nocompile
+"""
 """names of what is no question of search: where things are, how long they take, what is printed"""
+_LEFT = re.compile(rf"(?:.* )?(?:{'|'.join(_LEFT_WORDS.split()).replace('_', ' ')})")
 
 
 def propose(option: Option) -> Proposal:
@@ -76,9 +76,9 @@ def _words(name: str) -> str:
 
 
 def _choices(choices: tuple[Any, ...]) -> Spelling:
-    whole = all(isinstance(item, int) and not isinstance(item, bool) for item in choices)
-    if whole and len(choices) > 3 and list(choices) == list(range(choices[0], choices[-1] + 1)):
-        return spelled(choices[0], choices[-1], whole=True)
+    numbers = [item for item in choices if isinstance(item, int) and not isinstance(item, bool)]
+    if len(numbers) == len(choices) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return spelled(numbers[0], numbers[-1], whole=True)
     return list(choices)
 
 
@@ -88,7 +88,7 @@ def _number(option: Option, name: str) -> Spelling | None:
         known = [spelling for pattern, spelling in _KNOWN.items() if re.fullmatch(pattern, name)]
         if option.least is not None and option.most is not None and option.least < option.most:
             return spelled(option.least, option.most, whole=option.kind == "int")
-        return known[0] if known and option.default is None else None
+        return next(iter(known), None) if option.default is None else None
     if option.kind == "int":
         return _whole(int(default), name, option)
     return _decimal(float(default), name, option)

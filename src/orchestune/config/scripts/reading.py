@@ -34,7 +34,7 @@ class Found:
 
 
 def read(path: Path, folder: Path, python: str, config: str | None = None) -> Found:
-    """Read the script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
+    """The script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
     try:
         inside = path.resolve().relative_to(folder.resolve())
     except ValueError:
@@ -103,7 +103,10 @@ def _beside(name: str, module: Path, root: Path) -> Path | None:
     start = module.parents[dots - 1] if dots and dots <= len(module.parents) else root
     parts = [part for part in name.lstrip(".").split(".") if part]
     for length in range(len(parts), 0, -1):
-        for candidate in (start.joinpath(*parts[:length]).with_suffix(".py"), start.joinpath(*parts[:length], "__init__.py")):
+        for candidate in (
+            start.joinpath(*parts[:length]).with_suffix(".py"),
+            start.joinpath(*parts[:length], "__init__.py"),
+        ):
             if candidate.is_file() and candidate.resolve().is_relative_to(root.resolve()):
                 return candidate
     return None

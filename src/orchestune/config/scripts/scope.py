@@ -179,6 +179,8 @@ def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
     numbers = all(isinstance(side, (int, float)) and abs(side) <= 1e9 for side in (left, right))
     if compute is not None and numbers and not (isinstance(node.op, (ast.Pow, ast.LShift)) and abs(right) > 64):
         return compute(left, right)
-    if isinstance(node.op, ast.Add) and isinstance(left, (str, list)) and type(left) is type(right):
+    if isinstance(node.op, ast.Add) and isinstance(left, str) and isinstance(right, str):
+        return left + right
+    if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
         return left + right
     raise Unknown

@@ -1,0 +1,73 @@
+"""Where `init` has its draft from, and how it shows it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestune.cli.console import Console
+from orchestune.config.draft import Draft
+from orchestune.config.foreign import reading as foreign
+from orchestune.config.nodes import Entries
+from orchestune.config.saving import line
+from orchestune.config.scripts import drafting, reading
+from orchestune.config.scripts.reading import Found
+
+Ask = Callable[[str, str], str]
+"""asks for the value of an option that the script cannot do without: its name, and what it says of it"""
+
+
+def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask) -> tuple[Draft, str]:
+    """The draft, and a line that says where it comes from."""
+    draft, origin = None, ""
+    if args.source:
+        draft = foreign.read(args.source, args.study, [name for _, name, _ in args.goals])
+        origin = f"{args.source}:"
+    if args.script:
+        found = _read(console, args, folder)
+        own = drafting.draft(found, folder, _given(found, args, ask))
+        if draft is None:
+            return own, f"{args.script}: {_what(found)}"
+        run = next(entry for entry in own.document.entries if entry[0].text == "run")
+        remarks = {path: remark for path, remark in draft.remarks.items() if path != "run"}
+        draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, results=draft.results)
+    assert draft is not None
+    return draft, origin
+
+
+def _read(console: Console, args: argparse.Namespace, folder: Path) -> Found:
+    python = "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
+    found = reading.read(Path(args.script), folder, python, args.set_config)
+    return drafting.with_command(found, args.words)
+
+
+def _given(found: Found, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
+    if args.words:  # the command says it
+        return {}
+    return {option.name: ask(option.name, option.about) for option in drafting.missing(found)}
+
+
+def _what(found: Found) -> str:
+    script = found.script
+    if script is None:
+        return "nothing is known of its options"
+    count = len(script.options)
+    there = f" of {found.where}" if found.where else ""
+    return f"{count} option{'s' * (count != 1)}{there}, by {script.reader}"
+
+
+def table(console: Console, draft: Draft) -> list[str]:
+    """What is varied, a line each, and what is not."""
+    found = draft.document.get("parameters")
+    entries = found.entries if isinstance(found, Entries) else ()
+    rows = [(key.text, line(node), draft.remarks.get(f"parameters.{key.text}", "")) for key, node in entries]
+    name, space = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    dim = console.paint.dim
+    lines = [
+        f"  {one:{name}}  {spelling:{space}}  {dim(remark) if remark else ''}".rstrip()
+        for one, spelling, remark in rows
+    ]
+    left = ", ".join(aside.partition(":")[0] for aside, _ in draft.asides)
+    return [*lines, *([dim(f"  left as they are: {left}")] if left else [])]

@@ -1,0 +1,209 @@
+"""Studies of Optuna, read from their storage: the space that was searched, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestune.config.draft import Draft
+from orchestune.config.nodes import Place, mapping
+from orchestune.config.report import did_you_mean
+from orchestune.config.spelling import conditional, spelled
+from orchestune.errors import NotFound, UsageError
+
+_SQLITE = b"SQLite format 3\0"
+_STATES = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+COMMAND = "python train.py {args}"
+BUDGET = 40
+
+
+def draft(source: str, name: str | None, metrics: Sequence[str] = ()) -> Draft:
+    """The study as an experiment, whose search begins with what the study found. Its storage is only read.
+
+    `metrics` are the names of its objectives, where the caller knows better than the study.
+    """
+    storage = _opened(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is experimental in Optuna
+            return _of_study(storage, _name(storage, source, name), source, metrics)
+    except (SQLAlchemyError, StorageInternalError) as exc:
+        raise UsageError(f"{_shown(source)} cannot be read: {_first_line(exc)}") from exc
+    finally:
+        storage.remove_session()
+
+
+def _opened(source: str) -> BaseStorage:
+    path = re.sub(r"^sqlite(?:\+\w+)?:///", "", source)
+    if path != source or "://" not in source:
+        if not Path(path).is_file():
+            raise NotFound(f"there is no file {path}", "--from sqlite:///study.db, or the path of the storage's file")
+        with open(path, "rb") as file:
+            journal = not file.read(16).startswith(_SQLITE)
+        source = f"sqlite:///file:{quote(str(Path(path).absolute()))}?mode=ro&uri=true"
+    else:
+        journal = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if journal:
+                return JournalStorage(JournalFileBackend(path))
+            return RDBStorage(source, skip_table_creation=True)
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, ValueError, KeyError, OSError) as exc:
+        raise UsageError(f"{_shown(path)} cannot be read as a storage of Optuna: {_first_line(exc)}") from exc
+
+
+def _shown(source: str) -> str:
+    """The address without a password."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", source)
+
+
+def _first_line(exc: BaseException) -> str:
+    if isinstance(exc, StorageInternalError) and exc.__cause__ is not None:
+        exc = exc.__cause__
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0][:300]
+
+
+def _name(storage: BaseStorage, source: str, name: str | None) -> str:
+    names = sorted(study.study_name for study in storage.get_all_studies())
+    if name is None and len(names) == 1:
+        return names[0]
+    if not names:
+        raise NotFound(f"{_shown(source)} holds no study")
+    if name is None:
+        raise UsageError(
+            f"{_shown(source)} holds {len(names)} studies: {', '.join(names[:10])}", f"choose one: --study {names[0]}"
+        )
+    if name not in names:
+        raise NotFound(
+            f"{_shown(source)} holds no study {name}", did_you_mean(name, names) or f"it holds {', '.join(names[:10])}"
+        )
+    return name
+
+
+def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[str]) -> Draft:
+    study = optuna.load_study(study_name=name, storage=storage)
+    trials = study.get_trials(deepcopy=False)
+    notes = ["the study does not say how its sampler and its pruner were set; the engine here is auto"]
+    spaces = _spaces(trials)
+    if not spaces:
+        raise UsageError(f"no trial of the study {name} has parameters, so nothing is known of its space")
+    names = _names(study, metrics, notes)
+    goals = ["maximize" if int(direction) == 2 else "minimize" for direction in study.directions]
+    ranges = {parameter: _space(parameter, found, notes) for parameter, found in spaces.items()}
+    document: dict[str, Any] = {
+        "name": name,
+        "run": COMMAND,
+        "parameters": _with_conditions(ranges, trials, notes),
+        "metrics": dict(zip(names, goals, strict=True)),
+        "budget": BUDGET,
+    }
+    results = [result for trial in trials if (result := _result(trial, names)) is not None]
+    remarks = {"run": "the study does not say: write the command of your program here"}
+    return Draft(mapping(document, Place(_shown(source))), tuple(notes), remarks, results=tuple(results))
+
+
+def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> list[str]:
+    count = len(study.directions)
+    if len(metrics) == count:
+        return list(metrics)
+    known = study.metric_names
+    if known is not None:
+        return list(known)
+    names = ["objective"] if count == 1 else [f"objective_{index}" for index in range(count)]
+    shown = " and ".join(names)
+    notes.append(f"the study does not name what it optimized: let your program print {shown}, or say --minimize METRIC")
+    return names
+
+
+def _spaces(trials: Iterable[FrozenTrial]) -> dict[str, list[BaseDistribution]]:
+    """Every distribution that each parameter had, the first one first."""
+    found: dict[str, list[BaseDistribution]] = {}
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            known = found.setdefault(name, [])
+            if distribution not in known:
+                known.append(distribution)
+    return found
+
+
+def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> Any:
+    """A range that holds all of them, or the values of all of them."""
+    if len(found) > 1:
+        notes.append(f"parameters.{name}: its range changed in the course of the study; this one holds all of them")
+    listed = [one for one in found if isinstance(one, CategoricalDistribution)]
+    if listed:
+        choices = dict.fromkeys(_single(choice) for one in listed for choice in one.choices)
+        if any(choice is None for one in listed for choice in one.choices):
+            notes.append(f"parameters.{name}: None is given to the program as the word None")
+        return list(choices)
+    ranges = [one for one in found if isinstance(one, (FloatDistribution, IntDistribution))]
+    whole = all(isinstance(one, IntDistribution) for one in ranges)
+    steps = {one.step for one in ranges}
+    low, high = min(one.low for one in ranges), max(one.high for one in ranges)
+    if low == high:
+        return [low]
+    step = steps.pop() if len(steps) == 1 else None
+    return spelled(low, high, log=all(one.log for one in ranges), step=step, whole=whole)
+
+
+def _single(choice: Any) -> Any:
+    return choice if isinstance(choice, (str, int, float)) else str(choice) if choice is None else json.dumps(choice)
+
+
+def _result(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any] | None:
+    """A trial that ended, as results of trials are written down."""
+    state = _STATES.get(trial.state)
+    values = trial.values or []
+    if state is None or not all(map(math.isfinite, values)):
+        return None
+    return {
+        "parameters": {name: _single(value) for name, value in trial.params.items()},
+        "metrics": dict(zip(names, values, strict=True)) if state == "completed" else {},
+        "state": state,
+    }
+
+
+def _with_conditions(spaces: dict[str, Any], trials: Sequence[FrozenTrial], notes: list[str]) -> dict[str, Any]:
+    """Conditions of what only some trials have: the value of a parameter that all have, where that tells them apart."""
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    found, unknown = dict(spaces), list[str]()
+    for name in spaces:
+        having = [trial for trial in done if name in trial.params]
+        lacking = [trial for trial in done if name not in trial.params]
+        if not lacking:
+            continue
+        parents = [one for one, space in spaces.items() if isinstance(space, list) and _decides(one, having, lacking)]
+        if not parents:
+            unknown.append(name)
+            continue
+        values = list(dict.fromkeys(_single(trial.params[parents[0]]) for trial in having))
+        found[name] = conditional(spaces[name], {parents[0]: values[0] if len(values) == 1 else values})
+        shown = " or ".join(map(str, values))
+        notes.append(
+            f"parameters.{name}: only trials with {parents[0]} {shown} have it, which is taken as its condition"
+        )
+    if unknown:
+        notes.append(f"not every trial has {', '.join(unknown)}: say with `when` on what that depends")
+    return found
+
+
+def _decides(parent: str, having: Sequence[FrozenTrial], lacking: Sequence[FrozenTrial]) -> bool:
+    """Whether the parent's value tells which trials are which."""
+    if not having or not all(parent in trial.params for trial in [*having, *lacking]):
+        return False
+    return not {trial.params[parent] for trial in having} & {trial.params[parent] for trial in lacking}
