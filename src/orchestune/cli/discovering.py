@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -43,10 +43,17 @@ class Seen:
     """None where it was ended by hand"""
 
 
-def run_once(console: Console, prepared: Prepared, defaults: dict[str, Value]) -> Seen:
-    """Run the command as a trial would be run, with those values. Ctrl-C ends it; what it said until then counts."""
-    chosen = [f"{name}={_exact(value)}" for name, value in defaults.items()]
-    parameters = configuration(prepared.specification, chosen)
+def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value]) -> Seen:
+    """Run the command as a trial would be run, with those values as far as they are in their ranges.
+
+    Ctrl-C ends it; what it said until then counts.
+    """
+    space = prepared.specification.space
+    fitting = {one.name: defaults[one.name] for one in space.parameters if one.name in defaults}
+    parameters = configuration(
+        prepared.specification,
+        [f"{name}={_exact(value)}" for name, value in fitting.items() if not space.by_name[name].problem(value)],
+    )
     output = bytearray()
 
     def hear(data: bytes) -> None:

@@ -108,7 +108,7 @@ class _Init:
         from orchestune.cli.loading import described
         from orchestune.config.experiment_file import drafted
 
-        return drafted(draft.document, described(self.args), self.output)
+        return drafted(draft, described(self.args), self.output)
 
     def _with_metric(self, draft: Draft) -> Draft:
         """Find out what is to be optimized."""
@@ -140,8 +140,7 @@ class _Init:
 
         loaded = self._loaded(draft)
         specification = loaded.specification
-        defaults = {name: value for name, value in draft.defaults.items() if name in specification.space.by_name}
-        seen = discovering.run_once(self.console, prepared_from(loaded), defaults)
+        seen = discovering.run_once(self.console, prepared_from(loaded), draft.defaults)
         if seen.problem and not self.asks:
             hint = "say this again once it runs; with --minimize METRIC or --maximize METRIC it is not run"
             raise UsageError(f"the run failed: {seen.problem}", hint)

@@ -20,7 +20,7 @@ class Draft:
     remarks: Mapping[str, str] = field(default_factory=dict)
     """comments behind entries, by path: `parameters.lr`"""
     defaults: Mapping[str, Value] = field(default_factory=dict)
-    """what parameters are where nobody sets them, as far as that is known and lies within their ranges"""
+    """what parameters are where nobody sets them, as far as that is known"""
     asides: tuple[tuple[str, str], ...] = ()
     """parameters that are left as they are: each as a line of the file, to be taken in by hand, and a comment"""
     results: tuple[Mapping[str, Any], ...] = ()

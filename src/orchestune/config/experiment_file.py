@@ -10,12 +10,13 @@ from orchestune.config.assemble import assemble
 from orchestune.config.command_line import COMMAND_LINE, complain, describe
 from orchestune.config.compose import compose
 from orchestune.config.described import Described
-from orchestune.config.foreign.kinds import refuse
+from orchestune.config.draft import Draft
 from orchestune.config.keys import EXPERIMENT, KEYS
-from orchestune.config.nodes import Entries, Node, Scalar, shown
+from orchestune.config.nodes import Entries, Node, Scalar, built, shown
 from orchestune.config.orchestrate import RUN_FILE, converted, with_run_file
 from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
+from orchestune.config.recognizing import refuse
 from orchestune.config.report import Field, Report
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
@@ -81,7 +82,9 @@ def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:
     if root.get("run") is not None or not beside.is_file():
         return root
     run = compose(_read(beside), str(beside), report)
-    return with_run_file(root, run, report) if isinstance(run, Entries) and run.get("run") is not None else root
+    if not isinstance(run, Entries) or run.get("run") is None:
+        return root
+    return with_run_file(root, run, (path.parent / "Dockerfile").is_file(), report)
 
 
 def without_file(
@@ -96,15 +99,28 @@ def without_file(
     return _experiment(root, report, environ, folder / "experiment.yml")
 
 
-def drafted(document: Entries, described: Described, path: Path) -> Loaded:
-    """The same for a draft, which a file at `path` is to hold, with what the words of the command line say over it."""
+def drafted(draft: Draft, described: Described, path: Path) -> Loaded:
+    """The same for a draft, which a file at `path` is to hold, with what the words of the command line say over it.
+
+    Where the defaults are a configuration of the space, it is the first one.
+    """
     report = Report()
-    root = describe(described, document, report)
+    root = describe(described, draft.document, report)
+    complain(root, report)
+    loaded = _experiment(_ordered(root), report, None, path)
+    space = loaded.specification.space
+    first = {name: draft.defaults[name] for name in space.by_name if name in draft.defaults}
+    if not first or loaded.specification.try_first or space.configuration_problems(first):
+        return loaded
+    key = Scalar(draft.document.place, "try_first", "try_first")
+    return _experiment(_ordered(root.with_entry(key, built([first], key.place))), report, None, path)
+
+
+def _ordered(root: Entries) -> Entries:
+    """The keys in the order in which the reference has them."""
     order = {key.name: index for index, key in enumerate(KEYS)}
     entries = sorted(root.entries, key=lambda entry: order.get(entry[0].text, len(order)))
-    root = Entries(root.place, tuple(entries), root.size)
-    complain(root, report)
-    return _experiment(root, report, None, path)
+    return Entries(root.place, tuple(entries), root.size)
 
 
 def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None, path: Path) -> Loaded:

@@ -44,9 +44,14 @@ def converted(root: Entries, report: Report) -> Entries:
     return Entries(root.place, tuple(_sections(top, report).values()), root.size)
 
 
-def with_run_file(root: Entries, run: Entries, report: Report) -> Entries:
-    """An experiment without a command, with what the file beside it says of that."""
+def with_run_file(root: Entries, run: Entries, dockerfile: bool, report: Report) -> Entries:
+    """An experiment without a command, with what the file beside it says of that.
+
+    `dockerfile` tells whether one lies there, from which that client built the image.
+    """
     unused = []
+    if dockerfile and root.get("dockerfile") is None:
+        root = root.with_entry(_word("dockerfile", run.place), _word("Dockerfile", run.place))
     for key, node in run.entries:
         if key.text == "resources":
             root = root.with_entry(key, _resources(node)) if root.get(key.text) is None else root

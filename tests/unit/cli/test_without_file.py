@@ -96,3 +96,14 @@ def test_a_misspelt_option_is_told_from_a_known_one(cli: Cli, project: Path) -> 
 
 def test_a_command_where_none_belongs_is_refused(cli: Cli) -> None:
     assert cli("status", "--", "python", "train.py").code == 2
+
+
+def test_a_project_of_orchestrate_runs_by_its_own_file(server: FakeServer, cli: Cli, project: Path) -> None:
+    (project / "orchestrate.yml").write_text(
+        "name: old\nrun: python3 train.py\noptimization:\n  metrics: [{name: accuracy}]\n  observation_budget: 6\n"
+        "  parameters: [{name: lr, type: double, bounds: {min: 0, max: 1}}]\n"
+    )
+    done = cli("run", "--detach", "--budget", "4")
+    assert done.code == 0, done.err
+    sent = server.world.created[0]["specification"]
+    assert (sent["name"], sent["run"], sent["budget"]) == ("old", "python3 train.py", 4)

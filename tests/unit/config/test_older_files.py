@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from orchestune.config.experiment_file import load
+from orchestune.config.placing import Build
 from orchestune.domain.metrics import Metric
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter
+from orchestune.errors import BadInput
 from tests.unit.config.samples import problems, read
 
 ORCHESTRATE = """\
@@ -51,9 +58,10 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
     assert found.metrics == (Metric("accuracy", "maximize", threshold=0.9),)
     assert (found.budget, found.parallelism) == (60, 2)
     assert found.resources == Resources(0.5, 512 * 2**20, 1)
+    assert loaded.build.install == ("pip install -r requirements.txt",)
     assert loaded.notes == (
         "this is the older spelling of SigOpt Orchestrate; it is read as the present one",
-        "has no effect here: install, framework, sigopt",
+        "has no effect here: framework, sigopt",
         "parameters.epochs: a prior has no effect here",
         "metrics.runtime: need not be declared; whatever is reported is kept",
     )
@@ -74,6 +82,51 @@ metadata: {team: vision}
     assert (found.engine, found.labels) == ("random", {"team": "vision"})
 
 
+EXPERIMENT = """\
+name: My Experiment
+project: demo
+parameters: [{name: a, type: int, bounds: {min: 1, max: 5}}]
+metrics: [{name: loss, objective: minimize}]
+budget: 5
+"""
+RUN = "name: My Run\nrun: python x.py\nimage: mine\nresources: {gpus: 1, requests: {cpu: 2}}\n"
+
+
+def test_the_command_of_the_later_client_stands_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT)
+    (tmp_path / "run.yml").write_text(RUN)
+    loaded = load(tmp_path / "experiment.yml")
+    assert loaded.specification.run == "python x.py"
+    assert loaded.specification.resources == Resources(2.0, None, 1)
+    assert loaded.build == Build()
+    assert loaded.notes[1:] == (
+        "has no effect here: project",
+        "the command comes from run.yml",
+        "has no effect here: name, image of run.yml",
+    )
+
+
+def test_the_dockerfile_beside_it_makes_the_image_as_it_did(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT)
+    (tmp_path / "run.yml").write_text(RUN)
+    (tmp_path / "Dockerfile").write_text("FROM python:3.9\n")
+    assert load(tmp_path / "experiment.yml").build.dockerfile == "Dockerfile"
+
+
+def test_mistakes_in_the_file_of_the_command_name_that_file(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT)
+    (tmp_path / "run.yml").write_text("run: python x.py {b}\n")
+    with pytest.raises(BadInput) as error:
+        load(tmp_path / "experiment.yml")
+    assert f"{tmp_path}/run.yml:1:6: run: the placeholder '{{b}}' names no parameter" in str(error.value)
+
+
+def test_a_file_with_a_command_looks_at_no_other(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yml").write_text(EXPERIMENT + "run: python own.py\n")
+    (tmp_path / "run.yml").write_text(RUN)
+    assert load(tmp_path / "experiment.yml").specification.run == "python own.py"
+
+
 def test_options_change_an_older_file_in_the_present_spelling() -> None:
     found = read(ORCHESTRATE, "budget=7", "parameters.epochs=1..3").specification
     assert found.budget == 7
@@ -81,11 +134,12 @@ def test_options_change_an_older_file_in_the_present_spelling() -> None:
 
 
 def test_mistakes_in_an_older_file_keep_their_lines() -> None:
-    text = ORCHESTRATE.replace("{min: 1, max: 9}", "{min: 9, max: 1}").replace("observation_budget: 60", "tasks: []")
+    text = ORCHESTRATE.replace("{min: 1, max: 9}", "{min: 9, max: 1}").replace(
+        "observation_budget: 60", "num_solutions: 1"
+    )
     assert problems(text) == [
         "experiment.yml:1:1: budget: is missing (say how many trials to run, for example budget: 40)",
         "experiment.yml:14:7: parameters.epochs: the minimum 9 must be less than the maximum 1",
-        "experiment.yml:19:3: tasks: comes in a later version (leave it out)",
     ]
 
 

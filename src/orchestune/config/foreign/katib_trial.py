@@ -117,14 +117,14 @@ def _command(container: Foreign, names: _Names) -> dict[str, Any]:
             item.note(f"{name} comes from the cluster: name it under secrets, or in a pod patch")
         item.leave()
     if not words:
-        container.wrong(
-            "the image's own entry point is not known here", "say the command: orchestune init … -- COMMAND {args}"
+        container.note(
+            "the image's own entry point is not known here, so the command has to be said: end with -- COMMAND"
         )
     made = [names.in_text(word, container) for word in words]
     run: Any = [*(["env", *varied] if varied else []), *made]
     if all(re.fullmatch(r"[\w./:=@%+,{}\-]+", word) for word in run):
         run = " ".join(run)
-    return {"run": run or None, "env": fixed}
+    return {"run": run if words else None, "env": fixed}
 
 
 def _list(value: Any) -> list[str]:

@@ -6,19 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from orchestune.config.compose import compose
 from orchestune.config.draft import Draft
 from orchestune.config.experiment_file import with_command_beside
 from orchestune.config.foreign import katib, sweep
-from orchestune.config.foreign.kinds import KATIB, SWEEP, kind
-from orchestune.config.nodes import Entries
+from orchestune.config.nodes import Entries, Scalar, mapping, plain
 from orchestune.config.orchestrate import converted, is_older
+from orchestune.config.recognizing import KATIB, SWEEP, kind
 from orchestune.config.report import Report
+from orchestune.config.spelling import spelled
 from orchestune.errors import UsageError
 
 LARGEST = 2**20
 _READERS = {SWEEP: sweep.draft, KATIB: katib.draft}
+_NUMERIC = {"type", "min", "max", "log", "step"}
 _KNOWN = "a file of SigOpt Orchestrate, a sweep of W&B, an Experiment of Katib, or the storage of an Optuna study"
 
 
@@ -63,10 +66,37 @@ def _of_file(path: Path) -> Draft:
     if found is not None:
         made = _READERS[found](root, report)
     elif is_older(root):
-        made = Draft(with_command_beside(converted(root, report), path, report))
+        made = Draft(_short(with_command_beside(converted(root, report), path, report)))
     elif root.get("run") is not None:
         raise UsageError(f"{path} is an experiment file already", f"orchestune run -f {path} starts it")
     else:
         raise UsageError(f"{path} is of no known kind", f"--from takes {_KNOWN}")
     report.raise_if_bad()
     return replace(made, notes=(*made.notes, *dict.fromkeys(report.notes)))
+
+
+def _short(root: Entries) -> Entries:
+    """Ranges and goals in the short spelling, where it says the same."""
+    for section, shorter in (("parameters", _range), ("metrics", _goal)):
+        node = root.get(section)
+        if isinstance(node, Entries):
+            pairs = tuple((key, shorter(plain(value)) or value) for key, value in node.entries)
+            place = node.place
+            entries = mapping({key.text: value for key, value in pairs}, place)
+            root = root.with_entry(Scalar(place, section, section), entries)
+    return root
+
+
+def _range(value: Any) -> str | list[Any] | None:
+    if not isinstance(value, dict) or "when" in value:
+        return None
+    if isinstance(value.get("values"), list):
+        return list(value["values"])
+    low, high, step = value.get("min"), value.get("max"), value.get("step")
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not set(value) <= _NUMERIC:
+        return None
+    return spelled(low, high, log=value.get("log") is True, step=step, whole=value.get("type") == "int")
+
+
+def _goal(value: Any) -> str | None:
+    return str(value["goal"]) if isinstance(value, dict) and set(value) == {"goal"} else None

@@ -68,11 +68,12 @@ def _words(command: Any) -> list[str]:
     return [str(word) for word in command] if isinstance(command, list) else str(command).split()
 
 
-def _run(words: list[str], top: Foreign) -> str:
+def _run(words: list[str], top: Foreign) -> str | None:
     """The command. Macros of W&B become placeholders, or the shell's words where there is none."""
     program = top.text("program")
     if not program and "${program}" in words:
-        top.wrong("is missing", "name the script with program: train.py", "program")
+        top.note("the program is not named, so the command has to be said: end with -- COMMAND")
+        return None
     made = [text for word in words if (text := _word(word, program or "", top))]
     return " ".join(made)
 

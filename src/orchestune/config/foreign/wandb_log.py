@@ -22,10 +22,8 @@ def collected(program: Path, metric: str) -> tuple[dict[str, Any], list[str]]:
     group = re.sub(r"\W", "_", metric)
     name = program.name
     name = program.name
-    notes = [
-        f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that it prints in finish();"
-        f" without that, let it print {metric} itself"
-    ]
+    name = program.name
+    notes = [f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that finish() prints"]
     if _READS_CONFIG.search(text):
         notes.append(f"wandb.config of {name} holds what the script puts into it: parameters come by the command")
     expression = rf"^wandb:\s+{re.escape(metric)}\s+(?P<{group}>{NUMBER})\s*$"

@@ -28,7 +28,8 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
 
 def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
     said = keywords(call)
-    order = ("name", "default", "enum_values" if what.startswith("enum") else "help", "help")
+    third = {"enum": ("enum_values", "help"), "enum_class": ("enum_class", "help")}
+    order = ("name", "default", *third.get(what, ("help", "lower_bound", "upper_bound")))
     given = dict(zip(order, call.args, strict=False)) | said
     name, default = scope.or_none(given.get("name")), scope.or_none(given.get("default"))
     if not isinstance(name, str):
@@ -44,7 +45,7 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
         kind,
         default if isinstance(default, (str, int, float)) else None,
         tuple(choices) if isinstance(choices, list) and what == "enum" else (),
-        scope.or_none(said.get("lower_bound")),
-        scope.or_none(said.get("upper_bound")),
+        scope.or_none(given.get("lower_bound")),
+        scope.or_none(given.get("upper_bound")),
         about,
     )

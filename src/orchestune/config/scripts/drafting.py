@@ -67,9 +67,7 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     if not varied:
         notes.append(_nothing(found, bool(proposals)))
     document |= {"budget": 40, "parallelism": 1}
-    defaults = _defaults(varied)
-    if varied and len(defaults) == len(varied):
-        document["try_first"] = [defaults]
+    defaults = {option.name: option.default for option, _ in proposals.values() if option.default is not None}
     remarks = {f"parameters.{name}": _remark(option) for name, (option, _) in varied.items()}
     if not varied:
         remarks["parameters.lr"] = "an example: write the options of your program here"
@@ -112,24 +110,6 @@ def _nothing(found: Found, something: bool) -> str:
     if found.script is None:
         return "nothing is known of its options: `parameters` holds an example"
     return "no option was found whose values are numbers, choices or switches: `parameters` holds an example"
-
-
-def _defaults(varied: _Pairs) -> dict[str, Any]:
-    """The script's own configuration, as far as it lies within the ranges."""
-    return {
-        name: option.default
-        for name, (option, proposal) in varied.items()
-        if option.default is not None and _contains(proposal.spelling, option.default)
-    }
-
-
-def _contains(spelling: Any, value: Any) -> bool:
-    if isinstance(spelling, list):
-        return value in spelling
-    if spelling == "bool":
-        return isinstance(value, bool)
-    low, _, high = str(spelling).split()[0].partition("..")
-    return isinstance(value, (int, float)) and float(low) <= value <= float(high)
 
 
 def _remark(option: Option) -> str:

@@ -60,7 +60,8 @@ def propose(option: Option) -> Proposal:
     name = _words(option.name)
     vary = not _LEFT.fullmatch(name.removeprefix("no "))
     if option.choices:
-        return Proposal(_choices(option.choices), vary and len(option.choices) > 1 and not option.required)
+        vary = vary and len(option.choices) > 1 and not option.required and option.kind != "other"
+        return Proposal(_choices(option.choices), vary)
     if option.kind == "bool":
         return Proposal("bool", vary)
     if option.kind not in ("float", "int"):
@@ -86,8 +87,8 @@ def _number(option: Option, name: str) -> Spelling | None:
     default = option.default if isinstance(option.default, (int, float)) else None
     if default is None or isinstance(default, bool) or not math.isfinite(default) or abs(default) > 1e12:
         known = [spelling for pattern, spelling in _KNOWN.items() if re.fullmatch(pattern, name)]
-        if option.least is not None and option.most is not None and option.least < option.most:
-            return spelled(option.least, option.most, whole=option.kind == "int")
+        if option.least is not None and option.most is not None:
+            return _bounded(option.least, option.most, option)
         return next(iter(known), None) if option.default is None else None
     if option.kind == "int":
         return _whole(int(default), name, option)
@@ -101,7 +102,8 @@ def _decimal(default: float, name: str, option: Option) -> Spelling | None:
             return _bounded(*fraction, option)
         if default <= 0:
             return _bounded(1e-6, 0.01, option, log=True) if default == 0 else None
-        return _bounded(_round(default / 100), _round(default * 100), option, log=True)
+        most = default * 100 if default >= 1 or not re.fullmatch(_RATES, name) else min(default * 100, 1.0)
+        return _bounded(_round(default / 100), _round(most), option, log=True)
     fraction = _fraction(default, name)
     if fraction is not None:
         return _bounded(*fraction, option)
@@ -130,7 +132,7 @@ def _whole(default: int, name: str, option: Option) -> Spelling | None:
     if re.fullmatch(_SIZES, name) and default >= 4:
         if default & (default - 1) == 0:
             sizes = [size for size in (default // 4, default // 2, default, default * 2, default * 4) if size >= 1]
-            return [size for size in sizes if _within(size, option)]
+            return [size for size in sizes if _within(size, option)] or None
         return _bounded(max(1, default // 4), default * 4, option, log=True)
     if default >= 50:
         return _bounded(default // 4, default * 4, option, log=True)
@@ -147,6 +149,8 @@ def _bounded(low: float, high: float, option: Option, *, log: bool = False) -> S
     """The range within what the script allows."""
     low = low if option.least is None else max(low, option.least)
     high = high if option.most is None else min(high, option.most)
+    if option.kind == "int":
+        low, high = math.ceil(low), math.floor(high)
     if low >= high:
         return None
     return spelled(low, high, log=log and low > 0, whole=option.kind == "int")

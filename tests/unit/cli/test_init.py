@@ -1,0 +1,274 @@
+"""`init`: from a script, or from another tool's file, to an experiment file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from orchestune.config.experiment_file import load
+from tests.unit.cli.conftest import Result, Terminal, plain
+
+Cli = Callable[..., Result]
+SCRIPT = """\
+import argparse
+
+p = argparse.ArgumentParser()
+p.add_argument("--lr", type=float, default=0.01, help="how fast")
+p.add_argument("--layers", type=int, default=3)
+p.add_argument("--seed", type=int, default=0)
+a = p.parse_args()
+print("lr:", a.lr, "layers:", a.layers)
+for epoch in range(3):
+    print(f"epoch {epoch} train_loss: {1 / (epoch + 1):.3f} val/loss: {a.lr * (3 - epoch):.3f}")
+print("accuracy=0.9")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def written(folder: Path) -> str:
+    """The file, without what depends on where this package is installed."""
+    return re.sub(r"\$schema=\S+", "$schema=…", (folder / "experiment.yml").read_text())
+
+
+FILE = """\
+# yaml-language-server: $schema=…
+# `orchestune run` starts this experiment, `orchestune test` tries one configuration of it.
+
+# The command of one trial
+run: python train.py {args}
+
+# What is varied, and within which bounds
+parameters:
+  lr: 0.0001..1.0 log  # default 0.01: how fast
+  layers: 1..6  # default 3
+  #
+  # left as they are; without the # they are varied too:
+  # seed: 0..10  # default 0
+
+# What is measured; the first one decides what is best, all together the Pareto front
+metrics:
+  val/loss: minimize  # reported 3 times; the last value counts, with {goal: minimize, take: best} the best one
+
+# How many trials finish
+budget: 40
+
+# How many trials run at the same time at most; with folds, how many folds
+parallelism: 1
+
+# Configurations that are tried before the engine is asked
+try_first: [{lr: 0.01, layers: 3}]
+"""
+
+
+def test_a_script_is_read_run_once_and_described(cli: Cli, project: Path) -> None:
+    done = cli("init", "train.py", "--yes")
+    assert done.code == 0, done.err
+    assert written(project).replace("python3 ", "python ") == FILE
+    assert "wrote experiment.yml: 2 parameters, minimize val/loss, 40 trials" in done.out
+    assert "orchestune test" in done.out
+    assert "train.py: 3 options, by argparse" in done.err
+    assert re.search(r"val/loss +0\.01, 3 times", done.err)
+    assert "lr: 0.01 layers: 3" in done.out  # with the script's own values
+    assert load(project / "experiment.yml").specification.metrics[0].name == "val/loss"
+
+
+def test_the_run_leaves_nothing_in_the_folder(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT + "open('left', 'w').close()\n")
+    assert cli("init", "train.py", "--yes").code == 0
+    assert sorted(path.name for path in project.iterdir()) == ["experiment.yml", "train.py"]
+
+
+def test_a_file_is_replaced_with_force_alone(cli: Cli, project: Path) -> None:
+    (project / "experiment.yml").write_text("mine")
+    refused = cli("init", "train.py", "--minimize", "loss")
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert written(project) == "mine"
+    assert cli("init", "train.py", "--minimize", "loss", "--force").code == 0
+    assert "loss: minimize" in written(project)
+
+
+def test_a_named_metric_needs_no_run(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT + "raise SystemExit(7)\n")
+    done = cli("init", "train.py", "--maximize", "accuracy", "--budget", "9", "lr=1e-3..1e-2:log", "seed=1,2")
+    assert done.code == 0, done.err
+    specification = load(project / "experiment.yml").specification
+    assert (specification.budget, specification.metrics[0].goal) == (9, "maximize")
+    assert [(one.name, one.low) for one in specification.space.parameters] == [
+        ("lr", 0.001),
+        ("layers", 1),
+        ("seed", None),
+    ]
+    assert "# seed" not in written(project)
+
+
+def test_without_a_terminal_nothing_is_guessed_unless_it_is_allowed(cli: Cli, project: Path) -> None:
+    done = cli("init", "train.py")
+    assert done.code == 2
+    assert "what is to be optimized?" in done.err
+    assert "--minimize METRIC" in done.err
+    assert not (project / "experiment.yml").exists()
+
+
+def test_a_run_that_fails_writes_nothing(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT + "raise SystemExit(7)\n")
+    done = cli("init", "train.py", "--yes")
+    assert done.code == 2
+    assert "the run failed: the command ended with exit code 7" in done.err
+    assert not (project / "experiment.yml").exists()
+
+
+def test_a_run_that_reports_nothing_of_a_known_name_asks_for_it(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.partition("for epoch")[0] + "print('zorp=1.5')\n")
+    done = cli("init", "train.py", "--yes")
+    assert done.code == 2
+    assert "(zorp)" in done.err
+
+
+def test_json_tells_the_same_and_asks_nothing(cli: Cli, project: Path) -> None:
+    done = cli("init", "train.py", "--yes", "--json")
+    document = json.loads(done.out)
+    assert document["file"] == "experiment.yml"
+    assert document["reported"] == {"train_loss": 0.333, "val/loss": 0.01, "accuracy": 0.9}
+    assert [one["name"] for one in document["specification"]["parameters"]] == ["lr", "layers"]
+
+
+def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.replace("a = p", "p.add_argument('data')\na = p"))
+    refused = cli("init", "train.py", "--minimize", "val/loss")
+    assert refused.code == 2
+    assert "train.py cannot run without data" in refused.err
+    assert cli("init", "train.py", "--yes", "--", "python3", "train.py", "my.csv", "{args}").code == 0
+    assert load(project / "experiment.yml").specification.run == "python3 train.py my.csv {args}"
+
+
+def test_without_a_script_the_use_is_told(cli: Cli, project: Path) -> None:
+    assert "which script?" in cli("init").err
+    assert "cannot be read" in cli("init", "nothing.py").err
+
+
+SWEEP = (
+    "program: train.py\nmethod: random\nmetric: {name: val/loss}\nrun_cap: 5\nparameters: {lr: {min: 0.0, max: 1.0}}\n"
+)
+
+
+def test_a_sweep_becomes_a_file_that_runs(cli: Cli, project: Path) -> None:
+    (project / "sweep.yaml").write_text(SWEEP + "early_terminate: {type: envelope}\n")
+    done = cli("init", "--from", "sweep.yaml")
+    assert done.code == 0, done.err
+    assert "note  early_terminate.type: the type envelope has no counterpart here" in done.err
+    assert cli("test").code == 0
+    refused = cli("run", "-f", "sweep.yaml")
+    assert refused.code == 2
+    assert "orchestune init --from sweep.yaml" in refused.err
+
+
+def test_a_sweep_without_a_metric_is_run_once_like_a_script(cli: Cli, project: Path) -> None:
+    (project / "sweep.yaml").write_text(SWEEP.replace("metric: {name: val/loss}\n", ""))
+    assert cli("init", "--from", "sweep.yaml", "--yes").code == 0
+    assert load(project / "experiment.yml").specification.metrics[0].name == "val/loss"
+
+
+ORCHESTRATE = """\
+name: old
+run: python3 train.py {args}
+framework: python
+optimization:
+  metrics: [{name: accuracy}]
+  parameters:
+    - {name: lr, type: double, bounds: {min: 0, max: 1}}
+  observation_budget: 6
+"""
+
+
+def test_an_older_file_is_written_as_todays(cli: Cli, project: Path) -> None:
+    (project / "orchestrate.yml").write_text(ORCHESTRATE)
+    done = cli("init", "--from", "orchestrate.yml")
+    assert done.code == 0, done.err
+    assert "has no effect here: framework" in done.err
+    assert "  lr: 0.0..1.0\n" in written(project)
+    assert "  accuracy: maximize\n" in written(project)
+    assert load(project / "experiment.yml").notes == ()
+
+
+def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage("sqlite:///study.db")
+    study = optuna.create_study(study_name="mnist", storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("lr", 0.001, 0.1, log=True), n_trials=3)
+    storage.remove_session()
+    storage.engine.dispose()
+    done = cli("init", "--from", "sqlite:///study.db", "train.py", "--minimize", "val/loss")
+    assert done.code == 0, done.err
+    specification = load(project / "experiment.yml").specification
+    assert specification.run in ("python train.py {args}", "python3 train.py {args}")
+    assert specification.space.parameters[0].low == 0.001
+
+
+@pytest.mark.parametrize("answers", ["\n\n\n", "y\nval/loss\nmin\n"])
+def test_questions_are_answered_at_a_terminal(terminal: Callable[..., Terminal], project: Path, answers: str) -> None:
+    screen = terminal("init", "train.py")
+    screen.wait_for(r"run it once now")
+    for question, answer in zip(
+        ("run it once", "which one", "minimize or maximize"), answers.split("\n"), strict=False
+    ):
+        screen.wait_for(question)
+        screen.press(f"{answer}\n")
+    screen.wait_for(r"orchestune run")
+    assert screen.end() == 0, plain(screen.screen)
+    assert "val/loss: minimize" in written(project)
+
+
+def test_a_metric_that_was_not_seen_is_questioned(terminal: Callable[..., Terminal], project: Path) -> None:
+    screen = terminal("init", "train.py")
+    screen.wait_for("run it once")
+    screen.press("\n")
+    screen.wait_for("which one")
+    screen.press("val/los\n")
+    screen.wait_for("did you mean val/loss")
+    screen.press("n\n")
+    screen.wait_for("which one.*(?s:.*)which one")
+    screen.press("accuracy\n")
+    screen.wait_for(r"minimize or maximize it\? \[maximize\]")
+    screen.press("\n")
+    screen.wait_for(r"orchestune run")
+    assert screen.end() == 0
+    assert "accuracy: maximize" in written(project)
+
+
+def test_ctrl_c_ends_the_run_and_what_it_said_counts(terminal: Callable[..., Terminal], project: Path) -> None:
+    (project / "train.py").write_text("import time\nprint('loss: 0.5', flush=True)\ntime.sleep(600)\n")
+    screen = terminal("init", "train.py")
+    screen.wait_for("run it once")
+    screen.press("\n")
+    screen.wait_for("loss: 0.5")
+    screen.press("\x03")
+    screen.wait_for("which one")
+    screen.press("\n")
+    screen.wait_for("minimize or maximize")
+    screen.press("\n")
+    screen.wait_for(r"orchestune run")
+    assert screen.end() == 0
+    assert "loss: minimize" in written(project)
+
+
+def test_no_answer_writes_nothing(terminal: Callable[..., Terminal], project: Path) -> None:
+    screen = terminal("init", "train.py")
+    screen.wait_for("run it once")
+    screen.press("\x04")
+    assert screen.end() == 1
+    assert os.listdir(project) == ["train.py"]

@@ -1,0 +1,165 @@
+"""Experiments of Katib as ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.config.draft import Draft
+from orchestune.config.foreign import reading
+from orchestune.config.nodes import plain
+from orchestune.errors import BadInput
+
+KATIB = """\
+---
+apiVersion: kubeflow.org/v1beta1
+kind: Experiment
+metadata:
+  name: random
+spec:
+  objective:
+    type: minimize
+    goal: 0.001
+    objectiveMetricName: loss
+  algorithm:
+    algorithmName: random
+  parallelTrialCount: 3
+  maxTrialCount: 12
+  maxFailedTrialCount: 2
+  parameters:
+    - name: lr
+      parameterType: double
+      feasibleSpace: {min: "0.01", max: "0.05", distribution: logUniform}
+    - name: momentum
+      parameterType: double
+      feasibleSpace: {min: "0.5", max: "0.9", step: "0.1"}
+    - name: layers
+      parameterType: int
+      feasibleSpace: {min: "1", max: "5"}
+    - name: opt
+      parameterType: categorical
+      feasibleSpace: {list: [sgd, adam]}
+    - name: width
+      parameterType: discrete
+      feasibleSpace: {list: ["0", "16", "0.5"]}
+  trialTemplate:
+    primaryContainerName: training
+    trialParameters:
+      - {name: learningRate, description: how fast, reference: lr}
+      - {name: layers, reference: layers}
+      - {name: width, reference: width}
+    trialSpec:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        template:
+          spec:
+            containers:
+              - name: training
+                image: docker.io/team/mnist:latest
+                command: [python3, /opt/mnist.py, --epochs=1, "--lr=${trialParameters.learningRate}"]
+                args: ["--width", "${trialParameters.width}"]
+                env: [{name: LAYERS, value: "${trialParameters.layers}"}, {name: MODE, value: "fast"}]
+                resources: {limits: {memory: 1Gi, cpu: "0.5", nvidia.com/gpu: 1}}
+                volumeMounts: [{name: data, mountPath: /data, readOnly: true}, {name: shm, mountPath: /dev/shm}]
+            volumes:
+              - {name: data, persistentVolumeClaim: {claimName: mnist}}
+              - {name: shm, emptyDir: {medium: Memory, sizeLimit: 2Gi}}
+            nodeSelector: {disk: ssd}
+            serviceAccountName: trainer
+            restartPolicy: Never
+"""
+
+
+def read(folder: Path, text: str) -> Draft:
+    (folder / "katib.yaml").write_text(text)
+    return reading.read(str(folder / "katib.yaml"))
+
+
+def made(folder: Path, old: str = "", new: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+    assert old in KATIB
+    draft = read(folder, KATIB.replace(old, new))
+    return plain(draft.document), draft.notes
+
+
+def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> None:
+    document, notes = made(tmp_path)
+    assert document == {
+        "name": "random",
+        "run": "env LAYERS={layers} python3 /opt/mnist.py --epochs=1 --lr={lr} --width {width}",
+        "parameters": {
+            "lr": "0.01..0.05 log", "momentum": "0.5..0.9 step 0.1", "layers": "1..5", "opt": ["sgd", "adam"],
+            "width": [0, 16, 0.5],
+        },
+        "metrics": {"loss": {"goal": "minimize", "take": "best"}},
+        "budget": 12,
+        "parallelism": 3,
+        "engine": "random",
+        "stop": {"target": 0.001, "max_failures": 2},
+        "env": {"MODE": "fast"},
+        "image": "docker.io/team/mnist:latest",
+        "resources": {"cpu": 0.5, "memory": "1Gi", "gpu": 1},
+        "volumes": [{"claim": "mnist", "mount": "/data", "read_only": True}],
+        "shm": "2Gi",
+        "service_account": "trainer",
+        "pod": {"spec": {"nodeSelector": {"disk": "ssd"}}},
+    }  # fmt: skip
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("algorithmName: random", "algorithmName: cmaes", "cmaes has no counterpart here, the engine is auto"),
+        ("algorithmName: random", "algorithmName: tpe\n    algorithmSettings: [{name: n_startup_trials, value: '5'}]",
+         "the setting n_startup_trials=5 has no effect here"),
+        ("  name: random", "  name: random\n  namespace: ml", "the namespace ml"),
+        ("    goal: 0.001", "    additionalMetricNames: [acc]", "whatever is reported is kept: acc"),
+        ("logUniform", "normal", "the distribution normal is read as evenly spread"),
+        ("  parallelTrialCount: 3", "  nasConfig: {}", "has no counterpart here: nasConfig"),
+        ("  maxTrialCount: 12\n", "", "without maxTrialCount"),
+        ('{name: MODE, value: "fast"}', "{name: KEY, valueFrom: {secretKeyRef: {name: a, key: b}}}",
+         "KEY comes from the cluster"),
+        ("--epochs=1", "'${trialSpec.Name}'", "${trialSpec.…} has no counterpart here"),
+        ("            restartPolicy: Never", "            initContainers: []", "counterpart here: initContainers"),
+        ("  parallelTrialCount: 3", "  metricsCollectorSpec: {collector: {kind: PrometheusMetric}}",
+         "the collector PrometheusMetric"),
+        ("  parallelTrialCount: 3", "  earlyStopping: {algorithmName: other}", "other has no counterpart here"),
+    ],
+)  # fmt: skip
+def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path: Path) -> None:
+    assert [text for text in made(tmp_path, old, new)[1] if note in text]
+
+
+def test_median_stopping_and_event_files_are_taken_over(tmp_path: Path) -> None:
+    early = "earlyStopping: {algorithmName: medianstop, algorithmSettings: [{name: start_step, value: '4'}]}"
+    collector = "metricsCollectorSpec: {collector: {kind: TensorFlowEvent}, source: {fileSystemPath: {path: runs}}}"
+    document, notes = made(tmp_path, "  parallelTrialCount: 3", f"  {early}\n  {collector}")
+    assert document["early_stopping"] == {"type": "median", "min_steps": 4}
+    assert document["collect"] == {"tensorboard": "runs"}
+    assert notes == ()
+
+
+def test_of_a_training_job_the_first_pod_is_taken(tmp_path: Path) -> None:
+    head, _, pod = KATIB.partition("      kind: Job\n      spec:\n")
+    job = "      kind: PyTorchJob\n      spec:\n        pytorchReplicaSpecs:\n          Master:\n"
+    draft = read(tmp_path, head + job + "".join(f"    {line}\n" for line in pod.splitlines()))
+    assert plain(draft.document)["image"] == "docker.io/team/mnist:latest"
+    assert [note for note in draft.notes if "of the PyTorchJob the pod of Master is taken" in note]
+
+
+def test_without_a_command_the_image_decides_and_that_is_not_known_here(tmp_path: Path) -> None:
+    command = 'command: [python3, /opt/mnist.py, --epochs=1, "--lr=${trialParameters.learningRate}"]'
+    args = 'args: ["--width", "${trialParameters.width}"]'
+    draft = read(tmp_path, KATIB.replace(command, "tty: true").replace(args, "stdin: false"))
+    assert "run" not in plain(draft.document)
+    assert [note for note in draft.notes if "entry point is not known" in note]
+
+
+def test_a_trial_in_a_config_map_is_refused_with_its_place(tmp_path: Path) -> None:
+    head = KATIB.partition("    trialSpec:")[0]
+    with pytest.raises(BadInput) as error:
+        read(tmp_path, f"{head}    configMap: {{configMapName: x}}\n")
+    assert "katib.yaml:33:5: spec.trialTemplate.configMap: the trial stands in a ConfigMap" in str(error.value)

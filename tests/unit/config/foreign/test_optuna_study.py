@@ -1,0 +1,184 @@
+"""Studies of Optuna, made by Optuna itself."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import create_trial
+
+from orchestune.config.draft import Draft
+from orchestune.config.foreign import reading
+from orchestune.config.nodes import plain
+from orchestune.errors import NotFound, UsageError
+
+TRIALS = (
+    ({"lr": 0.01, "layers": 2, "opt": "adam", "width": 8}, 0.5),
+    ({"lr": 0.001, "layers": 5, "opt": "sgd", "width": 16, "momentum": 0.9}, 0.25),
+    ({"lr": 0.1, "layers": 1, "opt": "adam", "width": None}, 0.75),
+)
+SPACE: dict[str, optuna.distributions.BaseDistribution] = {
+    "lr": FloatDistribution(1e-5, 0.1, log=True),
+    "layers": IntDistribution(1, 5),
+    "momentum": FloatDistribution(0, 1, step=0.1),
+    "opt": CategoricalDistribution(["adam", "sgd"]),
+    "width": CategoricalDistribution([8, 16, None]),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def filled(storage: BaseStorage, name: str = "mnist") -> optuna.Study:
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    for parameters, value in TRIALS:
+        distributions = {parameter: SPACE[parameter] for parameter in parameters}
+        study.add_trial(create_trial(params=dict(parameters), distributions=distributions, value=value))
+    return study
+
+
+def in_sqlite(folder: Path, *names: str) -> str:
+    path = folder / "study.db"
+    storage = RDBStorage(f"sqlite:///{path}")
+    for name in names or ("mnist",):
+        filled(storage, name)
+    storage.remove_session()
+    storage.engine.dispose()
+    return f"sqlite:///{path}"
+
+
+def document(draft: Draft) -> dict[str, Any]:
+    made: dict[str, Any] = plain(draft.document)
+    return made
+
+
+EXPECTED = {
+    "name": "mnist",
+    "run": "python train.py {args}",
+    "parameters": {
+        "lr": "1e-5..0.1 log", "layers": "1..5", "opt": ["adam", "sgd"], "width": [8, 16, "None"],
+        "momentum": {"type": "float", "min": 0.0, "max": 1.0, "step": 0.1, "when": {"opt": "sgd"}},
+    },
+    "metrics": {"objective": "maximize"},
+    "budget": 40,
+}  # fmt: skip
+
+
+def test_a_study_in_sqlite_becomes_its_space_and_its_results(tmp_path: Path) -> None:
+    draft = reading.read(in_sqlite(tmp_path))
+    assert document(draft) == EXPECTED
+    assert [(one["metrics"], one["state"]) for one in draft.results] == [
+        ({"objective": value}, "completed") for _, value in TRIALS
+    ]
+    assert draft.results[1]["parameters"] == TRIALS[1][0]
+    assert draft.results[2]["parameters"]["width"] == "None"
+    assert [note for note in draft.notes if "only trials with opt sgd have it" in note]
+
+
+def test_a_study_in_a_journal_is_the_same(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        filled(JournalStorage(JournalFileBackend(str(tmp_path / "study.log"))))
+    assert document(reading.read(str(tmp_path / "study.log"))) == EXPECTED
+
+
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    source = in_sqlite(tmp_path)
+    before = hashlib.sha256((tmp_path / "study.db").read_bytes()).hexdigest()
+    reading.read(source)
+    assert hashlib.sha256((tmp_path / "study.db").read_bytes()).hexdigest() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_what_is_read_is_what_optuna_says(tmp_path: Path) -> None:
+    """The search of Optuna itself, and not trials made for the test."""
+    storage = RDBStorage(f"sqlite:///{tmp_path}/own.db")
+    study = optuna.create_study(study_name="own", storage=storage, directions=["minimize", "maximize"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study.set_metric_names(["loss", "accuracy"])
+    study.optimize(lambda trial: (trial.suggest_float("x", -1, 1), float(trial.suggest_int("n", 8, 64, step=8))), 4)
+    trials = study.trials
+    storage.remove_session()
+    storage.engine.dispose()
+    draft = reading.read(f"sqlite:///{tmp_path}/own.db")
+    made = document(draft)
+    assert made["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
+    assert made["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
+    assert [one["parameters"] for one in draft.results] == [trial.params for trial in trials]
+    assert [list(one["metrics"].values()) for one in draft.results] == [trial.values for trial in trials]
+
+
+def test_pruned_and_failed_trials_are_results_without_values(tmp_path: Path) -> None:
+    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db")
+    study = filled(storage)
+    for state in (optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL):
+        study.add_trial(create_trial(state=state, params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}))
+    storage.remove_session()
+    storage.engine.dispose()
+    results = reading.read(f"sqlite:///{tmp_path}/study.db").results
+    assert [(one["metrics"], one["state"]) for one in results[3:]] == [({}, "pruned"), ({}, "failed")]
+
+
+def test_a_range_that_changed_holds_all_of_them(tmp_path: Path) -> None:
+    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db")
+    study = optuna.create_study(study_name="s", storage=storage)
+    for high in (1.0, 4.0):
+        study.add_trial(create_trial(params={"x": 0.5}, distributions={"x": FloatDistribution(0, high)}, value=1.0))
+    storage.remove_session()
+    storage.engine.dispose()
+    draft = reading.read(f"sqlite:///{tmp_path}/study.db")
+    assert document(draft)["parameters"] == {"x": "0.0..4.0"}
+    assert [note for note in draft.notes if "changed in the course of the study" in note]
+
+
+def test_the_caller_may_name_the_objectives(tmp_path: Path) -> None:
+    draft = reading.read(in_sqlite(tmp_path), metrics=["accuracy"])
+    assert document(draft)["metrics"] == {"accuracy": "maximize"}
+    assert draft.results[0]["metrics"] == {"accuracy": 0.5}
+
+
+def test_of_several_studies_one_has_to_be_named(tmp_path: Path) -> None:
+    source = in_sqlite(tmp_path, "mnist", "cifar")
+    with pytest.raises(UsageError, match="holds 2 studies: cifar, mnist"):
+        reading.read(source)
+    assert document(reading.read(source, "cifar"))["name"] == "cifar"
+    with pytest.raises(NotFound) as error:
+        reading.read(source, "mnits")
+    assert error.value.hint == "did you mean mnist?"
+
+
+def test_a_storage_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        reading.read(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_database_is_refused_in_words(tmp_path: Path) -> None:
+    import sqlite3
+
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE own (x)")
+    connection.close()
+    with pytest.raises(UsageError, match="cannot be read as a storage of Optuna"):
+        reading.read(str(tmp_path / "other.db"))
+
+
+def test_a_password_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as error:
+        reading.read("postgresql+nothing://me:geheim@127.0.0.1:1/x")
+    assert "geheim" not in str(error.value)
+    assert "me:***@127.0.0.1:1/x" in str(error.value)

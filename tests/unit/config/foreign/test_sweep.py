@@ -1,0 +1,194 @@
+"""Sweeps of W&B as experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.config.draft import Draft
+from orchestune.config.experiment_file import load
+from orchestune.config.foreign import reading
+from orchestune.config.nodes import plain
+from orchestune.errors import BadInput, UsageError
+
+SWEEP = """\
+program: train.py
+method: bayes
+name: my sweep
+project: vision
+metric: {name: val/loss, goal: minimize, target: 0.05}
+run_cap: 30
+parameters:
+  lr: {distribution: log_uniform_values, min: 1e-5, max: 0.1}
+  layers: {min: 1, max: 5}
+  epochs: {value: 5}
+"""
+
+
+def read(folder: Path, text: str) -> Draft:
+    (folder / "sweep.yaml").write_text(text)
+    return reading.read(str(folder / "sweep.yaml"))
+
+
+def space(folder: Path, parameter: str) -> tuple[Any, tuple[str, ...]]:
+    draft = read(folder, f"program: train.py\nmethod: random\nrun_cap: 1\nparameters:\n  x: {parameter}\n")
+    return plain(draft.document)["parameters"].get("x"), draft.notes
+
+
+def test_a_sweep_becomes_the_same_experiment(tmp_path: Path) -> None:
+    draft = read(tmp_path, SWEEP)
+    assert plain(draft.document) == {
+        "name": "my sweep",
+        "run": "python train.py {args}",
+        "parameters": {"lr": "1e-5..0.1 log", "layers": "1..5", "epochs": [5]},
+        "metrics": {"val/loss": "minimize"},
+        "budget": 30,
+        "stop": {"target": 0.05},
+        "labels": {"project": "vision"},
+    }
+    assert draft.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        ("{values: [a, b]}", ["a", "b"]),
+        ("{value: [1, 2]}", ["[1, 2]"]),
+        ("{min: 0.0, max: 1}", "0.0..1.0"),
+        ("{distribution: int_uniform, min: 1.0, max: 8.0}", "1..8"),
+        ("{distribution: uniform, min: 0, max: 1}", "0.0..1.0"),
+        ("{distribution: q_uniform, min: 0, max: 1, q: 0.25}", "0.0..1.0 step 0.25"),
+        ("{distribution: q_uniform, min: 3, max: 99, q: 10}", "0..100 step 10"),
+        ("{distribution: log_uniform, min: -6.907755, max: 0}", "0.001..1.0 log"),
+        ("{distribution: inv_log_uniform, min: 0, max: 6.907755}", "0.001..1.0 log"),
+        ("{distribution: inv_log_uniform_values, min: 0.1, max: 10}", "0.1..10.0 log"),
+        ("{distribution: q_log_uniform_values, min: 32, max: 256, q: 8}", "32..256 log step 8"),
+        ("{distribution: constant, value: 3}", [3]),
+        ("{distribution: categorical, values: [1, 2]}", [1, 2]),
+    ],
+)
+def test_every_exact_distribution_is_read_without_a_note(parameter: str, expected: Any, tmp_path: Path) -> None:
+    assert space(tmp_path, parameter) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected", "note"),
+    [
+        ("{distribution: normal, mu: 1, sigma: 2}", "-5.0..7.0", "3 standard deviations"),
+        ("{distribution: log_normal, mu: 0, sigma: 1}", "0.0497871..20.0855 log", "3 standard deviations"),
+        ("{distribution: beta, a: 2, b: 5}", "0.0..1.0", "beta(2, 5)"),
+        ("{values: [1, 2], probabilities: [0.1, 0.9]}", [1, 2], "probabilities have no effect"),
+        ("{values: [1, null]}", [1, "None"], "the word None"),
+        ("{values: [true, false]}", ["True", "False"], "True and False"),
+        ("{distribution: log_uniform, min: 1e-5, max: 0.1}", "1.00001..1.10517 log", "exponents of e"),
+        ("{distribution: strange, min: 1, max: 2}", "1.0..2.0", "is not known here"),
+        ("{min: 1, max: 2, colour: red}", "1..2", "has no counterpart here: colour"),
+    ],
+)
+def test_what_is_not_exact_is_told(parameter: str, expected: Any, note: str, tmp_path: Path) -> None:
+    found, notes = space(tmp_path, parameter)
+    assert found == expected
+    assert [text for text in notes if note in text and text.startswith("parameters.x: ")]
+
+
+def test_nested_parameters_have_names_with_dots(tmp_path: Path) -> None:
+    text = (
+        SWEEP
+        + "  opt:\n    parameters:\n      beta: {min: 0.8, max: 0.99}\n      decay: {parameters: {rate: {value: 1}}}\n"
+    )
+    found = plain(read(tmp_path, text).document)["parameters"]
+    assert (found["opt.beta"], found["opt.decay.rate"]) == ("0.8..0.99", [1])
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ('["${env}", "${interpreter}", "${program}", "${args}"]', "python train.py {args}"),
+        ('[python3, -m, pkg.train, --data, "a b", "${args_no_hyphens}"]', "python3 -m pkg.train --data 'a b' {hydra}"),
+        ('["${program}", "${args_json_file}"]', 'train.py "$ORCHESTUNE_PARAMS"'),
+        ('[sh, -c, "run {x}", "${envvar:HOME}"]', "sh -c 'run {{x}}' \"${HOME}\""),
+    ],
+)
+def test_macros_of_the_command_become_placeholders(command: str, expected: str, tmp_path: Path) -> None:
+    assert plain(read(tmp_path, f"{SWEEP}command: {command}\n").document)["run"] == expected
+
+
+def test_flags_without_values_stay_flags(tmp_path: Path) -> None:
+    text = SWEEP + "  amp: {values: [true, false]}\n"
+    text += 'command: ["${interpreter}", "${program}", "${args_no_boolean_flags}"]\n'
+    assert plain(read(tmp_path, text).document)["parameters"]["amp"] == [True, False]
+
+
+def test_hyperband_becomes_the_rule_that_does_the_same(tmp_path: Path) -> None:
+    draft = read(tmp_path, SWEEP + "early_terminate: {type: hyperband, s: 2, eta: 3, max_iter: 27, strict: true}\n")
+    assert plain(draft.document)["early_stopping"] == {"type": "asha", "min_steps": 3, "reduction": 3}
+    assert [note.partition(":")[0] for note in draft.notes] == ["early_terminate.strict", "early_terminate"]
+
+
+def test_what_has_no_counterpart_is_told(tmp_path: Path) -> None:
+    draft = read(tmp_path, SWEEP.replace("bayes", "custom").replace("run_cap: 30\n", "") + "image_uri: x\n")
+    assert [note for note in draft.notes if "method custom" in note]
+    assert [note for note in draft.notes if "run_cap" in note]
+    assert "has no counterpart here: image_uri" in draft.notes
+
+
+def test_a_grid_has_its_size_as_budget(tmp_path: Path) -> None:
+    text = "program: train.py\nmethod: grid\nmetric: {name: a}\nparameters: {x: {values: [1, 2]}}\n"
+    made = plain(read(tmp_path, text).document)
+    assert (made["engine"], "budget" in made) == ("grid", False)
+
+
+def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        read(tmp_path, SWEEP + "  bad: {distribution: uniform, min: 1}\n")
+    assert "sweep.yaml:11:8: parameters.bad: needs min and max" in str(error.value)
+
+
+def test_a_sweep_without_a_program_has_no_command(tmp_path: Path) -> None:
+    draft = read(tmp_path, SWEEP.replace("program: train.py\n", ""))
+    assert "run" not in plain(draft.document)
+    assert "the program is not named" in draft.notes[0]
+
+
+def test_a_script_that_logs_with_wandb_runs_untouched(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import os, wandb\nwandb.init()\nwandb.log({'val/loss': wandb.config.lr})\n")
+    draft = read(tmp_path, SWEEP)
+    made = plain(draft.document)
+    assert made["env"] == {"WANDB_MODE": "offline"}
+    assert made["collect"]["regex"].startswith(r"^wandb:\s+val/loss\s+(?P<val_loss>")
+    assert len(draft.notes) == 2
+
+
+def test_what_wandb_prints_at_the_end_is_understood(tmp_path: Path) -> None:
+    from orchestune.worker.metrics import Declared, Scanner
+
+    (tmp_path / "train.py").write_text("import wandb\n")
+    expression = plain(read(tmp_path, SWEEP).document)["collect"]["regex"]
+    scanner = Scanner(Declared(["val/loss"], [expression]))
+    history = "wandb: Run history:\nwandb: val/loss █▃▁\n\x1b[34mwandb\x1b[0m: \n"
+    printed = f"{history}wandb: Run summary:\nwandb: val/loss 0.16667\n"
+    assert [(one.name, one.value) for one in scanner.feed(printed.encode())] == [("val/loss", 0.16667)]
+
+
+def test_running_a_sweep_says_how_it_becomes_an_experiment(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+    with pytest.raises(BadInput) as error:
+        load(path)
+    assert f"this is a sweep of W&B (orchestune init --from {path}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: 1\n", "is of no known kind"), ("[1]\n", "holds no mapping"), ("run: x\n", "is an experiment file already")],
+)
+def test_other_files_are_refused_with_what_is_known(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        reading.read(str(tmp_path / "nothing.yaml"))

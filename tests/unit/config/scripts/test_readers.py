@@ -1,0 +1,370 @@
+"""What scripts say of themselves, by whatever reads their options: the file that each becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.config.described import Described, Goal
+from orchestune.config.draft import Draft
+from orchestune.config.experiment_file import drafted as drafted_file
+from orchestune.config.nodes import plain
+from orchestune.config.scripts import drafting, reading
+from orchestune.config.scripts.reading import Found
+from orchestune.domain.experiment import Specification
+from orchestune.errors import BadInput, UsageError
+
+ARGPARSE = """\
+import argparse
+BATCH = 2 ** 6
+MODELS = {"resnet": 1, "vgg": 2}
+
+def flag(text):
+    return text == "true"
+
+def to_bool(text):
+    return text == "true"
+
+p = argparse.ArgumentParser()
+group = p.add_argument_group("model")
+p.add_argument("-l", "--lr", type=float, default=1e-3, help="learning rate (default: %(default)s)")
+p.add_argument("--batch-size", type=int, default=BATCH)
+p.add_argument("--weight_decay", type=float, default=0.0)
+group.add_argument("--layers", type=int, default=3)
+group.add_argument("--model", choices=list(MODELS), default="resnet")
+p.add_argument("--bias", action="store_true")
+p.add_argument("--nesterov", action=argparse.BooleanOptionalAction, default=True)
+p.add_argument("--ema", type=to_bool, default=True)
+p.add_argument("--depth", type=int, choices=range(1, 9), default=2)
+p.add_argument("--epochs", type=int, default=10)
+p.add_argument("--seed", type=int, default=0)
+p.add_argument("--data", default="./data")
+p.add_argument("--sizes", type=int, nargs="+")
+p.add_argument("--broken", type=bool, default=False)
+"""
+CLICK = """\
+import click
+
+@click.command()
+@click.option("--lr", default=0.01)
+@click.option("--opt", type=click.Choice(["adam", "sgd"]), default="adam")
+@click.option("--width", type=click.IntRange(8, 100), default=64)
+@click.option("--bias/--plain", default=True)
+@click.option("--mix", is_flag=True)
+@click.option("--tags", multiple=True)
+def train(**options): ...
+"""
+TYPER = """\
+from enum import Enum
+from typing import Annotated, Literal, Optional
+import typer
+
+class Opt(str, Enum):
+    adam = "adam"
+    sgd = "sgd"
+
+app = typer.Typer()
+
+@app.command()
+def main(
+    lr: float = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="L2", max=0.005)] = 1e-4,
+    opt: Opt = Opt.adam,
+    nesterov: bool = True,
+    hidden: int = typer.Option(128, "--hidden-size"),
+    act: Literal["relu", "gelu"] = "relu",
+    heads: Optional[int] = None,
+): ...
+"""
+ABSL = """\
+from absl import app, flags
+flags.DEFINE_float("learning_rate", 3e-4, "how fast", lower_bound=1e-5)
+flags.DEFINE_integer("layers", 4, "how many", 3, 12)
+flags.DEFINE_enum("opt", "adam", ["adam", "sgd"], "which")
+flags.DEFINE_bool("norm", True, "whether")
+flags.DEFINE_bool("mix", False, "whether")
+"""
+FIRE = """\
+import fire
+
+def train(lr=1e-3, width=32, bias=True, act="relu", *, gamma=0.99): ...
+
+fire.Fire(train)
+"""
+TYRO = """\
+import tyro
+from dataclasses import dataclass
+
+@dataclass
+class Optim:
+    learning_rate: float = 1e-3
+    use_ema: bool = True
+
+@dataclass
+class Config:
+    optim: Optim
+    hidden_dim: int = 128
+
+tyro.cli(Config)
+"""
+HUGGING_FACE = """\
+from dataclasses import dataclass, field
+from transformers import HfArgumentParser
+
+@dataclass
+class Arguments:
+    learning_rate: float = field(default=5e-5, metadata={"help": "how fast"})
+    group_by_length: bool = field(default=True)
+
+HfArgumentParser((Arguments,))
+"""
+EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "argparse": (ARGPARSE, {
+        "lr": "1e-5..0.1 log", "batch-size": [16, 32, 64, 128, 256], "weight_decay": "1e-6..0.01 log", "layers": "1..6",
+        "model": ["resnet", "vgg"], "bias": "bool", "no-nesterov": "bool", "ema": ["true", "false"], "depth": "1..8",
+    }),
+    "click": (CLICK, {"lr": "0.0001..1.0 log", "opt": ["adam", "sgd"], "width": [16, 32, 64], "plain": "bool",
+                      "mix": "bool"}),
+    "typer": (TYPER, {"lr": "1e-5..0.1 log", "weight-decay": "1e-6..0.005 log", "opt": ["adam", "sgd"],
+                      "no-nesterov": "bool", "hidden-size": [32, 64, 128, 256, 512], "act": ["relu", "gelu"]}),
+    "absl": (ABSL, {"learning_rate": "1e-5..0.03 log", "layers": "3..8", "opt": ["adam", "sgd"], "nonorm": "bool",
+                    "mix": "bool"}),
+    "fire": (FIRE, {"lr": "1e-5..0.1 log", "width": [8, 16, 32, 64, 128], "nobias": "bool", "gamma": "0.9..0.9999"}),
+    "tyro": (TYRO, {"optim.learning-rate": "1e-5..0.1 log", "optim.no-use-ema": "bool",
+                    "hidden-dim": [32, 64, 128, 256, 512]}),
+    "HfArgumentParser": (HUGGING_FACE, {"learning_rate": "5e-7..0.005 log", "no_group_by_length": "bool"}),
+}  # fmt: skip
+
+
+def found_in(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None) -> Found:
+    (folder / name).write_text(text)
+    return drafting.with_command(reading.read(folder / name, folder, "python", config), words)
+
+
+def drafted(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None,
+            given: Mapping[str, str] | None = None) -> Draft:  # fmt: skip
+    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, given or {})
+
+
+def document(draft: Draft) -> dict[str, Any]:
+    made: dict[str, Any] = plain(draft.document)
+    return made
+
+
+@pytest.mark.parametrize("reader", EXPECTED)
+def test_a_script_becomes_ranges_around_its_defaults(reader: str, tmp_path: Path) -> None:
+    text, parameters = EXPECTED[reader]
+    found = found_in(tmp_path, text)
+    made = document(drafting.draft(found, tmp_path, {}))
+    assert found.script is not None
+    assert found.script.reader == reader
+    assert made["parameters"] == parameters
+    assert made["run"] == "python train.py {args}"
+
+
+def test_what_is_no_question_of_search_stands_aside(tmp_path: Path) -> None:
+    asides = [line for line, _ in drafted(tmp_path, ARGPARSE).asides]
+    assert asides == ["epochs: 5..20", "seed: 0..10", "data: ['./data']", "sizes: …", "broken: [false]"]
+
+
+def test_a_range_tells_the_default_and_the_help(tmp_path: Path) -> None:
+    remarks = drafted(tmp_path, ARGPARSE).remarks
+    assert remarks["parameters.lr"] == "default 0.001: learning rate"
+    assert remarks["parameters.layers"] == "default 3"
+
+
+def loaded(draft: Draft, *spaces: str) -> Specification:
+    described = Described(spaces, (Goal("--minimize", "loss", "minimize"),))
+    return drafted_file(draft, described, Path("experiment.yml")).specification
+
+
+def test_the_first_configuration_is_the_scripts_own(tmp_path: Path) -> None:
+    first = loaded(drafted(tmp_path, TYRO)).try_first
+    assert first == ({"optim.learning-rate": 0.001, "optim.no-use-ema": False, "hidden-dim": 128},)
+
+
+@pytest.mark.parametrize("spaces", [("hidden-dim=512,1024",), ("more=1..2",)])
+def test_what_is_no_configuration_of_the_space_is_not_tried_first(spaces: tuple[str, ...], tmp_path: Path) -> None:
+    assert loaded(drafted(tmp_path, TYRO), *spaces).try_first == ()
+
+
+COMMANDS = """\
+import argparse
+subs = argparse.ArgumentParser().add_subparsers()
+fit = subs.add_parser("fit")
+fit.add_argument("--lr", type=float, default=0.01)
+score = subs.add_parser("score")
+score.add_argument("--threshold", type=float, default=0.5)
+"""
+
+
+def test_of_several_commands_the_likeliest_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
+    draft = drafted(tmp_path, COMMANDS)
+    assert document(draft)["run"] == "python train.py fit {args}"
+    assert list(document(draft)["parameters"]) == ["lr"]
+    assert "(score)" in draft.notes[0]
+
+
+def test_the_command_that_the_user_names_is_taken(tmp_path: Path) -> None:
+    draft = drafted(tmp_path, COMMANDS, "python", "train.py", "score", "{args}")
+    assert list(document(draft)["parameters"]) == ["threshold"]
+    assert draft.notes == ()
+
+
+REQUIRED = """\
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("data")
+p.add_argument("--target", required=True)
+p.add_argument("--lr", type=float, default=0.01)
+"""
+
+
+def test_what_the_script_cannot_do_without_is_told_and_put_into_the_command(tmp_path: Path) -> None:
+    found = found_in(tmp_path, REQUIRED)
+    assert [option.name for option in drafting.missing(found)] == ["data", "target"]
+    made = document(drafting.draft(found, tmp_path, {"data": "my data.csv", "target": "y{1}"}))
+    assert made["run"] == "python train.py 'my data.csv' --target='y{{1}}' {args}"
+
+
+def test_short_options_stand_one_by_one(tmp_path: Path) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('-l', type=float, default=0.1)\n"
+    assert document(drafted(tmp_path, text))["run"] == "python train.py -l {l}"
+
+
+def test_options_may_stand_in_a_module_that_the_script_imports(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "options.py").write_text(ARGPARSE)
+    found = found_in(tmp_path, "import os\nfrom lib.options import p\nprint(p.parse_args())\n")
+    assert found.where == "lib/options.py"
+    assert found.script is not None
+    assert len(found.script.options) == 14
+
+
+def test_nothing_of_the_script_runs(tmp_path: Path) -> None:
+    drafted(tmp_path, ARGPARSE + "\nopen('was-run', 'w').close()\nraise SystemExit(1)\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.py"]
+
+
+def test_a_mistake_in_the_script_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        drafted(tmp_path, "def broken(:\n")
+    assert f"{tmp_path}/train.py:1:12: is no Python" in str(error.value)
+
+
+def test_a_script_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(ARGPARSE)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError, match="is not within"):
+        reading.read(tmp_path / "train.py", tmp_path / "other", "python")
+
+
+CONFIG = """\
+seed: 1
+optim: {name: adam, lr: 1e-3}   # kept
+model:
+  layers: 3
+  dropout: 0.1
+  root: ${data}
+"""
+
+
+def test_a_configuration_that_is_named_is_varied_at_its_paths(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text(CONFIG)
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--cfg')\n"
+    made = document(drafted(tmp_path, text, config="base.yml"))
+    assert made["config"] == "base.yml"
+    assert made["run"] == "python train.py --cfg={config}"
+    assert made["parameters"] == {"optim.lr": "1e-5..0.1 log", "model.layers": "1..6", "model.dropout": "0.0..0.5"}
+
+
+def test_a_configuration_that_the_script_reads_by_default_is_found(tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text('{"optim": {"lr": 0.01}, "list": [1, 2]}')
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('config', nargs='?', default='base.json')\n"
+    made = document(drafted(tmp_path, text))
+    assert (made["config"], made["run"]) == ("base.json", "python train.py {config}")
+    assert made["parameters"] == {"optim.lr": "0.0001..1.0 log"}
+
+
+HYDRA = """\
+import hydra
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg): ...
+"""
+
+
+def hydra(folder: Path, sgd: str) -> Draft:
+    (folder / "conf" / "optim").mkdir(parents=True)
+    (folder / "conf" / "config.yaml").write_text(
+        "defaults:\n  - _self_\n  - optim: adam\n" + CONFIG.replace("optim", "o")
+    )
+    (folder / "conf" / "optim" / "adam.yaml").write_text("lr: 0.001\n")
+    (folder / "conf" / "optim" / "sgd.yaml").write_text(sgd)
+    return drafted(folder, HYDRA)
+
+
+def test_hydra_is_read_with_what_its_defaults_choose(tmp_path: Path) -> None:
+    made = document(hydra(tmp_path, "lr: 0.1\n"))
+    assert made["run"] == "python train.py {hydra}"
+    assert made["parameters"] == {
+        "optim": ["adam", "sgd"],
+        "optim.lr": "1e-5..0.1 log",
+        "o.lr": "1e-5..0.1 log",
+        "model.layers": "1..6",
+        "model.dropout": "0.0..0.5",
+    }
+
+
+def test_a_choice_of_hydra_between_files_with_other_values_stands_aside(tmp_path: Path) -> None:
+    draft = hydra(tmp_path, "lr: 0.1\nmomentum: 0.9\n")
+    assert "optim" not in document(draft)["parameters"]
+    assert draft.asides[0][0] == "optim: ['adam', 'sgd']"
+
+
+def test_a_configuration_of_hydra_may_be_a_data_class(tmp_path: Path) -> None:
+    text = (
+        "import hydra\nfrom dataclasses import dataclass\nfrom hydra.core.config_store import ConfigStore\n"
+        "@dataclass\nclass Config:\n    lr: float = 0.01\n    amplify: bool = True\n"
+        "ConfigStore.instance().store(name='config', node=Config)\n"
+        "@hydra.main(version_base=None, config_name='config')\ndef main(cfg): ...\n"
+    )
+    assert document(drafted(tmp_path, text))["parameters"] == {"lr": "0.0001..1.0 log", "amplify": "bool"}
+
+
+def test_omegaconf_is_read_where_words_of_the_command_go_over_it(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text(CONFIG)
+    text = "from omegaconf import OmegaConf\nc = OmegaConf.merge(OmegaConf.load('base.yml'), OmegaConf.from_cli())\n"
+    made = document(drafted(tmp_path, text))
+    assert made["run"] == "python train.py {hydra}"
+    assert list(made["parameters"]) == ["optim.lr", "model.layers", "model.dropout"]
+
+
+def test_a_script_of_r_is_read_by_its_look(tmp_path: Path) -> None:
+    text = """
+    option_list = list(
+      make_option(c("-l", "--lr"), type="double", default=0.01, help="rate"),
+      make_option(c("--depth"), type="integer", default=4),
+      make_option(c("--out"), default="results"))
+    """
+    made = document(drafted(tmp_path, text, name="train.R"))
+    assert made["run"] == "Rscript train.R {args}"
+    assert made["parameters"] == {"lr": "0.0001..1.0 log", "depth": "2..8"}
+
+
+def test_variables_of_a_shell_script_are_set_before_it(tmp_path: Path) -> None:
+    made = document(drafted(tmp_path, "LR=${LR:-0.01}\nDATA=${DATA:-here}\n./train $LR\n", name="train.sh"))
+    assert made["run"] == "LR={LR} sh train.sh"
+    assert made["parameters"] == {"LR": "0.0001..1.0 log"}
+
+
+@pytest.mark.parametrize("data", ["\0\1binary", "int main() { return 0; }"])
+def test_a_program_that_says_nothing_becomes_a_file_to_fill_in(data: str, tmp_path: Path) -> None:
+    draft = drafted(tmp_path, data, name="model")
+    assert document(draft)["run"] == "./model {args}"
+    assert document(draft)["parameters"] == {"lr": "1e-5..0.1 log"}
+    assert "an example" in draft.notes[0]
+    assert "an example" in draft.remarks["parameters.lr"]
