@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from orchestune.cli.asking import answer
+from orchestune.cli.configuring import configuration
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
-from orchestune.cli.try_one import configuration
 from orchestune.cli.trying import try_one
 from orchestune.domain.space import Value
 from orchestune.errors import UsageError

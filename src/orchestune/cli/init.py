@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -79,8 +80,13 @@ class _Init:
         self._say(origin, *drafting.table(self.console, draft))
         if not self.args.goals and draft.document.get("metrics") is None:
             draft = self._with_metric(draft)
-        results = self._results(draft)
-        loaded = self._loaded(draft)
+        draft, results = self._with_results(draft)
+        try:
+            loaded = self._loaded(draft)
+        except UsageError:
+            if results is not None:
+                results.unlink()
+            raise
         known = loaded.specification.space.by_name
         asides = [item for item in draft.asides if item[0].partition(":")[0] not in known]
         text = saving.text(loaded.document, SAVED, draft.remarks, asides)
@@ -150,9 +156,17 @@ class _Init:
         self._say("")
         return seen
 
-    def _results(self, draft: Draft) -> Path | None:
-        """Write what is known already into a file of its own, which `warm_start` names."""
-        return None
+    def _with_results(self, draft: Draft) -> tuple[Draft, Path | None]:
+        """Write what is known already into a file of its own, with which the search is to begin."""
+        from orchestune.config.nodes import Place, Scalar
+
+        if not draft.results:
+            return draft, None
+        path = self.output.with_name(f"{self.output.stem}-results.jsonl")
+        lines = "".join(f"{json.dumps(result)}\n" for result in draft.results)
+        write(path, self.folder, lines, self.args.force)
+        key, value = (Scalar(Place(str(path)), text, text) for text in ("warm_start", path.name))
+        return replace(draft, document=draft.document.with_entry(key, value)), path
 
     def _report(self, loaded: Loaded, notes: list[str], results: Path | None) -> None:
         specification, console = loaded.specification, self.console
@@ -167,7 +181,7 @@ class _Init:
         count = len(specification.space.parameters)
         console.say(
             f"wrote {self.output}: {count} parameter{'s' * (count != 1)}, {goals}, {specification.budget} trials",
-            *([f"wrote {results}: what is known already"] if results else []),
+            *([f"wrote {results}: what the search begins with"] if results else []),
             f"next  orchestune test{option}   one configuration of it, here and now",
             f"      orchestune run{option}    all of it",
         )

@@ -82,7 +82,9 @@ the longest one that exists is meant. VALUE is YAML; `null` takes the key away.
 ## Older files
 
 Files of SigOpt Orchestrate are read too (`optimization`, lists of parameters and metrics, `observation_budget`,
-`parallel_bandwidth`, `resources_per_model`). A note says which of their keys have no effect here.
+`parallel_bandwidth`, `resources_per_model`); `orchestrate.yml` where there is no `experiment.yml`. Where no command
+stands, it comes from the `run.yml` beside the file. A note says which keys have no effect here. How to
+[move from another tool](../how-to/move-from-another-tool.md) tells more.
 """
 
 _TITLES = {

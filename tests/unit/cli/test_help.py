@@ -17,8 +17,8 @@ from tests.unit.cli.conftest import SOURCE, Result
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 NAMES = (
-    "run test watch status logs wait stop pause resume extend delete best trials importance explain compare diff get"
-    " try rerun shell export import"
+    "init run test watch status logs wait stop pause resume extend delete best trials importance explain compare diff"
+    " get try rerun shell export import"
 )
 COMMANDS = [*NAMES.split(), "cluster", "server", "doctor", "version"]
 

@@ -217,6 +217,24 @@ def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> Non
     specification = load(project / "experiment.yml").specification
     assert specification.run in ("python train.py {args}", "python3 train.py {args}")
     assert specification.space.parameters[0].low == 0.001
+    assert "wrote experiment-results.jsonl" in done.out
+    lines = (project / "experiment-results.jsonl").read_text().splitlines()
+    assert [set(json.loads(line)["metrics"]) for line in lines] == [{"val/loss"}] * 3
+    assert "warm_start: experiment-results.jsonl" in written(project)
+    [known] = load(project / "experiment.yml").warm_start.known
+    assert len(known.observations) == 3
+
+
+def test_results_are_not_left_where_the_file_is_refused(cli: Cli, project: Path) -> None:
+    storage = optuna.storages.RDBStorage("sqlite:///study.db")
+    study = optuna.create_study(study_name="mnist", storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("not a name", 0, 1), n_trials=1)
+    storage.remove_session()
+    storage.engine.dispose()
+    done = cli("init", "--from", "study.db")
+    assert done.code == 2
+    assert "'not a name' is no name for a parameter" in done.err
+    assert sorted(os.listdir(project)) == ["study.db", "train.py"]
 
 
 @pytest.mark.parametrize("answers", ["\n\n\n", "y\nval/loss\nmin\n"])
