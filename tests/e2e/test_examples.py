@@ -20,9 +20,9 @@ from tests.testbeds.home import Home
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
-SCRIPTS = {"14-tune-a-function": "tune.py", "15-sklearn-search": "search.py"}
+SCRIPTS = {"14-tune-a-function", "15-sklearn-search", "20-hydra"}
 """what Python starts, without an experiment file"""
-FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS.keys())
+FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS)
 PRUNED = {"11-early-stopping"}
 """what ends some of its trials early"""
 DEADLINE = 120.0
@@ -49,9 +49,13 @@ def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
 
 def words(project: Path) -> list[str]:
     """What the example's README says to type, where there is no file."""
-    if (project / "experiment.yml").exists():
-        return ["run"]
-    [command] = re.findall(r"^orchestune (run .*?)\n```", (project / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return ["run"] if (project / "experiment.yml").exists() else typed(project, "orchestune")
+
+
+def typed(project: Path, program: str) -> list[str]:
+    """The words after the program in the one command of the example's README that starts with it."""
+    text = (project / "README.md").read_text()
+    [command] = re.findall(rf"^{program} (.*?)\n```", text, re.MULTILINE | re.DOTALL)
     return shlex.split(command.replace("\\\n", " "))
 
 
@@ -68,13 +72,18 @@ def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home
     assert not status["counts"]["running"]
 
 
-@pytest.mark.parametrize("project", SCRIPTS, indirect=True)
+@pytest.mark.parametrize("project", sorted(SCRIPTS), indirect=True)
 def test_a_script_that_drives_its_search_prints_the_best(home: Home, project: Path) -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPTS[project.name]], cwd=project, env=home.env, capture_output=True, text=True, timeout=300
+        [sys.executable, *typed(project, "python")],
+        cwd=project,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
-    assert "best: " in done.stdout
+    assert re.search(r"\bbest\b.*: ", done.stdout)
     [status] = home.json("status", cwd=project)
     assert status["state"] == "completed"
     assert status["counts"]["completed"] == status["budget"] == 12

@@ -1,0 +1,1 @@
+"""The sweeper for Hydra; `hydra_plugins.orchestune_sweeper` is where Hydra finds it."""

@@ -1,0 +1,79 @@
+"""Hydra's override grammar, read by Hydra, as a space to search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from orchestune.errors import UsageError
+from orchestune.integrations.hydra.overrides import Swept
+from orchestune.integrations.hydra.returned import named
+
+
+def swept(*words: str) -> Swept:
+    return Swept(OverridesParser.create().parse_overrides(list(words)))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("x=interval(0,1)", {"type": "float", "min": 0.0, "max": 1.0, "log": False}),
+        ("x=tag(log, interval(1e-5,1e-1))", {"type": "float", "min": 1e-5, "max": 0.1, "log": True}),
+        ("x=tag(log, int(interval(1,64)))", {"type": "int", "min": 1, "max": 64, "log": True}),
+        ("x=range(1,5)", {"type": "int", "min": 1, "max": 4, "step": 1}),
+        ("x=range(9,0,-3)", {"type": "int", "min": 3, "max": 9, "step": 3}),
+        ("x=range(0,1,0.25)", {"type": "float", "min": 0.0, "max": 0.75, "step": 0.25}),
+        ("x=tag(log, range(1,9))", {"type": "int", "min": 1, "max": 8, "log": True}),
+        ("x=tag(log, range(1,9,3))", [1, 4, 7]),
+        ("x=a,b", ["a", "b"]),
+        ("x=choice(1,2.5,true)", [1, 2.5, True]),
+        ("x='a b',[1,2],{k:v}", ["'a b'", "[1,2]", "{k:v}"]),
+        ("x=sort(3,1,2)", [1, 2, 3]),
+    ],
+)
+def test_a_sweep_override_is_a_parameter(word: str, expected: Any) -> None:
+    found = swept(word)
+    assert found.parameters == {"x": expected}
+    assert found.words == ["x={x}"]
+
+
+def test_what_does_not_vary_is_part_of_the_command_as_it_was_written() -> None:
+    found = swept("db=mysql", "~cache", "+new={a:1}", "one=choice(7)", "root=${oc.env:HOME}", "x=1,2")
+    assert found.words == ["db=mysql", "~cache", "+new={{a:1}}", "one=7", "root=${{oc.env:HOME}}", "x={x}"]
+
+
+def test_keys_keep_what_hydra_says_with_them() -> None:
+    found = swept("+data.size=1,2", "++y=3,4", "db@source=a,b")
+    assert found.words == ["+data.size={data.size}", "++y={y}", "db@source={db_source}"]
+    assert found.keys == {"data.size": "+data.size", "y": "++y", "db_source": "db@source"}
+    assert found.example == ["+data.size=1", "++y=3", "db@source=a"]
+
+
+def test_a_sweep_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing is to be searched"):
+        swept("x=1")
+
+
+def test_a_tag_without_a_meaning_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    swept("x=tag(fast, interval(0,1))")
+    assert "fast has no meaning" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "metrics", "expected"),
+    [
+        (0.5, ["loss"], {"loss": 0.5}),
+        ((1, 2), ["a", "b"], {"a": 1, "b": 2}),
+        ({"b": 1, "other": 2}, ["a", "b"], {"b": 1, "other": 2}),
+    ],
+)
+def test_what_a_function_returned_is_named_by_the_metrics(value: Any, metrics: list[str], expected: Any) -> None:
+    assert named(value, metrics) == expected
+
+
+@pytest.mark.parametrize("value", [0.5, (1, 2, 3), "text"])
+def test_another_number_of_values_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="there are 2 metrics"):
+        named(value, ["a", "b"])
