@@ -32,6 +32,7 @@ def plan_lines(
             f"{plural(specification.budget, 'trial')}, {_at_a_time(specification)}, engine {specification.engine}",
         ),
         *_parameters(specification),
+        *(("" if index else "where", one_line(text)) for index, text in enumerate(specification.space.texts())),
         ("command", one_line(_command(specification.run))),
         ("gets", _arrival(specification)),
         ("looks for", _metrics(specification.metrics)),

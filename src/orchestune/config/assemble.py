@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter, Space, Value
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
+from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
 
 _Values = Mapping[str, Any]
@@ -56,7 +57,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     specification = Specification(
         name=values.get("name") or folder.name or "experiment",
         run=values["run"],
-        space=Space.of(space.parameters),
+        space=space,
         metrics=values["metrics"],
         budget=budget,
         parallelism=_parallelism(root, values, budget),
@@ -118,7 +119,18 @@ def _space(root: Field, values: _Values) -> Space | None:
     for problem in Space(tuple(known)).problems():
         root.find("parameters", problem.key).wrong(problem.message, problem.hint)
     complete = len(read) == len(named) and len(report.found) == before and bool(read)
-    return Space.of(parameters) if complete else None
+    return _constrained(root, Space.of(parameters), values.get("constraints") or ()) if complete else None
+
+
+def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | None:
+    found = root.find("constraints")
+    try:
+        return space.constrained(texts)
+    except BadInput as exc:
+        places = {f"constraints[{index}]": field for index, field in enumerate(found.items() or [found])}
+        for problem in exc.problems:
+            places[problem.key].wrong(problem.message, problem.hint)
+        return None
 
 
 def _check_names(root: Field, values: _Values) -> None:

@@ -15,9 +15,10 @@ from orchestune.config.placing import KEYS as PLACING
 from orchestune.config.report import Field
 from orchestune.config.running import RUN
 from orchestune.config.sections import CODE, FOLDS, RESOURCES, RETRY, STOP
-from orchestune.config.shapes import Named, list_of, mapping_of, section
+from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
 from orchestune.config.template import CONFIG
 from orchestune.config.warm_start import WARM_START
+from orchestune.domain.constraints import LONGEST
 
 _CONFIGURATION = mapping_of(
     Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
@@ -37,6 +38,12 @@ LABELS = mapping_of(
     "a mapping from names to texts",
 )
 
+_CONSTRAINT = text("a condition such as lr * 2 + momentum <= 1", most=LONGEST)
+CONSTRAINTS = either(
+    "a condition or a list of conditions",
+    scalar=changed(_CONSTRAINT, lambda one: (one,)),
+    listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=100),
+)
 _NAME = text("a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True)
 
 KEYS = (
@@ -45,6 +52,8 @@ KEYS = (
     Key("run", RUN, "The command of one trial. Text with shell syntax goes to `sh -c`; a list is executed as it stands."
         " `{args}`, `{hydra}` and `{NAME}` are replaced.", required=True),
     Key("parameters", PARAMETERS, "What is varied, and within which bounds.", required=True),
+    Key("constraints", CONSTRAINTS, "What every configuration fulfils, such as `lr * 2 + momentum <= 1`. One that is"
+        " about a parameter that does not apply holds.", "none"),
     Key("metrics", METRICS, "What is measured; the first one decides what is best, all together the Pareto front.",
         required=True),
     Key("budget", whole(1, MOST_TRIALS), "How many trials finish.", "with `engine: grid` the number of configurations"),
@@ -84,7 +93,7 @@ KEYS = (
 )  # fmt: skip
 
 LATER = (
-    "nodes", "data", "preload", "constraints", "cost",
+    "nodes", "data", "preload", "cost",
 )  # fmt: skip
 
 _ALSO = {
@@ -96,6 +105,7 @@ _ALSO = {
     "title": "name", "container": "image", "docker_image": "image", "setup": "install",
     "node_pool": "pool", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
+    "constraint": "constraints", "linear_constraints": "constraints", "parameter_constraints": "constraints",
     "warmstart": "warm_start", "history": "warm_start", "previous_runs": "warm_start",
     "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
 }  # fmt: skip

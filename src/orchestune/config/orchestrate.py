@@ -7,8 +7,9 @@ messages still show the line in the old file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, quoted
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, plain, quoted
 from orchestune.config.report import Report
 
 _MARKS = ("optimization", "observation_budget", "parallel_bandwidth", "resources_per_model")
@@ -89,10 +90,27 @@ def _sections(top: dict[str, tuple[Scalar, Node]], report: Report) -> dict[str, 
         key, node = top["metrics"]
         if isinstance(node, Items):
             top["metrics"] = (key, _named(node, "metrics", report, _metric))
+    if "constraints" in top:
+        key, node = top["constraints"]
+        if isinstance(node, Items):
+            top["constraints"] = (key, Items(node.place, tuple(_constraint(item) for item in node.items), node.size))
     if "resources" in top:
         key, node = top["resources"]
         top["resources"] = (key, _resources(node))
     return top
+
+
+def _constraint(node: Node) -> Node:
+    """`{type: less_than, threshold: 1, terms: [{name: a, weight: 2}]}` as `2 * {a} <= 1`; anything else as it is."""
+    if not isinstance(node, Entries):
+        return node
+    found: Any = plain(node)
+    sign = {"less_than": "<=", "greater_than": ">="}.get(found.get("type"))
+    terms = found.get("terms")
+    if sign is None or not isinstance(terms, list) or not all(isinstance(term, dict) for term in terms):
+        return node
+    total = " + ".join(f"{term.get('weight', 1)} * {{{term.get('name')}}}" for term in terms)
+    return _word(f"{total} {sign} {found.get('threshold', 0)}", node.place)
 
 
 _Convert = Callable[[str, Entries, Report], Node | None]

@@ -125,6 +125,7 @@ class Specification:
             "name": self.name,
             "run": self.run if isinstance(self.run, str) else list(self.run),
             "parameters": self.space.to_json(),
+            "constraints": self.space.texts(),
             "metrics": [metric.to_json() for metric in self.metrics],
             "budget": self.budget,
             "parallelism": self.parallelism,
@@ -168,7 +169,7 @@ class Specification:
         return cls(
             name=document["name"],
             run=run if isinstance(run, str) else tuple(run),
-            space=Space.from_json(document["parameters"]),
+            space=Space.from_json(document["parameters"], document.get("constraints") or ()),
             metrics=tuple(Metric.from_json(item) for item in document["metrics"]),
             budget=int(document["budget"]),
             parallelism=int(document.get("parallelism", 1)),

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
+from orchestune.domain.constraints import Constraint, WrongConstraint, constraint
+from orchestune.domain.constraints import Kind as ConstraintKind
 from orchestune.errors import BadInput, Problem
 
 Value = float | int | str | bool
@@ -20,6 +23,7 @@ Configuration = Mapping[str, Value]
 Kind = Literal["float", "int", "categorical", "bool"]
 
 _ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
+_MOST_COUNTED = 100_000  # configurations that are counted one by one where there are constraints
 _MOST_BRANCHES = 10_000  # combinations of parents that are counted; more than that counts as infinitely many
 
 
@@ -140,14 +144,16 @@ class Space:
     """Parameters in an order in which every parent stands before its children."""
 
     parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+    """what every configuration fulfils besides"""
     by_name: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {parameter.name: parameter for parameter in self.parameters})
 
     @classmethod
-    def of(cls, parameters: tuple[Parameter, ...]) -> Space:
-        """A checked space, parents first; BadInput names every mistake."""
+    def of(cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = ()) -> Space:
+        """A checked space, parents first; BadInput names every mistake. `constraints` are their texts."""
         problems = Space(parameters).problems()
         if problems:
             raise BadInput(problems)
@@ -157,7 +163,23 @@ class Space:
             ready = [p for p in rest if all(parent in placed for parent, _ in p.when)]
             placed |= {p.name: p for p in ready}
             rest = [p for p in rest if p.name not in placed]
-        return cls(tuple(placed.values()))
+        return cls(tuple(placed.values())).constrained(constraints)
+
+    def constrained(self, texts: Sequence[str]) -> Space:
+        """The same parameters with these constraints alone; BadInput names every mistake, by its place in the list."""
+        kinds, problems, read = {p.name: _kind_in_constraints(p) for p in self.parameters}, [], []
+        for index, text in enumerate(texts):
+            try:
+                read.append(constraint(text, kinds))
+            except WrongConstraint as exc:
+                problems.append(Problem(f"`{text[:80]}`: {exc}", key=f"constraints[{index}]", hint=exc.hint))
+        if problems:
+            raise BadInput(problems)
+        return Space(self.parameters, tuple(read))
+
+    def allows(self, configuration: Configuration) -> bool:
+        """Whether a configuration of these parameters fulfils every constraint."""
+        return all(constraint.holds(configuration) for constraint in self.constraints)
 
     def problems(self) -> list[Problem]:
         """Every mistake in the parameters and in their conditions; `key` is the parameter's name."""
@@ -233,13 +255,21 @@ class Space:
                 found.append(Problem(text, key=parameter.name))
             else:
                 active[parameter.name] = value  # type: ignore[assignment]
+        if not found:
+            broken = [each.text for each in self.constraints if not each.holds(active)]
+            found += [Problem(f"`{text}` does not hold", key="constraints") for text in broken]
         return found
 
     def size(self) -> float:
         """How many configurations there are, conditions respected; infinity where a float without a step may be active.
 
         Also infinity where the parents' values combine in too many ways to be counted, which no search ever exhausts.
+        Constraints are respected where few enough configurations are left without them to look at each.
         """
+        total = self._size()
+        return _count_allowed(self) if self.constraints and total <= _MOST_COUNTED else total
+
+    def _size(self) -> float:
         parents = {parent for parameter in self.parameters for parent, _ in parameter.when}
         trunk = Space(tuple(parameter for parameter in self.parameters if parameter.name in parents))
         leaves = [parameter for parameter in self.parameters if parameter.name not in parents]
@@ -254,6 +284,9 @@ class Space:
 
     def walk(self) -> Iterator[dict[str, Value]]:
         """Every configuration of a finite space once, the last parameter fastest."""
+        return filter(self.allows, self._walk()) if self.constraints else self._walk()
+
+    def _walk(self) -> Iterator[dict[str, Value]]:
         levels = [parameter.levels() for parameter in self.parameters]
         stack: list[tuple[int, dict[str, Value]]] = [(0, {})]
         while stack:
@@ -272,9 +305,26 @@ class Space:
         return [parameter.to_json() for parameter in self.parameters]
 
     @classmethod
-    def from_json(cls, document: list[dict[str, Any]]) -> Space:
-        """The inverse of `to_json`, checked."""
-        return cls.of(tuple(Parameter.from_json(item) for item in document))
+    def from_json(cls, document: list[dict[str, Any]], constraints: Sequence[str] = ()) -> Space:
+        """The inverse of `to_json`, checked, with these constraints."""
+        return cls.of(tuple(Parameter.from_json(item) for item in document), constraints)
+
+    def texts(self) -> list[str]:
+        """The constraints as they were written."""
+        return [each.text for each in self.constraints]
+
+
+@lru_cache(maxsize=64)
+def _count_allowed(space: Space) -> int:
+    return sum(1 for _ in space.walk())
+
+
+def _kind_in_constraints(parameter: Parameter) -> ConstraintKind:
+    if parameter.numeric or all(type(choice) in (int, float) for choice in parameter.choices):
+        return "number"
+    if all(isinstance(choice, bool) for choice in parameter.choices):
+        return "truth"
+    return "text" if all(isinstance(choice, str) for choice in parameter.choices) else "any"
 
 
 def _whole(steps: float) -> bool:

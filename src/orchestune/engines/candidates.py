@@ -39,7 +39,8 @@ def ranked(
     if len(parents):
         for count, width in ((effort.near, _NEAR), (effort.close, _CLOSE)):
             chosen = parents[random.integers(len(parents), size=count)]
-            points.append(mutated(cube, _filled(cube, chosen, random), width, random))
+            found = mutated(cube, _filled(cube, chosen, random), width, random)
+            points.append(found[cube.allowed(found)])  # a parent of before the constraints may stand among them
     everything = np.concatenate(points)
     values = acquisition(cube.features(everything))
     top = np.argsort(-values, kind="stable")[: effort.climbers]
@@ -71,7 +72,10 @@ def _climbed(
 
 
 def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generator) -> Floats:
-    """Children of the points: numbers moved by about `width`, at least by one step, and choices sometimes flipped."""
+    """Children of the points: numbers moved by about `width`, at least by one step, and choices sometimes flipped.
+
+    A child that the constraints do not allow is its parent.
+    """
     shape = points.shape
     share = np.where(random.random((shape[0], 1)) < 0.5, 1.0, min(1.0, _FEW / max(1, shape[1])))
     touched = random.random(shape) < share
@@ -79,9 +83,11 @@ def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generato
     moved = np.where(touched & cube.numeric, points + moves, points)
     flips = touched & ~cube.numeric & (random.random(shape) < _FLIPS)
     drawn = np.floor(random.random(shape) * np.maximum(cube.sizes, 1))
-    return cube.snapped(np.where(flips, drawn, moved))
+    found = cube.snapped(np.where(flips, drawn, moved))
+    return np.where(cube.allowed(found)[:, None], found, points)
 
 
 def _filled(cube: Cube, points: Floats, random: np.random.Generator) -> Floats:
     missing: Flags = np.isnan(points)
-    return np.where(missing, cube.uniform(len(points), random), points)
+    drawn = cube.uniform(len(points), random)
+    return np.where(missing, drawn[np.arange(len(points)) % len(drawn)], points)

@@ -51,7 +51,8 @@ def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, An
     engine = request["engine"]
     if "create" in request:
         how = request["create"]
-        space, metrics = Space.from_json(how["space"]), [Metric.from_json(metric) for metric in how["metrics"]]
+        space = Space.from_json(how["space"], how["constraints"])
+        metrics = [Metric.from_json(metric) for metric in how["metrics"]]
         engines[engine] = DistinctEngine(space, proposer(how["name"], space, metrics, how["seed"], how["options"]))
     engines[engine].tell([observation_from_json(document) for document in request["observations"]])
     configuration = engines[engine].ask(request["pending"], request["number"], request["seed"])

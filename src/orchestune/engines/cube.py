@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.engines.feasible import example, wander
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,6 +25,8 @@ _MOST_LEVELS = 2**20  # more are as good as continuous
 _MIDDLE = 0.5
 _NO_CHOICE = -1.0
 _CLOSE = 1e-9
+_TIMES = 3
+_MOST_WALKS = 100
 
 
 class Cube:
@@ -73,9 +77,38 @@ class Cube:
         return self._space.active(values)
 
     def uniform(self, count: int, random: np.random.Generator) -> Floats:
-        """Independent uniform points."""
+        """Independent uniform points; where there are constraints, ones that they allow."""
+        if self._space.constraints:
+            return self._allowed_points(count, random)
+        return self._uniform(count, random)
+
+    def _uniform(self, count: int, random: np.random.Generator) -> Floats:
         points = random.random((count, self.width))
         return self.snapped(np.where(self.numeric, points, np.floor(points * self.sizes)))
+
+    def allowed(self, points: Floats) -> Flags:
+        """Which of the points without NaN the constraints allow."""
+        if not self._space.constraints:
+            return np.ones(len(points), dtype=np.bool_)
+        return np.array([self._space.allows(self.configuration(point)) for point in points], dtype=np.bool_)
+
+    def _allowed_points(self, count: int, random: np.random.Generator) -> Floats:
+        """Of a few times as many uniform points those that are allowed; walks make up for what is missing."""
+        points = self._uniform(count * _TIMES, random)
+        found = points[: len(points) // _TIMES]
+        found = found[self.allowed(found)]
+        if len(found) < count // _TIMES:  # rare ones: the other points are worth a look
+            rest = points[count:]
+            found = np.concatenate([found, rest[self.allowed(rest)]])
+        missing = min(count - len(found), _MOST_WALKS if len(found) < _MOST_WALKS else 0)
+        chance, start = Random(int(random.integers(2**32))), example(self._space)
+        walked: list[Floats] = []
+        for _ in range(missing):
+            start = wander(self._space, start, chance, steps=20)
+            point = self.point(start)
+            assert point is not None
+            walked.append(np.where(np.isnan(point), self._uniform(1, random)[0], point))
+        return np.concatenate([found, stacked(walked, self.width)])[:count]
 
     def snapped(self, points: Floats) -> Floats:
         """The points that numbers with steps allow, in place; positions outside go to the bounds."""

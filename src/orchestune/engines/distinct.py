@@ -8,6 +8,7 @@ from typing import Protocol
 
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.feasible import draw_allowed, example, wander
 from orchestune.engines.identity import Identity, continuous
 from orchestune.engines.uniform import draw
 from orchestune.ports.engine import Exhausted
@@ -79,14 +80,14 @@ class DistinctEngine:
 
     def _is_new(self, configuration: Configuration, pending: Sequence[Configuration]) -> bool:
         name = self._identity.of(configuration)
-        if name in self._told or configuration in pending:
+        if name in self._told or configuration in pending or not self._space.allows(configuration):
             return False
         # The same float twice is the same draw; only values with other spellings need the longer comparison.
         return self._identity.continuous(configuration) or name not in self._identity.set_of(pending)
 
     def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
         for _ in range(_PROBES if len(self._told) < self._size else 0):
-            configuration = draw(self._space, random)
+            configuration = draw_allowed(self._space, random)
             if self._is_new(configuration, pending):
                 return configuration
         if self._size <= _WALKABLE:
@@ -95,6 +96,8 @@ class DistinctEngine:
         for _ in range(_LAST_PROBES):
             fixed = {name: random.choice(values) for name, values in random.choice(fixes).items()}
             configuration = draw(self._space, random, fixed)
+            if not self._space.allows(configuration):
+                configuration = wander(self._space, example(self._space), random)
             if self._is_new(configuration, pending):
                 return configuration
         raise Exhausted("no configuration was found that has not been tried")

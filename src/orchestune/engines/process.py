@@ -173,6 +173,7 @@ class ProcessEngine:
             "name": name,
             "seed": seed,
             "space": space.to_json(),
+            "constraints": space.texts(),
             "metrics": [metric.to_json() for metric in metrics],
             "options": dict(options),
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
-from orchestune.engines import learners
+from orchestune.engines import feasible, learners
 from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.grid import GridEngine
 from orchestune.engines.uniform import UniformProposer
@@ -54,7 +54,7 @@ def create(
     a space that the engine cannot walk.
     """
     del budget
-    check(name, options)
+    check(name, options, space)
     if name == "grid":
         return GridEngine(space)
     if name == "random":
@@ -70,13 +70,17 @@ def create(
     return DistinctEngine(space, QuasiRandomProposer(name, space, seed))
 
 
-def check(name: str, options: Mapping[str, Any]) -> None:
-    """BadInput: an unknown name, an unknown option or a value that it cannot have. Quick; makes nothing."""
+def check(name: str, options: Mapping[str, Any], space: Space) -> None:
+    """BadInput: an unknown name or option, a value that it cannot have, a space in which nothing is allowed.
+
+    Quick; makes nothing.
+    """
     if name not in NAMES:
         raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
     problems = list(_option_problems(name, options))
     if problems:
         raise BadInput(problems)
+    feasible.check(space)
 
 
 def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]:

@@ -30,11 +30,11 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestune.domain import states
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Space, Value
-from orchestune.domain.trial import Observation
+from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.axes import Axis, axis
+from orchestune.engines.feasible import draw_allowed
 from orchestune.engines.history import History
 from orchestune.engines.snapshot import Snapshot, frozen
-from orchestune.engines.uniform import draw
 from orchestune.engines.versions import version_of
 
 # Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
@@ -46,6 +46,7 @@ HISTORY = 500
 """observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
+_ATTEMPTS = 8  # with constraints; each draw is one of the model, so one of the first is usually allowed
 _FINE = 1_000_000  # Optuna counts steps in whole numbers
 
 
@@ -99,16 +100,21 @@ class TpeProposer:
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if self._ranked < self._startup or not self._completed:
             self.source = "random"
-            return draw(self._space, Random(seed))
+            return draw_allowed(self._space, Random(seed))
         self.source = self.name
         trials = [trial for _, trial in self._history.window()]
         for index, configuration in enumerate(pending, start=len(self._history)):
             running = self._trial(index, TrialState.RUNNING, configuration, None)
             trials += [] if running is None else [running]
-        self._snapshot.show(trials)
-        self._study.sampler = _sampler(seed, self._candidates)
-        with np.errstate(all="ignore"):  # metrics of any size overflow in places that do not matter
-            return self._suggest(self._study.ask())
+        found: dict[str, Value] = {}
+        for attempt in range(_ATTEMPTS if self._space.constraints else 1):
+            self._snapshot.show(trials)
+            self._study.sampler = _sampler(ask_seed(seed, attempt) if attempt else seed, self._candidates)
+            with np.errstate(all="ignore"):  # metrics of any size overflow in places that do not matter
+                found = self._suggest(self._study.ask())
+            if self._space.allows(found):
+                break
+        return found
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
         configuration: dict[str, Value] = {}

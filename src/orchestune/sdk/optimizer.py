@@ -52,11 +52,12 @@ class Result:
 class Optimizer:
     """Suggests configurations; the code of the server, in this process.
 
-    `parameters`, `metrics` and `engine` are what an experiment file has under these keys. At most `parallelism`
-    suggestions may be open, which keep away from each other. `warm_start` is results from elsewhere to learn from: the
-    path of a CSV, JSON or JSONL file, a DataFrame (such as `experiment.trials()`), or a list of dictionaries with the
-    names of parameters and metrics; `notes` tells what of it could not be used. The same seed and the same results in
-    the same order give the same suggestions. Safe to use from several threads. BadInput tells everything that is wrong.
+    `parameters`, `metrics`, `constraints` and `engine` are what an experiment file has under these keys. At most
+    `parallelism` suggestions may be open, which keep away from each other. `warm_start` is results from elsewhere to
+    learn from: the path of a CSV, JSON or JSONL file, a DataFrame (such as `experiment.trials()`), or a list of
+    dictionaries with the names of parameters and metrics; `notes` tells what of it could not be used. The same seed and
+    the same results in the same order give the same suggestions. Safe to use from several threads. BadInput tells
+    everything that is wrong.
 
     >>> import orchestune
     >>> optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
@@ -75,13 +76,10 @@ class Optimizer:
         engine: str | Mapping[str, Any] = "auto",
         seed: int | None = None,
         parallelism: int = 1,
-        constraints: Any = None,
+        constraints: str | Sequence[str] | None = None,
         warm_start: Any = None,
     ) -> None:
-        if constraints:
-            hint = "leave them out, and tell None for a suggestion that is not allowed"
-            raise BadInput.one("are not supported yet", "constraints", hint)
-        request = read_request(parameters, metrics, engine)
+        request = read_request(parameters, metrics, engine, constraints)
         found = None if warm_start is None else read_warm_start(warm_start, request.space, request.metrics)
         warm = found.observations if found else ()
         self._start(request, _checked_seed(seed), _checked_parallelism(parallelism), warm)

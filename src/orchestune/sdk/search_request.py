@@ -34,6 +34,7 @@ class SearchRequest:
         """As a JSON document."""
         return {
             "parameters": self.space.to_json(),
+            "constraints": self.space.texts(),
             "metrics": [metric.to_json() for metric in self.metrics],
             "engine": self.engine,
             "options": dict(self.options),
@@ -43,14 +44,19 @@ class SearchRequest:
     def from_json(cls, document: Mapping[str, Any]) -> SearchRequest:
         """The inverse of `to_json`."""
         metrics = tuple(Metric.from_json(metric) for metric in document["metrics"])
-        return cls(Space.from_json(document["parameters"]), metrics, document["engine"], document["options"])
+        space = Space.from_json(document["parameters"], document.get("constraints", ()))
+        return cls(space, metrics, document["engine"], document["options"])
 
 
 def read_request(
-    parameters: Mapping[str, Any], metrics: Mapping[str, Any], engine: str | Mapping[str, Any]
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    engine: str | Mapping[str, Any],
+    constraints: str | Sequence[str] | None = None,
 ) -> SearchRequest:
     """The request; BadInput with every mistake, by the key it is at."""
-    document = {"parameters": parameters, "metrics": metrics, "engine": engine}
+    document: dict[str, Any] = {"parameters": parameters, "metrics": metrics, "engine": engine}
+    document |= {"constraints": constraints} if constraints else {}
     try:
         text = json.dumps({**_ANYTHING, **document}, default=plain_value)
     except (TypeError, ValueError) as exc:

@@ -13,6 +13,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Parameter, Space, Value
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.errors import BadInput
 from orchestune.ports.engine import Engine, Exhausted
 from orchestune.testing.spaces import spaces
 
@@ -203,6 +204,39 @@ class EngineContract:
         engine.tell([observe(number, strange[number % 4]) for number in range(1, 30)])
         self.check_inside(FINITE, [engine.ask([{"gone": 2}], 30, 1)])
         engine.close()
+
+    def test_nothing_is_suggested_that_the_constraints_do_not_allow(self) -> None:
+        texts = ["layers * 2 + (5 if mixed == 1 else 0) <= 8", "momentum > 0.15 or layers > 3", "optimizer != 'none'"]
+        space = Space.of(FINITE.parameters, texts)
+        engine = self.make(space)
+        asked = self.search(engine, int(space.size()))
+        self.check_inside(space, asked)
+        assert 0 < space.size() < FINITE_SIZE
+        assert len({repr(sorted(configuration.items())) for configuration in asked}) == space.size()
+        with pytest.raises(Exhausted):
+            engine.ask(asked[-2:], FINITE_SIZE + 1, 5)
+        engine.close()
+
+    def test_a_thin_part_of_a_wide_space_is_searched(self) -> None:
+        if self.walks_only:
+            return
+        space = Space.of(wide(6).parameters, ["x0 + x1 <= 0.01", "x2 < x3 < x4", "abs(x5 - x0) < 0.001"])
+        engine = self.make(space)
+        asked = self.search(engine, 14, parallel=3)
+        self.check_inside(space, asked)
+        assert len({repr(configuration) for configuration in asked}) == 14
+        engine.close()
+
+    def test_a_space_in_which_nothing_is_allowed_is_refused_with_the_reason(self) -> None:
+        with pytest.raises(
+            BadInput, match=r"constraints: no configuration fulfils .*layers > 9.*none fulfils `layers > 9`"
+        ):
+            self.make(Space.of(FINITE.parameters, ["layers > 9", "layers > 1"]))
+        if not self.walks_only:
+            with pytest.raises(
+                BadInput, match=r"each of them holds somewhere, but of 3000 configurations none fulfils"
+            ):
+                self.make(Space.of(wide(2).parameters, ["x0 + x1 < 0.5", "x0 > 0.3", "x1 > 0.3"]))
 
     def test_a_warm_start_is_history_and_keeps_nothing_from_being_suggested(self) -> None:
         space = Space.of((Parameter("n", "int", 1, 3), Parameter("c", "categorical", choices=("x", "y"))))

@@ -152,5 +152,12 @@ def test_what_has_no_name_or_comes_later_is_refused() -> None:
     )
     assert found[1:] == [
         "experiment.yml:16:7: parameters: expected a mapping with a name",
-        "experiment.yml:27:1: constraints: comes in a later version (leave it out)",
+        "experiment.yml:27:22: constraints[0]: found a mapping, expected a condition such as lr * 2 + momentum <= 1",
     ]
+
+
+def test_linear_constraints_are_conditions() -> None:
+    terms = "[{name: epochs, weight: 2}, {name: epochs, weight: -0.5}]"
+    text = ORCHESTRATE + f"linear_constraints: [{{type: less_than, threshold: 9, terms: {terms}}}]\n"
+    found = read(text).specification
+    assert found.space.texts() == ["2 * {epochs} + -0.5 * {epochs} <= 9"]

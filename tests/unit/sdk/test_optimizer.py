@@ -147,7 +147,8 @@ def test_all_mistakes_are_told_at_once_by_their_key() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"constraints": ["a < b"]}, "constraints: are not supported yet"),
+        ({"constraints": ["a < lr"]}, "constraints.0.: `a < lr`: .a. is no parameter"),
+        ({"constraints": "lr < 0"}, "constraints: no configuration was found that fulfils `lr < 0`"),
         ({"seed": -1}, "seed: -1 is no whole number of at least 0"),
         ({"parallelism": 0}, "parallelism: 0 is no whole number of at least 1"),
         ({"engine": {"name": "tpe", "startups": 3}}, "engine.startups: is no option"),
@@ -230,3 +231,16 @@ def test_a_warm_start_may_be_a_file_or_a_table(tmp_path: Path) -> None:
 def test_a_warm_start_that_is_none_is_refused(found: Any) -> None:
     with pytest.raises(BadInput, match=r"^warm_start: "):
         Optimizer(PARAMETERS, METRICS, warm_start=found)
+
+
+def test_constraints_hold_for_every_suggestion_and_survive_being_written_down() -> None:
+    texts = ["layers >= 4 or lr > 0.01", "lr < 0.05"]
+    optimizer = Optimizer(PARAMETERS, METRICS, constraints=texts, seed=2)
+    made = run(optimizer, 14)
+    copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
+    rest = run(optimizer, 3)
+    assert run(copy, 3) == rest
+    for suggestion in (*made, *rest):
+        lr = float(suggestion.parameters["lr"])
+        assert lr < 0.05
+        assert int(suggestion.parameters.get("layers", 4)) >= 4 or lr > 0.01

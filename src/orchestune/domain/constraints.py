@@ -1,0 +1,242 @@
+"""Conditions that every configuration fulfils: texts such as `lr * 2 + momentum <= 1`, read without running them.
+
+The grammar is the part of Python's that is arithmetic, comparison, `and`, `or`, `not`, `in` with a list,
+`a if b else c` and a few functions of numbers. Names are parameters, `{val/x-y}` stands for one that is no word of
+Python. A constraint one of whose parameters does not apply holds; one that cannot be computed (a division by zero)
+does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+LONGEST = 1000
+Kind = Literal["number", "text", "truth", "any"]
+_Term = Callable[[Mapping[str, Any]], Any]
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
+}  # fmt: skip
+_SIGNS: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}  # fmt: skip
+_FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
+    "abs": (abs, 1, 1), "min": (min, 2, 20), "max": (max, 2, 20), "sqrt": (math.sqrt, 1, 1), "exp": (math.exp, 1, 1),
+    "log": (math.log, 1, 1), "log2": (math.log2, 1, 1), "log10": (math.log10, 1, 1),
+    "floor": (math.floor, 1, 1), "ceil": (math.ceil, 1, 1), "round": (round, 1, 1),
+}  # fmt: skip
+"""name → function, fewest and most arguments"""
+_QUOTED = re.compile(r"\{([^{}]*)\}")
+_ALSO = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
+
+
+class WrongConstraint(ValueError):
+    """The message says what is wrong with a text, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A condition over `names`. Equal where the texts are."""
+
+    text: str
+    names: frozenset[str] = field(compare=False)
+    _holds: _Term = field(compare=False, repr=False)
+    _distance: _Term = field(compare=False, repr=False)
+
+    def holds(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether it is fulfilled, or does not apply."""
+        return not self.names <= configuration.keys() or bool(_computed(self._holds, configuration, False))
+
+    def distance(self, configuration: Mapping[str, Any]) -> float:
+        """0 where it holds; else larger the further away that is. Infinite where it cannot be computed."""
+        if self.holds(configuration):
+            return 0.0
+        found = _computed(self._distance, configuration, math.inf)
+        return max(float(found), 1e-300) if isinstance(found, (int, float)) and not math.isnan(found) else math.inf
+
+
+def _computed(term: _Term, configuration: Mapping[str, Any], otherwise: Any) -> Any:
+    try:
+        return term(configuration)
+    except (ArithmeticError, ValueError, TypeError):
+        return otherwise
+
+
+def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
+    """The constraint that `text` says of parameters of these kinds. WrongConstraint where it says none."""
+    if len(text) > LONGEST:
+        raise WrongConstraint(f"is longer than {LONGEST} characters")
+    quoted: dict[str, str] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        quoted[f"__{len(quoted)}__"] = match[1]
+        return f"__{len(quoted) - 1}__"
+
+    source = _QUOTED.sub(stand_in, text).strip()
+    try:
+        tree = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+        wrong = next((f"write `{right}`" for found, right in _ALSO.items() if found in text), "")
+        equals = re.search(r"(?<![<>=!])=(?!=)", text)
+        hint = wrong or ("write == for equal" if equals else "for example lr * 2 + momentum <= 1")
+        raise WrongConstraint("is no expression", hint) from exc
+    reader = _Reader(kinds, quoted)
+    term, kind = reader.term(tree)
+    if kind not in ("truth", "any"):
+        raise WrongConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
+    if not reader.names:
+        raise WrongConstraint("names no parameter")
+    return Constraint(text, frozenset(reader.names), term, reader.distance(tree))
+
+
+class _Reader:
+    """Turns a tree into functions of a configuration, and refuses everything that it does not know."""
+
+    def __init__(self, kinds: Mapping[str, Kind], quoted: Mapping[str, str]) -> None:
+        self._kinds, self._quoted = kinds, quoted
+        self.names: set[str] = set()
+
+    def term(self, node: ast.expr) -> tuple[_Term, Kind]:
+        match node:
+            case ast.Constant(value=value):
+                return self._constant(value)
+            case ast.Name() | ast.Attribute():
+                return self._parameter(node)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                return self._applied(_ARITHMETIC[type(op)], [left, right])
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _SIGNS:
+                return self._applied(_SIGNS[type(op)], [operand])
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self._truth(operand)
+                return (lambda values: not inner(values)), "truth"
+            case ast.BoolOp(op=op, values=parts):
+                terms = [self._truth(part) for part in parts]
+                every = all if isinstance(op, ast.And) else any
+                return (lambda values: every(term(values) for term in terms)), "truth"
+            case ast.Compare():
+                return self._comparison(node)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                condition, (yes, kind), (no, other) = self._truth(test), self.term(body), self.term(orelse)
+                return (
+                    lambda values: yes(values) if condition(values) else no(values)
+                ), kind if kind == other else "any"
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
+                function, least, most = _FUNCTIONS[name]
+                if not least <= len(arguments) <= most:
+                    raise WrongConstraint(f"{name} has {least if least == most else f'{least} or more'} arguments")
+                return self._applied(function, arguments)
+            case ast.Call():
+                raise WrongConstraint(f"{_shown(node.func)} is no function here", f"known: {', '.join(_FUNCTIONS)}")
+        raise WrongConstraint(f"{_shown(node)} is not allowed here", "arithmetic, comparisons, and, or, not are")
+
+    def distance(self, node: ast.expr) -> _Term:
+        """How far a configuration is from fulfilling the tree: a number where numbers are compared, else 0 or 1."""
+        match node:
+            case ast.BoolOp(op=op, values=parts):
+                terms = [self.distance(part) for part in parts]
+                together = sum if isinstance(op, ast.And) else min
+                return lambda values: together(term(values) for term in terms)
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if not isinstance(op, (ast.In, ast.NotIn)):
+                (one, kind), (other, second) = self.term(left), self.term(right)
+                holds = _COMPARISONS[type(op)]
+                if {kind, second} <= {"number", "truth"}:
+                    return lambda values: 0.0 if holds(one(values), other(values)) else abs(one(values) - other(values))
+        term = self.term(node)[0]
+        return lambda values: 0.0 if term(values) else 1.0
+
+    def _constant(self, value: object) -> tuple[_Term, Kind]:
+        if isinstance(value, bool):
+            return (lambda values: value), "truth"
+        if isinstance(value, (int, float)):
+            number = float(value) if abs(value) < 1e300 else math.inf  # whole numbers of any size would take for ever
+            return (lambda values: number), "number"
+        if isinstance(value, str):
+            return (lambda values: value), "text"
+        raise WrongConstraint(f"{value!r} is no number, text or truth value")
+
+    def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
+        name = _dotted(node)
+        name = self._quoted.get(name, name)
+        if name not in self._kinds:
+            close = get_close_matches(name, list(self._kinds), n=1)
+            hint = f"did you mean {close[0]}?" if close else f"parameters are {', '.join(list(self._kinds)[:10])}"
+            raise WrongConstraint(f"'{name}' is no parameter", hint)
+        self.names.add(name)
+        kind = self._kinds[name]
+        if kind == "number":
+            return (lambda values: float(values[name])), kind
+        return (lambda values: values[name]), kind
+
+    def _applied(self, function: Callable[..., Any], nodes: list[ast.expr]) -> tuple[_Term, Kind]:
+        terms = [self._number(node) for node in nodes]
+        if len(terms) == 2:
+            one, other = terms
+            return (lambda values: function(one(values), other(values))), "number"
+        return (lambda values: function(*[term(values) for term in terms])), "number"
+
+    def _comparison(self, node: ast.Compare) -> tuple[_Term, Kind]:
+        parts: list[_Term] = []
+        left = node.left
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            parts.append(self._one_comparison(left, op, right))
+            left = right
+        if len(parts) == 1:
+            return parts[0], "truth"
+        return (lambda values: all(part(values) for part in parts)), "truth"
+
+    def _one_comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Term:
+        one, kind = self.term(left)
+        if isinstance(op, (ast.In, ast.NotIn)):
+            if not isinstance(right, (ast.List, ast.Tuple, ast.Set)):
+                raise WrongConstraint("`in` needs a list", "for example opt in ['sgd', 'adam']")
+            choices = [self.term(element)[0] for element in right.elts]
+            wanted = isinstance(op, ast.In)
+            return lambda values: any(one(values) == choice(values) for choice in choices) is wanted
+        if type(op) not in _COMPARISONS:
+            raise WrongConstraint("`is` compares nothing here", "write == or !=")
+        other, second = self.term(right)
+        ordered = not isinstance(op, (ast.Eq, ast.NotEq))
+        if "text" in (kind, second) and (ordered or {kind, second} - {"text", "any"}):
+            verb = "have no order" if kind == second else "are no numbers"
+            raise WrongConstraint(f"{_shown(left)} and {_shown(right)}: texts {verb}", "compare texts with == and in")
+        compare = _COMPARISONS[type(op)]
+        return lambda values: compare(one(values), other(values))
+
+    def _truth(self, node: ast.expr) -> _Term:
+        term, kind = self.term(node)
+        if kind not in ("truth", "any"):
+            raise WrongConstraint(f"{_shown(node)} is neither true nor false")
+        return term
+
+    def _number(self, node: ast.expr) -> _Term:
+        term, kind = self.term(node)
+        if kind == "text":
+            raise WrongConstraint(f"{_shown(node)} is a text, not a number")
+        return term
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    if isinstance(node, ast.Name):
+        return node.id
+    raise WrongConstraint(f"{_shown(node)} is not allowed here")
+
+
+def _shown(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return f"`{text if len(text) <= 40 else f'{text[:37]}...'}`"

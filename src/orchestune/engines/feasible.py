@@ -1,0 +1,123 @@
+"""Draws that fulfil the constraints of a space, and whether there are any.
+
+A draw is uniform where a few hundred uniform draws hold an allowed one; where the allowed part is smaller, a walk from
+an example leads to it: one parameter after the other is drawn anew, or moved by a step of any size, and the change kept
+where it is allowed (a Metropolis walk, uniform in the limit).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from random import Random
+
+from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.engines.uniform import draw
+from orchestune.errors import BadInput, Problem
+
+_DRAWS = 300
+_EXAMPLES = 3000
+_CLIMBS, _CLIMB = 30, 400
+_MOST_WALKED = 100_000
+_WALK = 60
+
+
+def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
+    """A configuration that the constraints allow. BadInput where none was found."""
+    for _ in range(_DRAWS if space.constraints else 1):
+        configuration = draw(space, random)
+        if space.allows(configuration):
+            return configuration
+    return wander(space, example(space), random)
+
+
+def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
+    """Where a walk among allowed configurations leads from `start`, which is one."""
+    here = dict(start)
+    for _ in range(steps):
+        there = _moved(space, here, random)
+        here = there if space.allows(there) else here
+    return here
+
+
+def check(space: Space) -> None:
+    """BadInput, with the reason, where no configuration was found that fulfils the constraints."""
+    if space.constraints:
+        example(space)
+
+
+@lru_cache(maxsize=64)
+def example(space: Space) -> dict[str, Value]:
+    """One allowed configuration, always the same."""
+    random = Random(0)
+    drawn = [draw(space, random) for _ in range(_EXAMPLES)]
+    for configuration in drawn:
+        if space.allows(configuration):
+            return configuration
+    if space.size() <= _MOST_WALKED:
+        for configuration in space.walk():
+            return configuration
+        raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
+    closest = sorted(drawn, key=lambda configuration: _distance(space, configuration))[:_CLIMBS]
+    for start in closest:
+        found = _climbed(space, start, random)
+        if space.allows(found):
+            return found
+    message = f"no configuration was found that fulfils {_list(space)}"
+    raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
+
+
+def _climbed(space: Space, start: Configuration, random: Random) -> dict[str, Value]:
+    here, height = dict(start), _distance(space, start)
+    for _ in range(_CLIMB):
+        there = _moved(space, here, random)
+        distance = _distance(space, there)
+        if distance <= height:
+            here, height = there, distance
+        if height == 0:
+            break
+    return here
+
+
+def _distance(space: Space, configuration: Configuration) -> float:
+    return sum(each.distance(configuration) for each in space.constraints)
+
+
+def _moved(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """With one or two parameters changed: drawn anew, or a number moved a little."""
+    names = random.sample(list(configuration), min(len(configuration), random.choice((1, 1, 2))))
+    fixed = {**configuration}
+    for name in names:
+        parameter = space.by_name[name]
+        if parameter.numeric and random.random() < 0.6:
+            fixed[name] = _stepped(parameter, float(fixed[name]), random)
+        else:
+            fixed[name] = parameter.from_unit(random.random())
+    return draw(space, random, fixed)
+
+
+def _stepped(parameter: Parameter, value: float, random: Random) -> float | int:
+    assert parameter.low is not None and parameter.high is not None
+    scale = 10 ** random.uniform(-5, -0.3)
+    if parameter.log:
+        moved = value * (parameter.high / parameter.low) ** (scale * random.gauss(0, 1))
+    else:
+        moved = value + (parameter.high - parameter.low) * scale * random.gauss(0, 1)
+    step = parameter.step or (1 if parameter.kind == "int" else 0)
+    if step and abs(moved - value) < step:
+        moved = value + random.choice((-step, step))
+    return parameter.snap(moved)
+
+
+def _list(space: Space) -> str:
+    return " and ".join(f"`{text}`" for text in space.texts())
+
+
+def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
+    """Which of them was never fulfilled, or that each was, but never all."""
+    never = [each.text for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
+    if not never:
+        return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
+    wide = "; two decimals are never exactly equal, compute one from the others in your program" if any(
+        "==" in text for text in never
+    ) else ""  # fmt: skip
+    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{text}`' for text in never)}{wide}"

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestune.domain.constraints import Kind, WrongConstraint, constraint
+from orchestune.domain.space import Parameter, Space
+from orchestune.errors import BadInput
+
+KINDS: dict[str, Kind] = {
+    "lr": "number", "optim.lr": "number", "val/x-y": "number", "layers": "number", "opt": "text", "amp": "truth",
+    "mixed": "any",
+}  # fmt: skip
+VALUES = {"lr": 0.25, "optim.lr": 0.5, "val/x-y": 2, "layers": 8, "opt": "sgd", "amp": True, "mixed": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("lr * 2 + optim.lr <= 1", True),
+        ("lr * 2 + optim.lr < 1", False),
+        ("{val/x-y} == 2", True),
+        ("{optim.lr} > lr", True),
+        ("0.1 < lr < optim.lr < 1", True),
+        ("0.1 < lr < 0.2 < optim.lr", False),
+        ("opt == 'sgd' and not amp", False),
+        ("opt in ['adam', 'sgd']", True),
+        ("opt not in ('adam', 'sgd')", False),
+        ("amp", True),
+        ("layers % 4 == 0", True),
+        ("layers // 3 == 2 and -layers < +lr", True),
+        ("2 ** layers <= 256", True),
+        ("max(lr, optim.lr, 0.1) == optim.lr", True),
+        ("log10(lr) < sqrt(layers) and abs(lr - 1) >= 0.75", True),
+        ("lr < (0.3 if opt == 'sgd' else 0.1)", True),
+        ("mixed == 'x' or mixed == 3", True),
+        ("1 / (lr - 0.25) > 0", False),
+        ("log(lr - 1) < 0", False),
+        ("9 ** 9 ** 9 ** layers > 0", False),
+        ("(0 - lr) ** 0.5 < 1", False),
+    ],
+)
+def test_a_condition_holds_or_does_not(text: str, holds: bool) -> None:
+    made = constraint(text, KINDS)
+    assert made.holds(VALUES) is holds
+    assert (made.distance(VALUES) == 0) is holds
+
+
+def test_a_condition_on_what_does_not_apply_holds() -> None:
+    made = constraint("lr < 0 and layers < 0", KINDS)
+    assert made.names == {"lr", "layers"}
+    assert made.holds({"lr": 1.0})
+    assert not made.holds({"lr": 1.0, "layers": 3})
+
+
+def test_the_distance_is_smaller_where_less_is_missing() -> None:
+    made = constraint("lr + layers <= 2 and opt == 'adam'", KINDS)
+    assert made.distance({**VALUES, "layers": 3}) < made.distance({**VALUES, "layers": 8})
+    either = constraint("lr > 5 or layers > 9", KINDS)
+    assert either.distance(VALUES) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lrr < 1", "'lrr' is no parameter (did you mean lr?)"),
+        ("lr = 1", "is no expression (write == for equal)"),
+        ("lr <= 1 && amp", "is no expression (write `and`)"),
+        ("lr <", "is no expression (for example lr * 2 + momentum <= 1)"),
+        ("lr + 1", "is neither true nor false (compare it with something"),
+        ("1 < 2", "names no parameter"),
+        ("opt < 'sgd'", "`opt` and `'sgd'`: texts have no order"),
+        ("opt == 3", "`opt` and `3`: texts are no numbers"),
+        ("opt * 2 < 3", "`opt` is a text, not a number"),
+        ("lr and amp", "`lr` is neither true nor false"),
+        ("open('x') < lr", "`open` is no function here"),
+        ("lr.__class__ < 1", "'lr.__class__' is no parameter"),
+        ("(lambda: lr)() < 1", "is no function here"),
+        ("[lr][0] < 1", "`[lr][0]` is not allowed here"),
+        ("lr < 1 if amp else [x for x in opt]", "is not allowed here"),
+        ("lr in opt", "`in` needs a list"),
+        ("sqrt(lr, 2) < 1", "sqrt has 1 arguments"),
+        ("lr is 1", "`is` compares nothing here"),
+        ("(" * 400 + "lr < 1" + ")" * 400, "is no expression"),
+        ("lr < " + "1" * 1000, "is longer than 1000 characters"),
+        ("lr < b'x'", "is no number, text or truth value"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+def test_what_is_no_condition_is_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises(WrongConstraint) as caught:
+        constraint(text, KINDS)
+    assert message in f"{caught.value} ({caught.value.hint})"
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=300)
+@given(st.text("lropt<>=+-*/()[]{}'., 0123456789andorif\n\0\\", max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        made = constraint(text, KINDS)
+    except WrongConstraint:
+        return
+    assert made.holds(VALUES) in (True, False)
+
+
+def test_a_space_knows_what_its_constraints_allow() -> None:
+    parameters = (
+        Parameter("a", "int", 1, 4),
+        Parameter("b", "int", 1, 4),
+        Parameter("c", "bool", choices=(False, True)),
+    )
+    space = Space.of(parameters, ["a + b <= 4", "c or a == 1"])
+    allowed = [{"a": a, "b": b, "c": c} for a in range(1, 5) for b in range(1, 5) for c in (False, True)
+               if a + b <= 4 and (c or a == 1)]  # fmt: skip
+    assert list(space.walk()) == allowed
+    assert space.size() == len(allowed)
+    problems: list[Any] = space.configuration_problems({"a": 3, "b": 3, "c": True})
+    assert [problem.message for problem in problems] == ["`a + b <= 4` does not hold"]
+    assert Space.from_json(space.to_json(), space.texts()) == space
+
+
+def test_every_wrong_constraint_of_a_space_is_told() -> None:
+    with pytest.raises(BadInput) as caught:
+        Space.of((Parameter("a", "int", 1, 4),), ["a < 3", "b < 3", "a +"])
+    assert [problem.key for problem in caught.value.problems] == ["constraints[1]", "constraints[2]"]
