@@ -32,7 +32,7 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
             return own, f"{args.script}: {_what(found)}"
         run = next(entry for entry in own.document.entries if entry[0].text == "run")
         remarks = {path: remark for path, remark in draft.remarks.items() if path != "run"}
-        draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, results=draft.results)
+        draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, files=draft.files)
     assert draft is not None
     return draft, origin
 

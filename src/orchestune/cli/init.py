@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +56,8 @@ def init(console: Console, args: argparse.Namespace) -> int:
         args.script = None
     if not args.script and not args.source:
         raise UsageError("which script?", "orchestune init train.py, or --from with the file of another tool")
+    if args.study and not args.source:
+        raise UsageError("--study is one of a storage of Optuna, which --from names", "--from sqlite:///study.db")
     if args.output.exists() and not args.force:
         raise UsageError(f"{args.output} exists", "choose another name with -o, or replace it with --force")
     return _Init(console, args).run()
@@ -80,18 +81,18 @@ class _Init:
         self._say(origin, *drafting.table(self.console, draft))
         if not self.args.goals and draft.document.get("metrics") is None:
             draft = self._with_metric(draft)
-        draft, results = self._with_results(draft)
+        files = self._files(draft)
         try:
             loaded = self._loaded(draft)
         except UsageError:
-            if results is not None:
-                results.unlink()
+            for file in files:
+                file.unlink()
             raise
         known = loaded.specification.space.by_name
         asides = [item for item in draft.asides if item[0].partition(":")[0] not in known]
         text = saving.text(loaded.document, SAVED, draft.remarks, asides)
         write(self.output, self.folder, text, self.args.force)
-        self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), results)
+        self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), files)
         return 0
 
     def _say(self, *lines: str) -> None:
@@ -156,19 +157,19 @@ class _Init:
         self._say("")
         return seen
 
-    def _with_results(self, draft: Draft) -> tuple[Draft, Path | None]:
-        """Write what is known already into a file of its own, with which the search is to begin."""
-        from orchestune.config.nodes import Place, Scalar
+    def _files(self, draft: Draft) -> list[Path]:
+        """Write what belongs beside the file, such as results that it names. Those that lie there as they are stay."""
+        written = []
+        for name, text in draft.files.items():
+            path = self.output.parent / name
+            if path.is_file() and path.read_text(encoding="utf-8") == text:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, path.absolute().parent, text, self.args.force)
+            written.append(path)
+        return written
 
-        if not draft.results:
-            return draft, None
-        path = self.output.with_name(f"{self.output.stem}-results.jsonl")
-        lines = "".join(f"{json.dumps(result)}\n" for result in draft.results)
-        write(path, self.folder, lines, self.args.force)
-        key, value = (Scalar(Place(str(path)), text, text) for text in ("warm_start", path.name))
-        return replace(draft, document=draft.document.with_entry(key, value)), path
-
-    def _report(self, loaded: Loaded, notes: list[str], results: Path | None) -> None:
+    def _report(self, loaded: Loaded, notes: list[str], files: list[Path]) -> None:
         specification, console = loaded.specification, self.console
         if console.json:
             document = {"schema": 1, "file": str(self.output), "specification": specification.to_json()}
@@ -181,7 +182,7 @@ class _Init:
         count = len(specification.space.parameters)
         console.say(
             f"wrote {self.output}: {count} parameter{'s' * (count != 1)}, {goals}, {specification.budget} trials",
-            *([f"wrote {results}: what the search begins with"] if results else []),
+            *(f"wrote {file}" for file in files),
             f"next  orchestune test{option}   one configuration of it, here and now",
             f"      orchestune run{option}    all of it",
         )

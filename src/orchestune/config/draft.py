@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchestune.config.nodes import Entries
 from orchestune.domain.space import Value
@@ -23,5 +22,5 @@ class Draft:
     """what parameters are where nobody sets them, as far as that is known"""
     asides: tuple[tuple[str, str], ...] = ()
     """parameters that are left as they are: each as a line of the file, to be taken in by hand, and a comment"""
-    results: tuple[Mapping[str, Any], ...] = ()
-    """what is known of configurations already, for a file of its own: parameters and metrics by name"""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """further files beside it, by their relative paths"""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestune.config import sigopt_modules
 from orchestune.config.assemble import assemble
 from orchestune.config.command_line import COMMAND_LINE, complain, describe
 from orchestune.config.compose import compose
@@ -13,7 +14,7 @@ from orchestune.config.described import Described
 from orchestune.config.draft import Draft
 from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.nodes import Entries, Node, Scalar, built, shown
-from orchestune.config.orchestrate import RUN_FILE, converted, with_run_file
+from orchestune.config.orchestrate import RUN_FILE, converted, is_older, with_run_file
 from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
 from orchestune.config.recognizing import refuse
@@ -69,9 +70,12 @@ def parse(
     if not isinstance(root, Entries):
         raise BadInput([_no_mapping(root)])
     refuse(root)
-    root = converted(root, report)
+    older, root = is_older(root), converted(root, report)
     if path is not None and not (described and described.command):
         root = with_command_beside(root, path, report)
+        if older and sigopt_modules.wanted(root, path.parent):
+            hint = f"orchestune init --from {path} puts a module in its place beside them"
+            report.notes.append(f"its scripts ask a service that is gone; {hint}")
     root = describe(described or Described(), root, report)
     return _experiment(apply(root, overrides, report), report, environ, path or Path(name))
 

@@ -217,10 +217,10 @@ def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> Non
     specification = load(project / "experiment.yml").specification
     assert specification.run in ("python train.py {args}", "python3 train.py {args}")
     assert specification.space.parameters[0].low == 0.001
-    assert "wrote experiment-results.jsonl" in done.out
-    lines = (project / "experiment-results.jsonl").read_text().splitlines()
+    assert "wrote mnist-results.jsonl" in done.out
+    lines = (project / "mnist-results.jsonl").read_text().splitlines()
     assert [set(json.loads(line)["metrics"]) for line in lines] == [{"val/loss"}] * 3
-    assert "warm_start: experiment-results.jsonl" in written(project)
+    assert "warm_start: mnist-results.jsonl" in written(project)
     [known] = load(project / "experiment.yml").warm_start.known
     assert len(known.observations) == 3
 

@@ -113,8 +113,13 @@ def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[st
         "budget": BUDGET,
     }
     results = [result for trial in trials if (result := _result(trial, names)) is not None]
+    files = {}
+    if results:
+        path = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}-results.jsonl"
+        document["warm_start"] = path
+        files[path] = "".join(f"{json.dumps(result)}\n" for result in results)
     remarks = {"run": "the study does not say: write the command of your program here"}
-    return Draft(mapping(document, Place(_shown(source))), tuple(notes), remarks, results=tuple(results))
+    return Draft(mapping(document, Place(_shown(source))), tuple(notes), remarks, files=files)
 
 
 def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.config import sigopt_modules
 from orchestune.config.compose import compose
 from orchestune.config.draft import Draft
 from orchestune.config.experiment_file import with_command_beside
@@ -58,6 +59,8 @@ def _of_file(path: Path) -> Draft:
         raise UsageError(f"{path} cannot be read: {exc.strerror}", f"--from takes {_KNOWN}") from exc
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path} is not UTF-8 text", f"--from takes {_KNOWN}") from exc
+    if path.suffix == ".py":
+        raise UsageError(f"{path} is a script", f"orchestune init {path}, without --from")
     root = compose(text, str(path), report)
     if not isinstance(root, Entries):
         raise UsageError(f"{path} holds no mapping", f"--from takes {_KNOWN}")
@@ -66,13 +69,21 @@ def _of_file(path: Path) -> Draft:
     if found is not None:
         made = _READERS[found](root, report)
     elif is_older(root):
-        made = Draft(_short(with_command_beside(converted(root, report), path, report)))
+        made = _of_orchestrate(root, path, report)
     elif root.get("run") is not None:
         raise UsageError(f"{path} is an experiment file already", f"orchestune run -f {path} starts it")
     else:
         raise UsageError(f"{path} is of no known kind", f"--from takes {_KNOWN}")
     report.raise_if_bad()
     return replace(made, notes=(*made.notes, *dict.fromkeys(report.notes)))
+
+
+def _of_orchestrate(root: Entries, path: Path, report: Report) -> Draft:
+    document = _short(with_command_beside(converted(root, report), path, report))
+    files = {file: sigopt_modules.text(file) for file in sigopt_modules.wanted(document, path.parent)}
+    if files:
+        report.notes.append("the scripts ask a service that is gone; a module in its place lies beside them now")
+    return Draft(document, files=files)
 
 
 def _short(root: Entries) -> Entries:

@@ -44,9 +44,9 @@ seed epochs? iter iters iterations? steps? max_steps num_steps total_steps worke
 gpus? device devices cuda cpu port host rank local_rank world_size verbose verbosity debug quiet silent version
 logs? log_\w+ \w+_log logging interval freq frequency every print_\w+ save save_\w+ saving resume restart load
 checkpoint\w* ckpt\w* paths? dir directory folder file filename output out outdir input data dataset root url name
-tag project entity wandb mlflow tensorboard tb eval evaluate test test_\w+ val_\w+ predict export download dry_run
+tag project entity wandb mlflow tensorboard tb eval eval_.+ evaluate test test_.+ val_.+ predict export download dry_run
 fp16 bf16 amp half precision mps distributed ddp parallel classes num_classes n_classes patience early_stop\w* limit
-max_samples num_samples n_samples subset folds? cv profile plot show visuali[sz]e no_cuda no_gpu no_mps nocuda
+max_samples num_samples n_samples subset folds? cv profile plot show visuali[sz]e accel no_cuda no_gpu no_mps nocuda
 config cfg conf eps epsilon timeout cache force overwrite yes context run_id id mode split backend compile
 pin_memory benchmark deterministic max_len\w* seq_len\w* max_seq_\w+ vocab_size image_size img_size input_size
 input_dim output_dim in_channels out_channels resolution (?:dont|do_not|skip)_\w+ noamp nocompile
@@ -102,7 +102,7 @@ def _decimal(default: float, name: str, option: Option) -> Spelling | None:
             return _bounded(*fraction, option)
         if default <= 0:
             return _bounded(1e-6, 0.01, option, log=True) if default == 0 else None
-        most = default * 100 if default >= 1 or not re.fullmatch(_RATES, name) else min(default * 100, 1.0)
+        most = min(default * 100, max(1.0, default * 10)) if re.fullmatch(_RATES, name) else default * 100
         return _bounded(_round(default / 100), _round(most), option, log=True)
     fraction = _fraction(default, name)
     if fraction is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,11 @@ def document(draft: Draft) -> dict[str, Any]:
     return made
 
 
+def results(draft: Draft) -> list[dict[str, Any]]:
+    """The lines of the file that the search begins with."""
+    return [json.loads(line) for line in draft.files[document(draft)["warm_start"]].splitlines()]
+
+
 EXPECTED = {
     "name": "mnist",
     "run": "python train.py {args}",
@@ -74,17 +80,18 @@ EXPECTED = {
     },
     "metrics": {"objective": "maximize"},
     "budget": 40,
+    "warm_start": "mnist-results.jsonl",
 }  # fmt: skip
 
 
 def test_a_study_in_sqlite_becomes_its_space_and_its_results(tmp_path: Path) -> None:
     draft = reading.read(in_sqlite(tmp_path))
     assert document(draft) == EXPECTED
-    assert [(one["metrics"], one["state"]) for one in draft.results] == [
+    assert [(one["metrics"], one["state"]) for one in results(draft)] == [
         ({"objective": value}, "completed") for _, value in TRIALS
     ]
-    assert draft.results[1]["parameters"] == TRIALS[1][0]
-    assert draft.results[2]["parameters"]["width"] == "None"
+    assert results(draft)[1]["parameters"] == TRIALS[1][0]
+    assert results(draft)[2]["parameters"]["width"] == "None"
     assert [note for note in draft.notes if "only trials with opt sgd have it" in note]
 
 
@@ -118,8 +125,8 @@ def test_what_is_read_is_what_optuna_says(tmp_path: Path) -> None:
     made = document(draft)
     assert made["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
     assert made["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
-    assert [one["parameters"] for one in draft.results] == [trial.params for trial in trials]
-    assert [list(one["metrics"].values()) for one in draft.results] == [trial.values for trial in trials]
+    assert [one["parameters"] for one in results(draft)] == [trial.params for trial in trials]
+    assert [list(one["metrics"].values()) for one in results(draft)] == [trial.values for trial in trials]
 
 
 def test_pruned_and_failed_trials_are_results_without_values(tmp_path: Path) -> None:
@@ -129,8 +136,8 @@ def test_pruned_and_failed_trials_are_results_without_values(tmp_path: Path) -> 
         study.add_trial(create_trial(state=state, params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}))
     storage.remove_session()
     storage.engine.dispose()
-    results = reading.read(f"sqlite:///{tmp_path}/study.db").results
-    assert [(one["metrics"], one["state"]) for one in results[3:]] == [({}, "pruned"), ({}, "failed")]
+    found = results(reading.read(f"sqlite:///{tmp_path}/study.db"))
+    assert [(one["metrics"], one["state"]) for one in found[3:]] == [({}, "pruned"), ({}, "failed")]
 
 
 def test_a_range_that_changed_holds_all_of_them(tmp_path: Path) -> None:
@@ -148,7 +155,7 @@ def test_a_range_that_changed_holds_all_of_them(tmp_path: Path) -> None:
 def test_the_caller_may_name_the_objectives(tmp_path: Path) -> None:
     draft = reading.read(in_sqlite(tmp_path), metrics=["accuracy"])
     assert document(draft)["metrics"] == {"accuracy": "maximize"}
-    assert draft.results[0]["metrics"] == {"accuracy": 0.5}
+    assert results(draft)[0]["metrics"] == {"accuracy": 0.5}
 
 
 def test_of_several_studies_one_has_to_be_named(tmp_path: Path) -> None:

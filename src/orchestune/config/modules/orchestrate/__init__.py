@@ -1,0 +1,1 @@
+"""In the place of SigOpt Orchestrate's package; written by `orchestune init --from`."""
