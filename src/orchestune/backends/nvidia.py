@@ -1,4 +1,4 @@
-"""The GPUs of this machine as `nvidia-smi -L` lists them."""
+"""The GPUs of this machine as `nvidia-smi` lists them."""
 
 from __future__ import annotations
 
@@ -6,38 +6,83 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestune.domain.cards import Card
+
+_MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Card:
-    """One GPU; `parts` are the UUIDs of those into which it is cut up (MIG)."""
+class Listed:
+    """One GPU; `parts` are those into which it is cut up (MIG), by their UUIDs."""
 
     index: str
     uuid: str
-    parts: tuple[str, ...] = ()
+    model: str = ""
+    memory: int = 0
+    """bytes; 0: not known"""
+    parts: tuple[Card, ...] = field(default=())
+
+    def usable(self, *, by_uuid: bool) -> tuple[Card, ...]:
+        """What trials can be given of it."""
+        return self.parts or (Card(self.uuid if by_uuid else self.index, self.model, self.memory),)
 
 
-def listed(environ: Mapping[str, str] = os.environ) -> list[Card]:
+def listed(environ: Mapping[str, str] = os.environ) -> list[Listed]:
     """The machine's GPUs; none where there is no `nvidia-smi` on the PATH or it fails. Takes seconds."""
     program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
     if program is None:
         return []
-    try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    text = _said([program, "-L"])
+    if text is None or "GPU " not in text:
         return []
-    return cards(done.stdout) if done.returncode == 0 else []
+    return cards(text, _said([program, "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]) or "")
 
 
-def cards(text: str) -> list[Card]:
-    """What `nvidia-smi -L` printed."""
-    found: list[Card] = []
+def _said(command: Sequence[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def cards(text: str, memory: str = "") -> list[Listed]:
+    """What `nvidia-smi -L` printed, and `memory`: lines of a UUID and its MiB."""
+    sizes = {uuid: int(size) * _MIB for uuid, size in re.findall(r"(?m)^(GPU-[^,\s]+),\s*(\d+)\s*$", memory)}
+    found: list[Listed] = []
     for line in text.splitlines():
-        if gpu := re.match(r"GPU (\d+):.*\(UUID:\s*(GPU-[^)\s]+)\)", line):
-            found.append(Card(gpu[1], gpu[2]))
-        elif (part := re.match(r"\s+MIG .*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and found:
-            card = found[-1]
-            found[-1] = Card(card.index, card.uuid, (*card.parts, part[1]))
+        if gpu := re.match(r"GPU (\d+):\s*(.*?)\s*\(UUID:\s*(GPU-[^)\s]+)\)", line):
+            found.append(Listed(gpu[1], gpu[3], gpu[2], sizes.get(gpu[3], 0)))
+        elif (part := re.match(r"\s+MIG (\S+).*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and found:
+            whole = found[-1]
+            slice_ = Card(part[2], f"{whole.model} MIG {part[1]}", _size_of(part[1]))
+            found[-1] = Listed(whole.index, whole.uuid, whole.model, whole.memory, (*whole.parts, slice_))
     return found
+
+
+def _size_of(profile: str) -> int:
+    """`3g.20gb` → 20 GiB."""
+    match = re.search(r"\.(\d+)gb", profile)
+    return int(match[1]) * 2**30 if match else 0
+
+
+def visible(found: Sequence[Listed], named: str | None, *, by_uuid: bool) -> tuple[Card, ...]:
+    """These, or those of them that `CUDA_VISIBLE_DEVICES` names by index or UUID, each once."""
+    if named is None:
+        return tuple(card for gpu in found for card in gpu.usable(by_uuid=by_uuid))
+    chosen: list[Card] = []
+    for word in (part.strip() for part in named.split(",")):
+        meant = [card for gpu in found for card in _meant(gpu, word, by_uuid)]
+        if not meant:
+            break  # as CUDA reads it: what follows an invalid id is not visible
+        chosen += [card for card in meant if card not in chosen]
+    return tuple(chosen)
+
+
+def _meant(gpu: Listed, word: str, by_uuid: bool) -> tuple[Card, ...]:
+    if word and (word == gpu.index or (word.startswith("GPU-") and gpu.uuid.startswith(word))):
+        return gpu.usable(by_uuid=by_uuid)
+    return tuple(part for part in gpu.parts if word.startswith("MIG-") and part.id.startswith(word))

@@ -142,7 +142,7 @@ def pools(survey: ClusterDocument | None) -> list[Pool]:
     found = []
     for name in sorted({machine["pool"] for machine in machines}):
         inside = [machine for machine in machines if machine["pool"] == name]
-        found.append(Pool(name, tuple(m["name"] for m in inside), min(1, max(m["has"]["gpu"] for m in inside))))
+        found.append(Pool(name, tuple(m["name"] for m in inside), int(min(1, max(m["has"]["gpu"] for m in inside)))))
     return found or [Pool("any")]
 
 

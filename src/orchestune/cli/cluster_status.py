@@ -96,7 +96,7 @@ def _sums(amounts: Sequence[Amount] | None) -> list[str]:
         return ["unknown"] * 3
     cpu = sum(amount["cpu"] or 0 for amount in amounts)
     memory = sum(amount["memory"] or 0 for amount in amounts)
-    return [number(round(cpu, 2)), size(memory), str(sum(amount["gpu"] for amount in amounts))]
+    return [number(round(cpu, 2)), size(memory), number(round(sum(amount["gpu"] for amount in amounts), 2))]
 
 
 def _experiments(found: Sequence[ClusterExperiment], paint: Paint, columns: int | None) -> list[str]:

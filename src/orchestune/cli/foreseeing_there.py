@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[
 
 def _each(config: KubernetesConfig, needs: Resources) -> Resources:
     cpu = config.cpu if needs.cpu is None else needs.cpu
-    return Resources(cpu, config.memory if needs.memory is None else needs.memory, needs.gpu)
+    return replace(needs, cpu=cpu, memory=config.memory if needs.memory is None else needs.memory)
 
 
 def _config(api: ApiServer, cluster: Cluster) -> KubernetesConfig:

@@ -260,7 +260,7 @@ class Amount(TypedDict):
 
     cpu: float | None
     memory: int | None
-    gpu: int
+    gpu: int | float
 
 
 class MachineDocument(TypedDict):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, Key, Kind, amount, text, whole
+from orchestune.config.kinds import MOST_TRIALS, NUMBER, SIZE, SIZE_PATTERN, TIME, TRUTH, Key, Kind, amount, text, whole
 from orchestune.config.nodes import Scalar
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
@@ -22,33 +23,77 @@ BYTES = amount("an amount of memory such as 512Mi, 2Gi or 4G", SIZE_PATTERN, par
 CPU = amount("a number of cores such as 2, 0.5 or 500m", r"[0-9]+(?:\.[0-9]+)?m?", parse_cpu,
              lambda cores: "" if cores <= 100_000 else "no machine has that many cores")  # fmt: skip
 
-_COUNT = section(
-    (Key("count", whole(0, 1024), "Cards for each trial.", required=True),), later=("type", "memory", "share")
-)
+_MOST_CARDS = 1024
+_CARDS_WORDS = "a whole number of cards, or the share of one from 0.01 to 0.99"
 
 
-def _read_gpu(found: Field) -> int | None:
+def _read_cards(found: Field) -> float | None:
     value = found.node.value if isinstance(found.node, Scalar) else None
-    if isinstance(value, float) and 0 < value < 1:
-        found.wrong("a share of a card comes in a later version", "write a whole number of cards")
+    if isinstance(value, float) and 0.01 <= value < 1:
+        return value
+    if not isinstance(value, (int, float)) or value != value or value != int(value) or not 0 <= value <= _MOST_CARDS:
+        found.expected(_CARDS_WORDS)
         return None
-    return _GPU.read(found)
+    return _WHOLE_CARDS.read(found)
 
 
-_GPU = either("a whole number of cards", scalar=whole(0, 1024),
-              mapping=changed(_COUNT, lambda read: int(read.get("count") or 0)))  # fmt: skip
-GPU = Kind[int](_GPU.words, _GPU.schema, _read_gpu)
-RESOURCES = changed(
-    section(
-        (
-            Key("cpu", CPU, "Cores for each trial.", "nothing reserved"),
-            Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
-            Key("gpu", GPU, "Cards for each trial: a number, or `{count: 2}`.", "0"),
-        ),
-        also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu"},
-    ),
-    lambda read: Resources(read.get("cpu"), read.get("memory"), read.get("gpu") or 0),
+_WHOLE_CARDS = whole(0, _MOST_CARDS)
+CARDS = Kind[float](
+    _CARDS_WORDS,
+    {"anyOf": [_WHOLE_CARDS.schema, {"type": "number", "minimum": 0.01, "exclusiveMaximum": 1}]},
+    _read_cards,
 )
+_GPU_KEYS = (
+    Key("count", CARDS, "Cards for each trial, or the share of one: `0.25` lets four trials use a card.", "1"),
+    Key("type", text("words of a card's name, such as a100 or rtx4090", r"[A-Za-z0-9][A-Za-z0-9 ._-]*", most=100,
+                     loose=True),
+        "Only cards whose name has these words, as `nvidia-smi -L` and the label `nvidia.com/gpu.product` write it.",
+        "any card"),
+    Key("memory", BYTES, "Only cards with so much memory.", "any card"),
+)  # fmt: skip
+_GPU_SECTION = section(_GPU_KEYS, also={"share": "count", "model": "type", "kind": "type", "mem": "memory"})
+
+
+def _read_gpu(found: Field) -> dict[str, Any] | None:
+    read = _GPU_SECTION.read(found)
+    if read is None:
+        return None
+    return {"gpu": read.get("count", 1) or 0, "gpu_type": read.get("type"), "gpu_memory": read.get("memory")}
+
+
+_GPU_WORDS = f"{_CARDS_WORDS}, or a mapping with count, type, memory"
+GPU = either(
+    _GPU_WORDS,
+    scalar=changed(CARDS, lambda cards: {"gpu": cards}),
+    mapping=Kind[dict[str, Any]](_GPU_WORDS, _GPU_SECTION.schema, _read_gpu, _GPU_KEYS),
+)
+
+
+def _read_resources(found: Field) -> Resources | None:
+    read = _RESOURCES.read(found)
+    if read is None:
+        return None
+    cpu, pin = read.get("cpu"), bool(read.get("pin"))
+    if pin and not (cpu and cpu == int(cpu)):
+        said = "nothing" if cpu is None else f"{cpu:g}"
+        found.find("pin").wrong(f"needs whole cores, and `cpu` says {said}", "write `cpu: 1`, or another number")
+        return None
+    return Resources(cpu, read.get("memory"), pin=pin, **(read.get("gpu") or {}))
+
+
+_RESOURCES = section(
+    (
+        Key("cpu", CPU, "Cores for each trial. Libraries that ask for threads (OMP_NUM_THREADS and the like) are told"
+            " so many, unless your environment or `env` says otherwise.", "nothing reserved"),
+        Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
+        Key("gpu", GPU, "Cards for each trial: a number, the share of a card such as `0.25`, or"
+            " `{count: 2, type: a100, memory: 40Gi}`.", "0"),
+        Key("pin", TRUTH, "Whether each trial has its `cpu` cores for itself, and runs on no other. On this machine"
+            " only.", "false"),
+    ),
+    also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu", "affinity": "pin"},
+)  # fmt: skip
+RESOURCES = Kind[Resources](_RESOURCES.words, _RESOURCES.schema, _read_resources, _RESOURCES.keys)
 
 _MOST_FOLDS = 1000
 

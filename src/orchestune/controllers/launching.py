@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.parts import Part, parts, unfinished
 from orchestune.controllers.starting import Site, Starting
 from orchestune.domain.allocation import Demand, Room, allocate
+from orchestune.domain.cards import Deck
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
@@ -28,7 +30,7 @@ MOST_PENDING = 10
 
 @dataclass(frozen=True)
 class _Cluster:
-    """What there is to give away at one place in one tick; `room` and `free` shrink as it is given."""
+    """What there is to give away at one place in one tick; `room` and `cards` shrink as it is given."""
 
     backend: Backend
     capacity: Capacity
@@ -36,8 +38,8 @@ class _Cluster:
     """slots of each part"""
     holding: Sequence[ExperimentRow]
     room: Room
-    free: list[str]
-    """GPUs that nobody holds"""
+    cards: Deck
+    """GPUs, as far as nobody holds them, where the server hands them out; `room` leaves them out there"""
 
 
 class Launching:
@@ -81,10 +83,12 @@ class Launching:
             wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
         granted = allocate(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]])
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
-        taken = {device for worker in present for device in (json.loads(worker.gpus) if worker.gpus else ())}
-        free = [device for device in capacity.gpus if device not in taken]
+        cards = Deck(capacity.gpus)
+        for worker in present:
+            held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
+            cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
         room = self._room(backend, capacity, needs, by_experiment)
-        cluster = _Cluster(backend, capacity, granted, holding, room, free)
+        cluster = _Cluster(backend, capacity, granted, holding, room, cards)
         for row in rows:
             self._experiment(cluster, row, wanted[row.id], by_experiment.get(row.id, []))
         for experiment in by_experiment.keys() - {row.id for row in rows}:
@@ -107,7 +111,8 @@ class Launching:
             for experiment, each in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    room.take(sized(each, worker.memory), max(slots, busy.get(worker.id, 0)), worker.node)
+                    taken = sized(replace(each, gpu=0) if backend.assigns_gpus else each, worker.memory)
+                    room.take(taken, max(slots, busy.get(worker.id, 0)), worker.node)
         return room
 
     def _experiment(
@@ -120,7 +125,7 @@ class Launching:
             give = min(cluster.granted[part.key], left)
             slots = self._slots(cluster, site, mine, give)
             why = why or _why(site, min(part.slots, left), slots, mine, cluster.holding)
-            self._bring(site, [worker for worker in mine if worker.state in _USABLE], min(give, slots), cluster.free)
+            self._bring(site, [worker for worker in mine if worker.state in _USABLE], min(give, slots), cluster.cards)
             left -= give
         self._say(row, why)
         for worker in present:
@@ -131,26 +136,34 @@ class Launching:
     def _slots(cluster: _Cluster, site: Site, mine: Sequence[Present], wanted: int) -> int:
         """How many slots a part has or can have now; what it lacks is taken from the room."""
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-        missing = cluster.room.fit(site.part.each, max(wanted - have, 0), site.machines)
+        each, missing = site.part.each, max(wanted - have, 0)
+        if each.gpu and site.backend.assigns_gpus:
+            missing = min(missing, cluster.cards.fit(each.gpu, each.gpu_type, each.gpu_memory))
+            each = replace(each, gpu=0)
+        missing = cluster.room.fit(each, missing, site.machines)
         if cluster.capacity.elastic:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
             missing = min(missing, max(MOST_PENDING - starting, 0))
-        cluster.room.take(site.part.each, missing)
+        cluster.room.take(each, missing)
         return have + missing
 
-    def _bring(self, site: Site, present: Sequence[Present], slots: int, free: list[str]) -> None:
+    def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:
         """Bring the workers of a part to so many slots."""
         for worker in present:
             if worker.state == WorkerState.STARTING and worker.handle is None:  # never, or nobody knows
-                self._starting.hand_over(site, worker.id, worker.slots, tuple(json.loads(worker.gpus or "[]")))
+                self._starting.hand_over(site, worker.id, worker.slots, _gpus(worker))
         have = sum(worker.slots for worker in present)
         if have > slots:
             self._shrink(site, present, have - slots)
         elif have < slots and not self._deaths.too_early(site.row):
-            self._grow(site, present, slots - have, free)
+            self._grow(site, present, slots - have, cards)
 
     def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
-        for worker in reversed(present):
+        uses = Counter(card for worker in present for card in _gpus(worker))
+        # of those that share cards, first the ones with the fewest beside them: their card becomes a whole one again
+        newest_first = list(reversed(present))
+        newest_first.sort(key=lambda worker: max((uses[card] for card in _gpus(worker)), default=0))
+        for worker in newest_first:
             if spare <= 0:
                 return
             if worker.slots <= spare:
@@ -160,12 +173,14 @@ class Launching:
                 self._resize(worker, worker.slots - spare)
                 return
 
-    def _grow(self, site: Site, present: Sequence[Present], missing: int, free: list[str]) -> None:
-        backend, gpu = site.backend, site.row.specification.resources.gpu
-        if gpu and backend.assigns_gpus:
-            for _ in range(min(missing, len(free) // gpu)):
-                self._starting.start(site, 1, tuple(free[:gpu]))
-                del free[:gpu]
+    def _grow(self, site: Site, present: Sequence[Present], missing: int, cards: Deck) -> None:
+        backend, each = site.backend, site.part.each
+        if each.gpu and backend.assigns_gpus:
+            for _ in range(missing):
+                chosen = cards.take(each.gpu, each.gpu_type, each.gpu_memory)
+                if not chosen:
+                    return
+                self._starting.start(site, 1, chosen)
             return
         if backend.slots_per_worker is not None:
             for _ in range(-(-missing // backend.slots_per_worker)):
@@ -216,6 +231,10 @@ def _why(
         if waits:
             return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"worker {waits[0].name} waits: {waits[0].reason}")
     return None
+
+
+def _gpus(worker: Present) -> tuple[str, ...]:
+    return tuple(json.loads(worker.gpus)) if worker.gpus else ()
 
 
 def _demand(row: ExperimentRow, part: Part) -> Demand:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from orchestune.domain.cards import Deck
 from orchestune.domain.resources import Capacity, Machine, Resources, holds, offers
 
 
@@ -28,18 +29,19 @@ class Free:
     machine: Machine
     cpu: float
     memory: float
-    gpus: int
+    gpus: Deck
 
     @classmethod
     def whole(cls, machine: Machine) -> Free:
         """An empty machine."""
-        return cls(machine, machine.cpu, float(machine.memory), len(machine.gpus))
+        return cls(machine, machine.cpu, float(machine.memory), Deck(machine.gpus))
 
     def take(self, each: Resources, slots: int = 1) -> None:
         """So many trials hold what they need; less than nothing may be left."""
         self.cpu -= (each.cpu or 0) * slots
         self.memory -= (each.memory or 0) * slots
-        self.gpus -= each.gpu * slots
+        for _ in range(slots if each.gpu else 0):
+            self.gpus.take(each.gpu, each.gpu_type, each.gpu_memory)
 
     def fit(self, each: Resources, slots: int) -> int:
         """How many of so many trials find a place."""
@@ -48,7 +50,7 @@ class Free:
         if each.memory:
             slots = min(slots, int(self.memory // each.memory))
         if each.gpu:
-            slots = min(slots, self.gpus // each.gpu)
+            slots = min(slots, self.gpus.fit(each.gpu, each.gpu_type, each.gpu_memory))
         return max(slots, 0)
 
 

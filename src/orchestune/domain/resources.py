@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from orchestune.domain.cards import Card, listing, suits
 
 _UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
@@ -54,29 +56,56 @@ class Resources:
     cpu: float | None = None
     memory: int | None = None
     """bytes"""
-    gpu: int = 0
+    gpu: float = 0
+    """whole cards, or a share of one"""
+    gpu_type: str | None = None
+    """words of the cards' name, such as a100"""
+    gpu_memory: int | None = None
+    """bytes that each card has at least"""
+    pin: bool = False
+    """whether each trial has its cores for itself"""
 
     def times(self, slots: int) -> Resources:
         """What that many trials side by side need."""
-        return Resources(
-            None if self.cpu is None else self.cpu * slots,
-            None if self.memory is None else self.memory * slots,
-            self.gpu * slots,
+        return replace(
+            self,
+            cpu=None if self.cpu is None else self.cpu * slots,
+            memory=None if self.memory is None else self.memory * slots,
+            gpu=self.gpu * slots,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """`{"cpu", "memory", "gpu"}`, memory in bytes."""
-        return {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu}
+        """`{"cpu", "memory", "gpu"}`, memory in bytes, and what else is asked for."""
+        more = {"gpu_type": self.gpu_type, "gpu_memory": self.gpu_memory, "pin": self.pin}
+        found = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu}
+        return {**found, **{name: value for name, value in more.items() if value}}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Resources:
         """The inverse of `to_json`."""
-        return cls(document.get("cpu"), document.get("memory"), int(document.get("gpu") or 0))
+        gpu = document.get("gpu") or 0
+        return cls(
+            document.get("cpu"),
+            document.get("memory"),
+            int(gpu) if gpu == int(gpu) else float(gpu),
+            document.get("gpu_type"),
+            document.get("gpu_memory"),
+            bool(document.get("pin")),
+        )
+
+    @property
+    def cards(self) -> str:
+        """What it needs of GPUs, for people; empty where it needs none."""
+        if not self.gpu:
+            return ""
+        text = f"{self.gpu:g} gpu"
+        text += f" of type {self.gpu_type}" if self.gpu_type else ""
+        return text + (f" with {self.gpu_memory / 2**30:.3g} GiB" if self.gpu_memory else "")
 
     def __str__(self) -> str:
         parts = [] if self.cpu is None else [f"{self.cpu:g} cpu"]
         parts += [] if self.memory is None else [f"{self.memory / 2**30:.3g} GiB memory"]
-        parts += [f"{self.gpu} gpu"] if self.gpu else []
+        parts += [self.cards] if self.gpu else []
         return ", ".join(parts) or "nothing in particular"
 
 
@@ -86,12 +115,12 @@ class Machine:
 
     cpu: float
     memory: int
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[Card, ...] = ()
     name: str = "this machine"
     pool: str = ""
     """the node pool, where the place has several"""
     lent: Resources = Resources(0.0, 0, 0)
-    """what others hold of it and may give back one day"""
+    """what others hold of it and may give back one day; `gpu_type` and `gpu_memory` say which cards"""
     reserved: bool = False
     """for trials that name its pool"""
 
@@ -100,6 +129,13 @@ class Machine:
         """What it would have if nobody else were there."""
         lent = self.lent
         return Resources(self.cpu + (lent.cpu or 0), self.memory + (lent.memory or 0), len(self.gpus) + lent.gpu)
+
+    def suitable(self, each: Resources) -> float:
+        """How many of its cards, those that others hold included, are what the trial asks for."""
+        own = sum(suits(card.model, card.memory, each.gpu_type, each.gpu_memory) for card in self.gpus)
+        lent = self.lent
+        fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
+        return own + (lent.gpu if fits else 0)
 
 
 @dataclass(frozen=True)
@@ -120,7 +156,7 @@ class Capacity:
         return Capacity(left, self.elastic, self.shut | shut)
 
     @property
-    def gpus(self) -> tuple[str, ...]:
+    def gpus(self) -> tuple[Card, ...]:
         """Every GPU of the place."""
         return tuple(gpu for machine in self.machines for gpu in machine.gpus)
 
@@ -141,10 +177,27 @@ def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | 
         wanted, has = amount(each), amount(largest.whole)
         if wanted > has:
             who = largest.name if len(machines) == 1 else f"the largest machine, {largest.name},"
-            return f"a trial needs {wanted / unit:g} {name}, {who} has {has / unit:.3g}"
+            there = listing(largest.gpus) if name == "gpu" else ""
+            return f"a trial needs {wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}"
+    if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):
+        return f"a trial needs {each.cards}; {_there(machines)}"
     return f"no single machine has {each}"
 
 
+def _there(machines: Sequence[Machine]) -> str:
+    """What cards there are, the machine with the most first."""
+    ranked = sorted(machines, key=lambda machine: -machine.whole.gpu)
+    texts = [f"{machine.name} has {_listed(machine)}" for machine in ranked if machine.whole.gpu]
+    return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
+
+
+def _listed(machine: Machine) -> str:
+    lent = machine.lent
+    borrowed = [Card("", lent.gpu_type or "", lent.gpu_memory or 0)] * int(lent.gpu)
+    return listing([*machine.gpus, *borrowed]) or f"{machine.whole.gpu:g} cards of which nothing more is known"
+
+
+_SHOWN = 5
 _AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
     ("cpu", 1, lambda amount: amount.cpu or 0),
     ("GiB memory", 2**30, lambda amount: amount.memory or 0),
@@ -156,7 +209,7 @@ def holds(machine: Machine, each: Resources) -> bool:
     """Whether the machine, otherwise empty, has what one trial needs."""
     whole = machine.whole
     enough = (each.cpu or 0) <= (whole.cpu or 0) + 1e-9 and (each.memory or 0) <= (whole.memory or 0)
-    return enough and each.gpu <= whole.gpu
+    return enough and each.gpu <= machine.suitable(each)
 
 
 def offers(machine: Machine, pool: str | None) -> bool:

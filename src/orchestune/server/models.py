@@ -421,7 +421,7 @@ class Amount(BaseModel):
 
     cpu: float | None
     memory: int | None
-    gpu: int
+    gpu: int | float
 
 
 class SurveyedMachine(BaseModel):

@@ -68,7 +68,7 @@ def machines(backend: Backend, needs: dict[str, Resources], present: Sequence[Pr
 
 
 def _held(needs: dict[str, Resources], present: Sequence[Present]) -> Resources:
-    cpu, memory, gpu = 0.0, 0, 0
+    cpu, memory, gpu = 0.0, 0, 0.0
     for worker in present:
         all_of_it = sized(needs.get(worker.experiment, Resources()), worker.memory).times(worker.slots)
         cpu, memory, gpu = cpu + (all_of_it.cpu or 0), memory + (all_of_it.memory or 0), gpu + all_of_it.gpu

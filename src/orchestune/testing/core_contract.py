@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from orchestune.controllers.archiving import Archiving
+from orchestune.domain.cards import Card
 from orchestune.domain.resources import Capacity, Machine
 from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, Purged
 from orchestune.services import (
@@ -655,7 +656,7 @@ class CoreContract(WorldContract):
         assert list(world.backend.orders) == [worker]
 
     def test_gpus_are_given_to_one_worker_at_a_time(self, tmp_path: Path, database_url: str | None) -> None:
-        world = World(tmp_path, database_url, Capacity((Machine(4, 2**34, ("0", "1", "2")),)))
+        world = World(tmp_path, database_url, Capacity((Machine(4, 2**34, tuple(map(Card, "012"))),)))
         try:
             for name in ("a", "b"):
                 world.create(name=name, budget=5, parallelism=2, resources={"gpu": 1})

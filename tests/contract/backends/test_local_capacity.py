@@ -7,9 +7,14 @@ import pytest
 
 from orchestune.backends.local import capacity
 from orchestune.backends.local.backend import LocalBackend
+from orchestune.domain.cards import Card
 from orchestune.domain.resources import Capacity, Machine
 
 GIB = 2**30
+
+
+def ids_of(environ: dict[str, str]) -> tuple[str, ...]:
+    return tuple(card.id for card in capacity.gpus(environ))
 
 
 def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
@@ -77,14 +82,14 @@ def test_version_1_groups_without_a_limit_limit_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_gpus_that_the_shell_made_visible_are_all_there_are(visible: str, ids: tuple[str, ...]) -> None:
-    assert capacity.gpus({"CUDA_VISIBLE_DEVICES": visible, "PATH": "/nowhere"}) == ids
+    assert ids_of({"CUDA_VISIBLE_DEVICES": visible, "PATH": "/nowhere"}) == ids
 
 
 def test_gpus_are_listed_by_the_driver_program(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA A100 (UUID: GPU-2)'\n")
     program.chmod(0o755)
-    assert capacity.gpus({"PATH": str(tmp_path)}) == ("0", "1")
+    assert capacity.gpus({"PATH": str(tmp_path)}) == (Card("0", "NVIDIA A100"), Card("1", "NVIDIA A100"))
 
 
 def test_a_driver_program_that_fails_means_no_gpus(tmp_path: Path) -> None:
@@ -105,9 +110,9 @@ def test_a_gpu_that_is_cut_up_counts_by_its_parts(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{text}END\n")
     program.chmod(0o755)
-    assert capacity.gpus({"PATH": str(tmp_path)}) == ("MIG-a", "MIG-b", "1")
+    assert ids_of({"PATH": str(tmp_path)}) == ("MIG-a", "MIG-b", "1")
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
-    given = Machine(3, 5, ("7",))
+    given = Machine(3, 5, (Card("7"),))
     assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() == Capacity((given,))

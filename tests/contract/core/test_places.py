@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.domain.cards import Card
 from orchestune.domain.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError
 from orchestune.ports.backend import Gone
@@ -21,7 +22,7 @@ GIB = 2**30
 MACHINES = (
     Machine(4, 8 * GIB, name="cpu1", pool="cpu"),
     Machine(4, 8 * GIB, name="cpu2", pool="cpu"),
-    Machine(4, 8 * GIB, ("0", "1"), "gpu1", "gpu"),
+    Machine(4, 8 * GIB, (Card("0"), Card("1")), "gpu1", "gpu"),
 )
 
 

@@ -208,12 +208,16 @@ def alpha(spelling: str) -> str:
             "8:21: resources.memory: 2 bytes are less than any program needs; write 512Mi or 2Gi",
         ),
         (
-            with_lines("resources: {gpu: 0.25}"),
-            "8:18: resources.gpu: a share of a card comes in a later version (write a whole number of cards)",
+            with_lines("resources: {gpu: 1.5}"),
+            "8:18: resources.gpu: found 1.5, expected a whole number of cards, or the share of one from 0.01 to 0.99",
         ),
         (
-            with_lines("resources: {gpu: {count: 2, type: a100}}"),
-            "8:29: resources.gpu.type: comes in a later version (leave it out)",
+            with_lines("resources: {gpu: {count: 2, model: a100}}"),
+            "8:29: resources.gpu.model: is no known key (did you mean type?)",
+        ),
+        (
+            with_lines("resources: {cpu: 0.5, pin: true}"),
+            "8:28: resources.pin: needs whole cores, and `cpu` says 0.5 (write `cpu: 1`, or another number)",
         ),
         (with_lines("resources: {gpus: 1}"), "8:13: resources.gpus: is no known key (did you mean gpu?)"),
         (

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.domain.allocation import Demand, Room, allocate, usable
+from orchestune.domain.cards import Card
 from orchestune.domain.resources import Capacity, Machine, Resources, fits
 
 GIB = 2**30
@@ -16,7 +17,7 @@ def cluster(*machines: Machine, elastic: bool = False) -> Capacity:
 
 
 CPU = [Machine(4, 8 * GIB, name=f"cpu{index}", pool="cpu") for index in (1, 2)]
-GPU = Machine(4, 16 * GIB, ("0", "1", "2", "3"), "gpu1", "gpu")
+GPU = Machine(4, 16 * GIB, tuple(map(Card, "0123")), "gpu1", "gpu")
 
 
 def test_two_users_share_evenly_whoever_came_first() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestune.domain import ids
 from orchestune.domain.allocation import Demand, allocate
+from orchestune.domain.cards import Card
 from orchestune.domain.metrics import Metric, Point, pareto_front, reduce
 from orchestune.domain.resources import (
     Capacity,
@@ -73,7 +74,7 @@ def test_ids_sort_by_time() -> None:
 
 
 def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
-    capacity = Capacity((Machine(4, 8 << 30, ("0", "1")),))
+    capacity = Capacity((Machine(4, 8 << 30, (Card("0"), Card("1"))),))
     demands = [
         Demand("a", 2, Resources(cpu=1, gpu=1)),
         Demand("b", 9, Resources(cpu=1, memory=4 << 30)),

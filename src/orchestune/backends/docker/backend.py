@@ -21,6 +21,7 @@ from orchestune.backends.docker.folder import End, WorkerFolder
 from orchestune.backends.docker.plan import Host, Site
 from orchestune.backends.docker.starting import Starting
 from orchestune.backends.docker.whereabouts import Whereabouts
+from orchestune.domain.cards import Card
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
@@ -71,7 +72,7 @@ class DockerBackend:
         self._engine = Engine(10, daemon)
         self._starting = Starting(Engine(120, daemon), self._site, self._runtime)
         self._host: Host | None = None
-        self._gpus: tuple[str, ...] | None = None
+        self._gpus: tuple[Card, ...] | None = None
         self._ends: dict[str, End] = {}
         self._told: dict[str, float] = {}
         self._listed: tuple[float, Containers] = (0.0, {})

@@ -18,6 +18,11 @@ def check(engine: Engine, each: Resources, placement: Placement, url: str) -> No
     """UsageError where a trial cannot run in a container of this daemon."""
     if placement.image is None:
         raise no_image()
+    if each.pin:
+        raise UsageError(
+            "`resources.pin` is for processes of this machine, and containers of a daemon share its cores",
+            "leave it out: --set resources.pin=false",
+        )
     try:
         host = engine.about()
         network(host, url)

@@ -79,17 +79,20 @@ class KubernetesBackend:
 
     def needs(self, each: Resources) -> Resources:
         cpu = self._config.cpu if each.cpu is None else each.cpu
-        return Resources(cpu, self._config.memory if each.memory is None else each.memory, each.gpu)
+        return replace(each, cpu=cpu, memory=self._config.memory if each.memory is None else each.memory)
 
     def check(self, each: Resources, placement: Placement) -> None:
         checking.check(self._api, self._config, placement)
+        seen = self._world.machines_known()
+        products = capacity.ground(self._world.nodes.all() if seen else (), None, each).products
+        checking.check_resources(each, self._config, products, seen)
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self._world.fresh()
         with self._lock:
             if order.worker in self._verdicts:
                 return self._verdicts[order.worker].handle
-        ground = capacity.ground(self._world.nodes.all(), order.placement.pool)
+        ground = capacity.ground(self._world.nodes.all(), order.placement.pool, order.each)
         setting = plan.Setting(self._security.restricted(), ground)
         job = self._create(plan.job(self._config, order, setting, self._command(order)), order.worker)
         self._world.jobs.put(job)

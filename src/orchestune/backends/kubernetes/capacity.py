@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import HANDLE, is_ours
-from orchestune.backends.kubernetes.quantities import plus, requests, resources
+from orchestune.backends.kubernetes.quantities import amount, plus, requests, resources
+from orchestune.domain.cards import Card, suits
 from orchestune.domain.resources import Machine, Resources
 from orchestune.domain.survey import Surveyed
 
+PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
+"""labels that NVIDIA's feature discovery gives to nodes: the cards' name, and the MiB of each"""
 _PERMANENT = ("DaemonSet", "Node")
 _OVER = ("Succeeded", "Failed")
 
@@ -35,6 +38,8 @@ class Node:
     """whether its pool is what its label says"""
     taints: tuple[tuple[str, str, str], ...] = ()
     """(key, value, effect) of what only those may ignore who name its pool"""
+    product: str = ""
+    """what its label says of its cards; empty: nothing"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Ground:
     """those that belong to it without a label that says so"""
     taints: tuple[tuple[str, str, str], ...] = ()
     """what it has to tolerate there"""
+    products: tuple[str, ...] = ()
+    """labels of the nodes whose cards are of the type and size that it asks for; empty: it asks for none"""
 
 
 def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
@@ -66,6 +73,9 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
     labels = metadata.get("labels") or {}
     has = resources(status.get("allocatable") or status.get("capacity"), config.gpu_resource)
+    product = str(labels.get(PRODUCT) or "")
+    if has.gpu:
+        has = replace(has, gpu_type=product or None, gpu_memory=int(amount(labels.get(MEMORY))) * 2**20 or None)
     ready: Mapping[str, Any] = next(
         (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
     )
@@ -90,6 +100,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
         labelled=label is not None,
         taints=tuple((str(t.get("key")), str(t.get("value") or ""), str(t["effect"])) for t in taints),
+        product=product,
     )
 
 
@@ -125,20 +136,23 @@ def _machine(item: Node, others: Sequence[Load]) -> Machine:
     return Machine(
         cpu=free.cpu or 0.0,
         memory=free.memory or 0,
-        gpus=tuple(f"{item.name}/{index}" for index in range(free.gpu)),
+        gpus=tuple(
+            Card(f"{item.name}/{index}", item.product, item.has.gpu_memory or 0) for index in range(int(free.gpu))
+        ),
         name=item.name,
         pool=item.pool,
-        lent=lent,
+        lent=replace(lent, gpu_type=item.has.gpu_type, gpu_memory=item.has.gpu_memory),
         reserved=item.reserved,
     )
 
 
 def minus(one: Resources, other: Resources) -> Resources:
     """What is left; never less than nothing."""
-    return Resources(
-        max((one.cpu or 0.0) - (other.cpu or 0.0), 0.0),
-        max((one.memory or 0) - (other.memory or 0), 0),
-        max(one.gpu - other.gpu, 0),
+    return replace(
+        one,
+        cpu=max((one.cpu or 0.0) - (other.cpu or 0.0), 0.0),
+        memory=max((one.memory or 0) - (other.memory or 0), 0),
+        gpu=max(one.gpu - other.gpu, 0),
     )
 
 
@@ -170,13 +184,21 @@ def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequenc
     return "; ".join(parts)
 
 
-def ground(nodes: Iterable[Node], pool: str | None) -> Ground:
-    """Where the trials of a pool may run, as far as the pool's label does not say it."""
-    members = [item for item in nodes if pool is not None and item.pool == pool]
+def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> Ground:
+    """Where such trials of a pool may run, as far as the pool's label does not say it."""
+    everywhere = list(nodes)
+    members = [item for item in everywhere if pool is not None and item.pool == pool]
     return Ground(
         tuple(sorted(item.name for item in members if not item.labelled)),
         tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.taints})),
+        tuple(sorted({item.product for item in everywhere if item.product and _suitable(item, each)})),
     )
+
+
+def _suitable(item: Node, each: Resources) -> bool:
+    """Whether the trial names what cards it needs, and the node's are such."""
+    named = each.gpu_type is not None or each.gpu_memory is not None
+    return named and suits(item.product, item.has.gpu_memory or 0, each.gpu_type, each.gpu_memory)
 
 
 _KINDS = (

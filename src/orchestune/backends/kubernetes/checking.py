@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from orchestune.backends.kubernetes.capacity import PRODUCT
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
 from orchestune.errors import Denied, NotFound, UsageError
 
 _TEMPLATE = ("metadata", "spec")
@@ -34,6 +38,29 @@ def check(api: Api, config: KubernetesConfig, placement: Placement) -> None:
         _exists(api, path, "PriorityClass", "priority_class")
     if placement.queue:
         _queue(api, config.namespace, placement.queue)
+
+
+def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:
+    """UsageError for what the place cannot give whatever nodes it has.
+
+    `products` are the labels of nodes with such cards as the trial names, `seen` whether the nodes may be looked at.
+    """
+    if 0 < each.gpu < 1:
+        raise UsageError(
+            f"`resources.gpu: {each.gpu:g}` is a share of a card, and device plugins give whole cards",
+            "where the cluster slices its cards (NVIDIA's time-slicing), each slice counts as a card: connect it with"
+            " --gpu-resource nvidia.com/gpu.shared and ask for `gpu: 1`",
+        )
+    if each.pin:
+        raise UsageError(
+            "`resources.pin` is for processes of one machine; in a cluster the kubelet pins (its static CPU manager)",
+            "leave it out: --set resources.pin=false",
+        )
+    if (each.gpu_type or each.gpu_memory) and not products and (config.elastic or not seen):
+        raise UsageError(
+            f"a trial needs {each.cards}, and no node that is there now is labelled ({PRODUCT}) as having such cards",
+            "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",
+        )
 
 
 def _exists(api: Api, path: str, kind: str, key: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.backends.kubernetes.capacity import Ground
+from orchestune.backends.kubernetes.capacity import PRODUCT, Ground
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
@@ -238,19 +238,27 @@ def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: Ground) -> M
     """Nodes of its pool, by the label or, where there is none, by name; none of those that it must avoid."""
     avoided = [{"key": "metadata.name", "operator": "NotIn", "values": [each]} for each in sorted(order.avoid)]
     pool = order.placement.pool
+    cards: list[Manifest] = []
+    if ground.products:
+        cards = [{"key": PRODUCT, "operator": "In", "values": list(ground.products)}]
     if pool is None:
-        terms: list[Manifest] = [{"matchFields": avoided}] if avoided else []
+        terms: list[Manifest] = [_term(cards, avoided)] if cards or avoided else []
     else:
-        labelled: Manifest = {"matchExpressions": [{"key": config.pool_label, "operator": "In", "values": [pool]}]}
-        terms = [labelled | ({"matchFields": avoided} if avoided else {})]
+        labelled: Manifest = {"key": config.pool_label, "operator": "In", "values": [pool]}
+        terms = [_term([labelled, *cards], avoided)]
         terms += [
-            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [each]}]}
+            _term(cards, [{"key": "metadata.name", "operator": "In", "values": [each]}])
             for each in ground.nodes
             if each not in order.avoid
         ]
     if not terms:
         return {}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def _term(labels: Sequence[Manifest], fields: Sequence[Manifest]) -> Manifest:
+    found: Manifest = {"matchExpressions": list(labels)} if labels else {}
+    return found | ({"matchFields": list(fields)} if fields else {})
 
 
 def _volumes(order: WorkerOrder) -> list[Manifest]:

@@ -14,6 +14,7 @@ from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
 from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
+from orchestune.domain.cards import Card
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
@@ -50,7 +51,7 @@ class LocalBackend:
         self._url = url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
-        self._gpus: tuple[str, ...] | None = None
+        self._gpus: tuple[Card, ...] | None = None
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
         """seen running by this object"""

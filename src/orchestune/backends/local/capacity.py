@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchestune.backends.nvidia import listed
+from orchestune.backends.nvidia import listed, visible
+from orchestune.domain.cards import Card
 from orchestune.domain.resources import Machine
 
 _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
@@ -16,7 +17,8 @@ _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
     """The machine's capacity within the limits of the container or the job that this process is in.
 
-    Asks `nvidia-smi`, which may take seconds, where `CUDA_VISIBLE_DEVICES` is not set. /proc and /sys are below `root`.
+    Asks `nvidia-smi`, which may take seconds, unless `CUDA_VISIBLE_DEVICES` hides all cards.
+    /proc and /sys are below `root`.
     """
     return Machine(cores(root), memory(root), gpus(environ))
 
@@ -41,18 +43,22 @@ def memory(root: Path = Path("/")) -> int:
     return allowed
 
 
-def gpus(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The ids to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine.
+def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
+    """The cards to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine.
 
-    Indices, and for a GPU that is cut up the UUIDs of its parts.
+    By index, and parts of a GPU that is cut up by UUID. What the variable names and `nvidia-smi` does not list is
+    believed, and nothing more is known of it.
     """
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return _visible(visible)
-    return tuple(name for card in listed(environ) for name in card.parts or (card.index,))
+    named = environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return visible(listed(environ), None, by_uuid=False)
+    words = _words_of(named)
+    found = listed(environ) if words else []
+    known = {word: card for word in words for card in visible(found, word, by_uuid=False)[:1]}
+    return tuple(Card(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
 
 
-def _visible(text: str) -> tuple[str, ...]:
+def _words_of(text: str) -> tuple[str, ...]:
     found: list[str] = []
     for word in (part.strip() for part in text.split(",")):
         if not word or _ENDS_THE_LIST.fullmatch(word):

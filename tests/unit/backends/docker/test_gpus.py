@@ -6,6 +6,7 @@ import pytest
 
 from orchestune.backends import nvidia
 from orchestune.backends.docker import gpus
+from orchestune.domain.cards import Card
 
 LISTED = """\
 GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
@@ -32,7 +33,8 @@ WHOLE = "GPU-77777777-d33d-2b2c-524d-9e3d8d2b8a77"
     ],
 )
 def test_cards_and_their_parts_are_known_by_uuid(named: str | None, expected: tuple[str, ...]) -> None:
-    assert gpus.visible(nvidia.cards(LISTED), named) == expected
+    found = nvidia.visible(nvidia.cards(LISTED), named, by_uuid=True)
+    assert tuple(card.id for card in found) == expected
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo 'No devices were found'"])
@@ -49,4 +51,4 @@ def test_the_driver_is_asked(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(f'#!/bin/sh\n[ "$1" = -L ] && while read -r line; do echo "$line"; done < {tmp_path}/list\n')
     program.chmod(0o755)
-    assert gpus.ask({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1"}) == (WHOLE,)
+    assert gpus.ask({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "1"}) == (Card(WHOLE, "NVIDIA A100-SXM4-40GB"),)

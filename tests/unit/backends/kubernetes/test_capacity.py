@@ -72,14 +72,18 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     capacity = Capacity(machines([spot, shown("n1")], []))
     assert [machine.name for machine in usable(capacity, Resources(1), None)] == ["n1"]
     assert [machine.name for machine in usable(capacity, Resources(1), "spot")] == ["s1"]
-    assert ground([spot], "spot") == Ground((), (("spot", "y", "NoSchedule"),))
+    assert ground([spot], "spot", Resources()) == Ground((), (("spot", "y", "NoSchedule"),))
 
 
 def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
-    assert (machine.pool, machine.reserved, machine.gpus) == ("gpu", False, ("g1/0", "g1/1", "g1/2", "g1/3"))
-    assert ground([cards, shown("n1")], "gpu") == Ground(("g1",), ())
+    assert (machine.pool, machine.reserved, [card.id for card in machine.gpus]) == (
+        "gpu",
+        False,
+        ["g1/0", "g1/1", "g1/2", "g1/3"],
+    )
+    assert ground([cards, shown("n1")], "gpu", Resources()) == Ground(("g1",), ())
 
 
 def test_pods_that_are_over_or_nowhere_hold_nothing() -> None:

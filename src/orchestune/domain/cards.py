@@ -1,0 +1,89 @@
+"""GPUs: what each one is, which ones suit a trial, and how much of each is free."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+_NOMINAL = 11 / 12
+"""what a card shows of the memory on its box at least: the system keeps some of it (a T4 of 16 GiB shows 15)"""
+_EXACT = 1e-6
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU, or a part of one that is cut up."""
+
+    id: str
+    """what goes into `CUDA_VISIBLE_DEVICES`"""
+    model: str = ""
+    """as its maker calls it; empty: not known"""
+    memory: int = 0
+    """bytes; 0: not known"""
+
+    def __str__(self) -> str:
+        size = f"{self.memory / 2**30:.3g} GiB" if self.memory else "memory not known"
+        return f"{self.model or 'type not known'} ({size})"
+
+
+def suits(model: str, memory: int, type: str | None, least: int | None) -> bool:
+    """Whether a card is of the wanted type and has the wanted bytes."""
+    return (type is None or _is(model, type)) and (not least or memory >= least * _NOMINAL)
+
+
+def _is(model: str, type: str) -> bool:
+    """`a100` and `rtx4090` mean whole words of the model's name, whatever stands between them: `a10` is no `a100`."""
+    wanted = "".join(_words(type))
+    words = _words(model)
+    starts = range(len(words))
+    return any("".join(words[start:end]) == wanted for start in starts for end in range(start + 1, len(words) + 1))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def listing(cards: Iterable[Card]) -> str:
+    """`2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)`; empty where nothing is known of any."""
+    counted = Counter(replace(card, id="") for card in cards)
+    if not any(card.model or card.memory for card in counted):
+        return ""
+    return ", ".join(f"{count} x {card}" for card, count in counted.items())
+
+
+class Deck:
+    """What is free of some cards. Whole ones go to one trial; of a shared one only the rest is given away."""
+
+    def __init__(self, cards: Iterable[Card]) -> None:
+        self._cards = tuple(cards)
+        self._free = {card.id: 1.0 for card in self._cards}
+
+    def hold(self, held: Mapping[str, float]) -> None:
+        """So much of each card is in use already."""
+        for card, part in held.items():
+            if card in self._free:
+                self._free[card] = max(self._free[card] - part, 0.0)
+
+    def fit(self, gpu: float, type: str | None, least: int | None) -> int:
+        """How many trials of `gpu` cards, or that share of one, find a place."""
+        free = [self._free[card.id] for card in self._cards if suits(card.model, card.memory, type, least)]
+        if gpu < 1:
+            return sum(int((part + _EXACT) // gpu) for part in free)
+        return int(sum(part > 1 - _EXACT for part in free) // gpu)
+
+    def take(self, gpu: float, type: str | None, least: int | None) -> tuple[str, ...]:
+        """The ids of the cards for one more trial; none where it finds no place.
+
+        Of those that suit: a share comes from the card of which the least is free, so that whole ones stay whole; and
+        the smaller and older cards go first, so that the larger ones are there for whoever names them.
+        """
+        if not self.fit(gpu, type, least):
+            return ()
+        suitable = [card for card in self._cards if suits(card.model, card.memory, type, least)]
+        enough = [card for card in suitable if self._free[card.id] >= min(gpu, 1) - _EXACT]
+        enough.sort(key=lambda card: (round(self._free[card.id], 6), card.memory))
+        chosen = enough[: max(int(gpu), 1)]
+        self.hold({card.id: min(gpu, 1.0) for card in chosen})
+        return tuple(card.id for card in chosen)
