@@ -52,3 +52,47 @@ def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Hom
         assert shown["reason"]["code"] == "never_fits"
     else:
         assert "gpu" in done.stderr
+
+
+NAMED = """#!/bin/sh
+case "$1" in
+-L) echo 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-a)'; echo 'GPU 1: Tesla T4 (UUID: GPU-b)';;
+*) echo 'GPU-a, 40960'; echo 'GPU-b, 15360';;
+esac
+"""
+
+
+def test_shares_of_a_card_run_side_by_side_and_a_whole_card_is_nobody_elses(
+    home_with_cards: Home, tmp_path: Path
+) -> None:
+    """Whoever shares the card leaves a file while it runs; the trial that has a card alone looks for others there."""
+    home = home_with_cards
+    (tmp_path / "bin/nvidia-smi").write_text(NAMED)
+    held = f"{tmp_path}/held-$CUDA_VISIBLE_DEVICES"
+    meet = (
+        f"mkdir -p {held}; touch {held}/$ORCHESTUNE_TRIAL; echo share $ORCHESTUNE_GPU_SHARE;"
+        f"until [ -e {tmp_path}/met ]; do set -- {held}/*; [ $# -lt 4 ] || touch {tmp_path}/met; sleep 0.02; done;"
+        f"rm {held}/$ORCHESTUNE_TRIAL; echo card $CUDA_VISIBLE_DEVICES; echo loss={{x}}"
+    )
+    shares = write(
+        tmp_path / "shares", meet, resources={"gpu": {"count": 0.25, "type": "a100"}}, budget=6, parallelism=6
+    )
+    handle = launch(home, shares)
+    shown = reached(home, handle, "completed")
+    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (6, 0)
+    logs = home.run("logs", handle).stdout
+    assert logs.count("card 0") == 6 and "card 1" not in logs and "share 0.25" in logs
+
+    alone = f"mkdir {held}-alone || exit 9; sleep 0.1; rmdir {held}-alone; echo loss={{x}}"
+    whole = launch(home, write(tmp_path / "whole", alone, resources={"gpu": 1}, budget=4, parallelism=4))
+    assert reached(home, whole, "completed")["counts"]["failed"] == 0
+
+
+def test_cards_that_are_not_there_are_refused_with_those_that_are(home_with_cards: Home, tmp_path: Path) -> None:
+    home = home_with_cards
+    (tmp_path / "bin/nvidia-smi").write_text(NAMED)
+    project = write(tmp_path / "picky", "true", resources={"gpu": {"count": 1, "type": "h100"}})
+    for words in (["run", "--detach"], ["run", "--dry-run"]):
+        done = home.run(*words, cwd=project, expect=2)
+        assert "a trial needs 1 gpu of type h100" in done.stderr
+        assert "1 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)" in done.stderr

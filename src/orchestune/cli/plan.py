@@ -11,7 +11,7 @@ from orchestune.cli.render import Paint, duration, one_line, plural, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Parameter
-from orchestune.worker.command import placeholders
+from orchestune.worker.command import placeholders, split
 
 _PARAMETERS = 12
 """parameters that are listed one by one"""
@@ -45,8 +45,21 @@ def plan_lines(
     early = specification.early_stopping
     if early is not None:
         lines.append(("prunes", f"trials by {early.type} on {early.metric or specification.objective.name}"))
+    if specification.preload:
+        lines.append(("preloads", _preloads(specification)))
     lines += [("note", note) for note in notes]
     return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
+
+
+def _preloads(specification: Specification) -> str:
+    from orchestune.worker.preload import program  # with what it takes to start processes, which few commands need
+
+    run = specification.run
+    words = (split(run) or ["sh", "-c", run]) if isinstance(run, str) else run
+    found = program(words)
+    return (
+        f"nothing: {found}" if isinstance(found, str) else f"{', '.join(specification.preload)}, once for each worker"
+    )
 
 
 def _at_a_time(specification: Specification) -> str:

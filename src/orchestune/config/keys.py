@@ -14,7 +14,7 @@ from orchestune.config.parameters import PARAMETERS, VALUE
 from orchestune.config.placing import KEYS as PLACING
 from orchestune.config.report import Field
 from orchestune.config.running import RUN
-from orchestune.config.sections import CODE, FOLDS, RESOURCES, RETRY, STOP
+from orchestune.config.sections import CODE, FOLDS, PRELOAD, RESOURCES, RETRY, STOP
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
 from orchestune.config.template import CONFIG
 from orchestune.config.warm_start import WARM_START
@@ -71,6 +71,9 @@ KEYS = (
     Key("collect", COLLECT, "Where metrics are read that the command does not print in a usual spelling."),
     Key("stdin", one_of(("json", "none")), "What the command reads on its standard input: its parameters as JSON, or"
         " nothing.", "none"),
+    Key("preload", PRELOAD, "Installed Python modules, such as `sklearn.svm`, that are imported once for each worker;"
+        " each trial is a copy of the process that has imported them. For commands that are Python with a script.",
+        "each trial imports for itself"),
     Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),
     Key("grace", TIME, "From SIGTERM to SIGKILL.", "10s"),
     Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),
@@ -93,7 +96,7 @@ KEYS = (
 )  # fmt: skip
 
 LATER = (
-    "nodes", "data", "preload", "cost",
+    "nodes", "data", "cost",
 )  # fmt: skip
 
 _ALSO = {
@@ -102,6 +105,7 @@ _ALSO = {
     "concurrency": "parallelism", "parallel": "parallelism", "params": "parameters", "space": "parameters",
     "search_space": "parameters", "objective": "metrics", "environment": "env", "retries": "retry",
     "artifacts": "keep", "tags": "labels", "algorithm": "engine", "sampler": "engine", "method": "engine",
+    "imports": "preload",
     "title": "name", "container": "image", "docker_image": "image", "setup": "install",
     "node_pool": "pool", "checkpoints": "checkpoint", "random_seed": "seed", "stopping": "stop",
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",

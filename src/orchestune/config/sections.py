@@ -95,6 +95,13 @@ _RESOURCES = section(
 )  # fmt: skip
 RESOURCES = Kind[Resources](_RESOURCES.words, _RESOURCES.schema, _read_resources, _RESOURCES.keys)
 
+_MODULE = text("the name of a Python module, such as sklearn.svm", r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", most=200)
+PRELOAD = either(
+    "the name of a Python module or a list of names",
+    scalar=changed(_MODULE, lambda one: (one,)),
+    listing=list_of(_MODULE, "a list of names of Python modules", most=100),
+)
+
 _MOST_FOLDS = 1000
 
 

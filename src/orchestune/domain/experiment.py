@@ -78,6 +78,8 @@ class Specification:
     """attempts at the same time: trials, or folds of trials where there are any"""
     folds: Folds = Folds()
     resources: Resources = Resources()
+    preload: tuple[str, ...] = ()
+    """Python modules that a worker imports once for all its trials"""
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     timeout: float | None = None
@@ -131,6 +133,7 @@ class Specification:
             "parallelism": self.parallelism,
             "folds": {"count": self.folds.count, "prune_after": self.folds.prune_after},
             "resources": self.resources.to_json(),
+            "preload": list(self.preload),
             "env": dict(self.env),
             "secrets": [{"name": secret.name, "source": secret.source} for secret in self.secrets],
             "timeout": self.timeout,
@@ -175,6 +178,7 @@ class Specification:
             parallelism=int(document.get("parallelism", 1)),
             folds=Folds(int(folds.get("count", 1)), folds.get("prune_after")),
             resources=Resources.from_json(document.get("resources") or {}),
+            preload=tuple(document.get("preload") or ()),
             env=dict(document.get("env") or {}),
             secrets=tuple(Secret(item["name"], item["source"]) for item in document.get("secrets") or ()),
             timeout=document.get("timeout"),

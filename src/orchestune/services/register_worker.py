@@ -73,6 +73,8 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
             raise GroupOver("this worker is no longer wanted")
         experiment = experiments.get(session, row.experiment)
         specification, launch = experiments.at_revision(session, experiment, revision)
+    each, backend = specification.resources, core.backends.get(row.cluster)
+    cores = each.cpu if backend is None else backend.needs(each).cpu
     return {
         "revision": revision,
         "run": specification.run if isinstance(specification.run, str) else list(specification.run),
@@ -86,6 +88,10 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         "checkpoint_every": specification.checkpoint_every,
         "config": specification.config.to_json() if specification.config else None,
         "stdin": specification.stdin,
+        "cpu": cores,
+        "pin": int(cores) if cores and each.pin else 0,
+        "gpu": each.gpu,
+        "preload": list(specification.preload),
         "collect": [source.to_json() for source in specification.collect],
         "root": launch.get("root"),
         "links": launch.get("links") or [],

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orchestune.worker.job import Job
 from orchestune.worker.mask import Mask
@@ -20,6 +20,7 @@ from orchestune.worker.memory import Group, explain
 from orchestune.worker.metrics import Scanner
 from orchestune.worker.output import Log, last_lines
 from orchestune.worker.points import Points
+from orchestune.worker.preload import Zygote
 from orchestune.worker.slot import Slot
 from orchestune.worker.sources import Sources
 
@@ -35,6 +36,32 @@ PREPARING, RUNNING, STOPPING, SWEEPING, COLLECTING, OVER = (
 
 class StartError(Exception):
     """The command cannot be started, through its own fault; carries the reason for people."""
+
+
+class Start(Protocol):
+    """Starts a command in a session of its own, given what it reads from and writes to; its pid. OSError, ValueError.
+
+    No alias of `Callable`, which Python 3.8 could not evaluate.
+    """
+
+    def __call__(
+        self, command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]
+    ) -> int: ...
+
+
+def popen(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]) -> int:
+    """The usual `Start`."""
+    process = subprocess.Popen(
+        list(command),
+        stdin=files[0],
+        stdout=files[1],
+        stderr=files[1],
+        cwd=folder,
+        env=environ,
+        start_new_session=True,
+    )
+    process.returncode = 0  # the loop waits for it by its pid
+    return process.pid
 
 
 class Attempt:
@@ -60,6 +87,10 @@ class Attempt:
         """superseded: nobody wants the result"""
         self.checkpoint: Path | None = None
         self.next_checkpoint: float | None = None
+        self.zygote: Zygote | None = None
+        """becomes the command, where something is preloaded"""
+        self.cores: list[int] = []
+        """those that it has for itself"""
         self.tree_cpu = 0.0
         self.tree_memory = 0
         self._scanner = Scanner(job.declared)
@@ -72,7 +103,7 @@ class Attempt:
         self._arguments: Sequence[str] = ()
         self._kills = 0
 
-    def start(self, environment: Mapping[bytes, bytes]) -> None:
+    def start(self, environment: Mapping[bytes, bytes], start: Start = popen) -> None:
         """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
         try:
             self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
@@ -82,15 +113,8 @@ class Attempt:
         reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _nothing()
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(
-                [_program(self._arguments[0], _path(environment)), *self._arguments[1:]],
-                stdin=reading_from,
-                stdout=writing,
-                stderr=writing,
-                cwd=str(self.slot.view.folder),
-                env=environment,
-                start_new_session=True,
-            )
+            command = [find_program(self._arguments[0], environment), *self._arguments[1:]]
+            self.pid = start(command, environment, str(self.slot.view.folder), (reading_from, writing))
         except (OSError, ValueError) as exc:
             os.close(reading)
             self._explain(exc, environment)
@@ -99,9 +123,8 @@ class Attempt:
             os.close(writing)
             if self.job.stdin:
                 os.close(reading_from)
-        process.returncode = 0  # the loop waits for it by its pid
         os.set_blocking(reading, False)
-        self.pid, self.output = process.pid, reading
+        self.output = reading
         self.started = time.monotonic()
         self.phase = RUNNING
         if self.job.timeout is not None:
@@ -282,8 +305,9 @@ def _group() -> Group:
     return _groups[0]
 
 
-def _program(name: str, path: str) -> str:
+def find_program(name: str, environment: Mapping[bytes, bytes]) -> str:
     """Where a command is, so that not every start has to search for it."""
+    path = _path(environment)
     if "/" in name:
         return name
     known = _found.get((name, path))

@@ -11,6 +11,13 @@ from typing import Any
 from orchestune.worker.command import plain
 from orchestune.worker.tree import MARK
 
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT",
+)  # fmt: skip
+_OF_SHARE = 0.9
+"""of the share's memory that JAX may take at once: a process needs some beside it"""
+
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The worker's own environment without what is the worker's alone."""
@@ -40,10 +47,32 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
     found["PYTHONUNBUFFERED"] = "1"
     found.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
     found.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
+    for name, value in {**_threads(job, found), **_share(job)}.items():
+        found.setdefault(name, value)
     found["ORCHESTUNE_EXPERIMENT"], found["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
         found["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
     return encoded(found)
+
+
+def _threads(job: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """As many threads as the trial has cores, where its file says how many; whoever sets OpenMP's number sets all."""
+    cores = job.get("cpu")
+    if not cores or "OMP_NUM_THREADS" in environ:
+        return {}
+    return dict.fromkeys(_THREADS, str(max(int(cores), 1)))
+
+
+def _share(job: Mapping[str, Any]) -> dict[str, str]:
+    """For a trial that has a share of a card: the share, and that frameworks which take all memory at once do not."""
+    share = float(job.get("gpu") or 0)
+    if not 0 < share < 1:
+        return {}
+    return {
+        "ORCHESTUNE_GPU_SHARE": f"{share:g}",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{share * _OF_SHARE:.3f}",
+    }
 
 
 def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -42,6 +42,9 @@ class Job:
         self.stdin = str(document.get("stdin") or "")
         self.root: str | None = document.get("root")
         self.links = [str(path) for path in document.get("links") or ()]
+        self.preload = [str(name) for name in document.get("preload") or ()]
+        self.pin = int(document.get("pin") or 0)
+        """cores that each attempt has for itself; 0: it runs anywhere"""
         self.cap = int(document.get("cap_bytes") or 64 * 2**20)
 
     def arguments(self, parameters: Mapping[str, Any], config: str) -> list[str]:

@@ -56,7 +56,7 @@ class Workshop:
 
     def at_once(self, attempt: Attempt) -> bool:
         """Make everything ready if that is a matter of microseconds; False: call `prepare` in a thread. OSError."""
-        if attempt.checkpoint is not None:
+        if attempt.checkpoint is not None or (attempt.zygote is not None and not attempt.zygote.ready):
             return False
         digest = attempt.lease.get("bundle")
         found = self.bundles.get(digest) if digest else None
@@ -74,6 +74,8 @@ class Workshop:
             attempt.slot.view.prepare(found, links)
             if attempt.checkpoint is not None:
                 self._checkpoint(attempt, attempt.checkpoint)
+            if attempt.zygote is not None:
+                attempt.zygote.wait(lambda: attempt.verdict is None)
         except BundleError as exc:
             raise Unprepared("bundle_unavailable", str(exc)) from exc
         except OSError as exc:

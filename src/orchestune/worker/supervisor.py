@@ -7,19 +7,21 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestune.worker import attempt as phases
 from orchestune.worker import environment, tree
 from orchestune.worker.attempt import Attempt, StartError
 from orchestune.worker.collect import Collector
+from orchestune.worker.cores import Cores, on
 from orchestune.worker.crew import Crew
 from orchestune.worker.guard import Lifeline
 from orchestune.worker.journal import say
 from orchestune.worker.orphans import Orphans
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
+from orchestune.worker.preload import Broken, Preloader, Zygote, program
 from orchestune.worker.prepare import Unprepared, Workshop
 from orchestune.worker.reporting import Record, Reporting
 from orchestune.worker.settings import Settings
@@ -57,6 +59,8 @@ class Supervisor:
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
         self._orphans = Orphans()
+        self._preloader = Preloader(str(settings.state))
+        self._cores = Cores(settings.state / "cores")
         self._sampler = Sampler()
         self._next_look = 0.0
         self._losses = 0
@@ -78,6 +82,7 @@ class Supervisor:
 
     def clean_up(self) -> None:
         """Remove the folders of all slots; nothing runs any more."""
+        self._preloader.end()
         remove(self._folder)
 
     def start_next(self) -> None:
@@ -131,6 +136,8 @@ class Supervisor:
             attempt = self._by_pid.pop(pid, None)
             if attempt is not None:
                 attempt.reaped(status, usage)
+            else:
+                self._preloader.ended(pid)
         for attempt in [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]:
             self._sweep(attempt)
 
@@ -180,6 +187,8 @@ class Supervisor:
         self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points))
         if job.checkpoint_every is not None or lease.get("checkpoint"):
             attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
+        if job.preload:
+            self._preload(attempt)
         try:
             ready = self._workshop.at_once(attempt)
         except OSError as exc:
@@ -248,7 +257,12 @@ class Supervisor:
             slot.write_files(lease["parameters"], attempt.job.config)
             if slot.config:
                 variables["ORCHESTUNE_CONFIG"] = slot.config
-            attempt.start({**attempt.job.environment, **environment.encoded(variables)})
+            if attempt.job.pin:
+                attempt.cores = self._cores.take(attempt.id, attempt.job.pin)
+                if not attempt.cores:
+                    attempt.write(f"not pinned: no {attempt.job.pin} cores are free of other pinned trials")
+            with on(attempt.cores):
+                attempt.start({**attempt.job.environment, **environment.encoded(variables)}, self._start_for(attempt))
         except StartError as exc:
             self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))
             return
@@ -262,6 +276,38 @@ class Supervisor:
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
+
+    def _preload(self, attempt: Attempt) -> None:
+        """Have a process ready that becomes the attempt's command; where there is none, say once why."""
+        job, lease = attempt.job, attempt.lease
+        try:
+            arguments = job.arguments(lease["parameters"], "config" if job.config else "")
+        except ValueError:
+            return  # starting it says so
+        found = self._preloader.zygote(job, [phases.find_program(arguments[0], job.environment), *arguments[1:]])
+        if isinstance(found, Zygote):
+            attempt.zygote = found
+        elif self._preloader.first_time(found):
+            attempt.write(f"preload has no effect: {found}")
+
+    def _start_for(self, attempt: Attempt) -> phases.Start:
+        """How the attempt's command is started: by becoming it where that can be, otherwise as usual."""
+        zygote = attempt.zygote
+        if zygote is None:
+            return phases.popen
+
+        def start(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]) -> int:
+            found = program(command)
+            if not zygote.error and not isinstance(found, str):
+                try:
+                    return zygote.become(found, environ, folder, files, attempt.cores)
+                except Broken as exc:
+                    self._preloader.lost(zygote, exc)
+            elif self._preloader.first_time(zygote.error):
+                attempt.write(f"preload has no effect: {zygote.error}")
+            return phases.popen(command, environ, folder, files)
+
+        return start
 
     def _terminate(self, attempt: Attempt, grace: float) -> None:
         attempt.kill_at = time.monotonic() + grace
@@ -277,18 +323,22 @@ class Supervisor:
     def _signal(self, attempt: Attempt, number: int) -> None:
         """To every process group of the attempt's tree; stopped ones wake up to hear it."""
         table = tree.processes()
-        roots = {attempt.pid} | self._orphans.of(attempt.id, self._by_pid.keys(), self._live())
+        roots = {attempt.pid} | self._orphans.of(attempt.id, self._leaders(), self._live())
         groups = {table[pid].group for pid in tree.descendants(roots, table)} | {attempt.pid}
         for group in groups - self._own_groups:
             tree.kill_group(group, number)
             tree.kill_group(group, signal.SIGCONT)
+
+    def _leaders(self) -> set[int]:
+        """Children of this worker that are no orphans."""
+        return self._preloader.pids.union(self._by_pid)
 
     def _live(self) -> set[str]:
         return {attempt.id for attempt in self.attempts.values() if attempt.pid}
 
     def _sweep(self, attempt: Attempt) -> None:
         """End what the leader left behind; once nothing is left, the attempt is over."""
-        left = self._orphans.of(attempt.id, self._by_pid.keys(), self._live())
+        left = self._orphans.of(attempt.id, self._leaders(), self._live())
         if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
             left = {attempt.pid}
         if left:
@@ -336,6 +386,8 @@ class Supervisor:
             say(f"the log of attempt {attempt.id} is cut, its disk: {attempt.log.disk_error.strerror}")
         self._reporting.finish(attempt.id, attempt.result(failure), unwanted=attempt.unwanted)
         attempt.phase = phases.OVER
+        if attempt.cores:
+            self._cores.release(attempt.id)
         del self.attempts[attempt.id]
         if attempt.checkpoint is not None:
             remove(attempt.checkpoint)

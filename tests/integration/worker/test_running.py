@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker
+from tests.integration.worker.conftest import RunningWorker, bundle
 from tests.integration.worker.fake_server import FakeServer
 
 Serve = Callable[..., FakeServer]
@@ -137,3 +138,34 @@ def test_an_idle_worker_starts_what_comes_at_once_and_drains_when_told(serve: Se
         server.finished(server.queue())
     server.drain = True
     assert worker.wait() == 0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("preload", [[], ["json"]])
+def test_pinned_trials_side_by_side_share_no_core(
+    serve: Serve, employ: Employ, tmp_path: Path, preload: list[str]
+) -> None:
+    text = f"""
+import os, pathlib, time
+here = pathlib.Path({str(tmp_path)!r})
+(here / f"{{os.getpid()}}.here").touch()
+while len(list(here.glob("*.here"))) < 2: time.sleep(0.01)
+print(sorted(os.sched_getaffinity(0)), flush=True)
+"""
+    server = serve([sys.executable, "train.py"], pin=1, preload=preload, slots=2)
+    digest = server.give(bundle({"train.py": text}))
+    attempts = [server.queue(bundle=digest) for _ in range(2)]
+    worker = employ(server)
+    cores = [json.loads(server.finished(attempt).log) for attempt in attempts]
+    assert [len(each) for each in cores] == [1, 1]
+    assert cores[0] != cores[1]
+    assert os.sched_getaffinity(worker.pid) == os.sched_getaffinity(0)
+
+
+def test_a_trial_for_which_there_are_too_few_cores_runs_all_the_same(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=1", pin=4096)
+    attempt = server.queue()
+    employ(server)
+    assert bytes(server.finished(attempt).log) == (
+        b"orchestune: not pinned: no 4096 cores are free of other pinned trials\nloss=1\n"
+    )

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestune.worker.environment import with_home
+from orchestune.worker.environment import of_job, with_home
 
 
 def test_a_home_that_can_be_written_stays(tmp_path: Path) -> None:
@@ -19,3 +20,31 @@ def test_where_there_is_no_such_home_a_folder_takes_its_place(tmp_path: Path, ho
     folder = tmp_path / "home"
     assert with_home({"PATH": "/bin", **home}, str(folder)) == {"PATH": "/bin", "HOME": str(folder)}
     assert os.access(folder, os.W_OK)
+
+
+def job(base: dict[str, str] | None = None, **document: Any) -> dict[str, str]:
+    found = of_job(base or {}, document, "id", "sgd-7f3a")
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in found.items()}
+
+
+def test_libraries_are_told_of_as_many_threads_as_the_trial_has_cores() -> None:
+    found = job(cpu=2.5)
+    assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")} == {"2"}
+    assert job(cpu=0.5)["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in job()
+
+
+def test_what_the_user_says_of_threads_stays() -> None:
+    assert "MKL_NUM_THREADS" not in job({"OMP_NUM_THREADS": "8"}, cpu=2)
+    assert "MKL_NUM_THREADS" not in job(cpu=2, env={"OMP_NUM_THREADS": 8})
+    found = job({"MKL_NUM_THREADS": "3"}, cpu=2)
+    assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"]) == ("3", "2")
+
+
+def test_frameworks_are_told_to_leave_the_others_of_a_card_their_memory() -> None:
+    found = job(gpu=0.25)
+    assert found["ORCHESTUNE_GPU_SHARE"] == "0.25"
+    assert found["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.225"
+    assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert job(gpu=0.25, env={"XLA_PYTHON_CLIENT_MEM_FRACTION": ".5"})["XLA_PYTHON_CLIENT_MEM_FRACTION"] == ".5"
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in job(gpu=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestune.backends.kubernetes.capacity import Ground, Load, Node, ground, load, machines, node, shortage, survey
+from orchestune.backends.kubernetes.checking import check_resources
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import OURS, of_worker
 from orchestune.domain.allocation import usable
 from orchestune.domain.resources import Capacity, Resources, fits
+from orchestune.errors import UsageError
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 GIB = 2**30
@@ -140,3 +143,39 @@ def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> No
     assert found.ours.cpu == 1 and found.others is not None and not found.others.cpu
     (machine,) = machines([shown("n1")], [held])
     assert machine.cpu == (shown("n1").has.cpu or 0) - 1
+
+
+A100 = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB", "nvidia.com/gpu.memory": "40960"}
+T4 = {"nvidia.com/gpu.product": "Tesla-T4", "nvidia.com/gpu.memory": "15360"}
+FLEET = [shown("a1", gpu=4, labels=A100), shown("t1", gpu=2, labels=T4), shown("bare", gpu=2), shown("n1")]
+
+
+def test_labels_say_which_cards_a_node_has() -> None:
+    everything = Capacity(machines(FLEET, []))
+    each = Resources(gpu=2, gpu_type="a100", gpu_memory=40 * GIB)
+    assert [machine.name for machine in usable(everything, each, None)] == ["a1"]
+    assert ground(FLEET, None, each).products == ("NVIDIA-A100-SXM4-40GB",)
+    assert ground(FLEET, None, Resources(gpu=1, gpu_memory=10 * GIB)).products == ("NVIDIA-A100-SXM4-40GB", "Tesla-T4")
+    assert ground(FLEET, None, Resources(gpu=1)).products == ()
+
+
+def test_cards_that_no_node_has_are_refused_with_those_that_there_are() -> None:
+    busy = [pod({"nvidia.com/gpu": "4"}, node="a1")]
+    assert fits(Capacity(machines(FLEET, busy)), Resources(gpu=4, gpu_type="a100")) is None
+    assert fits(Capacity(machines(FLEET, busy)), Resources(gpu=3, gpu_type="t4")) == (
+        "a trial needs 3 gpu of type t4; a1 has 4 x NVIDIA-A100-SXM4-40GB (40 GiB);"
+        " bare has 2 cards of which nothing more is known; t1 has 2 x Tesla-T4 (15 GiB)"
+    )
+
+
+def test_what_device_plugins_cannot_give_is_refused_with_what_they_can() -> None:
+    with pytest.raises(UsageError, match="is a share of a card") as refused:
+        check_resources(Resources(gpu=0.25), CONFIG, (), True)
+    assert "--gpu-resource nvidia.com/gpu.shared" in str(refused.value.hint)
+    with pytest.raises(UsageError, match="static CPU manager"):
+        check_resources(Resources(cpu=2, pin=True), CONFIG, (), True)
+    each = Resources(gpu=1, gpu_type="h100")
+    check_resources(each, CONFIG, (), True)  # the nodes that there are answer for that
+    with pytest.raises(UsageError, match="no node that is there now is labelled"):
+        check_resources(each, replace(CONFIG, elastic=True), (), True)
+    check_resources(each, replace(CONFIG, elastic=True), ("NVIDIA-H100-80GB-HBM3",), True)

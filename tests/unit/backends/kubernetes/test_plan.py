@@ -114,3 +114,20 @@ def test_an_experiment_without_an_image_gets_the_clusters() -> None:
 def test_nothing_is_restricted_that_the_namespace_does_not_restrict() -> None:
     security = plan.template(CONFIG, ORDER, plan.Setting(), [])["spec"]["securityContext"]
     assert security == {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_cards_of_a_type_are_looked_for_by_the_label_of_their_nodes() -> None:
+    cards = {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A", "B"]}
+    pool = {"key": "orchestune.dev/pool", "operator": "In", "values": ["big"]}
+
+    def terms(order: WorkerOrder, ground: Ground) -> Any:
+        spec = plan.template(CONFIG, order, plan.Setting(False, ground), ["worker"])["spec"]
+        return spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+
+    by_name = {"key": "metadata.name", "operator": "In", "values": ["old"]}
+    assert terms(ORDER, Ground(products=("A", "B"))) == [{"matchExpressions": [cards]}]
+    named = replace(ORDER, placement=replace(ORDER.placement, pool="big"))
+    assert terms(named, Ground(("old",), products=("A", "B"))) == [
+        {"matchExpressions": [pool, cards]},
+        {"matchExpressions": [cards], "matchFields": [by_name]},
+    ]

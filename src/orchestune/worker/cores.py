@@ -1,0 +1,125 @@
+"""Cores that a trial has for itself: no other pinned trial of this machine runs there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+
+class Cores:
+    """One locked file for each core in use, so that the workers of this machine see each other's, and what a worker
+    held is free again however it ended.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / _machine()
+        self._held: dict[str, list[int]] = {}
+        self._order: list[list[int]] = []
+
+    def take(self, attempt: str, count: int) -> list[int]:
+        """So many cores, close to each other where that can be; none where there are not so many."""
+        try:
+            self._order = self._order or by_node(usable())
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._alone():
+                locks = {core: lock for node in self._order for core in node if (lock := self._lock(str(core))) >= 0}
+                chosen = choose([[core for core in node if core in locks] for node in self._order], count)
+                for core, lock in locks.items():
+                    if core not in chosen:
+                        os.close(lock)
+        except OSError:
+            return []
+        self._held[attempt] = [locks[core] for core in chosen]
+        return chosen
+
+    def release(self, attempt: str) -> None:
+        """They are free for others."""
+        for lock in self._held.pop(attempt, ()):
+            os.close(lock)
+
+    def _lock(self, name: str) -> int:
+        """-1 where somebody holds it."""
+        descriptor = os.open(str(self._folder / name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return -1
+        return descriptor
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One chooses at a time: whoever looks holds all that is free for a moment."""
+        descriptor = os.open(str(self._folder / "choosing"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def on(cores: Collection[int]) -> Iterator[None]:
+    """What this thread starts meanwhile runs on these cores alone; on any where there are none."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def choose(free: Sequence[Sequence[int]], count: int) -> list[int]:
+    """So many of the free cores, which come by node: of the fullest node that has enough, otherwise of several."""
+    enough = [node for node in free if len(node) >= count]
+    if enough:
+        return list(min(enough, key=len)[:count])
+    together = [core for node in free for core in node]
+    return together[:count] if len(together) >= count else []
+
+
+def usable() -> list[int]:
+    """Cores on which this process may run. OSError where the system does not tell."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise OSError("this system does not pin")
+    return sorted(os.sched_getaffinity(0))
+
+
+def by_node(cores: Collection[int], root: str = "/sys/devices/system") -> list[list[int]]:
+    """The cores by memory node, and in a node the threads of one core beside each other."""
+    nodes: dict[int, list[tuple[int, int]]] = {}
+    for core in cores:
+        folder = f"{root}/cpu/cpu{core}"
+        nodes.setdefault(_node(folder), []).append((_number(f"{folder}/topology/core_id"), core))
+    return [[core for _, core in sorted(nodes[node])] for node in sorted(nodes)]
+
+
+def _node(folder: str) -> int:
+    try:
+        names = [name[4:] for name in os.listdir(folder) if name.startswith("node") and name[4:].isdigit()]
+    except OSError:
+        return 0
+    return int(names[0]) if names else 0
+
+
+def _number(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def _machine() -> str:
+    """This machine since it was started: where the folder is shared by several, each has its own cores."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return os.uname().nodename

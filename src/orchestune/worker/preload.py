@@ -1,0 +1,271 @@
+"""`preload`: a process that has imported what trials need, and becomes each of them in a copy of itself."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import pkgutil
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from orchestune.worker import tree
+from orchestune.worker.guard import become_subreaper
+from orchestune.worker.job import Job
+from orchestune.worker.journal import say
+from orchestune.worker.tree import MARK
+
+PATIENCE = 600.0
+"""seconds that importing may take"""
+ANSWER_WITHIN = 5.0
+MOST_DEATHS = 3
+"""processes that may die before a worker does without"""
+_ROOM = 36
+"""bytes of an attempt's id, for which room is left in the environment of each copy"""
+_HEAD = struct.Struct("=I")
+_BOOT = (
+    "import os,sys;known={name.partition('.')[0] for name in sys.modules};own={'__name__':'orchestune_preload'};"
+    "exec(os.fdopen(int(sys.argv[1]),'rb').read(),own);"
+    "own['run'](own['serve'](int(sys.argv[2]),sys.argv[3:],known))"
+)
+_PYTHON = re.compile(r"python(\d(\.\d+)?)?")
+_ALONE = frozenset("bBdEIOPqsSuv")
+"""options of Python that are one letter"""
+
+
+class Program(NamedTuple):
+    """A Python command taken apart: what a copy has to run, and what the process that is copied is started with."""
+
+    python: str
+    options: tuple[str, ...]
+    script: str | None
+    """None: `module` is run"""
+    module: str | None
+    rest: tuple[str, ...]
+
+
+def program(arguments: Sequence[str]) -> Program | str:
+    """The command as a program of Python's; where it is none, why."""
+    if not _PYTHON.fullmatch(os.path.basename(arguments[0])):
+        if os.path.basename(arguments[0]) == "sh" and list(arguments[1:2]) == ["-c"]:
+            return "the command needs a shell; write it without shell syntax, as `python train.py {args}`"
+        return f"the command is {os.path.basename(arguments[0])!r}, and not Python with a script"
+    options: list[str] = []
+    rest = list(arguments[1:])
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        option = rest.pop(0)
+        if option in ("-W", "-X") and rest:
+            options += [option, rest.pop(0)]
+        elif option[:2] in ("-W", "-X") or set(option[1:]) <= _ALONE:
+            options.append(option)
+        elif option == "-m" and rest:
+            return Program(arguments[0], tuple(options), None, rest[0], tuple(rest[1:]))
+        else:
+            return f"the command gives Python the option {option}, and not a script"
+    if not rest or rest[0] == "-":
+        return "the command gives Python no script"
+    return Program(arguments[0], tuple(options), rest[0], None, tuple(rest[1:]))
+
+
+class Broken(Exception):
+    """The process cannot be used, or not any more."""
+
+
+class Zygote:
+    """One such process. `start` and `become` belong into the loop's thread, `wait` into others."""
+
+    def __init__(self, python: str, options: Sequence[str], modules: Sequence[str]) -> None:
+        self._command = [python, *options]
+        self._modules = list(modules)
+        self._control: socket.socket | None = None
+        self._one_waits = threading.Lock()
+        self.pid = 0
+        self.ready = False
+        """it has imported, or is known to be of no use"""
+        self.error = ""
+        """why it is of no use"""
+
+    def start(self, environment: Mapping[bytes, bytes], folder: str) -> None:
+        """Start it; from now on it imports. OSError."""
+        text = pkgutil.get_data("orchestune.worker", "zygote.py") or b""
+        control, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [*self._command, "-c", _BOOT, str(reading), str(theirs.fileno()), *self._modules],
+                stdin=subprocess.DEVNULL,
+                cwd=folder,
+                env={**environment, MARK.encode(): b"0" * _ROOM},
+                pass_fds=(reading, theirs.fileno()),
+                start_new_session=True,
+            )
+        except BaseException:
+            control.close()
+            os.close(writing)
+            raise
+        finally:
+            theirs.close()
+            os.close(reading)
+        process.returncode = 0  # the loop waits for whatever ends
+        self.pid, self._control = process.pid, control
+        try:
+            with os.fdopen(writing, "wb") as file:
+                file.write(text)
+        except OSError:
+            pass  # it has ended: `wait` says so
+
+    def wait(self, wanted: Callable[[], bool]) -> None:
+        """Until it is ready, or nobody wants it any more."""
+        until = time.monotonic() + PATIENCE
+        while wanted() and not self.ready:
+            if not self._one_waits.acquire(timeout=0.1):
+                continue
+            try:
+                if not self.ready:
+                    self._listen(0.1, until)
+            finally:
+                self._one_waits.release()
+
+    def become(self, found: Program, environment: Mapping[bytes, bytes], folder: str, descriptors: Sequence[int],
+               cores: Collection[int]) -> int:  # fmt: skip
+        """Start a program: the pid of a process that is now a child of this one. Broken."""
+        if self._control is None:
+            raise Broken("it was given up")
+        document = {
+            "argv": [*self._command, *(["-m", found.module] if found.script is None else [found.script]), *found.rest],
+            "script": found.script,
+            "module": found.module,
+            "rest": found.rest,
+            "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in environment.items()},
+            "cwd": folder,
+            "cores": sorted(cores),
+        }
+        data = json.dumps(document).encode("ascii")
+        data = _HEAD.pack(len(data)) + data
+        waiting, go = os.pipe()
+        try:
+            self._control.settimeout(ANSWER_WITHIN)
+            passed = array.array("i", [*descriptors, waiting])
+            sent = self._control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+            self._control.sendall(data[sent:])
+            answer = self._hear()
+            if "pid" not in answer:
+                raise Broken(str(answer.get("error")))
+            os.write(go, b"g")
+            return int(answer["pid"])
+        except OSError as exc:
+            raise Broken(f"it does not answer: {exc}") from exc
+        finally:
+            os.close(waiting)
+            os.close(go)
+
+    def end(self) -> None:
+        """Let it go. Programs that it became go on."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self.pid:
+            tree.kill_group(self.pid, signal.SIGKILL)
+
+    def _listen(self, seconds: float, until: float) -> None:
+        control = self._control
+        if control is None:
+            self.error, self.ready = "it was given up", True
+            return
+        if not select.select([control], [], [], seconds)[0]:
+            if time.monotonic() < until:
+                return
+            self.error = f"importing takes longer than {PATIENCE:g}s"
+        else:
+            try:
+                control.settimeout(ANSWER_WITHIN)
+                self.error = str(self._hear().get("error") or "")
+            except (Broken, OSError):
+                self.error = "the process that imports has ended; its last words are in the worker's log"
+        self.ready = True
+
+    def _hear(self) -> dict[str, Any]:
+        if self._control is None:
+            raise Broken("it was given up")
+        data = b""
+        while len(data) < _HEAD.size or len(data) < _HEAD.size + _HEAD.unpack_from(data)[0]:
+            part = self._control.recv(1 << 16)
+            if not part:
+                raise Broken("it has ended")
+            data += part
+        answer: dict[str, Any] = json.loads(data[_HEAD.size :].decode("ascii"))
+        return answer
+
+
+class Preloader:
+    """The processes of this worker: one for each Python, its options, and what is to be imported."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._zygotes: dict[tuple[int, str, tuple[str, ...]], Zygote] = {}
+        self._deaths = 0
+        self._said: set[str] = set()
+
+    @property
+    def pids(self) -> set[int]:
+        """Children of the worker that belong to no attempt."""
+        return {zygote.pid for zygote in self._zygotes.values() if zygote.pid}
+
+    def zygote(self, job: Job, arguments: Sequence[str]) -> Zygote | str:
+        """The process for a command, started where it is not there yet; or why there is none to be had."""
+        found = program(arguments)
+        if isinstance(found, str):
+            return found
+        if not become_subreaper():
+            return "only Linux hands on processes whose parent has ended"
+        key = (job.revision, found.python, found.options)
+        zygote = self._zygotes.get(key)
+        if zygote is not None:
+            return zygote.error or zygote
+        if self._deaths >= MOST_DEATHS:
+            return f"the process that imports has died {self._deaths} times"
+        self._forget(lambda other: other[0] != job.revision)
+        zygote = Zygote(found.python, found.options, job.preload)
+        try:
+            zygote.start(job.environment, self._folder)
+        except OSError as exc:
+            return f"{found.python} cannot be started: {exc.strerror}"
+        self._zygotes[key] = zygote
+        return zygote
+
+    def lost(self, zygote: Zygote, reason: object) -> None:
+        """It cannot be used any more: the next trial gets another one, unless that has happened too often."""
+        if zygote in self._zygotes.values():
+            self._deaths += 1
+            say(f"the process with preloaded modules is lost: {reason}")
+            self._forget(lambda key: self._zygotes[key] is zygote)
+
+    def ended(self, pid: int) -> None:
+        """A child of the worker was waited for."""
+        for zygote in list(self._zygotes.values()):
+            if zygote.pid == pid:
+                zygote.pid = 0
+                if zygote.ready and not zygote.error:  # else `wait` hears why
+                    self.lost(zygote, "it has ended")
+
+    def first_time(self, text: str) -> bool:
+        """Whether this was not said yet."""
+        new = text not in self._said
+        self._said.add(text)
+        return new
+
+    def end(self) -> None:
+        """The worker ends."""
+        self._forget(lambda key: True)
+
+    def _forget(self, which: Callable[[tuple[int, str, tuple[str, ...]]], bool]) -> None:
+        for key in [key for key in self._zygotes if which(key)]:
+            self._zygotes.pop(key).end()

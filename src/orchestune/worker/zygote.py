@@ -1,0 +1,258 @@
+"""Imports modules once, then becomes a program again and again, each time in a copy of itself.
+
+A program of its own: it runs on the Python that the user's command names, which need not know of Orchestune. On a
+socket it hears requests (`preload.py` writes them) with three descriptors: what the program reads from, what it writes
+to, and one on which it waits until it may begin. It answers with a pid. That process is a child of the nearest
+subreaper, in a session of its own, and everything in it is as if the command had been started there; what cannot be
+made so ends in executing the command.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+MARK = b"ORCHESTUNE_ATTEMPT_ID="
+FAILED = 127
+_HEAD = struct.Struct("=I")
+
+
+def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any]:
+    """Import, say how that went, answer until the worker hangs up. Returns in each program's process: its request.
+
+    `known` are the modules that Python loads by itself.
+    """
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    if sys.path and not sys.path[0]:
+        del sys.path[0]  # where `-c` begins to look, and no program does
+    error = _load(modules) or _unfit()
+    _send(control, {"error": error} if error else {"ready": os.getpid()})
+    if error:
+        os._exit(FAILED)
+    own = sorted({name.partition(".")[0] for name in sys.modules} - known)
+    while True:
+        received = _receive(control)
+        if received is None:
+            os._exit(0)
+        request, descriptors = received
+        reading, writing = os.pipe()
+        middle = _fork()
+        if middle == 0:
+            os.close(reading)
+            if _fork() != 0:
+                os._exit(0)  # what is below is the subreaper's now
+            os.setsid()
+            os.write(writing, _HEAD.pack(os.getpid()))
+            os.close(writing)
+            control.close()
+            _become(request, descriptors)
+            return {**request, "loaded": own}
+        os.close(writing)
+        for each in descriptors:
+            os.close(each)
+        if middle > 0:
+            os.waitpid(middle, 0)
+        data = os.read(reading, _HEAD.size)
+        os.close(reading)
+        _send(control, {"pid": _HEAD.unpack(data)[0]} if len(data) == _HEAD.size else {"error": "it cannot be copied"})
+
+
+def _load(modules: list[str]) -> str:
+    """Import the modules, and be ready to be copied. Returns what went wrong; nothing where all is well."""
+    for name in modules:
+        try:
+            __import__(name)
+        except BaseException as exc:  # noqa: BLE001 - a module may raise anything
+            return f"{name} cannot be imported: {type(exc).__name__}: {exc}"
+    gc.collect()
+    gc.freeze()
+    pid = _fork()  # libraries that know of copies end their threads for one
+    if pid == 0:
+        os._exit(0)
+    if pid < 0:
+        return "it cannot be copied: there are too many processes, or too little memory"
+    os.waitpid(pid, 0)
+    return ""
+
+
+def _unfit() -> str:
+    """Why copies of this process would not work; nothing where they would."""
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if names:
+        return f"importing starts threads ({', '.join(sorted(names))}), and a copy of a process has none of them"
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/")):
+            return f"importing uses a GPU ({target}), and a copy of a process cannot go on with that"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "importing initialises CUDA, and a copy of a process cannot go on with that"
+    threads = len(os.listdir("/proc/self/task")) - 1
+    return (
+        f"importing starts {threads} threads of a library, and a copy of a process has none of them" if threads else ""
+    )
+
+
+def _fork() -> int:
+    """-1 where the system refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads: that was looked into
+        try:
+            return os.fork()
+        except OSError:
+            return -1
+
+
+def _become(request: dict[str, Any], descriptors: list[int]) -> None:
+    """In the new process: everything but the program itself."""
+    reading, writing, go = descriptors
+    if os.read(go, 1) != b"g":
+        os._exit(FAILED)  # nobody knows of this process
+    os.dup2(reading, 0)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    for each in descriptors:
+        if each > 2:
+            os.close(each)
+    environment = {name.encode("latin-1"): value.encode("latin-1") for name, value in request["env"].items()}
+    _mark(environment.get(MARK[:-1], b""))
+    os.environb.clear()
+    os.environb.update(environment)
+    if request["cores"]:
+        os.sched_setaffinity(0, request["cores"])
+    try:
+        os.chdir(request["cwd"])
+    except OSError as exc:
+        sys.stderr.write(f"orchestune: {exc}\n")
+        os._exit(FAILED)
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()  # `random` sees to itself; others begin alike in every process
+
+
+def _mark(attempt: bytes) -> None:
+    """Put the attempt's id where the worker looks for it: into the environment with which this process was started."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            data = b"\0" + file.read()
+        place = data.find(b"\0" + MARK)
+        room = data.find(b"\0", place + 1) - place - 1
+        if place < 0 or len(MARK + attempt) > room:
+            return
+        with open("/proc/self/stat", "rb") as file:
+            start = int(file.read().rpartition(b")")[2].split()[47])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start + place)
+            memory.write((MARK + attempt).ljust(room, b"\0"))
+    except (OSError, ValueError, IndexError):
+        pass  # its session tells it as well, but for what leaves that
+
+
+def run(request: dict[str, Any]) -> None:
+    """Be the program. Ends in SystemExit, or in executing the command where it would be something else here."""
+    script, rest = request["script"], list(request["rest"])
+    folder = os.getcwd() if script is None else os.path.dirname(os.path.realpath(script))
+    why = _shadowed(folder, request["loaded"])
+    if why:
+        sys.stderr.write(f"orchestune: preload has no effect, {why}\n")
+        sys.stderr.flush()
+    if why or not (script is None or os.path.isfile(script)):
+        os.execve(request["argv"][0], request["argv"], os.environ)
+    if hasattr(sys, "orig_argv"):
+        setattr(sys, "orig_argv", list(request["argv"]))  # noqa: B010 - later than Python 3.8
+    program = types.ModuleType("__main__")
+    program.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})
+    sys.modules["__main__"] = program
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path.insert(0, folder)
+    sys.argv = [script or "-m", *rest]
+    if script is None:
+        _run_module(str(request["module"]))
+    else:
+        _run_file(script, program)
+
+
+def _shadowed(folder: str, loaded: list[str]) -> str:
+    """Whether the program would have found other modules than those that are loaded: those beside it come first."""
+    for name in loaded:
+        path = os.path.join(folder, name)
+        if os.path.isfile(f"{path}.py") or os.path.isfile(os.path.join(path, "__init__.py")):
+            return f"the project has a module {name} of its own"
+    return ""
+
+
+def _run_module(name: str) -> None:
+    import runpy  # it would not be there otherwise
+
+    as_main: Callable[[str], object] = getattr(runpy, "_run_module_as_main")  # noqa: B009 - what `-m` does itself
+    _end(lambda: as_main(name))
+
+
+def _run_file(script: str, program: types.ModuleType) -> None:
+    from importlib.machinery import SourceFileLoader
+
+    path = os.path.join(os.getcwd(), script) if sys.version_info >= (3, 9) else script
+    program.__dict__.update(__file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path))
+
+    def execute() -> None:
+        with open(path, "rb") as file:
+            code = compile(file.read(), path, "exec", dont_inherit=True)
+        exec(code, program.__dict__)
+
+    _end(execute)
+
+
+def _end(work: Callable[[], object]) -> None:
+    """Do the work, and end as a program does. Of a traceback, what is not the user's is left out."""
+    try:
+        work()
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001 - the interpreter takes all of them too
+        kind, value, trace = sys.exc_info()
+        while trace is not None and trace.tb_frame.f_globals is globals():
+            trace = trace.tb_next
+        assert kind is not None and value is not None
+        value = value.with_traceback(trace)
+        sys.last_type, sys.last_value, sys.last_traceback = kind, value, trace
+        sys.excepthook(kind, value, trace)
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        sys.exit(1)
+
+
+def _send(control: socket.socket, document: dict[str, Any]) -> None:
+    data = json.dumps(document).encode("ascii")
+    control.sendall(_HEAD.pack(len(data)) + data)
+
+
+def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """A request and its descriptors; None where there will be no more."""
+    descriptors = array.array("i")
+    data, more, _, _ = control.recvmsg(1 << 16, socket.CMSG_LEN(3 * descriptors.itemsize))
+    for level, kind, content in more:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    while len(data) < _HEAD.size or len(data) < _HEAD.size + _HEAD.unpack_from(data)[0]:
+        part = control.recv(1 << 20)
+        if not part:
+            return None
+        data += part
+    return json.loads(data[_HEAD.size :].decode("ascii")), list(descriptors)

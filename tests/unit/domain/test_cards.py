@@ -1,0 +1,100 @@
+"""Which GPUs suit a trial, and how they are shared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestune.domain.allocation import Demand, allocate
+from orchestune.domain.cards import Card, Deck, suits
+from orchestune.domain.resources import Capacity, Machine, Resources, fits
+
+GIB = 2**30
+A100 = [Card(f"a{index}", "NVIDIA A100-SXM4-40GB", 40 * GIB) for index in range(2)]
+T4 = [Card("t0", "Tesla T4", 15 * GIB)]
+MIXED = Machine(64, 512 * GIB, (*A100, *T4), "box")
+
+
+@pytest.mark.parametrize(
+    ("model", "type", "expected"),
+    [
+        ("NVIDIA A100-SXM4-40GB", "a100", True),
+        ("NVIDIA A100-SXM4-40GB", "A100", True),
+        ("NVIDIA A100-SXM4-40GB", "a10", False),
+        ("NVIDIA-A100-SXM4-40GB", "nvidia a100", True),
+        ("NVIDIA GeForce RTX 4090", "rtx4090", True),
+        ("NVIDIA GeForce RTX 4090", "4090", True),
+        ("NVIDIA GeForce RTX 4090", "409", False),
+        ("Tesla T4", "t4", True),
+        ("Tesla T4", "a100", False),
+        ("", "a100", False),
+    ],
+)
+def test_a_type_means_whole_words_of_the_name(model: str, type: str, expected: bool) -> None:
+    assert suits(model, 0, type, None) is expected
+
+
+def test_memory_means_what_stands_on_the_box() -> None:
+    assert suits("Tesla T4", 15360 * 2**20, None, 16 * GIB)  # as nvidia-smi shows a T4 of 16 GB
+    assert not suits("Tesla T4", 15360 * 2**20, None, 24 * GIB)
+    assert not suits("", 0, None, GIB)
+
+
+def test_shares_fill_a_card_before_they_begin_the_next_one() -> None:
+    deck = Deck(A100)
+    assert deck.fit(0.25, None, None) == 8
+    assert [deck.take(0.25, None, None) for _ in range(5)] == [("a0",)] * 4 + [("a1",)]
+    assert (deck.fit(0.25, None, None), deck.fit(1, None, None)) == (3, 0)
+
+
+def test_whole_cards_are_never_shared() -> None:
+    deck = Deck(A100)
+    deck.hold({"a0": 0.25})
+    assert deck.take(1, None, None) == ("a1",)
+    assert deck.take(1, None, None) == ()
+    assert deck.fit(0.8, None, None) == 0
+    assert deck.take(0.75, None, None) == ("a0",)
+
+
+def test_smaller_cards_go_first_where_any_will_do() -> None:
+    deck = Deck([*A100, *T4])
+    assert deck.take(1, None, None) == ("t0",)
+    assert deck.take(2, "a100", None) == ("a0", "a1")
+
+
+def test_a_trial_that_no_machine_has_cards_for_hears_what_cards_there_are() -> None:
+    place = Capacity((MIXED, Machine(8, 16 * GIB, name="plain")))
+    assert fits(place, Resources(gpu=2, gpu_type="a100", gpu_memory=40 * GIB)) is None
+    there = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)"
+    assert fits(place, Resources(gpu=2, gpu_type="h100")) == f"a trial needs 2 gpu of type h100; {there}"
+    assert fits(place, Resources(gpu=3, gpu_type="a100")) == f"a trial needs 3 gpu of type a100; {there}"
+    assert fits(place, Resources(gpu=0.5, gpu_memory=80 * GIB)) == f"a trial needs 0.5 gpu with 80 GiB; {there}"
+    assert fits(place, Resources(gpu=4)) == (
+        "a trial needs 4 gpu, the largest machine, box, has 3: "
+        "2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)"
+    )
+
+
+def test_cards_that_others_hold_count_as_there() -> None:
+    lent = Resources(0, 0, 2, gpu_type="Tesla-V100-SXM2-16GB", gpu_memory=16 * GIB)
+    place = Capacity((Machine(8, 16 * GIB, name="busy", lent=lent),))
+    assert fits(place, Resources(gpu=2, gpu_type="v100")) is None
+    assert fits(place, Resources(gpu=1, gpu_type="a100")) == (
+        "a trial needs 1 gpu of type a100; busy has 2 x Tesla-V100-SXM2-16GB (16 GiB)"
+    )
+
+
+wanted = st.builds(
+    Resources,
+    gpu=st.sampled_from([0.25, 0.3, 0.5, 1, 2]),
+    gpu_type=st.sampled_from([None, "a100", "t4"]),
+)
+
+
+@given(st.lists(st.tuples(wanted, st.integers(0, 20), st.sampled_from("ab")), max_size=6))
+def test_never_more_of_a_card_than_there_is(asked: list[tuple[Resources, int, str]]) -> None:
+    place = Capacity((MIXED,))
+    granted = allocate(place, [Demand(str(i), slots, each, owner) for i, (each, slots, owner) in enumerate(asked)])
+    assert sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(asked)) <= 3 + 1e-6
+    assert sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(asked) if each.gpu_type == "t4") <= 1 + 1e-6

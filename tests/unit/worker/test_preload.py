@@ -1,0 +1,39 @@
+"""Which commands a preloaded process can become."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.worker.preload import Program, program
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["python", "a.py", "-m", "x"], Program("python", (), "a.py", None, ("-m", "x"))),
+        (["/v/bin/python3.12", "-uO", "-X", "dev", "-Wignore", "a.py"],
+         Program("/v/bin/python3.12", ("-uO", "-X", "dev", "-Wignore"), "a.py", None, ())),
+        (["python3", "-m", "pkg.train", "--x=1"], Program("python3", (), None, "pkg.train", ("--x=1",))),
+    ],
+)  # fmt: skip
+def test_python_with_a_script_is_taken_apart(command: list[str], expected: Program) -> None:
+    assert program(command) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["uv", "run", "a.py"], "'uv'"),
+        (["pythonic", "a.py"], "'pythonic'"),
+        (["sh", "-c", "python a.py && true"], "needs a shell"),
+        (["/bin/sh", "-c", "python a.py && true"], "needs a shell"),
+        (["python"], "gives Python no script"),
+        (["python", "-"], "gives Python no script"),
+        (["python", "-c", "1"], "the option -c"),
+        (["python", "-i", "a.py"], "the option -i"),
+        (["python", "--version"], "the option --version"),
+    ],
+)
+def test_what_is_no_python_with_a_script_says_so(command: list[str], why: str) -> None:
+    found = program(command)
+    assert isinstance(found, str) and why in found
