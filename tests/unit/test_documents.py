@@ -41,6 +41,7 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.ClusterExperiment: models.ClusterExperiment,
     documents.ClusterDocument: models.Cluster,
     documents.ImportedDocument: models.Imported,
+    documents.InvitationDocument: models.Invitation,
 }
 
 

@@ -20,7 +20,8 @@ _HOMES = {
     "stop": "control", "pause": "control", "resume": "control", "extend": "control", "delete": "control",
     "best": "trials", "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing",
     "diff": "diff", "get": "files", "try": "try_changed", "rerun": "rerun", "shell": "shell", "export": "export",
-    "import": "archive", "cluster": "cluster", "server": "server", "doctor": "doctor", "version": "version",
+    "import": "archive", "cluster": "cluster", "ui": "ui",
+    "server": "server", "doctor": "doctor", "version": "version",
 }  # fmt: skip
 """the module of each command, in the order of the help; only that of the command which runs is loaded"""
 

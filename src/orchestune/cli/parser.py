@@ -14,7 +14,6 @@ Run = Callable[[Console, argparse.Namespace], int]
 Commands = Any  # what add_subparsers() gives; its type is private to argparse
 
 LATER = {
-    "ui": "open the pages",
     "cluster create": "make a cluster at a cloud provider",
 }
 """Names of commands that a later version has; nothing else may take them."""

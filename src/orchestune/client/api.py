@@ -16,6 +16,7 @@ from orchestune.client.documents import (
     ExplanationDocument,
     ImportanceDocument,
     ImportedDocument,
+    InvitationDocument,
     LogChunk,
     ServerDocument,
     SpecificationDocument,
@@ -53,6 +54,10 @@ class Client:
     def server(self) -> ServerDocument:
         """Which server this is."""
         return cast(ServerDocument, self._get("/server"))
+
+    def invite(self) -> InvitationDocument:
+        """A link that lets one browser in as this caller."""
+        return cast(InvitationDocument, self._send("POST", "/sign-in", {}))
 
     def cluster(self, name: str | None = None) -> ClusterDocument:
         """Its machines, and who uses them; of another of its clusters where one is named."""

@@ -308,3 +308,10 @@ class ImportedDocument(TypedDict):
     handle: str
     imported: bool
     rows: dict[str, int]
+
+
+class InvitationDocument(TypedDict):
+    """A link that lets one browser in, once."""
+
+    path: str
+    expires_at: str

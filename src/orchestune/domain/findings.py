@@ -184,7 +184,16 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
 
 def _at_least(hits: int, count: int, share: float) -> float:
     """The probability of so many hits or more in `count` tries, each with probability `share`."""
-    return math.fsum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(hits, count + 1))
+    if hits <= 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return 0.0
+
+    def exactly(k: int) -> float:
+        ways = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        return math.exp(ways + k * math.log(share) + (count - k) * math.log1p(-share))
+
+    return math.fsum(exactly(k) for k in range(hits, count + 1))
 
 
 def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool]]]:

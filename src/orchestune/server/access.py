@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlencode
 
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune import __version__
 from orchestune.client.versions import HEADER
 from orchestune.errors import Denied
+from orchestune.server import cookies
 from orchestune.server.context import Context
+from orchestune.server.cookies import header
 from orchestune.services.core import Caller
 
 API = "/api/v1/"
@@ -19,6 +22,9 @@ USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
+_OPEN = ("healthz", "readyz", "metrics", "sign-in", "sign-out", "static")
+"""what nobody has to be known for, outside the API, by the first part of the path"""
+_HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
 _RANKS = ("viewer", "editor", "owner")
 
@@ -38,13 +44,19 @@ class Need(StrEnum):
     OWNER = "owner"
     WORKER = "worker"
     ANYBODY = "anybody"
+    PAGE = "page"
+    """like a viewer; who is unknown is sent to sign in"""
 
 
 def need(method: str, path: str, query: str = "") -> Need:
     """What is asked for; a path that nobody thought of is the owner's, and so is what destroys records."""
-    if not path.startswith(API) or path.startswith(f"{API}report/"):
-        return Need.NOTHING  # probes, pages, and what proves itself by a signature in its address
+    if not path.startswith(API):
+        return Need.NOTHING if path[1:].partition("/")[0] in _OPEN else Need.PAGE
+    if path.startswith(f"{API}report/"):
+        return Need.NOTHING  # proves itself by a signature in its address
     head = path.removeprefix(API).partition("/")[0]
+    if head == "sign-in":
+        return Need.VIEWER
     if head == "workers":
         return Need.WORKER
     if head == "bundles":
@@ -62,7 +74,8 @@ def allowed(caller: Caller, wanted: Need, path: str) -> bool:
         return True
     if wanted is Need.WORKER:
         return path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
-    return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(wanted.value)
+    least = "viewer" if wanted is Need.PAGE else wanted.value
+    return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(least)
 
 
 class Access:
@@ -76,7 +89,13 @@ class Access:
         if scope["type"] == "http":
             wanted = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
             if wanted is not Need.NOTHING:
-                caller = await self._caller(scope)
+                try:
+                    caller = await self._caller(scope)
+                except Unknown:
+                    if wanted is not Need.PAGE:
+                        raise
+                    await _to_sign_in(scope)(scope, receive, send)
+                    return
                 if not allowed(caller, wanted, scope["path"]):
                     raise _refused(caller, wanted, scope["path"])
                 scope["state"]["caller"] = caller
@@ -86,18 +105,33 @@ class Access:
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)
+        if not token:
+            return await self._session(scope)
         caller = self.context.known.get(token)
-        if caller is None and token:
+        if caller is None:
             services, core = self.context.services.authenticate, self.context.core
             caller = await self.context.hot(services.authenticate, core, token)
             if caller is None and core.identities:
                 caller = await self.context.cold(services.identify, core, token)
-            if caller is not None:
-                self.context.known.remember(token, caller)
-        if caller is None:
-            hint = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
-            raise Unknown("the token is unknown" if token else "a token is missing", hint)
+            if caller is None:
+                raise Unknown("the token is unknown", _HINT)
+            self.context.known.remember(token, caller)
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
+
+    async def _session(self, scope: Scope) -> Caller:
+        """Whose browser it is. A session counts for more than looking only where one of our pages sent the request."""
+        token = cookies.session_token(scope)
+        if not token:
+            raise Unknown("a token is missing", _HINT)
+        caller = self.context.known.get(token)
+        if caller is None:
+            caller = await self.context.hot(self.context.services.authenticate.session_of, self.context.core, token)
+            if caller is None:
+                raise Unknown("the session is over", "sign in again: `orchestune ui`")
+            self.context.known.remember(token, caller)
+        if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
+            raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+        return caller
 
 
 def _with_version(send: Send) -> Send:
@@ -111,6 +145,11 @@ def _with_version(send: Send) -> Send:
     return sending
 
 
+def _to_sign_in(scope: Scope) -> Response:
+    where = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+    return RedirectResponse(f"/sign-in?{urlencode({'next': where})}" if where != "/" else "/sign-in", 303)
+
+
 def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
     if caller.role == "worker" or wanted is Need.WORKER:
         return Denied(f"the token of {caller.name} does not reach {path}")
@@ -119,15 +158,11 @@ def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
     return Denied(f"{caller.name} is a {caller.role} here, and this needs {article} {wanted.value}", hint)
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
-
-
 def _given_name(scope: Scope) -> str:
-    text = unquote(_header(scope, USER_HEADER).strip())
+    text = unquote(header(scope, USER_HEADER).strip())
     return text if len(text) <= 200 and text.isprintable() else ""
 
 
 def _bearer(scope: Scope) -> str:
-    scheme, _, token = _header(scope, b"authorization").partition(" ")
+    scheme, _, token = header(scope, b"authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

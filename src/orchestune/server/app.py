@@ -22,14 +22,17 @@ from orchestune.server.answers import refusal
 from orchestune.server.boundary import Boundary
 from orchestune.server.context import COLD_THREADS, Context, Pace
 from orchestune.server.draining import Draining
+from orchestune.server.pages import routes as pages
 from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
     bundles,
     experiments,
     following,
+    plots,
     report,
     server,
+    sign_in,
     terminal,
     trials,
     work,
@@ -90,23 +93,17 @@ def create_app(
     app.include_router(_client_routes())
     for router in (workers.router, terminal.of_workers, report.router):
         app.include_router(router, prefix="/api/v1")
-    app.include_router(server.probes)
+    for router in (server.probes, pages.router):
+        app.include_router(router)
     return app
 
 
 def _client_routes() -> APIRouter:
     token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
     router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
-    for part in (
-        server.router,
-        bundles.router,
-        archive.router,
-        experiments.router,
-        trials.router,
-        following.router,
-        terminal.router,
-    ):
-        router.include_router(part)
+    parts = (server, sign_in, bundles, archive, experiments, trials, following, plots, terminal)
+    for part in parts:
+        router.include_router(part.router)
     return router
 
 

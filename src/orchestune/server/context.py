@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
@@ -14,6 +15,7 @@ from fastapi import Depends, Header, Request
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
 from orchestune.server.terminals import Terminals
+from orchestune.server.shared import Shared
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.use_cases import UseCases
 from orchestune.services.core import Caller, Core
@@ -39,8 +41,34 @@ class Pace:
     """a stream reads at most that often, so that many small pieces travel together"""
     poll: float = 1.0
     """how long a signal is awaited where another replica may have caused it"""
+    look: float = 1.0
+    """a page hears of what it shows at most that often"""
+    shared: float = 0.5
+    """what one page was shown that long ago, another one may be shown too"""
     slow: float = 1.0
     """a request that takes longer is logged"""
+
+
+@dataclass
+class Audience:
+    """Pages that are open: a server that somebody looks at is not idle. Used on the event loop alone."""
+
+    watching: int = 0
+    seen: float = float("-inf")
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """A page looks."""
+        self.watching += 1
+        try:
+            yield
+        finally:
+            self.watching -= 1
+            self.seen = time.monotonic()
+
+    def gone(self, seconds: float) -> bool:
+        """Whether no page has looked for that long; one in the background does not look, and comes back."""
+        return not self.watching and time.monotonic() - self.seen >= seconds
 
 
 @dataclass(frozen=True)
@@ -56,6 +84,8 @@ class Context:
     pace: Pace = Pace()
     known: KnownCallers = field(default_factory=KnownCallers)
     terminals: Terminals = field(default_factory=Terminals)
+    shared: Shared = field(default_factory=Shared)
+    audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
@@ -88,9 +118,15 @@ async def _actor(request: Request) -> str:
     return caller.name
 
 
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
 Here = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """the name of the caller, for the events"""
+Known = Annotated[Caller, Depends(_caller)]
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """What makes a request one request, however often it is sent."""
 

@@ -26,6 +26,8 @@ from orchestune.services.core import Core
 
 logger = logging.getLogger("orchestune.server")
 
+PAGES_SECONDS = 3600.0
+"""how long an embedded server waits for a page that was open to be looked at again"""
 SWITCHING = 0.001
 """seconds that a controller may go on computing while a request waits for the interpreter; Python's default is 0.005"""
 
@@ -138,7 +140,10 @@ def _serve(
         sys.setswitchinterval(SWITCHING)
         if lock is not None:
             lock.publish(url, next(iter(settings.owners)))
-            idle = embedded.end_when_idle(lambda: _is_idle(running), settings.idle_seconds, server.end)
+            audience = app.state.context.audience
+            idle = embedded.end_when_idle(
+                lambda: audience.gone(PAGES_SECONDS) and _is_idle(running), settings.idle_seconds, server.end
+            )
             waiting.append(asyncio.ensure_future(idle))
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
 

@@ -358,6 +358,114 @@ class TrialPage(BaseModel):
 
     items: list[Trial]
     next: int | None
+    total: int | None = Field(default=None, description="how many there are, where they are sorted")
+
+
+class BestSoFar(BaseModel):
+    """Every step to a better value of the first metric."""
+
+    finished: list[int] = Field(description="trials that had finished, with this one")
+    number: list[int]
+    value: list[float | None]
+
+
+class Columns(BaseModel):
+    """Trials by columns, in the order in which they finished; all lists are as long as `shown`."""
+
+    total: int = Field(description="trials that fit")
+    shown: int = Field(description="where fewer than all: the best ones, and every k-th of the others")
+    number: list[int]
+    state: list[str]
+    finished_at: list[str | None]
+    seconds: list[float | None]
+    metrics: dict[str, list[float | None]]
+    parameters: dict[str, list[bool | int | float | str | None]]
+    best: BestSoFar
+    front: list[int] = Field(description="the best trial, or the Pareto front")
+
+
+class Failures(BaseModel):
+    """Trials that failed for the same reason."""
+
+    reason: Reason
+    trials: int
+    newest: int
+
+
+class Busy(BaseModel):
+    """How many attempts ran on average in each of equal steps of time."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: str | None = Field(alias="from")
+    step_seconds: float
+    running: list[float]
+
+
+class Overview(BaseModel):
+    """Why trials failed, and what ran over time."""
+
+    failures: list[Failures]
+    busy: Busy
+
+
+class Span(BaseModel):
+    """When and where an attempt ran."""
+
+    trial: int
+    task: int
+    number: int
+    state: str
+    worker: str | None
+    node: str | None
+    leased_at: str
+    finished_at: str | None
+
+
+class Timeline(BaseModel):
+    """The newest attempts, the newest first."""
+
+    items: list[Span]
+    more: bool = Field(description="older ones are left out")
+
+
+class Curve(BaseModel):
+    """What an attempt reported: [step, value], the step counted where none was said."""
+
+    trial: int
+    task: int
+    number: int
+    state: str
+    points: list[tuple[float, float]]
+
+
+class Curves(BaseModel):
+    """What trials reported of a metric while they ran."""
+
+    metric: str
+    items: list[Curve]
+
+
+class TrialCurve(BaseModel):
+    """What one attempt reported of one metric."""
+
+    task: int
+    number: int
+    metric: str
+    points: list[tuple[float, float]]
+
+
+class Points(BaseModel):
+    """What a trial reported while it ran."""
+
+    items: list[TrialCurve]
+
+
+class Invitation(BaseModel):
+    """A link that lets one browser in, once."""
+
+    path: str
+    expires_at: str
 
 
 class Event(BaseModel):

@@ -15,7 +15,7 @@ from orchestune.errors import BadInput
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
 
-_OPENING = b"retry: 1000\n\n"
+OPENING = b"retry: 1000\n\n"
 _PING = b": ping\n\n"
 _END = b"event: end\ndata: {}\n\n"
 
@@ -57,7 +57,7 @@ async def stream(context: Context, source: Source, first: Callable[[], Mapping[s
 async def _follow(context: Context, source: Source, page: Mapping[str, Any], version: int) -> AsyncIterator[bytes]:
     """Batches of events. The next one is read only when the last one was taken, so a slow client holds one batch."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
-    yield _OPENING
+    yield OPENING
     read = spoke = time.monotonic()
     while not draining.begun:
         if page["items"]:

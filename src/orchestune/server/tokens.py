@@ -28,3 +28,7 @@ class KnownCallers:
         if len(self._callers) >= _REMEMBERED:
             self._callers.clear()
         self._callers[token] = (caller, self._clock() + _SECONDS)
+
+    def forget(self, token: str) -> None:
+        """It is no longer valid."""
+        self._callers.pop(token, None)

@@ -21,6 +21,7 @@ from orchestune.services import (
     quarantine,
     queue_trial,
     read_cluster,
+    read_columns,
     read_experiments,
     read_logs,
     read_server,
@@ -28,6 +29,7 @@ from orchestune.services import (
     register_worker,
     report_metrics,
     rerun_trial,
+    sign_in,
     terminals,
     uploads,
     work,
@@ -165,7 +167,30 @@ class Authenticate(Protocol):
     """Whom a token stands for; None: nobody."""
 
     def authenticate(self, core: Core, token: str) -> Caller | None: ...
+    def session_of(self, core: Core, token: str) -> Caller | None: ...
     def identify(self, core: Core, token: str) -> Caller | None: ...
+
+
+class SignIn(Protocol):
+    """How browsers come in, and leave."""
+
+    def invite(self, core: Core, caller: Caller) -> Document: ...
+    def enter(self, core: Core, code: str) -> tuple[str, float]: ...
+    def enter_with_token(self, core: Core, token: str) -> tuple[str, float]: ...
+    def leave(self, core: Core, session_token: str) -> None: ...
+
+
+class ReadColumns(Protocol):
+    """Trials as plots and long tables need them: many at once, summarised where they are too many."""
+
+    def columns(self, core: Core, ref: str, limit: int, where: str | None) -> Document: ...
+    def ordered(
+        self, core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
+    ) -> Document: ...
+    def overview(self, core: Core, ref: str) -> Document: ...
+    def timeline(self, core: Core, ref: str, limit: int) -> Document: ...
+    def curves(self, core: Core, ref: str, metric: str | None, limit: int) -> Document: ...
+    def points(self, core: Core, ref: str, number: int) -> Document: ...
 
 
 class Idempotency(Protocol):
@@ -216,6 +241,8 @@ class UseCases:
     uploads: Uploads
     report_metrics: ReportMetrics
     authenticate: Authenticate
+    sign_in: SignIn
+    read_columns: ReadColumns
     idempotency: Idempotency
     read_server: ReadServer
     quarantine: Quarantine
@@ -240,6 +267,8 @@ REAL = UseCases(
     uploads=uploads,
     report_metrics=report_metrics,
     authenticate=authenticate,
+    sign_in=sign_in,
+    read_columns=read_columns,
     idempotency=idempotency,
     read_server=read_server,
     quarantine=quarantine,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 
 from orchestune.services.core import Caller, Core
-from orchestune.services.signatures import read_worker_token
+from orchestune.services.signatures import digest, read_worker_token
+from orchestune.store import credentials
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
@@ -15,8 +16,17 @@ def authenticate(core: Core, token: str) -> Caller | None:
         return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
     for known, name in core.owners.items():
         if hmac.compare_digest(token.encode(), known.encode()):
-            return Caller(name=name, role="owner")
+            return Caller(name=name, role="owner", source=digest(known))
     return None
+
+
+def session_of(core: Core, token: str) -> Caller | None:
+    """The caller whose browser shows this; None where the session is over, or the token it came from was taken away."""
+    with core.store.reading() as session:
+        row = credentials.find(session, digest(token), "session")
+    if row is None or (row.source and row.source not in map(digest, core.owners)):
+        return None
+    return Caller(name=row.name, role=row.role, source=row.source)
 
 
 def identify(core: Core, token: str) -> Caller | None:

@@ -12,7 +12,7 @@ from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_experiments import resolve, status
-from orchestune.services.signals import ACTING
+from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import experiments, records
 
 _ORDER_LIVE = (
@@ -117,7 +117,7 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
         return
     with core.store.transaction() as session:
         experiments.hide(session, experiment, for_good=purge)
-    core.signals.notify(ACTING)
+    core.signals.notify(ACTING, EXPERIMENTS)
 
 
 def remove(core: Core, experiment: str) -> None:

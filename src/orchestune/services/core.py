@@ -11,6 +11,7 @@ from orchestune.ports.files import FileStore
 from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.boards import Boards
+from orchestune.services.columns import Shelf
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store
 
@@ -28,6 +29,7 @@ class Core:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
     boards: Boards = field(default_factory=Boards)
+    shelf: Shelf = field(default_factory=Shelf)
     url: str = ""
     """how workers and people reach this server; without a slash at the end"""
     owners: Mapping[str, str] = field(default_factory=dict)
@@ -52,3 +54,5 @@ class Caller:
     worker: str = ""
     shared: bool = False
     """the token stands for a role that several people have: they say their names themselves"""
+    source: str = ""
+    """digest of the owner's token that this rests on; empty where it rests on none"""

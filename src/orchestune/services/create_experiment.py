@@ -22,7 +22,7 @@ from orchestune.services import bundles, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import document
-from orchestune.services.signals import ACTING, SUGGESTING
+from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, warm_starts
 from orchestune.store.experiments import ExperimentRow
@@ -146,7 +146,7 @@ def add(
     except BaseException:
         core.secrets.delete(identity)
         raise
-    core.signals.notify(ACTING, SUGGESTING, f"events:{row.id}")
+    core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")
     with core.store.reading() as session:
         return document(core, session, experiments.get(session, row.id), details=True)
 

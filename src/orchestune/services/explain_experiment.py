@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,9 @@ from orchestune.services.core import Core
 from orchestune.services.read_history import observations
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow
+
+_MOST = 3000
+"""trials that a measure of importance rests on; more of them change it little, and take minutes"""
 
 
 def importance(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def _metric(row: ExperimentRow, name: str | None) -> Metric:
 
 
 def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> dict[str, Any]:
-    found = process.importance(row.specification.space, metric, history)
+    found = process.importance(row.specification.space, metric, history[:: math.ceil(len(history) / _MOST) or 1])
     return {
         "metric": metric.name,
         "trials": sum(seen.state is TrialState.COMPLETED for seen in history),

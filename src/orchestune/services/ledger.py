@@ -11,7 +11,7 @@ from orchestune.domain import stopping
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
 from orchestune.services.core import Core
-from orchestune.services.signals import ACTING, SUGGESTING, Signals
+from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING, Signals
 from orchestune.store import experiments, hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -184,7 +184,7 @@ class Ledger:
         row, topics = self.row, []
         moved = any(getattr(row, name) != self._loaded[name] for name in _MOVES)
         if self._events:
-            topics.append(f"events:{row.id}")
+            topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
             topics.append(f"logs:{row.id}")
         if moved or self._ordered or (self._events and (row.desired is not Desired.RUNNING or row.ended is not None)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -81,8 +82,7 @@ def best_of(session: Session, row: ExperimentRow) -> list[Document]:
     metrics = row.specification.metrics
     numbers: Sequence[int] = [row.best_trial] if row.best_trial is not None else []
     if len(metrics) > 1 and numbers:
-        names = [metric.name for metric in metrics]
-        numbers = pareto_front(metrics, trials.completed_values(session, row.id, names))
+        numbers = _front(session, row)
     measured = trials.metrics_of(session, row.id, numbers)
     found = []
     for number in numbers:
@@ -91,6 +91,23 @@ def best_of(session: Session, row: ExperimentRow) -> list[Document]:
             parameters = json.loads(trial.parameters)
             found.append({"trial": number, "metrics": measured.get(number, {}), "parameters": parameters})
     return found
+
+
+_FRONTS: OrderedDict[str, tuple[int, str, Sequence[int]]] = OrderedDict()
+"""the last fronts that were asked for, each with the length of the history that it is of"""
+
+
+def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """The Pareto front: what looks again and again, as pages do, pays for it once for each trial that finishes."""
+    known = _FRONTS.pop(row.id, None)
+    if known is None or known[:2] != (row.history_seq, row.specification_json):
+        metrics = row.specification.metrics
+        values = trials.completed_values(session, row.id, [metric.name for metric in metrics])
+        known = row.history_seq, row.specification_json, pareto_front(metrics, values)
+    _FRONTS[row.id] = known
+    while len(_FRONTS) > 100:
+        _FRONTS.popitem(last=False)
+    return known[2]
 
 
 def events(core: Core, ref: str, after: int, limit: int) -> Document:

@@ -26,7 +26,7 @@ def trials(core: Core, ref: str, after: int, limit: int, state: str | None) -> D
     with core.store.reading() as session:
         experiment = experiments.find(session, ref).id
         found = rows.page(session, experiment, after, limit + 1, state)
-        items = _documents(session, experiment, found[:limit], details=False)
+        items = documents(session, experiment, found[:limit], details=False)
     return {"items": items, "next": found[limit - 1].number if len(found) > limit else None}
 
 
@@ -37,7 +37,7 @@ def trial(core: Core, ref: str, number: int) -> Document:
         found = rows.get(session, experiment.id, number)
         if found is None:
             raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
-        return _documents(session, experiment.id, [found], details=True)[0]
+        return documents(session, experiment.id, [found], details=True)[0]
 
 
 def artifacts(core: Core, ref: str, number: int) -> list[Document]:
@@ -55,7 +55,8 @@ def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryI
     raise NotFound(f"trial {number} kept no file '{path}'", f"`orchestune trials {ref}/{number}` lists what it kept")
 
 
-def _documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool) -> list[Document]:
+def documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool) -> list[Document]:
+    """`Trial`s of rows that were read in this session."""
     numbers = [row.number for row in found]
     measured = rows.metrics_of(session, experiment, numbers)
     attempts = rows.attempts_of(session, experiment, numbers)

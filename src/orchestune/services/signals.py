@@ -7,6 +7,8 @@ import threading
 from collections import defaultdict
 from itertools import islice
 
+EXPERIMENTS = "experiments"
+"""something happened in any of them, for whoever shows a list"""
 ACTING, SUGGESTING = "acting", "suggesting"
 """the loops of controllers: what starts and ends things, and what fills the queues"""
 
@@ -15,8 +17,8 @@ class Signals:
     """Counters by topic that threads bump and coroutines or threads wait on. A hint, never a truth: rows are.
 
     Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`,
-    `terminal:ATTEMPT`, `acting` and `suggesting`. A waiter reads the counter first, then the rows, then waits for the
-    counter to move on.
+    `terminal:ATTEMPT`, `experiments`, `acting` and `suggesting`. A waiter reads the counter first, then the rows, then
+    waits for the counter to move on.
     """
 
     def __init__(self) -> None:

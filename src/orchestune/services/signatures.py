@@ -35,3 +35,8 @@ def report_signature(core: Core, attempt: str) -> str:
 def report_address(core: Core, attempt: str) -> str:
     """`$ORCHESTUNE_REPORT_URL` of an attempt."""
     return f"{core.url}/api/v1/report/{attempt}/{report_signature(core, attempt)}"
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret that has enough entropy of its own."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -171,3 +171,13 @@ WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <=
 UNFINISHED = """
 SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY number
 """
+_COLUMNS = "number, state, parameters, history_seq, created_at, started_at, finished_at"
+FINISHED_COLUMNS = f"""
+SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq > :after ORDER BY history_seq LIMIT :limit
+"""
+OPEN_COLUMNS = f"SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS NULL ORDER BY number"
+VALUE_COLUMNS = """
+SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
+WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
+"""
+SPANS = "SELECT leased_at, finished_at FROM attempts WHERE experiment = :experiment"

@@ -346,3 +346,15 @@ idempotency = Table(
     Column("answer", Text, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
 )
+
+credentials = Table(  # what browsers show, as digests: who reads the rows cannot come in
+    "credentials",
+    metadata,
+    Column("digest", _WORD, primary_key=True),
+    Column("kind", _WORD, nullable=False),  # session | link
+    Column("name", Text, nullable=False),
+    Column("role", _WORD, nullable=False),
+    Column("source", _WORD, nullable=False),  # digest of the owner's token that it came from; empty: of none
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False, index=True),
+)

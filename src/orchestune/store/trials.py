@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, select
+from sqlalchemy import Row, and_, delete, func, insert, select
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
+from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import artifacts, attempts, tasks, trial_metrics, trials, workers
+from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, workers
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -148,3 +149,95 @@ def drop_artifacts(session: Session, experiment: str, kept: set[int]) -> None:
             artifacts.c.experiment == experiment, artifacts.c.trial.in_(over), artifacts.c.trial.not_in(kept)
         )
     )
+
+
+def finished_after(session: Session, experiment: str, told: int, limit: int) -> list[Any]:
+    """Finished trials behind place `told` of the history, in its order: number, state, parameters, place, times."""
+    return session.rows(hot.FINISHED_COLUMNS, {"experiment": experiment, "after": told, "limit": limit})
+
+
+def values_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
+    """(trial, name, value) of every metric of the trials in that part of the history."""
+    return session.rows(hot.VALUE_COLUMNS, {"experiment": experiment, "after": told, "upto": upto})
+
+
+def without_history(session: Session, experiment: str) -> list[Any]:
+    """Trials that are queued, running or cancelled, by number, like `finished_after`."""
+    return session.rows(hot.OPEN_COLUMNS, {"experiment": experiment})
+
+
+def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[tuple[int, str, float]]:
+    """(trial, name, value) of every metric of these trials."""
+    found = metrics_of(session, experiment, numbers)
+    return [(number, name, each["value"]) for number, named in found.items() for name, each in named.items()]
+
+
+def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> list[Row[Any]]:
+    """These trials, in the order in which they are named."""
+    query = select(trials).where(trials.c.experiment == experiment, trials.c.number.in_(list(numbers)))
+    found = {row.number: row for row in session.select(query)}
+    return [found[number] for number in numbers if number in found]
+
+
+def points_of(session: Session, experiment: str, numbers: Sequence[int], name: str | None = None) -> list[Any]:
+    """What attempts of these trials reported while they ran, by trial, fold, attempt and time."""
+    query = (
+        select(attempts.c.trial, attempts.c.fold, attempts.c.token, points.c.name, points.c.step, points.c.value)
+        .join(points, points.c.attempt == attempts.c.id)
+        .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
+        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token, points.c.name, points.c.sequence)
+    )
+    if name is not None:
+        query = query.where(points.c.name == name)
+    return list(session.select(query))
+
+
+def with_points(session: Session, experiment: str, limit: int) -> list[int]:
+    """The newest trials that reported values while they ran."""
+    query = (
+        select(attempts.c.trial)
+        .where(attempts.c.experiment == experiment, attempts.c.points > 1)
+        .group_by(attempts.c.trial)
+        .order_by(attempts.c.trial.desc())
+        .limit(limit)
+    )
+    return [row[0] for row in session.select(query)]
+
+
+def newest_attempts(session: Session, experiment: str, limit: int) -> Sequence[Row[Any]]:
+    """When and where attempts ran, the newest first."""
+    query = (
+        select(
+            attempts.c.trial,
+            attempts.c.fold,
+            attempts.c.token,
+            attempts.c.state,
+            attempts.c.leased_at,
+            attempts.c.finished_at,
+            attempts.c.node,
+            workers.c.name.label("worker_name"),
+        )
+        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
+        .where(attempts.c.experiment == experiment)
+        .order_by(attempts.c.leased_at.desc())
+        .limit(limit)
+    )
+    return session.select(query)
+
+
+def spans(session: Session, experiment: str) -> list[Any]:
+    """When each attempt began and ended."""
+    return session.rows(hot.SPANS, {"experiment": experiment})
+
+
+def failures(session: Session, experiment: str) -> list[Any]:
+    """(reason as JSON, how many trials failed for it, the newest of them), the most frequent first."""
+    count = func.count()
+    query = (
+        select(trials.c.reason, count, func.max(trials.c.number))
+        .where(trials.c.experiment == experiment, trials.c.state == TrialState.FAILED)
+        .group_by(trials.c.reason)
+        .order_by(count.desc())
+        .limit(200)
+    )
+    return list(session.select(query))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from orchestune.server import models
+from orchestune.server import live, models, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Actor, Here, RequestKey
+from orchestune.server.live import View
+from orchestune.services.signals import EXPERIMENTS
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
@@ -21,22 +24,39 @@ def create(context: Here, actor: Actor, body: models.CreateExperiment, key: Requ
 
 
 @router.get("", response_model=models.StatusPage)
-def statuses(
+async def statuses(
     context: Here,
+    request: Request,
     folder: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
     hidden: bool = False,
     details: bool = False,
 ) -> Response:
-    """The newest experiments, those of `folder` alone where it is given; with `details` each with its workers."""
-    return answer(context.services.read_experiments.statuses(context.core, folder, limit, before, hidden, details))
+    """The newest experiments, those of `folder` alone where it is given; with `details` each with its workers.
+
+    With `Accept: text/event-stream` each of them again whenever it changes.
+    """
+    service = partial(context.services.read_experiments.statuses, context.core, folder, limit)
+    if not streams.wants_stream(request):
+        return answer(await context.cold(service, before, hidden, details))
+
+    def read() -> dict[str, Any]:
+        return {item["id"]: item for item in service(None, hidden, details)["items"]}
+
+    key = f"experiments {folder} {limit} {hidden} {details}"
+    return await live.stream(context, View(key, EXPERIMENTS, read))
 
 
 @router.get("/{ref}", response_model=models.Status)
-def status(context: Here, ref: str) -> Response:
-    """One experiment."""
-    return answer(context.services.read_experiments.status(context.core, ref))
+async def status(context: Here, request: Request, ref: str) -> Response:
+    """One experiment. With `Accept: text/event-stream` again whenever it changes."""
+    service = context.services.read_experiments
+    if not streams.wants_stream(request):
+        return answer(await context.cold(service.status, context.core, ref))
+    experiment = await context.streaming(service.resolve, context.core, ref)
+    view = View(experiment, f"events:{experiment}", lambda: {experiment: service.status(context.core, experiment)})
+    return await live.stream(context, view)
 
 
 @router.get("/{ref}/specification", response_model=models.Specification)

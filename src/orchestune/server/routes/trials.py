@@ -23,10 +23,16 @@ def trials(
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     state: TrialState | None = None,
+    sort: Annotated[str | None, Query(description="a column, such as number or -metrics.loss: downwards")] = None,
+    where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
-    """Trials by number."""
+    """Trials by number, page by page; with `sort`, in that order, from `offset` on, with how many there are."""
     wanted = None if state is None else state.value
-    return answer(context.services.read_trials.trials(context.core, ref, after, limit, wanted))
+    if sort is None and where is None:
+        return answer(context.services.read_trials.trials(context.core, ref, after, limit, wanted))
+    service = context.services.read_columns
+    return answer(service.ordered(context.core, ref, sort or "number", where, wanted, offset, limit))
 
 
 @router.post("", status_code=201, response_model=models.Trial)
@@ -39,6 +45,12 @@ def queue(context: Here, actor: Actor, ref: str, body: models.QueueTrial) -> Res
 def trial(context: Here, ref: str, number: Number) -> Response:
     """One trial, with the last lines of each attempt and its artifacts."""
     return answer(context.services.read_trials.trial(context.core, ref, number))
+
+
+@router.get("/{number}/points", response_model=models.Points)
+def points(context: Here, ref: str, number: Number) -> Response:
+    """What it reported while it ran."""
+    return answer(context.services.read_columns.points(context.core, ref, number))
 
 
 @router.post("/{number}/rerun", status_code=201, response_model=models.Status)

@@ -1,0 +1,39 @@
+"""The cookie that a browser's session lives in, and whether a browser sends a request on our pages' behalf."""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def header(scope: Scope, wanted: bytes) -> str:
+    """The value of a header (`wanted` in lower case); empty where there is none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def name(scope: Scope) -> str:
+    """Browsers keep one set of cookies for all ports of a host, on which several servers may be: one name for each."""
+    port = urlsplit(f"//{header(scope, b'host')}").netloc.rpartition(":")[2]
+    return f"orchestune-{port}" if port.isdecimal() else "orchestune"
+
+
+def session_token(scope: Scope) -> str:
+    """What the browser shows; empty where it shows nothing."""
+    try:
+        found = SimpleCookie(header(scope, b"cookie")).get(name(scope))
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def from_our_pages(scope: Scope, url: str) -> bool:
+    """Whether the page that sends this is one of this server's, by what browsers alone can say. `url`: the server's."""
+    site = header(scope, b"sec-fetch-site")
+    if site:
+        return site == "same-origin"
+    origin = header(scope, b"origin")
+    return bool(origin) and (urlsplit(origin).netloc == header(scope, b"host") or origin == url)

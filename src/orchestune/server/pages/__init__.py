@@ -1,0 +1,1 @@
+"""The web pages: shells that a browser fills from the public API."""

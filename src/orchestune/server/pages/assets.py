@@ -1,0 +1,47 @@
+"""Scripts and styles: in the package, under an address that changes with them, so that browsers keep them for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from functools import cache
+from pathlib import Path
+
+from fastapi import Response
+
+from orchestune.errors import NotFound
+
+FOLDER = Path(__file__).parent.parent / "static"
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+@cache
+def files() -> dict[str, bytes]:
+    """Every file by its path; read once."""
+    found = sorted(path for path in FOLDER.rglob("*") if path.suffix in _KINDS)
+    return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in found}
+
+
+@cache
+def version() -> str:
+    """Changes whenever one of them does."""
+    digest = hashlib.sha256()
+    for name, content in files().items():
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def modules() -> list[str]:
+    """Scripts that others import: the browser is told of them at once, not one after the other."""
+    return [name for name in files() if name.endswith(".js") and name.startswith(("lib/", "plot/"))]
+
+
+def answer(path: str) -> Response:
+    """One file. NotFound for what is none."""
+    content = files().get(path)
+    if content is None:
+        raise NotFound(f"there is no file {path}")
+    suffix = "." + path.rpartition(".")[2]
+    kind = _KINDS.get(suffix) or mimetypes.guess_type(path)[0]
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return Response(content, 200, headers, kind)

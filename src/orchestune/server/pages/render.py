@@ -1,0 +1,49 @@
+"""Pages as HTML, with the headers that keep them safe."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from orchestune import __version__
+from orchestune.server.pages import assets
+from orchestune.services.core import Caller
+
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@cache
+def _templates() -> Environment:
+    folder = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.globals |= {"static": f"/static/{assets.version()}", "modules": assets.modules()}
+    environment.globals["program_version"] = __version__
+    return environment
+
+
+def page(template: str, status: int = 200, *, caller: Caller | None = None, **values: Any) -> Response:
+    """One page, for somebody who has signed in or for nobody."""
+    text = _templates().get_template(template).render(caller=caller, **values)
+    return Response(text.encode(), status, HEADERS, "text/html; charset=utf-8")

@@ -1,0 +1,102 @@
+"""The addresses of the pages, and the way in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import RedirectResponse
+
+from orchestune.errors import Denied
+from orchestune.server import cookies
+from orchestune.server.context import Context, Here, Known
+from orchestune.server.pages import assets, render
+
+router = APIRouter(include_in_schema=False)
+
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.get("/")
+async def home() -> Response:
+    """The experiments are where everybody begins."""
+    return RedirectResponse("/experiments", 303)
+
+
+@router.get("/experiments")
+async def experiments(caller: Known) -> Response:
+    """Every experiment."""
+    return render.page("experiments.html", caller=caller)
+
+
+@router.get("/experiments/{ref}")
+async def experiment(caller: Known, ref: str) -> Response:
+    """One experiment."""
+    return render.page("experiment.html", caller=caller, ref=ref)
+
+
+@router.get("/experiments/{ref}/trials/{number}")
+async def trial(caller: Known, ref: str, number: Number) -> Response:
+    """One trial."""
+    return render.page("trial.html", caller=caller, ref=ref, number=number)
+
+
+@router.get("/static/{version}/{path:path}")
+async def static(version: str, path: str) -> Response:
+    """Scripts and styles."""
+    return assets.answer(path)
+
+
+@router.get("/sign-in")
+async def sign_in(context: Here, request: Request, code: str = "", next: str = "") -> Response:
+    """Let in whoever comes by a link that was not used yet; show everybody else how to get in."""
+    if not code:
+        return render.page("sign_in.html", next=_inside(next), problem="", hint="")
+    try:
+        token, seconds = await context.cold(context.services.sign_in.enter, context.core, code)
+    except Denied as exc:
+        return render.page("sign_in.html", 401, next=_inside(next), problem=exc.message, hint=exc.hint)
+    return _welcome(context, request, token, seconds, next)
+
+
+@router.post("/sign-in")
+async def sign_in_with_token(context: Here, request: Request) -> Response:
+    """The same for who types a token in."""
+    form = parse_qs((await request.body()).decode("utf-8", "replace"))
+    token, next_page = (form.get(name, [""])[0].strip() for name in ("token", "next"))
+    if not cookies.from_our_pages(request.scope, context.core.url):
+        raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+    try:
+        session, seconds = await context.cold(context.services.sign_in.enter_with_token, context.core, token)
+    except Denied as exc:
+        return render.page("sign_in.html", 401, next=_inside(next_page), problem=exc.message, hint=exc.hint)
+    return _welcome(context, request, session, seconds, next_page)
+
+
+@router.post("/sign-out")
+async def sign_out(context: Here, request: Request) -> Response:
+    """End the browser's session."""
+    if not cookies.from_our_pages(request.scope, context.core.url):
+        raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+    token = cookies.session_token(request.scope)
+    if token:
+        context.known.forget(token)
+        await context.cold(context.services.sign_in.leave, context.core, token)
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")
+    return response
+
+
+def _welcome(context: Context, request: Request, token: str, seconds: float, wanted: str) -> Response:
+    response = RedirectResponse(_inside(wanted) or "/experiments", 303, {"Cache-Control": "no-store"})
+    secure = request.url.scheme == "https" or context.core.url.startswith("https:")
+    name = cookies.name(request.scope)
+    response.set_cookie(name, token, int(seconds), path="/", httponly=True, samesite="lax", secure=secure)
+    return response
+
+
+def _inside(wanted: str) -> str:
+    """The address of a page of ours, and never one elsewhere."""
+    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/sign-")) and wanted.isprintable()
+    return wanted if inside else ""

@@ -1,0 +1,17 @@
+"""Links that let a browser in."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from orchestune.server import models
+from orchestune.server.answers import answer
+from orchestune.server.context import Here, Known
+
+router = APIRouter(tags=["server"])
+
+
+@router.post("/sign-in", status_code=201, response_model=models.Invitation)
+def invite(context: Here, caller: Known, body: models.Nothing | None = None) -> Response:
+    """Make a link that opens the pages in one browser as the caller; it works once, within five minutes."""
+    return answer(context.services.sign_in.invite(context.core, caller), 201)

@@ -1,0 +1,66 @@
+// How values are written: the same everywhere.
+
+/**
+ * A number with the digits that matter.
+ * @param {unknown} value
+ * @param {number} [digits]
+ * @returns {string}
+ */
+export function number(value, digits = 5) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(Math.min(digits - 2, 3)).replace("e+", "e");
+  return String(Number(value.toPrecision(digits)));
+}
+
+/** A count with thousands apart. @param {number} value @returns {string} */
+export function count(value) {
+  return value.toLocaleString("en-US");
+}
+
+/** `12 trials`, `1 trial`. @param {number} value @param {string} noun @returns {string} */
+export function many(value, noun) {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
+/** @param {number | null | undefined} seconds @returns {string} */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(seconds < 36000 ? 1 : 0)} h`;
+  return `${Math.round(seconds / 86400)} d`;
+}
+
+/** How long ago. @param {string | null | undefined} time @returns {string} */
+export function ago(time) {
+  if (!time) return "–";
+  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+  return seconds < 5 ? "now" : `${duration(seconds).replace(/\.0 s/, " s")} ago`;
+}
+
+/** @param {string | null | undefined} time @returns {string} */
+export function moment(time) {
+  return time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "–";
+}
+
+/** @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
+export function between(from, to) {
+  return from ? ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000 : null;
+}
+
+/** @param {number | null | undefined} value @returns {string} */
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let size = value;
+  let unit = 0;
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
+  return `${unit && size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}

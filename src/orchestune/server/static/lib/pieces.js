@@ -1,0 +1,76 @@
+// Small things that several pages show.
+
+import { h } from "./dom.js";
+import { many, number } from "./format.js";
+
+/** @typedef {import("./api.js").Status} Status */
+/** @typedef {import("./api.js").Parameters} Parameters */
+
+/** @param {string} state */
+export function badge(state) {
+  return h("span", { class: "state", data: { state } }, state);
+}
+
+/** Trials that count for the budget. @param {Status} status */
+export function finished(status) {
+  return status.counts.completed + status.counts.failed + status.counts.pruned;
+}
+
+/** The bar that shows how far it is. @param {Status} status */
+export function meter(status) {
+  const { completed, failed, pruned, running } = status.counts;
+  const all = Math.max(status.budget, 1);
+  const parts = Object.entries({ completed, failed, pruned, running }).filter(([, value]) => value);
+  const told = parts.map(([name, value]) => `${value} ${name}`).join(", ") || "nothing yet";
+  return h(
+    "div",
+    { class: "meter", role: "img", "aria-label": `${told}, of ${status.budget}`, title: `${told}, of ${status.budget}` },
+    parts.map(([name, value]) => h("i", { class: name, style: { width: `${(100 * value) / all}%` } })),
+  );
+}
+
+/** The best value of the first metric, or the size of the front. @param {Status} status @returns {string} */
+export function bestValue(status) {
+  if (!status.best.length) return "–";
+  if (status.metrics.length > 1) return `${many(status.best.length, "trial")} on the front`;
+  return number(status.best[0].metrics[status.metrics[0].name]?.value);
+}
+
+/** Names and values. @param {[string, any][]} entries */
+export function pairs(entries) {
+  return h(
+    "dl",
+    { class: "pairs" },
+    entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value instanceof Node ? value : number(value))]),
+  );
+}
+
+/** A box with a heading. @param {string} title @param {...any} content */
+export function card(title, ...content) {
+  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), ...content);
+}
+
+/** What stands where nothing is. @param {string} title @param {...any} text */
+export function empty(title, ...text) {
+  return h("div", { class: "empty" }, h("b", {}, title), h("div", {}, ...text));
+}
+
+/** @param {Parameters} parameters @returns {string} a value as it stands in YAML */
+export function yaml(parameters) {
+  return Object.entries(parameters)
+    .map(([name, value]) => `${/^[\w.-]+$/.test(name) ? name : JSON.stringify(name)}: ${JSON.stringify(value)}\n`)
+    .join("");
+}
+
+/** @param {Parameters} parameters @returns {string} as `{args}` writes them */
+export function commandLine(parameters) {
+  return Object.entries(parameters)
+    .map(([name, value]) => (value === true ? `--${name}` : value === false ? "" : `--${name}=${quoted(String(value))}`))
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** @param {string} text */
+function quoted(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
+}

@@ -1,0 +1,38 @@
+// Reading again what has changed: not too often, never twice at once, and not for nobody.
+
+/**
+ * Calls `read` when `want` is called with another mark than the last time.
+ * @param {(signal: AbortSignal) => Promise<void>} read
+ * @param {(error: unknown) => void} failed
+ * @param {number} [pause] milliseconds between two readings, at least
+ */
+export function reloader(read, failed, pause = 2000) {
+  const ending = new AbortController();
+  let mark = "";
+  let wanted = "";
+  let busy = false;
+  const go = async () => {
+    if (busy || mark === wanted || ending.signal.aborted) return;
+    busy = true;
+    const taken = wanted;
+    const began = Date.now();
+    try {
+      await read(ending.signal);
+      mark = taken;
+    } catch (error) {
+      if (!ending.signal.aborted) failed(error);
+    }
+    const rest = Math.max(pause, 3 * (Date.now() - began));
+    setTimeout(() => {
+      busy = false;
+      go();
+    }, rest);
+  };
+  return {
+    want: (/** @type {string} */ next) => {
+      wanted = next;
+      go();
+    },
+    close: () => ending.abort(),
+  };
+}

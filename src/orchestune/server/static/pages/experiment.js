@@ -1,0 +1,170 @@
+// One experiment: its head line, which is there at once, and what the tabs show, each loaded when it is opened.
+
+import { actions } from "../tabs/actions.js";
+import * as address from "../lib/address.js";
+import { words } from "../lib/ask.js";
+import { path } from "../lib/api.js";
+import { byId, fill, h } from "../lib/dom.js";
+import { ago, count, duration } from "../lib/format.js";
+import { follow } from "../lib/live.js";
+import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+/** @typedef {{update: (status: Status) => void, close: () => void}} Tab */
+
+const TABS = ["overview", "trials", "logs"];
+const page = byId("page");
+const ref = page.dataset.ref ?? "";
+
+/** @type {Status | null} */
+let now = null;
+/** @type {Tab | null} */
+let tab = null;
+let opened = "";
+
+const head = h("div");
+const facts = h("div", { class: "facts" });
+const tabs = h("nav", { class: "tabs", "aria-label": "Parts of this experiment" });
+const place = h("div", { id: "tab" });
+
+/** @param {Status} status */
+function show(status) {
+  const first = !now;
+  now = status;
+  document.title = `${status.name} · ${status.state} · Orchestune`;
+  if (first) {
+    if (ref !== status.handle) history.replaceState(null, "", path(status.handle) + location.search);
+    fill(page, head, facts, tabs, place);
+  }
+  drawHead(status);
+  drawFacts(status);
+  if (first) open();
+  else tab?.update(status);
+}
+
+let headline = "";
+
+/** @param {Status} status */
+function drawHead(status) {
+  const text = JSON.stringify([status.name, status.state, status.desired, status.reason, status.labels, status.budget, status.parallelism]);
+  if (text === headline) return;
+  headline = text;
+  const labels = Object.entries(status.labels).map(([name, value]) => h("span", { class: "label" }, value ? `${name}=${value}` : name));
+  fill(
+    head,
+    h(
+      "div",
+      { class: "head" },
+      h("h1", {}, status.name),
+      badge(status.state),
+      h("span", { class: "mono faint" }, status.handle),
+      labels,
+      h("span", { class: "grow" }),
+      actions(status),
+    ),
+    status.reason && h("p", { class: status.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, status.reason.message),
+  );
+}
+
+let factline = "";
+
+/** @param {Status} status */
+function drawFacts(status) {
+  const over = ["completed", "failed", "stopped"].includes(status.state);
+  const took = over ? duration((Date.parse(status.finished_at ?? "") - Date.parse(status.started_at ?? "")) / 1000) : "";
+  const text = JSON.stringify([status.counts, status.best, status.state, status.budget, status.parallelism, Math.floor((status.eta_seconds ?? 0) / 10)]);
+  if (text === factline) return;
+  factline = text;
+  const metric = status.metrics[0];
+  fill(
+    facts,
+    h(
+      "div",
+      { class: "wide" },
+      h("div", { class: "term" }, "Progress"),
+      h("div", { class: "value" }, `${count(finished(status))} of ${count(status.budget)}`),
+      meter(status),
+    ),
+    fact(`Best ${status.metrics.length > 1 ? "" : metric.name}`, bestValue(status), best(status)),
+    fact("Running", String(status.counts.running), `of ${status.parallelism} at a time`),
+    fact("Failed", count(status.counts.failed), `${count(status.counts.pruned)} pruned`),
+    over
+      ? fact("Took", status.started_at && status.finished_at ? took : "–", `ended ${ago(status.finished_at)}`)
+      : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", `started ${ago(status.started_at)}`),
+    fact("Owner", status.owner, status.cluster),
+  );
+}
+
+/** @param {string} term @param {string} value @param {string | Node} more */
+function fact(term, value, more) {
+  return h(
+    "div",
+    {},
+    h("div", { class: "term cut" }, term),
+    h("div", { class: "value", title: value }, value),
+    h("div", { class: "small faint cut" }, more),
+  );
+}
+
+/** @param {Status} status */
+function best(status) {
+  if (!status.best.length) return status.metrics.map((metric) => `${metric.goal} ${metric.name}`).join(", ");
+  const { trial } = status.best[0];
+  return status.metrics.length > 1
+    ? status.metrics.map((metric) => metric.name).join(" against ")
+    : h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`);
+}
+
+async function open() {
+  const wanted = address.get("tab", "overview");
+  const name = TABS.includes(wanted) ? wanted : "overview";
+  fill(
+    tabs,
+    TABS.map((each) =>
+      h(
+        "a",
+        {
+          href: each === "overview" ? location.pathname : `?tab=${each}`,
+          "aria-current": each === name ? "page" : null,
+          onclick: (/** @type {MouseEvent} */ event) => {
+            if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+            event.preventDefault();
+            address.set({ tab: each === "overview" ? "" : each }, true);
+            open();
+          },
+        },
+        each[0].toUpperCase() + each.slice(1),
+      ),
+    ),
+  );
+  if (name === opened) return;
+  tab?.close();
+  tab = null;
+  opened = name;
+  fill(place, h("div", { class: "skeleton" }));
+  try {
+    const module = await import(`../tabs/${name}.js`);
+    if (opened !== name || !now) return;
+    fill(place);
+    tab = module.mount(place, now);
+  } catch (error) {
+    fill(place, h("p", { class: "problem", role: "alert" }, words(error)));
+  }
+}
+
+addEventListener("popstate", open);
+
+follow(path(ref), {
+  status: show,
+  failed: (error) => {
+    if (now) return;
+    const known = /** @type {any} */ (error).status === 404 || /** @type {any} */ (error).status === 410;
+    fill(
+      page,
+      h("h1", { class: "sr" }, ref),
+      known
+        ? empty("There is no such experiment", h("p", {}, words(error)), h("a", { href: "/experiments" }, "All experiments"))
+        : h("p", { class: "problem", role: "alert" }, words(error)),
+    );
+  },
+});

@@ -1,0 +1,319 @@
+// The list of experiments, as it changes.
+
+import * as address from "../lib/address.js";
+import { confirm, note, words } from "../lib/ask.js";
+import { ask, mayEdit, path } from "../lib/api.js";
+import { byId, fill, h } from "../lib/dom.js";
+import { ago, count, duration, many, number } from "../lib/format.js";
+import { follow } from "../lib/live.js";
+import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+
+const MOST = 500;
+const STATES = ["pending", "running", "paused", "stopping", "completed", "failed", "stopped"];
+
+/** @type {Record<string, (status: Status) => string | number>} what a column is sorted by */
+const KEYS = {
+  name: (status) => status.name.toLowerCase(),
+  state: (status) => STATES.indexOf(status.state),
+  progress: (status) => finished(status) / status.budget,
+  running: (status) => status.counts.running,
+  failed: (status) => status.counts.failed,
+  owner: (status) => status.owner.toLowerCase(),
+  age: (status) => -Date.parse(status.created_at),
+};
+
+/** @type {Map<string, Status>} */
+const known = new Map();
+/** @type {Set<string>} */
+const chosen = new Set();
+let drawing = 0;
+
+const search = h("input", {
+  type: "search",
+  placeholder: "Search names, owners, labels",
+  "aria-label": "Search experiments",
+  value: address.get("search"),
+  oninput: () => changed({ search: search.value.trim() }),
+});
+const state = h(
+  "select",
+  { "aria-label": "State", onchange: () => changed({ state: state.value }) },
+  h("option", { value: "" }, "Any state"),
+  STATES.map((name) => h("option", { value: name }, name)),
+);
+state.value = address.get("state");
+const told = h("span", { class: "faint small", role: "status" });
+const actions = h("span", { class: "bar", style: { margin: "0" } });
+const body = h("tbody");
+const everything = h("input", { type: "checkbox", "aria-label": "Select all that are shown", onchange: selectAll });
+const table = h(
+  "table",
+  { class: "list" },
+  h("caption", { class: "sr" }, "Experiments"),
+  h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      mayEdit() && h("th", { style: { width: "32px" } }, everything),
+      heading("name", "Experiment"),
+      heading("state", "State"),
+      heading("progress", "Progress"),
+      h("th", { class: "right" }, "Best"),
+      heading("running", "Running", "right"),
+      heading("failed", "Failed", "right wide-only"),
+      heading("owner", "Owner", "wide-only"),
+      heading("age", "Age", "right"),
+    ),
+  ),
+  body,
+);
+const frame = h("div", { class: "frame", tabindex: "0", role: "region", "aria-label": "Experiments" }, table);
+const nothing = h("div", { hidden: true });
+
+function start() {
+  fill(byId("page"), h("div", { class: "bar" }, search, state, told, h("span", { class: "grow" }), actions), frame, nothing);
+  frame.hidden = true;
+  body.addEventListener("mouseleave", () => draw(true));
+  fill(nothing, h("div", { class: "skeleton" }));
+  nothing.hidden = false;
+  follow(`/experiments?limit=${MOST}`, {
+    status: (status) => {
+      known.set(status.id, status);
+      if (drawing) draw();
+    },
+    gone: (id) => {
+      known.delete(id);
+      chosen.delete(id);
+      draw();
+    },
+    ready: (seen) => {
+      for (const id of [...known.keys()]) if (!seen.has(id)) known.delete(id);
+      drawing = 1;
+      draw();
+    },
+    failed: (error) => {
+      fill(nothing, h("p", { class: "problem", role: "alert" }, words(error)));
+      nothing.hidden = false;
+    },
+  });
+  setInterval(() => drawing && draw(), 30000); // ages
+  addEventListener("popstate", () => {
+    search.value = address.get("search");
+    state.value = address.get("state");
+    draw(true);
+  });
+}
+
+/** @param {string} key @param {string} title @param {string} [kind] */
+function heading(key, title, kind = "") {
+  const button = h("button", { type: "button", onclick: () => sortBy(key) }, title);
+  return h("th", { class: kind, scope: "col", data: { key } }, button);
+}
+
+/** @param {string} key */
+function sortBy(key) {
+  const now = address.get("sort", "age");
+  changed({ sort: now === key ? `-${key}` : key === "age" ? "" : key });
+}
+
+/** @param {Record<string, string>} values */
+function changed(values) {
+  address.set(values);
+  draw(true);
+}
+
+/** @returns {Status[]} */
+function shown() {
+  const text = address.get("search").toLowerCase();
+  const wanted = address.get("state");
+  const sort = address.get("sort", "age");
+  const key = KEYS[sort.replace(/^-/, "")] ?? KEYS.age;
+  const way = sort.startsWith("-") ? -1 : 1;
+  return [...known.values()]
+    .filter((status) => (!wanted || status.state === wanted) && (!text || searchable(status).includes(text)))
+    .sort((a, b) => (key(a) < key(b) ? -way : key(a) > key(b) ? way : b.created_at.localeCompare(a.created_at)));
+}
+
+/** @param {Status} status */
+function searchable(status) {
+  const labels = Object.entries(status.labels).map(([name, value]) => `${name}=${value}`);
+  return [status.name, status.handle, status.owner, status.cluster, ...labels].join(" ").toLowerCase();
+}
+
+let waiting = 0;
+let reorder = true;
+
+/** Draw soon: several changes at once are one. `moved`: the user asked for another order or other rows. */
+function draw(moved = false) {
+  reorder ||= moved;
+  if (waiting) return;
+  waiting = requestAnimationFrame(() => {
+    waiting = 0;
+    drawNow();
+  });
+}
+
+function drawNow() {
+  const rows = new Map([...body.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.id, row]));
+  const found = steady(shown(), [...rows.keys()]);
+  reorder = false;
+  const wanted = found.map((status) => row(status, /** @type {any} */ (rows.get(status.id))));
+  wanted.forEach((element, index) => {
+    if (body.children[index] !== element) body.insertBefore(element, body.children[index] ?? null);
+  });
+  while (body.children.length > wanted.length) body.lastElementChild?.remove();
+  const sort = address.get("sort", "age");
+  for (const cell of table.querySelectorAll("th[data-key]")) {
+    const key = /** @type {HTMLElement} */ (cell).dataset.key;
+    if (sort.replace(/^-/, "") !== key) cell.removeAttribute("aria-sort");
+    else cell.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");
+  }
+  told.textContent =
+    known.size >= MOST ? `the newest ${count(MOST)}` : found.length < known.size ? `${found.length} of ${known.size}` : "";
+  frame.hidden = !found.length;
+  nothing.hidden = Boolean(found.length);
+  if (!found.length) {
+    fill(
+      nothing,
+      known.size
+        ? empty("Nothing fits", h("button", { type: "button", onclick: clear }, "Show all experiments"))
+        : empty("No experiments yet", "Start one in the folder of your script: ", h("code", {}, "orchestune run")),
+    );
+  }
+  drawActions();
+}
+
+/**
+ * What is to be shown, in the order that is there as long as the mouse is over it: nothing moves under the mouse.
+ * @param {Status[]} found @param {(string | undefined)[]} there
+ */
+function steady(found, there) {
+  if (reorder || !body.matches(":hover")) return found;
+  const byIdentity = new Map(found.map((status) => [status.id, status]));
+  return there.flatMap((id) => byIdentity.get(id ?? "") ?? []);
+}
+
+function clear() {
+  search.value = "";
+  state.value = "";
+  changed({ search: "", state: "" });
+}
+
+/** @type {WeakMap<Element, string>} */
+const drawn = new WeakMap();
+
+/** @param {Status} status @param {HTMLTableRowElement | undefined} old */
+function row(status, old) {
+  const selected = chosen.has(status.id);
+  const text = JSON.stringify([status, selected, ago(status.created_at)]);
+  if (old && drawn.get(old) === text) return old;
+  const element = old ?? h("tr", { data: { id: status.id } });
+  drawn.set(element, text);
+  element.setAttribute("aria-selected", String(selected));
+  const box = /** @type {HTMLInputElement | null} */ (element.querySelector("input")) ?? checkbox(status);
+  box.checked = selected;
+  const link = /** @type {HTMLElement | null} */ (element.querySelector("td.name > a")) ?? h("a", { href: path(status.handle) });
+  link.textContent = status.name;
+  link.title = status.name;
+  const labels = Object.entries(status.labels).map(([name, value]) => h("span", { class: "label" }, value ? `${name}=${value}` : name));
+  const cells = [
+    mayEdit() && h("td", {}, box),
+    h("td", { class: "name" }, link, h("div", { class: "small faint" }, h("span", { class: "mono" }, status.handle), " ", labels)),
+    h("td", {}, badge(status.state), reason(status)),
+    h("td", { class: "progress" }, meter(status), h("div", { class: "small faint nowrap" }, progress(status))),
+    h("td", { class: "right nowrap" }, bestValue(status)),
+    h("td", { class: "right" }, status.counts.running || "–"),
+    h("td", { class: "right wide-only" }, status.counts.failed ? count(status.counts.failed) : "–"),
+    h("td", { class: "wide-only" }, h("div", { class: "cut", title: status.owner }, status.owner)),
+    h("td", { class: "right nowrap", title: new Date(status.created_at).toLocaleString() }, ago(status.created_at).replace(" ago", "")),
+  ];
+  const focused = document.activeElement === link ? link : document.activeElement === box ? box : null;
+  fill(element, ...cells);
+  focused?.focus();
+  return element;
+}
+
+/** @param {Status} status */
+function checkbox(status) {
+  return h("input", {
+    type: "checkbox",
+    "aria-label": `Select ${status.handle}`,
+    onchange: (/** @type {Event} */ event) => {
+      if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.add(status.id);
+      else chosen.delete(status.id);
+      draw();
+    },
+  });
+}
+
+/** @param {Status} status */
+function progress(status) {
+  const left = status.eta_seconds && status.state === "running" ? `, ${duration(status.eta_seconds)} left` : "";
+  return `${count(finished(status))} of ${count(status.budget)}${left}`;
+}
+
+/** @param {Status} status */
+function reason(status) {
+  if (!status.reason || status.state === "completed") return null;
+  return h("div", { class: "small faint cut", title: status.reason.message }, status.reason.message);
+}
+
+function selectAll() {
+  chosen.clear();
+  if (everything.checked) for (const status of shown()) chosen.add(status.id);
+  draw();
+}
+
+/** @type {[string, string, (status: Status) => boolean][]} */
+const ACTIONS = [
+  ["Pause", "pause", (status) => ["pending", "running"].includes(status.state)],
+  ["Resume", "resume", (status) => ["paused", "stopped"].includes(status.state)],
+  ["Stop", "stop", (status) => ["pending", "running", "paused"].includes(status.state)],
+];
+
+function drawActions() {
+  const all = [...known.values()].filter((status) => chosen.has(status.id));
+  everything.checked = all.length > 0 && all.length === shown().length;
+  everything.indeterminate = all.length > 0 && !everything.checked;
+  if (!mayEdit()) return;
+  const text = JSON.stringify(all.map((status) => [status.id, status.state]));
+  if (actions.dataset.text === text) return;
+  actions.dataset.text = text;
+  fill(
+    actions,
+    all.length > 0 && h("span", { class: "faint small" }, `${number(all.length)} selected`),
+    all.length > 0 &&
+      ACTIONS.map(([title, verb, fits]) => {
+        const them = all.filter(fits);
+        return h("button", { type: "button", disabled: !them.length, onclick: () => act(title, verb, them) }, title);
+      }),
+  );
+}
+
+/** @param {string} title @param {string} verb @param {Status[]} them */
+async function act(title, verb, them) {
+  const names = them.length === 1 ? them[0].handle : many(them.length, "experiment");
+  const texts = {
+    Pause: "Running trials finish; no new ones start.",
+    Resume: "They go on where they were.",
+    Stop: "Running trials end now. Results stay.",
+  };
+  const done = await confirm({
+    title: `${title} ${names}?`,
+    text: /** @type {any} */ (texts)[title],
+    action: title,
+    danger: title === "Stop",
+    run: () => Promise.all(them.map((status) => ask(path(status.handle, verb), { method: "POST" }))),
+  });
+  if (done) {
+    note(`${title === "Stop" ? "stopping" : title === "Pause" ? "pausing" : "resuming"} ${names}`);
+    chosen.clear();
+    draw();
+  }
+}
+
+start();

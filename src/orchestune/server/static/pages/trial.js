@@ -1,0 +1,282 @@
+// One trial: what it was given, what came of it, where it ran, what it printed.
+
+import { confirm, copy, words } from "../lib/ask.js";
+import { address, ask, mayEdit, path } from "../lib/api.js";
+import { byId, fill, h } from "../lib/dom.js";
+import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
+import { follow } from "../lib/live.js";
+import { badge, commandLine, empty, yaml } from "../lib/pieces.js";
+import { reloader } from "../lib/reload.js";
+import { curvePlot } from "../plot/curve.js";
+import { Frame } from "../plot/frame.js";
+import { mount as mountLog } from "../tabs/logs.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+/** @typedef {import("../lib/api.js").Trial} Trial */
+
+const SOURCES = {
+  try_first: "named in the experiment file, to be tried first",
+  user: "queued by somebody",
+  rerun: "a repetition of another trial",
+  random: "drawn at random",
+  sobol: "of the start design, which spreads over the space",
+  gp: "proposed by a model (Gaussian process)",
+  tpe: "proposed by a model (TPE)",
+};
+const page = byId("page");
+const ref = page.dataset.ref ?? "";
+const wanted = Number(page.dataset.number);
+const head = h("div");
+const facts = h("div", { class: "facts", style: { marginBottom: "14px" } });
+const parameters = h("div");
+const metrics = h("div");
+const attempts = h("div");
+const files = h("div");
+const log = h("div");
+const curves = h("div", { class: "stack" });
+/** @type {Map<string, Frame>} */
+const frames = new Map();
+/** @type {Status | null} */
+let status = null;
+/** @type {{update: (status: Status) => void} | null} */
+let logTab = null;
+let version = "";
+
+const trials = reloader(
+  async (signal) => {
+    const [trial, points] = await Promise.all([
+      ask(path(ref, "trials", wanted), { signal }),
+      ask(path(ref, "trials", wanted, "points"), { signal }),
+    ]);
+    if (status) show(trial, points.items, status);
+  },
+  (error) => {
+    if (version) return;
+    const known = /** @type {any} */ (error).status === 404;
+    fill(
+      page,
+      h("h1", { class: "sr" }, `${ref}/${wanted}`),
+      known
+        ? empty("There is no such trial", h("p", {}, words(error)), h("a", { href: path(ref) }, "The experiment"))
+        : h("p", { class: "problem", role: "alert" }, words(error)),
+    );
+  },
+  1500,
+);
+
+follow(path(ref), {
+  status: (next) => {
+    status = next;
+    const over = version && !["queued", "running"].includes(version.split(" ")[0]);
+    trials.want(over ? version : `${Date.now()}`);
+    logTab?.update(next);
+  },
+  failed: (error) => {
+    if (!version) fill(page, h("h1", { class: "sr" }, ref), empty("There is no such experiment", words(error)));
+  },
+});
+
+/**
+ * @param {Trial} trial
+ * @param {{task: number, number: number, metric: string, points: [number, number][]}[]} points
+ * @param {Status} now
+ */
+function show(trial, points, now) {
+  if (!version) {
+    fill(
+      page,
+      head,
+      facts,
+      h("div", { class: "grid" }, h("div", { class: "stack" }, curves, attempts, files), h("div", { class: "stack" }, metrics, parameters)),
+      h("h2", { style: { margin: "18px 0 8px" } }, "Log"),
+      log,
+    );
+    logTab = mountLog(log, now, trial.number);
+  }
+  version = `${trial.state} ${trial.finished_at}`;
+  document.title = `${now.handle}/${trial.number} · ${trial.state} · Orchestune`;
+  drawHead(trial, now);
+  drawFacts(trial);
+  drawMetrics(trial, now);
+  drawParameters(trial, now);
+  drawCurves(points, trial);
+  drawAttempts(trial);
+  drawFiles(trial);
+}
+
+/** @param {Trial} trial @param {Status} now */
+function drawHead(trial, now) {
+  const step = (/** @type {number} */ other, /** @type {string} */ title, /** @type {string} */ sign) =>
+    other >= 1 && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
+  const best = now.best.some((each) => each.trial === trial.number);
+  fill(
+    head,
+    h("p", { class: "small" }, h("a", { href: path(now.handle) }, now.name)),
+    h(
+      "div",
+      { class: "head" },
+      h("h1", {}, `Trial ${trial.number}`),
+      badge(trial.state),
+      best && h("span", { class: "state", data: { state: "completed" } }, now.metrics.length > 1 ? "on the front" : "best"),
+      h("span", { class: "mono faint" }, `${now.handle}/${trial.number}`),
+      h("span", { class: "grow" }),
+      step(trial.number - 1, "Previous trial", "← previous"),
+      step(trial.number + 1, "Next trial", "next →"),
+      h("button", { type: "button", onclick: () => copy(`orchestune rerun ${now.handle}/${trial.number}`, "Command") }, "Copy rerun command"),
+      mayEdit() && !["queued", "running"].includes(trial.state) && h("button", { type: "button", onclick: () => rerun(trial, now) }, "Rerun"),
+    ),
+    trial.reason && trial.state !== "completed" && h("p", { class: trial.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, trial.reason.message),
+  );
+}
+
+/** @param {Trial} trial @param {Status} now */
+function rerun(trial, now) {
+  confirm({
+    title: `Rerun ${now.handle}/${trial.number}?`,
+    text: "The same configuration, seed and code once more, as an experiment of its own.",
+    action: "Rerun",
+    run: async () => {
+      const made = await ask(path(now.handle, "trials", trial.number, "rerun"), { method: "POST", body: {} });
+      location.assign(path(made.handle));
+    },
+  });
+}
+
+/** @param {Trial} trial */
+function drawFacts(trial) {
+  const newest = trial.attempts[trial.attempts.length - 1];
+  const took = trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–";
+  const cpu = newest?.cpu_seconds && newest?.wall_seconds ? `${Math.round((100 * newest.cpu_seconds) / newest.wall_seconds)} % of a core` : "";
+  const entries = /** @type {[string, string, string][]} */ ([
+    ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.started_at ? "running" : "waiting"],
+    ["Where", newest?.node ?? "–", [newest?.worker, newest?.gpus.length ? `GPU ${newest.gpus.join(", ")}` : ""].filter(Boolean).join(", ")],
+    ["CPU", duration(newest?.cpu_seconds), cpu],
+    ["Memory", bytes(newest?.peak_memory_bytes), "at its peak"],
+    ["Suggestion", trial.source, /** @type {any} */ (SOURCES)[trial.source] ?? ""],
+    ["On the history of", trial.suggested_after === null ? "–" : String(trial.suggested_after), "finished trials"],
+    ["Seed", String(trial.seed), `revision ${trial.revision}`],
+  ]);
+  fill(
+    facts,
+    entries.map(([term, value, more]) =>
+      h("div", {}, h("div", { class: "term" }, term), h("div", { class: "value", title: value }, value), h("div", { class: "small faint cut", title: more }, more)),
+    ),
+  );
+}
+
+/** @param {Trial} trial @param {Status} now */
+function drawMetrics(trial, now) {
+  const best = now.best.find((each) => each.trial !== trial.number);
+  const rows = Object.entries(trial.metrics).map(([name, { value, stddev }]) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", class: "break" }, name),
+      h("td", { class: "right" }, stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value)),
+      h("td", { class: "right faint" }, best?.metrics[name] ? number(best.metrics[name].value) : ""),
+    ),
+  );
+  fill(metrics, table("Metrics", ["Metric", "Value", best ? `Best (${best.trial})` : ""], rows, "No values yet"));
+}
+
+/** @param {Trial} trial @param {Status} now */
+function drawParameters(trial, now) {
+  const best = now.best.find((each) => each.trial !== trial.number);
+  const names = [...new Set([...Object.keys(trial.parameters), ...Object.keys(best?.parameters ?? {})])];
+  const rows = names.map((name) => {
+    const other = best?.parameters[name];
+    const differs = best && JSON.stringify(other) !== JSON.stringify(trial.parameters[name]);
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row", class: "break" }, name),
+      h("td", { class: "right break" }, number(trial.parameters[name])),
+      h("td", { class: `right break${differs ? "" : " faint"}` }, best ? number(other) : ""),
+    );
+  });
+  const button = (/** @type {string} */ title, /** @type {string} */ text) =>
+    h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
+  fill(
+    parameters,
+    table("Parameters", ["Parameter", "Value", best ? `Best (${best.trial})` : ""], rows, "None", [
+      button("YAML", yaml(trial.parameters)),
+      button("JSON", JSON.stringify(trial.parameters, null, 2)),
+      button("Command line", commandLine(trial.parameters)),
+    ]),
+  );
+}
+
+/** @param {string} title @param {string[]} heads @param {Node[]} rows @param {string} none @param {Node[]} [buttons] */
+function table(title, heads, rows, none, buttons = []) {
+  return h(
+    "section",
+    { class: "card", "aria-label": title },
+    h("h2", {}, title, h("span", { class: "grow" }), buttons),
+    rows.length
+      ? h(
+          "div",
+          { class: "scroll", tabindex: "0" },
+          h("table", {}, h("thead", {}, h("tr", {}, heads.map((each, index) => (each || index === 0 ? h("th", { scope: "col", class: index ? "right" : "" }, each) : h("td"))))), h("tbody", {}, rows)),
+        )
+      : h("p", { class: "faint" }, none),
+  );
+}
+
+/** @param {{task: number, number: number, metric: string, points: [number, number][]}[]} points @param {Trial} trial */
+function drawCurves(points, trial) {
+  const names = [...new Set(points.filter((each) => each.points.length > 1).map((each) => each.metric))];
+  for (const name of names) {
+    let frame = frames.get(name);
+    if (!frame) {
+      frame = new Frame(`${name} while it ran`, 200);
+      frames.set(name, frame);
+      curves.append(h("section", { class: "card", "aria-label": name }, h("h2", {}, name, h("span", { class: "grow" }), frame.savers()), frame.element));
+    }
+    const mine = points.filter((each) => each.metric === name).map((each) => ({ ...each, trial: trial.number, state: trial.state }));
+    frame.draw(curvePlot(mine, name));
+  }
+}
+
+/** @param {Trial} trial */
+function drawAttempts(trial) {
+  const folds = new Set(trial.attempts.map((attempt) => attempt.task)).size > 1;
+  const rows = trial.attempts.map((attempt) =>
+    h(
+      "tr",
+      {},
+      folds && h("td", { class: "right" }, attempt.task),
+      h("td", { class: "right" }, attempt.number),
+      h("td", {}, badge(attempt.state)),
+      h("td", {}, h("div", { class: "cut", title: attempt.node ?? "" }, [attempt.worker, attempt.node].filter(Boolean).join(" on "))),
+      h("td", { class: "nowrap" }, moment(attempt.started_at)),
+      h("td", { class: "right nowrap" }, duration(between(attempt.started_at, attempt.finished_at))),
+      h("td", { class: "break" }, attempt.reason?.message ?? (attempt.exit_code ? `exit code ${attempt.exit_code}` : "")),
+    ),
+  );
+  const heads = [folds && "Fold", "Attempt", "State", "Where", "Started", "Took", "Reason"].filter(Boolean);
+  fill(
+    attempts,
+    h(
+      "section",
+      { class: "card", "aria-label": "Attempts" },
+      h("h2", {}, "Attempts"),
+      rows.length
+        ? h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col" }, each)))), h("tbody", {}, rows)))
+        : h("p", { class: "faint" }, "It waits for a free slot."),
+    ),
+  );
+}
+
+/** @param {Trial} trial */
+function drawFiles(trial) {
+  const found = trial.artifacts ?? [];
+  if (!found.length) {
+    fill(files);
+    return;
+  }
+  const rows = found.map((file) => {
+    const where = address(`${path(ref, "trials", trial.number, "artifacts")}/${file.path.split("/").map(encodeURIComponent).join("/")}`);
+    return h("tr", {}, h("td", { class: "break" }, h("a", { href: where, download: file.path.split("/").pop() }, file.path)), h("td", { class: "right nowrap" }, bytes(file.size)));
+  });
+  fill(files, table("Files it kept", ["File", "Size"], rows, "None"));
+}

@@ -1,0 +1,48 @@
+// What trials reported while they ran, as lines over steps.
+
+import { axes } from "./frame.js";
+import { color } from "./pen.js";
+import { fit } from "./scale.js";
+import { many, number } from "../lib/format.js";
+
+/** @typedef {{trial: number, task: number, number: number, state: string, points: [number, number][]}} Curve */
+
+const INKS = { completed: "plot-1", pruned: "pruned", failed: "failed", running: "plot-3" };
+
+/**
+ * @param {Curve[]} curves
+ * @param {string} metric
+ * @param {{best?: number | null, chosen?: Set<number> | null, pick?: (trial: number) => void}} [how]
+ * @returns {import("./frame.js").Drawing}
+ */
+export function curvePlot(curves, metric, { best = null, chosen = null, pick } = {}) {
+  const steps = curves.flatMap((curve) => curve.points.map((point) => point[0]));
+  const x = fit(steps, { title: "step", whole: steps.every(Number.isInteger) });
+  const y = fit(curves.flatMap((curve) => curve.points.map((point) => point[1])), { title: metric });
+  return {
+    summary: `${many(curves.length, "curve")} of ${metric}`,
+    paint: (pen, width, height) => {
+      const scales = axes(pen, width, height, x, y);
+      /** @type {import("./frame.js").Spot[]} */
+      const spots = [];
+      const drawn = [...curves].sort((a, b) => Number(a.trial === best) - Number(b.trial === best));
+      for (const curve of drawn) {
+        const faint = Boolean(chosen && !chosen.has(curve.trial));
+        const mine = curve.trial === best;
+        const ink = color(mine ? "plot-best" : (/** @type {any} */ (INKS)[curve.state] ?? "idle"));
+        const line = curve.points.map(([step, value]) => /** @type {[number, number]} */ ([scales.x.map(step), scales.y.map(value)]));
+        const alpha = faint ? 0.06 : mine || curves.length === 1 ? 1 : 0.45;
+        pen.line(line, { stroke: ink, width: mine ? 2 : 1.2, alpha, dash: curve.state === "pruned" ? [4, 3] : [] });
+        const end = line[line.length - 1];
+        if (curve.state === "pruned" && end) pen.cross(end[0], end[1], 3, { stroke: ink, width: 1.5, alpha });
+        if (line.length === 1) pen.circle(end[0], end[1], 2.5, { fill: ink, alpha });
+        if (faint) continue;
+        curve.points.forEach(([step, value], index) => {
+          const tip = `trial ${curve.trial}, ${curve.state}\n${metric} ${number(value)} at step ${number(step)}`;
+          spots.push({ x: line[index][0], y: line[index][1], tip, pick: pick && (() => pick(curve.trial)) });
+        });
+      }
+      return spots;
+    },
+  };
+}

@@ -1,0 +1,79 @@
+// Every trial in the order in which they finished, and the best value up to then.
+
+import { axes, dot } from "./frame.js";
+import { color } from "./pen.js";
+import { fit } from "./scale.js";
+import { count, many, number } from "../lib/format.js";
+
+/** @typedef {import("../lib/api.js").Columns} Columns */
+/** @typedef {import("../lib/api.js").Metric} Metric */
+
+/**
+ * @param {Columns} columns
+ * @param {Metric} metric
+ * @param {{pick: (number: number) => void, chosen?: Set<number> | null}} how
+ * @returns {import("./frame.js").Drawing}
+ */
+export function history(columns, metric, { pick, chosen = null }) {
+  const values = columns.metrics[metric.name] ?? [];
+  const best = columns.best;
+  const end = columns.number.reduce((most, trial) => Math.max(most, trial), 1);
+  const usual = typical(values, best.value);
+  const x = { kind: /** @type {const} */ ("linear"), low: 0, high: Math.max(end, 1) * 1.01, title: "trial", whole: true };
+  const y = fit(usual, { title: metric.name });
+  const summary = best.number.length
+    ? `${many(columns.total, "trial")}, the best ${metric.name} is ${number(best.value.at(-1))}, of trial ${best.number.at(-1)}`
+    : `${many(columns.total, "trial")}, none has a value of ${metric.name} yet`;
+  return {
+    summary,
+    paint: (pen, width, height) => {
+      const scales = axes(pen, width, height, x, y);
+      /** @type {import("./frame.js").Spot[]} */
+      const spots = [];
+      values.forEach((value, index) => {
+        if (value === null) return;
+        const trial = columns.number[index];
+        const faint = Boolean(chosen && !chosen.has(trial));
+        const at = scales.x.map(trial);
+        const up = Math.min(Math.max(scales.y.map(value), scales.area.top), scales.area.bottom);
+        dot(pen, at, up, columns.state[index], faint);
+        if (!faint) spots.push({ x: at, y: up, tip: `trial ${trial}, ${columns.state[index]}\n${metric.name} ${number(value)}`, pick: () => pick(trial) });
+      });
+      /** @type {[number, number][]} */
+      const line = [];
+      best.number.forEach((trial, index) => {
+        const value = best.value[index];
+        if (value === null || !metric) return;
+        const up = Math.min(Math.max(scales.y.map(value), scales.area.top), scales.area.bottom);
+        const at = scales.x.map(index ? Math.max(trial, ...best.number.slice(0, index)) : trial);
+        if (line.length) line.push([at, line[line.length - 1][1]]);
+        line.push([at, up]);
+      });
+      if (line.length) {
+        line.push([scales.x.map(end), line[line.length - 1][1]]);
+        pen.line(line, { stroke: color("plot-best"), width: 1.8 });
+      }
+      return spots;
+    },
+  };
+}
+
+/**
+ * What decides the range of the axis: outliers beyond many times the middle half do not.
+ * @param {(number | null)[]} values @param {(number | null)[]} always
+ */
+function typical(values, always) {
+  const known = /** @type {number[]} */ (values.filter((value) => value !== null)).sort((a, b) => a - b);
+  if (known.length < 20) return [...known, ...always];
+  const [low, high] = [known[Math.floor(known.length * 0.25)], known[Math.floor(known.length * 0.75)]];
+  const reach = 6 * (high - low) || Infinity;
+  return [...known.filter((value) => value >= low - reach && value <= high + reach), ...always];
+}
+
+/** What is left out, where something is. @param {Columns} columns */
+export function shownOf(columns) {
+  if (columns.shown >= columns.total) return "";
+  return `${count(columns.shown)} of ${count(columns.total)} trials are drawn: the best ones and every ${Math.round(
+    (columns.total - columns.shown / 4) / (columns.shown * 0.75),
+  )}th of the others; the line is of all`;
+}

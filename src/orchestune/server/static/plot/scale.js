@@ -1,0 +1,116 @@
+// From values to pixels and back, and where the ticks stand.
+
+import { number } from "../lib/format.js";
+
+/** @typedef {{kind: "linear" | "log" | "time" | "words", low: number, high: number, words?: string[], title?: string,
+ *   whole?: boolean}} Axis */
+/** @typedef {{map: (value: number) => number, invert: (pixel: number) => number, ticks: {at: number, text: string}[]}} Scale */
+
+/**
+ * An axis that holds these values, a little wider than they are.
+ * @param {ArrayLike<number | null>} values
+ * @param {Partial<Axis>} [more]
+ * @returns {Axis}
+ */
+export function fit(values, more = {}) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let index = 0; index < values.length; index += 1) {
+    const value = values[index];
+    if (value === null || !Number.isFinite(value) || (more.kind === "log" && value <= 0)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  if (low > high) [low, high] = [more.kind === "log" ? 0.1 : 0, 1];
+  if (more.kind === "log") {
+    const edge = Math.max((Math.log(high) - Math.log(low)) * 0.04, 0.05);
+    return { kind: "log", low: Math.exp(Math.log(low) - edge), high: Math.exp(Math.log(high) + edge), ...more };
+  }
+  const edge = (high - low) * 0.05 || Math.abs(high) * 0.05 || 0.5;
+  return { kind: "linear", low: low - edge, high: high + edge, ...more };
+}
+
+/**
+ * @param {Axis} axis
+ * @param {number} from the pixel of its low end
+ * @param {number} to
+ * @returns {Scale}
+ */
+export function scale(axis, from, to) {
+  const ahead = axis.kind === "log" ? Math.log : (/** @type {number} */ value) => value;
+  const back = axis.kind === "log" ? Math.exp : (/** @type {number} */ value) => value;
+  const words = axis.words ?? [];
+  const [low, high] = axis.kind === "words" ? [-0.5, words.length - 0.5] : [ahead(axis.low), ahead(axis.high)];
+  const span = high - low || 1;
+  const map = (/** @type {number} */ value) => from + ((ahead(value) - low) / span) * (to - from);
+  const invert = (/** @type {number} */ pixel) => back(low + ((pixel - from) / (to - from)) * span);
+  return { map, invert, ticks: ticks(axis, Math.abs(to - from), to < from ? 38 : 66).map(([value, text]) => ({ at: map(value), text })) };
+}
+
+/** @param {Axis} axis @param {number} pixels @param {number} each pixels of a tick @returns {[number, string][]} */
+function ticks(axis, pixels, each) {
+  const most = Math.max(2, Math.floor(pixels / each));
+  if (axis.kind === "words") {
+    const every = Math.ceil((axis.words?.length ?? 0) / Math.max(2, Math.floor(pixels / 22)));
+    return (axis.words ?? []).flatMap((word, index) => (index % every ? [] : [[index, short(word)]]));
+  }
+  if (axis.kind === "log") return logTicks(axis.low, axis.high, most);
+  if (axis.kind === "time") return timeTicks(axis.low, axis.high, most);
+  const step = Math.max(niceStep((axis.high - axis.low) / most), axis.whole ? 1 : 0);
+  /** @type {[number, string][]} */
+  const found = [];
+  for (let value = Math.ceil(axis.low / step) * step; value <= axis.high + step * 1e-6; value += step) {
+    const clean = Math.abs(value) < step * 1e-6 ? 0 : Number(value.toPrecision(12));
+    found.push([clean, clean >= 10000 && clean < 1e9 ? clean.toLocaleString("en-US") : number(clean, 6)]);
+  }
+  return found;
+}
+
+/** @param {number} rough */
+function niceStep(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const factor = rough / power;
+  return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
+}
+
+/** @param {number} low @param {number} high @param {number} most @returns {[number, string][]} */
+function logTicks(low, high, most) {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  if (last - first < 1) {
+    return [0, 1, 2, 3].map((part) => {
+      const value = Math.exp(Math.log(low) + ((part + 0.5) / 4) * (Math.log(high) - Math.log(low)));
+      return [value, number(value, 3)];
+    });
+  }
+  const every = Math.ceil((last - first + 1) / most);
+  /** @type {[number, string][]} */
+  const found = [];
+  for (let power = first; power <= last; power += every) found.push([10 ** power, number(10 ** power)]);
+  return found;
+}
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+
+/** @param {number} low @param {number} high @param {number} most @returns {[number, string][]} milliseconds */
+function timeTicks(low, high, most) {
+  const rough = (high - low) / 1000 / most;
+  const step = (STEPS.find((each) => each >= rough) ?? Math.ceil(rough / 604800) * 604800) * 1000;
+  const shift = new Date(low).getTimezoneOffset() * 60000;
+  /** @type {[number, string][]} */
+  const found = [];
+  for (let value = Math.ceil((low - shift) / step) * step + shift; value <= high; value += step) {
+    const time = new Date(value);
+    const text =
+      step >= 86400000
+        ? time.toLocaleDateString(undefined, { month: "short", day: "numeric" })
+        : time.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: step < 60000 ? "2-digit" : undefined });
+    found.push([value, text]);
+  }
+  return found;
+}
+
+/** @param {string} text */
+export function short(text, most = 14) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}

@@ -1,0 +1,201 @@
+// How it goes: the best so far, what runs, what failed, and how busy the workers were.
+
+import { copy, words } from "../lib/ask.js";
+import { ask, path, query } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { between, duration, many, number } from "../lib/format.js";
+import { badge, card, commandLine, empty, finished, pairs, yaml } from "../lib/pieces.js";
+import { reloader } from "../lib/reload.js";
+import { busyOverTime } from "../plot/busy.js";
+import { Frame, key } from "../plot/frame.js";
+import { history, shownOf } from "../plot/history.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+
+/** @param {HTMLElement} place @param {Status} first */
+export function mount(place, first) {
+  let status = first;
+  const ref = first.handle;
+  const metric = first.metrics[0];
+  const results = new Frame(`${metric.name} of every trial`, 270);
+  const busy = new Frame("Attempts that ran over time", 150);
+  const remark = h("p", { class: "small faint" });
+  const failures = h("div");
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const best = h("div");
+  const running = h("div");
+  const workers = h("div");
+  const history_ = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.savers()), results.element, key(["completed", "pruned", "failed"]), remark);
+  const none = h("div", {}, empty("Nothing to show yet", "The first trial has not finished."));
+  fill(
+    place,
+    problem,
+    h(
+      "div",
+      { class: "grid" },
+      h("div", { class: "stack" }, history_, none, card("Busy", busy.element), failures),
+      h("div", { class: "stack" }, best, running, workers),
+    ),
+  );
+
+  const failed = (/** @type {unknown} */ error) => {
+    problem.hidden = false;
+    problem.textContent = words(error);
+  };
+  const plots = reloader(async (signal) => {
+    const [columns, overview] = await Promise.all([
+      ask(path(ref, "columns") + query({ limit: 3000 }), { signal }),
+      ask(path(ref, "overview"), { signal }),
+    ]);
+    problem.hidden = true;
+    const pick = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
+    results.draw(history(columns, metric, { pick }));
+    remark.textContent = shownOf(columns);
+    busy.draw(busyOverTime(overview.busy, status.parallelism));
+    fill(failures, failureCard(ref, overview.failures));
+  }, failed);
+
+  let bestText = "";
+  const update = (/** @type {Status} */ next) => {
+    status = next;
+    const any = next.counts.completed + next.counts.failed + next.counts.pruned + next.counts.running > 0;
+    history_.hidden = !any;
+    none.hidden = any;
+    plots.want(`${finished(next)} ${next.counts.running} ${next.revision}`);
+    const text = JSON.stringify(next.best);
+    if (text !== bestText) {
+      bestText = text;
+      fill(best, bestCard(next));
+    }
+    drawRunning(running, next);
+    fill(workers, workerCard(next));
+  };
+  update(first);
+  const clock = setInterval(() => drawRunning(running, status), 5000);
+  return {
+    update,
+    close: () => {
+      clearInterval(clock);
+      plots.close();
+      results.close();
+      busy.close();
+    },
+  };
+}
+
+/** @param {Status} status */
+function bestCard(status) {
+  if (!status.best.length) return null;
+  if (status.metrics.length > 1) return frontCard(status);
+  const { trial, parameters, metrics } = status.best[0];
+  const button = (/** @type {string} */ title, /** @type {string} */ text) =>
+    h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
+  return h(
+    "section",
+    { class: "card", "aria-label": "Best configuration" },
+    h(
+      "h2",
+      {},
+      "Best",
+      h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`),
+      h("span", { class: "grow" }),
+      button("YAML", yaml(parameters)),
+      button("JSON", JSON.stringify(parameters, null, 2)),
+      button("Command line", commandLine(parameters)),
+    ),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0" },
+      pairs(Object.entries(metrics).map(([name, { value, stddev }]) => [name, stddev ? `${number(value)} ± ${number(stddev, 3)}` : value])),
+      h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
+      pairs(Object.entries(parameters)),
+    ),
+  );
+}
+
+/** @param {Status} status */
+function frontCard(status) {
+  const names = status.metrics.map((metric) => metric.name);
+  const rows = status.best.map(({ trial, metrics }) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`)),
+      names.map((name) => h("td", { class: "right" }, number(metrics[name]?.value, 4))),
+    ),
+  );
+  const heads = h("tr", {}, h("th", { scope: "col" }, "Front"), names.map((name) => h("th", { class: "right", scope: "col" }, name)));
+  return h(
+    "section",
+    { class: "card", "aria-label": "Pareto front" },
+    h("h2", {}, "Pareto front", h("span", { class: "faint" }, many(rows.length, "trial"))),
+    h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))),
+  );
+}
+
+/** @param {Element} place @param {Status} status */
+function drawRunning(place, status) {
+  const found = status.running ?? [];
+  if (!found.length) {
+    fill(place);
+    return;
+  }
+  const rows = found.map((each) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, h("a", { href: path(status.handle, "trials", each.trial) }, `trial ${each.trial}`)),
+      h("td", {}, h("div", { class: "cut" }, each.worker ?? "–")),
+      h("td", { class: "right nowrap" }, duration(between(each.started_at, null))),
+    ),
+  );
+  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), h("th", { class: "right", scope: "col" }, "For"));
+  const scroll = h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows)));
+  const before = place.querySelector(".scroll")?.scrollTop ?? 0;
+  fill(place, h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), scroll));
+  scroll.scrollTop = before;
+}
+
+/** @param {Status} status */
+function workerCard(status) {
+  const found = (status.workers ?? []).filter((worker) => worker.state !== "ended");
+  if (!found.length) return null;
+  const rows = found.map((worker) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, worker.name),
+      h("td", {}, badge(worker.state), worker.reason && h("div", { class: "small faint" }, worker.reason)),
+      h("td", {}, h("div", { class: "cut", title: worker.node }, worker.node)),
+      h("td", { class: "right" }, `${worker.running}/${worker.slots}`),
+    ),
+  );
+  const heads = h("tr", {}, ["Worker", "State", "Machine"].map((title) => h("th", { scope: "col" }, title)), h("th", { class: "right", scope: "col" }, "Busy"));
+  return h(
+    "section",
+    { class: "card", "aria-label": "Workers" },
+    h("h2", {}, "Workers"),
+    h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))),
+  );
+}
+
+/** @param {string} ref @param {{reason: {code: string, message: string}, trials: number, newest: number}[]} failures */
+function failureCard(ref, failures) {
+  if (!failures.length) return null;
+  const rows = failures.map(({ reason, trials, newest }) =>
+    h(
+      "tr",
+      {},
+      h("td", { class: "right" }, number(trials)),
+      h("td", { class: "break" }, reason.message, h("div", { class: "small faint mono" }, reason.code)),
+      h("td", { class: "right nowrap" }, h("a", { href: path(ref, "trials", newest) }, `trial ${newest}`)),
+    ),
+  );
+  const heads = h("tr", {}, h("th", { class: "right", scope: "col" }, "Trials"), h("th", { scope: "col" }, "Reason"), h("th", { class: "right", scope: "col" }, "Newest"));
+  return h(
+    "section",
+    { class: "card", "aria-label": "Why trials failed" },
+    h("h2", {}, "Why trials failed"),
+    h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))),
+  );
+}

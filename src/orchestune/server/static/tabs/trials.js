@@ -1,0 +1,295 @@
+// All trials: a table that holds 100,000 rows and has a hundred of them at hand.
+
+import * as address from "../lib/address.js";
+import { words } from "../lib/ask.js";
+import { ask, path, query } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { between, count, duration, moment, number } from "../lib/format.js";
+import { badge, empty, finished } from "../lib/pieces.js";
+import { reloader } from "../lib/reload.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+/** @typedef {import("../lib/api.js").Trial} Trial */
+/** @typedef {{key: string, title: string, kind?: string, cell: (trial: Trial) => any}} Column */
+
+const ROW = 30;
+const BLOCK = 100;
+const STATES = ["completed", "failed", "pruned", "running", "queued", "cancelled"];
+
+/** @param {HTMLElement} place @param {Status} first */
+export function mount(place, first) {
+  let status = first;
+  const ref = first.handle;
+  /** @type {Map<number, Trial[]>} blocks of the order that is shown */
+  let blocks = new Map();
+  /** @type {Set<number>} */
+  const asked = new Set();
+  let total = 0;
+  let turn = 0;
+  /** @type {Column[]} */
+  let columns = [];
+  /** @type {string[]} */
+  let parameterNames = [];
+  /** @type {Set<string>} */
+  const metricNames = new Set(first.metrics.map((metric) => metric.name));
+  /** @type {Map<number, Trial>} */
+  const pinned = new Map();
+
+  const states = h("select", { "aria-label": "State", onchange: () => change({ state: states.value }) }, h("option", { value: "" }, "Any state"), STATES.map((name) => h("option", { value: name }, name)));
+  states.value = address.get("state");
+  const told = h("span", { class: "faint small", role: "status" });
+  const where = h("span");
+  const compared = h("div");
+  const head = h("tr");
+  const above = h("td");
+  const below = h("td");
+  const body = h("tbody");
+  const table = h("table", {}, h("caption", { class: "sr" }, "Trials"), h("thead", {}, head), body);
+  const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw) }, table);
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const nothing = h("div", { hidden: true });
+  const choose = h("button", { type: "button", onclick: chooseColumns }, "Columns");
+  const save = h("a", { class: "small", href: "#", onclick: exportCsv }, "Export CSV");
+  fill(place, h("div", { class: "bar" }, states, where, told, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
+  fill(where, filters());
+
+  /** @param {string} error */
+  const fail = (error) => {
+    problem.hidden = !error;
+    problem.textContent = error;
+  };
+
+  const refresh = reloader(
+    async () => {
+      turn += 1;
+      asked.clear();
+      await load(Math.floor(box.scrollTop / ROW / BLOCK), true);
+    },
+    (error) => fail(words(error)),
+    3000,
+  );
+
+  /** @param {number} block @param {boolean} [fresh] */
+  async function load(block, fresh = false) {
+    if (asked.has(block)) return;
+    asked.add(block);
+    const mine = turn;
+    const answer = await ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK, limit: BLOCK }));
+    if (mine !== turn) return;
+    if (fresh) blocks = new Map();
+    fail("");
+    blocks.set(block, answer.items);
+    total = answer.total;
+    setColumns(answer.items);
+    draw();
+  }
+
+  function search() {
+    return { sort: address.get("sort", "-number"), state: address.get("state"), where: address.get("where") };
+  }
+
+  /** @param {Record<string, string>} values */
+  function change(values) {
+    address.set(values);
+    fill(where, filters());
+    box.scrollTop = 0;
+    refresh.want(`${Math.random()}`);
+  }
+
+  function filters() {
+    const text = address.get("where");
+    if (!text) return null;
+    let names = [];
+    try {
+      names = Object.keys(JSON.parse(text));
+    } catch {
+      names = ["what the address says"];
+    }
+    const button = h("button", { type: "button", class: "quiet small", onclick: () => change({ where: "" }) }, "clear");
+    return h("span", { class: "label", style: { maxWidth: "none" } }, `only ${names.map((name) => name.replace(/^\w+\./, "")).join(", ")} as brushed `, button);
+  }
+
+  /** @param {Trial[]} items */
+  function setColumns(items) {
+    const known = metricNames.size + parameterNames.length;
+    for (const trial of items) {
+      Object.keys(trial.metrics).forEach((name) => metricNames.add(name));
+      for (const name of Object.keys(trial.parameters)) if (!parameterNames.includes(name)) parameterNames = [...parameterNames, name];
+    }
+    if (columns.length && known === metricNames.size + parameterNames.length) return;
+    const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? [...parameterNames.slice(12), ...[...metricNames].slice(6)]);
+    columns = [...everyColumn()].filter((column) => !hidden.has(column.key.replace(/^\w+\./, "")));
+    fill(head, columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
+    above.colSpan = below.colSpan = columns.length + 1;
+  }
+
+  /** @returns {Column[]} */
+  function everyColumn() {
+    return [
+      { key: "number", title: "Trial", kind: "right", cell: (trial) => h("a", { href: path(ref, "trials", trial.number) }, trial.number) },
+      { key: "state", title: "State", cell: (trial) => badge(trial.state) },
+      ...[...metricNames].map((name) => ({ key: `metrics.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.metrics[name]?.value) })),
+      ...parameterNames.map((name) => ({ key: `parameters.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.parameters[name]) })),
+      { key: "seconds", title: "Took", kind: "right", cell: (trial) => (trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–") },
+      { key: "finished_at", title: "Finished", cell: (trial) => moment(trial.finished_at) },
+      { key: "", title: "From", cell: (trial) => trial.source },
+      { key: "", title: "Reason", cell: (trial) => (trial.reason && trial.state !== "completed" ? trial.reason.message : "") },
+    ];
+  }
+
+  /** @param {Column} column */
+  function heading(column) {
+    const sort = address.get("sort", "-number");
+    const mine = column.key && sort.replace(/^-/, "") === column.key;
+    const way = mine ? (sort.startsWith("-") ? "descending" : "ascending") : null;
+    const press = () => {
+      change({ sort: mine && way === "descending" ? column.key : `-${column.key}` });
+      columns = [];
+    };
+    const name = column.title.length > 28 ? `${column.title.slice(0, 27)}…` : column.title;
+    return h("th", { class: column.kind, scope: "col", "aria-sort": way, title: column.title }, column.key ? h("button", { type: "button", onclick: press }, name) : name);
+  }
+
+  function draw() {
+    box.hidden = !total;
+    nothing.hidden = Boolean(total);
+    if (!total) {
+      const filtered = address.get("state") || address.get("where");
+      fill(nothing, filtered ? empty("No trial fits", h("button", { type: "button", onclick: () => (states.value = "") || change({ state: "", where: "" }) }, "Show all trials")) : empty("No trials yet"));
+      told.textContent = "";
+      return;
+    }
+    told.textContent = count(total) + (total === 1 ? " trial" : " trials");
+    const start = Math.max(0, Math.floor(box.scrollTop / ROW) - 10);
+    const end = Math.min(total, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + 10);
+    for (let block = Math.floor(start / BLOCK); block <= Math.floor(Math.max(end - 1, 0) / BLOCK); block += 1) {
+      if (!blocks.has(block)) load(block).catch((error) => fail(words(error)));
+    }
+    const rows = [];
+    for (let index = start; index < end; index += 1) rows.push(row(blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK], index));
+    above.style.height = `${start * ROW}px`;
+    below.style.height = `${(total - end) * ROW}px`;
+    const focus = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
+    fill(body, h("tr", { class: "space", "aria-hidden": "true" }, above), rows, h("tr", { class: "space", "aria-hidden": "true" }, below));
+    if (focus) /** @type {HTMLElement | null} */ (body.querySelector(`[data-focus="${focus}"]`))?.focus({ preventScroll: true });
+    table.setAttribute("aria-rowcount", String(total + 1));
+  }
+
+  /** @param {Trial | undefined} trial @param {number} index */
+  function row(trial, index) {
+    if (!trial) return h("tr", { "aria-rowindex": index + 2 }, h("td", { class: "faint", colspan: columns.length + 1 }, "…"));
+    const pin = h("input", {
+      type: "checkbox",
+      "aria-label": `Compare trial ${trial.number}`,
+      checked: pinned.has(trial.number),
+      data: { focus: `pin${trial.number}` },
+      onchange: () => {
+        if (!pinned.delete(trial.number)) pinned.set(trial.number, trial);
+        drawCompared();
+      },
+    });
+    return h(
+      "tr",
+      { "aria-rowindex": index + 2 },
+      columns.map((column) => {
+        const content = column.cell(trial);
+        return h("td", { class: column.kind, title: typeof content === "string" && content.length > 20 ? content : null }, content);
+      }),
+      h("td", {}, pin),
+    );
+  }
+
+  function drawCompared() {
+    const them = [...pinned.values()];
+    if (!them.length) {
+      fill(compared);
+      return;
+    }
+    const names = [...new Set(them.flatMap((trial) => Object.keys(trial.parameters)))];
+    const differs = (/** @type {string} */ name) => new Set(them.map((trial) => JSON.stringify(trial.parameters[name]))).size > 1;
+    names.sort((a, b) => Number(differs(b)) - Number(differs(a)));
+    const line = (/** @type {string} */ name, /** @type {(trial: Trial) => any} */ cell, strong = false) =>
+      h("tr", {}, h("th", { scope: "row" }, strong ? h("b", {}, name) : name), them.map((trial) => h("td", { class: "right" }, cell(trial))));
+    fill(
+      compared,
+      h(
+        "section",
+        { class: "card", style: { marginBottom: "10px" }, "aria-label": "Compared trials" },
+        h("h2", {}, "Compared", h("span", { class: "faint" }, "what differs first"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: () => (pinned.clear(), drawCompared(), draw()) }, "Close")),
+        h(
+          "div",
+          { class: "scroll", tabindex: "0" },
+          h(
+            "table",
+            {},
+            h("thead", {}, h("tr", {}, h("td"), them.map((trial) => h("th", { class: "right", scope: "col" }, h("a", { href: path(ref, "trials", trial.number) }, `trial ${trial.number}`))))),
+            h(
+              "tbody",
+              {},
+              [...metricNames].map((name) => line(name, (trial) => number(trial.metrics[name]?.value))),
+              names.map((name) => line(name, (trial) => number(trial.parameters[name]), differs(name))),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  function chooseColumns() {
+    const all = everyColumn().filter((column) => column.key.includes("."));
+    const shown = new Set(columns.map((column) => column.key));
+    const boxes = all.map((column) => h("label", {}, h("input", { type: "checkbox", name: column.key, checked: shown.has(column.key) }), ` ${column.title}`));
+    const form = h("form", { class: "form", method: "dialog" }, h("h2", {}, "Columns"), h("div", { class: "columns" }, boxes), h("div", { class: "buttons" }, h("button", { class: "main" }, "Show these")));
+    const dialog = h("dialog", { "aria-label": "Columns" }, form);
+    form.addEventListener("submit", () => {
+      const hidden = all.filter((column) => !new FormData(form).has(column.key)).map((column) => column.key.replace(/^\w+\./, ""));
+      localStorage.setItem(`hidden ${first.id}`, JSON.stringify(hidden));
+      columns = [];
+      setColumns([]);
+      draw();
+    });
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  /** @param {Event} event */
+  async function exportCsv(event) {
+    event.preventDefault();
+    save.textContent = "Exporting…";
+    try {
+      /** @type {Trial[]} */
+      const all = [];
+      for (let offset = 0; offset < Math.max(total, 1); offset += 1000) {
+        const answer = await ask(path(ref, "trials") + query({ ...search(), offset, limit: 1000 }));
+        all.push(...answer.items);
+        if (!answer.items.length) break;
+      }
+      const names = { metrics: [...new Set(all.flatMap((trial) => Object.keys(trial.metrics)))], parameters: [...new Set(all.flatMap((trial) => Object.keys(trial.parameters)))] };
+      const lines = all.map((trial) => [trial.number, trial.state, ...names.metrics.map((name) => trial.metrics[name]?.value), ...names.parameters.map((name) => trial.parameters[name]), trial.started_at, trial.finished_at]);
+      const text = [["trial", "state", ...names.metrics, ...names.parameters, "started_at", "finished_at"], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
+      const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${ref}.csv` });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    } catch (error) {
+      fail(words(error));
+    }
+    save.textContent = "Export CSV";
+  }
+
+  refresh.want("first");
+  return {
+    update: (/** @type {Status} */ next) => {
+      status = next;
+      refresh.want(`${finished(status)} ${status.counts.running} ${status.counts.queued}`);
+    },
+    close: () => refresh.close(),
+  };
+}
+
+/** A value in CSV; what a spreadsheet would take for a formula is text. @param {unknown} value */
+function cell(value) {
+  if (value === null || value === undefined) return "";
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,201 @@
+"""What plots and long tables show: trials by columns, summarised on this side where they are too many to send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from orchestune.domain.metrics import Metric
+from orchestune.errors import NotFound, UsageError
+from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
+from orchestune.services.core import Core
+from orchestune.services.read_experiments import Document, best_of, rfc3339
+from orchestune.services.read_trials import documents
+from orchestune.store import experiments
+from orchestune.store import trials as rows
+from orchestune.store.experiments import ExperimentRow
+
+_BEST = 0.25
+"""of the trials that are shown where not all are: so many are the best ones"""
+_BINS = 240
+"""steps of time in which busy slots are counted"""
+
+
+def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:
+    """A part of the trials that fit, in the order of `sort`, and how many there are in all."""
+    row, found = core.shelf.columns(core.store, ref)
+    places = found.order(found.matching(where, state), sort)
+    numbers = [int(number) for number in found.number()[places[offset : offset + limit]]]
+    with core.store.reading() as session:
+        items = documents(session, row.id, rows.of_numbers(session, row.id, numbers), details=False)
+    return {"items": items, "next": None, "total": len(places)}
+
+
+def columns(core: Core, ref: str, limit: int, where: str | None) -> Document:
+    """Trials by columns, at most `limit` of them: the best ones, and every k-th of the others.
+
+    What was best up to then, and the Pareto front, are of all of them.
+    """
+    row, found = core.shelf.columns(core.store, ref)
+    matching = found.matching(where)
+    objective = row.specification.objective
+    places = _chosen(found, matching, objective, limit)
+    with core.store.reading() as session:
+        front = [best["trial"] for best in best_of(session, row)]
+    finished = _best_so_far(found, objective)
+    return {
+        "total": len(matching),
+        "shown": len(places),
+        "number": [int(number) for number in found.number()[places]],
+        "state": [STATES[int(code)] for code in found.state()[places]],
+        "finished_at": [rfc3339(at) if at == at else None for at in found.plain["finished_at"].array()[places]],
+        "seconds": _plain(found.seconds()[places]),
+        "metrics": {name: _plain(column.array()[places]) for name, column in found.metrics.items()},
+        "parameters": {name: _shown(column, places) for name, column in found.parameters.items()},
+        "best": finished,
+        "front": front,
+    }
+
+
+def _chosen(found: Columns, places: Places, objective: Metric, limit: int) -> Places:
+    if len(places) <= limit:
+        return places
+    sort = f"{'-' if objective.goal == 'maximize' else ''}metrics.{objective.name}"
+    best = found.order(places, sort)[: int(limit * _BEST)]
+    others = np.setdiff1d(places, best, assume_unique=True)
+    spread = np.linspace(0, len(others) - 1, limit - len(best)).astype(int)
+    chosen: Places = np.sort(np.concatenate([best, others[spread]]))
+    return chosen
+
+
+def _best_so_far(found: Columns, objective: Metric) -> Document:
+    """Every step to a better value, by the number of trials that had finished (with this one) and by time."""
+    values = found.metrics[objective.name].array()
+    done = (found.state() == STATES.index("completed")) & ~np.isnan(values)
+    loss = np.where(done, -values if objective.goal == "maximize" else values, np.inf)
+    before = np.minimum.accumulate(np.concatenate([[np.inf], loss]))[:-1] if len(loss) else loss
+    steps = np.flatnonzero(loss < before)
+    return {
+        "finished": [int(step) + 1 for step in steps],
+        "number": [int(number) for number in found.number()[steps]],
+        "value": _plain(values[steps]),
+    }
+
+
+def _shown(column: Column, places: Places) -> list[Any]:
+    values = column.array()[places]
+    if column.words is None:
+        return _plain(values)
+    return [column.words[int(value)] if value == value else None for value in values]
+
+
+def _plain(values: Numbers) -> list[float | None]:
+    """Numbers with six digits, which no pixel shows more of; None for what is not finite."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+
+
+def overview(core: Core, ref: str) -> Document:
+    """Why trials failed, and how many attempts ran over time."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        grouped = rows.failures(session, row.id)
+        spans = rows.spans(session, row.id)
+        now = session.now
+    failures = []
+    for text, count, newest in grouped:
+        reason = json.loads(text) if text else {"code": "unknown", "message": "no reason is known"}
+        failures.append({"reason": reason, "trials": count, "newest": newest})
+    return {"failures": failures, "busy": _busy(spans, now)}
+
+
+def _busy(spans: list[tuple[float, float | None]], now: float) -> Document:
+    """How many attempts ran on average in each of equal steps of time."""
+    if not spans:
+        return {"from": None, "step_seconds": 0.0, "running": []}
+    begin = np.array([span[0] for span in spans])
+    end = np.array([now if span[1] is None else span[1] for span in spans])
+    first, last = float(begin.min()), float(max(end.max(), begin.min() + 1.0))
+    edges = np.linspace(first, last, _BINS + 1)
+    step = (last - first) / _BINS
+    area = _before(begin, edges) - _before(end, edges)
+    running = np.diff(area) / step
+    return {"from": rfc3339(first), "step_seconds": step, "running": [round(float(value), 3) for value in running]}
+
+
+def _before(times: Numbers, edges: Numbers) -> Numbers:
+    """For each edge: the seconds that have passed since those times that lie before it, summed up."""
+    ordered_times = np.sort(times)
+    count = np.searchsorted(ordered_times, edges)
+    total = np.concatenate([[0.0], np.cumsum(ordered_times - ordered_times[0])])
+    sums: Numbers = count * (edges - ordered_times[0]) - total[count]
+    return sums
+
+
+def timeline(core: Core, ref: str, limit: int) -> Document:
+    """The newest attempts: where each ran, from when to when, and how it ended."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        found = rows.newest_attempts(session, row.id, limit + 1)
+    items = [
+        {
+            "trial": attempt.trial,
+            "task": attempt.fold,
+            "number": attempt.token,
+            "state": attempt.state,
+            "worker": attempt.worker_name,
+            "node": attempt.node,
+            "leased_at": rfc3339(attempt.leased_at),
+            "finished_at": rfc3339(attempt.finished_at),
+        }
+        for attempt in found[:limit]
+    ]
+    return {"items": items, "more": len(found) > limit}
+
+
+def curves(core: Core, ref: str, metric: str | None, limit: int) -> Document:
+    """What the newest trials and the best one reported of a metric while they ran; the first attempt's of each fold."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        chosen = _metric_name(row, metric)
+        numbers = rows.with_points(session, row.id, limit)
+        if row.best_trial is not None and row.best_trial not in numbers:
+            numbers.append(row.best_trial)
+        states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
+        found = rows.points_of(session, row.id, numbers, chosen)
+    lines: dict[tuple[int, int, int], list[list[float]]] = {}
+    for trial, fold, token, _, step, value in found:
+        line = lines.setdefault((trial, fold, token), [])
+        line.append([len(line) if step is None else step, value])
+    items = [
+        {"trial": trial, "task": fold, "number": token, "state": states.get(trial, "running"), "points": points}
+        for (trial, fold, token), points in lines.items()
+    ]
+    return {"metric": chosen, "items": items}
+
+
+def _metric_name(row: ExperimentRow, metric: str | None) -> str:
+    known = [each.name for each in row.specification.metrics]
+    if metric is None:
+        return known[0]
+    if not metric:
+        raise UsageError("no metric is named", f"it has {', '.join(known)}")
+    return metric
+
+
+def points(core: Core, ref: str, number: int) -> Document:
+    """Everything that a trial reported while it ran."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        if rows.get(session, row.id, number) is None:
+            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        found = rows.points_of(session, row.id, [number])
+    lines: dict[tuple[int, int, str], list[list[float]]] = {}
+    for _, fold, token, name, step, value in found:
+        line = lines.setdefault((fold, token, name), [])
+        line.append([len(line) if step is None else step, value])
+    items = [
+        {"task": fold, "number": token, "metric": name, "points": line} for (fold, token, name), line in lines.items()
+    ]
+    return {"items": items}

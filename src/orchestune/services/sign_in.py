@@ -1,0 +1,77 @@
+"""How a browser gets a session: by a link that works once, or by a token that is typed in."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from orchestune.errors import Denied
+from orchestune.services.authenticate import authenticate, identify
+from orchestune.services.core import Caller, Core
+from orchestune.services.read_experiments import rfc3339
+from orchestune.services.signatures import digest
+from orchestune.store import credentials
+
+LINK_SECONDS = 300.0
+SESSION_SECONDS = 7 * 24 * 3600.0
+VOUCHED_SECONDS = 24 * 3600.0
+"""of a session that rests on the word of another place, which may take it back"""
+_PREFIX = "s."
+
+
+def invite(core: Core, caller: Caller) -> dict[str, Any]:
+    """A link that lets one browser in as the caller, within minutes."""
+    code = _secret(core)
+    with core.store.transaction() as session:
+        expires = credentials.put(
+            session,
+            digest(code),
+            "link",
+            name=caller.name,
+            role=caller.role,
+            source=caller.source,
+            seconds=LINK_SECONDS,
+        )
+    return {"path": f"/sign-in?code={code}", "expires_at": rfc3339(expires)}
+
+
+def enter(core: Core, code: str) -> tuple[str, float]:
+    """The session that a link begins, and how many seconds it lasts. Denied for a link that was used or is too old."""
+    with core.store.transaction() as session:
+        link = credentials.find(session, digest(code), "link")
+        if link is None or not credentials.drop(session, digest(code)):
+            raise Denied("this link was used already, or is older than five minutes", "`orchestune ui` makes a new one")
+    return _begin(core, Caller(link.name, link.role, source=link.source))
+
+
+def enter_with_token(core: Core, token: str) -> tuple[str, float]:
+    """The same by the token of an owner, or of a place that vouches for people. Denied for any other."""
+    caller = authenticate(core, token) or identify(core, token)
+    if caller is None or caller.role == "worker":
+        raise Denied("this token is unknown", "it is what ORCHESTUNE_TOKEN holds on your machine")
+    return _begin(core, caller)
+
+
+def leave(core: Core, session_token: str) -> None:
+    """End a session. Idempotent."""
+    with core.store.transaction() as session:
+        credentials.drop(session, digest(session_token))
+
+
+def _begin(core: Core, caller: Caller) -> tuple[str, float]:
+    token, seconds = _PREFIX + _secret(core), SESSION_SECONDS if caller.source else VOUCHED_SECONDS
+    with core.store.transaction() as session:
+        credentials.put(
+            session,
+            digest(token),
+            "session",
+            name=caller.name,
+            role=caller.role,
+            source=caller.source,
+            seconds=seconds,
+        )
+    return token, seconds
+
+
+def _secret(core: Core) -> str:
+    return base64.urlsafe_b64encode(core.clock.entropy(33)).decode()

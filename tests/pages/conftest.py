@@ -1,0 +1,111 @@
+"""A real Chromium before a seeded server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from orchestune.client.address import Access
+from orchestune.client.api import Client
+from orchestune.services.core import Core
+from tests.testbeds.seed import TOKEN, core_of, seed, serve
+
+SHOTS = os.environ.get("ORCHESTUNE_SCREENSHOTS")
+"""folder for a picture of each page that a test leaves"""
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+OpenPage = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.pages)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as the system has it."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    if program is None:
+        pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # the sandbox needs rights that containers do not give
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    core = core_of(tmp_path_factory.mktemp("seeded"))
+    yield core
+    core.store.close()
+
+
+@pytest.fixture(scope="module")
+def handles(core: Core) -> dict[str, str]:
+    return seed(core.store)
+
+
+@pytest.fixture(scope="module")
+def url(core: Core, handles: dict[str, str]) -> Iterator[str]:
+    with serve(core) as address:
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    found = client_of(url)
+    yield found
+    found.close()
+
+
+def client_of(url: str, token: str = TOKEN) -> Client:
+    """The API, beside the browser."""
+    return Client.connect(lambda: Access(url, token))
+
+
+def sign_in(page: Page, url: str, token: str = TOKEN) -> None:
+    """Come in by a link that works once."""
+    client = client_of(url, token)
+    page.goto(url + client.invite()["path"])
+    client.close()
+
+
+@pytest.fixture
+def trouble() -> list[str]:
+    """What pages complained of; a test that expects complaints clears it."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str, trouble: list[str], request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+    """`open_page("/experiments", color_scheme="dark")`: a page, signed in. No page may complain of anything."""
+    contexts: list[BrowserContext] = []
+
+    def open_it(path: str, **options: Any) -> Page:
+        context = browser.new_context(viewport=options.pop("viewport", {"width": 1280, "height": 900}), **options)
+        contexts.append(context)
+        context.set_default_timeout(30_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(f"{error}\n{error.stack}"))
+        page.on("console", lambda said: trouble.append(said.text) if said.type in ("error", "warning") else None)
+        sign_in(page, url)
+        page.goto(url + path)
+        return page
+
+    yield open_it
+    for number, context in enumerate(contexts):
+        for page in context.pages:
+            if SHOTS:
+                Path(SHOTS).mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=Path(SHOTS) / f"{request.node.name[:80].replace('/', '-')}-{number}.png")
+        context.close()
+    assert trouble == []

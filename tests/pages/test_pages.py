@@ -1,0 +1,276 @@
+"""Each page on a seeded server: what it shows, what it does, that it is safe and can be used by everybody."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from orchestune.client.api import Client
+from tests.pages.conftest import OpenPage, client_of, sign_in
+from tests.testbeds.seed import HOSTILE, core_of, seed, serve
+
+TABS = ["", "?tab=trials", "?tab=logs"]
+NAMES = [
+    "image model", "sgd classifier", "size against speed", "broken script", "one trial", "nothing yet", HOSTILE,
+]  # fmt: skip
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing is being loaded."""
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    expect(page.locator(".skeleton:visible")).to_have_count(0)
+    page.wait_for_load_state("load")
+
+
+def test_the_list_is_searched_filtered_and_sorted_by_its_address(open_page: OpenPage) -> None:
+    page = open_page("/experiments?search=text")
+    names = page.locator("td.name > a")
+    expect(names).to_have_text(["sgd classifier"])
+    page.get_by_label("Search experiments").fill("")
+    page.get_by_label("State").select_option("failed")
+    expect(names).to_have_text(["broken script"])
+    page.get_by_label("State").select_option("")
+    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Failed").click()
+    expect(names.first).to_have_text("broken script")
+    assert "sort=-failed" in page.url
+    page.reload()
+    expect(names.first).to_have_text("broken script")
+    page.get_by_label("Search experiments").fill("there is nothing of this name")
+    expect(page.get_by_text("Nothing fits")).to_be_visible()
+    page.get_by_role("button", name="Show all experiments").click()
+    expect(names.first).to_have_text("broken script")
+
+
+def test_the_list_changes_as_experiments_do(open_page: OpenPage, client: Client, handles: dict[str, str]) -> None:
+    page = open_page("/experiments?search=nothing")
+    row = page.get_by_role("row").filter(has_text="nothing yet")
+    expect(row).to_contain_text("0 of 40")
+    client.change(handles["nothing yet"], budget=41)
+    expect(row).to_contain_text("0 of 41")
+    client.change(handles["nothing yet"], budget=40)
+    expect(row).to_contain_text("0 of 40")
+
+
+def test_experiments_are_paused_and_resumed_together(
+    open_page: OpenPage, client: Client, handles: dict[str, str]
+) -> None:
+    page = open_page("/experiments")
+    for name in ("nothing yet", "image model"):
+        page.get_by_role("checkbox", name=f"Select {handles[name]}").check()
+    page.get_by_role("button", name="Pause").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Pause 2 experiments?")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert client.experiment(handles["nothing yet"])["desired"] == "running"
+    page.get_by_role("button", name="Pause").click()
+    dialog.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("row").filter(has_text="nothing yet").locator(".state")).to_have_text("paused")
+    assert {client.experiment(handles[name])["desired"] for name in ("nothing yet", "image model")} == {"paused"}
+    for name in ("nothing yet", "image model"):
+        client.resume(handles[name])
+
+
+def test_an_experiment_says_at_once_how_it_goes(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['image model']}")
+    facts = page.locator(".facts")
+    expect(facts).to_contain_text("57 of 200")
+    expect(page.get_by_role("region", name="Running now").get_by_role("row")).to_have_count(9)
+    results = page.get_by_role("img", name=re.compile("accuracy of every trial"))
+    expect(results).to_have_attribute("aria-label", re.compile(r"65 trials, the best accuracy is 0\.9\d+"))
+    expect(page.get_by_role("region", name="Why trials failed")).to_contain_text("more than its 2 GiB of memory")
+
+
+def test_the_best_configuration_can_be_copied(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}", permissions=["clipboard-read", "clipboard-write"])
+    best = client.experiment(handles["sgd classifier"])["best"][0]["parameters"]
+    card = page.get_by_role("region", name="Best configuration")
+    card.get_by_role("button", name="JSON").click()
+    expect(page.locator("#notes")).to_contain_text("JSON copied")
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == best
+    card.get_by_role("button", name="Command line").click()
+    expect(page.locator("#notes")).to_contain_text("Command line copied")
+    assert f"--alpha={best['alpha']}" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_what_stands_in_the_way_is_said(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['nothing yet']}")
+    expect(page.get_by_text("no machine has 8 free GPUs; the largest has 4")).to_be_visible()
+    expect(page.get_by_text("The first trial has not finished.")).to_be_visible()
+
+
+def test_no_experiment_and_no_trial_of_that_name(
+    open_page: OpenPage, handles: dict[str, str], trouble: list[str]
+) -> None:
+    page = open_page("/experiments/there-is-none")
+    expect(page.get_by_text("There is no such experiment")).to_be_visible()
+    page.goto(page.url.replace("there-is-none", f"{handles['one trial']}/trials/9"))
+    expect(page.get_by_text("There is no such trial")).to_be_visible()
+    trouble.clear()  # the browser tells of the 404s
+
+
+def test_trials_are_sorted_on_the_server_and_filtered(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
+    best = client.experiment(handles["sgd classifier"])["best"][0]["trial"]
+    rows = page.locator(".virtual tbody tr:not(.space)")
+    expect(rows.first).to_contain_text("120")
+    page.get_by_role("button", name="accuracy", exact=True).click()
+    expect(rows.first.get_by_role("link")).to_have_text(str(best))
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("accuracy")
+    page.get_by_label("State").select_option("failed")
+    expect(page.locator(".virtual tbody .state").first).to_have_text("failed")
+    assert "sort=-metrics.accuracy" in page.url and "state=failed" in page.url
+
+
+def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials&sort=number")
+    page.get_by_label("Compare trial 1", exact=True).check()
+    page.get_by_label("Compare trial 2", exact=True).check()
+    compared = page.get_by_role("region", name="Compared trials")
+    expect(compared.get_by_role("link")).to_have_text(["trial 1", "trial 2"])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert len(lines) == 121 and lines[0].startswith("trial,state,accuracy")
+    assert lines[1].startswith("1,")
+
+
+def test_the_log_is_merged_searched_and_of_one_trial(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=logs")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("epoch 3/3")
+    page.get_by_label("Search in the log").fill("epoch 2/3")
+    expect(log.locator("mark").first).to_have_text("epoch 2/3")
+    expect(log.locator("> div:visible").first).to_contain_text("epoch 2/3")
+    page.get_by_label("Search in the log").fill("")
+    page.get_by_label("Trial", exact=True).fill("7")
+    page.keyboard.press("Enter")
+    expect(log.locator(".who").first).to_have_text("7")
+    assert set(log.locator(".who").all_text_contents()) == {"7"}
+
+
+def test_a_trial_says_what_came_of_it(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}/trials/12")
+    trial = client.trial(handles["sgd classifier"], 12)
+    expect(page.get_by_role("heading", name="Trial 12")).to_be_visible()
+    expect(page.get_by_role("region", name="Parameters")).to_contain_text(trial["parameters"]["penalty"])
+    expect(page.get_by_role("region", name="Attempts")).to_contain_text("gpu-node-1")
+    expect(page.get_by_role("img", name=re.compile("accuracy while it ran: 1 curve"))).to_be_visible()
+    expect(page.get_by_role("log")).to_contain_text("epoch 1/3")
+    page.get_by_role("link", name="Next trial").click()
+    expect(page.get_by_role("heading", name="Trial 13")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_is_for_everybody(open_page: OpenPage, handles: dict[str, str], name: str, scheme: str) -> None:
+    """axe finds nothing, and what somebody wrote into a field is text."""
+    page = open_page("/experiments", color_scheme=scheme)
+    where = page.url
+    looks = [where] if name == NAMES[0] else []
+    looks += [f"{where}/{handles[name]}{tab}" for tab in TABS]
+    if name != "nothing yet":
+        looks.append(f"{where}/{handles[name]}/trials/1")
+    for look in looks:
+        page.goto(look)
+        settled(page)
+        assert page.title().endswith("Orchestune"), look
+        assert not page.title().startswith("pwned")
+        expect(page.locator("main img")).to_have_count(0)
+        found = Axe().run(page).response["violations"]
+        told = [(each["id"], [node["html"][:200] for node in each["nodes"][:2]]) for each in found]
+        assert told == [], look
+
+
+def test_everything_is_reached_by_keyboard(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page("/experiments?search=sgd")
+    expect(page.locator("td.name > a")).to_have_text(["sgd classifier"])
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    link = page.get_by_role("link", name="sgd classifier")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if link.evaluate("element => element === document.activeElement"):
+            break
+    expect(link).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="sgd classifier")).to_be_visible()
+
+
+@pytest.mark.parametrize("tab", ["/experiments", *TABS, "/trials/12"])
+def test_a_phone_is_wide_enough(open_page: OpenPage, handles: dict[str, str], tab: str) -> None:
+    path = tab if tab == "/experiments" else f"/experiments/{handles['image model']}{tab}"
+    page = open_page(path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_light_and_dark_are_chosen_and_kept(open_page: OpenPage) -> None:
+    page = open_page("/experiments", color_scheme="light")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_page_notices_that_the_server_went_and_came_back(
+    open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory, trouble: list[str]
+) -> None:
+    core = core_of(tmp_path_factory.mktemp("restarting"))
+    handle = seed(core.store)["image model"]
+    with serve(core) as address:
+        page = open_page("/experiments")
+        port = int(address.rpartition(":")[2])
+        sign_in(page, address)
+        page.goto(f"{address}/experiments/{handle}")
+        settled(page)
+    connection = page.locator("#connection")
+    expect(connection).to_have_attribute("data-state", "stale")
+    expect(page.locator(".facts")).to_contain_text("57 of 200")  # what was known stays
+    with serve(core, port) as address:
+        client = client_of(address)
+        client.change(handle, budget=201)
+        client.close()
+        expect(connection).to_have_attribute("data-state", "live")
+        expect(page.locator(".facts")).to_contain_text("57 of 201")
+        page.close()
+    core.store.close()
+    trouble.clear()  # the browser tells of connections that were refused
+
+
+def test_actions_ask_first_and_say_what_was_refused(
+    open_page: OpenPage, handles: dict[str, str], client: Client, trouble: list[str]
+) -> None:
+    ref = handles["image model"]
+    page = open_page(f"/experiments/{ref}")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="Change").click()
+    dialog.get_by_label("Budget").fill("10")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("trials were handed out already")
+    dialog.get_by_label("Budget").fill("210")
+    dialog.get_by_label("Parallelism").fill("4")
+    dialog.get_by_role("button", name="Change").click()
+    expect(page.locator(".facts")).to_contain_text("57 of 210")
+    assert (client.experiment(ref)["budget"], client.experiment(ref)["parallelism"]) == (210, 4)
+    page.get_by_role("button", name="Pause").click()
+    dialog.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").click()
+    dialog.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert client.experiment(ref)["desired"] == "running"
+    page.get_by_role("button", name="Stop").click()
+    page.keyboard.press("Escape")
+    assert client.experiment(ref)["desired"] == "running"
+    page.get_by_role("button", name="Stop").click()
+    dialog.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    assert client.experiment(ref)["desired"] == "stopped"
+    trouble.clear()  # the browser tells of the 409

@@ -1,0 +1,362 @@
+"""Experiments of every kind for the pages, written as rows: `python -m tests.testbeds.seed FOLDER [--large N]`.
+
+Nothing runs: `serve` answers requests from such a store without the controllers, so that what is seeded stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+
+from orchestune.domain.experiment import Specification
+from orchestune.files.folder import FolderFiles
+from orchestune.files.secrets import FolderSecrets
+from orchestune.ports.clock import SystemClock, new_id
+from orchestune.server.app import create_app
+from orchestune.server.context import Pace
+from orchestune.server.draining import Draining
+from orchestune.server.serving import Server
+from orchestune.server.settings import Settings
+from orchestune.services.core import Core
+from orchestune.store import experiments, tables
+from orchestune.store.database import Store, open_store
+from orchestune.testing.world import FakeBackend
+
+TOKEN = "the-token-of-the-owner-of-the-pages"
+HOSTILE = '<script>document.title="pwned"</script><img src=x onerror=document.title="pwned">'
+LONG = "a-very-long-name-that-somebody-made-with-a-program-" * 5
+
+Outcome = tuple[str, dict[str, float], dict[str, Any] | None]
+
+
+@dataclass
+class Plan:
+    """One experiment to be written."""
+
+    name: str
+    parameters: Sequence[Mapping[str, Any]]
+    metrics: Sequence[Mapping[str, Any]]
+    outcome: Callable[[dict[str, Any], random.Random], Outcome]
+    finished: int
+    budget: int
+    running: int = 0
+    state: str = "completed"
+    parallelism: int = 8
+    reason: Mapping[str, str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = "ada"
+    run: str = "python train.py {args}"
+    log: str = "epoch {epoch}/3 loss={loss:.4f}\n"
+    steps: int = 0
+    """values that trials reported while they ran"""
+    node: str = "gpu-node-1"
+    ago: float = 3600.0
+
+
+def _number(name: str, low: float, high: float, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": "float", "min": low, "max": high, **more}
+
+
+def _words(name: str, *choices: Any, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": "categorical", "choices": list(choices), **more}
+
+
+SGD = (
+    _number("alpha", 1e-6, 0.1, log=True),
+    _words("penalty", "l1", "l2", "elasticnet"),
+    _number("l1_ratio", 0, 1, when={"penalty": ["elasticnet"]}),
+    {"name": "layers", "type": "int", "min": 2, "max": 8},
+)
+ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
+
+
+def _sgd(parameters: dict[str, Any], chance: random.Random) -> Outcome:
+    distance = abs(math.log10(parameters["alpha"]) + 3.4) / 4 + abs(parameters["layers"] - 5) / 20
+    value = 0.97 - 0.25 * distance**2 - (0.02 if parameters["penalty"] == "l1" else 0) + chance.gauss(0, 0.006)
+    if chance.random() < 0.04:
+        return "failed", {}, {"code": "out_of_memory", "message": "the trial used more than its 2 GiB of memory"}
+    if chance.random() < 0.15:
+        return "pruned", {"accuracy": value - 0.05}, {"code": "pruned", "message": "worse than half of the others"}
+    return "completed", {"accuracy": value, "fit_seconds": 3 + 40 * distance}, None
+
+
+def _fails(parameters: dict[str, Any], chance: random.Random) -> Outcome:
+    if chance.random() < 0.7:
+        return "failed", {}, {"code": "exit_code", "message": "the command ended with exit code 1"}
+    return "failed", {}, {"code": "metric_missing", "message": "no value of accuracy was reported"}
+
+
+def _two(parameters: dict[str, Any], chance: random.Random) -> Outcome:
+    size = parameters["width"] / 512
+    error = 0.05 + 0.4 * math.exp(-5 * size) + abs(chance.gauss(0, 0.03))
+    return "completed", {"error": error, "latency": 4 + 60 * size + abs(chance.gauss(0, 3))}, None
+
+
+def _wide(parameters: dict[str, Any], chance: random.Random) -> Outcome:
+    return "completed", {f"metric_{n}": chance.gauss(n, 1) for n in range(30)}, None
+
+
+def plans(large: int) -> list[Plan]:
+    """What is written, the oldest first."""
+    width = ({"name": "width", "type": "int", "min": 8, "max": 512}, _number("rate", 1e-5, 0.1, log=True))
+    two = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})
+    hostile = replace(
+        Plan(HOSTILE, [_words("x", HOSTILE, "b"), _number("y", 0, 1)], [{"name": HOSTILE, "goal": "maximize"}],
+             lambda p, c: ("completed" if c.random() < 0.6 else "failed", {HOSTILE: c.random()},
+                           {"code": "exit_code", "message": HOSTILE}), 12, 40, running=2, state="running"),
+        labels={HOSTILE: HOSTILE}, owner=HOSTILE, run=HOSTILE, log=HOSTILE + "\n", node=HOSTILE,
+    )  # fmt: skip
+    found = [
+        Plan(LONG + "ünïcode 实验", [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
+             [{"name": f"metric_{n}", "goal": "maximize"} for n in range(30)][:1], _wide, 40, 40, ago=900000),
+        Plan("nothing yet", SGD, ACCURACY, _sgd, 0, 40, state="pending", ago=80000,
+             reason={"code": "waiting_for_resources", "message": "no machine has 8 free GPUs; the largest has 4"}),
+        Plan("one trial", SGD, ACCURACY, _sgd, 1, 1, ago=70000),
+        hostile,
+        Plan("broken script", SGD, ACCURACY, _fails, 30, 40, state="failed", ago=50000, owner="grace",
+             reason={"code": "max_failures", "message": "30 trials failed, which is the most that were allowed"}),
+        Plan("size against speed", width, two, _two, 150, 150, ago=30000, labels={"team": "vision"}),
+        Plan("sgd classifier", SGD, ACCURACY, _sgd, 120, 120, steps=12, ago=20000, labels={"team": "text"}),
+        Plan("image model", SGD, ACCURACY, _sgd, 57, 200, running=8, state="running", steps=10, ago=5000),
+    ]  # fmt: skip
+    if large:
+        found.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
+    return found
+
+
+def draw(parameters: Sequence[Mapping[str, Any]], chance: random.Random) -> dict[str, Any]:
+    """A configuration."""
+    drawn: dict[str, Any] = {}
+    for each in parameters:
+        if any(drawn.get(parent) not in values for parent, values in each.get("when", {}).items()):
+            continue
+        if "choices" in each:
+            drawn[each["name"]] = chance.choice(each["choices"])
+        elif each["type"] == "int":
+            drawn[each["name"]] = chance.randint(each["min"], each["max"])
+        elif each.get("log"):
+            drawn[each["name"]] = math.exp(chance.uniform(math.log(each["min"]), math.log(each["max"])))
+        else:
+            drawn[each["name"]] = chance.uniform(each["min"], each["max"])
+    return drawn
+
+
+class Writer:
+    """Writes the rows of one plan."""
+
+    def __init__(self, store: Store, plan: Plan, chance: random.Random) -> None:
+        self.store, self.plan, self.chance = store, plan, chance
+        self.clock = SystemClock()
+        self.id = new_id(self.clock)
+        self.begin = self.clock.now() - plan.ago
+        self.rows: dict[str, list[dict[str, Any]]] = {
+            name: [] for name in ("trials", "trial_metrics", "tasks", "attempts", "points", "log_segments", "workers")
+        }
+        self.counts = dict.fromkeys(("queued", "running", "completed", "failed", "pruned", "cancelled"), 0)
+        self.best: tuple[int, float] | None = None
+        self.free = [self.begin] * plan.parallelism
+        self.workers = [new_id(self.clock) for _ in range(min(plan.parallelism, 8))]
+
+    def write(self) -> str:
+        """All rows, in one transaction; the handle."""
+        plan = self.plan
+        specification = Specification.from_json(
+            {
+                "name": plan.name, "run": plan.run, "parameters": list(plan.parameters), "metrics": list(plan.metrics),
+                "budget": plan.budget, "parallelism": plan.parallelism, "labels": dict(plan.labels),
+            }
+        )  # fmt: skip
+        for number in range(1, plan.finished + plan.running + 1):
+            self._trial(number)
+        handle = f"{specification.name[:20].strip().lower().replace(' ', '-')}-{self.id[-4:]}"
+        handle = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "x" for c in handle)
+        over = plan.state in ("completed", "failed", "stopped")
+        values = {
+            "id": self.id, "handle": handle, "name": plan.name, "owner": plan.owner, "cluster": "local",
+            "folder": "laptop:/home/ada/project", "specification": json.dumps(specification.to_json()),
+            "launch": json.dumps({"env": {}, "root": "/home/ada/project"}), "bundle": None, "budget": plan.budget,
+            "parallelism": plan.parallelism, "priority": 0, "labels": json.dumps(dict(plan.labels)),
+            "desired": "running", "state": plan.state, "reason": json.dumps(dict(plan.reason)) if plan.reason else None,
+            "waiting": json.dumps(dict(plan.reason)) if plan.reason and not over else None,
+            "ended": ("budget" if plan.state == "completed" else "max_failures") if over else None,
+            "created": plan.finished + plan.running, "live": plan.running, "history_seq": plan.finished,
+            "event_seq": 1, "log_seq": len(self.rows["log_segments"]), "worker_seq": len(self.workers),
+            "best_trial": self.best[0] if self.best else None, "best_value": self.best[1] if self.best else None,
+            "created_at": self.begin - 5, "started_at": self.begin if plan.finished + plan.running else None,
+            "finished_at": self.begin + plan.ago * 0.9 if over else None, **self.counts,
+        }  # fmt: skip
+        self._workers(over)
+        with self.store.transaction() as session:
+            experiments.add(session, values, plan.owner)
+            for name, found in self.rows.items():
+                if found:
+                    session.connection.execute(insert(tables.metadata.tables[name]), found)
+        return handle
+
+    def _trial(self, number: int) -> None:
+        plan, chance = self.plan, self.chance
+        parameters = draw(plan.parameters, chance)
+        outcome = plan.outcome(parameters, chance)
+        running = number > plan.finished
+        state, metrics, reason = ("running", {}, None) if running else outcome
+        rounds = max(1.0, (plan.finished + plan.running / 2) / plan.parallelism)
+        lasted = plan.ago * (0.97 if plan.running else 0.85) / rounds * chance.uniform(0.5, 1.4)
+        slot = min(range(plan.parallelism), key=self.free.__getitem__)
+        started = self.free[slot] + 1
+        finished = None if running else started + lasted
+        self.free[slot] = math.inf if running else started + lasted
+        self.counts[state] += 1
+        if state == "completed":
+            metric = plan.metrics[0]
+            value = metrics[metric["name"]]
+            if self.best is None or (value > self.best[1]) == (metric["goal"] == "maximize"):
+                self.best = number, value
+        self.rows["trials"].append(
+            {
+                "experiment": self.id, "number": number, "state": state,
+                "reason": json.dumps(reason) if reason else None, "parameters": json.dumps(parameters),
+                "source": "sobol" if number < 9 else chance.choice(["gp", "tpe"]),
+                "suggested_after": max(0, number - 9), "history_seq": None if running else number,
+                "seed": chance.randrange(2**31), "revision": 1, "created_at": started - 1, "started_at": started,
+                "finished_at": finished,
+            }
+        )  # fmt: skip
+        declared = {metric["name"] for metric in plan.metrics}
+        self.rows["trial_metrics"] += [
+            {"experiment": self.id, "trial": number, "name": name, "value": value, "stddev": None,
+             "declared": int(name in declared)}
+            for name, value in metrics.items()
+        ]  # fmt: skip
+        self._attempts(number, state, reason, slot, started, finished, outcome)
+
+    def _attempts(
+        self, number: int, state: str, reason: Any, slot: int, started: float, finished: float | None, outcome: Outcome
+    ) -> None:
+        ends = {"completed": "succeeded", "failed": "failed", "pruned": "pruned", "running": "running"}
+        lost = self.plan.finished < 1000 and self.chance.random() < 0.05 and finished is not None
+        tokens = [("lost", started - 20, started - 2), (ends[state], started, finished)] if lost else []
+        for token, (end, begin, until) in enumerate(tokens or [(ends[state], started, finished)], 1):
+            identity = new_id(self.clock)
+            text = (
+                "".join(
+                    self.plan.log.format(epoch=epoch, loss=1 / epoch) for epoch in range(1, 4) if "{" in self.plan.log
+                )
+                or self.plan.log
+            )
+            values = self._points(identity, outcome, begin) if end != "lost" else 0
+            why = (
+                {"code": "worker_lost", "message": "the worker was not heard of for 15 s"} if end == "lost" else reason
+            )
+            self.rows["attempts"].append(
+                {
+                    "id": identity, "experiment": self.id, "trial": number, "fold": 0, "token": token, "state": end,
+                    "reason": json.dumps(why) if why else None, "worker": self.workers[slot % len(self.workers)],
+                    "worker_beat": 1, "node": self.plan.node, "gpus": json.dumps([str(slot % 4)]),
+                    "exit_code": None if until is None else int(end == "failed"), "leased_at": begin,
+                    "started_at": begin, "finished_at": until, "wall": until and until - begin,
+                    "cpu": until and (until - begin) * 0.9, "memory": 380 * 2**20, "points": values,
+                    "log_end": len(text), "log_bytes": None if until is None else len(text), "tail": text,
+                }
+            )  # fmt: skip
+            if text and self.plan.finished < 1000:
+                seq = len(self.rows["log_segments"]) + 1
+                self.rows["log_segments"].append(
+                    {"experiment": self.id, "seq": seq, "attempt": identity, "trial": number, "offset": 0,
+                     "length": len(text.encode()), "gap": 0, "at": begin + 1, "data": text.encode()}
+                )  # fmt: skip
+        done = {"completed": "done", "failed": "failed", "pruned": "cancelled", "running": "active"}
+        self.rows["tasks"].append(
+            {"experiment": self.id, "trial": number, "fold": 0, "state": done[state], "token": len(tokens) or 1}
+        )
+
+    def _points(self, attempt: str, outcome: Outcome, begin: float) -> int:
+        final = next(iter(outcome[1].values()), 0.7)
+        steps = self.plan.steps if outcome[0] != "pruned" else self.plan.steps // 2
+        for step in range(1, steps + 1):
+            value = final * (1 - math.exp(-step / 2.5)) + self.chance.gauss(0, 0.006)
+            self.rows["points"].append(
+                {"attempt": attempt, "name": self.plan.metrics[0]["name"], "sequence": step, "value": value,
+                 "step": float(step), "at": begin + step}
+            )  # fmt: skip
+        return steps
+
+    def _workers(self, over: bool) -> None:
+        for index, worker in enumerate(self.workers, 1):
+            self.rows["workers"].append(
+                {
+                    "id": worker, "experiment": self.id, "cluster": "local", "name": f"w{index}",
+                    "state": "ended" if over else "alive", "node": self.plan.node, "slots": 1,
+                    "succeeded": self.plan.finished // len(self.workers), "created_at": self.begin,
+                    "ended_at": self.begin + self.plan.ago if over else None,
+                }
+            )  # fmt: skip
+
+
+def seed(store: Store, large: int = 0) -> dict[str, str]:
+    """Write everything; name → handle."""
+    chance = random.Random(7)
+    return {plan.name: Writer(store, plan, chance).write() for plan in plans(large)}
+
+
+def core_of(folder: Path, url: str = "") -> Core:
+    """A core on the store in `folder` behind which nothing acts."""
+    return Core(
+        store=open_store(f"sqlite:///{folder / 'orchestune.db'}"),
+        files=FolderFiles(folder / "files"),
+        secrets=FolderSecrets(folder / "secrets"),
+        clock=SystemClock(),
+        key=b"k" * 32,
+        backends={"local": FakeBackend()},
+        owners={TOKEN: "ada"},
+        url=url,
+    )
+
+
+@contextmanager
+def serve(core: Core, port: int = 0) -> Iterator[str]:
+    """Answer requests until the block ends; the address."""
+    draining, started = Draining(), threading.Event()
+    app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=Pace(look=0.2, shared=0.1))
+    server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        thread = threading.Thread(target=lambda: server.run(sockets=[listening]))
+        thread.start()
+        try:
+            assert started.wait(60)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.end()
+            thread.join()
+
+
+def main() -> None:
+    """Seed a folder, and serve it until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--large", type=int, default=0, help="trials of the largest experiment")
+    parser.add_argument("--port", type=int, default=0)
+    args = parser.parse_args()
+    new = not (args.folder / "orchestune.db").exists()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    core = core_of(args.folder)
+    if new:
+        for name, handle in seed(core.store, args.large).items():
+            print(handle, name[:40])
+    with serve(core, args.port) as url:
+        print(url, "token", TOKEN, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

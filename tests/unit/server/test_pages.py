@@ -1,0 +1,220 @@
+"""The way in to the pages, and what nobody may do there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import update
+
+from orchestune.ports.identity import Person
+from orchestune.server.access import Need, need
+from orchestune.server.pages import routes as page_routes
+from orchestune.server.routes import workers
+from orchestune.services.core import Core
+from orchestune.store.tables import credentials
+from tests.testbeds.seed import TOKEN, core_of
+from tests.unit.server.harness import Live, Reply, live
+
+
+class Vouching:
+    """A place whose tokens are `ROLE-token`."""
+
+    def who(self, token: str) -> Person | None:
+        role, _, rest = token.partition("-")
+        return Person(f"account-{role}", role) if rest == "token" else None
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    core = replace(core_of(tmp_path_factory.mktemp("state")), identities=(Vouching(),))
+    yield core
+    core.store.close()
+
+
+@pytest.fixture(scope="module")
+def pages(core: Core) -> Iterator[Live]:
+    with live(core) as server:
+        yield server
+
+
+def enter(pages: Live, token: str = TOKEN, *, after: str = "") -> str:
+    """The cookie of a new session."""
+    invited = pages.ask("POST", "/api/v1/sign-in", {}, token=token)
+    assert invited.status == 201
+    reply = pages.ask("GET", invited.json()["path"] + after, token=None)
+    assert reply.status == 303
+    return reply.headers["set-cookie"].partition(";")[0]
+
+
+def moved(cookie: str, pages: Live) -> str:
+    """The same session at a server with another port: that has another name for its cookie."""
+    return f"orchestune-{pages.port}={cookie.partition('=')[2]}"
+
+
+def ask(pages: Live, method: str, path: str, cookie: str, **headers: str) -> Reply:
+    fields = {"Cookie": cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return pages.ask(method, path, {} if method != "GET" else None, token=None, headers=fields)
+
+
+def test_a_link_lets_one_browser_in_once(pages: Live) -> None:
+    path = pages.ask("POST", "/api/v1/sign-in", {}, token=TOKEN).json()["path"]
+    first = pages.ask("GET", f"{path}&next=/experiments/sgd%3Ftab%3Dlogs", token=None)
+    assert (first.status, first.headers["location"]) == (303, "/experiments/sgd?tab=logs")
+    cookie = first.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/" in cookie
+    second = pages.ask("GET", path, token=None)
+    assert second.status == 401 and b"used already" in second.body and "set-cookie" not in second.headers
+
+
+def test_a_link_is_of_no_use_after_five_minutes(pages: Live, core: Core) -> None:
+    path = pages.ask("POST", "/api/v1/sign-in", {}, token=TOKEN).json()["path"]
+    with core.store.transaction() as session:
+        session.change(update(credentials).where(credentials.c.kind == "link").values(expires_at=session.now - 1))
+    assert pages.ask("GET", path, token=None).status == 401
+
+
+@pytest.mark.parametrize("elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example", "/sign-out", ""])
+def test_nobody_is_sent_elsewhere_after_signing_in(pages: Live, elsewhere: str) -> None:
+    path = pages.ask("POST", "/api/v1/sign-in", {}, token=TOKEN).json()["path"]
+    assert pages.ask("GET", f"{path}&next={elsewhere}", token=None).headers["location"] == "/experiments"
+
+
+def test_a_session_reaches_pages_and_api_as_the_person_it_is_of(pages: Live) -> None:
+    cookie = enter(pages)
+    page = ask(pages, "GET", "/experiments", cookie)
+    assert page.status == 200 and b'data-role="owner" data-user="ada"' in page.body
+    assert ask(pages, "GET", "/api/v1/experiments", cookie).json()["items"] == []
+
+
+def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
+    cookie = enter(pages)
+    out = ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
+    assert (out.status, out.headers["location"]) == (303, "/sign-in")
+    assert ask(pages, "GET", "/api/v1/experiments", cookie).status == 401
+
+
+def test_an_expired_session_is_sent_to_sign_in_and_back(core: Core) -> None:
+    with live(core) as pages:
+        cookie = enter(pages)
+        with core.store.transaction() as session:
+            session.change(update(credentials).values(expires_at=session.now - 1))
+        reply = ask(pages, "GET", "/experiments/sgd-7f3a?tab=logs", cookie)
+        assert reply.status == 303
+        assert reply.headers["location"] == "/sign-in?next=%2Fexperiments%2Fsgd-7f3a%3Ftab%3Dlogs"
+        assert ask(pages, "GET", "/api/v1/experiments", cookie).status == 401
+
+
+def test_a_session_ends_with_the_owners_token_that_it_came_from(core: Core) -> None:
+    with live(core) as pages:
+        cookie = enter(pages)
+    with live(replace(core, owners={"another-token-of-an-owner": "eve"})) as pages:
+        assert ask(pages, "GET", "/api/v1/experiments", moved(cookie, pages)).status == 401
+    with live(core) as pages:
+        assert ask(pages, "GET", "/api/v1/experiments", moved(cookie, pages)).status == 200
+
+
+def test_a_restarted_server_knows_its_sessions(core: Core) -> None:
+    with live(core) as pages:
+        cookie = enter(pages)
+    with live(core) as pages:
+        assert ask(pages, "GET", "/api/v1/experiments", moved(cookie, pages)).status == 200
+        assert ask(pages, "GET", "/api/v1/experiments", cookie).status == 401  # servers of one host stay apart
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_Fetch_Site": "cross-site", "Origin": "OWN"}, 403),
+        ({"Sec_Fetch_Site": "same-origin"}, 404),
+        ({"Origin": "OWN"}, 404),
+    ],
+)
+def test_no_other_site_changes_anything_in_ones_name(pages: Live, headers: dict[str, str], status: int) -> None:
+    own = {name: value.replace("OWN", f"http://127.0.0.1:{pages.port}") for name, value in headers.items()}
+    reply = ask(pages, "POST", "/api/v1/experiments/there-is-none/stop", enter(pages), **own)
+    assert reply.status == status
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
+def test_no_other_site_signs_anybody_in_or_out(pages: Live, path: str) -> None:
+    body = f"token={TOKEN}".encode()
+    assert pages.ask("POST", path, body, token=None, headers={"Origin": "http://evil.example"}).status == 403
+
+
+def test_a_token_that_is_typed_in_begins_a_session(pages: Live) -> None:
+    own = {"Sec-Fetch-Site": "same-origin"}
+    good = pages.ask("POST", "/sign-in", f"token={TOKEN}&next=/experiments".encode(), token=None, headers=own)
+    assert good.status == 303 and "set-cookie" in good.headers
+    bad = pages.ask("POST", "/sign-in", b"token=%3Cscript%3E", token=None, headers=own)
+    assert bad.status == 401 and b"unknown" in bad.body and b"<script>" not in bad.body.partition(b"<body")[2]
+
+
+def test_a_viewer_of_a_place_that_vouches_looks_and_changes_nothing(pages: Live) -> None:
+    invited = pages.ask("POST", "/api/v1/sign-in", {}, token="viewer-token", headers={"Orchestune-User": "grace"})
+    cookie = pages.ask("GET", invited.json()["path"], token=None).headers["set-cookie"].partition(";")[0]
+    assert b'data-role="viewer" data-user="grace"' in ask(pages, "GET", "/experiments", cookie).body
+    stop = ask(pages, "POST", "/api/v1/experiments/x/stop", cookie, Sec_Fetch_Site="same-origin")
+    assert stop.status == 403 and "grace is a viewer here" in stop.json()["error"]["message"]
+
+
+def addresses(pages: Live) -> Iterator[tuple[str, str]]:
+    """Method and path of every route: those of the API's document, those of the pages, those of workers."""
+    document = pages.ask("GET", "/api/v1/openapi.json", token=TOKEN).json()
+    for path, methods in document["paths"].items():
+        yield from ((method.upper(), path) for method in methods)
+    for router, prefix in ((page_routes.router, ""), (workers.router, "/api/v1")):
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            yield from ((method, prefix + route.path) for method in sorted(route.methods))
+
+
+def test_nothing_but_the_door_opens_to_nobody(pages: Live) -> None:
+    seen = []
+    for method, template in addresses(pages):
+        path = re.sub(r"{[^}]*}", "x", template.replace("{number}", "1"))
+        if need(method, path) is Need.NOTHING:
+            assert path.startswith(("/sign-", "/static/"))
+            continue
+        reply = pages.ask(method, path, {} if method not in ("GET", "HEAD") else None, token=None)
+        assert reply.status in (401, 303), (method, path)
+        if reply.status == 303:
+            assert reply.headers["location"].startswith("/sign-in"), path
+        seen.append(template)
+    assert {"/experiments/{ref}", "/api/v1/experiments/{ref}/columns", "/"} <= set(seen)
+
+
+def test_pages_run_no_script_but_their_own(pages: Live) -> None:
+    page = ask(pages, "GET", "/experiments/%3Cscript%3Ealert(1)", enter(pages))
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff" and page.headers["cache-control"] == "no-store"
+    text = page.body.decode()
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert not re.search(r"\son\w+=|\sstyle=|javascript:", text)
+
+
+def test_scripts_and_styles_come_from_the_package_and_are_kept(pages: Live) -> None:
+    page = pages.ask("GET", "/sign-in", token=None).body.decode()
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    assert files and not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+    for path in files:
+        reply = pages.ask("GET", path, token=None)
+        assert reply.status == 200 and "immutable" in reply.headers["cache-control"]
+    assert pages.ask("GET", "/static/x/../../app.py", token=None).status == 404
+
+
+def test_no_style_or_script_names_another_host() -> None:
+    folder = Path(__file__).parents[3] / "src/orchestune/server/static"
+    for path in folder.rglob("*.*"):
+        found = set(re.findall(r"https?://[\w.]+", path.read_text()))
+        assert found <= {"http://www.w3.org"}, path

@@ -1,0 +1,170 @@
+"""Trials by columns: what sorts, filters and draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import TypeAdapter
+from sqlalchemy import update
+
+from orchestune.errors import BadInput
+from orchestune.server import models
+from orchestune.services import columns, read_columns, read_experiments, read_trials
+from orchestune.services.core import Core
+from orchestune.store.tables import experiments, trials
+from tests.testbeds.seed import core_of, seed
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    core = core_of(tmp_path_factory.mktemp("seeded"))
+    yield core
+    core.store.close()
+
+
+@pytest.fixture(scope="module")
+def handles(core: Core) -> dict[str, str]:
+    return seed(core.store)
+
+
+def read(kind: type[T], document: object) -> T:
+    return TypeAdapter(kind).validate_python(document)
+
+
+def everything(core: Core, ref: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_trials.trials(core, ref, 0, 1000, None)["items"]
+    return found
+
+
+def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    known = {trial["number"]: trial for trial in everything(core, ref)}
+    answer = read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 500)
+    read(models.TrialPage, answer)
+    values = [trial["metrics"]["accuracy"]["value"] for trial in answer["items"] if trial["metrics"]]
+    assert values == sorted(values, reverse=True) and len(answer["items"]) == answer["total"] == len(known)
+    assert [trial["state"] for trial in answer["items"][len(values) :]] == ["failed"] * (len(known) - len(values))
+    words = [
+        t["parameters"]["penalty"]
+        for t in read_columns.ordered(core, ref, "parameters.penalty", None, None, 0, 500)["items"]
+    ]
+    assert words == sorted(words)
+    assert all(trial == known[trial["number"]] for trial in answer["items"])
+
+
+def test_a_part_of_the_order_is_the_same_as_the_whole(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["image model"]
+    whole = [trial["number"] for trial in read_columns.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
+    parts = [read_columns.ordered(core, ref, "seconds", None, None, offset, 7)["items"] for offset in range(0, 70, 7)]
+    assert [trial["number"] for part in parts for trial in part] == whole
+
+
+def test_trials_are_chosen_by_ranges_words_and_state(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    where = '{"parameters.alpha": [1e-4, 1e-2], "parameters.penalty": ["l1", "l2"]}'
+    answer = read_columns.ordered(core, ref, "number", where, "completed,failed", 0, 500)
+    expected = [
+        trial["number"]
+        for trial in everything(core, ref)
+        if 1e-4 <= trial["parameters"]["alpha"] <= 1e-2
+        and trial["parameters"]["penalty"] in ("l1", "l2")
+        and trial["state"] in ("completed", "failed")
+    ]
+    assert [trial["number"] for trial in answer["items"]] == expected and expected
+
+
+@pytest.mark.parametrize(
+    ("sort", "where"),
+    [
+        ("nope", None),
+        ("number", "{"),
+        ("number", "[]"),
+        ("number", '{"nope": [1]}'),
+        ("number", '{"parameters.alpha": ["a"]}'),
+    ],
+)
+def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort: str, where: str | None) -> None:
+    with pytest.raises(BadInput):
+        read_columns.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
+
+
+def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    found = read_columns.columns(core, ref, 4000, None)
+    read(models.Columns, found)
+    assert found["total"] == found["shown"] == 120
+    known = {trial["number"]: trial for trial in everything(core, ref)}
+    for index, number in enumerate(found["number"]):
+        trial = known[number]
+        assert found["state"][index] == trial["state"]
+        for name, values in found["parameters"].items():
+            expected = trial["parameters"].get(name)
+            assert values[index] == (pytest.approx(expected, rel=1e-5) if isinstance(expected, float) else expected)
+    best = read_experiments.status(core, ref)["best"][0]
+    assert found["best"]["number"][-1] == best["trial"] and found["front"] == [best["trial"]]
+    assert found["best"]["value"] == sorted(found["best"]["value"])
+
+
+def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    found = read_columns.columns(core, ref, 40, None)
+    assert (found["total"], found["shown"], len(set(found["number"]))) == (120, 40, 40)
+    order = [t["number"] for t in read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 10)["items"]]
+    assert set(order) <= set(found["number"])
+    assert found["best"] == read_columns.columns(core, ref, 4000, None)["best"]
+
+
+def test_a_trial_that_finishes_joins_the_columns(
+    core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    monkeypatch.setattr(columns, "_FRESH", -1.0)
+    ref = handles["image model"]
+    before = read_columns.columns(core, ref, 4000, None)
+    assert before["state"].count("running") == 8
+    identity = read_experiments.resolve(core, ref)
+    with core.store.transaction() as session:
+        own = trials.c.experiment == identity
+        done = {"state": "failed", "history_seq": 58, "finished_at": session.now}
+        session.change(update(trials).where(own, trials.c.number == 60).values(done))
+        session.change(update(experiments).where(experiments.c.id == identity).values(event_seq=2))
+    after = read_columns.columns(core, ref, 4000, None)
+    assert after["number"][57] == 60 and after["state"][57] == "failed"
+    assert after["state"].count("running") == 7 and after["total"] == before["total"]
+
+
+def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[str, str]) -> None:
+    found = read_columns.overview(core, handles["broken script"])
+    read(models.Overview, found)
+    assert [each["reason"]["code"] for each in found["failures"]] == ["exit_code", "metric_missing"]
+    assert sum(each["trials"] for each in found["failures"]) == 30
+    running = found["busy"]["running"]
+    assert len(running) == 240 and 0 < max(running) <= 9
+
+
+def test_busy_counts_each_attempt_for_as_long_as_it_ran() -> None:
+    busy = read_columns._busy([(0.0, 120.0), (60.0, None)], 240.0)
+    assert busy["step_seconds"] == 1.0
+    assert busy["running"] == [1.0] * 60 + [2.0] * 60 + [1.0] * 120
+    assert read_columns._busy([], 1.0)["running"] == []
+
+
+@pytest.mark.parametrize("name", ["nothing yet", "one trial", "size against speed", "image model"])
+def test_every_kind_of_experiment_has_its_plots(core: Core, handles: dict[str, str], name: str) -> None:
+    ref = handles[name]
+    read(models.Columns, read_columns.columns(core, ref, 4000, None))
+    read(models.Overview, read_columns.overview(core, ref))
+    read(models.Timeline, read_columns.timeline(core, ref, 100))
+    read(models.Curves, read_columns.curves(core, ref, None, 20))
+
+
+def test_a_trials_curve_is_what_it_reported(core: Core, handles: dict[str, str]) -> None:
+    found = read_columns.points(core, handles["sgd classifier"], 3)
+    read(models.Points, found)
+    assert found["items"] and [step for step, _ in found["items"][0]["points"]] == sorted(
+        step for step, _ in found["items"][0]["points"]
+    )
