@@ -1,7 +1,7 @@
 // Small things that several pages show.
 
 import { h } from "./dom.js";
-import { many, number } from "./format.js";
+import { number } from "./format.js";
 
 /** @typedef {import("./api.js").Status} Status */
 /** @typedef {import("./api.js").Parameters} Parameters */
@@ -32,7 +32,7 @@ export function meter(status) {
 /** The best value of the first metric, or the size of the front. @param {Status} status @returns {string} */
 export function bestValue(status) {
   if (!status.best.length) return "–";
-  if (status.metrics.length > 1) return `${many(status.best.length, "trial")} on the front`;
+  if (status.metrics.length > 1) return `${status.best.length} on the front`;
   return number(status.best[0].metrics[status.metrics[0].name]?.value);
 }
 

@@ -1,0 +1,213 @@
+// Parallel coordinates: one line for each trial, one axis for each parameter; an axis is brushed by dragging along it.
+
+import { h } from "../lib/dom.js";
+import { number } from "../lib/format.js";
+import { color } from "./pen.js";
+import { Frame } from "./frame.js";
+import { scale, short } from "./scale.js";
+
+/** @typedef {import("./scale.js").Axis} Axis */
+/** @typedef {{key: string, title: string, axis: Axis, values: (number | null)[]}} Dimension */
+/** @typedef {Map<string, [number, number]>} Ranges by the dimension's key, in what the axis measures */
+
+const TOP = 34;
+const BOTTOM = 14;
+
+export class Parallel {
+  /** @param {(ranges: Ranges) => void} brushed */
+  constructor(brushed) {
+    this.brushed = brushed;
+    this.frame = new Frame("Parallel coordinates", 320);
+    /** @type {Dimension[]} */
+    this.dimensions = [];
+    /** @type {Ranges} */
+    this.ranges = new Map();
+    /** @type {{index: number, from: number, to: number} | null} */
+    this.drag = null;
+    this.element = h("div", {}, this.frame.element);
+    const canvas = this.frame.canvas;
+    canvas.style.touchAction = "pan-y";
+    canvas.addEventListener("pointerdown", (event) => this.press(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.release(event));
+  }
+
+  /**
+   * @param {Dimension[]} dimensions the last one colours the lines
+   * @param {boolean} better whether more of it is better
+   */
+  draw(dimensions, better) {
+    this.dimensions = dimensions;
+    this.better = better;
+    this.frame.draw({
+      summary: `${dimensions.length} axes: ${dimensions.map((each) => each.title).join(", ")}`,
+      paint: (pen, width, height) => this.paint(pen, width, height),
+    });
+  }
+
+  /** @param {number} index @param {number} width */
+  at(index, width) {
+    const [left, right] = [46, width - 60];
+    return left + ((right - left) * index) / Math.max(this.dimensions.length - 1, 1);
+  }
+
+  /** @param {Dimension} dimension @param {number} height */
+  scaleOf(dimension, height) {
+    return scale(dimension.axis, height - BOTTOM, TOP);
+  }
+
+  /** @param {number} trial its place */
+  inside(trial) {
+    for (const dimension of this.dimensions) {
+      const range = this.ranges.get(dimension.key);
+      const value = dimension.values[trial];
+      if (range && (value === null || value < range[0] || value > range[1])) return false;
+    }
+    return true;
+  }
+
+  /** @param {import("./pen.js").Pen} pen @param {number} width @param {number} height */
+  paint(pen, width, height) {
+    const last = this.dimensions[this.dimensions.length - 1];
+    if (!last) return [];
+    const scales = this.dimensions.map((dimension) => this.scaleOf(dimension, height));
+    const tint = ranks(last.values, Boolean(this.better));
+    const order = [...tint.keys()].filter((trial) => tint[trial] !== null).sort((a, b) => Number(tint[a]) - Number(tint[b]));
+    const [soft, line, ink, paper] = [color("soft"), color("line"), color("ink"), color("paper")];
+    const alpha = Math.max(0.12, Math.min(0.7, 60 / order.length));
+    for (const chosen of this.ranges.size ? [false, true] : [true]) {
+      for (const trial of order) {
+        if (this.ranges.size && this.inside(trial) !== chosen) continue;
+        /** @type {[number, number][][]} a trial that lacks a parameter has a gap there */
+        const runs = [[]];
+        this.dimensions.forEach((dimension, index) => {
+          const value = dimension.values[trial];
+          if (value === null) runs.push([]);
+          else runs[runs.length - 1].push([this.at(index, width), scales[index].map(value)]);
+        });
+        const look = chosen ? { stroke: shade(Number(tint[trial])), alpha } : { stroke: line, alpha: 0.35 };
+        for (const run of runs) {
+          if (run.length > 1) pen.line(run, look);
+          else if (run.length) pen.circle(run[0][0], run[0][1], 1.5, { fill: look.stroke, alpha });
+        }
+      }
+    }
+    this.dimensions.forEach((dimension, index) => {
+      const x = this.at(index, width);
+      pen.line([[x, TOP], [x, height - BOTTOM]], { stroke: soft });
+      const room = Math.floor((width - 106) / Math.max(this.dimensions.length - 1, 1) / 6.4);
+      pen.text(x, 12, short(dimension.title, Math.max(room, 5)), { fill: ink, align: "center", bold: true });
+      for (const tick of scales[index].ticks) {
+        if (tick.at < TOP - 1 || tick.at > height - BOTTOM + 1) continue;
+        const text = short(tick.text, 12);
+        pen.rect(x + 4, tick.at - 7, text.length * 6.2 + 4, 14, { fill: paper, alpha: 0.75 });
+        pen.text(x + 6, tick.at, text, { fill: soft });
+      }
+      const range = this.ranges.get(dimension.key);
+      if (range) {
+        const [low, high] = [scales[index].map(range[0]), scales[index].map(range[1])];
+        pen.rect(x - 7, Math.min(low, high), 14, Math.abs(high - low), { fill: color("accent"), alpha: 0.35 });
+      }
+    });
+    return [];
+  }
+
+  /** @param {PointerEvent} event */
+  place(event) {
+    const box = this.frame.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    let index = 0;
+    this.dimensions.forEach((_, each) => {
+      if (Math.abs(this.at(each, box.width) - x) < Math.abs(this.at(index, box.width) - x)) index = each;
+    });
+    const near = Math.abs(this.at(index, box.width) - x) < 26;
+    return { index, near, y: Math.min(Math.max(y, TOP), box.height - BOTTOM), height: box.height };
+  }
+
+  /** @param {PointerEvent} event */
+  press(event) {
+    const { index, near, y } = this.place(event);
+    if (!near || event.button) return;
+    this.frame.canvas.setPointerCapture(event.pointerId);
+    this.drag = { index, from: y, to: y };
+  }
+
+  /** @param {PointerEvent} event */
+  move(event) {
+    const { near, y, height } = this.place(event);
+    this.frame.canvas.style.cursor = near ? "row-resize" : "";
+    if (!this.drag) return;
+    this.drag.to = y;
+    this.brush(height);
+    this.frame.redraw();
+  }
+
+  /** @param {PointerEvent} event */
+  release(event) {
+    if (!this.drag) return;
+    const { height } = this.place(event);
+    this.brush(height);
+    this.drag = null;
+    this.frame.redraw();
+    this.brushed(this.ranges);
+  }
+
+  /** @param {number} height */
+  brush(height) {
+    if (!this.drag) return;
+    const { index, from, to } = this.drag;
+    const dimension = this.dimensions[index];
+    if (Math.abs(from - to) < 4) {
+      this.ranges.delete(dimension.key);
+      return;
+    }
+    const measure = this.scaleOf(dimension, height);
+    const ends = [measure.invert(from), measure.invert(to)].sort((a, b) => a - b);
+    this.ranges.set(dimension.key, /** @type {[number, number]} */ (ends));
+  }
+
+  clear() {
+    this.ranges.clear();
+    this.frame.redraw();
+    this.brushed(this.ranges);
+  }
+
+  /** What is brushed, in words. */
+  told() {
+    return this.dimensions
+      .filter((dimension) => this.ranges.has(dimension.key))
+      .map((dimension) => {
+        const [low, high] = this.ranges.get(dimension.key) ?? [0, 0];
+        const words = dimension.axis.words;
+        if (words) return `${dimension.title}: ${words.filter((_, place) => place >= low && place <= high).join(", ") || "none"}`;
+        return `${dimension.title}: ${number(low, 3)} to ${number(high, 3)}`;
+      })
+      .join("; ");
+  }
+
+  close() {
+    this.frame.close();
+  }
+}
+
+/** From 0 (worst) to 1 (best), by rank; null without a value. @param {(number | null)[]} values @param {boolean} better */
+function ranks(values, better) {
+  const places = [...values.keys()].filter((place) => values[place] !== null);
+  places.sort((a, b) => (Number(values[a]) - Number(values[b])) * (better ? 1 : -1));
+  /** @type {(number | null)[]} */
+  const found = values.map(() => null);
+  places.forEach((place, rank) => (found[place] = places.length > 1 ? rank / (places.length - 1) : 1));
+  return found;
+}
+
+const DARK = [[72, 85, 99], [86, 180, 233], [240, 200, 80]];
+const LIGHT = [[200, 210, 222], [0, 114, 178], [178, 70, 0]];
+
+/** A colour between the worst and the best, for eyes of every kind. @param {number} share */
+export function shade(share) {
+  const stops = document.documentElement.dataset.theme === "dark" ? DARK : LIGHT;
+  const at = share * 2;
+  const [from, to] = at < 1 ? [stops[0], stops[1]] : [stops[1], stops[2]];
+  const part = at < 1 ? at : at - 1;
+  return `rgb(${from.map((value, index) => Math.round(value + (to[index] - value) * part)).join(",")})`;
+}

@@ -1,0 +1,120 @@
+"""The plots: drawn from what the server has, linked, and saved as files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.pages.conftest import OpenPage
+
+PLOTS = {
+    "sgd classifier": [
+        "Parallel coordinates",
+        "History",
+        "Two parameters",
+        "Intermediate values",
+        "Timeline of attempts",
+    ],
+    "size against speed": ["Parallel coordinates", "History", "Two parameters", "Pareto front", "Timeline of attempts"],
+    "broken script": ["Timeline of attempts"],
+}
+
+
+def drawn(page: Page, name: str) -> bool:
+    """Whether there is more than one colour on the canvas."""
+    canvas = page.get_by_role("img", name=re.compile(f"^{name}: "))
+    return bool(
+        canvas.evaluate(
+            """canvas => {
+                const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+                const seen = new Set();
+                for (let at = 0; at < data.length; at += 4) if (data[at + 3]) seen.add(data[at] >> 4);
+                return seen.size > 1;
+            }"""
+        )
+    )
+
+
+@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_experiment_has_the_plots_that_fit_it(
+    open_page: OpenPage, handles: dict[str, str], name: str, scheme: str
+) -> None:
+    page = open_page(f"/experiments/{handles[name]}?tab=analysis", color_scheme=scheme)
+    for plot in PLOTS[name]:
+        expect(page.get_by_role("img", name=re.compile(f"^{plot}: "))).to_be_visible()
+        assert drawn(page, plot), plot
+    absent = {plot for plots in PLOTS.values() for plot in plots} - set(PLOTS[name])
+    for plot in absent:
+        expect(page.get_by_role("region", name=plot, exact=True)).to_be_hidden()
+    assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+
+
+def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    bars = page.get_by_role("region", name="Importance").get_by_role("listitem")
+    expect(bars).to_have_count(4, timeout=90_000)
+    expect(bars.first).to_have_attribute("aria-label", re.compile(r"^alpha: \d+ %"))
+
+
+def brush(page: Page, share: float, start: float, end: float) -> None:
+    """Drag along the axis at `share` of the width."""
+    canvas = page.get_by_role("img", name=re.compile("^Parallel coordinates: "))
+    canvas.scroll_into_view_if_needed()
+    box: Any = canvas.bounding_box()
+    across = box["x"] + 46 + (box["width"] - 106) * share
+    page.mouse.move(across, box["y"] + 34 + (box["height"] - 48) * start)
+    page.mouse.down()
+    page.mouse.move(across, box["y"] + 34 + (box["height"] - 48) * end, steps=4)
+    page.mouse.up()
+
+
+def test_what_is_brushed_is_chosen_in_the_table_too(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()
+    brush(page, 0, 0.05, 0.5)
+    told = page.get_by_text(re.compile(r"^\d+ of 120 trials: alpha: "))
+    expect(told).to_be_visible()
+    chosen = int((told.text_content() or "").split(" ")[0])
+    assert 0 < chosen < 120
+    page.reload()  # it stands in the address
+    expect(told).to_be_visible()
+    page.get_by_role("link", name="Show in the table").click()
+    expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="Clear").click()
+    expect(told).to_be_hidden()
+    assert "where" not in page.url
+
+
+def test_words_are_brushed_as_words(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()
+    brush(page, 0.25, 0.02, 0.34)
+    expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
+    page.get_by_role("link", name="Show in the table").click()
+    expect(page.get_by_text("only penalty as brushed")).to_be_visible()
+    words = page.locator(".virtual tbody tr:not(.space)").filter(has_text="elasticnet")
+    expect(words.first).to_be_visible()
+    expect(page.locator(".virtual tbody tr:not(.space)").filter(has_not_text="elasticnet")).to_have_count(0)
+
+
+def test_a_plot_is_saved_as_a_picture(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['size against speed']}?tab=analysis")
+    expect(page.get_by_role("img", name=re.compile("^Pareto front: "))).to_be_visible()
+    for kind, beginning in (("SVG", b"<svg xmlns="), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save Pareto front as {kind}").click()
+        assert download.value.suggested_filename == f"pareto-front.{kind.lower()}"
+        assert download.value.path().read_bytes().startswith(beginning)
+
+
+def test_another_metric_is_analysed(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['size against speed']}?tab=analysis")
+    page.get_by_label("Metric").select_option("latency")
+    expect(page.get_by_role("img", name=re.compile("width, rate, latency"))).to_be_visible()
+    assert "metric=latency" in page.url
