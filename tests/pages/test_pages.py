@@ -159,7 +159,7 @@ def test_a_trial_says_what_came_of_it(open_page: OpenPage, handles: dict[str, st
     page = open_page(f"/experiments/{handles['sgd classifier']}/trials/12")
     trial = client.trial(handles["sgd classifier"], 12)
     expect(page.get_by_role("heading", name="Trial 12")).to_be_visible()
-    expect(page.get_by_role("region", name="Parameters")).to_contain_text(trial["parameters"]["penalty"])
+    expect(page.get_by_role("region", name="Parameters")).to_contain_text(str(trial["parameters"]["penalty"]))
     expect(page.get_by_role("region", name="Attempts")).to_contain_text("gpu-node-1")
     expect(page.get_by_role("img", name=re.compile("accuracy while it ran: 1 curve"))).to_be_visible()
     expect(page.get_by_role("log")).to_contain_text("epoch 1/3")

@@ -14,8 +14,8 @@ from fastapi import Depends, Header, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
-from orchestune.server.terminals import Terminals
 from orchestune.server.shared import Shared
+from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.use_cases import UseCases
 from orchestune.services.core import Caller, Core

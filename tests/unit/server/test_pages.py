@@ -175,7 +175,7 @@ def addresses(pages: Live) -> Iterator[tuple[str, str]]:
     for router, prefix in ((page_routes.router, ""), (workers.router, "/api/v1")):
         for route in router.routes:
             assert isinstance(route, APIRoute)
-            yield from ((method, prefix + route.path) for method in sorted(route.methods))
+            yield from ((method, prefix + route.path) for method in sorted(route.methods or ()))
 
 
 def test_nothing_but_the_door_opens_to_nobody(pages: Live) -> None:
