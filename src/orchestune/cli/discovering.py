@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from orchestune.cli import leavings
 from orchestune.cli.asking import answer
 from orchestune.cli.configuring import configuration
 from orchestune.cli.console import Console
@@ -14,6 +16,7 @@ from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
 from orchestune.cli.trying import try_one
 from orchestune.domain.space import Value
+from orchestune.domain.ways import Source
 from orchestune.errors import UsageError
 from orchestune.worker.metrics import Declared, Scanner, names
 
@@ -38,6 +41,8 @@ class Seen:
     """What one run reported."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    """for those that stand in a file: in which"""
     problem: str = ""
     seconds: float | None = None
     """None where it was ended by hand"""
@@ -55,27 +60,36 @@ def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value]
         [f"{name}={_exact(value)}" for name, value in fitting.items() if not space.by_name[name].problem(value)],
     )
     output = bytearray()
+    seen, left, began = Seen(), dict[str, tuple[Source, list[float]]](), time.time() - 0.1
 
     def hear(data: bytes) -> None:
         output.extend(data)
         del output[:-_KEPT]
 
-    seen = Seen()
     try:
-        outcome = try_one(console, prepared, parameters, {}, hear)
+        outcome = try_one(
+            console, prepared, parameters, {}, hear, lambda view: left.update(leavings.found(view, began))
+        )
         seen.problem, seen.seconds = outcome.problem, outcome.seconds
         seen.values = {name: [value] for name, value in outcome.extra.items()}
     except KeyboardInterrupt:
         pass
-    scanner = Scanner(Declared(names(bytes(output))))
-    found: dict[str, list[float]] = {}
-    for name, value, _, _ in [*scanner.feed(bytes(output)), *scanner.flush()]:
-        found.setdefault(name, []).append(value)
-    own = {_plain(name) for name in parameters} | {
-        _plain(parameter.name) for parameter in prepared.specification.space.parameters
-    }
-    seen.values = {name: values for name, values in (seen.values | found).items() if _plain(name) not in own}
+    seen.values |= _printed(bytes(output))
+    for name, (source, values) in left.items():
+        if name not in seen.values:
+            seen.values[name], seen.sources[name] = values, source
+    own = {_plain(name) for name in [*parameters, *(parameter.name for parameter in space.parameters)]}
+    seen.values = {name: values for name, values in seen.values.items() if _plain(name) not in own}
     return seen
+
+
+def _printed(output: bytes) -> dict[str, list[float]]:
+    """What a worker would read in it, if all that could be a metric were one."""
+    scanner = Scanner(Declared(names(output)))
+    found: dict[str, list[float]] = {}
+    for name, value, _, _ in [*scanner.feed(output), *scanner.flush()]:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _exact(value: Value) -> str:
@@ -116,6 +130,7 @@ def table(console: Console, seen: Seen) -> list[str]:
     for name in order[:12]:
         values = seen.values[name]
         times = f", {len(values)} times" if len(values) > 1 else ""
+        times += f", in {seen.sources[name].where}" if name in seen.sources else ""
         lines.append(f"  {name:{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(times)}")
     return lines + ([f"  and {len(order) - 12} more"] if len(order) > 12 else [])
 

@@ -138,7 +138,14 @@ class _Init:
         self.seen = {one: values[-1] for one, values in seen.values.items()}
         remark = discovering.remark(goal, seen.values.get(name, ()))
         remarks = {**draft.remarks, **({f"metrics.{name}": remark} if remark else {})}
-        return replace(optimizing(name, goal), remarks=remarks)
+        found = optimizing(name, goal)
+        if name in seen.sources:
+            source = seen.sources[name]
+            collect = Scalar(key.place, "collect", "collect")
+            found = replace(
+                found, document=found.document.with_entry(collect, mapping({source.kind: source.where}, key.place))
+            )
+        return replace(found, remarks=remarks)
 
     def _run(self, draft: Draft) -> Seen:
         """Run it once and show what it reported."""

@@ -35,10 +35,11 @@ def try_one(
     parameters: Mapping[str, Value],
     secrets: Mapping[str, str],
     hear: Callable[[bytes], None] = lambda data: None,
+    look: Callable[[Path], None] = lambda folder: None,
 ) -> Outcome:
     """Run the command once with `parameters`, its output on the screen. Leaves nothing behind.
 
-    `hear` is given the output too, as it comes.
+    `hear` is given the output too, as it comes; `look` the folder of the command once that has ended, however it did.
     """
     specification = prepared.specification
     expressions = [source.where for source in specification.collect if source.kind == "regex"]
@@ -58,7 +59,10 @@ def try_one(
         given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url)
         environ, command = call_by_hand(specification, call, given, Path(scratch))
         began = time.monotonic()
-        code, problem = run_command(command, view, environ, specification, take)
+        try:
+            code, problem = run_command(command, view, environ, specification, take)
+        finally:
+            look(view)
         seconds = time.monotonic() - began
         _show(console, mask.flush())
         reported += scanner.flush()

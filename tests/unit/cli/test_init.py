@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,42 @@ def test_a_run_that_reports_nothing_of_a_known_name_asks_for_it(cli: Cli, projec
     done = cli("init", "train.py", "--yes")
     assert done.code == 2
     assert "(zorp)" in done.err
+
+
+WRITES = {
+    "csv": "open('history.csv', 'w').write('epoch,val_loss\\n1,0.5\\n2,0.25\\n')",
+    "jsonl": 'open(\'log.jsonl\', \'w\').write(\'{"step": 1, "val_loss": 0.5}\\n{"step": 2, "val_loss": 0.25}\\n\')',
+    "json": "open('all.json', 'w').write('{\"val_loss\": 0.25, \"name\": \"x\"}')",
+}
+
+
+@pytest.mark.parametrize("kind", WRITES)
+def test_a_metric_in_a_file_is_found_and_collected(kind: str, cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.partition("for epoch")[0] + WRITES[kind] + "\n")
+    done = cli("init", "train.py", "--yes")
+    assert done.code == 0, done.err
+    [source] = load(project / "experiment.yml").specification.collect
+    assert source.kind == kind
+    assert f"in {source.where}" in done.err
+    assert cli("test").code == 0
+
+
+def test_event_files_of_tensorboard_are_found(cli: Cli, project: Path) -> None:
+    write = "from tensorboardX import SummaryWriter\nw = SummaryWriter('runs/one')\nw.add_scalar('val/loss', 0.25, 1)\n"
+    write += "w.close()\n"
+    (project / "train.py").write_text(SCRIPT.partition("for epoch")[0] + write)
+    done = cli("init", "train.py", "--yes", "--", sys.executable, "train.py", "{args}")
+    assert done.code == 0, done.err
+    specification = load(project / "experiment.yml").specification
+    assert [(one.kind, one.where) for one in specification.collect] == [("tensorboard", "runs")]
+    assert specification.metrics[0].name == "val/loss"
+
+
+def test_a_file_that_lay_there_before_is_no_result(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.partition("for epoch")[0])
+    (project / "old.csv").write_text("epoch,val_loss\n1,0.5\n")
+    os.utime(project / "old.csv", (1, 1))
+    assert "it reported nothing" in cli("init", "train.py", "--yes").err
 
 
 def test_json_tells_the_same_and_asks_nothing(cli: Cli, project: Path) -> None:
