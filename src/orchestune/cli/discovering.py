@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -12,6 +12,7 @@ from orchestune.cli import leavings
 from orchestune.cli.asking import answer
 from orchestune.cli.configuring import configuration
 from orchestune.cli.console import Console
+from orchestune.cli.metric_names import goal, likely, ranked
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
 from orchestune.cli.trying import try_one
@@ -24,16 +25,6 @@ UNKNOWN = "orchestune"
 """stands for the metric while it is not known"""
 _KEPT = 8 * 2**20
 """bytes of output that are looked through, the last ones"""
-_UP = (
-    r"acc\w*|.*accuracy|auc|auroc|f1\w*|.*score|precision|recall|r2|iou|miou|m?ap\d*|bleu|rouge\w*|reward|return|top\d"
-    r"|dice|ndcg"
-)
-_DOWN = r".*loss|.*error|err|.*rmse|mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|.*regret|objective"
-_HELD_OUT = r"(?:val|valid|validation|eval|dev|test)(?:[_\-/. ].*)?|.*[_\-/. ](?:val|valid|validation|eval|dev|test)"
-_NO_METRIC = (
-    r"(?:.*[_\-/. ])?(?:time|seconds?|secs?|elapsed|duration|eta|mem|memory|lr|learning_rate|total|samples|size|batch"
-    r"|n|i|rank|seed|version|port|loaded|params|parameters)"
-)
 
 
 @dataclass
@@ -100,25 +91,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower())
 
 
-def ranked(seen: Collection[str]) -> list[str]:
-    """The likeliest first: quality on data that was held out, then other quality, then what may be anything."""
-    return sorted(seen, key=lambda name: -_rank(name))
-
-
-def _rank(name: str) -> int:
-    if re.fullmatch(_NO_METRIC, name.lower()):
-        return -1
-    return 2 * bool(goal(name)) + bool(re.fullmatch(_HELD_OUT, name.lower()))
-
-
-def goal(name: str) -> str:
-    """Which way is better, as its name tells; empty where it does not."""
-    words = [name.lower(), re.split(r"[/_\-. ]", name.lower())[-1]]
-    if any(re.fullmatch(_DOWN, word) for word in words):
-        return "minimize"
-    return "maximize" if any(re.fullmatch(_UP, word) for word in words) else ""
-
-
 def table(console: Console, seen: Seen) -> list[str]:
     """What was seen, a line each."""
     lines = [f"{console.paint('31', 'failed')}  {seen.problem}"] if seen.problem else []
@@ -137,7 +109,7 @@ def table(console: Console, seen: Seen) -> list[str]:
 
 def chosen(seen: Seen) -> tuple[str, str]:
     """The likeliest metric and its goal, with nobody to ask. UsageError where none suggests itself."""
-    order = [name for name in ranked(seen.values) if _rank(name) >= 2]
+    order = [name for name in ranked(seen.values) if likely(name)]
     if not order:
         what = f"of what it reported ({', '.join(seen.values)}) no name" if seen.values else "it reported nothing that"
         raise UsageError(f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC")
@@ -154,12 +126,8 @@ def asked(seen: Seen) -> tuple[str, str]:
         )
         if order and name not in order:
             near = get_close_matches(name, order, 1, 0.5)
-            other = answer(
-                f"it did not report {name};"
-                + (f" did you mean {near[0]}?" if near else "")
-                + " take it all the same? [y/N]"
-            )
-            if other.lower() not in ("y", "yes"):
+            meant = f" did you mean {near[0]}?" if near else ""
+            if answer(f"it did not report {name};{meant} take it all the same? [y/N]").lower() not in ("y", "yes"):
                 name = ""
     proposed = goal(name) or "minimize"
     while True:

@@ -84,14 +84,14 @@ class _Init:
         files = self._files(draft)
         try:
             loaded = self._loaded(draft)
+            known = loaded.specification.space.by_name
+            asides = [item for item in draft.asides if item[0].partition(":")[0] not in known]
+            text = saving.text(loaded.document, SAVED, draft.remarks, asides)
+            write(self.output, self.folder, text, self.args.force)
         except UsageError:
             for file in files:
                 file.unlink()
             raise
-        known = loaded.specification.space.by_name
-        asides = [item for item in draft.asides if item[0].partition(":")[0] not in known]
-        text = saving.text(loaded.document, SAVED, draft.remarks, asides)
-        write(self.output, self.folder, text, self.args.force)
         self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), files)
         return 0
 
@@ -138,14 +138,12 @@ class _Init:
         self.seen = {one: values[-1] for one, values in seen.values.items()}
         remark = discovering.remark(goal, seen.values.get(name, ()))
         remarks = {**draft.remarks, **({f"metrics.{name}": remark} if remark else {})}
-        found = optimizing(name, goal)
-        if name in seen.sources:
-            source = seen.sources[name]
+        document = optimizing(name, goal).document
+        source = seen.sources.get(name)
+        if source is not None:
             collect = Scalar(key.place, "collect", "collect")
-            found = replace(
-                found, document=found.document.with_entry(collect, mapping({source.kind: source.where}, key.place))
-            )
-        return replace(found, remarks=remarks)
+            document = document.with_entry(collect, mapping({source.kind: source.where}, key.place))
+        return replace(draft, document=document, remarks=remarks)
 
     def _run(self, draft: Draft) -> Seen:
         """Run it once and show what it reported."""
@@ -166,15 +164,15 @@ class _Init:
 
     def _files(self, draft: Draft) -> list[Path]:
         """Write what belongs beside the file, such as results that it names. Those that lie there as they are stay."""
-        written = []
-        for name, text in draft.files.items():
-            path = self.output.parent / name
-            if path.is_file() and path.read_text(encoding="utf-8") == text:
-                continue
+        files = {self.output.parent / name: text for name, text in draft.files.items()}
+        new = {path: text for path, text in files.items() if not _holds(path, text)}
+        taken = [path for path in new if path.exists()]
+        if taken and not self.args.force:
+            raise UsageError(f"{taken[0]} exists, and is another file", "move it away, or replace it with --force")
+        for path, text in new.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, path.absolute().parent, text, self.args.force)
-            written.append(path)
-        return written
+        return list(new)
 
     def _report(self, loaded: Loaded, notes: list[str], files: list[Path]) -> None:
         specification, console = loaded.specification, self.console
@@ -193,3 +191,7 @@ class _Init:
             f"next  orchestune test{option}   one configuration of it, here and now",
             f"      orchestune run{option}    all of it",
         )
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

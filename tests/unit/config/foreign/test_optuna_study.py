@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,14 +52,21 @@ def filled(storage: BaseStorage, name: str = "mnist") -> optuna.Study:
     return study
 
 
-def in_sqlite(folder: Path, *names: str) -> str:
-    path = folder / "study.db"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with the study mnist; making one takes its time."""
+    path = tmp_path_factory.mktemp("optuna") / "study.db"
     storage = RDBStorage(f"sqlite:///{path}")
-    for name in names or ("mnist",):
-        filled(storage, name)
+    filled(storage)
     storage.remove_session()
     storage.engine.dispose()
-    return f"sqlite:///{path}"
+    return path
+
+
+@pytest.fixture
+def source(made: Path, tmp_path: Path) -> str:
+    shutil.copy(made, tmp_path)
+    return f"sqlite:///{tmp_path}/study.db"
 
 
 def document(draft: Draft) -> dict[str, Any]:
@@ -84,8 +92,8 @@ EXPECTED = {
 }  # fmt: skip
 
 
-def test_a_study_in_sqlite_becomes_its_space_and_its_results(tmp_path: Path) -> None:
-    draft = reading.read(in_sqlite(tmp_path))
+def test_a_study_in_sqlite_becomes_its_space_and_its_results(source: str) -> None:
+    draft = reading.read(source)
     assert document(draft) == EXPECTED
     assert [(one["metrics"], one["state"]) for one in results(draft)] == [
         ({"objective": value}, "completed") for _, value in TRIALS
@@ -102,8 +110,7 @@ def test_a_study_in_a_journal_is_the_same(tmp_path: Path) -> None:
     assert document(reading.read(str(tmp_path / "study.log"))) == EXPECTED
 
 
-def test_reading_changes_nothing(tmp_path: Path) -> None:
-    source = in_sqlite(tmp_path)
+def test_reading_changes_nothing(source: str, tmp_path: Path) -> None:
     before = hashlib.sha256((tmp_path / "study.db").read_bytes()).hexdigest()
     reading.read(source)
     assert hashlib.sha256((tmp_path / "study.db").read_bytes()).hexdigest() == before
@@ -129,37 +136,40 @@ def test_what_is_read_is_what_optuna_says(tmp_path: Path) -> None:
     assert [list(one["metrics"].values()) for one in results(draft)] == [trial.values for trial in trials]
 
 
-def test_pruned_and_failed_trials_are_results_without_values(tmp_path: Path) -> None:
-    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db")
-    study = filled(storage)
+def test_pruned_and_failed_trials_are_results_without_values(source: str) -> None:
+    storage = RDBStorage(source)
+    study = optuna.load_study(study_name="mnist", storage=storage)
     for state in (optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL):
         study.add_trial(create_trial(state=state, params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}))
     storage.remove_session()
     storage.engine.dispose()
-    found = results(reading.read(f"sqlite:///{tmp_path}/study.db"))
+    found = results(reading.read(source))
     assert [(one["metrics"], one["state"]) for one in found[3:]] == [({}, "pruned"), ({}, "failed")]
 
 
-def test_a_range_that_changed_holds_all_of_them(tmp_path: Path) -> None:
-    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db")
+def test_a_range_that_changed_holds_all_of_them(source: str) -> None:
+    storage = RDBStorage(source)
     study = optuna.create_study(study_name="s", storage=storage)
     for high in (1.0, 4.0):
         study.add_trial(create_trial(params={"x": 0.5}, distributions={"x": FloatDistribution(0, high)}, value=1.0))
     storage.remove_session()
     storage.engine.dispose()
-    draft = reading.read(f"sqlite:///{tmp_path}/study.db")
+    draft = reading.read(source, "s")
     assert document(draft)["parameters"] == {"x": "0.0..4.0"}
     assert [note for note in draft.notes if "changed in the course of the study" in note]
 
 
-def test_the_caller_may_name_the_objectives(tmp_path: Path) -> None:
-    draft = reading.read(in_sqlite(tmp_path), metrics=["accuracy"])
+def test_the_caller_may_name_the_objectives(source: str) -> None:
+    draft = reading.read(source, metrics=["accuracy"])
     assert document(draft)["metrics"] == {"accuracy": "maximize"}
     assert results(draft)[0]["metrics"] == {"accuracy": 0.5}
 
 
-def test_of_several_studies_one_has_to_be_named(tmp_path: Path) -> None:
-    source = in_sqlite(tmp_path, "mnist", "cifar")
+def test_of_several_studies_one_has_to_be_named(source: str) -> None:
+    storage = RDBStorage(source)
+    filled(storage, "cifar")
+    storage.remove_session()
+    storage.engine.dispose()
     with pytest.raises(UsageError, match="holds 2 studies: cifar, mnist"):
         reading.read(source)
     assert document(reading.read(source, "cifar"))["name"] == "cifar"
