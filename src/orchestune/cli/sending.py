@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
@@ -12,12 +15,21 @@ from orchestune.sdk import submitting
 
 
 def create(
-    console: Console, prepared: Prepared, specification: Specification, digest: str, secrets: dict[str, str]
+    console: Console,
+    prepared: Prepared,
+    specification: Specification,
+    digest: str,
+    secrets: dict[str, str],
+    first: Mapping[str, Any] | None = None,
 ) -> Status:
-    """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's."""
+    """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's.
+
+    `first`: parameters and seed of its first trial.
+    """
     launched = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
     body = submitting.request(console.place, specification, digest, prepared.folder, launched, secrets, console.environ,
                               prepared.warm_start)  # fmt: skip
+    body |= {"first": first} if first else {}
     try:
         return console.client.create_experiment(body)
     except UsageError as exc:

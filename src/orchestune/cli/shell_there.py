@@ -30,9 +30,8 @@ def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int,
     secrets = secret_values(sources, console.environ, Path(launch.get("root") or console.folder))
     taken = {name: value for name, value in launch.items() if name in ("root", "links", "code")}
     made = _specification(console, found, trial, fold, words)
-    body = request(
-        console.place, made, trial["bundle"], console.folder, taken, secrets, console.environ
-    )  # fmt: skip
+    body = request(console.place, made, trial["bundle"], console.folder, taken, secrets, console.environ)
+    body["first"] = {"parameters": trial["parameters"], "seed": trial["seed"]}
     status = console.client.create_experiment(body)
     with attended(console, status):
         if console.out.isatty():
@@ -49,11 +48,10 @@ def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int,
 def _specification(
     console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]
 ) -> Specification:
-    """That of the trial, as long as the person wants; its own number and seed are told to the command."""
+    """That of the trial, as long as the person wants; its own number is told to the command."""
     known = found.specification
     variables = {
         "ORCHESTUNE_TRIAL": str(trial["number"]),
-        "ORCHESTUNE_SEED": str(trial["seed"]),
         "ORCHESTUNE_FOLD": str(fold),
         "ORCHESTUNE_FOLDS": str(known.folds.count),
         "ORCHESTUNE_HANDLE": found.status["handle"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +76,10 @@ def _try(console: Console, found: Model, prepared: Prepared, chosen: list[str], 
     specification, trial = prepared.specification, found.trial
     parameters = configuration(specification, chosen, trial["parameters"] if trial else None)
     same = trial is not None and parameters == trial["parameters"]
-    if trial is not None:  # so that what is different is the code
-        prepared = replace(prepared, specification=replace(specification, seed=trial["seed"]))
+    seed = trial["seed"] if trial else None  # so that what is different is the code
     if not console.json:
         console.say(console.paint.dim(f"the configuration of {found.why}" if same or trial else found.why))
-    outcome = run_once(console, prepared, parameters)
+    outcome = run_once(console, prepared, parameters, seed)
     absent = missing(outcome, specification)
     before = trial["metrics"] if same and trial else None
     if not console.json:

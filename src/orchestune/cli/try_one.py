@@ -48,7 +48,7 @@ def test(console: Console, args: argparse.Namespace) -> int:
     return 1 if outcome.problem or absent else 0
 
 
-def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Value]) -> Outcome:
+def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Value], seed: int | None = None) -> Outcome:
     """One trial of the folder, its output on the screen: here, or where `--cluster` says."""
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
@@ -59,10 +59,10 @@ def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Valu
     if at_hand(console.place):
         from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
 
-        return try_one(console, prepared, parameters, secrets)
+        return try_one(console, prepared, parameters, secrets, seed=seed)
     from orchestune.cli.trying_there import try_there  # as above
 
     destination.need_image(console.place, prepared)
     for note in destination.notes(console.place, prepared):
         console.note(note)
-    return try_there(console, prepared, parameters, secrets)
+    return try_there(console, prepared, parameters, secrets, seed)

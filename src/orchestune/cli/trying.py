@@ -36,6 +36,8 @@ def try_one(
     secrets: Mapping[str, str],
     hear: Callable[[bytes], None] = lambda data: None,
     look: Callable[[Path], None] = lambda folder: None,
+    *,
+    seed: int | None = None,
 ) -> Outcome:
     """Run the command once with `parameters`, its output on the screen. Leaves nothing behind.
 
@@ -55,7 +57,7 @@ def try_one(
     with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"
         copy_code(prepared, view)
-        call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF, parameters)
+        call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF if seed is None else seed, parameters)
         given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url)
         environ, command = call_by_hand(specification, call, given, Path(scratch))
         began = time.monotonic()

@@ -21,12 +21,17 @@ _REST = 15.0
 
 
 def try_there(
-    console: Console, prepared: Prepared, parameters: Mapping[str, Value], secrets: dict[str, str]
+    console: Console,
+    prepared: Prepared,
+    parameters: Mapping[str, Value],
+    secrets: dict[str, str],
+    seed: int | None,
 ) -> Outcome:
     """Run the command once with `parameters` where `--cluster` says. Nothing is left there, Ctrl-C or not."""
     specification = single(imaging.pinned(console, prepared), parameters)
     digest = sending.upload(console, prepared)
-    status = sending.create(console, prepared, specification, digest, secrets)
+    first = None if seed is None else {"parameters": dict(parameters), "seed": seed}
+    status = sending.create(console, prepared, specification, digest, secrets, first)
     logs = threading.Thread(target=_show, args=(console, status["id"]), daemon=True)
     with attended(console, status):
         logs.start()

@@ -47,6 +47,13 @@ class WarmStart(_Request):
     results: list[WarmResult]
 
 
+class FirstTrial(_Request):
+    """What the first trial is, before any is suggested."""
+
+    parameters: Parameters
+    seed: int = Field(ge=0, lt=2**32)
+
+
 class CreateExperiment(_Request):
     """A new experiment."""
 
@@ -58,6 +65,7 @@ class CreateExperiment(_Request):
     launch: Launch = Launch()
     secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
     warm_start: WarmStart | None = None
+    first: FirstTrial | None = None
 
 
 class ChangeExperiment(_Request):

@@ -37,7 +37,17 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
     bundle = body.get("bundle")
     if bundle is not None:
         bundles.need(core, bundle)
-    return add(core, specification, body, actor, cluster=cluster, bundle=bundle, warm=warm)
+    first = _first(specification, body.get("first"))
+    return add(core, specification, body, actor, cluster=cluster, bundle=bundle, first=first, warm=warm)
+
+
+def _first(specification: Specification, document: Mapping[str, Any] | None) -> Suggestion | None:
+    if document is None:
+        return None
+    problems = specification.space.configuration_problems(document["parameters"])
+    if problems:
+        raise BadInput([replace(problem, key=f"first.{problem.key}") for problem in problems])
+    return Suggestion(document["parameters"], "user", seed=document["seed"])
 
 
 def parse(document: Mapping[str, Any]) -> Specification:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.controllers.archiving import Archiving
 from orchestune.domain.states import Reason, ReasonCode
-from orchestune.errors import NotFound
+from orchestune.errors import BadInput, NotFound
 from orchestune.services import attempts, bundles, change_experiment, create_experiment, read_experiments, rerun_trial
 from orchestune.services.change_code import change_code
 from orchestune.services.ledger import locked
@@ -155,6 +155,18 @@ class CodeContract(WorldContract):
         assert {n: document["bundle"] for n, document in made.items()} == {1: old, 3: new}
         assert {n: document["launch"]["root"] for n, document in made.items()} == {1: "/old", 3: "/new"}
         assert made[3]["launch"]["env"] == {"PATH": "/bin"}, "the shell is the one that started it"
+
+    def test_the_first_trial_may_be_one_that_was_before(self, world: World) -> None:
+        request = world.request(budget=2, parallelism=1, try_first=[{"x": 0.5}])
+        first = {"parameters": {"x": 0.25}, "seed": 4_000_000_000}
+        made = create_experiment.create_experiment(world.core, request | {"first": first}, "ada")["id"]
+        world.run(made)
+        trials = world.trials(made)
+        assert (trials[0]["parameters"], trials[0]["seed"]) == (first["parameters"], first["seed"])
+        assert len(trials) == 2
+        wrong = {"parameters": {"x": 25.0}, "seed": 1}
+        with pytest.raises(BadInput, match=r"first\.x"):
+            create_experiment.create_experiment(world.core, request | {"first": wrong}, "ada")
 
     def test_the_code_of_each_trial_is_kept_as_long_as_the_trial_is(self, world: World) -> None:
         experiment, old, new = begin(world, budget=2, parallelism=1)

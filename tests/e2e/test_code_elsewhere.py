@@ -1,4 +1,4 @@
-"""`shell` where trials do not run on this machine, as far as the command line knows."""
+"""`shell` and `try` where trials do not run on this machine, as far as the command line knows."""
 
 from __future__ import annotations
 
@@ -82,6 +82,18 @@ def test_it_has_the_code_the_parameters_and_the_seed_of_the_trial_and_leaves_not
     asked = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
     assert team.home.run("shell", f"{team.handle}/2", "--", *asked, expect=6).stdout.split() == ["2", "0"]
     assert "not found" in team.home.run("shell", f"{team.handle}/2", "--", "nonsense", expect=127).stdout
+    assert only_that_one(team)
+
+
+def test_changed_code_is_tried_there_with_the_seed_of_the_trial_and_handed_over(team: Team) -> None:
+    trial = team.home.json("trials", f"{team.handle}/2")
+    said = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
+    assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in said
+    assert f"{team.handle} goes on with this code" in said and f"orchestune extend {team.handle} --budget 4" in said
+    team.home.run("extend", team.handle, "--budget", "3")
+    team.home.run("wait", team.handle)
+    assert "as it is" in team.home.run("logs", f"{team.handle}/3").stdout
+    assert "as it was" in team.home.run("shell", f"{team.handle}/2", "--", "cat", "note.txt").stdout
     assert only_that_one(team)
 
 
