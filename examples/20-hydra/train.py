@@ -16,7 +16,7 @@ def train(config):
         errors = [sum(w * x**power for power, w in enumerate(weights)) - math.sin(3 * x) for x in points]
         loss = sum(error * error for error in errors) / len(points)
         for power in range(len(weights)):
-            slope = sum(error * x**power for error, x in zip(errors, points)) / len(points)
+            slope = sum(error * x**power for error, x in zip(errors, points, strict=True)) / len(points)
             speed[power] = config.optim.momentum * speed[power] - config.optim.lr * slope
             weights[power] += speed[power]
         orchestune.report(objective=loss, step=step)  # for early stopping; by hand it prints

@@ -23,8 +23,10 @@ ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 SCRIPTS = {"14-tune-a-function", "15-sklearn-search", "20-hydra"}
 """what Python starts, without an experiment file"""
 FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS)
-PRUNED = {"11-early-stopping"}
+PRUNED = {"11-early-stopping", "22-lightning-log"}
 """what ends some of its trials early"""
+PROGRAMS = {"03-cpp": os.environ.get("CXX", "c++"), "23-java": "javac", "24-nodejs": "node", "25-go": "go"}
+"""what an example takes beside Python"""
 DEADLINE = 120.0
 pytestmark = pytest.mark.timeout(600)
 
@@ -38,8 +40,9 @@ def home() -> Iterator[Home]:
 @pytest.fixture
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of the example, so that the run sees nothing but its files."""
-    if request.param == "03-cpp" and shutil.which(os.environ.get("CXX", "c++")) is None:
-        pytest.skip("there is no C++ compiler here")
+    program = PROGRAMS.get(request.param)
+    if program and shutil.which(program) is None:
+        pytest.skip(f"there is no {program} here")
     return Path(shutil.copytree(EXAMPLES / request.param, tmp_path / request.param))
 
 

@@ -61,7 +61,7 @@ def _parameter(override: Override) -> dict[str, Any] | list[Any]:
     if tags - {_LOG}:
         _log.warning("%s: %s has no meaning here", override.input_line, ", ".join(sorted(tags - {_LOG})))
     if isinstance(value, IntervalSweep):
-        kind = "int" if isinstance(value.start, int) and isinstance(value.end, int) else "float"
+        kind = "int" if {type(value.start), type(value.end)} == {int} else "float"
         return {"type": kind, "min": value.start, "max": value.end, "log": _LOG in tags}
     if isinstance(value, RangeSweep) and _LOG not in tags:
         return _stepped(override, value)
