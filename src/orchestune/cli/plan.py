@@ -32,7 +32,7 @@ def plan_lines(
             f"{plural(specification.budget, 'trial')}, {_at_a_time(specification)}, engine {specification.engine}",
         ),
         *_parameters(specification),
-        *(("" if index else "where", one_line(text)) for index, text in enumerate(specification.space.texts())),
+        *(("" if index else "such that", one_line(text)) for index, text in enumerate(specification.space.texts())),
         ("command", one_line(_command(specification.run))),
         ("gets", _arrival(specification)),
         ("looks for", _metrics(specification.metrics)),
@@ -125,10 +125,13 @@ def _arrival(specification: Specification) -> str:
 
 
 def _metrics(metrics: Sequence[Metric]) -> str:
-    goals = ", ".join(
-        f"{metric.name} ({metric.goal}{'' if metric.take == 'last' else f', {metric.take}'})" for metric in metrics
-    )
-    return f"{goals}; for example a line `{metrics[0].name}=0.5` on its output"
+    said = []
+    for metric in metrics:
+        words: list[str] = [metric.goal] if metric.optimized else []
+        words += [str(metric.limit)] if metric.limit is not None else []
+        words += [metric.take] if metric.take != "last" else []
+        said.append(f"{metric.name} ({', '.join(words)})")
+    return f"{', '.join(said)}; for example a line `{metrics[0].name}=0.5` on its output"
 
 
 def _ends(specification: Specification) -> str:

@@ -69,10 +69,19 @@ def _bar_lines(status: Status, columns: int, paint: Paint) -> list[str]:
     return [f"{short}  {figures}", "  ".join(part for part in (text, eta) if part)]
 
 
+def nothing_best(status: Status) -> str:
+    """Why there is no best trial."""
+    completed = status["counts"]["completed"]
+    limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]
+    if not completed or not limits:
+        return "no trial has completed yet"
+    return f"of {completed} completed {'trial' if completed == 1 else 'trials'} none has {' and '.join(limits)}"
+
+
 def best_lines(best: list[BestDocument], status: Status, paint: Paint, limit: int = 3) -> list[str]:
     """The best trial, or the first of the Pareto front, each with its configuration."""
     if not best:
-        return [paint.dim("no trial has completed yet")] if not finished(status) else []
+        return [paint.dim(nothing_best(status))] if not finished(status) or status["counts"]["completed"] else []
     lines = []
     for entry in best[:limit]:
         values = "  ".join(

@@ -194,6 +194,8 @@ def one_lines(status: Status, console: Console) -> list[str]:
         f"observations  {finished(status)} / {status['budget']}, {at_a_time(status)}",
         f"trials        {counts_text(status, paint, always=('running', 'completed', 'failed'))}",
     ]
+    if status.get("search"):
+        lines.append(f"engine        {status['engine']}: {one_line(status['search'])}")
     warm = status.get("warm_start")
     if warm is not None:
         lines.append(f"history       {one_line(warm['source'])}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.progress import exact
+from orchestune.cli.progress import exact, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
 from orchestune.client.documents import AttemptDocument, Status, TaskDocument, TrialDocument
 
@@ -44,7 +44,7 @@ def best(console: Console, args: argparse.Namespace) -> int:
         console.document(found)
         return 0
     if not found:
-        console.say("no trial has completed yet")
+        console.say(nothing_best(console.client.experiment(ref)))
         return 0
     for index, entry in enumerate(found):
         values = ", ".join(

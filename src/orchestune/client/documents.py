@@ -68,6 +68,8 @@ class MetricDocument(TypedDict):
     goal: str
     take: str
     threshold: float | None
+    constraint: str | None
+    optimized: bool
 
 
 class RunningDocument(TypedDict):
@@ -113,7 +115,7 @@ class WarmStartDocument(TypedDict):
 
 
 class Status(TypedDict):
-    """An experiment as it stands. `warm_start`, `running` and `workers` are left out of lists."""
+    """An experiment as it stands. `search`, `warm_start`, `running` and `workers` are left out of lists."""
 
     schema: int
     id: str
@@ -134,6 +136,7 @@ class Status(TypedDict):
     metrics: list[MetricDocument]
     counts: Counts
     best: list[BestDocument]
+    search: NotRequired[str]
     warm_start: NotRequired[WarmStartDocument | None]
     running: NotRequired[list[RunningDocument]]
     workers: NotRequired[list[WorkerDocument]]

@@ -173,12 +173,23 @@ def _value(item: Node) -> Node:
 def _metric(name: str, item: Entries, report: Report) -> Node | None:
     entries = {key.text: (key, node) for key, node in item.entries}
     strategy = entries.pop("strategy", None)
+    if strategy and isinstance(strategy[1], Scalar) and strategy[1].text == "constraint" and "threshold" in entries:
+        key, node = entries.pop("threshold")
+        goal = entries.pop("objective", entries.pop("goal", None))
+        sign = "<=" if goal and isinstance(goal[1], Scalar) and goal[1].text == "minimize" else ">="
+        entries["constraint"] = (
+            _word("constraint", key.place), _word(f"{sign} {node.text if isinstance(node, Scalar) else ''}", node.place)
+        )  # fmt: skip
+        return Entries(item.place, tuple(entries.values()), item.size)
     if strategy and isinstance(strategy[1], Scalar) and strategy[1].text != "optimize":
         if strategy[1].text == "store":
             report.notes.append(f"metrics.{name}: need not be declared; whatever is reported is kept")
             return None
+        if strategy[1].text == "constraint":
+            report.add(strategy[1].place, f"metrics.{name}.strategy", "a constraint needs a threshold")
+            return None
         what = f"the strategy {quoted(strategy[1].text)} comes in a later version"
-        report.add(strategy[1].place, f"metrics.{name}.strategy", what, "optimize and store are known")
+        report.add(strategy[1].place, f"metrics.{name}.strategy", what, "optimize, store and constraint are known")
     _rename(entries, {"objective": "goal"})
     entries.setdefault("goal", (_word("goal", item.place), _word("maximize", item.place)))
     return Entries(item.place, tuple(entries.values()), item.size)

@@ -11,6 +11,29 @@ Goal = Literal["maximize", "minimize"]
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What a value must not exceed, or (`least`) not fall below, so that its trial may become the best one."""
+
+    bound: float
+    least: bool
+
+    def excess(self, value: float) -> float:
+        """By how much `value` is on the wrong side; 0 or less where it is not."""
+        return self.bound - value if self.least else value - self.bound
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.least else '<='} {self.bound:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """The inverse of `str`. ValueError."""
+        sign, number = text.strip()[:2], text.strip()[2:]
+        if sign not in ("<=", ">=") or not math.isfinite(float(number)):
+            raise ValueError(text)
+        return cls(float(number), sign == ">=")
+
+
+@dataclass(frozen=True)
 class Metric:
     """A declared metric. `take` is `last`, `best` or `mean:K` (the mean of the last K values)."""
 
@@ -18,6 +41,9 @@ class Metric:
     goal: Goal
     take: str = "last"
     threshold: float | None = None
+    limit: Limit | None = None
+    optimized: bool = True
+    """False: it has a limit, and is as good as any within it; `goal` says which way that lies"""
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` is strictly better than `than`."""
@@ -31,12 +57,40 @@ class Metric:
 
     def to_json(self) -> dict[str, Any]:
         """The long spelling of the experiment file, with the name."""
-        return {"name": self.name, "goal": self.goal, "take": self.take, "threshold": self.threshold}
+        return {"name": self.name, "goal": self.goal, "take": self.take, "threshold": self.threshold,
+                "constraint": str(self.limit) if self.limit else None, "optimized": self.optimized}  # fmt: skip
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Metric:
         """The inverse of `to_json`."""
-        return cls(document["name"], document["goal"], document.get("take", "last"), document.get("threshold"))
+        limit = document.get("constraint")
+        return cls(
+            document["name"],
+            document["goal"],
+            document.get("take", "last"),
+            document.get("threshold"),
+            Limit.parse(limit) if limit else None,
+            document.get("optimized", True),
+        )
+
+
+def objectives(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Those that are optimized; they stand before the others."""
+    return tuple(metric for metric in metrics if metric.optimized)
+
+
+def excesses(metrics: Sequence[Metric], values: Mapping[str, float]) -> tuple[float, ...]:
+    """By how much each limit is exceeded, 0 or less where it is kept; infinite where there is no value."""
+    return tuple(
+        metric.limit.excess(values[metric.name]) if math.isfinite(values.get(metric.name, math.nan)) else math.inf
+        for metric in metrics
+        if metric.limit is not None
+    )
+
+
+def feasible(metrics: Sequence[Metric], values: Mapping[str, float]) -> bool:
+    """Whether every limit is kept."""
+    return all(excess <= 0 for excess in excesses(metrics, values))
 
 
 @dataclass(frozen=True)
@@ -78,7 +132,12 @@ def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
 
 
 def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:
-    """The numbers of the trials that no other one dominates (with one metric: the best, the earliest of equals)."""
+    """The numbers of the trials that no other one dominates (with one metric: the best, the earliest of equals).
+
+    Only trials that keep every limit count.
+    """
+    trials = [(number, values) for number, values in trials if feasible(metrics, values)]
+    metrics = objectives(metrics)
     points = [
         (number, tuple(values[m.name] if m.goal == "minimize" else -values[m.name] for m in metrics))
         for number, values in trials

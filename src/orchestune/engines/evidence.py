@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats, stacked
@@ -35,6 +35,13 @@ class Entry:
     deviations: tuple[float, ...]
     """standard deviations of the losses, 0 where none was reported"""
     pruned: bool = False
+    excesses: tuple[float, ...] = ()
+    """by how much each limit is exceeded; of a completed one that has a value for each"""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it completed and keeps every limit."""
+        return self.losses is not None and all(excess <= 0 for excess in self.excesses)
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,34 @@ def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> En
     point = None if observation.state is TrialState.CANCELLED else cube.point(observation.parameters)
     if point is None:
         return None
-    nothing = (0.0,) * len(metrics)
+    nothing = (0.0,) * len(objectives(metrics))
     if observation.state is not TrialState.COMPLETED:
         return Entry(point, None, nothing, observation.state is TrialState.PRUNED)
-    values = [observation.metrics.get(metric.name, math.nan) for metric in metrics]
-    if not all(map(math.isfinite, values)):
+    optimized, beyond = objectives(metrics), excesses(metrics, observation.metrics)
+    values = [observation.metrics.get(metric.name, math.nan) for metric in optimized]
+    if not all(map(math.isfinite, (*values, *beyond))):
         return Entry(point, None, nothing)
-    losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(metrics, values, strict=True))
-    found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in metrics]
-    return Entry(point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found))
+    losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(optimized, values, strict=True))
+    found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in optimized]
+    return Entry(point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found), excesses=beyond)
+
+
+def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Evidence, float] | None:
+    """How far one limit is exceeded where that is known, standardized, and where the limit lies on that scale."""
+    known = [item for item in entries if item.excesses]
+    if not known:
+        return None
+    found = np.array([item.excesses[index] for item in known])
+    low, high = np.quantile(found, [0.1, 0.9])
+    room = max(high - low, 1e-12 * float(np.abs(found).max()), 1e-300)
+    cut = np.clip(found, min(low - room, -room), max(high + room, room))  # how bad the worst is does not matter
+    deviation = float(cut.std())
+    scale = 1 / deviation if deviation > 1e-300 else 0.0
+    mean = float(cut.mean())
+    values = (cut - mean) * scale if scale else np.sign(cut)
+    limit = -mean * scale if scale else 0.0
+    points = stacked([item.point for item in known], width)
+    return Evidence(points, values, np.zeros(len(known))), limit
 
 
 def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+from scipy.special import log_ndtr
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
-from orchestune.engines.candidates import Effort, ranked
-from orchestune.engines.cube import Cube, stacked
-from orchestune.engines.evidence import Entry, entry, gathered, thinned
+from orchestune.engines.candidates import Acquisition, Effort, ranked
+from orchestune.engines.cube import Cube, Flags, Floats, stacked
+from orchestune.engines.evidence import Entry, entry, gathered, limit_evidence, thinned
 from orchestune.engines.fitting import fit
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
@@ -36,6 +38,7 @@ _MOST_FITTED = 150
 _PENDING = 100
 _PARENTS = 5
 _STARTUP = 10
+_BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
 _DIRECTIONS = 5
 """weights of several metrics that take turns"""
 
@@ -72,19 +75,22 @@ class GpProposer:
     ) -> None:
         self.version = version_of(self.name)
         self._metrics, self._startup = tuple(metrics), startup
+        self._objectives = len(objectives(metrics))
+        self._limits = sum(metric.limit is not None for metric in metrics)
         few = len(space.parameters) <= _MOST_SINGLES
         self._views = tuple(view for view in views if few or not view.additive)
         self._cube = Cube(space)
         self._identity = Identity(space)
         self._design = QuasiRandomProposer("sobol", space, seed)
         most = int((_CELLS / max(1, self._cube.width)) ** 0.5)
-        self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), len(metrics))
+        self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
         self.source = self._design.source
         self._told: set[bytes] = set()
         self._scored = 0
         self._next_fit = startup
         self._fitted: list[Entry] = []
         self._scales: dict[tuple[View, tuple[float, ...]], Scales] = {}
+        self._limit_scales: dict[int, Scales] = {}
 
     @property
     def ready(self) -> bool:
@@ -98,12 +104,13 @@ class GpProposer:
             found = entry(self._cube, self._metrics, observation)
             if found is None:
                 continue
-            self._history.add(found, found.losses)
+            self._history.add(found, found.losses if found.feasible else None)
             self._scored += found.losses is not None
             if len(self._history) >= self._next_fit and self.ready:
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
                 self._fitted = thinned([item for _, item in self._history.window()], _MOST_FITTED)
                 self._scales.clear()
+                self._limit_scales.clear()
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         self.source = self.name if self.ready else self._design.source
@@ -125,8 +132,12 @@ class GpProposer:
                 self._cube.numeric,
             )
             known = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
-            parents = known[np.argsort(posterior.expected, kind="stable")[:_PARENTS]]
-            points = ranked(self._cube, posterior.log_improvement, parents, random, Effort())
+            order, acquisition = posterior.expected, cast(Acquisition, posterior.log_improvement)
+            if self._limits:
+                kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
+                order, acquisition = self._within_limits(posterior, kept, entries)
+            parents = known[np.argsort(order, kind="stable")[:_PARENTS]]
+            points = ranked(self._cube, acquisition, parents, random, Effort())
         busy = self._identity.set_of(pending)
         for point in points[:50]:
             configuration = self._cube.configuration(point)
@@ -134,6 +145,44 @@ class GpProposer:
             if name not in self._told and name not in busy:
                 return configuration
         return self._cube.configuration(points[0])
+
+    def _within_limits(self, posterior: Posterior, kept: Flags, entries: Sequence[Entry]) -> tuple[Floats, Acquisition]:
+        """What the known points are sorted by, and the improvement times the probability that every limit is kept.
+
+        While no point is known that keeps them all, that probability alone (Gardner et al., 2014).
+        """
+        models: list[tuple[Posterior, float]] = []
+        none = np.empty((0, self._cube.width))
+        for index in range(self._limits):
+            found = limit_evidence(entries, self._cube.width, index)
+            if found is not None:
+                evidence, limit = found
+                features = self._cube.features(evidence.points)
+                scales = self._scales_of_limit(index)
+                models.append(
+                    (Posterior(scales, features, evidence.values, evidence.variances, none, self._cube.numeric), limit)
+                )
+        any_kept = bool(kept.any())
+        if any_kept:
+            posterior.best = float(posterior.expected[kept].min())
+
+        def acquisition(features: Floats) -> Floats:
+            total = posterior.log_improvement(features) if any_kept else np.zeros(len(features))
+            for model, limit in models:
+                mean, deviation = model.at(features)
+                total = total + log_ndtr((limit - mean) / deviation)
+            return total
+
+        return np.where(kept, posterior.expected, posterior.expected + _BEHIND), acquisition
+
+    def _scales_of_limit(self, index: int) -> Scales:
+        if index not in self._limit_scales:
+            found = limit_evidence(self._fitted, self._cube.width, index)
+            assert found is not None, "what is scored has values for every limit"
+            evidence = found[0]
+            features = self._cube.features(evidence.points)
+            self._limit_scales[index] = fit(features, evidence.values, evidence.variances, self._cube.numeric)
+        return self._limit_scales[index]
 
     def _scales_of(self, view: View, shares: tuple[float, ...]) -> Scales:
         if (view, shares) not in self._scales:
@@ -145,7 +194,7 @@ class GpProposer:
         return self._scales[view, shares]
 
     def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
-        if len(self._metrics) == 1:
+        if self._objectives == 1:
             return (1.0,)
-        weights = np.random.default_rng(int(random.integers(_DIRECTIONS))).dirichlet(np.ones(len(self._metrics)))
+        weights = np.random.default_rng(int(random.integers(_DIRECTIONS))).dirichlet(np.ones(self._objectives))
         return tuple(weights.tolist())

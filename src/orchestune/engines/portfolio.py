@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import Proposer
@@ -32,7 +32,7 @@ class AutoProposer:
     ) -> None:
         self._gp = GpProposer(space, metrics, seed, startup=startup, history=history and min(history, HISTORY))
         self._tpe = TpeProposer(space, metrics, startup=startup, candidates=candidates, history=history)
-        self._several = len(metrics) > 1
+        self._several = len(objectives(metrics)) > 1
         self.source = self._gp.source
         self.version = version_of(self.name)
 

@@ -98,8 +98,10 @@ def frozen(
     distributions: dict[str, BaseDistribution],
     values: Sequence[float] | None = None,
     intermediate: dict[int, float] | None = None,
+    excesses: Sequence[float] = (),
 ) -> FrozenTrial:
     """A trial as Optuna keeps it, without the times, which play no part."""
+    noted = {"constraints": tuple(excesses)} if excesses else {}
     return FrozenTrial(
-        number, state, None, None, None, parameters, distributions, {}, {}, intermediate or {}, number, values=values
+        number, state, None, None, None, parameters, distributions, {}, noted, intermediate or {}, number, values=values
     )

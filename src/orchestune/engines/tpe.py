@@ -2,7 +2,7 @@
 
 What becomes of an observation:
 
-- completed, every metric finite: a value;
+- completed, every metric finite: a value; where it exceeds a limit it ranks behind all that keep it, by how much;
 - pruned: no value, since what it had when it was ended is none of a finished one. Optuna ranks it behind every
   completed one; of several the one that came further is the better one, of those that came equally far the one with
   the smaller loss there;
@@ -28,7 +28,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestune.domain import states
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.axes import Axis, axis
@@ -68,15 +68,15 @@ class TpeProposer:
     ) -> None:
         self.version = version_of(self.name)
         self._space = space
-        self._metrics = tuple(metrics)
+        self._every, self._metrics = tuple(metrics), objectives(metrics)
         self._startup = startup
         self._candidates = candidates
         self._axes: dict[str, Axis] = {parameter.name: axis(parameter) for parameter in space.parameters}
         limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
-        self._history: History[FrozenTrial] = History(limit, len(metrics))
+        self._history: History[FrozenTrial] = History(limit, len(self._metrics))
         self._completed = self._ranked = 0
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
-        directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in metrics]
+        directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
         self.source = self.name
         self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=_sampler(0, 1))
@@ -90,10 +90,14 @@ class TpeProposer:
             if observation.state is states.TrialState.PRUNED:
                 state = TrialState.PRUNED
             reached = self._intermediate(observation)
-            trial = self._trial(len(self._history), state, observation.parameters, values, reached)
+            beyond = list(excesses(self._every, observation.metrics)) if values is not None else []
+            trial = self._trial(len(self._history), state, observation.parameters, values, reached, beyond)
             if trial is not None:
-                losses = values and [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)]
-                self._history.add(trial, losses)
+                kept = all(excess <= 0 for excess in beyond)
+                losses = (
+                    [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)] if values and kept else None
+                )
+                self._history.add(trial, losses or None)
                 self._completed += state is TrialState.COMPLETE
                 self._ranked += state is not TrialState.RUNNING
 
@@ -139,6 +143,7 @@ class TpeProposer:
         configuration: Configuration,
         values: Sequence[float] | None,
         intermediate: dict[int, float] | None = None,
+        excesses: Sequence[float] = (),
     ) -> FrozenTrial | None:
         """None where the configuration is not one of this space, such as one from before the space was changed."""
         positions: dict[str, float | int] = {}
@@ -151,7 +156,7 @@ class TpeProposer:
         names = tuple(positions)
         if names not in self._shapes:
             self._shapes[names] = {name: self._axes[name].distribution for name in names}
-        return frozen(number, state, positions, self._shapes[names], values, intermediate)
+        return frozen(number, state, positions, self._shapes[names], values, intermediate, excesses)
 
     def _intermediate(self, observation: Observation) -> dict[int, float] | None:
         """Where a pruned trial was ended, as Optuna ranks it: it negates values that are to be maximized."""
@@ -164,7 +169,7 @@ class TpeProposer:
         if observation.state is not states.TrialState.COMPLETED:
             return None
         values = [observation.metrics.get(metric.name, math.nan) for metric in self._metrics]
-        return values if all(map(math.isfinite, values)) else None
+        return values if all(map(math.isfinite, (*values, *excesses(self._every, observation.metrics)))) else None
 
     @staticmethod
     def _loss(metric: Metric, value: float) -> float:

@@ -164,6 +164,8 @@ class Metric(BaseModel):
     goal: Literal["maximize", "minimize"]
     take: str
     threshold: float | None
+    constraint: str | None = Field(description="what a trial keeps to become the best, such as `<= 20`")
+    optimized: bool
 
 
 class Best(BaseModel):
@@ -249,7 +251,7 @@ class BegunWith(BaseModel):
 
 
 class Status(BaseModel):
-    """An experiment as it is now. `warm_start`, `running` and `workers` are left out of lists."""
+    """An experiment as it is now. `search`, `warm_start`, `running` and `workers` are left out of lists."""
 
     schema_: Literal[1] = Field(alias="schema")
     id: str
@@ -270,6 +272,7 @@ class Status(BaseModel):
     metrics: list[Metric]
     counts: Counts
     best: list[Best]
+    search: str | None = Field(default=None, description="what the engine does now and why, for people")
     warm_start: BegunWith | None = None
     running: list[RunningTrial] | None = None
     workers: list[Worker] | None = None

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestune.domain.metrics import pareto_front
+from orchestune.domain.metrics import objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.engines.doing import doing
 from orchestune.services.core import Core
 from orchestune.store import experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
@@ -81,7 +82,7 @@ def best_of(session: Session, row: ExperimentRow) -> list[Document]:
     """`best` of a row that was read in this session."""
     metrics = row.specification.metrics
     numbers: Sequence[int] = [row.best_trial] if row.best_trial is not None else []
-    if len(metrics) > 1 and numbers:
+    if len(objectives(metrics)) > 1 and numbers:
         numbers = _front(session, row)
     measured = trials.metrics_of(session, row.id, numbers)
     found = []
@@ -155,6 +156,9 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
     }
     if details:
         warm = warm_starts.summary(session, row.id)
+        known = row.completed + (warm[1] if warm else 0)
+        wanted = row.specification
+        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["running"] = [
             {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain import stopping
-from orchestune.domain.metrics import Measured
+from orchestune.domain.metrics import Measured, feasible
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
@@ -187,7 +187,8 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
     if state is not TrialState.COMPLETED:
         return
     value = measured[objective.name].value
-    if objective.better(value, row.best_value):
+    kept = feasible(row.specification.metrics, {name: found.value for name, found in measured.items()})
+    if kept and objective.better(value, row.best_value):
         row.best_trial, row.best_value, row.since_best = number, value, 0
     values = [(name, measured[name].value) for name in sorted(measured)]
     digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()

@@ -349,6 +349,20 @@ class CoreContract(WorldContract):
             world.create(engine="auto", engine_options={"startups": 3})
         assert read_experiments.statuses(world.core)["items"] == []
 
+    def test_only_a_trial_that_keeps_every_limit_becomes_the_best(self, world: World) -> None:
+        metrics = [
+            {"name": "loss", "goal": "minimize"},
+            {"name": "cost", "goal": "minimize", "constraint": "<= 20", "optimized": False},
+        ]
+        experiment = world.create(budget=4, parallelism=1, metrics=metrics)
+        assert world.status(experiment)["metrics"][1]["constraint"] == "<= 20"
+        for loss, cost in ((0.1, 21.0), (0.5, 20.0), (0.2, 50.0), (0.4, 3.0)):
+            ((worker, lease),) = world.lease()
+            points = [[0, "loss", loss, None, None], [0, "cost", cost, None, None]]
+            worker.call(finished=[worker.finish(lease, points=points)])
+            best = world.status(experiment)["best"]
+            assert [item["trial"] for item in best] == {0.1: [], 0.5: [2], 0.2: [2], 0.4: [4]}[loss]
+
     def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: World) -> None:
         known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
                  for index in range(30)]  # fmt: skip

@@ -147,9 +147,7 @@ def test_what_has_no_name_or_comes_later_is_refused() -> None:
     text = ORCHESTRATE.replace("strategy: store", "strategy: constraint").replace("{name: loss, ", "{")
     text += "linear_constraints: [{type: less_than}]\n"
     found = problems(text)
-    assert (
-        "experiment.yml:10:17: metrics.runtime.strategy: the strategy 'constraint' comes in a later version" in found[0]
-    )
+    assert "experiment.yml:10:17: metrics.runtime.strategy: a constraint needs a threshold" in found[0]
     assert found[1:] == [
         "experiment.yml:16:7: parameters: expected a mapping with a name",
         "experiment.yml:27:22: constraints[0]: found a mapping, expected a condition such as lr * 2 + momentum <= 1",

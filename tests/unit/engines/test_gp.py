@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
@@ -13,6 +13,7 @@ from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.evidence import Entry, entry, thinned
 from orchestune.engines.gp import GpProposer
 from orchestune.engines.portfolio import AutoProposer
+from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import wide
 
 LOSS = Metric("loss", "minimize")
@@ -144,3 +145,33 @@ def test_a_long_history_is_thinned_to_its_best_and_an_even_selection_of_the_rest
 def test_a_short_history_is_not_thinned() -> None:
     history = entries(20)
     assert thinned(history, 150) == history
+
+
+@pytest.mark.parametrize("engine", ["auto", "tpe"])
+def test_a_limit_steers_to_the_best_that_keeps_it(engine: str) -> None:
+    """The loss falls with both numbers, their sum may be 0.8 at most: the best is a point on that line."""
+    metrics = [Metric("loss", "minimize"), Metric("cost", "minimize", limit=Limit(0.8, False), optimized=False)]
+    made = create(engine, PLANE, metrics, seed=3, budget=60, in_process=True)
+    told: list[Observation] = []
+    for number in range(1, 46):
+        configuration = made.ask([], number, ask_seed(3, number))
+        x, y = (float(configuration[name]) for name in ("x0", "x1"))
+        found = {"loss": -x - 2 * y, "cost": x + y}
+        told.append(Observation(number, configuration, TrialState.COMPLETED, found))
+        made.tell(told[-1:])
+    kept = [observation for observation in told if observation.metrics["cost"] <= 0.8]
+    assert min(observation.metrics["loss"] for observation in kept) < (-1.5 if engine != "tpe" else -1.3)
+    assert sum(observation.metrics["cost"] <= 0.9 for observation in told[20:]) >= 12
+
+
+def test_a_limit_that_nothing_keeps_yet_is_searched_for() -> None:
+    metrics = [Metric("loss", "minimize"), Metric("gain", "maximize", limit=Limit(0.95, True), optimized=False)]
+    made = create("gp", PLANE, metrics, seed=3, budget=60, in_process=True)
+    kept = 0
+    for number in range(1, 31):
+        configuration = made.ask([], number, ask_seed(3, number))
+        x, y = (float(configuration[name]) for name in ("x0", "x1"))
+        gain = 1 - (x - 0.9) ** 2 * 4 - (y - 0.1) ** 2 * 4
+        kept += gain >= 0.95
+        made.tell([Observation(number, configuration, TrialState.COMPLETED, {"loss": x, "gain": gain})])
+    assert kept >= 5, "a draw keeps it once in 25"

@@ -1,0 +1,35 @@
+"""What an engine does now and why, in one line for people. Loads no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.domain.metrics import Metric, objectives
+
+STARTUP = 10
+"""results before a model is asked, where the options do not say"""
+_FIXED = {
+    "random": "uniform draws, which learn nothing",
+    "sobol": "a Sobol sequence, which learns nothing",
+    "halton": "a Halton sequence, which learns nothing",
+    "grid": "every configuration in order",
+}
+
+
+def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], results: int) -> str:
+    """The line for an engine that knows so many results with a value."""
+    if name in _FIXED:
+        return _FIXED[name]
+    startup = int(options.get("startup", STARTUP))
+    if results < startup:
+        start = "random draws" if name == "tpe" else "a Sobol sequence"
+        return f"{start}, until {startup} results are known (now {results})"
+    known = f"{results} results"
+    if name == "tpe":
+        return f"TPE on {known}"
+    if name == "gp":
+        return f"a Gaussian process on {known}"
+    if len(objectives(metrics)) > 1:
+        return f"TPE on {known}, alone since several metrics are optimized"
+    return f"a Gaussian process and TPE in turns on {known}"

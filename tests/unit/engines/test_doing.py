@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.metrics import Limit, Metric
+from orchestune.engines.doing import doing
+from orchestune.engines.registry import NAMES
+
+LOSS, SIZE = Metric("loss", "minimize"), Metric("size", "minimize")
+WITHIN = Metric("time", "minimize", limit=Limit(1.0, False), optimized=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics", "options", "results", "line"),
+    [
+        ("auto", [LOSS], {}, 9, "a Sobol sequence, until 10 results are known (now 9)"),
+        ("auto", [LOSS, WITHIN], {}, 34, "a Gaussian process and TPE in turns on 34 results"),
+        ("auto", [LOSS, SIZE], {}, 34, "TPE on 34 results, alone since several metrics are optimized"),
+        ("tpe", [LOSS], {"startup": 40}, 34, "random draws, until 40 results are known (now 34)"),
+        ("gp", [LOSS], {"startup": 5}, 5, "a Gaussian process on 5 results"),
+        ("grid", [LOSS], {}, 5, "every configuration in order"),
+    ],
+)
+def test_an_engine_says_what_it_does(
+    name: str, metrics: list[Metric], options: dict[str, int], results: int, line: str
+) -> None:
+    assert doing(name, metrics, options, results) == line
+
+
+def test_every_engine_has_a_line() -> None:
+    assert all(doing(name, [LOSS], {}, 50) for name in NAMES)
