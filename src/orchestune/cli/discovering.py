@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -39,10 +39,10 @@ class Seen:
     """None where it was ended by hand"""
 
 
-def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value]) -> Seen:
+def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value], options: Iterable[str] = ()) -> Seen:
     """Run the command as a trial would be run, with those values as far as they are in their ranges.
 
-    Ctrl-C ends it; what it said until then counts.
+    Ctrl-C ends it; what it said until then counts. What is called as one of its `options` is no metric.
     """
     space = prepared.specification.space
     fitting = {one.name: defaults[one.name] for one in space.parameters if one.name in defaults}
@@ -69,7 +69,7 @@ def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value]
     for name, (source, values) in left.items():
         if name not in seen.values:
             seen.values[name], seen.sources[name] = values, source
-    own = {_plain(name) for name in [*parameters, *(parameter.name for parameter in space.parameters)]}
+    own = {_plain(name) for name in [*space.by_name, *defaults, *options]}
     seen.values = {name: values for name, values in seen.values.items() if _plain(name) not in own}
     return seen
 

@@ -152,7 +152,8 @@ class _Init:
 
         loaded = self._loaded(draft)
         specification = loaded.specification
-        seen = discovering.run_once(self.console, prepared_from(loaded), draft.defaults)
+        asides = [line.partition(":")[0] for line, _ in draft.asides]
+        seen = discovering.run_once(self.console, prepared_from(loaded), draft.defaults, asides)
         if seen.problem and not self.asks:
             hint = "say this again once it runs; with --minimize METRIC or --maximize METRIC it is not run"
             raise UsageError(f"the run failed: {seen.problem}", hint)

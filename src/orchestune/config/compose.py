@@ -28,6 +28,8 @@ from orchestune.config.scalars import resolve
 MOST_NODES = 50_000
 DEEPEST = 32
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
+_PLAIN_TAGS = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
+"""say what a plain word means anyway: files for older parsers have `!!float 1e-5`"""
 _HINTS = {
     "mapping values are not allowed here": "put quotes around a value that holds ': ', and check the indentation",
     "could not find expected ':'": "each line of a mapping is `key: value`",
@@ -128,7 +130,7 @@ class _Composer:
         self._check_tag(event)
         if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
             self._fail("the text holds a character that no program could be given (U+0000 or half a pair)")
-        as_written = event.style is None and event.tag is None
+        as_written = event.style is None and event.tag not in _STRING_TAGS
         return Scalar(place, text, resolve(text) if as_written else text)
 
     def _sequence(self, event: SequenceStartEvent, path: tuple[str, ...]) -> Items:
@@ -161,8 +163,8 @@ class _Composer:
 
     def _check_tag(self, event: ScalarEvent | SequenceStartEvent | MappingStartEvent) -> None:
         tag = event.tag
-        if tag is not None and not (tag in _STRING_TAGS and isinstance(event, ScalarEvent)):
-            self._fail(f"the tag {quoted(str(tag))} is not allowed; the only one that is means text: !!str")
+        if tag is not None and not (tag in (*_STRING_TAGS, *_PLAIN_TAGS) and isinstance(event, ScalarEvent)):
+            self._fail(f"the tag {quoted(str(tag))} is not allowed; those of single values are, such as !!str for text")
 
     def _count(self, nodes: int) -> None:
         self.size += nodes

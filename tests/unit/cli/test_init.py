@@ -24,7 +24,7 @@ p.add_argument("--lr", type=float, default=0.01, help="how fast")
 p.add_argument("--layers", type=int, default=3)
 p.add_argument("--seed", type=int, default=0)
 a = p.parse_args()
-print("lr:", a.lr, "layers:", a.layers)
+print(f"lr: {a.lr} layers: {a.layers} seed={a.seed}")
 for epoch in range(3):
     print(f"epoch {epoch} train_loss: {1 / (epoch + 1):.3f} val/loss: {a.lr * (3 - epoch):.3f}")
 print("accuracy=0.9")
@@ -83,7 +83,7 @@ def test_a_script_is_read_run_once_and_described(cli: Cli, project: Path) -> Non
     assert "orchestune test" in done.out
     assert "train.py: 3 options, by argparse" in done.err
     assert re.search(r"val/loss +0\.01, 3 times", done.err)
-    assert "lr: 0.01 layers: 3" in done.out  # with the script's own values
+    assert "lr: 0.01 layers: 3 seed=0" in done.out  # with the script's own values
     assert load(project / "experiment.yml").specification.metrics[0].name == "val/loss"
 
 

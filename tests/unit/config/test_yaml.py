@@ -105,7 +105,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
             changed("name: SGD", "name: !!python/name:os.system x"),
             (
                 "1:7: the tag 'tag:yaml.org,2002:python/name:os.system' is not allowed;"
-                " the only one that is means text: !!str"
+                " those of single values are, such as !!str for text"
             ),
         ),
         (

@@ -78,6 +78,8 @@ def _space(item: Foreign) -> Any:
     if low is None or high is None:
         space.wrong("needs min and max, or a list")
         return None
+    if low == high:
+        return [low]
     if _SPREAD.search(distribution):
         space.note(f"the distribution {distribution} is read as evenly spread between its bounds")
     return spelled(low, high, log=distribution.lower().startswith("log"), step=step, whole=kind == "int")

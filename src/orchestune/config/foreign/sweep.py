@@ -128,6 +128,8 @@ def _space(space: Foreign) -> Any:
     bounds = _bounds(space, plain_kind, low, high)
     if bounds is None:
         return None
+    if bounds[0] == bounds[1]:
+        return [bounds[0]]
     log = "log" in plain_kind
     if kind == "int_uniform":
         return spelled(math.floor(bounds[0]), math.ceil(bounds[1]), whole=True)

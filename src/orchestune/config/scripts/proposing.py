@@ -40,16 +40,17 @@ _KNOWN: dict[str, Spelling] = {  # where the script has no default
     r".*momentum": "0.5..0.99", r".*(?:batch ?size|bs)": [16, 32, 64, 128, 256],
 }  # fmt: skip
 _LEFT_WORDS = r"""
-seed epochs? iter iters iterations? steps? max_steps num_steps total_steps workers? num_workers n_jobs jobs threads?
-gpus? device devices cuda cpu port host rank local_rank world_size verbose verbosity debug quiet silent version
-logs? log_\w+ \w+_log logging interval freq frequency every print_\w+ save save_\w+ saving resume restart load
-checkpoint\w* ckpt\w* paths? dir directory folder file filename output out outdir input data dataset root url name
-tag project entity wandb mlflow tensorboard tb eval eval_.+ evaluate test test_.+ val_.+ predict export download dry_run
-fp16 bf16 amp half precision mps distributed ddp parallel classes num_classes n_classes patience early_stop\w* limit
-max_samples num_samples n_samples subset folds? cv profile plot show visuali[sz]e accel no_cuda no_gpu no_mps nocuda
-config cfg conf eps epsilon timeout cache force overwrite yes context run_id id mode split backend compile
-pin_memory benchmark deterministic max_len\w* seq_len\w* max_seq_\w+ vocab_size image_size img_size input_size
-input_dim output_dim in_channels out_channels resolution (?:dont|do_not|skip)_\w+ noamp nocompile
+seed n?epochs? niter\w* num_iter\w* ngpus? num_gpus? pretrained dummy iter iters iterations? steps? max_steps
+num_steps total_steps workers? num_workers n_jobs jobs threads? gpus? device devices cuda cpu port host rank
+local_rank world_size verbose verbosity debug quiet silent version logs? log_\w+ \w+_log logging interval freq
+frequency every print_\w+ save save_\w+ saving resume restart load checkpoint\w* ckpt\w* paths? dir directory folder
+file filename output out outdir input data dataset root url name tag project entity wandb mlflow tensorboard tb eval
+eval_.+ evaluate test test_.+ val_.+ predict export download dry_run fp16 bf16 amp half precision mps distributed
+ddp parallel classes num_classes n_classes patience early_stop\w* limit max_samples num_samples n_samples subset
+folds? cv profile plot show visuali[sz]e accel no_cuda no_gpu no_mps nocuda config cfg conf eps epsilon timeout
+cache force overwrite yes context run_id id mode split backend compile pin_memory benchmark deterministic max_len\w*
+seq_len\w* max_seq_\w+ vocab_size image_size img_size input_size input_dim output_dim in_channels out_channels
+resolution (?:dont|do_not|skip)_\w+ noamp nocompile
 """
 """names of what is no question of search: where things are, how long they take, what is printed"""
 _LEFT = re.compile(rf"(?:.* )?(?:{'|'.join(_LEFT_WORDS.split()).replace('_', ' ')})")

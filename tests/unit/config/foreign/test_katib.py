@@ -133,6 +133,11 @@ def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path
     assert [text for text in made(tmp_path, old, new)[1] if note in text]
 
 
+def test_a_range_of_one_value_is_that_value(tmp_path: Path) -> None:
+    document, _ = made(tmp_path, '{min: "1", max: "5"}', '{min: "3", max: "3"}')
+    assert document["parameters"]["layers"] == [3]
+
+
 def test_median_stopping_and_event_files_are_taken_over(tmp_path: Path) -> None:
     early = "earlyStopping: {algorithmName: medianstop, algorithmSettings: [{name: start_step, value: '4'}]}"
     collector = "metricsCollectorSpec: {collector: {kind: TensorFlowEvent}, source: {fileSystemPath: {path: runs}}}"

@@ -66,6 +66,8 @@ def test_a_sweep_becomes_the_same_experiment(tmp_path: Path) -> None:
         ("{distribution: inv_log_uniform_values, min: 0.1, max: 10}", "0.1..10.0 log"),
         ("{distribution: q_log_uniform_values, min: 32, max: 256, q: 8}", "32..256 log step 8"),
         ("{distribution: constant, value: 3}", [3]),
+        ("{min: !!float 1e-5, max: 0.1}", "1e-5..0.1"),
+        ("{min: 2, max: 2}", [2]),
         ("{distribution: categorical, values: [1, 2]}", [1, 2]),
     ],
 )

@@ -44,7 +44,21 @@ def test_a_number_is_varied_around_its_default(name: str, kind: Kind, default: A
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "epochs", "num_workers", "log_interval", "save-model", "data_dir", "device", "max_steps", "eps"]
+    "name",
+    [
+        "seed",
+        "epochs",
+        "num_workers",
+        "log_interval",
+        "save-model",
+        "data_dir",
+        "device",
+        "max_steps",
+        "eps",
+        "niter",
+        "ngpu",
+        "test-batch-size",
+    ],
 )
 def test_what_is_not_searched_is_proposed_but_not_varied(name: str) -> None:
     proposal = propose(Option(name, "int", 5))
