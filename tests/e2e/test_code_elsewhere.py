@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.scene import eventually, write
 from tests.testbeds.home import Home
+from tests.unit.cli.conftest import Terminal
 
 RUN = "python train.py {x}"
 TRAIN = """
@@ -108,6 +112,24 @@ def test_every_byte_arrives_in_both_directions(team: Team) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == content
+
+
+def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> None:
+    environ = {**team.home.env, "SHELL": "/bin/sh", "PS1": "here> ", "ENV": ""}
+    with closing(Terminal(["shell", f"{team.handle}/1"], environ, columns=111, lines=33)) as screen:
+        screen.wait_for(r"[#$>] $")
+        screen.press("stty size\r")
+        screen.wait_for("33 111")
+        screen.resize(90, 40)
+        os.kill(screen.process.pid, signal.SIGWINCH)
+        screen.press("while ! stty size | grep '40 90'; do sleep 0.1; done; echo begin''s; sleep 1000\r")
+        screen.wait_for("begins")
+        screen.press("\x03")
+        screen.press("echo aft''er\r")
+        screen.wait_for("after")
+        screen.press("exit 9\r")
+        assert screen.end() == 9
+    assert only_that_one(team)
 
 
 def test_it_goes_on_after_a_restart_of_the_server(team: Team) -> None:

@@ -23,6 +23,7 @@ from tests.testbeds import docker_images
 from tests.testbeds.docker import Engine, docker_engine
 from tests.testbeds.home import Home
 from tests.testbeds.images import Image
+from tests.unit.cli.conftest import Terminal, plain
 
 pytestmark = pytest.mark.docker
 LABEL = "orchestune.dev/"
@@ -294,6 +295,41 @@ def test_what_the_bundle_leaves_out_is_there_to_be_read(scene: Scene, tmp_path: 
     said = scene.home.run("logs", handle).stdout
     assert "a line of data" in said
     assert ".env" not in said
+
+
+def test_changed_code_is_tried_and_taken_and_a_trial_is_opened_in_its_image(scene: Scene, tmp_path: Path) -> None:
+    home = scene.home
+    code = "import os\nprint('{} code of trial', os.environ['ORCHESTUNE_TRIAL'])\nprint('loss=1')\n"
+    project = write(tmp_path / "changed", "python3 train.py", image=scene.python, budget=2, parallelism=1)
+    (project / "train.py").write_text(code.format("old"))
+    handle = launch(home, project)
+    reached(home, handle, "completed")
+    (project / "train.py").write_text(code.format("new"))
+    said = home.run("try", "--into", handle, cwd=project).stdout
+    assert "new code of trial 1" in said and "metric   loss 1" in said and f"{handle} goes on with this code" in said
+    home.run("extend", handle, "--budget", "3")
+    reached(home, handle, "completed")
+    assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout
+    assert home.run("shell", f"{handle}/2", "--", "{run}").stdout == "old code of trial 2\nloss=1\n"
+    asked = ("python3", "-c", "import os, sys; print(os.path.exists('/.dockerenv'), sys.stdin.read()); sys.exit(7)")
+    assert home.run("shell", f"{handle}/3", "--", *asked, expect=7).stdout == "True \n"
+    with contextlib.closing(Terminal(["shell", f"{handle}/3"], home.env)) as screen:
+        screen.wait_for(r"[#$] $")
+        screen.press("test -t 0 && echo $ORCHESTUNE_TRIAL is here; exit 4\r")
+        assert screen.end() == 4
+        assert "3 is here" in plain(screen.screen)
+    assert [status["handle"] for status in home.json("status") if status["name"] == "changed"] == [handle]
+    scene.nothing_left(handle)
+
+
+def test_an_image_without_a_shell_has_none_and_runs_its_command(scene: Scene, tmp_path: Path) -> None:
+    image, run, _ = IMAGES["static"]
+    name = docker_images.load(scene.engine, "test-any-static:1", image)
+    handle = launch(scene.home, write(tmp_path / "shell-less", run, image=name, budget=1))
+    reached(scene.home, handle, "completed")
+    assert "there is no shell here" in scene.home.run("shell", f"{handle}/1", expect=127).stdout
+    assert "user 1234\nloss=" in scene.home.run("shell", f"{handle}/1", "--", "{run}").stdout
+    scene.nothing_left(handle)
 
 
 def test_trials_go_on_while_the_daemon_is_away(scene: Scene, tmp_path: Path) -> None:
