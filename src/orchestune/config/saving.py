@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from orchestune.config.keys import KEYS
-from orchestune.config.nodes import Entries, Items, Node, Scalar
+from orchestune.config.nodes import Entries, Items, Node, Scalar, printable
 from orchestune.config.scalars import resolve
 from orchestune.config.schema import FILE
 
@@ -39,7 +39,7 @@ def text(
             lines += [f"  {entry}" for entry in _block(key.text, node, remarks or {})]
             if key.text == "parameters" and asides:
                 lines += ["  #", "  # left as they are; without the # they are varied too:"]
-                lines += [f"  # {_with_remark(aside, remark)}" for aside, remark in asides]
+                lines += [f"  # {_with_remark(printable(aside), remark)}" for aside, remark in asides]
         else:
             lines.append(_with_remark(f"{name}: {_flow(node, inside=False)}", (remarks or {}).get(key.text)))
     return "\n".join(lines) + "\n"
@@ -55,7 +55,7 @@ def _block(section: str, node: Entries, remarks: Mapping[str, str]) -> list[str]
 
 
 def _with_remark(line: str, remark: str | None) -> str:
-    return f"{line}  # {remark}" if remark else line
+    return f"{line}  # {printable(remark)}" if remark else line
 
 
 def line(node: Node) -> str:

@@ -95,13 +95,18 @@ def _run(found: Found, script: Script, placed: Sequence[str], given: Mapping[str
     fixed = []
     for option in script.options:
         if option.name in given:
-            value = shlex.quote(given[option.name].replace("{", "{{").replace("}", "}}"))
+            value = _fixed(given[option.name])
             pattern = option.word or f"--{option.name}={{{option.name}}}"
             fixed.append(pattern.replace(f"{{{option.name}}}", value))
     before = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
-    own = [shlex.quote(word) for word in found.command]
+    own = [_fixed(word) for word in found.command]
     words = [*(before if script.way == "" else ()), *own, *script.words, *fixed]
     return " ".join([*words, *(placed or ([script.way] if script.way else []))])
+
+
+def _fixed(word: str) -> str:
+    """A word of the command that stands for itself."""
+    return shlex.quote(word.replace("{", "{{").replace("}", "}}"))
 
 
 def _nothing(found: Found, something: bool) -> str:

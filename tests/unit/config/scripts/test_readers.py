@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from orchestune.config import saving
+from orchestune.config.compose import compose
 from orchestune.config.described import Described, Goal
 from orchestune.config.draft import Draft
 from orchestune.config.experiment_file import drafted as drafted_file
-from orchestune.config.nodes import plain
+from orchestune.config.nodes import Entries, plain
+from orchestune.config.report import Report
 from orchestune.config.scripts import drafting, reading
+from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.reading import Found
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput, UsageError
@@ -145,8 +151,8 @@ def found_in(folder: Path, text: str, *words: str, name: str = "train.py", confi
 
 
 def drafted(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None,
-            given: Mapping[str, str] | None = None) -> Draft:  # fmt: skip
-    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, given or {})
+            values: Mapping[str, str] | None = None) -> Draft:  # fmt: skip
+    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, values or {})
 
 
 def document(draft: Draft) -> dict[str, Any]:
@@ -189,6 +195,30 @@ def test_the_first_configuration_is_the_scripts_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spaces", [("hidden-dim=512,1024",), ("more=1..2",)])
 def test_what_is_no_configuration_of_the_space_is_not_tried_first(spaces: tuple[str, ...], tmp_path: Path) -> None:
     assert loaded(drafted(tmp_path, TYRO), *spaces).try_first == ()
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(default=TEXTS, about=TEXTS, other=TEXTS)
+def test_whatever_a_script_says_the_file_can_be_read(default: str, about: str, other: str) -> None:
+    options = (
+        Option("lr", "float", 0.01, about=about),
+        Option("opt", "text", default, (default, other), about=about),
+        Option("path", "text", default, about=about),
+        Option("seed", "int", 1, about=other),
+    )
+    draft = drafting.draft(Found(("python", "train.py"), Script("argparse", options)), Path(), {})
+    text = saving.text(draft.document, "x", draft.remarks, draft.asides)
+    report = Report()
+    found = compose(text, "experiment.yml", report)
+    assert isinstance(found, Entries)
+    assert report.problems == []
+    assert plain(found) == document(draft)
+
+
+def test_a_name_with_braces_stands_for_itself(tmp_path: Path) -> None:
+    assert document(drafted(tmp_path, ARGPARSE, name="{x} y.py"))["run"] == "python '{{x}} y.py' {args}"
 
 
 COMMANDS = """\
