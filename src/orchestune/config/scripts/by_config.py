@@ -51,9 +51,10 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
         word = "{config}"
     else:
         word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
-    found = tuple(values.options(values.read(folder / path)))
     known = READERS[Path(path).suffix.lower()]((folder / path).read_text(encoding="utf-8"))
-    return Script("configuration", tuple(one for one in found if one.name in known), (), word, path, notes)
+    found = [option for option in values.options(values.read(folder / path)) if option.name in known]
+    needed = [option for option in options if option.required and option is not taker]
+    return Script("configuration", (*found, *needed), script.words if script else (), word, path, notes)
 
 
 def default_path(options: Sequence[Option], folder: Path) -> str | None:

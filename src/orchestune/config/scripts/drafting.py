@@ -44,7 +44,7 @@ def with_command(found: Found, words: Sequence[str]) -> Found:
 def missing(found: Found) -> list[Option]:
     """What has to be said that only the user knows."""
     script = found.script
-    if script is None or script.way != "{args}":
+    if script is None:
         return []
     return [option for option in script.options if option.required and not _varied(option, propose(option))]
 

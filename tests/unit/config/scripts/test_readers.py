@@ -311,6 +311,16 @@ def test_a_configuration_that_is_named_is_varied_at_its_paths(tmp_path: Path) ->
     assert made["parameters"] == {"optim.lr": "1e-5..0.1 log", "model.layers": "1..6", "model.dropout": "0.0..0.5"}
 
 
+def test_what_a_script_needs_beside_its_configuration_is_told(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text(CONFIG)
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\n"
+    text += "p.add_argument('--cfg', required=True)\n"
+    found = found_in(tmp_path, text, config="base.yml")
+    assert [option.name for option in drafting.missing(found)] == ["data"]
+    made = document(drafting.draft(found, tmp_path, {"data": "x.csv"}))
+    assert made["run"] == "python train.py x.csv --cfg={config}"
+
+
 def test_a_configuration_that_the_script_reads_by_default_is_found(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text('{"optim": {"lr": 0.01}, "list": [1, 2]}')
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('config', nargs='?', default='base.json')\n"
