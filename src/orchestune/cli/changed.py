@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,20 +59,12 @@ def changed(console: Console, found: Model, folder: Path | None) -> tuple[Prepar
         here = root
     if root is not None and here != root:
         notes.append(f"the code is that of {here}; {handle} was started in {root}")
-    prepared = listed(found.specification, here, how_packed(launch))
-    others = _otherwise(found.specification, here)
-    if others:
-        which = f"{', '.join(others[:-1])} and {others[-1]}" if len(others) > 1 else others[0]
-        notes.append(
-            f"{DEFAULT_FILE} is different from what {handle} was started with in {which}, which this does not take;"
-            " `orchestune test` and `orchestune run` do"
-        )
-    return prepared, notes
+    return listed(found.specification, here, how_packed(launch)), [*notes, *_otherwise(found, here)]
 
 
-def _otherwise(specification: Specification, folder: Path) -> list[str]:
-    """Keys with which the file in the folder would run trials in another way."""
-    file = folder / DEFAULT_FILE
+def _otherwise(found: Model, folder: Path) -> list[str]:
+    """What to say where the file in the folder would run trials in another way."""
+    file, before = folder / DEFAULT_FILE, found.specification.to_json()
     if not file.is_file():
         return []
     from orchestune.config.experiment_file import load  # ruamel.yaml is slow to import
@@ -81,10 +72,10 @@ def _otherwise(specification: Specification, folder: Path) -> list[str]:
     try:
         now = load(file).specification.to_json()
     except OrchestuneError:
-        return ["what can be read no more"]
-    before = specification.to_json()
-    if now["name"] != before["name"]:
-        return []  # it describes another experiment
-    return [
-        key for key in _HOW_TO_RUN if json.dumps(now[key], sort_keys=True) != json.dumps(before[key], sort_keys=True)
-    ]
+        return [f"{DEFAULT_FILE} cannot be used as it is now, and is not needed here; `orchestune test` says why"]
+    keys = [name for name in _HOW_TO_RUN if now[name] != before[name]]
+    if not keys or now["name"] != before["name"]:  # another name: it describes another experiment
+        return []
+    which = f"{', '.join(keys[:-1])} and {keys[-1]}" if len(keys) > 1 else keys[0]
+    text = f"{DEFAULT_FILE} is not what {found.status['handle']} was started with: {which}. That is not taken here;"
+    return [f"{text} `orchestune test` and `orchestune run` take it"]

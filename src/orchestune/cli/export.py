@@ -97,7 +97,7 @@ def _export_csv(console: Console, status: Status, file: TextIO) -> None:
     metrics = [metric["name"] for metric in status["metrics"]]
     writer = csv.writer(file, lineterminator="\n")
     columns = [column for name in metrics for column in (name, f"{name}.stddev")]
-    facts = ("seed", "attempts", "started_at", "finished_at", "seconds")
+    facts = ("seed", "code", "attempts", "started_at", "finished_at", "seconds")
     writer.writerow(["trial", "state", "reason", "source", *columns, *parameters, *facts])
     for trial in console.client.trials(status["id"]):
         values: list[Any] = []
@@ -107,7 +107,7 @@ def _export_csv(console: Console, status: Status, file: TextIO) -> None:
         seconds = between(trial["started_at"], trial["finished_at"]) if trial["finished_at"] else None
         reason = trial["reason"]["code"] if trial["reason"] else ""
         values += [_cell(trial["parameters"].get(name)) for name in parameters]
-        values += [trial["seed"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
+        values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
         values.append(None if seconds is None else round(seconds, 3))
         writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
 

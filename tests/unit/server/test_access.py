@@ -61,6 +61,8 @@ def vouched() -> Iterator[Live]:
         ("viewer", "GET", "/api/v1/experiments/sgd", 200),
         ("viewer", "POST", "/api/v1/experiments/sgd/stop", 403),
         ("viewer", "PUT", f"/api/v1/bundles/{DIGEST}", 403),
+        ("viewer", "PUT", "/api/v1/experiments/sgd/code", 403),
+        ("viewer", "PUT", "/api/v1/experiments/sgd/terminal", 403),
         ("editor", "POST", "/api/v1/experiments/sgd/stop", 200),
         ("editor", "DELETE", "/api/v1/experiments/sgd?purge=true", 403),
         ("editor", "POST", "/api/v1/shutdown", 403),

@@ -1,0 +1,79 @@
+"""Which code is tried, and what is said of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestune.cli.changed import Model, changed
+from orchestune.cli.console import Console
+from orchestune.config.experiment_file import load
+from tests.unit.client.fake_server import status
+
+FILE: dict[str, Any] = {
+    "name": "sgd",
+    "run": "python train.py {lr}",
+    "parameters": {"lr": "0.0..1.0"},
+    "metrics": {"loss": "minimize"},
+    "budget": 4,
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "train.py").write_text("1")
+    (folder / "note.log").write_text("1")
+    (folder / "data").mkdir()
+    (folder / ".gitignore").write_text("data/\n")
+    save(folder)
+    return folder
+
+
+def save(folder: Path, **keys: Any) -> None:
+    (folder / "experiment.yml").write_text(json.dumps(FILE | keys))
+
+
+def model(project: Path, ignore: tuple[str, ...] = ()) -> Model:
+    """An experiment that was started in the folder, as its file was then."""
+    specification = load(project / "experiment.yml").specification.to_json()
+    launch = {"root": str(project), "links": [], "code": {"ignore": list(ignore), "limit": 1000}}
+    document = {"specification": specification, "launch": launch, "bundle": None, "revision": 1, "origin": None}
+    return Model(cast(Any, status("sgd-7f3a")), cast(Any, document), None, "no trial has completed yet")
+
+
+def console(folder: Path) -> Console:
+    return Console(out=io.StringIO(), err=io.StringIO(), environ={}, folder=folder)
+
+
+def test_it_is_packed_as_it_was_at_the_start(project: Path) -> None:
+    prepared, notes = changed(console(project), model(project, ("*.log",)), None)
+    assert notes == []
+    assert (prepared.folder, prepared.files, prepared.links) == (project, 3, ("data", "note.log"))
+    assert prepared.code.limit == 1000
+
+
+def test_a_folder_below_stands_for_the_experiments_own_and_another_one_is_told(project: Path, tmp_path: Path) -> None:
+    assert changed(console(project / "deep"), model(project), None)[0].folder == project
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for chosen in (changed(console(copy), model(project), None), changed(console(project), model(project), copy)):
+        assert chosen[0].folder == copy
+        assert chosen[1] == [f"the code is that of {copy}; sgd-7f3a was started in {project}"]
+
+
+def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
+    found = model(project)
+    save(project, budget=9, run="python train.py {lr} --more", timeout="5m")
+    (note,) = changed(console(project), found, None)[1]
+    assert "sgd-7f3a was started with: run and timeout." in note
+    save(project, name="other", run="true {lr}")
+    assert changed(console(project), found, None)[1] == []
+    (project / "experiment.yml").write_text("budget: [")
+    (note,) = changed(console(project), found, None)[1]
+    assert "cannot be used as it is now" in note
