@@ -14,7 +14,7 @@ OTHER_FILES = (Path("experiment.yaml"), Path("orchestrate.yml"), Path("orchestra
 SETTINGS = {
     "budget": ("budget", "N", "trials that finish"),
     "parallel": ("parallelism", "N", "trials that run at the same time at most"),
-    "engine": ("engine", "NAME", "what suggests configurations: auto, tpe, random, grid, ..."),
+    "engine": ("engine", "NAME", "what suggests configurations: auto, gp, tpe, cma, random, grid, ..."),
     "warm-start": ("warm_start", "EXP|FILE", "results to learn from before the first trial; several as '[EXP, FILE]'"),
     "config": ("config", "FILE", "a configuration file to fill; {config} is each trial's copy"),
     "timeout": ("timeout", "TIME", "how long a trial may take, such as 30s, 20m or 2h"),

@@ -10,8 +10,8 @@ from orchestune.config.nodes import Entries, Scalar, plain
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, section
 
-ENGINES = ("auto", "gp", "tpe", "random", "sobol", "halton", "grid")
-LEARNERS = ("auto", "gp", "tpe")
+ENGINES = ("auto", "gp", "tpe", "cma", "evolution", "swarm", "random", "sobol", "halton", "latin", "grid")
+LEARNERS = ("auto", "gp", "tpe", "cma", "evolution", "swarm")
 """those that results make a difference to"""
 
 
@@ -23,8 +23,13 @@ class Engine:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-_ENGINE_NAME = one_of(ENGINES, {"optuna": "tpe", "bayesian": "gp", "bayes": "gp", "default": "auto", "gridsearch":
-                                "grid", "qmc": "sobol", "quasi_random": "sobol", "randomsearch": "random"})  # fmt: skip
+_ALSO = {
+    "optuna": "tpe", "bayesian": "gp", "bayes": "gp", "default": "auto", "gridsearch": "grid", "qmc": "sobol",
+    "quasi_random": "sobol", "lhs": "latin", "latin_hypercube": "latin", "cmaes": "cma", "cma-es": "cma",
+    "de": "evolution", "nsga2": "evolution", "nsgaii": "evolution", "genetic": "evolution", "pso": "swarm",
+    "randomsearch": "random",
+}  # fmt: skip
+_ENGINE_NAME = one_of(ENGINES, _ALSO)
 _ENGINE_KEYS = (Key("name", _ENGINE_NAME, "What suggests configurations.", required=True),)
 _ENGINE = section(_ENGINE_KEYS, open_to="the engine's own options")
 

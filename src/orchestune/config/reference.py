@@ -103,7 +103,8 @@ _TITLES = {
     "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "
     "options: `auto`, `gp` and `tpe` have `startup` (so many results come before the model is asked; 10) and `history` "
     "(finished trials that a model is made of; at most 500 by itself, of `gp` 250), `auto` and `tpe` also `candidates` "
-    "(draws that TPE compares for one suggestion; 24); the others have none:",
+    "(draws that TPE compares for one suggestion; 24); `cma` has `startup` and `population`, `evolution` `population`, "
+    "`swarm` `particles`, `latin` `size` (points of a block; 32); the others have none:",
     "code": "",
     "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }

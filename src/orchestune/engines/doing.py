@@ -13,7 +13,15 @@ _FIXED = {
     "random": "uniform draws, which learn nothing",
     "sobol": "a Sobol sequence, which learns nothing",
     "halton": "a Halton sequence, which learns nothing",
+    "latin": "Latin hypercubes, which learn nothing",
     "grid": "every configuration in order",
+}
+
+_WORDS = {
+    "gp": "a Gaussian process",
+    "cma": "CMA-ES",
+    "evolution": "evolution, which begins with a Sobol sequence,",
+    "swarm": "a particle swarm, which begins with a Sobol sequence,",
 }
 
 
@@ -21,6 +29,8 @@ def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], resu
     """The line for an engine that knows so many results with a value."""
     if name in _FIXED:
         return _FIXED[name]
+    if name in ("evolution", "swarm"):
+        return f"{_WORDS[name]} on {results} results"
     startup = int(options.get("startup", STARTUP))
     if results < startup:
         start = "random draws" if name == "tpe" else "a Sobol sequence"
@@ -28,8 +38,8 @@ def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], resu
     known = f"{results} results"
     if name == "tpe":
         return f"TPE on {known}"
-    if name == "gp":
-        return f"a Gaussian process on {known}"
+    if name in _WORDS:
+        return f"{_WORDS[name]} on {known}"
     if len(objectives(metrics)) > 1:
         return f"TPE on {known}, alone since several metrics are optimized"
     return f"a Gaussian process and TPE in turns on {known}"

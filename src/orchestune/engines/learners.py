@@ -9,7 +9,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.engines.distinct import Proposer
 
-NAMES: tuple[str, ...] = ("auto", "gp", "tpe")
+NAMES: tuple[str, ...] = ("auto", "gp", "tpe", "cma", "evolution", "swarm")
 
 
 def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
@@ -22,6 +22,18 @@ def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, opti
         from orchestune.engines.gp import GpProposer  # here: SciPy takes a second
 
         return GpProposer(space, metrics, seed, **options)
+    if name == "cma":
+        from orchestune.engines.cma import CmaProposer
+
+        return CmaProposer(space, metrics, seed, **options)
+    if name == "evolution":
+        from orchestune.engines.evolution import EvolutionProposer
+
+        return EvolutionProposer(space, metrics, seed, **options)
+    if name == "swarm":
+        from orchestune.engines.swarm import SwarmProposer
+
+        return SwarmProposer(space, metrics, seed, **options)
     from orchestune.engines.portfolio import AutoProposer
 
     return AutoProposer(space, metrics, seed, **options)

@@ -16,11 +16,27 @@ from orchestune.engines.uniform import UniformProposer
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.engine import Engine
 
-NAMES: tuple[str, ...] = ("auto", "random", "grid", "sobol", "halton", "tpe", "gp")
+NAMES: tuple[str, ...] = (
+    "auto",
+    "random",
+    "grid",
+    "sobol",
+    "halton",
+    "latin",
+    "tpe",
+    "gp",
+    "cma",
+    "evolution",
+    "swarm",
+)
 
 _LEAST: Mapping[str, Mapping[str, int]] = {
     "auto": {"startup": 1, "candidates": 1, "history": 50},
+    "cma": {"startup": 1, "population": 4},
+    "evolution": {"population": 4},
     "gp": {"startup": 2, "history": 20},
+    "latin": {"size": 2},
+    "swarm": {"particles": 2},
     "tpe": {"startup": 1, "candidates": 1, "history": 50},
 }
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -44,11 +60,16 @@ def create(
     | `gp` | a Gaussian process with expected improvement (`engines.gp`) | few numbers, a smooth loss |
     | `tpe` | tree-structured Parzen estimators (`engines.tpe`) | very many parameters or trials |
     | `random` | uniform draws | as a yardstick |
+    | `cma` | CMA-ES with margin (`engines.cma`) | numbers that depend on each other, several hundred trials |
+    | `evolution` | differential evolution, NSGA-II (`engines.evolution`) | thousands of cheap trials |
+    | `swarm` | particle swarm (`engines.swarm`) | thousands of cheap trials of numbers |
+    | `latin` | Latin hypercubes (`engines.latin`) | a fixed number of points, even along each parameter |
     | `sobol`, `halton` | points that fill the space evenly (`engines.quasi`) | to look at a whole space |
     | `grid` | every configuration (`engines.grid`) | small finite spaces |
 
     Options: `startup` (results before a model is asked), `history` (observations that a model is made of) and, of
-    `tpe` and `auto`, `candidates` (draws that TPE compares for one suggestion). `budget` changes nothing: an answer
+    `tpe` and `auto`, `candidates` (draws that TPE compares for one suggestion); `population`, `particles` and `size` of
+    those that have members or blocks. `budget` changes nothing: an answer
     must not depend on it, since it may be extended. An engine that learns lives in a process of its own (see
     `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown option or a value that it cannot have,
     a space that the engine cannot walk.
@@ -65,6 +86,10 @@ def create(
         from orchestune.engines.process import ProcessEngine  # here: the command line needs no subprocess module
 
         return ProcessEngine(name, space, metrics, seed=seed, options=options)
+    if name == "latin":
+        from orchestune.engines.latin import LatinProposer  # here: SciPy takes a second
+
+        return DistinctEngine(space, LatinProposer(space, seed, **options))
     from orchestune.engines.quasi import QuasiRandomProposer  # here: SciPy takes a second
 
     return DistinctEngine(space, QuasiRandomProposer(name, space, seed))

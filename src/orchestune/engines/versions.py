@@ -10,5 +10,8 @@ def version_of(name: str) -> str:
     return {
         "auto": f"1/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"1/scipy-{version('scipy')}",
+        "cma": f"1/cmaes-{version('cmaes')}",
+        "evolution": f"1/numpy-{version('numpy')}",
+        "swarm": f"1/numpy-{version('numpy')}",
         "tpe": f"1/optuna-{version('optuna')}",
     }[name]

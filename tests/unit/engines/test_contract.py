@@ -59,3 +59,24 @@ class TestAuto(EngineContract):
 class TestAutoInItsProcess(EngineContract):
     def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
         return create("auto", space, metrics, seed=7, budget=50, options={"startup": 3})
+
+
+class TestLatin(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("latin", space, metrics, seed=7, budget=50, options={"size": 8})
+
+
+class TestCma(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        options = {"startup": 3, "population": 4}
+        return create("cma", space, metrics, seed=7, budget=50, options=options, in_process=True)
+
+
+class TestEvolution(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("evolution", space, metrics, seed=7, budget=50, options={"population": 4}, in_process=True)
+
+
+class TestSwarm(EngineContract):
+    def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
+        return create("swarm", space, metrics, seed=7, budget=50, options={"particles": 3}, in_process=True)

@@ -1,0 +1,103 @@
+"""Differential evolution, and with several metrics NSGA-II, without generations: each result takes its place at once.
+
+One metric (Storn and Price, 1997; current-to-pbest of JADE, Zhang and Sanderson, 2009): trial `number` stands for place
+`number % size`; it competes with the one that holds this place, and the better one stays. Several (Deb et al., 2002):
+parents are the winners of tournaments among the best of all. Numbers move along differences of two others, choices are
+inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from orchestune.domain.metrics import Metric, objectives
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.cube import Cube, Floats
+from orchestune.engines.evidence import entry
+from orchestune.engines.members import Member, filled, order
+from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.versions import version_of
+
+_RECENT = 400
+"""members that are kept where there are several metrics"""
+
+
+class EvolutionProposer:
+    """Until as many results are there as the population has places, points of a Sobol sequence."""
+
+    name = "evolution"
+    uses_history = True
+    tries = 8
+
+    def __init__(self, space: Space, metrics: Sequence[Metric], seed: int, *, population: int | None = None) -> None:
+        self.version = version_of(self.name)
+        self._metrics, self._several = tuple(metrics), len(objectives(metrics)) > 1
+        self._cube = Cube(space)
+        self._size = population or min(40, max(12, 3 * len(space.parameters)))
+        self._design = QuasiRandomProposer("sobol", space, seed)
+        self._places: dict[int, Member] = {}
+        self._everyone: list[Member] = []
+        self._told = 0
+        self.source = self._design.source
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            found = entry(self._cube, self._metrics, observation)
+            if found is None:
+                continue
+            member = Member(observation.number, found)
+            self._told += found.losses is not None
+            if self._several:
+                self._everyone.append(member)
+                if len(self._everyone) > 2 * _RECENT:
+                    self._everyone = [self._everyone[index] for index in order(self._everyone)[:_RECENT]]
+                continue
+            place = (observation.number or self._told) % self._size
+            holder = self._places.get(place)
+            if holder is None or order([holder, member])[0] == 1:
+                self._places[place] = member
+
+    def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        members = self._population()
+        if self._told < self._size or len(members) < 4:
+            self.source = self._design.source
+            return self._design.propose(pending, number, seed)
+        self.source = "nsga2" if self._several else "de"
+        random = np.random.default_rng(seed)
+        target = None if self._several else self._places.get(number % self._size)
+        return self._cube.configuration(self._child(members, target, random))
+
+    def _population(self) -> list[Member]:
+        """The best first."""
+        members = self._everyone if self._several else [self._places[place] for place in sorted(self._places)]
+        return [members[index] for index in order(members)[: self._size]]
+
+    def _child(self, members: Sequence[Member], target: Member | None, random: np.random.Generator) -> Floats:
+        """`members` from the best to the worst."""
+
+        def winner() -> int:
+            return int(random.integers(len(members), size=2).min())
+
+        elite = max(2, len(members) // 5)
+        base = filled(self._cube, target or members[winner()], random)
+        guide = filled(self._cube, members[winner() if self._several else int(random.integers(elite))], random)
+        one, other = (filled(self._cube, members[index], random) for index in random.permutation(len(members))[:2])
+        scale, crossover = random.uniform(0.4, 0.9), random.choice([0.3, 0.9])
+        taken = random.random(len(base)) < crossover
+        taken[random.integers(len(base))] = True
+        moved = base + scale * (guide - base) + scale * (one - other)
+        inherited = np.where(random.random(len(base)) < 0.5, guide, one)
+        drawn = self._cube.uniform(1, random)[0]
+        inherited = np.where(random.random(len(base)) < 1 / len(base), drawn, inherited)
+        child = np.where(taken, np.where(self._cube.numeric, _reflected(moved), inherited), base)
+        found: Floats = self._cube.snapped(child[None, :])[0]
+        return found
+
+
+def _reflected(points: Floats) -> Floats:
+    """Numbers outside [0, 1] mirrored at the bound."""
+    folded = np.abs(points) % 2
+    return np.where(folded > 1, 2 - folded, folded)

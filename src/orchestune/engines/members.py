@@ -1,0 +1,75 @@
+"""Told results as members of a population, with an order among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestune.engines.cube import Cube, Floats
+from orchestune.engines.evidence import Entry
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A result of trial `number` (0: of a warm start)."""
+
+    number: int
+    entry: Entry
+
+
+def order(members: Sequence[Member]) -> list[int]:
+    """Their indices, the best first: within the limits, by how many beat them in every metric, then at lonely places.
+
+    Then those beyond a limit, the least beyond first; then those without a result. With one metric the order is that of
+    the losses; with several it is the one of NSGA-II (Deb et al., 2002).
+    """
+    found = [member.entry for member in members]
+    dominated = _dominated(found)
+    lonely = _lonely(found, dominated)
+
+    def key(index: int) -> tuple[float, float, float, int]:
+        entry = found[index]
+        if entry.losses is None:
+            return (2.0, float(not entry.pruned), 0.0, index)
+        beyond = sum(max(excess, 0.0) for excess in entry.excesses)
+        return (1.0, beyond, 0.0, index) if beyond > 0 else (0.0, dominated[index], -lonely[index], index)
+
+    return sorted(range(len(found)), key=key)
+
+
+def _dominated(found: Sequence[Entry]) -> list[float]:
+    """With one metric the loss, with several by how many others an entry is beaten."""
+    losses = [entry.losses for entry in found]
+    if all(one is None or len(one) == 1 for one in losses):
+        return [one[0] if one else 0.0 for one in losses]
+    known = np.array([one for one in losses if one is not None])
+    beaten = (known[None, :, :] <= known[:, None, :]).all(axis=2) & (known[None, :, :] < known[:, None, :]).any(axis=2)
+    counts = iter(beaten.sum(axis=1).tolist())
+    return [float(next(counts)) if one is not None else 0.0 for one in losses]
+
+
+def _lonely(found: Sequence[Entry], dominated: Sequence[float]) -> list[float]:
+    """The crowding distance among those that are beaten by equally many; 0 with one metric."""
+    width = max((len(entry.losses) for entry in found if entry.losses), default=1)
+    lonely = [0.0] * len(found)
+    if width == 1:
+        return lonely
+    for rank in sorted(set(dominated)):
+        group = [index for index, entry in enumerate(found) if entry.losses is not None and dominated[index] == rank]
+        for metric in range(width):
+            line = sorted(group, key=lambda index: (found[index].losses or ())[metric])
+            values = [(found[index].losses or ())[metric] for index in line]
+            spread = values[-1] - values[0] if values else 0.0
+            for place, index in enumerate(line):
+                edge = place in (0, len(line) - 1)
+                gap = np.inf if edge else (values[place + 1] - values[place - 1]) / spread if spread > 0 else 0.0
+                lonely[index] += float(gap)
+    return lonely
+
+
+def filled(cube: Cube, member: Member, random: np.random.Generator) -> Floats:
+    """Its point with a draw where a parameter does not apply."""
+    point = member.entry.point
+    return np.where(np.isnan(point), cube.uniform(1, random)[0], point)
