@@ -7,6 +7,7 @@ import pytest
 from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
 
 RANGE = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
+ENGINE_WORDS = "auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin or grid"
 F = "experiment.yml:"
 
 
@@ -159,14 +160,11 @@ def alpha(spelling: str) -> str:
         ),
         (
             with_lines("engine: optuna"),
-            "8:9: engine: found 'optuna', expected auto, gp, tpe, random, sobol, halton or grid (did you mean tpe?)",
+            f"8:9: engine: found 'optuna', expected {ENGINE_WORDS} (did you mean tpe?)",
         ),
         (
             with_lines("engine: {name: sobl}"),
-            (
-                "8:16: engine.name: found 'sobl', expected auto, gp, tpe, random, sobol, halton or grid "
-                "(did you mean sobol?)"
-            ),
+            (f"8:16: engine.name: found 'sobl', expected {ENGINE_WORDS} (did you mean sobol?)"),
         ),
         (with_lines("engine: {name: tpe, x: [.inf]}"), "8:25: engine.x[0]: found .inf, expected a finite number"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),

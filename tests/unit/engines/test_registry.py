@@ -43,7 +43,9 @@ def test_a_typo_in_the_name_is_answered_with_the_name_meant() -> None:
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
-    with pytest.raises(BadInput, match="allowed are auto, random, grid, sobol, halton, tpe, gp"):
+    with pytest.raises(
+        BadInput, match="allowed are auto, random, grid, sobol, halton, latin, tpe, gp, cma, evolution, swarm"
+    ):
         create("xyzzy", SPACE, [LOSS], seed=1, budget=10)
 
 
