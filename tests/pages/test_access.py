@@ -85,7 +85,9 @@ def test_a_viewer_sees_everything_and_no_buttons_that_change_it(
         assert refused == 403
         page.goto(f"{url}/experiments")
         expect(page.get_by_role("link", name="image model")).to_be_visible()
-        expect(page.get_by_role("checkbox")).to_have_count(0)
+        page.get_by_role("checkbox", name="Select all").check()
+        expect(page.get_by_role("link", name="Compare")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
         page.close()
 
 

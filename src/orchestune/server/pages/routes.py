@@ -42,6 +42,18 @@ async def trial(caller: Known, ref: str, number: Number) -> Response:
     return render.page("trial.html", caller=caller, ref=ref, number=number)
 
 
+@router.get("/compare")
+async def compare(caller: Known) -> Response:
+    """Several experiments on one metric."""
+    return render.page("compare.html", caller=caller)
+
+
+@router.get("/cluster")
+async def cluster(caller: Known) -> Response:
+    """The machines, who uses them, and what waits."""
+    return render.page("cluster.html", caller=caller)
+
+
 @router.get("/static/{version}/{path:path}")
 async def static(version: str, path: str) -> Response:
     """Scripts and styles."""

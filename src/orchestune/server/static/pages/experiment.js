@@ -12,7 +12,7 @@ import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {{update: (status: Status) => void, close: () => void}} Tab */
 
-const TABS = ["overview", "analysis", "trials", "logs"];
+const TABS = ["overview", "analysis", "trials", "logs", "code"];
 const page = byId("page");
 const ref = page.dataset.ref ?? "";
 

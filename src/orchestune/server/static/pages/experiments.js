@@ -2,7 +2,7 @@
 
 import * as address from "../lib/address.js";
 import { confirm, note, words } from "../lib/ask.js";
-import { ask, mayEdit, path } from "../lib/api.js";
+import { ask, mayEdit, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration, many, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
@@ -58,7 +58,7 @@ const table = h(
     h(
       "tr",
       {},
-      mayEdit() && h("th", { style: { width: "32px" } }, everything),
+      h("th", { style: { width: "32px" } }, everything),
       heading("name", "Experiment"),
       heading("state", "State"),
       heading("progress", "Progress"),
@@ -221,7 +221,7 @@ function row(status, old) {
   link.title = status.name;
   const labels = Object.entries(status.labels).map(([name, value]) => h("span", { class: "label" }, value ? `${name}=${value}` : name));
   const cells = [
-    mayEdit() && h("td", {}, box),
+    h("td", {}, box),
     h("td", { class: "name" }, link, h("div", { class: "small faint" }, h("span", { class: "mono" }, status.handle), " ", labels)),
     h("td", {}, badge(status.state), reason(status)),
     h("td", { class: "progress" }, meter(status), h("div", { class: "small faint nowrap" }, progress(status))),
@@ -279,14 +279,15 @@ function drawActions() {
   const all = [...known.values()].filter((status) => chosen.has(status.id));
   everything.checked = all.length > 0 && all.length === shown().length;
   everything.indeterminate = all.length > 0 && !everything.checked;
-  if (!mayEdit()) return;
   const text = JSON.stringify(all.map((status) => [status.id, status.state]));
   if (actions.dataset.text === text) return;
   actions.dataset.text = text;
   fill(
     actions,
     all.length > 0 && h("span", { class: "faint small" }, `${number(all.length)} selected`),
+    all.length > 1 && h("a", { class: "small", href: `/compare${query({ experiments: all.map((status) => status.handle).join(",") })}` }, "Compare"),
     all.length > 0 &&
+      mayEdit() &&
       ACTIONS.map(([title, verb, fits]) => {
         const them = all.filter(fits);
         return h("button", { type: "button", disabled: !them.length, onclick: () => act(title, verb, them) }, title);

@@ -1,0 +1,137 @@
+// Several experiments on one metric: how good after how many trials, or after how long; what differs between them.
+
+import * as address from "../lib/address.js";
+import { words } from "../lib/ask.js";
+import { ask, path, query } from "../lib/api.js";
+import { byId, fill, h } from "../lib/dom.js";
+import { count, duration, number } from "../lib/format.js";
+import { badge, bestValue, empty, finished } from "../lib/pieces.js";
+import { axes, Frame } from "../plot/frame.js";
+import { color } from "../plot/pen.js";
+import { fit } from "../plot/scale.js";
+
+/** @typedef {import("../lib/api.js").Status} Status */
+/** @typedef {import("../lib/api.js").Columns} Columns */
+/** @typedef {{status: Status, columns: Columns, specification: any}} One */
+
+const INKS = ["plot-1", "plot-2", "plot-3", "plot-4", "pruned", "ink"];
+const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
+const page = byId("page");
+const refs = address.get("experiments").split(",").filter(Boolean).slice(0, 12);
+
+async function start() {
+  if (refs.length < 2) {
+    fill(page, empty("Nothing to compare", "Select two or more experiments in ", h("a", { href: "/experiments" }, "the list"), "."));
+    return;
+  }
+  /** @type {One[]} */
+  const all = await Promise.all(
+    refs.map(async (ref) => {
+      const [status, columns, specification] = await Promise.all([
+        ask(path(ref)),
+        ask(path(ref, "columns") + query({ limit: 2000 })),
+        ask(path(ref, "specification")),
+      ]);
+      return { status, columns, specification: specification.specification };
+    }),
+  );
+  show(all);
+}
+
+/** @param {One[]} all */
+function show(all) {
+  const goal = all[0].status.metrics[0];
+  const same = all.filter((one) => one.status.metrics[0].name === goal.name);
+  const by = h("select", { "aria-label": "Across", onchange: draw }, h("option", { value: "trials" }, "by trials"), h("option", { value: "time" }, "by time"), h("option", { value: "compute" }, "by compute"));
+  by.value = address.get("by", "trials");
+  const frame = new Frame(`Best ${goal.name}`, 320);
+
+  function draw() {
+    address.set({ by: by.value === "trials" ? "" : by.value });
+    const lines = same.map((one) => line(one, by.value));
+    const x = fit(lines.flatMap((points) => points.map((point) => point[0])), { low: 0, title: by.value === "trials" ? "finished trials" : by.value === "time" ? "hours since the start" : "hours of computing" });
+    const y = fit(lines.flatMap((points) => points.map((point) => point[1])), { title: goal.name });
+    frame.draw({
+      summary: same.map((one) => `${one.status.handle} ${bestValue(one.status)}`).join(", "),
+      paint: (pen, width, height) => {
+        const scales = axes(pen, width, height, x, y);
+        return lines.flatMap((points, index) => {
+          const drawn = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at), scales.y.map(value)]));
+          pen.line(drawn, { stroke: color(INKS[index % INKS.length]), width: 1.8, dash: DASHES[Math.floor(index / INKS.length) % DASHES.length] });
+          return drawn.map(([left, up], place) => ({ x: left, y: up, tip: `${same[index].status.handle}\n${goal.name} ${number(points[place][1])}` }));
+        });
+      },
+    });
+  }
+
+  fill(
+    page,
+    h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, legend(same)),
+    same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`),
+    h("div", { class: "frame", style: { marginTop: "14px" }, tabindex: "0", role: "region", "aria-label": "Differences" }, table(all)),
+  );
+  draw();
+}
+
+/** @param {One} one @param {string} by @returns {[number, number][]} */
+function line({ status, columns }, by) {
+  const { finished: at, value, number: trial } = columns.best;
+  const start = Date.parse(status.started_at ?? status.created_at);
+  const ends = new Map(columns.number.map((each, index) => [each, columns.finished_at[index]]));
+  const shown = columns.seconds.reduce((/** @type {number} */ sum, each) => sum + (each ?? 0), 0);
+  const total = (shown * columns.total) / Math.max(columns.shown, 1);
+  const done = Math.max(finished(status), 1);
+  const place = (/** @type {number} */ index) => {
+    if (by === "trials") return at[index];
+    if (by === "compute") return (total * at[index]) / done / 3600; // at the mean cost of a trial
+    return (Date.parse(ends.get(trial[index]) ?? status.created_at) - start) / 3600000;
+  };
+  /** @type {[number, number][]} */
+  const points = [];
+  value.forEach((each, index) => {
+    if (each === null) return;
+    if (points.length) points.push([place(index), points[points.length - 1][1]]);
+    points.push([place(index), each]);
+  });
+  const end = by === "trials" ? done : by === "compute" ? total / 3600 : (Date.parse(status.finished_at ?? new Date().toISOString()) - start) / 3600000;
+  if (points.length) points.push([Math.max(end, points[points.length - 1][0]), points[points.length - 1][1]]);
+  return points;
+}
+
+/** @param {One[]} all */
+function legend(all) {
+  return h("div", { class: "key" }, all.map((one, index) => h("span", {}, h("span", { style: { color: `var(--${INKS[index % INKS.length]})` }, "aria-hidden": "true" }, "━ "), one.status.handle)));
+}
+
+/** @param {One[]} all */
+function table(all) {
+  const names = [...new Set(all.flatMap((one) => one.specification.parameters.map((/** @type {any} */ each) => each.name)))];
+  const range = (/** @type {One} */ one, /** @type {string} */ name) => {
+    const found = one.specification.parameters.find((/** @type {any} */ each) => each.name === name);
+    if (!found) return "";
+    return found.choices ? found.choices.join(", ") : `${number(found.min)} to ${number(found.max)}${found.log ? " (log)" : ""}`;
+  };
+  const rows = /** @type {[string, (one: One) => any][]} */ ([
+    ["State", (one) => badge(one.status.state)],
+    ["Best", (one) => bestValue(one.status)],
+    ["Trials", (one) => `${count(finished(one.status))} of ${count(one.status.budget)}`],
+    ["Failed", (one) => count(one.status.counts.failed)],
+    ["Took", (one) => (one.status.started_at ? duration((Date.parse(one.status.finished_at ?? new Date().toISOString()) - Date.parse(one.status.started_at)) / 1000) : "–")],
+    ["Engine", (one) => one.status.engine],
+    ["At a time", (one) => one.status.parallelism],
+    ["Command", (one) => String(one.specification.run)],
+    ...names.map((name) => /** @type {[string, (one: One) => any]} */ ([`space of ${name}`, (one) => range(one, name)])),
+    ...names.map((name) => /** @type {[string, (one: One) => any]} */ ([`best ${name}`, (one) => number(one.status.best[0]?.parameters[name])])),
+  ]);
+  const differs = (/** @type {(one: One) => any} */ cell) => new Set(all.map((one) => { const found = cell(one); return found instanceof Node ? found.textContent : String(found); })).size > 1;
+  rows.sort((a, b) => Number(differs(b[1])) - Number(differs(a[1])));
+  return h(
+    "table",
+    {},
+    h("caption", { class: "sr" }, "What differs between the experiments, first"),
+    h("thead", {}, h("tr", {}, h("td"), all.map((one) => h("th", { scope: "col", class: "right" }, h("a", { href: path(one.status.handle) }, one.status.handle))))),
+    h("tbody", {}, rows.map(([name, cell]) => h("tr", {}, h("th", { scope: "row", class: "break" }, differs(cell) ? h("b", {}, name) : name), all.map((one) => h("td", { class: "right break" }, cell(one)))))),
+  );
+}
+
+start().catch((error) => fill(page, h("p", { class: "problem", role: "alert" }, words(error))));

@@ -1,0 +1,60 @@
+"""Code, cluster, comparison, and a configuration of one's own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.pages.conftest import OpenPage
+
+
+def clean(page: Page) -> None:
+    """Nothing that keeps anybody out, at the width of a desk and of a phone."""
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in Axe().run(page).response["violations"]] == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=code")
+    text = page.get_by_role("region", name="Specification").locator("pre")
+    expect(text).to_contain_text("alpha: {type: float, min: 0.000001, max: 0.1, log: true}")
+    expect(text).to_contain_text("l1_ratio: {type: float, min: 0, max: 1, when: {penalty: [elasticnet]}}")
+    rerun = page.get_by_role("region", name="Run a trial again")
+    expect(rerun).to_contain_text(re.compile(rf"orchestune rerun {handles['sgd classifier']}/\d+"))
+    clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_cluster_says_who_runs_and_who_waits(open_page: OpenPage, handles: dict[str, str], scheme: str) -> None:
+    page = open_page("/cluster", color_scheme=scheme)
+    waiting = page.get_by_role("region", name="Experiments").get_by_role("row").filter(has_text="nothing yet")
+    expect(waiting).to_contain_text("no machine has 8 free GPUs")
+    expect(page.get_by_role("region", name="Machines").get_by_role("row")).to_have_count(2)
+    assert "pwned" not in page.title()
+    clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_experiments_are_compared(open_page: OpenPage, handles: dict[str, str], scheme: str) -> None:
+    page = open_page("/experiments", color_scheme=scheme)
+    for name in ("sgd classifier", "image model"):
+        page.get_by_role("checkbox", name=f"Select {handles[name]}").check()
+    page.get_by_role("link", name="Compare").click()
+    both = [handles[name] for name in ("image model", "sgd classifier")]
+    expect(page.get_by_role("img", name=re.compile("^Best accuracy: "))).to_have_attribute(
+        "aria-label", re.compile(rf"{both[0]} 0\.\d+.*{both[1]} 0\.\d+|{both[1]} 0\.\d+.*{both[0]} 0\.\d+")
+    )
+    for way in ("time", "compute"):
+        page.get_by_label("Across").select_option(way)
+        assert f"by={way}" in page.url
+    expect(page.get_by_role("rowheader").first.locator("b")).to_be_visible()  # what differs comes first
+    clean(page)
+
+
+def test_one_experiment_is_no_comparison(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/compare?experiments={handles['one trial']}")
+    expect(page.get_by_text("Nothing to compare")).to_be_visible()
