@@ -71,7 +71,9 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     remarks = {f"parameters.{name}": _remark(option) for name, (option, _) in varied.items()}
     if not varied:
         remarks["parameters.lr"] = "an example: write the options of your program here"
-    asides = tuple(_aside(*pair) for name, pair in proposals.items() if name not in varied)
+    # what has a place of its own in the command cannot be taken in where one placeholder stands for all
+    rest = [pair for name, pair in proposals.items() if name not in varied and (placed or not pair[0].word)]
+    asides = tuple(_aside(*pair) for pair in rest)
     return Draft(mapping(document, place), tuple(notes), remarks, defaults, asides)
 
 
@@ -120,7 +122,7 @@ def _nothing(found: Found, something: bool) -> str:
 def _remark(option: Option) -> str:
     about = " ".join(_DEFAULT.sub("", option.about.replace("%(default)s", "")).split())
     short = about if len(about) <= _LONGEST else f"{about[: _LONGEST - 1].rstrip()}…"
-    default = "" if option.default is None else f"default {written(option.default)}"
+    default = "" if option.default in (None, "") else f"default {written(option.default)}"
     return ": ".join(part for part in (default, short) if part)
 
 

@@ -256,7 +256,9 @@ p.add_argument("--lr", type=float, default=0.01)
 def test_what_the_script_cannot_do_without_is_told_and_put_into_the_command(tmp_path: Path) -> None:
     found = found_in(tmp_path, REQUIRED)
     assert [option.name for option in drafting.missing(found)] == ["data", "target"]
-    made = document(drafting.draft(found, tmp_path, {"data": "my data.csv", "target": "y{1}"}))
+    draft = drafting.draft(found, tmp_path, {"data": "my data.csv", "target": "y{1}"})
+    made = document(draft)
+    assert draft.asides == ()
     assert made["run"] == "python train.py 'my data.csv' --target='y{{1}}' {args}"
 
 
