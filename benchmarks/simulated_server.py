@@ -32,6 +32,7 @@ class SimulatedBackend:
     name = "local"
     slots_per_worker: int | None = None
     assigns_gpus = True
+    limits_memory = True
 
     def __init__(self, cores: int, orders: Path) -> None:
         self._cores, self._orders, self._ended = cores, orders, set[str]()

@@ -12,10 +12,10 @@ from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text, finished
-from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, table
+from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, plural, size, table
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
-from orchestune.client.documents import Status
+from orchestune.client.documents import RoomDocument, Status
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, Unreachable, UsageError
@@ -178,6 +178,19 @@ def _best(status: Status, paint: Paint) -> str:
     return f"{metric} {measured(status['best'][0]['metrics'].get(metric), paint)}"
 
 
+def _memory(found: RoomDocument | None) -> str:
+    """What was asked, what was measured, and what follows; nothing where neither is known."""
+    if found is None or (found["asked"]["memory"] is None and found["measured"] is None):
+        return ""
+    asked, seen, room = found["asked"]["memory"], found["measured"], found["set_aside"]["memory"]
+    parts = [f"asked {size(asked)}" if asked else "nothing asked"]
+    if seen:
+        parts.append(f"measured at most {size(seen['peak_memory_bytes'])} in {plural(seen['attempts'], 'attempt')}")
+    if room is not None and room != asked:
+        parts.append(f"{size(room)} set aside for each")
+    return ", ".join(parts)
+
+
 def one_lines(status: Status, console: Console) -> list[str]:
     """One experiment: figures, why nothing moves, the best, its workers."""
     paint, columns = console.paint, console.columns
@@ -196,6 +209,9 @@ def one_lines(status: Status, console: Console) -> list[str]:
     ]
     if status.get("search"):
         lines.append(f"engine        {status['engine']}: {one_line(status['search'])}")
+    memory = _memory(status.get("resources"))
+    if memory:
+        lines.append(f"memory        {memory}")
     warm = status.get("warm_start")
     if warm is not None:
         lines.append(f"history       {one_line(warm['source'])}")

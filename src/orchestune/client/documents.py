@@ -114,8 +114,34 @@ class WarmStartDocument(TypedDict):
     results: int
 
 
+class AskedDocument(TypedDict):
+    """What each trial takes; None: not said."""
+
+    cpu: float | None
+    memory: int | None
+    gpu: int | float
+    gpu_type: NotRequired[str | None]
+    gpu_memory: NotRequired[int | None]
+    pin: NotRequired[bool]
+
+
+class MeasuredMemory(TypedDict):
+    """What attempts took that have ended."""
+
+    attempts: int
+    peak_memory_bytes: int
+
+
+class RoomDocument(TypedDict):
+    """What each trial asked for, what was measured, and what is set aside for the next one."""
+
+    asked: AskedDocument
+    measured: MeasuredMemory | None
+    set_aside: AskedDocument
+
+
 class Status(TypedDict):
-    """An experiment as it stands. `search`, `warm_start`, `running` and `workers` are left out of lists."""
+    """An experiment now. `search`, `warm_start`, `running`, `resources` and `workers` are left out of lists."""
 
     schema: int
     id: str
@@ -139,6 +165,7 @@ class Status(TypedDict):
     search: NotRequired[str]
     warm_start: NotRequired[WarmStartDocument | None]
     running: NotRequired[list[RunningDocument]]
+    resources: NotRequired[RoomDocument]
     workers: NotRequired[list[WorkerDocument]]
     eta_seconds: float | None
     origin: str | None

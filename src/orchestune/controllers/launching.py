@@ -19,6 +19,7 @@ from orchestune.domain.transitions import Cause
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
+from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.workers import Present
@@ -78,7 +79,7 @@ class Launching:
         for worker in present:
             if worker.state != WorkerState.LOST:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
-        needs = {row.id: backend.needs(row.specification.resources) for row in rows}
+        needs = {row.id: room(backend, row) for row in rows}
         with self._core.store.reading() as session:
             wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
         granted = allocate(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]])
@@ -87,8 +88,8 @@ class Launching:
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
-        room = self._room(backend, capacity, needs, by_experiment)
-        cluster = _Cluster(backend, capacity, granted, holding, room, cards)
+        left = self._room(backend, capacity, needs, by_experiment)
+        cluster = _Cluster(backend, capacity, granted, holding, left, cards)
         for row in rows:
             self._experiment(cluster, row, wanted[row.id], by_experiment.get(row.id, []))
         for experiment in by_experiment.keys() - {row.id for row in rows}:
@@ -103,7 +104,7 @@ class Launching:
         by_experiment: Mapping[str, Sequence[Present]],
     ) -> Room:
         """What nobody holds: a trial that ends on a draining worker, or beyond its new slots, needs its place still."""
-        room = Room(capacity)
+        left = Room(capacity)
         limited = {experiment: each for experiment, each in needs.items() if each.cpu or each.memory}
         if limited:
             with self._core.store.reading() as session:
@@ -112,8 +113,8 @@ class Launching:
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
                     taken = sized(replace(each, gpu=0) if backend.assigns_gpus else each, worker.memory)
-                    room.take(taken, max(slots, busy.get(worker.id, 0)), worker.node)
-        return room
+                    left.take(taken, max(slots, busy.get(worker.id, 0)), worker.node)
+        return left
 
     def _experiment(
         self, cluster: _Cluster, row: ExperimentRow, wanted: Sequence[Part], present: Sequence[Present]

@@ -49,9 +49,9 @@ def unfinished(row: ExperimentRow) -> int:
     return new + row.pending + row.live
 
 
-def memory_after(capacity: Capacity, row: ExperimentRow, part: Part) -> int | None:
-    """What a trial gets to which the memory of this part was not enough; see `next_memory`."""
+def memory_after(capacity: Capacity, row: ExperimentRow, asked: Resources) -> int | None:
+    """What a trial gets to which so much was not enough; see `next_memory`."""
     wanted = row.specification
     if not wanted.oom_retries:
         return None
-    return next_memory(capacity, part.each, wanted.memory_factor, wanted.placement.pool)
+    return next_memory(capacity, asked, wanted.memory_factor, wanted.placement.pool)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestune.controllers.parts import Part, memory_after
 from orchestune.domain.allocation import usable
+from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
@@ -64,7 +65,9 @@ class Starting:
                 "state": WorkerState.STARTING,
                 "slots": slots,
                 "memory": part.memory,
-                "memory_next": memory_after(site.capacity, row, part),
+                "memory_next": memory_after(
+                    site.capacity, row, sized(site.backend.needs(row.specification.resources), part.memory)
+                ),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }

@@ -87,6 +87,9 @@ class Backend(Protocol):
     assigns_gpus: bool
     """True: the server picks the GPUs of each worker from `Capacity.gpus`; False: the place itself does"""
 
+    limits_memory: bool
+    """True: a trial gets no more memory than it asked for; False: what it asked for is what it is expected to take"""
+
     def capacity(self) -> Capacity:
         """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""
 

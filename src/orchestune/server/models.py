@@ -250,8 +250,34 @@ class BegunWith(BaseModel):
     results: int
 
 
+class Asked(BaseModel):
+    """What each trial takes; null: not said. `gpu_memory` in bytes."""
+
+    cpu: float | None
+    memory: int | None
+    gpu: int | float
+    gpu_type: str | None = None
+    gpu_memory: int | None = None
+    pin: bool = False
+
+
+class MeasuredMemory(BaseModel):
+    """What attempts took that have ended."""
+
+    attempts: int
+    peak_memory_bytes: int
+
+
+class RoomForTrials(BaseModel):
+    """What each trial asked for, what was measured, and what is set aside for the next one."""
+
+    asked: Asked
+    measured: MeasuredMemory | None
+    set_aside: Asked
+
+
 class Status(BaseModel):
-    """An experiment as it is now. `search`, `warm_start`, `running` and `workers` are left out of lists."""
+    """An experiment now. `search`, `warm_start`, `running`, `resources` and `workers` are left out of lists."""
 
     schema_: Literal[1] = Field(alias="schema")
     id: str
@@ -275,6 +301,7 @@ class Status(BaseModel):
     search: str | None = Field(default=None, description="what the engine does now and why, for people")
     warm_start: BegunWith | None = None
     running: list[RunningTrial] | None = None
+    resources: RoomForTrials | None = None
     workers: list[Worker] | None = None
     eta_seconds: float | None
     origin: str | None

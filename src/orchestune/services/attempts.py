@@ -181,6 +181,9 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
         raise Forbidden(f"attempt {attempt} is no longer {found.state}")
     if not late:
         ledger.row.live -= 1
+    if item.get("memory"):
+        killed = verdict.reason is not None and verdict.reason.code is ReasonCode.OUT_OF_MEMORY
+        ledger.row.peaks = ledger.row.peaks.with_one_more(int(item["memory"]), killed)
     ledger.record(
         "attempt_ended",
         {

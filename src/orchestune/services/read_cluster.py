@@ -13,6 +13,7 @@ from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import rfc3339
+from orchestune.services.room import room
 from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import Quarantine
@@ -31,7 +32,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
         shut = {found.node: found for found in quarantines.present(session, chosen)}
         rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
-    needs = {row.id: backend.needs(row.specification.resources) for row in rows}
+    needs = {row.id: room(backend, row) for row in rows}
     return {
         "schema": 1,
         "cluster": chosen,

@@ -12,6 +12,7 @@ from orchestune.domain.metrics import objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.engines.doing import doing
 from orchestune.services.core import Core
+from orchestune.services.room import room
 from orchestune.store import experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -170,8 +171,19 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
             }
             for attempt in trials.live_attempts(session, row.id)
         ]
+        shown["resources"] = _resources(core, row)
         shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
     return shown
+
+
+def _resources(core: Core, row: ExperimentRow) -> Document:
+    """What each trial asked for, what was measured, and what is set aside for the next one."""
+    asked, peaks, backend = row.specification.resources, row.peaks, core.backends.get(row.cluster)
+    return {
+        "asked": asked.to_json(),
+        "measured": {"attempts": peaks.count, "peak_memory_bytes": peaks.highest} if peaks.count else None,
+        "set_aside": (room(backend, row) if backend is not None else asked).to_json(),
+    }
 
 
 def _worker(worker: Any) -> Document:

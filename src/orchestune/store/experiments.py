@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, or_, select, update
 
 from orchestune.domain.experiment import Specification
+from orchestune.domain.peaks import Peaks
 from orchestune.domain.states import Desired, ExperimentState, Reason
 from orchestune.errors import Ambiguous, NotFound, Purged
 from orchestune.store import hot
@@ -64,6 +65,9 @@ class ExperimentRow:
     fold_bests: str | None
     same_digest: str | None
     same_count: int
+    measured: int
+    peak_memory: int
+    surprises: int
     created_at: float
     started_at: float | None
     finished_at: float | None
@@ -71,6 +75,15 @@ class ExperimentRow:
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)
         self.state = ExperimentState(self.state)
+
+    @property
+    def peaks(self) -> Peaks:
+        """The memory that its attempts took."""
+        return Peaks(self.measured, self.peak_memory, self.surprises)
+
+    @peaks.setter
+    def peaks(self, peaks: Peaks) -> None:
+        self.measured, self.peak_memory, self.surprises = peaks.count, peaks.highest, peaks.surprises
 
     @property
     def finished(self) -> int:
@@ -139,7 +152,8 @@ _SAVED = (
         "cancelled",
     ),
     *("live", "pending", "event_seq", "log_seq", "history_seq", "worker_seq", "best_trial", "best_value"),
-    *("since_best", "fold_bests", "same_digest", "same_count", "started_at", "finished_at", "id"),
+    *("since_best", "fold_bests", "same_digest", "same_count", "measured", "peak_memory", "surprises"),
+    *("started_at", "finished_at", "id"),
 )
 
 

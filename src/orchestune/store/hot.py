@@ -6,7 +6,8 @@ EXPERIMENT_COLUMNS = (
     "id, handle, name, owner, cluster, folder, specification, launch, bundle, origin, revision, budget, parallelism, "
     "priority, labels, desired, state, reason, waiting, ended, hidden, guards, created, queued, running, completed, "
     "failed, pruned, cancelled, live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, "
-    "since_best, fold_bests, same_digest, same_count, created_at, started_at, finished_at"
+    "since_best, fold_bests, same_digest, same_count, measured, peak_memory, surprises, created_at, started_at, "
+    "finished_at"
 )
 SELECT_EXPERIMENT = f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE id = :id"
 LOCK_EXPERIMENT = SELECT_EXPERIMENT + " FOR UPDATE"
@@ -19,8 +20,8 @@ UPDATE experiments SET state = :state, desired = :desired, reason = :reason, wai
 = :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed, pruned =
 :pruned, cancelled = :cancelled, live = :live, pending = :pending, event_seq = :event_seq, log_seq = :log_seq,
 history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, best_value = :best_value, since_best =
-:since_best, fold_bests = :fold_bests, same_digest = :same_digest, same_count = :same_count, started_at = :started_at,
-finished_at = :finished_at WHERE id = :id
+:since_best, fold_bests = :fold_bests, same_digest = :same_digest, same_count = :same_count, measured = :measured,
+peak_memory = :peak_memory, surprises = :surprises, started_at = :started_at, finished_at = :finished_at WHERE id = :id
 """
 
 SELECT_WORKER = "SELECT experiment, name, state, node, slots, boot, beat, gpus, memory FROM workers WHERE id = :id"

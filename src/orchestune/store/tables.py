@@ -87,6 +87,9 @@ experiments = Table(
     Column("fold_bests", Text),  # json: the best value of any trial in each fold, where folds may prune
     Column("same_digest", _WORD),
     _count("same_count"),
+    _count("measured"),  # attempts whose memory is known
+    _bytes("peak_memory"),  # what any of them took at most
+    _count("surprises"),  # those that took more than the ones before them let expect
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),

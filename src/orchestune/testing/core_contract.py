@@ -680,6 +680,49 @@ class CoreContract(WorldContract):
         finally:
             world.close()
 
+    def test_shares_of_a_card_are_given_away_until_it_is_full(self, tmp_path: Path, database_url: str | None) -> None:
+        world = World(tmp_path, database_url, Capacity((Machine(64, 2**34, tuple(map(Card, "01"))),)))
+        try:
+            shared = world.create(name="shared", budget=9, parallelism=3, resources={"gpu": 0.5})
+            world.tick(3)
+            whole = world.create(name="whole", budget=9, parallelism=2, resources={"gpu": 1})
+            world.tick(3)
+            given = [order.gpus for order in world.backend.orders.values()]
+            assert given == [("0",), ("0",), ("1",)]
+            assert world.status(whole)["reason"]["code"] == "waiting_for_resources"
+            assert world.status(shared)["handle"] in world.status(whole)["reason"]["message"]
+        finally:
+            world.close()
+
+    def test_trials_that_take_less_than_they_asked_for_run_closer_together_until_one_takes_more(
+        self, tmp_path: Path, database_url: str | None
+    ) -> None:
+        world = World(tmp_path, database_url, Capacity((Machine(1, 2**30),)))
+        asked = 2**29
+        try:
+            experiment = world.create(budget=60, parallelism=6, resources={"memory": asked})
+
+            def slots() -> int:
+                world.tick(3)
+                return sum(worker["slots"] for worker in world.status(experiment)["workers"])
+
+            def finish(count: int, memory: int) -> None:
+                for worker, lease in world.lease(count):
+                    worker.call(finished=[worker.finish(lease, memory=memory)])
+
+            assert slots() == 2
+            for _ in range(3):
+                finish(2, 100 * 2**20)
+            found = world.status(experiment)["resources"]
+            assert found["measured"] == {"attempts": 6, "peak_memory_bytes": 100 * 2**20}
+            assert (found["asked"]["memory"], found["set_aside"]["memory"]) == (asked, 141 * 2**20)
+            assert slots() == 6
+            finish(1, 200 * 2**20)
+            assert world.status(experiment)["resources"]["set_aside"]["memory"] == asked
+            assert slots() == 2
+        finally:
+            world.close()
+
     # restarts and randomness
 
     def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, tmp_path: Path, world: World) -> None:

@@ -62,6 +62,7 @@ class FakeBackend:
     name = "local"
     slots_per_worker: int | None = None
     assigns_gpus = True
+    limits_memory = False
 
     def __init__(self, capacity: Capacity = SMALL) -> None:
         self.room = capacity

@@ -52,6 +52,7 @@ class DockerBackend:
     name = "docker"
     slots_per_worker: int | None = 1
     assigns_gpus = True
+    limits_memory = True
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class KubernetesBackend:
 
     slots_per_worker: int | None = 1
     assigns_gpus = False
+    limits_memory = True
 
     def __init__(
         self,

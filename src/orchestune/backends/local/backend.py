@@ -37,6 +37,7 @@ class LocalBackend:
     name = "local"
     slots_per_worker: int | None = None
     assigns_gpus = True
+    limits_memory = False
 
     def __init__(
         self,

@@ -1,0 +1,16 @@
+"""What is set aside for each trial of an experiment at the place where it runs."""
+
+from __future__ import annotations
+
+from orchestune.domain.peaks import set_aside
+from orchestune.domain.resources import Resources
+from orchestune.ports.backend import Backend
+from orchestune.store.experiments import ExperimentRow
+
+
+def room(backend: Backend, row: ExperimentRow) -> Resources:
+    """What its file asks for, or what its trials were seen to take where nothing limits them to that."""
+    asked = backend.needs(row.specification.resources)
+    if backend.limits_memory or row.peaks.expected is None:
+        return asked
+    return set_aside(asked, row.peaks, max((machine.memory for machine in backend.capacity().machines), default=0))
