@@ -14,7 +14,7 @@ from orchestune.config.spelling import spelled
 
 _ENGINES = {
     "random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "gp",
-    "sobol": "sobol",
+    "sobol": "sobol", "cmaes": "cma",
 }  # fmt: skip
 _TAKEN = {"latest": "last", "max": "best", "min": "best"}
 _SPREAD = re.compile(r"normal", re.IGNORECASE)

@@ -112,7 +112,7 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
-        ("algorithmName: random", "algorithmName: cmaes", "cmaes has no counterpart here, the engine is auto"),
+        ("algorithmName: random", "algorithmName: enas", "enas has no counterpart here, the engine is auto"),
         ("algorithmName: random", "algorithmName: tpe\n    algorithmSettings: [{name: n_startup_trials, value: '5'}]",
          "the setting n_startup_trials=5 has no effect here"),
         ("  name: random", "  name: random\n  namespace: ml", "the namespace ml"),
@@ -131,6 +131,14 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
 )  # fmt: skip
 def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path: Path) -> None:
     assert [text for text in made(tmp_path, old, new)[1] if note in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"), [("tpe", "tpe"), ("bayesianoptimization", "gp"), ("cmaes", "cma"), ("sobol", "sobol")]
+)
+def test_the_algorithm_is_the_engine_that_does_the_same(name: str, engine: str, tmp_path: Path) -> None:
+    document, notes = made(tmp_path, "algorithmName: random", f"algorithmName: {name}")
+    assert (document["engine"], notes) == (engine, ())
 
 
 def test_a_range_of_one_value_is_that_value(tmp_path: Path) -> None:
