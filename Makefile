@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not pages and not long
 
-.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long test-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
+.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -75,7 +75,14 @@ test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHES
 test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and long'
 
-test-pages: $(VENV)/dev.stamp ## the web pages in a real browser (Chromium must be installed)
+$(VENV)/tsc.stamp:
+	@npm install --silent --no-save --no-package-lock --prefix $(VENV)/node typescript@5
+	@mkdir -p $(VENV) && touch $@
+
+types-pages: $(VENV)/tsc.stamp ## the types of the pages' scripts (npm must be installed)
+	@$(VENV)/node/node_modules/.bin/tsc -p tests/pages
+
+test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Chromium must be installed)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m pages
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from orchestune.client.api import Client
 from tests.pages.conftest import OpenPage
 
 
@@ -58,3 +59,39 @@ def test_experiments_are_compared(open_page: OpenPage, handles: dict[str, str], 
 def test_one_experiment_is_no_comparison(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/compare?experiments={handles['one trial']}")
     expect(page.get_by_text("Nothing to compare")).to_be_visible()
+
+
+def test_a_configuration_of_ones_own_is_queued(
+    open_page: OpenPage, handles: dict[str, str], client: Client, trouble: list[str]
+) -> None:
+    ref = handles["nothing yet"]
+    page = open_page(f"/experiments/{ref}")
+    page.get_by_role("button", name="Try…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("l1_ratio")).to_be_hidden()  # of elasticnet alone
+    dialog.get_by_label("penalty").select_option("elasticnet")
+    dialog.get_by_label("l1_ratio").fill("0.25")
+    dialog.get_by_label("alpha").fill("7")
+    dialog.get_by_label("layers").fill("3")
+    dialog.get_by_role("button", name="Queue it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("alpha: 7 is outside 1e-06..0.1")
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in Axe().run(page).response["violations"]] == []
+    dialog.get_by_label("alpha").fill("0.01")
+    dialog.get_by_role("button", name="Queue it").click()
+    expect(page.locator("#notes")).to_contain_text("queued as trial 1")
+    trial = client.trial(ref, 1)
+    assert trial["parameters"] == {"alpha": 0.01, "penalty": "elasticnet", "layers": 3, "l1_ratio": 0.25}
+    assert trial["source"] == "user"
+    trouble.clear()  # the browser tells of the 400
+
+
+def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    ref = handles["size against speed"]
+    page = open_page(f"/experiments/{ref}")
+    dialog = page.get_by_role("dialog")
+    for text, expected in (("team=vision, paper", {"team": "vision", "paper": ""}), ("", {})):
+        page.get_by_role("button", name="Extend").click()
+        dialog.get_by_label("Labels").fill(text)
+        dialog.get_by_role("button", name="Change").click()
+        expect(dialog).to_have_count(0)
+        assert client.experiment(ref)["labels"] == expected

@@ -54,7 +54,7 @@ export function words(error) {
 
 /** @param {string} text */
 export function sentence(text) {
-  const start = text.charAt(0).toUpperCase() + text.slice(1);
+  const start = /^\S+: /.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); // a name stays as it is
   return /[.!?`]$/.test(start) ? start : `${start}.`;
 }
 

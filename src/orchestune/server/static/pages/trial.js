@@ -9,6 +9,7 @@ import { badge, commandLine, empty, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
+import { configure } from "../tabs/configure.js";
 import { mount as mountLog } from "../tabs/logs.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -123,6 +124,7 @@ function drawHead(trial, now) {
       step(trial.number - 1, "Previous trial", "← previous"),
       step(trial.number + 1, "Next trial", "next →"),
       h("button", { type: "button", onclick: () => copy(`orchestune rerun ${now.handle}/${trial.number}`, "Command") }, "Copy rerun command"),
+      mayEdit() && !["completed", "failed", "stopped"].includes(now.state) && h("button", { type: "button", onclick: () => configure(now, trial.parameters) }, "Try like this…"),
       mayEdit() && !["queued", "running"].includes(trial.state) && h("button", { type: "button", onclick: () => rerun(trial, now) }, "Rerun"),
     ),
     trial.reason && trial.state !== "completed" && h("p", { class: trial.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, trial.reason.message),

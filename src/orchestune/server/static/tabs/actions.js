@@ -3,6 +3,7 @@
 import { confirm, note } from "../lib/ask.js";
 import { ask, mayEdit, path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
+import { configure } from "./configure.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
@@ -12,6 +13,7 @@ export function actions(status) {
   const over = ["completed", "failed", "stopped"].includes(status.state);
   const waits = status.desired === "paused";
   return [
+    !over && status.desired !== "stopped" && button("Try…", () => configure(status)),
     !over && !waits && status.desired !== "stopped" && button("Pause", () => pause(status)),
     (waits || (status.state === "stopped" && status.desired === "stopped")) && button("Resume", () => resume(status)),
     status.desired !== "stopped" && button(over ? "Extend" : "Change", () => change(status)),
@@ -69,12 +71,28 @@ async function change(status) {
     fields: [
       field("budget", "Budget: trials in all", status.budget),
       field("parallelism", "Parallelism: at a time", status.parallelism),
+      h("label", {}, "Labels: name=value, with commas between", h("input", { name: "labels", value: written(status.labels) })),
     ],
     action: "Change",
     run: (form) => {
-      const body = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")) };
+      const labels = labelsOf(String(form.get("labels")), status.labels);
+      const body = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")), labels };
       return ask(path(status.handle), { method: "PATCH", body });
     },
   });
   if (done) note(`${status.handle} changed`);
+}
+
+/** @param {Record<string, string>} labels */
+function written(labels) {
+  return Object.entries(labels)
+    .map(([name, value]) => (value ? `${name}=${value}` : name))
+    .join(", ");
+}
+
+/** What was written; what was there, where it was left as it stood. @param {string} text @param {Record<string, string>} before */
+function labelsOf(text, before) {
+  if (text === written(before)) return before;
+  const words = text.split(",").map((word) => word.trim()).filter(Boolean);
+  return Object.fromEntries(words.map((word) => [word.split("=")[0].trim(), word.split("=").slice(1).join("=").trim()]));
 }
