@@ -22,7 +22,9 @@ ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
 SCRIPTS = {"14-tune-a-function", "15-sklearn-search", "20-hydra"}
 """what Python starts, without an experiment file"""
-FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS)
+NOTEBOOKS = {"17-notebook"}
+"""what `test_notebook.py` executes"""
+FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS - NOTEBOOKS)
 PRUNED = {"11-early-stopping", "22-lightning-log"}
 """what ends some of its trials early"""
 PROGRAMS = {"03-cpp": os.environ.get("CXX", "c++"), "23-java": "javac", "24-nodejs": "node", "25-go": "go"}

@@ -115,8 +115,12 @@ class Experiment:
     async def wait_async(self, timeout: float | None = None) -> Experiment:
         """The same without blocking the event loop."""
         async with asyncio.timeout(timeout):
-            while not over(await asyncio.to_thread(self.status)):
+            status = await asyncio.to_thread(self.status)
+            update = live_display(_Shown(status))
+            while not over(status):
                 await asyncio.sleep(_LOOK)
+                status = await asyncio.to_thread(self.status)
+                update(_Shown(status))
         return self
 
     def results(self) -> list[Trial]:
