@@ -111,6 +111,8 @@ def _server(
 def _others(connection: Connection, survey: ClusterDocument | None) -> Iterator[Finding]:
     if survey is None:
         return
+    for note in survey.get("notes", ()):
+        yield Finding("pods", "ok", note)
     if survey["machines"] and all(machine["others"] is not None for machine in survey["machines"]):
         yield Finding("overview", "ok", f"{len(survey['machines'])} nodes, and who uses them")
         return

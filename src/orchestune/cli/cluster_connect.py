@@ -102,6 +102,11 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pull-secret", action="append", metavar="NAME", help="a Secret of the namespace for pulling; may be repeated"
     )
+    parser.add_argument(
+        "--image-volumes",
+        choices=("auto", "yes", "no"),
+        help="bring the worker's Python into pods as an image volume (default: auto, where the cluster has them)",
+    )
 
 
 def connect(console: Console, args: argparse.Namespace) -> int:
@@ -163,7 +168,7 @@ def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found:
     """What the options ask for; what they leave open stays as it is in the cluster."""
     names = (
         "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
-        "env_secret", "replicas",
+        "env_secret", "replicas", "image_volumes",
     )  # fmt: skip
     changes: dict[str, Any] = {name: getattr(args, name) for name in (*names, "proxy", "no_proxy", "create_namespace")}
     changes |= {

@@ -10,7 +10,9 @@ from typing import Any
 
 from orchestune.backends.kubernetes import plan
 from orchestune.backends.kubernetes.backend import worker_command
+from orchestune.backends.kubernetes.capacity import node
 from orchestune.backends.kubernetes.config import KubernetesConfig, read
+from orchestune.backends.kubernetes.delivering import decide, server_version
 from orchestune.client.api_server import ApiServer
 from orchestune.client.clusters import Cluster
 from orchestune.domain.experiment import Specification
@@ -43,7 +45,18 @@ def worker_job(cluster: Cluster, specification: Specification, environ: Mapping[
         owner=cluster.user,
         grace=specification.grace,
     )
-    return plan.job(config, order, plan.Setting(_restricted(api, config)), worker_command(order))
+    setting = plan.Setting(_restricted(api, config), image_volume=_by_volume(api, config))
+    return plan.job(config, order, setting, worker_command(order, setting.runtime))
+
+
+def _by_volume(api: ApiServer, config: KubernetesConfig) -> bool:
+    """Whether the private Python comes as an image volume, as far as this user may see the nodes."""
+    try:
+        items = api.call("GET", "/api/v1/nodes")["items"] if config.image_volumes is None else []
+    except Denied:
+        items = []
+    version = server_version(api) if config.image_volumes is None else ""
+    return decide(config.image_volumes, version, [node(item, config) for item in items]).volume
 
 
 def _each(config: KubernetesConfig, needs: Resources) -> Resources:

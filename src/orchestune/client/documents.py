@@ -328,6 +328,8 @@ class ClusterDocument(TypedDict):
     clusters: list[str]
     elastic: bool
     machines: list[MachineDocument]
+    notes: NotRequired[list[str]]
+    """an older server does not tell"""
     experiments: list[ClusterExperiment]
 
 

@@ -126,3 +126,6 @@ class Surveyor(Protocol):
 
     def survey(self) -> Sequence[Surveyed]:
         """Every machine, those too on which nothing may be started. Cheap, from what the backend watches anyway."""
+
+    def notes(self) -> Sequence[str]:
+        """What else is worth knowing of the place, a line each. As cheap."""

@@ -607,6 +607,8 @@ class Cluster(BaseModel):
     clusters: list[str]
     elastic: bool
     machines: list[SurveyedMachine]
+    notes: list[str]
+    """what else is worth knowing of the place"""
     experiments: list[ClusterExperiment]
 
 

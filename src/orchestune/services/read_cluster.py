@@ -39,6 +39,7 @@ def cluster(core: Core, name: str | None = None) -> Document:
         "clusters": sorted(core.backends),
         "elastic": backend.capacity().elastic,
         "machines": [_with_quarantine(machine, shut).to_json() for machine in machines(backend, needs, present)],
+        "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
         "experiments": [_experiment(row, needs[row.id], present) for row in rows],
     }
 

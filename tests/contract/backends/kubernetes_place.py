@@ -75,6 +75,6 @@ class Pods:
             self.cluster.kubectl("delete", "jobs,pods", "--all", "-n", self.namespace, "--force", "--grace-period=0")
 
 
-def _stand_in(order: WorkerOrder) -> Sequence[str]:
+def _stand_in(order: WorkerOrder, folder: str) -> Sequence[str]:
     mode = f"import os\nos.environ['STAND_IN'] = {order.launch.get('mode', '')!r}\n"
-    return [*runtime.interpreter(MOUNT), "-c", mode + SOURCE]
+    return [*runtime.interpreter(folder), "-c", mode + SOURCE]

@@ -13,6 +13,8 @@ from typing import Any
 from orchestune.backends.kubernetes import capacity, checking, plan
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.delivering import Delivering, start_failure, uses_volume
+from orchestune.backends.kubernetes.judgement import Judgement
 from orchestune.backends.kubernetes.labels import WORKER
 from orchestune.backends.kubernetes.quantities import requests
 from orchestune.backends.kubernetes.reasons import Evidence, judge
@@ -30,9 +32,9 @@ from orchestune.ports.backend import Gone, Phase, Sighting, WorkerOrder
 log = logging.getLogger(__name__)
 
 
-def worker_command(order: WorkerOrder) -> Sequence[str]:
-    """What runs in the container: the worker, on the Python that the init container brought."""
-    return runtime.command(plan.MOUNT)
+def worker_command(order: WorkerOrder, folder: str) -> Sequence[str]:
+    """What runs in the container: the worker, on the private Python in `folder`."""
+    return runtime.command(folder)
 
 
 class KubernetesBackend:
@@ -49,12 +51,13 @@ class KubernetesBackend:
         self,
         config: KubernetesConfig,
         api: Api,
-        command: Callable[[WorkerOrder], Sequence[str]] = worker_command,
+        command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
     ) -> None:
         self.name = config.cluster
         self._config, self._api, self._command = config, api, command
         self._world = World(api, config)
         self._security = Security(api, config)
+        self._delivering = Delivering(api, config.image_volumes)
         self._sweeper = Sweeper(api, config, self._world)
         self._lock = threading.Lock()
         self._verdicts: dict[str, Sighting] = {}
@@ -78,6 +81,10 @@ class KubernetesBackend:
         loads = self._world.everybodys()
         return capacity.survey(self._world.nodes.all(), loads, self._world.loads.permitted)
 
+    def notes(self) -> Sequence[str]:
+        nodes = self._world.nodes.all() if self._world.machines_known() else []
+        return [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
+
     def needs(self, each: Resources) -> Resources:
         cpu = self._config.cpu if each.cpu is None else each.cpu
         return replace(each, cpu=cpu, memory=self._config.memory if each.memory is None else each.memory)
@@ -93,9 +100,7 @@ class KubernetesBackend:
         with self._lock:
             if order.worker in self._verdicts:
                 return self._verdicts[order.worker].handle
-        ground = capacity.ground(self._world.nodes.all(), order.placement.pool, order.each)
-        setting = plan.Setting(self._security.restricted(), ground)
-        job = self._create(plan.job(self._config, order, setting, self._command(order)), order.worker)
+        job = self._job(order)
         self._world.jobs.put(job)
         try:
             self._api.call("POST", f"{self._inside()}/secrets", plan.secret(self._config, order, job))
@@ -149,6 +154,26 @@ class KubernetesBackend:
         self._world.fresh()
         self._sweeper.sweep(experiments, workers)
 
+    def _job(self, order: WorkerOrder) -> Document:
+        """Create the worker's Job; in the other way where the cluster takes no image volume."""
+        nodes = self._world.nodes.all()
+        ground = capacity.ground(nodes, order.placement.pool, order.each)
+        by_volume = self._delivering.decide(nodes).volume
+        setting = plan.Setting(self._security.restricted(), ground, by_volume)
+        try:
+            return self._create(self._manifest(order, setting), order.worker)
+        except TemporaryError:
+            raise
+        except OrchestuneError as exc:
+            if not by_volume or not self._delivering.doubts(exc.message, suspect="volume" in exc.message):
+                raise
+            made = self._create(self._manifest(order, replace(setting, image_volume=False)), order.worker)
+            self._delivering.give_up(exc.message)
+            return made
+
+    def _manifest(self, order: WorkerOrder, setting: plan.Setting) -> Document:
+        return plan.job(self._config, order, setting, self._command(order, setting.runtime))
+
     def _create(self, manifest: Document, worker: str) -> Document:
         path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs"
         try:
@@ -182,6 +207,8 @@ class KubernetesBackend:
                 has_run=self._world.has_run(worker),
             )
         )
+        if self._lacks_volume(job, last, found):
+            found = Judgement(Phase.GONE, f"{found.words}; without an image volume it may start", Gone.PLACE)
         if found.phase is Phase.PENDING:
             if found.waits_for != waits_for:
                 self._waits[worker] = (found.waits_for, time.monotonic())
@@ -195,6 +222,23 @@ class KubernetesBackend:
             with self._lock:
                 self._verdicts[worker] = sighting
         return sighting
+
+    def _lacks_volume(self, job: Document | None, pod: Document | None, found: Judgement) -> bool:
+        """Whether it cannot start since there are no image volumes, so that the next one, without, may."""
+        if not uses_volume(pod or job):
+            return False
+        phase = pod["status"].get("phase") if pod is not None else None
+        if phase == "Running":
+            self._delivering.prove()
+        if phase not in (None, "Pending", "Failed") or found.phase is Phase.RUNNING:
+            return False
+        said = start_failure(pod)
+        if said or phase != "Failed":
+            suspect = bool(said) or (pod is None and found.gone is Gone.REFUSED and "volume" in found.words)
+            if self._delivering.doubts(said or found.words, suspect=suspect):
+                self._delivering.give_up(said or found.words)
+                return True
+        return False
 
     def _shortage(self, pod: Document | None) -> str:
         """Which resource is missing, for a pod that no node takes."""

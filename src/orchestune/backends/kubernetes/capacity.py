@@ -40,6 +40,10 @@ class Node:
     """(key, value, effect) of what only those may ignore who name its pool"""
     product: str = ""
     """what its label says of its cards; empty: nothing"""
+    kubelet: str = ""
+    """its version: `v1.36.3`"""
+    runtime: str = ""
+    """what runs its containers: `containerd://2.4.2`"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
     product = str(labels.get(PRODUCT) or "")
     if has.gpu:
         has = replace(has, gpu_type=product or None, gpu_memory=int(amount(labels.get(MEMORY))) * 2**20 or None)
+    info = status.get("nodeInfo") or {}
     ready: Mapping[str, Any] = next(
         (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
     )
@@ -101,6 +106,8 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         labelled=label is not None,
         taints=tuple((str(t.get("key")), str(t.get("value") or ""), str(t["effect"])) for t in taints),
         product=product,
+        kubelet=str(info.get("kubeletVersion") or ""),
+        runtime=str(info.get("containerRuntimeVersion") or ""),
     )
 
 

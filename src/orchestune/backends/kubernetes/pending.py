@@ -25,6 +25,7 @@ _NOISE = re.compile(
     r"(?:failed to pull and unpack image \"[^\"]*\": ?|rpc error: code = \w+ desc = ?|"
     r"failed to resolve (?:reference|image) ?(?:\"[^\"]*\"|[^\" ]*): ?)*"
 )
+_PULLED = re.compile(r"(?:pulling image|pull and unpack image|pull image) \"([^\"]+)\"")
 _SETUP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreatePodContainer", "NetworkNotReady")
 
 
@@ -56,7 +57,8 @@ def _unschedulable(message: str, shortage: str) -> Judgement:
 
 def _container(status: Document, found: Document, events: Sequence[Event], stuck: float) -> Judgement:
     reason, message = str(found["reason"]), str(found.get("message") or "").strip()
-    image = status.get("image") or "its image"
+    pulled = _PULLED.search(message)  # that of a volume, maybe
+    image = (pulled and pulled[1]) or status.get("image") or "its image"
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
         return refused(f"the image {image} cannot be pulled: {message or reason}")
     if reason in _PULLING:

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestune.backends.kubernetes.capacity import PRODUCT, Ground
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.delivering import VOLUME
 from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
 from orchestune.backends.kubernetes.quantities import cores
@@ -41,6 +42,13 @@ class Setting:
     restricted: bool = False
     """it must not run as root"""
     ground: Ground = Ground()
+    image_volume: bool = False
+    """the private Python is mounted from its image; else an init container copies it"""
+
+    @property
+    def runtime(self) -> str:
+        """The folder in a worker's container that holds the private Python."""
+        return MOUNT + _IN_IMAGE if self.image_volume else MOUNT
 
 
 def name(order: WorkerOrder) -> str:
@@ -133,9 +141,9 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
         "serviceAccountName": placement.service_account or config.worker_service_account,
         "securityContext": _pod_security(config, setting),
         "tolerations": _tolerations(config, order, setting.ground),
-        "initContainers": [_runtime_container(config, order.each)],
+        **({} if setting.image_volume else {"initContainers": [_runtime_container(config, order.each)]}),
         "containers": [_worker_container(config, order, setting, command)],
-        "volumes": _volumes(order),
+        "volumes": [_runtime_volume(config, setting), *_volumes(order)],
     }
     if config.pull_secrets:
         spec["imagePullSecrets"] = [{"name": each} for each in config.pull_secrets]
@@ -157,7 +165,7 @@ def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
         "resources": _resources(config, Resources(each.cpu, each.memory)),
         "securityContext": {**_SECURITY, "readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "orchestune", "mountPath": MOUNT}],
+        "volumeMounts": [{"name": VOLUME, "mountPath": MOUNT}],
     }
 
 
@@ -171,7 +179,7 @@ def _worker_container(
     if not order.each.gpu:  # an image made for GPUs would otherwise see all those of its node
         env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
     mounts: list[Manifest] = [
-        {"name": "orchestune", "mountPath": MOUNT, "readOnly": True},
+        {"name": VOLUME, "mountPath": MOUNT, "readOnly": True},
         {"name": "orders", "mountPath": ORDERS, "readOnly": True},
         {"name": "state", "mountPath": STATE},
     ]
@@ -261,9 +269,15 @@ def _term(labels: Sequence[Manifest], fields: Sequence[Manifest]) -> Manifest:
     return found | ({"matchFields": list(fields)} if fields else {})
 
 
+def _runtime_volume(config: KubernetesConfig, setting: Setting) -> Manifest:
+    """The whole image: runtimes that know no `subPath` of an image ignore it without a word."""
+    if setting.image_volume:
+        return {"name": VOLUME, "image": {"reference": config.runtime_image, "pullPolicy": "IfNotPresent"}}
+    return {"name": VOLUME, "emptyDir": {}}
+
+
 def _volumes(order: WorkerOrder) -> list[Manifest]:
     found: list[Manifest] = [
-        {"name": "orchestune", "emptyDir": {}},
         {"name": "orders", "secret": {"secretName": name(order), "defaultMode": 0o444}},
         {"name": "state", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

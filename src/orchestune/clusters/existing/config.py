@@ -75,6 +75,8 @@ class Connection:
     queues: bool = False
     """Kueue is installed: the server may look at its workloads"""
     replicas: int = 1
+    image_volumes: str = "auto"
+    """whether the worker's Python comes into pods by an image volume: auto, yes, no"""
 
     @property
     def url(self) -> str:

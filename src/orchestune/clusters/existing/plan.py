@@ -79,6 +79,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
         "elastic": connection.elastic,
         "worker_service_account": WORKER,
         **({"user": None} if connection.user is None else {}),
+        **({} if connection.image_volumes == "auto" else {"image_volumes": connection.image_volumes == "yes"}),
     }
     data = {"kubernetes.json": _text(backend), SETTINGS: _text(connection.to_json())}
     if certificates:

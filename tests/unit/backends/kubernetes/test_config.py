@@ -35,6 +35,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ({"cluster": "lab"}, "runtime_image: is missing"),
         (LEAST | {"cpu": "two"}, 'cpu: found "two", expected a number of cores'),
         (LEAST | {"memory": True}, "memory: found true, expected a number of bytes, or null"),
+        (LEAST | {"image_volumes": "yes"}, 'image_volumes: found "yes", expected true, false, or null'),
         (LEAST | {"elastic": 1}, "elastic: found 1, expected true or false"),
         ("{", "is no JSON"),
         ("[]", "is no JSON object"),

@@ -68,6 +68,7 @@ CASES = {
         ),
         plan.Setting(True, Ground(("gpu7", "old1"), (("lab/team", "vision", "NoSchedule"),))),
     ),
+    "image_volume": (CONFIG, ORDER, plan.Setting(image_volume=True)),
 }
 
 
@@ -103,6 +104,14 @@ def test_a_name_is_short_enough_for_a_label(handle: str) -> None:
     name = plan.name(replace(ORDER, handle=handle))
     assert len(name) <= 63
     assert name.endswith("-562d7bb027d4")
+
+
+def test_the_python_is_where_the_setting_says() -> None:
+    inside = "/opt/orchestune/runtime"
+    assert plan.Setting().runtime == "/orchestune"
+    assert plan.Setting(image_volume=True).runtime == f"/orchestune{inside}"
+    copying = plan.template(CONFIG, ORDER, plan.Setting(), [])["spec"]["initContainers"][0]["command"]
+    assert any(part.startswith(f"{inside}/") for part in copying)
 
 
 def test_an_experiment_without_an_image_gets_the_clusters() -> None:

@@ -1,0 +1,163 @@
+"""How the private Python comes into a worker's pod: as an image volume where the cluster has them, else as a copy.
+
+An image volume mounts the image that holds the Python, read-only, and costs nothing at a pod's start. An init container
+that copies it works everywhere. What the versions promise is believed until a pod says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestune.backends.kubernetes.capacity import Node
+from orchestune.backends.kubernetes.views import container_statuses
+from orchestune.errors import Denied, NotFound
+
+log = logging.getLogger(__name__)
+
+VOLUME = "orchestune"
+"""the volume that holds the private Python"""
+SINCE = (1, 35)
+"""the first Kubernetes whose ImageVolume is on unless it is switched off (before, KEP-4639 was off by default)"""
+RUNTIMES: Mapping[str, tuple[int, int]] = {"containerd": (2, 1), "cri-o": (1, 33)}
+"""the first version of each container runtime that mounts them"""
+_TELLING = re.compile(
+    r"must specify a volume type|no volume plugin matched|HostPath is empty|mkdir \"\"|volume type \"image\"|"
+    r"image[- ]volume|IDMAP|(?:exec|stat|open):? .*/orchestune/",
+    re.IGNORECASE,
+)
+"""how API servers, kubelets and runtimes say that they have no image volumes, or that nothing is in one"""
+_NOT_STARTED = {
+    "waiting": ("CreateContainerError", "RunContainerError"),
+    "terminated": ("StartError", "ContainerCannotRun"),
+}
+
+
+class Caller(Protocol):
+    """Who asks an API server."""
+
+    def call(self, method: str, path: str) -> Any:
+        """The document that it answers."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The way, and why it is this one."""
+
+    volume: bool
+    why: str = ""
+    """why it is not the faster one"""
+
+    def __str__(self) -> str:
+        return "an image volume" if self.volume else f"a copy by an init container: {self.why}"
+
+
+def decide(setting: bool | None, version: str, nodes: Iterable[Node]) -> Delivery:
+    """By the setting, else by the versions of the API server (`v1.36.3`) and of the nodes, as far as they are seen."""
+    if setting is not None:
+        return Delivery(setting, "" if setting else "image volumes are switched off by a setting")
+    if _number(version) < SINCE:
+        return Delivery(False, f"image volumes need Kubernetes {_dotted(SINCE)}, this is {version or 'not known'}")
+    for node in nodes:
+        why = _lacks(node) if node.usable else ""
+        if why:
+            return Delivery(False, f"image volumes need {why}")
+    return Delivery(True)
+
+
+def uses_volume(document: Mapping[str, Any] | None) -> bool:
+    """Whether a pod, or the pod of a Job, gets the Python by an image volume."""
+    if document is None:
+        return False
+    spec = document["spec"].get("template", document)["spec"]
+    return any(each["name"] == VOLUME and "image" in each for each in spec.get("volumes") or ())
+
+
+class Delivering:
+    """What one cluster can, and what pods have taught about it since this server started. For many threads."""
+
+    def __init__(self, api: Caller, setting: bool | None) -> None:
+        self._api, self._setting = api, setting
+        self._lock = threading.Lock()
+        self._version: str | None = None
+        self._failed = ""
+        self._proved = False
+
+    def decide(self, nodes: Iterable[Node]) -> Delivery:
+        """How the next pod gets it. TemporaryError where the API server is away."""
+        if self._failed:
+            return Delivery(False, f"image volumes do not work here ({self._failed})")
+        return decide(self._setting, self._known_version() if self._setting is None else "", nodes)
+
+    def prove(self) -> None:
+        """A pod with an image volume has run."""
+        self._proved = True
+
+    def doubts(self, words: str, *, suspect: bool = False) -> bool:
+        """Whether, by what was said of a pod with an image volume that cannot start, the other way may help.
+
+        `suspect`: the volume may be to blame even where the words do not name it, as long as none has ever worked.
+        """
+        if self._setting is not None or not words:
+            return False
+        return bool(_TELLING.search(words)) or (suspect and not self._proved)
+
+    def give_up(self, words: str) -> None:
+        """No pod gets an image volume any more."""
+        with self._lock:
+            if not self._failed:
+                self._failed = " ".join(words.split())[:300]
+                log.warning("pods get a copy of the worker's Python from now on: no image volumes here: %s", words)
+
+    def _known_version(self) -> str:
+        with self._lock:
+            if self._version is None:
+                self._version = server_version(self._api)
+            return self._version
+
+
+def server_version(api: Caller) -> str:
+    """`v1.36.3`; empty where this account may not ask."""
+    try:
+        return str(api.call("GET", "/version").get("gitVersion") or "")
+    except (Denied, NotFound):
+        return ""
+
+
+def start_failure(pod: Mapping[str, Any] | None) -> str:
+    """What the node's runtime said when it could not start the worker's container; empty: it did not say so."""
+    for status in container_statuses(pod, "containerStatuses") if pod is not None else ():
+        state = status.get("state") or {}
+        for kind, reasons in _NOT_STARTED.items():
+            found = state.get(kind) or {}
+            if found.get("reason") in reasons:
+                return str(found.get("message") or found["reason"])
+    return ""
+
+
+def _lacks(node: Node) -> str:
+    """What a node would have to have: `containerd 2.1, cpu1 has containerd 1.7.27`; empty: it has everything."""
+    if _number(node.kubelet) < SINCE:
+        return f"a kubelet of version {_dotted(SINCE)}, {node.name} has {node.kubelet or 'another'}"
+    kind, _, version = node.runtime.partition("://")
+    needed = RUNTIMES.get(kind)
+    if needed is None:
+        known = " or ".join(f"{name} {_dotted(number)}" for name, number in RUNTIMES.items())
+        return f"{known}, {node.name} has {kind or 'another runtime'}"
+    if _number(version) < needed:
+        return f"{kind} {_dotted(needed)}, {node.name} has {kind} {version}"
+    return ""
+
+
+def _number(version: str) -> tuple[int, int]:
+    """`v1.36.3-gke.100` is (1, 36)."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _dotted(number: tuple[int, int]) -> str:
+    return f"{number[0]}.{number[1]}"
