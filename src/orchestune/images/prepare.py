@@ -12,7 +12,7 @@ from orchestune.images.build import Builder, Plan, Say
 from orchestune.images.digest import tag
 from orchestune.images.manifests import Platform
 from orchestune.images.recipe import Base, recipe, refused, user_of
-from orchestune.images.reference import Place, Reference, parse, parse_place
+from orchestune.images.reference import Place, Reference, is_loopback, parse, parse_place
 from orchestune.images.registry import open_registry
 from orchestune.images.tools import KINDS, find_tool
 
@@ -54,7 +54,7 @@ def prepare_image(
     if place is None:
         return local.build(text, files, platform, name, say)
     target = Reference(place.registry, place.repository(REPOSITORY), name)
-    plan = Plan(text, files, platform, target, place.plain)
+    plan = Plan(text, files, platform, target, place.plain or is_loopback(place.registry))
     with open_registry(place.registry, plain=place.plain) as client:
         digest = client.find(target.repository, name)
         if digest is None:

@@ -41,6 +41,7 @@ def push_base(client: Registry, repository: str, tag: str, folder: Path, *, user
             "os": own.os,
             "config": {"User": user, "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
             "rootfs": {"type": "layers", "diff_ids": [made.diff_id]},
+            "history": [{"created_by": "a test"}],  # podman wants to know of each layer
         }
     ).encode()
     file = folder / "config.json"

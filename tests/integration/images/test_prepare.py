@@ -229,4 +229,5 @@ def test_without_a_tool_here_the_cluster_builds(
     built = prepare_image(*arguments, print, builder=elsewhere)
     [plan] = elsewhere.plans
     assert built.startswith(f"{client.name}/team/orchestune@sha256:") and list(plan.files) == ["requirements.txt"]
+    assert plan.plain  # podman and buildah, unlike docker, do not know it of a registry of this machine
     assert plan.dockerfile.startswith(f"FROM {client.name}/lab/base@sha256:")
