@@ -160,11 +160,16 @@ class Launching:
             self._grow(site, present, slots - have, cards)
 
     def _shrink(self, site: Site, present: Sequence[Present], spare: int) -> None:
+        """Those with the least to do go first, since they hold their places for nothing; of several the newest.
+
+        Of those that share cards the ones with the fewest beside them: their card becomes a whole one again.
+        """
+        with self._core.store.reading() as session:
+            busy = workers.at_work(session, site.backend.name)
         uses = Counter(card for worker in present for card in _gpus(worker))
-        # of those that share cards, first the ones with the fewest beside them: their card becomes a whole one again
-        newest_first = list(reversed(present))
-        newest_first.sort(key=lambda worker: max((uses[card] for card in _gpus(worker)), default=0))
-        for worker in newest_first:
+        beside = {worker.id: max((uses[card] for card in _gpus(worker)), default=0) for worker in present}
+        newest_first = present[::-1]
+        for worker in sorted(newest_first, key=lambda worker: (busy.get(worker.id, 0), beside[worker.id])):
             if spare <= 0:
                 return
             if worker.slots <= spare:

@@ -68,6 +68,19 @@ def test_a_second_user_gets_half_as_trials_end(world: World) -> None:
     assert world.status(first)["counts"]["completed"] == 8
 
 
+def test_workers_with_nothing_left_to_do_go_and_those_at_work_stay(world: World) -> None:
+    world.create(budget=4, parallelism=4, resources={"cpu": 1})
+    held = world.lease(4)
+    for worker, lease in held:
+        worker.call(beats=[worker.started(lease)])
+    for worker, lease in held[:2]:
+        worker.call(finished=[worker.finish(lease)])
+    world.tick(3)
+    for worker, _ in held:
+        worker.call()
+    assert [worker.told_to_drain for worker, _ in held] == [True, True, False, False]
+
+
 def test_gpu_trials_do_not_wait_for_trials_without(world: World) -> None:
     world.create(budget=100, parallelism=50, resources={"cpu": 1})
     world.tick(3)
