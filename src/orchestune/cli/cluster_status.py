@@ -58,7 +58,8 @@ def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> l
     shown += ["", *troubles] if troubles else []
     if found["elastic"]:
         shown += ["", "machines are started on demand: more than this may come"]
-    shown += ["", *map(one_line, found["notes"])] if found.get("notes") else []
+    notes = found.get("notes") or []  # an older server has none
+    shown += ["", *map(one_line, notes)] if notes else []
     return [*shown, "", *_experiments(found["experiments"], paint, columns)]
 
 

@@ -328,8 +328,7 @@ class ClusterDocument(TypedDict):
     clusters: list[str]
     elastic: bool
     machines: list[MachineDocument]
-    notes: NotRequired[list[str]]
-    """an older server does not tell"""
+    notes: list[str]
     experiments: list[ClusterExperiment]
 
 
