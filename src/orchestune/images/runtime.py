@@ -109,7 +109,7 @@ def _fill(folder: Path) -> None:
             cached = Path(bytecode.name(str(place)))
             cached.parent.mkdir(exist_ok=True)
             cached.write_bytes(code)
-    worker_archive.build(folder / WORKER)
+    worker_archive.build(folder / WORKER, bytecode.compiled)
     _put(Path(certifi.where()), folder / AUTHORITIES)
     _put(Path(copy.__file__), folder / COPY)
 

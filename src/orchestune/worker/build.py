@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 _MAIN = "import sys\n\nfrom orchestune.worker.__main__ import main\n\nsys.exit(main())\n"
@@ -11,13 +12,20 @@ _PACKAGE = '"""The worker alone."""\n'
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def build(target: Path) -> Path:
-    """Write the archive to `target` and return it; the same sources give the same bytes."""
+def build(target: Path, compiled: Callable[[Path], bytes | None] = lambda source: None) -> Path:
+    """Write the archive to `target` and return it; the same sources give the same bytes.
+
+    `compiled` makes bytecode, which a Python of that version takes without a look at the source, and others leave.
+    """
     here = Path(__file__).resolve().parent
-    contents = {"__main__.py": _MAIN, "orchestune/__init__.py": _PACKAGE}
+    contents = {"__main__.py": _MAIN.encode(), "orchestune/__init__.py": _PACKAGE.encode()}
     for source in sorted(here.glob("*.py")):
         if source.name != "build.py":
-            contents[f"orchestune/worker/{source.name}"] = source.read_text(encoding="utf-8")
+            name = f"orchestune/worker/{source.name}"
+            contents[name] = source.read_bytes()
+            code = compiled(source)
+            if code is not None:
+                contents[f"{name}c"] = code
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "wb") as file:
         file.write(b"#!/usr/bin/env python3\n")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 FILE_VARIABLE = "ORCHESTUNE_WORKER_FILE"
 
@@ -14,20 +14,22 @@ class SettingsError(Exception):
     """The file is missing or wrong; the message names it and what is missing."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Where the server is, who this worker is, and where it may write."""
+class Settings(NamedTuple):
+    """Where the server is, who this worker is, and where it may write. No dataclass: those take long to load."""
 
     url: str | None
     endpoint: Path | None
     """a file with `{"url"}`, read again whenever the server cannot be reached"""
-    token: str = field(repr=False)
+    token: str
     worker: str
     slots: int
     state: Path
     """caches that the workers of this machine share, and this worker's spool"""
     gpus: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Settings of {self.worker} at {self.url or self.endpoint}"  # without the token
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.images.bytecode import compiled
 from orchestune.worker import VERSION
 from orchestune.worker.build import build
 from tests.integration.worker.conftest import SOURCE, RunningWorker
@@ -66,3 +67,14 @@ def test_the_worker_stays_within_python_3_8() -> None:
 
 def test_the_version_is_the_project_s() -> None:
     assert f'version = "{VERSION}"' in (SOURCE.parent / "pyproject.toml").read_text()
+
+
+def test_bytecode_of_this_python_is_taken_and_that_of_another_one_left(tmp_path: Path) -> None:
+    own = build(tmp_path / "own.pyz", compiled)
+    other = build(tmp_path / "other.pyz", lambda source: b"\0\0\0\0" + (compiled(source) or b"")[4:])
+    for archive, taken in ((own, True), (other, False)):
+        look = "import orchestune.worker.loop as it; print(it.__file__, it.Loop.__name__)"
+        env = {"PYTHONPATH": str(archive)}
+        done = subprocess.run([sys.executable, "-S", "-c", look], env=env, capture_output=True, text=True, check=True)
+        file, name = done.stdout.split()
+        assert (file.endswith(".pyc"), name) == (taken, "Loop"), done.stdout
