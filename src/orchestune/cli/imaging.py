@@ -9,6 +9,7 @@ from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
 from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing.client import Api
 from orchestune.domain.experiment import Specification
 from orchestune.errors import TemporaryError, UsageError
 
@@ -48,9 +49,10 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
             f"the image has to be built, and cluster '{cluster.name}' has no registry that its nodes pull from",
             f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
         )
-    nodes = parse_platform(node_platform(cluster))
+    cluster_api = api(cluster)
+    nodes = parse_platform(_node_platform(cluster_api))
     image_of_builder = console.environ.get("ORCHESTUNE_BUILDER") or BUILDER
-    builder = InCluster(api(cluster), cluster.namespace, cluster.name, image=image_of_builder)
+    builder = InCluster(cluster_api, cluster.namespace, cluster.name, image=image_of_builder)
     try:
         return prepare_image(
             image,
@@ -69,11 +71,10 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
         return image
 
 
-def node_platform(cluster: Cluster) -> str:
+def _node_platform(cluster_api: Api) -> str:
     """`linux/amd64` or the like: that of the nodes; this machine's where they are of several or not to be seen."""
-    from orchestune.cli.cluster_commands import api  # the API of the cluster, which only images need here
-    from orchestune.cli.cluster_image import platforms
+    from orchestune.cli.cluster_image import platforms  # the API of the cluster, which only images need here
 
     own = f"linux/{platform.machine().replace('x86_64', 'amd64').replace('aarch64', 'arm64')}"
-    seen = platforms(api(cluster))
+    seen = platforms(cluster_api)
     return seen[0] if seen and own not in seen else own
