@@ -121,9 +121,9 @@ def _build(source: Source, folder: Path) -> None:
             *source.packages,
             cwd=work,
         )
-    server = folder / "v3"  # Go names a program after the last part of its path
-    if server.exists():
-        server.rename(folder / source.name)
+    for named in ("v3", "server"):  # after the last part of its path, or the one before a version: that depends on Go
+        if (folder / named).exists():
+            (folder / named).rename(folder / source.name)
 
 
 def _staging(source: Source, work: Path) -> list[str]:
