@@ -21,7 +21,7 @@ _HOMES = {
     "best": "trials", "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing",
     "diff": "diff", "get": "files", "try": "try_changed", "rerun": "rerun", "shell": "shell", "export": "export",
     "import": "archive", "cluster": "cluster", "ui": "ui",
-    "server": "server", "doctor": "doctor", "version": "version",
+    "server": "server", "completion": "completion", "doctor": "doctor", "version": "version",
 }  # fmt: skip
 """the module of each command, in the order of the help; only that of the command which runs is loaded"""
 

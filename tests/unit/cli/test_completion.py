@@ -1,0 +1,126 @@
+"""Completion in real shells: what a Tab offers."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from select import select
+
+import pytest
+
+from orchestune.cli.completion import SHELLS, script
+from orchestune.cli.main import build_parser
+from orchestune.client.whereabouts import Started, Whereabouts
+from tests.unit.cli.conftest import SOURCE, Result
+
+BASH = """
+source "$1"
+shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+_shtab_orchestune
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+CASES = [
+    ("orchestune res", {"resume"}),
+    ("orchestune cluster disc", {"disconnect"}),
+    ("orchestune run --dry", {"--dry-run"}),
+    ("orchestune run --file expe", {"experiment.yml"}),
+    ("orchestune logs first", {"first-7f3a"}),
+    ("orchestune status --cluster loc", {"local"}),
+    ("orchestune completion f", {"fish"}),
+]
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the script of each shell, a program `orchestune` and an experiment file."""
+    tmp_path = tmp_path_factory.mktemp("completion")
+    for shell in SHELLS:
+        (tmp_path / shell).write_text(script(build_parser(), shell))
+    program = tmp_path / "bin/orchestune"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={SOURCE} exec {sys.executable} -m orchestune "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "experiment.yml").touch()
+    (tmp_path / "home").mkdir()
+    Whereabouts(tmp_path / "home").add(Started("first-7f3a", "id", "local", "folder"))
+    return tmp_path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "ORCHESTUNE_HOME": str(folder / "home"), "HOME": str(folder), "TERM": "dumb"}
+
+
+def needs(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+
+
+def said(folder: Path, *command: str) -> set[str]:
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return {line.split("\t")[0].strip() for line in done.stdout.splitlines() if line.strip()}
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES)
+def test_bash(line: str, expected: set[str], scripts: Path) -> None:
+    needs("bash")
+    assert said(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), *line.split()) == expected
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES)
+def test_fish(line: str, expected: set[str], scripts: Path) -> None:
+    needs("fish")
+    command = f"source {scripts / 'fish'}; complete -C '{line}'"
+    assert said(scripts, "fish", "--no-config", "-c", command) == expected
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES[4:5])
+def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
+    needs("zsh")
+    start = f'eval "$(cat {scripts / "zsh"})"'
+    (scripts / ".zshrc").write_text(f"PS1=ready; autoload -U compinit; compinit -u -D; {start}\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(scripts)
+        os.execvpe("zsh", ["zsh", "-i"], environment(scripts))
+    try:
+        screen = read(terminal)
+        until(screen, "ready")
+        os.write(terminal, f"{line}\t".encode())
+        [word] = expected
+        until(screen, word.removeprefix(line.split()[-1]))
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def read(terminal: int) -> Iterator[str]:
+    while True:
+        ready = select([terminal], [], [], 0.1)[0]
+        yield os.read(terminal, 65536).decode(errors="replace") if ready else ""
+
+
+def until(screen: Iterator[str], text: str) -> None:
+    found, deadline = "", time.monotonic() + 60
+    while text not in found:
+        found += next(screen)
+        assert time.monotonic() < deadline, f"{text!r} did not come: {found!r}"
+
+
+def test_the_shell_of_the_user_is_meant_where_none_is_named(
+    cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert cli("completion").out == cli("completion", "fish").out
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    result = cli("completion")
+    assert (result.code, "no completion for tcsh" in result.err) == (2, True)
