@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not pages and not long
 
-.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs benchmarks clean
+.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -115,6 +115,14 @@ format: $(VENV)/dev.stamp ## rewrite the sources as ruff wants them
 
 docs: $(VENV)/dev.stamp ## write the generated pages
 	@$(BIN)/python docs/generate.py
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	@$(INSTALL) --group docs
+	@touch $@
+
+site: $(VENV)/docs.stamp ## the pages as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchmarks.md says how the long ones run)
 	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow early_stopping pruning_cost; do \
