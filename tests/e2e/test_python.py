@@ -51,7 +51,9 @@ def said(experiment: orchestune.Experiment) -> str:
     return "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
 
 
-@pytest.mark.parametrize("name", ["Experiment", "Experiment.ask", "Experiment.loop", "tune", "tune_async"])
+@pytest.mark.parametrize(
+    "name", ["Experiment", "Experiment.ask", "Experiment.loop", "Experiment.loop_async", "tune", "tune_async"]
+)
 def test_the_example_of_a_public_name_runs_as_it_stands(name: str) -> None:
     run_example(name)
 
@@ -295,3 +297,34 @@ def test_the_trials_of_a_command_are_not_run_here() -> None:
         experiment.ask()
     with pytest.raises(UsageError, match="are not run in docker"):
         orchestune.Experiment.create(**BOWL, budget=1, cluster="docker")
+
+
+def test_tasks_share_the_trials_of_an_experiment_and_a_cancelled_one_gives_its_back() -> None:
+    async def main() -> None:
+        experiment = await orchestune.Experiment.create_async(**BOWL, budget=6, parallelism=2, name="tasks")
+        done: list[int] = []
+
+        async def work() -> None:
+            async for trial in experiment.loop_async():
+                with trial:
+                    await asyncio.sleep(0.05)
+                    trial.report(loss=trial.parameters.x)
+                    done.append(trial.number)
+
+        async def hold() -> None:
+            trial = await experiment.ask_async()
+            assert trial is not None
+            held.set()
+            with trial:
+                await asyncio.sleep(600)
+
+        held = asyncio.Event()
+        holder = asyncio.create_task(hold())
+        await held.wait()
+        holder.cancel()
+        await asyncio.gather(work(), work())
+        assert sorted(done) == [1, 2, 3, 4, 5, 6]
+        assert (await experiment.wait_async()).state == "completed"
+        assert await experiment.ask_async() is None
+
+    asyncio.run(main())

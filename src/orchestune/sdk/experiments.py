@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +77,13 @@ class Experiment:
         if "run" not in keys:
             return create_open(keys, cluster)
         return create(keys, Path(folder).resolve(), cluster)
+
+    @classmethod
+    async def create_async(
+        cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any
+    ) -> Experiment:
+        """The same without blocking the event loop, which listing and sending the code may take seconds for."""
+        return await asyncio.to_thread(lambda: cls.create(folder=folder, cluster=cluster, **keys))
 
     @classmethod
     def load(cls, handle: str, *, cluster: str | None = None) -> Experiment:
@@ -172,6 +179,17 @@ class Experiment:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
             time.sleep(_OFFERED)
 
+    async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
+        """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others."""
+        folder = await asyncio.to_thread(self._offers)
+        async with asyncio.timeout(timeout):
+            while (found := await asyncio.to_thread(take, folder)) is None:
+                if over(await asyncio.to_thread(self.status)):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    return None
+                await asyncio.sleep(_OFFERED)
+        return found
+
     def loop(self) -> Iterator[OpenTrial]:
         """Trials for this process to run, one after the other, until the experiment is over.
 
@@ -189,6 +207,32 @@ class Experiment:
             trial = self.ask()
             if trial is None:
                 return
+            try:
+                yield trial
+                if not trial.over:
+                    trial.finish()
+            finally:
+                if not trial.over:
+                    trial.give_back()
+
+    async def loop_async(self) -> AsyncIterator[OpenTrial]:
+        """The same without blocking the event loop: several tasks that loop run as many trials at a time.
+
+        >>> import asyncio
+        >>> experiment = orchestune.Experiment.create(
+        ...     parameters={"x": "0.0..1.0"}, metrics={"y": "maximize"}, budget=4, parallelism=2)
+        >>> async def work():
+        ...     async for trial in experiment.loop_async():
+        ...         with trial:
+        ...             await asyncio.sleep(0.1)
+        ...             trial.report(y=trial.parameters.x)
+        >>> async def several():
+        ...     await asyncio.gather(work(), work())
+        >>> asyncio.run(several())
+        >>> len(experiment.results())
+        4
+        """
+        while (trial := await self.ask_async()) is not None:
             try:
                 yield trial
                 if not trial.over:
