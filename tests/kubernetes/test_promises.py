@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.machine import Broken
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
+from tests.unit.cli.conftest import Terminal, plain
 
 pytestmark = pytest.mark.timeout(900)
 WORKERS = "app.kubernetes.io/component=worker"
@@ -293,6 +294,34 @@ def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: L
     refused = lab.home.run("run", "--detach", cwd=folder, expect=2)
     assert "a trial needs 5 gpu, the largest machine, gpu1, has 4" in refused.stderr
     assert lab.home.json("status") == before
+
+
+def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opened_in_a_pod(
+    lab: Lab, shell: str
+) -> None:
+    home = lab.home
+    folder = lab.experiment(shell, run="sh train.sh {x}", keep=[], budget=3, parallelism=1)
+    train = folder / "train.sh"
+    train.write_text("echo old code of trial $ORCHESTUNE_TRIAL; sleep 5; echo score=$1\n")
+    handle = home.run("run", "--detach", cwd=folder).stdout.strip()
+    until("the first trial to run", lambda: status(lab, handle)["counts"]["running"] == 1, 120)
+    train.write_text("echo new code of trial $ORCHESTUNE_TRIAL; echo score=$1\n")
+    home.run("try", "--into", handle, "--untried", cwd=folder)
+    assert_exact(lab, handle, 3, 1)
+    trials = home.json("trials", handle)
+    assert [trial["bundle"] == trials[0]["bundle"] for trial in trials] == [True, False, False]
+    assert len({attempt["worker"] for trial in trials for attempt in trial["attempts"]}) == 1
+    assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout
+    said = home.run("try", f"{handle}/1", cwd=folder).stdout
+    assert "new code of trial 1" in said and "metric   score" in said
+    printed = home.run("shell", f"{handle}/1", "--", "{run}").stdout.splitlines()
+    assert printed == ["old code of trial 1", f"score={trials[0]['parameters']['x']!r}"]
+    with closing(Terminal(["shell", f"{handle}/3"], home.env)) as screen:
+        screen.wait_for(r"[#$] $", 120)
+        screen.press("hostname; exit 4\r")
+        assert screen.end() == 4
+        assert "orchestune-shell-" in plain(screen.screen)
+    until("the pods to go", lambda: not pods(lab, WORKERS), 120)
 
 
 def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:
