@@ -8,7 +8,6 @@ from typing import Any
 
 from orchestune.domain import findings
 from orchestune.domain.metrics import Metric
-from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines import process
 from orchestune.errors import UsageError
@@ -23,23 +22,20 @@ _MOST = 3000
 
 def importance(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     """How much each parameter matters for a declared metric, the first one where none is named."""
-    row, history = _history(core, ref)
-    chosen = _metric(row, metric)
-    return _importance(row, chosen, history)
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        history = observations(session, row, 0, every=math.ceil(row.history_seq / _MOST) or 1)
+    return _importance(row, _metric(row, metric), history)
 
 
 def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     """The same, and measured facts in plain words."""
-    row, history = _history(core, ref)
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        history = observations(session, row, 0)
     chosen = _metric(row, metric)
     found = findings.findings(row.specification.space, chosen, history)
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
-
-
-def _history(core: Core, ref: str) -> tuple[ExperimentRow, list[Observation]]:
-    with core.store.reading() as session:
-        row = experiments.find(session, ref)
-        return row, observations(session, row, 0)
 
 
 def _metric(row: ExperimentRow, name: str | None) -> Metric:
@@ -57,6 +53,6 @@ def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) 
     found = process.importance(row.specification.space, metric, history[:: math.ceil(len(history) / _MOST) or 1])
     return {
         "metric": metric.name,
-        "trials": sum(seen.state is TrialState.COMPLETED for seen in history),
+        "trials": row.completed,
         "parameters": [{"name": name, "importance": round(share, 6)} for name, share in found.items()],
     }

@@ -23,14 +23,14 @@ def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
     )
 
 
-def observations(session: Session, row: ExperimentRow, told: int) -> list[Observation]:
-    """Everything behind place `told` of the history, in its order."""
+def observations(session: Session, row: ExperimentRow, told: int, every: int = 1) -> list[Observation]:
+    """What is behind place `told` of the history, in its order; with `every`, one of so many."""
     found: list[Observation] = []
     while told < row.history_seq:
-        trials = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "limit": _PAGE})
+        trials = session.rows(hot.HISTORY, {"experiment": row.id, "after": told, "every": every, "limit": _PAGE})
         if not trials:
             break
-        where = {"experiment": row.id, "after": told, "upto": trials[-1][3]}
+        where = {"experiment": row.id, "after": told, "upto": trials[-1][3], "every": every}
         values: dict[int, dict[str, float]] = {}
         spread: dict[int, dict[str, float]] = {}
         for trial, name, value, stddev in session.rows(hot.HISTORY_METRICS, where):

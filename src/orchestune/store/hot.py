@@ -162,12 +162,13 @@ INSERT INTO events (experiment, seq, at, actor, kind, data) VALUES (:experiment,
 """
 HISTORY = """
 SELECT number, parameters, state, history_seq FROM trials WHERE experiment = :experiment AND history_seq > :after
-ORDER BY history_seq LIMIT :limit
+AND history_seq % :every = 0 ORDER BY history_seq LIMIT :limit
 """
 HISTORY_METRICS = """
 SELECT m.trial, m.name, m.value, m.stddev FROM trial_metrics m JOIN trials r
 ON r.experiment = m.experiment AND r.number = m.trial
 WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto AND m.declared = 1
+AND r.history_seq % :every = 0
 """
 UNFINISHED = """
 SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY number

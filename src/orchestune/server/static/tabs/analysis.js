@@ -79,20 +79,22 @@ export function mount(place, first) {
 
   const reload = reloader(
     async (signal) => {
-      const [found, specification, curve, spans] = await Promise.all([
+      const [found, specification] = await Promise.all([
         ask(path(ref, "columns") + query({ limit: 3000 }), { signal }),
         ask(path(ref, "specification"), { signal }),
-        ask(path(ref, "curves") + query({ metric: metric.name, limit: 60 }), { signal }),
-        ask(path(ref, "timeline") + query({ limit: 1500 }), { signal }),
       ]);
       const firstTime = !columns;
       columns = found;
       space = specification.specification.parameters;
-      curves = curve;
-      attempts = spans;
       problem.hidden = true;
       if (firstTime) begin();
       draw();
+      [curves, attempts] = await Promise.all([
+        ask(path(ref, "curves") + query({ metric: metric.name, limit: 60 }), { signal }),
+        ask(path(ref, "timeline") + query({ limit: 1500 }), { signal }),
+      ]);
+      draw();
+      measure.want(`${metric.name} ${importanceMark()}`);
     },
     (error) => {
       problem.hidden = false;
@@ -112,6 +114,11 @@ export function mount(place, first) {
     15000,
   );
 
+  /** Changes whenever a twentieth more has finished: measuring takes longer than drawing. */
+  function importanceMark() {
+    return Math.floor(Math.log(finished(status) + 1) / Math.log(1.05));
+  }
+
   function begin() {
     restore();
     for (const select of [across, up]) fill(select, space.map((parameter) => h("option", { value: parameter.name }, parameter.name)));
@@ -124,7 +131,6 @@ export function mount(place, first) {
     weights.clear();
     fill(importance, h("p", { class: "faint" }, "Being measured…"));
     reload.want(`${metric.name} ${Date.now()}`);
-    measure.want(`${metric.name} ${finished(status)}`);
   }
 
   /** Parameters, those that matter most first. */
@@ -305,7 +311,6 @@ export function mount(place, first) {
   const update = (/** @type {Status} */ next) => {
     status = next;
     reload.want(`${metric.name} ${finished(next)} ${next.counts.running}`);
-    measure.want(`${metric.name} ${Math.floor(finished(next) / Math.max(1, finished(next) / 20))} ${finished(next) === next.budget}`);
   };
   update(first);
   return {

@@ -85,7 +85,8 @@ export function mount(place, status, only = null) {
     const rest = parts.pop() ?? "";
     parts.forEach((part) => put(chunk, part));
     if (chunk.last && rest) put(chunk, rest);
-    open.set(chunk.attempt, chunk.last ? "" : rest);
+    if (chunk.last) open.delete(chunk.attempt);
+    else open.set(chunk.attempt, rest);
   }
 
   /** @param {Chunk} chunk @param {string} text */

@@ -52,10 +52,14 @@ export function mount(place, first) {
     results.draw(history(columns, metric, { pick }));
     remark.textContent = shownOf(columns);
     busy.draw(busyOverTime(overview.busy, status.parallelism));
-    fill(failures, failureCard(ref, overview.failures));
+    const text = JSON.stringify(overview.failures);
+    if (text !== failuresText) fill(failures, failureCard(ref, overview.failures));
+    failuresText = text;
   }, failed);
 
   let bestText = "";
+  let workersText = "";
+  let failuresText = "";
   const update = (/** @type {Status} */ next) => {
     status = next;
     const any = next.counts.completed + next.counts.failed + next.counts.pruned + next.counts.running > 0;
@@ -68,7 +72,9 @@ export function mount(place, first) {
       fill(best, bestCard(next));
     }
     drawRunning(running, next);
-    fill(workers, workerCard(next));
+    const now = JSON.stringify(next.workers);
+    if (now !== workersText) fill(workers, workerCard(next));
+    workersText = now;
   };
   update(first);
   const clock = setInterval(() => drawRunning(running, status), 5000);
@@ -151,6 +157,10 @@ function drawRunning(place, status) {
   );
   const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), h("th", { class: "right", scope: "col" }, "For"));
   const scroll = h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows)));
+  const text = found.map((each) => each.attempt).join();
+  const held = place.matches(":hover") || place.contains(document.activeElement);
+  if (held && /** @type {HTMLElement} */ (place).dataset.text === text) return; // nothing moves under the mouse
+  /** @type {HTMLElement} */ (place).dataset.text = text;
   const before = place.querySelector(".scroll")?.scrollTop ?? 0;
   fill(place, h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), scroll));
   scroll.scrollTop = before;

@@ -1,0 +1,58 @@
+"""Take the pictures of the pages that the docs show: `python docs/screenshots.py` (Chromium must be installed)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from orchestune.client.address import Access
+from orchestune.client.api import Client
+from orchestune.services import change_experiment
+from tests.testbeds.seed import TOKEN, core_of, seed, serve
+
+FOLDER = Path(__file__).parent / "images"
+PICTURES = {
+    "experiments": ("/experiments", "light", 620),
+    "experiment": ("/experiments/{image model}", "light", 900),
+    "analysis": ("/experiments/{sgd classifier}?tab=analysis", "dark", 1000),
+}
+"""address (with names of seeded experiments), colours, height"""
+
+
+def main() -> None:
+    """Write each of them anew."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        raise SystemExit("there is no Chromium; on Debian: apt-get install chromium")
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        core = core_of(Path(folder))
+        handles = seed(core.store)
+        for name in [name for name in handles if "<" in name or len(name) > 40]:  # those that tests alone want to see
+            change_experiment.delete(core, handles.pop(name), False, "docs")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        with serve(core) as url:
+            for name, (path, scheme, height) in PICTURES.items():
+                context = browser.new_context(viewport={"width": 1200, "height": height}, color_scheme=scheme)
+                page = context.new_page()
+                client = Client.connect(lambda: Access(url, TOKEN))
+                page.goto(url + client.invite()["path"])
+                client.close()
+                for known, handle in handles.items():
+                    path = path.replace(f"{{{known}}}", handle)
+                page.goto(url + path)
+                page.wait_for_selector(".skeleton", state="hidden")
+                if "tab=analysis" in path:
+                    page.wait_for_selector("[aria-label=Importance] [role=listitem]", timeout=90_000)
+                page.wait_for_timeout(1500)
+                page.screenshot(path=FOLDER / f"{name}.png")
+                context.close()
+        browser.close()
+        core.store.close()
+
+
+if __name__ == "__main__":
+    main()
