@@ -114,6 +114,17 @@ def test_every_byte_arrives_in_both_directions(team: Team) -> None:
     assert done.stdout == content
 
 
+def test_a_command_may_end_without_reading_what_is_typed(team: Team) -> None:
+    done = subprocess.run(
+        [*team.home.command, "shell", f"{team.handle}/1", "--", "head", "-c", "3"],
+        input=b"abcdef\n" * 500_000,
+        env=team.home.env,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"abc", b"")
+
+
 def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> None:
     environ = {**team.home.env, "SHELL": "/bin/sh", "PS1": "here> ", "ENV": ""}
     with closing(Terminal(["shell", f"{team.handle}/1"], environ, columns=111, lines=33)) as screen:

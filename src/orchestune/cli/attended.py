@@ -29,9 +29,7 @@ _BEAT = 10.0
 def single(specification: Specification, parameters: Configuration) -> Specification:
     """The specification of one trial with these parameters."""
     labels = {**specification.labels, TEST_LABEL: "0"}
-    return replace(
-        specification, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels
-    )  # fmt: skip
+    return replace(specification, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels)
 
 
 @contextmanager

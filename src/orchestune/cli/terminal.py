@@ -93,7 +93,7 @@ class Terminal:
                 if not data:
                     open_ = False
                     self._call(client, over=0)
-                while data:
+                while data and self._code is None and self._trouble is None:  # a command may end without reading it all
                     answer = self._call(client, data=base64.b64encode(data).decode(), at=typed, wait=_WAIT)
                     data, typed = data[answer["next"] - typed :], answer["next"]
         except OrchestuneError as exc:

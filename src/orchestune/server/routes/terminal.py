@@ -27,9 +27,13 @@ async def user(context: Here, request: Request, ref: str, body: models.Terminal)
     terminal = context.terminals.of(body.attempt)
     terminal.size = body.size or terminal.size
     terminal.left = terminal.left or body.over is not None
+
+    def ended() -> bool:
+        return terminal.code is not None
+
     if body.after is None:
-        return answer(await _put(context, request, body, terminal.to_trial))
-    found = await _take(context, request, body, terminal.to_user, lambda: terminal.code is not None)
+        return answer(await _put(context, request, body, terminal.to_trial, ended))
+    found = await _take(context, request, body, terminal.to_user, ended)
     return answer(found | {"over": None if found["data"] else terminal.code})
 
 
@@ -40,7 +44,7 @@ async def trial(context: Here, request: Request, worker: str, body: models.Termi
     terminal = context.terminals.of(body.attempt)
     terminal.code = terminal.code if body.over is None else body.over
     if body.after is None:
-        return answer(await _put(context, request, body, terminal.to_user))
+        return answer(await _put(context, request, body, terminal.to_user, lambda: False))
 
     def news() -> bool:
         return terminal.left or terminal.size not in (None, body.size)
@@ -49,13 +53,15 @@ async def trial(context: Here, request: Request, worker: str, body: models.Termi
     return answer(found | {"size": terminal.size, "over": 0 if terminal.left and not found["data"] else None})
 
 
-async def _put(context: Context, request: Request, body: models.Terminal, pipe: Pipe) -> dict[str, Any]:
+async def _put(
+    context: Context, request: Request, body: models.Terminal, pipe: Pipe, in_vain: Callable[[], bool]
+) -> dict[str, Any]:
     try:
         data = base64.b64decode(body.data, validate=True)
     except binascii.Error as exc:
         raise BadInput.one(f"is no base64: {exc}", key="data") from exc
     if data:
-        await _until(context, request, body, lambda: not pipe.full)
+        await _until(context, request, body, lambda: not pipe.full or in_vain())
     if not pipe.full:
         pipe.put(body.at, data)
     context.core.signals.notify(_topic(body))
