@@ -12,6 +12,8 @@ from orchestune.config.nodes import Scalar, quoted
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.scalars import resolve
 from orchestune.config.shapes import Named, changed, either, list_of, mapping_of, section
+from orchestune.domain.priors import KEYS as PRIOR_KEYS
+from orchestune.domain.priors import Prior
 from orchestune.domain.space import Parameter, Value
 
 MOST_STEPS = 10**9
@@ -148,6 +150,29 @@ WHEN = mapping_of(
     "a mapping from another parameter to its value or a list of values",
     least=1,
 )
+_PRIOR_KEYS = (
+    *(Key(name, NUMBER, about) for name, about in (
+        ("mean", "Of a normal distribution."), ("std", "Its standard deviation."),
+        ("median", "Of a log-normal distribution."), ("factor", "Two thirds lie within this factor of it."),
+        ("a", "First shape of a beta distribution over the range."), ("b", "Its second shape."),
+    )),
+    Key("weights", list_of(NUMBER, "a list of numbers", most=1000), "One for each listed value."),
+)  # fmt: skip
+_PRIOR = section(_PRIOR_KEYS, also={"sd": "std", "stddev": "std", "sigma": "std", "mu": "mean", "scale": "std"})
+
+
+def _read_prior(found: Field) -> Prior | None:
+    before = len(found.report.found)
+    read = _PRIOR.read(found)
+    if read is None or len(found.report.found) > before:
+        return None
+    if not any(set(read) == set(keys) for keys in PRIOR_KEYS.values()):
+        found.expected("mean and std, median and factor, a and b, or weights")
+        return None
+    return Prior.from_json(read)
+
+
+PRIOR = Kind[Prior](_PRIOR.words, _PRIOR.schema, _read_prior, tuple(_PRIOR_KEYS))
 KEYS = (
     Key("type", one_of(("float", "int", "categorical", "bool"), _TYPES), "What the values are.",
         "`categorical` with listed values, `int` with whole bounds, else `float`"),
@@ -157,6 +182,9 @@ KEYS = (
     Key("step", NUMBER, "The distance between values, counted from `min`.", "none; 1 for an int"),
     Key("values", VALUES, "The values of a categorical parameter."),
     Key("choices", VALUES, "Another name of `values`."),
+    Key("prior", PRIOR, "Where good values are believed to lie: `{mean: 0.9, std: 0.05}`, `{median: 1e-3, factor: 3}`"
+        " (two thirds lie within that factor), `{a: 2, b: 5}` (beta over the range), or `{weights: [3, 1]}` of listed"
+        " values."),
     Key("when", WHEN, "The parameter exists only where each named parameter (which may have conditions itself) has the"
         " value, or one of the listed values."),
 )  # fmt: skip
@@ -174,7 +202,10 @@ def _read_long(found: Field) -> Parameter | None:
         return None
     when = tuple((parent, tuple(values)) for parent, values in (read.get("when") or {}).items())
     parameter = _from_long(found, read)
-    return replace(parameter, when=when) if parameter else None
+    prior: Prior | None = read.get("prior")
+    if prior is not None and prior.kind == "weights" and read.get("values", read.get("choices", (None,)))[0] is True:
+        prior = replace(prior, numbers=prior.numbers[::-1])  # the values of a bool are false and true, in this order
+    return replace(parameter, when=when, prior=prior) if parameter else None
 
 
 def _from_long(found: Field, read: Mapping[str, Any]) -> Parameter | None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from orchestune.domain.constraints import Constraint, WrongConstraint, constraint
 from orchestune.domain.constraints import Kind as ConstraintKind
+from orchestune.domain.priors import Density, Prior, density
 from orchestune.errors import BadInput, Problem
 
 Value = float | int | str | bool
@@ -39,6 +40,7 @@ class Parameter:
     step: float | None = None
     choices: tuple[Value, ...] = ()
     when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+    prior: Prior | None = None
 
     @property
     def numeric(self) -> bool:
@@ -101,13 +103,24 @@ class Parameter:
         """The value at `position` in [0, 1): uniform, or uniform in the logarithm; the way in for every sampler."""
         if not self.numeric:
             return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
+        return self.snap(self._value_at(position))
+
+    def drawn(self, position: float) -> Value:
+        """The same, as often as its prior says."""
+        return self.from_unit(self.density().quantile(position) if self.prior is not None else position)
+
+    def density(self) -> Density:
+        """The prior over the positions in [0, 1); of a categorical one bin for each choice."""
+        return _density(self)
+
+    def _value_at(self, position: float) -> float:
         assert self.low is not None and self.high is not None
         half = 0.5 if self.kind == "int" and self.step is None else (self.step or 0.0) / 2
         low, high = self.low - half, self.high + half
         if self.log:
             low = max(low, self.low / 2)
-            return self.snap(math.exp(math.log(low) + position * (math.log(high) - math.log(low))))
-        return self.snap(low * (1 - position) + high * position)
+            return math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+        return low * (1 - position) + high * position
 
     def to_json(self) -> dict[str, Any]:
         """The long spelling of the experiment file; keys that say nothing are left out."""
@@ -120,6 +133,8 @@ class Parameter:
                 document["step"] = self.step
         else:
             document["choices"] = list(self.choices)
+        if self.prior is not None:
+            document["prior"] = self.prior.to_json()
         if self.when:
             document["when"] = {parent: list(values) for parent, values in self.when}
         return document
@@ -136,7 +151,14 @@ class Parameter:
             step=document.get("step"),
             choices=tuple(document.get("choices", ())),
             when=tuple((parent, tuple(values)) for parent, values in document.get("when", {}).items()),
+            prior=Prior.from_json(document["prior"]) if document.get("prior") else None,
         )
+
+
+@lru_cache(maxsize=1024)
+def _density(parameter: Parameter) -> Density:
+    assert parameter.prior is not None
+    return density(parameter.prior, parameter._value_at, parameter.low or 0.0, parameter.high or 0.0)
 
 
 @dataclass(frozen=True)
@@ -333,6 +355,9 @@ def _whole(steps: float) -> bool:
 
 
 def _shape_problems(parameter: Parameter) -> Iterator[str]:
+    wrong = parameter.prior and parameter.prior.problem(parameter.numeric, len(parameter.choices))
+    if wrong:
+        yield f"the prior {wrong}" if not wrong.startswith("of ") else f"a prior {wrong}"
     if not parameter.numeric:
         if not parameter.choices:
             yield "has no values to choose from"

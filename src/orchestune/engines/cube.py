@@ -127,6 +127,24 @@ class Cube:
         active = self._active(points)
         return np.where(active, points, np.where(self.numeric, _MIDDLE, _NO_CHOICE))
 
+    def log_prior(self, features: Floats) -> Floats:
+        """The logarithm of the priors' density, 0 where it is the uniform one and for what does not apply."""
+        total = np.zeros(len(features))
+        active = self._active(features)
+        for index, parameter in enumerate(self._space.parameters):
+            if parameter.prior is None:
+                continue
+            logs = np.array(parameter.density().logs())
+            bins = features[:, index] * (len(logs) if self.numeric[index] else 1)
+            found = logs[np.clip(np.floor(bins), 0, len(logs) - 1).astype(np.int64)]
+            total += np.where(active[:, index], found, 0.0)
+        return total
+
+    @property
+    def believes(self) -> bool:
+        """Whether any parameter has a prior."""
+        return any(parameter.prior is not None for parameter in self._space.parameters)
+
     def _active(self, points: Floats) -> Flags:
         active = ~np.isnan(points)
         for child, parent, positions in self._conditions:

@@ -38,6 +38,8 @@ _MOST_FITTED = 150
 _PENDING = 100
 _PARENTS = 5
 _STARTUP = 10
+_BELIEF = 10.0
+"""results after which a prior weighs as much as what is known"""
 _BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
 _DIRECTIONS = 5
 """weights of several metrics that take turns"""
@@ -137,6 +139,8 @@ class GpProposer:
                 kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
                 order, acquisition = self._within_limits(posterior, kept, entries)
             parents = known[np.argsort(order, kind="stable")[:_PARENTS]]
+            if self._cube.believes:
+                acquisition = self._weighed(acquisition)
             points = ranked(self._cube, acquisition, parents, random, Effort())
         busy = self._identity.set_of(pending)
         for point in points[:50]:
@@ -145,6 +149,11 @@ class GpProposer:
             if name not in self._told and name not in busy:
                 return configuration
         return self._cube.configuration(points[0])
+
+    def _weighed(self, acquisition: Acquisition) -> Acquisition:
+        """Times the priors, to a power that falls with the results (Hvarfner et al., 2022)."""
+        weight = _BELIEF / max(self._scored, 1)
+        return lambda features: acquisition(features) + weight * self._cube.log_prior(features)
 
     def _within_limits(self, posterior: Posterior, kept: Flags, entries: Sequence[Entry]) -> tuple[Floats, Acquisition]:
         """What the known points are sorted by, and the improvement times the probability that every limit is kept.

@@ -39,5 +39,5 @@ class LatinProposer:
             cube = qmc.LatinHypercube(dimensions, rng=np.random.default_rng([self._seed, block]))
             self._block = block, cube.random(self._size).tolist()
         point = self._block[1][place]
-        values = {p.name: p.from_unit(position) for p, position in zip(self._space.parameters, point, strict=False)}
+        values = {p.name: p.drawn(position) for p, position in zip(self._space.parameters, point, strict=False)}
         return self._space.active(values)

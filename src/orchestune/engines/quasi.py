@@ -57,5 +57,5 @@ class QuasiRandomProposer:
         if ahead:
             self._sequence.fast_forward(ahead)
         point = self._sequence.random(1)[0].tolist()
-        values = {p.name: p.from_unit(position) for p, position in zip(self._space.parameters, point, strict=False)}
+        values = {p.name: p.drawn(position) for p, position in zip(self._space.parameters, point, strict=False)}
         return self._space.active(values)

@@ -47,6 +47,7 @@ HISTORY = 500
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
 _ATTEMPTS = 8  # with constraints; each draw is one of the model, so one of the first is usually allowed
+_BELIEF = 10.0  # with priors: the share of draws from them falls from a half, to a quarter after so many results
 _FINE = 1_000_000  # Optuna counts steps in whole numbers
 
 
@@ -75,6 +76,7 @@ class TpeProposer:
         limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
         self._history: History[FrozenTrial] = History(limit, len(self._metrics))
         self._completed = self._ranked = 0
+        self._believes = any(parameter.prior is not None for parameter in space.parameters)
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
@@ -105,6 +107,9 @@ class TpeProposer:
         if self._ranked < self._startup or not self._completed:
             self.source = "random"
             return draw_allowed(self._space, Random(seed))
+        if self._believes and Random(seed).random() < _BELIEF / 2 / (_BELIEF + self._completed):
+            self.source = "prior"
+            return draw_allowed(self._space, Random(ask_seed(seed, 1)))
         self.source = self.name
         trials = [trial for _, trial in self._history.window()]
         for index, configuration in enumerate(pending, start=len(self._history)):

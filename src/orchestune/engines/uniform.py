@@ -13,13 +13,13 @@ _NOTHING: Mapping[str, Value] = MappingProxyType({})
 
 
 def draw(space: Space, random: Random, fixed: Mapping[str, Value] = _NOTHING) -> dict[str, Value]:
-    """A uniform draw along the tree of conditions; what is `fixed` keeps its value where it is active."""
+    """A draw along the tree of conditions, uniform or by priors; what is `fixed` keeps its value where it is active."""
     configuration: dict[str, Value] = {}
     for parameter in space.parameters:
         name = parameter.name
         if parameter.when and not space.is_active(name, configuration):
             continue
-        configuration[name] = fixed[name] if name in fixed else parameter.from_unit(random.random())
+        configuration[name] = fixed[name] if name in fixed else parameter.drawn(random.random())
     return configuration
 
 
