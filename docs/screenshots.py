@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
@@ -15,11 +15,11 @@ from tests.testbeds.seed import TOKEN, core_of, seed, serve
 
 FOLDER = Path(__file__).parent / "images"
 PICTURES = {
-    "experiments": ("/experiments", "light", 620),
-    "experiment": ("/experiments/{image model}", "light", 900),
-    "analysis": ("/experiments/{sgd classifier}?tab=analysis", "dark", 1000),
+    "experiments": ("/experiments", False, 620),
+    "experiment": ("/experiments/{image model}", False, 900),
+    "analysis": ("/experiments/{sgd classifier}?tab=analysis", True, 1000),
 }
-"""address (with names of seeded experiments), colours, height"""
+"""address (with names of seeded experiments), whether dark, height"""
 
 
 def main() -> None:
@@ -35,8 +35,9 @@ def main() -> None:
             change_experiment.delete(core, handles.pop(name), False, "docs")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serve(core) as url:
-            for name, (path, scheme, height) in PICTURES.items():
-                context = browser.new_context(viewport={"width": 1200, "height": height}, color_scheme=scheme)
+            for name, (path, dark, height) in PICTURES.items():
+                size = ViewportSize(width=1200, height=height)
+                context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
                 page = context.new_page()
                 client = Client.connect(lambda: Access(url, TOKEN))
                 page.goto(url + client.invite()["path"])
