@@ -50,9 +50,9 @@ def try_one(
     reported: list[Reported] = []
 
     def take(data: bytes) -> None:
+        hear(data)  # first: who sees it may press Ctrl-C
         _show(console, mask.feed(data))
         reported.extend(scanner.feed(data))
-        hear(data)
 
     with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestune.config import saving
@@ -200,6 +200,7 @@ def test_what_is_no_configuration_of_the_space_is_not_tried_first(spaces: tuple[
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(default=TEXTS, about=TEXTS, other=TEXTS)
 def test_whatever_a_script_says_the_file_can_be_read(default: str, about: str, other: str) -> None:
     options = (
