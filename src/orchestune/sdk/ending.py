@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-_told = threading.Event()
+_told: list[bool] = []  # no Event: a second signal may come while the handler of the first one holds its lock
 _listening: list[bool] = []
 
 
@@ -31,7 +31,7 @@ def should_stop() -> bool:
     if not path:
         return False
     _listen()
-    return _told.is_set() or os.path.exists(path)
+    return bool(_told) or os.path.exists(path)
 
 
 def _listen() -> None:
@@ -40,4 +40,4 @@ def _listen() -> None:
         return
     _listening.append(True)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda number, frame: _told.set())
+        signal.signal(signal.SIGTERM, lambda number, frame: _told.append(True))

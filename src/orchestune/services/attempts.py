@@ -22,6 +22,8 @@ from orchestune.store import hot
 LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
 """ends that an attempt's worker told, and may tell again"""
+_ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
+"""ends that the server decided: the worker hears of them by an order, and the process has its grace"""
 RETRY_SECONDS = 2.0
 
 
@@ -105,9 +107,10 @@ def beat(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> str:
         end = append_logs(ledger, attempt, found, item["logs"])
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
     if not found.state.live:
-        if found.state is not AttemptState.LOST or found.task_token != found.token:
+        if found.task_token != found.token or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
-        reported.append(ledger, attempt, reported.parse(item.get("points") or ()))  # its late end may still count
+        if found.state is AttemptState.LOST:
+            reported.append(ledger, attempt, reported.parse(item.get("points") or ()))  # its late end may still count
         return "ok"
     if item.get("started") and found.state is AttemptState.LEASED:
         ledger.session.run(

@@ -225,6 +225,15 @@ class CoreContract(WorldContract):
         assert world.run(experiment)["counts"]["completed"] == 2
         assert len(read_trials.trial(world.core, experiment, 1)["attempts"]) == 2
 
+    def test_a_trial_that_says_something_while_it_is_stopped_is_not_killed_at_once(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.stop(world.core, experiment, "ada")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True, "points": []}
+        answer = worker.call(beats=[said])
+        assert [ack["result"] for ack in answer["acks"]] == ["ok"]
+        assert [(order["attempt"], order["state"]) for order in answer["orders"]] == [(lease["attempt"], "cancelled")]
+
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
