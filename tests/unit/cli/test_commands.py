@@ -136,7 +136,7 @@ def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: C
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
         (["stauts"], "there is no command 'stauts'"),
-        (["shell"], "comes in a later version"),
+        (["shell"], "EXP/N"),
         (["cluster", "create", "-f", "x"], "comes in a later version"),
         (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
         (["status", "--cluster", "moon"], "there is no cluster 'moon'"),
