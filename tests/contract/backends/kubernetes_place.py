@@ -10,8 +10,9 @@ from typing import Any
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.delivering import uses_volume
 from orchestune.backends.kubernetes.labels import WORKER
-from orchestune.backends.kubernetes.plan import MOUNT
+from orchestune.backends.kubernetes.plan import Setting
 from orchestune.images import runtime
 from orchestune.ports.backend import WorkerOrder
 from tests.testbeds.kubernetes.access import Access
@@ -54,12 +55,13 @@ class Pods:
         found: list[str] = []
         for pod in self.cluster.json("get", "pods", "-n", self.namespace, "-l", f"{WORKER}={worker}")["items"]:
             if pod["status"]["phase"] == "Running":
-                found += self._processes(pod["metadata"]["name"])
+                folder = Setting(image_volume=uses_volume(pod)).runtime
+                found += self._processes(pod["metadata"]["name"], folder)
         return found
 
-    def _processes(self, pod: str) -> list[str]:
+    def _processes(self, pod: str, folder: str) -> list[str]:
         """What runs in the container; the pod itself where it is being ended and tells no more."""
-        look = [*runtime.interpreter(MOUNT), "-c", _LIST]
+        look = [*runtime.interpreter(folder), "-c", _LIST]
         try:
             return self.cluster.kubectl("exec", "-n", self.namespace, pod, "-c", "worker", "--", *look).splitlines()
         except Broken:
