@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from orchestune.server.answers import encoded
 from orchestune.server.context import Context
-from orchestune.server.shared import Items
+from orchestune.server.shared import Items, Reading
 from orchestune.server.streams import OPENING
 
 _READY = b"event: ready\ndata: {}\n\n"
@@ -36,32 +36,34 @@ async def stream(context: Context, view: View) -> Response:
     It never ends by itself: what is over may be extended. The first reading is done before the answer begins, so that
     errors have their status.
     """
-    version = context.core.signals.version(view.topic)
     first = await _read(context, view)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_follow(context, view, first, version), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(_follow(context, view, first), headers=headers, media_type="text/event-stream")
 
 
-async def _read(context: Context, view: View) -> Items:
-    async def read() -> Items:
+async def _read(context: Context, view: View) -> Reading:
+    """With the version before it: what happened since somebody else read is still to come for this page."""
+
+    async def read() -> Reading:
+        version = context.core.signals.version(view.topic)
         documents = await context.streaming(view.read)
-        return {name: encoded(document) for name, document in documents.items()}
+        return Reading(version, {name: encoded(document) for name, document in documents.items()})
 
     return await context.shared.read(view.key, context.pace.shared, read)
 
 
-async def _follow(context: Context, view: View, items: Items, version: int) -> AsyncIterator[bytes]:
+async def _follow(context: Context, view: View, reading: Reading) -> AsyncIterator[bytes]:
     pace, signals, draining = context.pace, context.core.signals, context.draining
     longest = pace.ping if context.core.store.inline else min(pace.poll, pace.ping)
     with context.audience.watch():
-        yield OPENING + _changes({}, items) + _READY
+        yield OPENING + _changes({}, reading.items) + _READY
         read = spoke = time.monotonic()
         while not draining.begun:
-            await draining.race(signals.wait(view.topic, version, longest))
+            await draining.race(signals.wait(view.topic, reading.version, longest))
             await draining.race(asyncio.sleep(read + pace.look - time.monotonic()))
-            version, read, before = signals.version(view.topic), time.monotonic(), items
-            items = await _read(context, view)
-            news = _changes(before, items)
+            read, before = time.monotonic(), reading.items
+            reading = await _read(context, view)
+            news = _changes(before, reading.items)
             if news or read - spoke >= pace.ping:
                 yield news or _PING
                 spoke = read

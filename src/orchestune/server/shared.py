@@ -13,30 +13,38 @@ _KEPT = 200
 Items = Mapping[str, bytes]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Documents, and how far what they tell of had counted when they began to be read."""
+
+    version: int
+    items: Items
+
+
 @dataclass
-class _Reading:
+class _Last:
     """What was read last, and when the reading began."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     at: float = float("-inf")
-    items: Items = field(default_factory=dict)
+    reading: Reading | None = None
 
 
 class Shared:
     """Keeps the last readings by key. Used on the event loop alone."""
 
     def __init__(self) -> None:
-        self._readings: OrderedDict[str, _Reading] = OrderedDict()
+        self._readings: OrderedDict[str, _Last] = OrderedDict()
 
-    async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[Items]]) -> Items:
+    async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """What `read` gives: from now, or from up to `seconds` ago if somebody else asked then."""
-        reading = self._readings.setdefault(key, _Reading())
+        last = self._readings.setdefault(key, _Last())
         self._readings.move_to_end(key)
         while len(self._readings) > _KEPT:
             self._readings.popitem(last=False)
         asked = time.monotonic()
-        async with reading.lock:
-            if reading.at < asked - seconds:
-                reading.at = time.monotonic()
-                reading.items = await read()
-            return reading.items
+        async with last.lock:
+            if last.reading is None or last.at < asked - seconds:
+                began = time.monotonic()
+                last.reading, last.at = await read(), began  # together: one that fails, or is given up, is none
+            return last.reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestune.server.context import Pace
+from orchestune.server.shared import Reading, Shared
 from orchestune.services import change_experiment, read_experiments
 from orchestune.services.core import Core
 from tests.testbeds.seed import TOKEN, core_of, seed
@@ -89,6 +91,33 @@ def test_fifty_pages_cost_one_reading(core: Core, handles: dict[str, str], monke
             stream = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
             assert next(stream)[1]["handle"] == handles["sgd classifier"]
     assert read.count(read_experiments.resolve(core, handles["sgd classifier"])) == 1
+
+
+def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since(
+    core: Core, handles: dict[str, str]
+) -> None:
+    with live(replace(core), pace=Pace(ping=3600.0, look=1.0, shared=0.9)) as server:
+        path = f"/api/v1/experiments/{handles['one trial']}"
+        next(events(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+        change_experiment.change_experiment(core, handles["one trial"], {"budget": 7}, "ada")
+        later = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
+        assert 7 in (event[1]["budget"] for event in later if event[0] == "status")
+
+
+def test_a_reading_that_failed_is_shown_to_nobody() -> None:
+    async def fails() -> Reading:
+        raise OSError
+
+    async def succeeds() -> Reading:
+        return Reading(1, {"a": b"{}"})
+
+    async def look() -> Reading:
+        shared = Shared()
+        with pytest.raises(OSError):
+            await shared.read("k", 3600.0, fails)
+        return await shared.read("k", 3600.0, succeeds)
+
+    assert asyncio.run(look()).items == {"a": b"{}"}
 
 
 def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str, str]) -> None:
