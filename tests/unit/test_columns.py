@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -90,6 +91,11 @@ def test_trials_are_chosen_by_ranges_words_and_state(core: Core, handles: dict[s
 def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort: str, where: str | None) -> None:
     with pytest.raises(BadInput):
         read_columns.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
+
+
+def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, str]) -> None:
+    ref, where = handles["sgd classifier"], json.dumps({"number": [-(10**400), 10**400]})
+    assert read_columns.ordered(core, ref, "number", where, None, 0, 10)["total"] == len(everything(core, ref))
 
 
 def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from orchestune.server.context import Context
 logger = logging.getLogger("orchestune.server")
 
 MEBIBYTE = 2**20
+FORM_LIMIT = 2**16
 BODY_LIMIT = 16 * MEBIBYTE
 PART_LIMIT = 4 * MEBIBYTE
 BUNDLE_LIMIT = 4096 * MEBIBYTE
@@ -33,6 +34,8 @@ def limit(method: str, path: str) -> int:
         return BUNDLE_LIMIT
     if method == "PUT" and path.startswith(f"{API}workers/"):
         return PART_LIMIT
+    if not path.startswith(API):
+        return FORM_LIMIT  # from anybody
     return BODY_LIMIT
 
 
@@ -100,8 +103,8 @@ class _Exchange:
         await self._send(message)
 
     def _too_large(self) -> TooLarge:
-        most = self._most // MEBIBYTE
-        return TooLarge(f"the body is larger than {most} MiB, which is the most for such a request")
+        most = f"{self._most // MEBIBYTE} MiB" if self._most >= MEBIBYTE else f"{self._most // 1024} KiB"
+        return TooLarge(f"the body is larger than {most}, which is the most for such a request")
 
 
 def _is_length(name: bytes, value: bytes) -> bool:

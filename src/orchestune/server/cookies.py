@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -17,7 +16,7 @@ def header(scope: Scope, wanted: bytes) -> str:
 
 def name(scope: Scope) -> str:
     """Browsers keep one set of cookies for all ports of a host, on which several servers may be: one name for each."""
-    port = urlsplit(f"//{header(scope, b'host')}").netloc.rpartition(":")[2]
+    port = header(scope, b"host").rpartition(":")[2]
     return f"orchestune-{port}" if port.isdecimal() else "orchestune"
 
 
@@ -35,5 +34,5 @@ def from_our_pages(scope: Scope, url: str) -> bool:
     site = header(scope, b"sec-fetch-site")
     if site:
         return site == "same-origin"
-    origin = header(scope, b"origin")
-    return bool(origin) and (urlsplit(origin).netloc == header(scope, b"host") or origin == url)
+    origin, host = header(scope, b"origin"), header(scope, b"host")
+    return bool(origin) and (origin == url or (bool(host) and origin.partition("://")[2] == host))

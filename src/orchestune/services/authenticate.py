@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
-
 from orchestune.services.core import Caller, Core
-from orchestune.services.signatures import digest, read_worker_token
+from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
 
 
@@ -15,7 +13,7 @@ def authenticate(core: Core, token: str) -> Caller | None:
     if found:
         return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
     for known, name in core.owners.items():
-        if hmac.compare_digest(token.encode(), known.encode()):
+        if same(token, known):
             return Caller(name=name, role="owner", source=digest(known))
     return None
 
@@ -26,7 +24,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         row = credentials.find(session, digest(token), "session")
     if row is None or (row.source and row.source not in map(digest, core.owners)):
         return None
-    return Caller(name=row.name, role=row.role, source=row.source)
+    return Caller(name=row.name, role=row.role, source=row.source, browser=True)
 
 
 def identify(core: Core, token: str) -> Caller | None:

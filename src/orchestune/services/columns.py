@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -152,7 +153,7 @@ class Columns:
         if column.words is None:
             if len(allowed) != 2 or not all(isinstance(end, (int, float)) for end in allowed):
                 raise BadInput.one(f"{key} takes [low, high], found {json.dumps(allowed)}", key="where")
-            return np.asarray((values >= allowed[0]) & (values <= allowed[1]))
+            return np.asarray((values >= _bound(allowed[0])) & (values <= _bound(allowed[1])))
         places = [index for index, word in enumerate(column.words) if any(_same(word, wish) for wish in allowed)]
         return np.isin(values, places)
 
@@ -173,6 +174,13 @@ class Columns:
 
 def _number(value: Any) -> float:
     return float(value) if type(value) in (float, int) else float("nan")
+
+
+def _bound(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # whole numbers have no largest one
+        return math.inf if value > 0 else -math.inf
 
 
 def _same(word: Any, wish: Any) -> bool:

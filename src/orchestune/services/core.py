@@ -56,3 +56,5 @@ class Caller:
     """the token stands for a role that several people have: they say their names themselves"""
     source: str = ""
     """digest of the owner's token that this rests on; empty where it rests on none"""
+    browser: bool = False
+    """known by the session of a browser"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from orchestune.services import attempts, points
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.points import HTTP_SEQUENCE
-from orchestune.services.signatures import report_signature
+from orchestune.services.signatures import report_signature, same
 from orchestune.store import hot, trials
 
 
@@ -60,7 +59,7 @@ def _answer(found: attempts.Found | None) -> dict[str, Any]:
 
 
 def _experiment(core: Core, attempt: str, signature: str) -> str:
-    if not hmac.compare_digest(signature, report_signature(core, attempt)):
+    if not same(signature, report_signature(core, attempt)):
         raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
     with core.store.reading() as session:
         row = trials.find_attempt(session, attempt)

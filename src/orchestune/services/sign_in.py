@@ -20,7 +20,11 @@ _PREFIX = "s."
 
 
 def invite(core: Core, caller: Caller) -> dict[str, Any]:
-    """A link that lets one browser in as the caller, within minutes."""
+    """A link that lets one browser in as the caller, within minutes. Denied where the caller is such a browser: its
+    session would never end, whatever was taken back meanwhile.
+    """
+    if caller.browser:
+        raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")
     code = _secret(core)
     with core.store.transaction() as session:
         expires = credentials.put(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import Ambiguous, BadInput, Conflict, NotFound, OrchestuneError, StoreUnavailable
-from orchestune.server.boundary import BODY_LIMIT, PART_LIMIT
+from orchestune.server.boundary import BODY_LIMIT, FORM_LIMIT, PART_LIMIT
 from orchestune.server.context import Pace
 from orchestune.services.work import GroupOver
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
@@ -109,6 +109,7 @@ def test_a_body_over_its_limit_is_refused_before_it_is_sent(server: Live) -> Non
         ("POST", "/api/v1/experiments", BODY_LIMIT),
         ("POST", "/api/v1/workers/worker-1/work", BODY_LIMIT),
         ("PUT", f"/api/v1/workers/worker-1/uploads/{DIGEST}", PART_LIMIT),
+        ("POST", "/sign-in", FORM_LIMIT),
     ):
         response = _announce(server, method, path, limit + 1)
         assert response.status == 413, path

@@ -15,6 +15,7 @@ from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
 from orchestune.server.pages import routes as page_routes
 from orchestune.server.routes import workers
+from orchestune.services import idempotency
 from orchestune.services.core import Core
 from orchestune.store.tables import credentials
 from tests.testbeds.seed import TOKEN, core_of
@@ -165,6 +166,32 @@ def test_a_viewer_of_a_place_that_vouches_looks_and_changes_nothing(pages: Live)
     assert b'data-role="viewer" data-user="grace"' in ask(pages, "GET", "/experiments", cookie).body
     stop = ask(pages, "POST", "/api/v1/experiments/x/stop", cookie, Sec_Fetch_Site="same-origin")
     assert stop.status == 403 and "grace is a viewer here" in stop.json()["error"]["message"]
+
+
+def test_a_browser_cannot_prolong_its_own_session(pages: Live) -> None:
+    cookie = enter(pages, "viewer-token")
+    assert ask(pages, "POST", "/api/v1/sign-in", cookie, Sec_Fetch_Site="same-origin").status == 403
+
+
+def test_of_a_link_only_a_digest_is_kept(pages: Live, core: Core) -> None:
+    key = {"Idempotency-Key": "the-key-of-a-link"}
+    assert pages.ask("POST", "/api/v1/sign-in", {}, token=TOKEN, headers=key).status == 201
+    assert idempotency.remembered(core, "the-key-of-a-link", "") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/api/v1/experiments", {"Authorization": "Bearer w.a.b.\xe9"}, 401),
+        ("GET", "/api/v1/experiments", {"Cookie": "a=b", "Host": "[::1"}, 401),
+        ("POST", "/sign-in", {"Origin": "http://["}, 403),
+        ("GET", "/api/v1/report/a/%C3%A9", {}, 403),
+    ],
+)
+def test_nonsense_from_nobody_is_refused(
+    pages: Live, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    assert pages.ask(method, path, b"" if method == "POST" else None, token=None, headers=headers).status == status
 
 
 def addresses(pages: Live) -> Iterator[tuple[str, str]]:
