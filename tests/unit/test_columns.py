@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import pytest
 from pydantic import TypeAdapter
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from orchestune.errors import BadInput
 from orchestune.server import models
 from orchestune.services import columns, read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
-from orchestune.store.tables import experiments, trials
+from orchestune.store import trials as stored
+from orchestune.store.tables import attempts, experiments, points, trials
 from tests.testbeds.seed import core_of, seed
 
 T = TypeVar("T")
@@ -91,6 +92,24 @@ def test_trials_are_chosen_by_ranges_words_and_state(core: Core, handles: dict[s
 def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort: str, where: str | None) -> None:
     with pytest.raises(BadInput):
         read_columns.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
+
+
+def test_of_a_long_curve_every_kth_value_is_told_and_the_last(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    with core.store.transaction() as session:
+        attempt = stored.attempts_of(session, read_experiments.resolve(core, ref), [3])[3][0].id
+        long = [
+            {"attempt": attempt, "name": "long", "sequence": 7 * place, "value": place / 2, "at": 0.0}
+            for place in range(11_000)
+        ]
+        session.connection.execute(insert(points), long)
+        session.change(update(attempts).where(attempts.c.id == attempt).values(points=11_000))
+    (whole,) = (item for item in read_columns.points(core, ref, 3)["items"] if item["metric"] == "long")
+    assert whole["reported"] == 11_000
+    assert whole["points"] == [[place, place / 2] for place in [*range(0, 11_000, 3), 10_999]]
+    read(models.Points, read_columns.points(core, ref, 3))
+    (brief,) = read_columns.curves(core, ref, "long", 500)["items"]
+    assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
 
 def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, str]) -> None:

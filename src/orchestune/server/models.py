@@ -474,6 +474,7 @@ class Curve(BaseModel):
     task: int
     number: int
     state: str
+    reported: int = Field(description="values in all; where these are many, every k-th and the last are given")
     points: list[tuple[float, float]]
 
 
@@ -490,6 +491,7 @@ class TrialCurve(BaseModel):
     task: int
     number: int
     metric: str
+    reported: int = Field(description="values in all; where these are many, every k-th and the last are given")
     points: list[tuple[float, float]]
 
 

@@ -19,6 +19,8 @@ from orchestune.store.experiments import ExperimentRow
 
 _BEST = 0.25
 """of the trials that are shown where not all are: so many are the best ones"""
+_CURVE, _CURVES = 5000, 500
+"""values of each curve that are shown: of one trial, of many"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
 
@@ -163,16 +165,21 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> Document:
         if row.best_trial is not None and row.best_trial not in numbers:
             numbers.append(row.best_trial)
         states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
-        found = rows.points_of(session, row.id, numbers, chosen)
-    lines: dict[tuple[int, int, int], list[list[float]]] = {}
-    for trial, fold, token, _, step, value in found:
-        line = lines.setdefault((trial, fold, token), [])
-        line.append([len(line) if step is None else step, value])
+        found = rows.points_of(session, row.id, numbers, _CURVES, chosen)
     items = [
-        {"trial": trial, "task": fold, "number": token, "state": states.get(trial, "running"), "points": points}
-        for (trial, fold, token), points in lines.items()
+        {"trial": trial, "task": fold, "number": token, "state": states.get(trial, "running"), **curve}
+        for (trial, fold, token, _), curve in _curves(found).items()
     ]
     return {"metric": chosen, "items": items}
+
+
+def _curves(found: list[Any]) -> dict[tuple[int, int, int, str], Document]:
+    """By trial, fold, attempt and name."""
+    curves: dict[tuple[int, int, int, str], Document] = {}
+    for *key, step, value, reported in found:
+        curve = curves.setdefault(tuple(key), {"reported": reported, "points": []})
+        curve["points"].append([step, value])
+    return curves
 
 
 def _metric_name(row: ExperimentRow, metric: str | None) -> str:
@@ -185,17 +192,14 @@ def _metric_name(row: ExperimentRow, metric: str | None) -> str:
 
 
 def points(core: Core, ref: str, number: int) -> Document:
-    """Everything that a trial reported while it ran."""
+    """What a trial reported while it ran."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         if rows.get(session, row.id, number) is None:
             raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
-        found = rows.points_of(session, row.id, [number])
-    lines: dict[tuple[int, int, str], list[list[float]]] = {}
-    for _, fold, token, name, step, value in found:
-        line = lines.setdefault((fold, token, name), [])
-        line.append([len(line) if step is None else step, value])
+        found = rows.points_of(session, row.id, [number], _CURVE)
     items = [
-        {"task": fold, "number": token, "metric": name, "points": line} for (fold, token, name), line in lines.items()
+        {"task": fold, "number": token, "metric": name, **curve}
+        for (_, fold, token, name), curve in _curves(found).items()
     ]
     return {"items": items}

@@ -179,17 +179,36 @@ def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> lis
     return [found[number] for number in numbers if number in found]
 
 
-def points_of(session: Session, experiment: str, numbers: Sequence[int], name: str | None = None) -> list[Any]:
-    """What attempts of these trials reported while they ran, by trial, fold, attempt and time."""
+def points_of(
+    session: Session, experiment: str, numbers: Sequence[int], most: int, name: str | None = None
+) -> list[Any]:
+    """What attempts of these trials reported while they ran, by trial, fold, attempt and time: at most about `most`
+    values of each name, every k-th and the last; with how many there are. The step is counted where none was said.
+    """
+    curve = (points.c.attempt, points.c.name)
+    place = func.row_number().over(partition_by=curve, order_by=points.c.sequence) - 1
     query = (
-        select(attempts.c.trial, attempts.c.fold, attempts.c.token, points.c.name, points.c.step, points.c.value)
+        select(
+            attempts.c.trial,
+            attempts.c.fold,
+            attempts.c.token,
+            points.c.name,
+            func.coalesce(points.c.step, place).label("step"),
+            points.c.value,
+            place.label("place"),
+            func.count().over(partition_by=curve).label("reported"),
+        )
         .join(points, points.c.attempt == attempts.c.id)
         .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
-        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token, points.c.name, points.c.sequence)
     )
     if name is not None:
         query = query.where(points.c.name == name)
-    return list(session.select(query))
+    found = query.subquery().c
+    kept = (found.place % ((found.reported - 1) // most + 1) == 0) | (found.place == found.reported - 1)
+    shown = select(found.trial, found.fold, found.token, found.name, found.step, found.value, found.reported)
+    return list(
+        session.select(shown.where(kept).order_by(found.trial, found.fold, found.token, found.name, found.place))
+    )
 
 
 def with_points(session: Session, experiment: str, limit: int) -> list[int]:

@@ -79,7 +79,7 @@ follow(path(ref), {
 
 /**
  * @param {Trial} trial
- * @param {{task: number, number: number, metric: string, points: [number, number][]}[]} points
+ * @param {{task: number, number: number, metric: string, reported: number, points: [number, number][]}[]} points
  * @param {Status} now
  */
 function show(trial, points, now) {
@@ -224,7 +224,7 @@ function table(title, heads, rows, none, buttons = []) {
   );
 }
 
-/** @param {{task: number, number: number, metric: string, points: [number, number][]}[]} points @param {Trial} trial */
+/** @param {{task: number, number: number, metric: string, reported: number, points: [number, number][]}[]} points @param {Trial} trial */
 function drawCurves(points, trial) {
   const names = [...new Set(points.filter((each) => each.points.length > 1).map((each) => each.metric))];
   for (const name of names) {

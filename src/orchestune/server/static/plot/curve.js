@@ -5,7 +5,7 @@ import { color } from "./pen.js";
 import { fit } from "./scale.js";
 import { many, number } from "../lib/format.js";
 
-/** @typedef {{trial: number, task: number, number: number, state: string, points: [number, number][]}} Curve */
+/** @typedef {{trial: number, task: number, number: number, state: string, reported: number, points: [number, number][]}} Curve */
 
 const INKS = { completed: "plot-1", pruned: "pruned", failed: "failed", running: "plot-3" };
 
@@ -17,7 +17,8 @@ const INKS = { completed: "plot-1", pruned: "pruned", failed: "failed", running:
  */
 export function curvePlot(curves, metric, { best = null, chosen = null, pick } = {}) {
   const steps = curves.flatMap((curve) => curve.points.map((point) => point[0]));
-  const x = fit(steps, { title: "step", whole: steps.every(Number.isInteger) });
+  const thinned = curves.some((curve) => curve.reported > curve.points.length);
+  const x = fit(steps, { title: thinned ? "step (every k-th is drawn)" : "step", whole: steps.every(Number.isInteger) });
   const y = fit(curves.flatMap((curve) => curve.points.map((point) => point[1])), { title: metric });
   return {
     summary: `${many(curves.length, "curve")} of ${metric}`,
