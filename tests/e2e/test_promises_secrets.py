@@ -88,7 +88,9 @@ def test_a_secret_file_in_the_project_does_not_travel_with_the_code(
     project = write(tmp_path / "inside", command, secrets={"FROM_FILE": "file:token.txt"}, budget=1)
     (project / "token.txt").write_text(values[1])
     home.run("run", cwd=project)
-    holders = [path for path in home.folder.rglob("*") if path.is_file() and told(path.read_bytes(), values)]
+    files = [path for path in home.folder.rglob("*") if path.is_file()]
+    # the view of a worker that still ends may lead to the project's own file: a link, nothing is written
+    holders = [path for path in files if not path.is_symlink() and told(path.read_bytes(), values)]
     assert [path.parent for path in holders] == [home.folder / "secrets"]
 
 
