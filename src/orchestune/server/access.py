@@ -6,6 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote, urlencode
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -101,6 +102,8 @@ class Access:
                 scope["state"]["caller"] = caller
                 if caller.role != "worker":
                     send = _with_version(send)
+                if caller.browser:
+                    send = self._while_signed_in(scope, send)
         await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -132,6 +135,25 @@ class Access:
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
             raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
         return caller
+
+    def _while_signed_in(self, scope: Scope, send: Send) -> Send:
+        """A page that is open all day would outlive its session: its stream ends with that."""
+        streams = False
+
+        async def sending(message: Message) -> None:
+            nonlocal streams
+            if message["type"] == "http.response.start":
+                kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                streams = kind.startswith(b"text/event-stream")
+            elif streams:
+                try:
+                    await self._session(scope)
+                except Unknown:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    raise ClientDisconnect from None  # nobody is there who may see more
+            await send(message)
+
+        return sending
 
 
 def _with_version(send: Send) -> Send:

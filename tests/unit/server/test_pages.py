@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import update
 
 from orchestune.ports.identity import Person
 from orchestune.server.access import Need, need
+from orchestune.server.context import Pace
 from orchestune.server.pages import routes as page_routes
 from orchestune.server.routes import workers
 from orchestune.services import idempotency
@@ -97,6 +99,17 @@ def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
     out = ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
     assert (out.status, out.headers["location"]) == (303, "/sign-in")
     assert ask(pages, "GET", "/api/v1/experiments", cookie).status == 401
+
+
+def test_what_a_page_is_told_ends_with_its_session(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+    with live(core, pace=Pace(ping=0.1, look=0.05)) as pages:
+        cookie = enter(pages)
+        fields = {"Cookie": cookie, "Accept": "text/event-stream"}
+        stream = pages.send("GET", "/api/v1/experiments", token=None, headers=fields)
+        assert b"event: ping\n" in iter(stream.readline, b"")
+        ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
+        assert len(list(islice(stream, 1000))) < 1000, "it goes on"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_an_expired_session_is_sent_to_sign_in_and_back(core: Core) -> None:
