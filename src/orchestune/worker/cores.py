@@ -21,15 +21,21 @@ class Cores:
 
     def take(self, attempt: str, count: int) -> list[int]:
         """So many cores, close to each other where that can be; none where there are not so many."""
+        locks: dict[int, int] = {}
+        chosen: list[int] = []
         try:
             self._order = self._order or by_node(usable())
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._alone():
-                locks = {core: lock for node in self._order for core in node if (lock := self._lock(str(core))) >= 0}
-                chosen = choose([[core for core in node if core in locks] for node in self._order], count)
-                for core, lock in locks.items():
-                    if core not in chosen:
-                        os.close(lock)
+                try:
+                    for core in [core for node in self._order for core in node]:
+                        lock = self._lock(str(core))
+                        if lock >= 0:
+                            locks[core] = lock
+                    chosen = choose([[core for core in node if core in locks] for node in self._order], count)
+                finally:
+                    for core in locks.keys() - chosen:
+                        os.close(locks[core])
         except OSError:
             return []
         self._held[attempt] = [locks[core] for core in chosen]

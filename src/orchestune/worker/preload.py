@@ -180,16 +180,16 @@ class Zygote:
         if control is None:
             self.error, self.ready = "it was given up", True
             return
-        if not select.select([control], [], [], seconds)[0]:
-            if time.monotonic() < until:
-                return
-            self.error = f"importing takes longer than {PATIENCE:g}s"
-        else:
-            try:
+        try:
+            if select.select([control], [], [], seconds)[0]:
                 control.settimeout(ANSWER_WITHIN)
                 self.error = str(self._hear().get("error") or "")
-            except (Broken, OSError):
-                self.error = "the process that imports has ended; its last words are in the worker's log"
+            elif time.monotonic() < until:
+                return
+            else:
+                self.error = f"importing takes longer than {PATIENCE:g}s"
+        except (Broken, OSError, ValueError):  # ValueError: it was given up, and closed, in this moment
+            self.error = "the process that imports has ended; its last words are in the worker's log"
         self.ready = True
 
     def _hear(self) -> dict[str, Any]:

@@ -30,6 +30,19 @@ def test_workers_of_a_machine_share_no_core(tmp_path: Path, monkeypatch: pytest.
     assert sorted(one.take("c", 2)) == sorted(second)
 
 
+def test_cores_that_could_not_be_looked_at_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "usable", lambda: [0, 1])
+    one, other = Cores(tmp_path), Cores(tmp_path)
+    other.take("a", 1)
+    (folder,) = tmp_path.iterdir()
+    (folder / "1").unlink()
+    (folder / "1").mkdir()  # is in the way
+    other.release("a")
+    assert one.take("b", 1) == []
+    (folder / "1").rmdir()
+    assert other.take("c", 2) == [0, 1]
+
+
 def test_what_a_worker_held_is_free_when_it_is_gone(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
     code = (

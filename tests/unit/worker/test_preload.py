@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from orchestune.worker.preload import Program, program
+from orchestune.worker.preload import Program, Zygote, program
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,12 @@ def test_python_with_a_script_is_taken_apart(command: list[str], expected: Progr
 def test_what_is_no_python_with_a_script_says_so(command: list[str], why: str) -> None:
     found = program(command)
     assert isinstance(found, str) and why in found
+
+
+def test_a_process_that_is_given_up_while_somebody_listens_is_of_no_use() -> None:
+    zygote, (mine, theirs) = Zygote("python", [], []), socket.socketpair()
+    zygote._control = mine  # as the listening thread has seen it
+    mine.close()
+    zygote.wait(lambda: True)
+    theirs.close()
+    assert zygote.ready and "has ended" in zygote.error
