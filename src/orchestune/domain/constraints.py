@@ -18,6 +18,8 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 LONGEST = 1000
+DEEPEST = 100
+"""levels of a text: what is deeper would not fit onto the stack of Python"""
 Kind = Literal["number", "text", "truth", "any"]
 _Term = Callable[[Mapping[str, Any]], Any]
 
@@ -94,6 +96,8 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
         equals = re.search(r"(?<![<>=!])=(?!=)", text)
         hint = wrong or ("write == for equal" if equals else "for example lr * 2 + momentum <= 1")
         raise WrongConstraint("is no expression", hint) from exc
+    if _deeper(tree, DEEPEST):
+        raise WrongConstraint(f"is nested more than {DEEPEST} levels deep", "make several constraints of it")
     reader = _Reader(kinds, quoted)
     term, kind = reader.term(tree)
     if kind not in ("truth", "any"):
@@ -165,7 +169,10 @@ class _Reader:
             number = float(value) if abs(value) < 1e300 else math.inf  # whole numbers of any size would take for ever
             return (lambda values: number), "number"
         if isinstance(value, str):
-            return (lambda values: value), "text"
+            for word, name in self._quoted.items():
+                value = value.replace(word, f"{{{name}}}")
+            text = value
+            return (lambda values: text), "text"
         raise WrongConstraint(f"{value!r} is no number, text or truth value")
 
     def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
@@ -226,7 +233,21 @@ class _Reader:
         term, kind = self.term(node)
         if kind == "text":
             raise WrongConstraint(f"{_shown(node)} is a text, not a number")
-        return term
+        return lambda values: _as_number(term(values))
+
+
+def _as_number(value: object) -> float:
+    """A decimal: a power of whole numbers, or a text times one, would take all time and memory. TypeError."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    raise TypeError(f"{value!r} is no number")
+
+
+def _deeper(tree: ast.AST, most: int) -> bool:
+    level = [tree]
+    for _ in range(most):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def _dotted(node: ast.expr) -> str:

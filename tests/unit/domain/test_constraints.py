@@ -41,12 +41,18 @@ VALUES = {"lr": 0.25, "optim.lr": 0.5, "val/x-y": 2, "layers": 8, "opt": "sgd", 
         ("log(lr - 1) < 0", False),
         ("9 ** 9 ** 9 ** layers > 0", False),
         ("(0 - lr) ** 0.5 < 1", False),
+        ("floor(layers * 1e3) ** floor(layers * 1e5) > 0", False),
+        ("mixed * floor(layers) != mixed", False),
     ],
 )
 def test_a_condition_holds_or_does_not(text: str, holds: bool) -> None:
     made = constraint(text, KINDS)
     assert made.holds(VALUES) is holds
     assert (made.distance(VALUES) == 0) is holds
+
+
+def test_braces_in_a_text_stand_for_themselves() -> None:
+    assert constraint("opt == '{lr}' and {optim.lr} < 1", KINDS).holds({"opt": "{lr}", "optim.lr": 0.5})
 
 
 def test_a_condition_on_what_does_not_apply_holds() -> None:
@@ -85,6 +91,9 @@ def test_the_distance_is_smaller_where_less_is_missing() -> None:
         ("sqrt(lr, 2) < 1", "sqrt has 1 arguments"),
         ("lr is 1", "`is` compares nothing here"),
         ("(" * 400 + "lr < 1" + ")" * 400, "is no expression"),
+        ("-" * 150 + "lr < 1", "is nested more than 100 levels deep"),
+        ("lambda: " + "-" * 150 + "lr", "is nested more than 100 levels deep"),
+        (" + ".join(["lr"] * 130) + " < 1", "is nested more than 100 levels deep"),
         ("lr < " + "1" * 1000, "is longer than 1000 characters"),
         ("lr < b'x'", "is no number, text or truth value"),
     ],
