@@ -135,8 +135,7 @@ def _named(listed: Items, section: str, report: Report, convert: _Convert) -> No
 def _parameter(name: str, item: Entries, report: Report) -> Node:
     entries = {key.text: (key, node) for key, node in item.entries}
     if "prior" in entries:
-        entries.pop("prior")
-        report.notes.append(f"parameters.{name}: a prior has no effect here")
+        entries["prior"] = (entries["prior"][0], _prior(entries["prior"][1]))
     if "bounds" in entries:
         bounds = entries["bounds"][1]
         if isinstance(bounds, Entries):
@@ -154,8 +153,23 @@ def _parameter(name: str, item: Entries, report: Report) -> Node:
         key, node = entries["values"]
         entries["values"] = (key, _values(node))
         if kind and isinstance(kind[1], Scalar) and kind[1].text != "categorical":
-            entries = {"values": entries["values"], **{name: entries[name] for name in ("when",) if name in entries}}
+            if "prior" in entries:
+                report.notes.append(f"parameters.{name}: a prior has no effect on a grid")
+            entries = {key: entries[key] for key in ("values", "when") if key in entries}
     return Entries(item.place, tuple(entries.values()), item.size)
+
+
+_PRIORS = {"normal": {"mean": "mean", "scale": "std"}, "beta": {"shape_a": "a", "shape_b": "b"}}
+
+
+def _prior(node: Node) -> Node:
+    """`{name: normal, mean: 3, scale: 1}` as `{mean: 3, std: 1}`; anything else as it is."""
+    name = node.get("name") if isinstance(node, Entries) else None
+    if not isinstance(node, Entries) or not isinstance(name, Scalar) or name.text not in _PRIORS:
+        return node
+    entries = {key.text: (key, value) for key, value in node.without("name").entries}
+    _rename(entries, _PRIORS[name.text])
+    return Entries(node.place, tuple(entries.values()), node.size)
 
 
 def _values(node: Node) -> Node:

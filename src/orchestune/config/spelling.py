@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from orchestune.config.nodes import written
@@ -20,10 +21,10 @@ def spelled(low: Number, high: Number, *, log: bool = False, step: Number | None
     return " ".join(words)
 
 
-def conditional(spelling: str | list[Any], when: dict[str, Any]) -> dict[str, Any]:
-    """The same in the long spelling, which alone has conditions."""
+def extended(spelling: str | list[Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The same in the long spelling, which alone has `when` and `prior`."""
     if isinstance(spelling, list):
-        return {"values": spelling, "when": when}
+        return {"values": spelling, **more}
     bounds, *words = spelling.split()
     low, _, high = bounds.partition("..")
     whole = all(part.lstrip("-").isdigit() for part in (low, high))
@@ -33,4 +34,4 @@ def conditional(spelling: str | list[Any], when: dict[str, Any]) -> dict[str, An
         long["log"] = True
     if "step" in words:
         long["step"] = number(words[-1])
-    return {**long, "when": when}
+    return {**long, **more}

@@ -9,6 +9,7 @@ import pytest
 from orchestune.config.experiment_file import load
 from orchestune.config.placing import Build
 from orchestune.domain.metrics import Metric
+from orchestune.domain.priors import Prior
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Parameter
 from orchestune.errors import BadInput
@@ -50,7 +51,7 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
     assert set(found.space.parameters) == {
         Parameter("l1_ratio", "float", 0.0, 1.0, when=(("penalty", ("elasticnet",)),)),
         Parameter("alpha", "float", 1e-6, 0.1, log=True),
-        Parameter("epochs", "int", 1, 9),
+        Parameter("epochs", "int", 1, 9, prior=Prior("normal", (3.0, 1.0))),
         Parameter("width", "categorical", choices=(16, 32, 64)),
         Parameter("loss", "categorical", choices=("hinge", "log")),
         Parameter("penalty", "categorical", choices=("l1", "elasticnet")),
@@ -62,9 +63,34 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
     assert loaded.notes == (
         "this is the older spelling of SigOpt Orchestrate; it is read as the present one",
         "has no effect here: framework, sigopt",
-        "parameters.epochs: a prior has no effect here",
         "metrics.runtime: need not be declared; whatever is reported is kept",
     )
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        ("{name: normal, mean: 0.9, scale: 0.05}", Prior("normal", (0.9, 0.05))),
+        ("{name: beta, shape_a: 2, shape_b: 5}", Prior("beta", (2.0, 5.0))),
+    ],
+)
+def test_a_prior_is_the_prior_of_here(prior: str, expected: Prior) -> None:
+    text = ORCHESTRATE.replace("max: 0.1}", f"max: 0.1}}, prior: {prior}")
+    assert read(text).specification.space.by_name["alpha"].prior == expected
+
+
+def test_a_prior_without_a_counterpart_is_told_with_its_place() -> None:
+    with pytest.raises(BadInput) as error:
+        read(ORCHESTRATE.replace("name: normal, mean: 3, scale: 1", "name: laplace, mean: 3, scale: 1"))
+    assert "parameters.epochs.prior" in str(error.value)
+
+
+def test_a_prior_of_a_grid_is_left_out_and_told() -> None:
+    loaded = read(
+        ORCHESTRATE.replace("grid: [16, 32, 64]", "grid: [16, 32, 64], prior: {name: normal, mean: 1, scale: 1}")
+    )
+    assert loaded.specification.space.by_name["width"].prior is None
+    assert "parameters.width: a prior has no effect on a grid" in loaded.notes
 
 
 def test_a_later_file_with_lists_on_top_is_read_too() -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import math
 from typing import Any
 
 from orchestune.config.draft import Draft
 from orchestune.config.foreign.katib_trial import trial
-from orchestune.config.foreign.notes import Foreign, number, without_empty
+from orchestune.config.foreign.notes import Foreign, figures, number, without_empty
 from orchestune.config.nodes import Entries, mapping
 from orchestune.config.report import Report
-from orchestune.config.spelling import spelled
+from orchestune.config.spelling import extended, spelled
 
 _ENGINES = {
     "random": "random", "grid": "grid", "tpe": "tpe", "multivariate-tpe": "tpe", "bayesianoptimization": "gp",
     "sobol": "sobol", "cmaes": "cma",
 }  # fmt: skip
 _TAKEN = {"latest": "last", "max": "best", "min": "best"}
-_SPREAD = re.compile(r"normal", re.IGNORECASE)
+_DEVIATIONS = 6
+"""of a normal distribution between the bounds, as Katib has it"""
 BUDGET, PARALLELISM = 40, 3
 """what Katib runs at a time where nothing is said; it has no default for how many in all"""
 
@@ -80,9 +81,14 @@ def _space(item: Foreign) -> Any:
         return None
     if low == high:
         return [low]
-    if _SPREAD.search(distribution):
-        space.note(f"the distribution {distribution} is read as evenly spread between its bounds")
-    return spelled(low, high, log=distribution.lower().startswith("log"), step=step, whole=kind == "int")
+    log = distribution.lower().startswith("log")
+    found = spelled(low, high, log=log, step=step, whole=kind == "int")
+    if not distribution.lower().endswith("normal") or low >= high or (log and low <= 0):
+        return found
+    if log:
+        factor = (high / low) ** (1 / _DEVIATIONS)
+        return extended(found, {"prior": {"median": figures(math.sqrt(low * high)), "factor": figures(factor)}})
+    return extended(found, {"prior": {"mean": figures((low + high) / 2), "std": figures((high - low) / _DEVIATIONS)}})
 
 
 def _listed(value: Any, kind: str | None) -> Any:

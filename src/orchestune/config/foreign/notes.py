@@ -84,6 +84,11 @@ def number(value: Any) -> int | float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def figures(value: float) -> float:
+    """As many figures as anybody means."""
+    return float(f"{value:.6g}")
+
+
 def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that say something."""
     return {key: value for key, value in values.items() if value not in (None, {}, [], ())}

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestune.config.draft import Draft
 from orchestune.config.nodes import Place, mapping
 from orchestune.config.report import did_you_mean
-from orchestune.config.spelling import conditional, spelled
+from orchestune.config.spelling import extended, spelled
 from orchestune.errors import NotFound, UsageError
 
 _SQLITE = b"SQLite format 3\0"
@@ -197,7 +197,7 @@ def _with_conditions(spaces: dict[str, Any], trials: Sequence[FrozenTrial], note
             unknown.append(name)
             continue
         values = list(dict.fromkeys(_single(trial.params[parents[0]]) for trial in having))
-        found[name] = conditional(spaces[name], {parents[0]: values[0] if len(values) == 1 else values})
+        found[name] = extended(spaces[name], {"when": {parents[0]: values[0] if len(values) == 1 else values}})
         shown = " or ".join(map(str, values))
         notes.append(
             f"parameters.{name}: only trials with {parents[0]} {shown} have it, which is taken as its condition"

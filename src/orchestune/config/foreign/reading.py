@@ -102,7 +102,7 @@ def _range(value: Any) -> str | list[Any] | None:
     if not isinstance(value, dict) or "when" in value:
         return None
     if isinstance(value.get("values"), list):
-        return list(value["values"])
+        return None if "prior" in value else list(value["values"])
     low, high, step = value.get("min"), value.get("max"), value.get("step")
     if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not set(value) <= _NUMERIC:
         return None

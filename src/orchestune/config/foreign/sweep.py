@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.config.draft import Draft
-from orchestune.config.foreign.notes import Foreign, number, without_empty
+from orchestune.config.foreign.notes import Foreign, figures, number, without_empty
 from orchestune.config.foreign.wandb_log import collected
 from orchestune.config.nodes import Entries, Node, Scalar, mapping, plain
 from orchestune.config.report import Report
-from orchestune.config.spelling import spelled
+from orchestune.config.spelling import extended, spelled
 
 _COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _WORDS = {"${env}": "", "${interpreter}": "python", "${args}": "{args}", "${args_no_boolean_flags}": "{args}",
@@ -21,6 +21,8 @@ _WORDS = {"${env}": "", "${interpreter}": "python", "${args}": "{args}", "${args
 _IN_SHELL = {"${args_json}": '"$(cat "$ORCHESTUNE_PARAMS")"', "${args_json_file}": '"$ORCHESTUNE_PARAMS"'}
 _SPREAD = 3
 """standard deviations to each side that stand for a normal distribution"""
+_LARGEST = 700.0
+"""exponents of e beyond it make no number"""
 
 
 def draft(root: Entries, report: Report) -> Draft:
@@ -111,21 +113,20 @@ def _parameters(node: Node | None, before: str, report: Report) -> dict[str, Any
 
 
 def _space(space: Foreign) -> Any:
-    distribution, low, high = space.text("distribution"), number(space.value("min")), number(space.value("max"))
-    values, value = space.value("values"), space.take("value")
-    if space.value("probabilities") is not None:
-        space.note("probabilities have no effect here")
+    values, value, weights = space.value("values"), space.take("value"), space.value("probabilities")
     if value is not None:
+        space.value("distribution")
         return [_single(plain(value))]
     if isinstance(values, list):
-        if None in values:
-            space.note("null is given to the program as the word None")
-        return [_single(item) for item in values]
+        space.value("distribution")
+        return _listed(space, values, weights)
+    distribution, low, high = space.text("distribution"), number(space.value("min")), number(space.value("max"))
     quantum = number(space.value("q"))
     kind = distribution or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
     quantized = kind.startswith("q_")
     plain_kind = kind.removeprefix("q_")
-    bounds = _bounds(space, plain_kind, low, high)
+    bounds, prior = _believed(space, plain_kind)
+    bounds = bounds or _bounds(space, plain_kind, low, high)
     if bounds is None:
         return None
     if bounds[0] == bounds[1]:
@@ -133,37 +134,60 @@ def _space(space: Foreign) -> Any:
     log = "log" in plain_kind
     if kind == "int_uniform":
         return spelled(math.floor(bounds[0]), math.ceil(bounds[1]), whole=True)
-    if quantized:
-        return _quantized(*bounds, quantum or 1, log)
-    return spelled(*bounds, log=log)
+    found = _quantized(*bounds, quantum or 1, log) if quantized else spelled(*bounds, log=log)
+    return extended(found, {"prior": prior}) if prior else found
+
+
+def _listed(space: Foreign, values: list[Any], weights: Any) -> Any:
+    if None in values:
+        space.note("null is given to the program as the word None")
+    found = [_single(item) for item in values]
+    if weights is None:
+        return found
+    if not isinstance(weights, list) or len(weights) != len(values):
+        space.wrong("needs one of the probabilities for each of the values", name="probabilities")
+    return extended(found, {"prior": {"weights": weights}})
+
+
+def _believed(space: Foreign, kind: str) -> tuple[tuple[float, float] | None, dict[str, Any]]:
+    """The range of a distribution that has no bounds, and the prior that it is; nothing of any other."""
+    if kind == "beta":
+        shapes = {name: number(space.value(name)) or 1 for name in ("a", "b")}
+        return (0.0, 1.0), shapes
+    if kind not in ("normal", "log_normal"):
+        return None, {}
+    mu, sigma = number(space.value("mu")) or 0, number(space.value("sigma")) or 1
+    low, high = mu - _SPREAD * sigma, mu + _SPREAD * sigma
+    space.note(f"{kind} is cut off at {_SPREAD} standard deviations to each side")
+    if kind == "normal":
+        return (figures(low), figures(high)), {"mean": mu, "std": sigma}
+    bounds = _powers(space, low, high)
+    return bounds, {"median": figures(math.exp(mu)), "factor": figures(math.exp(sigma))} if bounds else {}
 
 
 def _bounds(space: Foreign, kind: str, low: Any, high: Any) -> tuple[float, float] | None:
     if kind in ("normal", "log_normal"):
-        mu, sigma = number(space.value("mu")) or 0, number(space.value("sigma")) or 1
-        low, high = mu - _SPREAD * sigma, mu + _SPREAD * sigma
-        space.note(f"{kind} is read as a range of {_SPREAD} standard deviations to each side")
-        return (_figures(math.exp(low)), _figures(math.exp(high))) if kind == "log_normal" else (low, high)
-    if kind == "beta":
-        space.note(f"beta({space.value('a')}, {space.value('b')}) is read as evenly spread")
-        return 0.0, 1.0
+        return None
     if low is None or high is None:
         space.wrong("needs min and max, or values, or value")
         return None
     if kind == "log_uniform":
         if abs(low) < 1 and abs(high) < 1:
             space.note("log_uniform takes exponents of e: if min and max are the values themselves, write them here")
-        return _figures(math.exp(low)), _figures(math.exp(high))
+        return _powers(space, low, high)
     if kind == "inv_log_uniform":
-        return _figures(math.exp(-high)), _figures(math.exp(-low))
+        return _powers(space, -high, -low)
     if kind not in ("uniform", "int_uniform", "log_uniform_values", "inv_log_uniform_values"):
         space.note(f"the distribution {kind} is not known here; it is read as uniform")
     return low, high
 
 
-def _figures(value: float) -> float:
-    """As many figures as anybody means."""
-    return float(f"{value:.6g}")
+def _powers(space: Foreign, low: float, high: float) -> tuple[float, float] | None:
+    """What those exponents of e make."""
+    if max(abs(low), abs(high)) > _LARGEST:
+        space.wrong("takes exponents of e, and these are too large", "log_uniform_values takes the values themselves")
+        return None
+    return figures(math.exp(low)), figures(math.exp(high))
 
 
 def _quantized(low: float, high: float, quantum: float, log: bool) -> str:
@@ -185,12 +209,12 @@ def _single(value: Any) -> Any:
 
 def _as_words(name: str, space: Any, report: Report) -> Any:
     """Truth values as `--name=True`, which is how W&B writes them; `{args}` would write a bare `--name`."""
-    if isinstance(space, list) and any(isinstance(item, bool) for item in space):
-        report.notes.append(
-            f"parameters.{name}: true and false stand in the command as True and False, as W&B writes them"
-        )
-        return [str(item) if isinstance(item, bool) else item for item in space]
-    return space
+    listed = space.get("values") if isinstance(space, dict) else space
+    if not isinstance(listed, list) or not any(isinstance(item, bool) for item in listed):
+        return space
+    report.notes.append(f"parameters.{name}: true and false stand in the command as True and False, as W&B writes them")
+    words = [str(item) if isinstance(item, bool) else item for item in listed]
+    return {**space, "values": words} if isinstance(space, dict) else words
 
 
 def _early(early: Foreign) -> dict[str, Any]:

@@ -117,7 +117,6 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
          "the setting n_startup_trials=5 has no effect here"),
         ("  name: random", "  name: random\n  namespace: ml", "the namespace ml"),
         ("    goal: 0.001", "    additionalMetricNames: [acc]", "whatever is reported is kept: acc"),
-        ("logUniform", "normal", "the distribution normal is read as evenly spread"),
         ("  parallelTrialCount: 3", "  nasConfig: {}", "has no counterpart here: nasConfig"),
         ("  maxTrialCount: 12\n", "", "without maxTrialCount"),
         ('{name: MODE, value: "fast"}', "{name: KEY, valueFrom: {secretKeyRef: {name: a, key: b}}}",
@@ -131,6 +130,22 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
 )  # fmt: skip
 def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path: Path) -> None:
     assert [text for text in made(tmp_path, old, new)[1] if note in text]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        ("normal", {"type": "float", "min": 0.01, "max": 0.05, "prior": {"mean": 0.03, "std": 0.00666667}}),
+        ("logNormal", {"type": "float", "min": 0.01, "max": 0.05, "log": True,
+                       "prior": {"median": 0.0223607, "factor": 1.30766}}),
+        ("uniform", "0.01..0.05"),
+    ],
+)  # fmt: skip
+def test_a_normal_distribution_is_a_prior_with_three_deviations_to_each_bound(
+    distribution: str, expected: Any, tmp_path: Path
+) -> None:
+    document, notes = made(tmp_path, "logUniform", distribution)
+    assert (document["parameters"]["lr"], notes) == (expected, ())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.config import saving
 from orchestune.config.draft import Draft
 from orchestune.config.experiment_file import load
 from orchestune.config.foreign import reading
@@ -69,8 +70,11 @@ def test_a_sweep_becomes_the_same_experiment(tmp_path: Path) -> None:
         ("{min: !!float 1e-5, max: 0.1}", "1e-5..0.1"),
         ("{min: 2, max: 2}", [2]),
         ("{distribution: categorical, values: [1, 2]}", [1, 2]),
+        ("{distribution: categorical_w_probabilities, values: [1, 2], probabilities: [0.1, 0.9]}",
+         {"values": [1, 2], "prior": {"weights": [0.1, 0.9]}}),
+        ("{distribution: beta, a: 2, b: 5}", {"type": "float", "min": 0.0, "max": 1.0, "prior": {"a": 2, "b": 5}}),
     ],
-)
+)  # fmt: skip
 def test_every_exact_distribution_is_read_without_a_note(parameter: str, expected: Any, tmp_path: Path) -> None:
     assert space(tmp_path, parameter) == (expected, ())
 
@@ -78,17 +82,22 @@ def test_every_exact_distribution_is_read_without_a_note(parameter: str, expecte
 @pytest.mark.parametrize(
     ("parameter", "expected", "note"),
     [
-        ("{distribution: normal, mu: 1, sigma: 2}", "-5.0..7.0", "3 standard deviations"),
-        ("{distribution: log_normal, mu: 0, sigma: 1}", "0.0497871..20.0855 log", "3 standard deviations"),
-        ("{distribution: beta, a: 2, b: 5}", "0.0..1.0", "beta(2, 5)"),
-        ("{values: [1, 2], probabilities: [0.1, 0.9]}", [1, 2], "probabilities have no effect"),
+        ("{distribution: normal, mu: 1, sigma: 2}",
+         {"type": "float", "min": -5.0, "max": 7.0, "prior": {"mean": 1, "std": 2}}, "3 standard deviations"),
+        ("{distribution: q_normal, mu: 10, sigma: 2, q: 2}",
+         {"type": "int", "min": 4, "max": 16, "step": 2, "prior": {"mean": 10, "std": 2}}, "3 standard deviations"),
+        ("{distribution: log_normal, mu: 0, sigma: 1}",
+         {"type": "float", "min": 0.0497871, "max": 20.0855, "log": True, "prior": {"median": 1.0, "factor": 2.71828}},
+         "3 standard deviations"),
+        ("{values: [true, false], probabilities: [0.1, 0.9]}",
+         {"values": ["True", "False"], "prior": {"weights": [0.1, 0.9]}}, "True and False"),
         ("{values: [1, null]}", [1, "None"], "the word None"),
         ("{values: [true, false]}", ["True", "False"], "True and False"),
         ("{distribution: log_uniform, min: 1e-5, max: 0.1}", "1.00001..1.10517 log", "exponents of e"),
         ("{distribution: strange, min: 1, max: 2}", "1.0..2.0", "is not known here"),
         ("{min: 1, max: 2, colour: red}", "1..2", "has no counterpart here: colour"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_exact_is_told(parameter: str, expected: Any, note: str, tmp_path: Path) -> None:
     found, notes = space(tmp_path, parameter)
     assert found == expected
@@ -146,6 +155,36 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         read(tmp_path, SWEEP + "  bad: {distribution: uniform, min: 1}\n")
     assert "sweep.yaml:11:8: parameters.bad: needs min and max" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("{distribution: log_uniform, min: 1, max: 1000}", "log_uniform_values takes the values themselves"),
+        ("{distribution: inv_log_uniform, min: -1000, max: 1}", "takes exponents of e"),
+        ("{distribution: log_normal, mu: 800}", "takes exponents of e"),
+        ("{values: [1, 2], probabilities: [1]}", "one of the probabilities for each"),
+        ("{values: [1, 2], probabilities: 1}", "one of the probabilities for each"),
+    ],
+)
+def test_numbers_that_no_distribution_has_are_refused(parameter: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as error:
+        read(tmp_path, f"{SWEEP}  bad: {parameter}\n")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "{distribution: q_log_normal, mu: 3, sigma: 0.5, q: 1}",
+        "{distribution: normal, mu: 0, sigma: 1}",
+        "{distribution: beta, a: 2, b: 5}",
+        "{values: [true, false], probabilities: [3, 1]}",
+    ],
+)
+def test_what_is_written_is_an_experiment_file_with_that_prior(parameter: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment.yml").write_text(saving.text(read(tmp_path, f"{SWEEP}  x: {parameter}\n").document))
+    assert load(tmp_path / "experiment.yml").specification.space.by_name["x"].prior is not None
 
 
 def test_a_sweep_without_a_program_has_no_command(tmp_path: Path) -> None:
