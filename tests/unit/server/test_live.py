@@ -104,6 +104,14 @@ def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since
         assert 7 in (event[1]["budget"] for event in later if event[0] == "status")
 
 
+def test_a_folder_is_not_taken_for_none(core: Core, handles: dict[str, str]) -> None:
+    with live(replace(core), pace=Pace(shared=3600.0)) as server:
+        everything = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
+        assert next(everything)[0] == "status"
+        of_folder = events(server.send("GET", "/api/v1/experiments?folder=None", token=TOKEN, headers=HEADERS))
+        assert next(of_folder)[0] == "ready"
+
+
 def test_a_reading_that_failed_is_shown_to_nobody() -> None:
     async def fails() -> Reading:
         raise OSError

@@ -44,7 +44,7 @@ async def statuses(
     def read() -> dict[str, Any]:
         return {item["id"]: item for item in service(None, hidden, details)["items"]}
 
-    key = f"experiments {folder} {limit} {hidden} {details}"
+    key = f"experiments {folder!r} {limit} {hidden} {details}"
     return await live.stream(context, View(key, EXPERIMENTS, read))
 
 
