@@ -91,9 +91,11 @@ def density(prior: Prior, value_at: Callable[[float], float], low: float, high: 
         a, b = prior.numbers
         middle = [(value_at((index + 0.5) / BINS) - low) / (high - low) for index in range(BINS)]
         shares = [min(max(share, 1e-9), 1 - 1e-9) for share in middle]
+        logs = [(a - 1) * math.log(share) + (b - 1) * math.log1p(-share) for share in shares]
+        highest = max(logs)  # a narrow one is too small for a number everywhere else
         return _of([
-            share ** (a - 1) * (1 - share) ** (b - 1) * (after - before)
-            for share, before, after in zip(shares, edges, edges[1:], strict=False)
+            math.exp(log - highest) * (after - before)
+            for log, before, after in zip(logs, edges, edges[1:], strict=False)
         ])  # fmt: skip
     first, second = prior.numbers
     if prior.kind == "normal":

@@ -132,3 +132,8 @@ def test_a_wrong_belief_is_overcome() -> None:
         loss = (float(asked["x"]) - 0.9) ** 2 + (float(asked["y"]) - 0.5) ** 2
         made.tell([Observation(number, asked, TrialState.COMPLETED, {"loss": loss})])
     assert abs(float(asked["x"]) - 0.9) < 0.1
+
+
+def test_a_narrow_beta_prior_is_not_lost_to_rounding() -> None:
+    density = Parameter("p", "float", 0.0, 1.0, prior=Prior("beta", (1500.0, 4500.0))).density()
+    assert 0.23 < density.quantile(0.2) < 0.25 < density.quantile(0.8) < 0.27
