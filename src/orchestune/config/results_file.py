@@ -51,7 +51,7 @@ def _of_csv(text: str) -> Documents:
 def _of_json(text: str) -> Documents:
     try:
         document = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         line = f":{exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
         raise UnreadableResults(f"{line}: is no JSON: {exc}") from exc
     if isinstance(document, dict):
@@ -72,7 +72,7 @@ def _of_json_lines(text: str) -> Documents:
             continue
         try:
             item = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise UnreadableResults(f":{number}: is no JSON: {exc}") from exc
         if not isinstance(item, dict):
             raise UnreadableResults(f":{number}: is no mapping from names to values")

@@ -79,6 +79,8 @@ def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
         ("old.xlsx/", None, "experiment.yml:5:13: warm_start: {}/old.xlsx is of no known kind; known endings: .csv"),
         ("bad.json", "[1]", "warm_start: {}/bad.json: entry 0 is no mapping from names to values"),
         ("bad.json", "{", "warm_start: {}/bad.json:1: is no JSON"),
+        ("bad.json", "[" * 100_000, "warm_start: {}/bad.json: is no JSON"),
+        ("bad.jsonl", "[" * 100_000, "warm_start: {}/bad.jsonl:1: is no JSON"),
         ("bad.json", "3", "warm_start: {}/bad.json: holds no list of results"),
         ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: is no JSON"),
         ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is no mapping"),

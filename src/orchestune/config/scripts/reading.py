@@ -14,6 +14,8 @@ from orchestune.config.scripts.scope import Scope
 from orchestune.errors import BadInput, Problem, UsageError
 
 LARGEST = 4 * 2**20
+LARGEST_PYTHON = 2**20
+"""characters; a tree of more takes too long to read"""
 MOST_MODULES = 50
 _READERS = (by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_argparse.read)
 _INTERPRETERS = {
@@ -73,7 +75,10 @@ def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str 
 def _parsed(path: Path) -> ast.Module:
     try:
         with tokenize.open(path) as file:  # as the coding line says
-            return ast.parse(file.read(LARGEST), str(path))
+            text = file.read(LARGEST_PYTHON + 1)
+        if len(text) > LARGEST_PYTHON:
+            raise BadInput.one(f"{path} is longer than {LARGEST_PYTHON:,} characters: that is data, not a script")
+        return ast.parse(text, str(path))
     except SyntaxError as exc:
         raise BadInput([Problem(f"is no Python: {exc.msg}", "", str(path), exc.lineno, exc.offset)]) from exc
     except (OSError, ValueError, RecursionError, MemoryError) as exc:

@@ -282,6 +282,11 @@ def test_nothing_of_the_script_runs(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.py"]
 
 
+def test_a_script_of_a_size_that_nobody_writes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is longer than 1,048,576 characters"):
+        drafted(tmp_path, ARGPARSE + "x = 1\n" * 200_000)
+
+
 def test_a_mistake_in_the_script_is_told_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         drafted(tmp_path, "def broken(:\n")
