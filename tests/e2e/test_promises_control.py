@@ -124,6 +124,7 @@ def test_following_logs_merges_the_workers_and_ends_with_the_experiment(shared_h
     assert home.run("logs", handle, "--since", "1d").stdout == finished
     assert home.run("logs", handle, "--since", "2099-01-01T00:00:00Z").stdout == ""
     assert home.run("logs", f"{handle}/3", "--tail", "2").stdout.splitlines() == by_trial["3"][-2:]
+    assert home.run("logs", f"{handle}/3", "--tail", "2", "--follow").stdout.splitlines() == by_trial["3"][-2:]
 
 
 def test_stop_may_be_repeated_and_a_prefix_is_enough(shared_home: Home, tmp_path: Path) -> None:

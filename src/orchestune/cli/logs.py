@@ -102,7 +102,7 @@ def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
 def _tailed(client: Client, ref: str, tail: int, *, follow: bool, **chosen: Any) -> Iterator[list[Line]]:
     """The last lines of what is there, and with `follow` all that comes after it."""
     known = list(client.logs(ref, tail=tail, **chosen))
-    after = known[-1]["cursor"] if known else None
+    after = known[-1]["cursor"] if known else 0
     more = client.follow_logs(ref, after=after, **chosen) if follow else iter(())
     batches = lines_of(chain(known, more))
     lines = chain.from_iterable(islice(batches, len(known)) if follow else batches)

@@ -211,10 +211,10 @@ class Client:
             query.pop("tail", None)  # it counts from the end, and was answered with the first page
 
     def follow_logs(
-        self, ref: str, on_away: Callable[[Unreachable], None] | None = None, **query: Any
+        self, ref: str, on_away: Callable[[Unreachable], None] | None = None, after: int = 0, **query: Any
     ) -> Iterator[LogChunk]:
-        """The same, and what comes, until the experiment is over. Takes this client for itself."""
-        for event in self._follow(f"{_experiment(ref)}/logs", "", on_away, **query):
+        """The same after the cursor `after`, and what comes, to the experiment's end. Takes this client for itself."""
+        for event in self._follow(f"{_experiment(ref)}/logs", str(after or ""), on_away, **query):
             if event.kind == "log":
                 yield cast(LogChunk, event.json())
 

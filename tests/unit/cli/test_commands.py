@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from orchestune.client.launch import folder_key
 from tests.unit.cli.conftest import Result
-from tests.unit.client.fake_server import FakeServer, attempt, status, trial
+from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
 
 Cli = Callable[..., Result]
 BEST = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97214, "stddev": 0.01}}, "parameters": {"alpha": 0.00123456}}]
@@ -264,6 +265,20 @@ def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> 
     server.log("one\n")
     server.update("sgd-7f3a", state="completed")
     assert cli("logs", "sgd", "--follow").out == "w1     1 │ one\n"
+
+
+def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli) -> None:
+    server.log("one\ntwo\nthree\nfo")
+
+    def go_on() -> None:
+        until(lambda: bool(server.asked("GET", r"/logs\?trial=1$")), "the stream")
+        server.log("ur\nfive\n")
+        server.update("sgd-7f3a", state="completed")
+
+    rest = threading.Thread(target=go_on)
+    rest.start()
+    assert cli("logs", "sgd/1", "--follow", "--tail", "2").out == "two\nthree\nfour\nfive\n"
+    rest.join()
 
 
 @pytest.mark.parametrize(("state", "code"), [("completed", 0), ("failed", 1), ("stopped", 1)])

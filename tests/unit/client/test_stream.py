@@ -65,6 +65,7 @@ def test_logs_are_read_page_by_page_and_followed_to_the_end(server: FakeServer) 
     assert len(list(client.logs("sgd"))) == 1203
     server.update("sgd-7f3a", state="completed")
     assert len(list(client.follow_logs("sgd"))) == 1203
+    assert [chunk["text"] for chunk in client.follow_logs("sgd", after=1201)] == ["line 1201\n", "line 1202\n"]
 
 
 def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: FakeServer) -> None:
