@@ -25,11 +25,19 @@ KEYS = (
 )  # fmt: skip
 
 
+def _limit(found: Field, text: str) -> Limit | None:
+    try:
+        return Limit.parse(text)
+    except ValueError:
+        found.report.add(found.node.place, f"{found.key}.constraint", "is no finite number", "such as <= 20")
+        return None
+
+
 def _read_metric(found: Field) -> Metric | None:
     read = _LONG.read(found)
     if read is None:
         return None
-    limit = Limit.parse(read["constraint"]) if read.get("constraint") else None
+    limit = _limit(found, read["constraint"]) if read.get("constraint") else None
     if "goal" not in read and "constraint" not in read and found.below("goal") not in found.report.meant:
         found.report.add(found.node.place, found.below("goal"), "is missing", f"expected {GOAL.words}")
     goal: Goal = read.get("goal") or ("maximize" if limit is not None and limit.least else "minimize")

@@ -22,7 +22,7 @@ class Limit:
         return self.bound - value if self.least else value - self.bound
 
     def __str__(self) -> str:
-        return f"{'>=' if self.least else '<='} {self.bound:g}"
+        return f"{'>=' if self.least else '<='} {repr(self.bound).removesuffix('.0')}"
 
     @classmethod
     def parse(cls, text: str) -> Limit:

@@ -35,6 +35,7 @@ def test_a_metric_with_a_constraint_alone_is_not_optimized_and_stands_last() -> 
         ("{a: {take: best}}", "experiment.yml:4:14: metrics.a.goal: is missing (expected maximize or minimize)"),
         ("{a: {constraint: 20}}", "metrics.a.constraint: found 20, expected <= or >= and a number, such as '<= 20'"),
         ("{a: {constraint: '< x'}}", "metrics.a.constraint: found '< x', expected <= or >= and a number"),
+        ("{a: {constraint: '<= 1e400'}}", "metrics.a.constraint: is no finite number (such as <= 20)"),
         ("{a: {constraint: '<= 3'}}", "metrics: none of them has a goal (say of at least one"),
         ("{a: maximize, b: maximize, c: minimize, d: minimize, e: minimize}", "5 metrics have a goal, 4 can be"),
     ],
@@ -53,3 +54,9 @@ def test_the_front_is_of_trials_that_keep_the_limits() -> None:
     ]
     assert pareto_front(metrics, trials) == [2]
     assert [feasible(metrics, values) for _, values in trials] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("text", ["<= 1234567.5", ">= -0.1", "<= 20", "<= 1e-07", ">= 1e+300"])
+def test_a_limit_is_stored_as_exactly_as_it_was_written(text: str) -> None:
+    limit = Limit.parse(text)
+    assert (str(limit), Limit.parse(str(limit))) == (text, limit)
