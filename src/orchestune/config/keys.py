@@ -65,7 +65,7 @@ KEYS = (
     Key("resources", RESOURCES, "What each trial needs; more than that is not started side by side."),
     Key("env", ENV, "Environment variables of the command. Never a token or password."),
     Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
-        " experiment is created, and are never written down."),
+        " experiment is created, and stand in no record."),
     Key("config", CONFIG, "A configuration file of the folder. Each trial gets a copy with the values of the parameters"
         " at their paths; `{config}` in `run` is the copy."),
     Key("collect", COLLECT, "Where metrics are read that the command does not print in a usual spelling."),

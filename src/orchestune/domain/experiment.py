@@ -57,7 +57,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that the caller's machine supplies when the experiment is created, and that is never written down."""
+    """A value that the caller's machine supplies when the experiment is created, and that stands in no record."""
 
     name: str
     """the environment variable of the user's command"""
