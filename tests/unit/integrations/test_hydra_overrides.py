@@ -39,6 +39,12 @@ def test_a_sweep_override_is_a_parameter(word: str, expected: Any) -> None:
     assert found.words == ["x={x}"]
 
 
+@pytest.mark.parametrize("words", [("db@src=a,b", "db_src=c,d"), ("x=1,2", "x=3,4"), ("x=1,2", "+x=3,4")])
+def test_two_sweeps_of_one_name_are_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match="are both the parameter"):
+        swept(*words)
+
+
 def test_what_does_not_vary_is_part_of_the_command_as_it_was_written() -> None:
     found = swept("db=mysql", "~cache", "+new={a:1}", "one=choice(7)", "root=${oc.env:HOME}", "x=1,2")
     assert found.words == ["db=mysql", "~cache", "+new={{a:1}}", "one=7", "root=${{oc.env:HOME}}", "x={x}"]

@@ -41,6 +41,8 @@ class Swept:
                 self.words.append(literally(self.example[-1]))
             else:
                 name = re.sub(r"[^\w.\-/]", "_", key.lstrip("+"))
+                if name in self.parameters:
+                    raise UsageError(f"{self.keys[name]} and {key} are both the parameter {name}", "sweep one of them")
                 self.parameters[name], self.keys[name] = found, key
                 self.words.append(f"{literally(key)}={{{name}}}")
         if not self.parameters:
