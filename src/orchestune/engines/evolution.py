@@ -14,51 +14,33 @@ import numpy as np
 
 from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Configuration, Space, Value
-from orchestune.domain.trial import Observation
-from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import entry
-from orchestune.engines.members import Member, filled, order
-from orchestune.engines.quasi import QuasiRandomProposer
-from orchestune.engines.versions import version_of
+from orchestune.engines.cube import Floats
+from orchestune.engines.members import Member, Population, filled, order
 
 _RECENT = 400
 """members that are kept where there are several metrics"""
 
 
-class EvolutionProposer:
+class EvolutionProposer(Population):
     """Until as many results are there as the population has places, points of a Sobol sequence."""
 
     name = "evolution"
-    uses_history = True
-    tries = 8
 
     def __init__(self, space: Space, metrics: Sequence[Metric], seed: int, *, population: int | None = None) -> None:
-        self.version = version_of(self.name)
-        self._metrics, self._several = tuple(metrics), len(objectives(metrics)) > 1
-        self._cube = Cube(space)
-        self._size = population or min(40, max(12, 3 * len(space.parameters)))
-        self._design = QuasiRandomProposer("sobol", space, seed)
+        super().__init__(space, metrics, seed, population or min(40, max(12, 3 * len(space.parameters))))
+        self._several = len(objectives(metrics)) > 1
         self._places: dict[int, Member] = {}
         self._everyone: list[Member] = []
-        self._told = 0
-        self.source = self._design.source
 
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            found = entry(self._cube, self._metrics, observation)
-            if found is None:
-                continue
-            member = Member(observation.number, found)
-            self._told += found.losses is not None
-            if self._several:
-                self._everyone.append(member)
-                if len(self._everyone) > 2 * _RECENT:
-                    self._everyone = [self._everyone[index] for index in order(self._everyone)[:_RECENT]]
-                continue
-            place = (observation.number or self._told) % self._size
-            holder = self._places.get(place)
-            if holder is None or order([holder, member])[0] == 1:
-                self._places[place] = member
+    def _take(self, member: Member, place: int) -> None:
+        if self._several:
+            self._everyone.append(member)
+            if len(self._everyone) > 2 * _RECENT:
+                self._everyone = [self._everyone[index] for index in order(self._everyone)[:_RECENT]]
+            return
+        holder = self._places.get(place)
+        if holder is None or order([holder, member])[0] == 1:
+            self._places[place] = member
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         members = self._population()

@@ -1,4 +1,4 @@
-"""Told results as members of a population, with an order among them."""
+"""Told results as members of a population, with an order among them; what engines that keep one have in common."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import Entry
+from orchestune.engines.evidence import Entry, entry
+from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.versions import version_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +22,34 @@ class Member:
 
     number: int
     entry: Entry
+
+
+class Population:
+    """A population of `size` that begins with points of a Sobol sequence. A subclass says what a result changes."""
+
+    name: str
+    uses_history = True
+    tries = 8
+
+    def __init__(self, space: Space, metrics: Sequence[Metric], seed: int, size: int) -> None:
+        self.version = version_of(self.name)
+        self._metrics = tuple(metrics)
+        self._cube = Cube(space)
+        self._size = size
+        self._design = QuasiRandomProposer("sobol", space, seed)
+        self._told = 0
+        self.source = self._design.source
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Results in any order; those that say nothing are left out."""
+        for observation in observations:
+            found = entry(self._cube, self._metrics, observation)
+            if found is not None:
+                self._told += found.losses is not None
+                self._take(Member(observation.number, found), (observation.number or self._told) % self._size)
+
+    def _take(self, member: Member, place: int) -> None:
+        raise NotImplementedError
 
 
 def order(members: Sequence[Member]) -> list[int]:

@@ -13,49 +13,31 @@ import numpy as np
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Space, Value
-from orchestune.domain.trial import Observation
-from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import entry
-from orchestune.engines.members import Member, filled, order
-from orchestune.engines.quasi import QuasiRandomProposer
-from orchestune.engines.versions import version_of
+from orchestune.engines.cube import Floats
+from orchestune.engines.members import Member, Population, filled, order
 
 _INERTIA, _PULL = 0.7298, 1.4962
 _FASTEST = 0.5
 """of the range in one step"""
 
 
-class SwarmProposer:
+class SwarmProposer(Population):
     """Until as many results are there as there are particles, points of a Sobol sequence. One metric, the first."""
 
     name = "swarm"
-    uses_history = True
-    tries = 8
 
     def __init__(self, space: Space, metrics: Sequence[Metric], seed: int, *, particles: int | None = None) -> None:
-        self.version = version_of(self.name)
-        self._metrics = tuple(metric for index, metric in enumerate(metrics) if index == 0 or metric.limit is not None)
-        self._cube = Cube(space)
-        self._size = particles or min(30, 10 + 2 * int(len(space.parameters) ** 0.5))
-        self._design = QuasiRandomProposer("sobol", space, seed)
+        looked_at = [metric for index, metric in enumerate(metrics) if index == 0 or metric.limit is not None]
+        super().__init__(space, looked_at, seed, particles or min(30, 10 + 2 * int(len(space.parameters) ** 0.5)))
         self._last: dict[int, tuple[Member, Member | None]] = {}
         self._own_best: dict[int, Member] = {}
         self._best: Member | None = None
-        self._told = 0
-        self.source = self._design.source
 
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            found = entry(self._cube, self._metrics, observation)
-            if found is None:
-                continue
-            member = Member(observation.number, found)
-            self._told += found.losses is not None
-            particle = (observation.number or self._told) % self._size
-            before = self._last.get(particle)
-            self._last[particle] = (member, before[0] if before else None)
-            self._own_best[particle] = _better(self._own_best.get(particle), member)
-            self._best = _better(self._best, member)
+    def _take(self, member: Member, place: int) -> None:
+        before = self._last.get(place)
+        self._last[place] = (member, before[0] if before else None)
+        self._own_best[place] = _better(self._own_best.get(place), member)
+        self._best = _better(self._best, member)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         particle = number % self._size
