@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,8 @@ from orchestune.sdk.tuning import NothingCompleted, start
 from tests.testbeds.docstrings import run_example
 from tests.testbeds.home import Home
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("at_home")]
 BOWL: dict[str, Any] = {"parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}}
-
-
-@pytest.fixture(scope="module")
-def own_home() -> Iterator[Home]:
-    with Home() as home:
-        yield home
-
-
-@pytest.fixture(autouse=True)
-def here(own_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("ORCHESTUNE_")]:
-        monkeypatch.delenv(name)
-    for name, value in own_home.env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -122,11 +107,11 @@ def test_a_function_sees_the_files_and_modules_that_this_process_sees(
     assert best is not None and best.metrics == {"loss": 7.0}
 
 
-def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(own_home: Home) -> None:
+def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(shared_home: Home) -> None:
     lock = threading.Lock()
     with pytest.raises(UsageError, match="cannot be sent to another process: cannot pickle"):
         orchestune.tune(lambda x: (lock, x)[1], **BOWL, budget=1, name="unsent")
-    assert "unsent" not in own_home.run("status").stdout
+    assert "unsent" not in shared_home.run("status").stdout
 
 
 def test_a_wrong_key_is_named_as_in_a_file() -> None:
@@ -170,7 +155,7 @@ def test_a_notebook_shows_how_far_it_is() -> None:
     assert "2 of 2 trials" in html and "<progress" in html and "best: trial" in html
 
 
-def test_a_cancelled_task_stops_its_experiment(own_home: Home) -> None:
+def test_a_cancelled_task_stops_its_experiment(shared_home: Home) -> None:
     def sleep(x: float) -> float:
         import time
 
@@ -179,14 +164,14 @@ def test_a_cancelled_task_stops_its_experiment(own_home: Home) -> None:
 
     async def cancelled() -> None:
         task = asyncio.create_task(orchestune.tune_async(sleep, **BOWL, budget=1, name="cancelled", grace="1s"))
-        while "cancelled" not in await asyncio.to_thread(lambda: own_home.run("status").stdout):
+        while "cancelled" not in await asyncio.to_thread(lambda: shared_home.run("status").stdout):
             await asyncio.sleep(0.1)
         task.cancel()
         await task
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancelled())
-    [status] = [status for status in own_home.json("status") if status["name"] == "cancelled"]
+    [status] = [status for status in shared_home.json("status") if status["name"] == "cancelled"]
     assert status["desired"] == "stopped"
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
@@ -22,24 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from orchestune.sdk.experiments import Experiment
 from orchestune.sklearn import SearchCV
-from tests.testbeds.home import Home
 
-pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def own_home() -> Iterator[Home]:
-    with Home() as home:
-        yield home
-
-
-@pytest.fixture(autouse=True)
-def here(own_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("ORCHESTUNE_")]:
-        monkeypatch.delenv(name)
-    for name, value in own_home.env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("at_home")]
 
 
 SEARCH = SearchCV(LogisticRegression(), {"C": [0.5, 1.0]}, n_iter=1, cv=2, error_score="raise")
