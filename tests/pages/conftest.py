@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
@@ -19,7 +20,11 @@ from tests.testbeds.seed import TOKEN, core_of, seed, serve
 SHOTS = os.environ.get("ORCHESTUNE_SCREENSHOTS")
 """folder for a picture of each page that a test leaves"""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_DEADLINE = 60_000
+"""milliseconds in which whatever a test waits for comes, however busy the machine is"""
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=_DEADLINE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,24 +84,39 @@ def sign_in(page: Page, url: str, token: str = TOKEN) -> None:
     client.close()
 
 
-@pytest.fixture
-def trouble() -> list[str]:
-    """What pages complained of; a test that expects complaints clears it."""
-    return []
+class Trouble:
+    """What pages complained of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._expected: list[str] = []
+
+    def expect(self, pattern: str) -> None:
+        """Such a complaint is part of the test; said before it can come, so that a test that fails tells why."""
+        self._expected.append(pattern)
+
+    def unexpected(self) -> list[str]:
+        """What no test asked for."""
+        return [text for text in self.said if not any(re.search(pattern, text) for pattern in self._expected)]
 
 
 @pytest.fixture
-def open_page(browser: Browser, url: str, trouble: list[str], request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+def trouble() -> Trouble:
+    return Trouble()
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str, trouble: Trouble, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
     """`open_page("/experiments", color_scheme="dark")`: a page, signed in. No page may complain of anything."""
     contexts: list[BrowserContext] = []
 
     def open_it(path: str, **options: Any) -> Page:
         context = browser.new_context(viewport=options.pop("viewport", {"width": 1280, "height": 900}), **options)
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(_DEADLINE)
         page = context.new_page()
-        page.on("pageerror", lambda error: trouble.append(f"{error}\n{error.stack}"))
-        page.on("console", lambda said: trouble.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: trouble.said.append(f"{error}\n{error.stack}"))
+        page.on("console", lambda said: trouble.said.append(said.text) if said.type in ("error", "warning") else None)
         sign_in(page, url)
         page.goto(url + path)
         return page
@@ -108,4 +128,4 @@ def open_page(browser: Browser, url: str, trouble: list[str], request: pytest.Fi
                 Path(SHOTS).mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=Path(SHOTS) / f"{request.node.name[:80].replace('/', '-')}-{number}.png")
         context.close()
-    assert trouble == []
+    assert trouble.unexpected() == []

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
-from tests.pages.conftest import OpenPage
+from tests.pages.conftest import OpenPage, Trouble
 
 
 def clean(page: Page) -> None:
@@ -51,7 +51,7 @@ def test_experiments_are_compared(open_page: OpenPage, handles: dict[str, str], 
     )
     for way in ("time", "compute"):
         page.get_by_label("Across").select_option(way)
-        assert f"by={way}" in page.url
+        expect(page).to_have_url(re.compile(f"by={way}"))
     expect(page.get_by_role("rowheader").first.locator("b")).to_be_visible()  # what differs comes first
     clean(page)
 
@@ -62,8 +62,9 @@ def test_one_experiment_is_no_comparison(open_page: OpenPage, handles: dict[str,
 
 
 def test_a_configuration_of_ones_own_is_queued(
-    open_page: OpenPage, handles: dict[str, str], client: Client, trouble: list[str]
+    open_page: OpenPage, handles: dict[str, str], client: Client, trouble: Trouble
 ) -> None:
+    trouble.expect("400")
     ref = handles["nothing yet"]
     page = open_page(f"/experiments/{ref}")
     page.get_by_role("button", name="Try…").click()
@@ -82,7 +83,6 @@ def test_a_configuration_of_ones_own_is_queued(
     trial = client.trial(ref, 1)
     assert trial["parameters"] == {"alpha": 0.01, "penalty": "elasticnet", "layers": 3, "l1_ratio": 0.25}
     assert trial["source"] == "user"
-    trouble.clear()  # the browser tells of the 400
 
 
 def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
@@ -95,3 +95,4 @@ def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[st
         dialog.get_by_role("button", name="Change").click()
         expect(dialog).to_have_count(0)
         assert client.experiment(ref)["labels"] == expected
+        expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn anew, buttons too

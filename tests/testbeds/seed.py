@@ -327,7 +327,7 @@ def core_of(folder: Path, url: str = "") -> Core:
 def serve(core: Core, port: int = 0) -> Iterator[str]:
     """Answer requests until the block ends; the address."""
     draining, started = Draining(), threading.Event()
-    app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=Pace(look=0.2, shared=0.1))
+    app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=Pace(ping=2.0, look=0.2, shared=0.1))
     server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", port)) as listening:
         thread = threading.Thread(target=lambda: server.run(sockets=[listening]))

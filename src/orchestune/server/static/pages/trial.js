@@ -42,6 +42,7 @@ let status = null;
 /** @type {{update: (status: Status) => void} | null} */
 let logTab = null;
 let version = "";
+let headline = "";
 
 const trials = reloader(
   async (signal) => {
@@ -110,6 +111,9 @@ function drawHead(trial, now) {
   const step = (/** @type {number} */ other, /** @type {string} */ title, /** @type {string} */ sign) =>
     other >= 1 && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
   const best = now.best.some((each) => each.trial === trial.number);
+  const text = JSON.stringify([now.name, now.state, now.metrics.length, trial.state, trial.reason, best]);
+  if (text === headline) return; // nothing moves under the mouse
+  headline = text;
   fill(
     head,
     h("p", { class: "small" }, h("a", { href: path(now.handle) }, now.name)),

@@ -37,6 +37,7 @@ export class Parallel {
    * @param {boolean} better whether more of it is better
    */
   draw(dimensions, better) {
+    if (this.drag) return; // what is being brushed stays where it is
     this.dimensions = dimensions;
     this.better = better;
     this.frame.draw({
