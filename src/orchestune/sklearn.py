@@ -143,6 +143,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 engine=self.engine,
                 seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
                 name=f"{type(work.estimator).__name__} search",
+                preload=[__name__],
             )
             self.experiment_ = experiment.handle
             try:

@@ -1,17 +1,13 @@
-"""The program of a trial of `orchestune.tune`: `python -m orchestune.sdk.call FILE` calls the function in the file."""
+"""What a trial of `orchestune.tune` does: call the function."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import pickle
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from orchestune.sdk.parameters import Params, params
+from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import report
 
 
@@ -46,17 +42,3 @@ def takes_names(function: Callable[..., Any], names: Sequence[str]) -> bool:
         return True
     by_name = {p.name for p in wanted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return set(names) <= by_name
-
-
-def main(path: str) -> None:
-    """Load the file and call what it holds, in the folder from which `tune` was called."""
-    with open(path, "rb") as file:
-        call = pickle.load(file)
-    folder = os.environ.get("ORCHESTUNE_ORIGINAL_DIR")
-    if folder and Path(folder).is_dir():
-        os.chdir(folder)
-    call(params())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

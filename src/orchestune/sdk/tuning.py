@@ -110,7 +110,7 @@ def start(
         Path(folder, _FILE).write_bytes(pickled(call))
         document = {
             **keys,
-            "run": [sys.executable, "-m", "orchestune.sdk.call", _FILE],
+            "run": [sys.executable, "-m", "orchestune.sdk.calling", _FILE],
             "parameters": parameters,
             "metrics": metrics,
             "budget": budget,
