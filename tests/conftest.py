@@ -59,9 +59,12 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores Ctrl-C, and its children would: tests that press it would test nothing."""
+    """Before anything is imported that looks at these."""
+    # a shell's background job ignores Ctrl-C, and its children would: tests that press it would test nothing
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # the arithmetic of tests is small, and threads that wait for each other take the cores from other tests
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(tryfirst=True)
