@@ -422,6 +422,19 @@ class Columns(BaseModel):
     front: list[int] = Field(description="the best trial, or the Pareto front")
 
 
+class Hypervolume(BaseModel):
+    """How much of the space between several objectives was covered, after each trial that added to it."""
+
+    metrics: list[str] = Field(description="those that are optimized")
+    reference: dict[str, float] | None = Field(
+        description="where the volume begins: behind the present front by a tenth of its width, or at the median result "
+        "where that is worse; null before a trial counts"
+    )
+    finished: list[int] = Field(description="trials that had finished, with this one")
+    number: list[int]
+    value: list[float] = Field(description="in the product of the metrics' units")
+
+
 class Failures(BaseModel):
     """Trials that failed for the same reason."""
 

@@ -23,6 +23,7 @@ from orchestune.services import (
     read_cluster,
     read_columns,
     read_experiments,
+    read_hypervolume,
     read_logs,
     read_server,
     read_trials,
@@ -193,6 +194,12 @@ class ReadColumns(Protocol):
     def points(self, core: Core, ref: str, number: int) -> Document: ...
 
 
+class ReadHypervolume(Protocol):
+    """How much several objectives have gained. UsageError where there is one alone."""
+
+    def hypervolume(self, core: Core, ref: str) -> Document: ...
+
+
 class Idempotency(Protocol):
     """Answers that are given again. `remembered` raises Conflict where the key came with another request."""
 
@@ -243,6 +250,7 @@ class UseCases:
     authenticate: Authenticate
     sign_in: SignIn
     read_columns: ReadColumns
+    read_hypervolume: ReadHypervolume
     idempotency: Idempotency
     read_server: ReadServer
     quarantine: Quarantine
@@ -269,6 +277,7 @@ REAL = UseCases(
     authenticate=authenticate,
     sign_in=sign_in,
     read_columns=read_columns,
+    read_hypervolume=read_hypervolume,
     idempotency=idempotency,
     read_server=read_server,
     quarantine=quarantine,

@@ -24,6 +24,12 @@ def columns(
     return answer(context.services.read_columns.columns(context.core, ref, limit, where))
 
 
+@router.get("/hypervolume", response_model=models.Hypervolume)
+def hypervolume(context: Here, ref: str) -> Response:
+    """How much of the space between several objectives was covered, after each trial that added to it."""
+    return answer(context.services.read_hypervolume.hypervolume(context.core, ref))
+
+
 @router.get("/overview", response_model=models.Overview)
 def overview(context: Here, ref: str) -> Response:
     """Why trials failed, and how many ran over time."""

@@ -1,0 +1,98 @@
+"""How much of the space between several objectives results cover: the dominated hypervolume, result by result.
+
+Losses throughout: smaller is better. What one more point adds is its own box without what the others cover of it, by
+the recursion of the WFG algorithm (While et al., 2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from orchestune.domain.metrics import objectives
+from orchestune.errors import UsageError
+from orchestune.services.columns import STATES, Numbers
+from orchestune.services.core import Core
+from orchestune.services.read_experiments import Document
+
+_MARGIN = 0.1
+"""of the front's width in each objective, by which the reference lies behind it"""
+
+
+def hypervolume(core: Core, ref: str) -> Document:
+    """The volume after each trial that added to it. Only trials that keep every limit count."""
+    row, found = core.shelf.columns(core.store, ref)
+    optimized = objectives(row.specification.metrics)
+    if len(optimized) < 2:
+        raise UsageError(
+            f"{row.handle} optimizes {optimized[0].name} alone",
+            "a hypervolume is one of two or more metrics with a goal",
+        )
+    signs = np.array([-1.0 if metric.goal == "maximize" else 1.0 for metric in optimized])
+    losses = signs * np.stack([found.metrics[metric.name].array() for metric in optimized], axis=1)
+    counts = (found.state() == STATES.index("completed")) & np.isfinite(losses).all(axis=1)
+    for metric in row.specification.metrics:
+        if metric.limit is not None:
+            values, bound = found.metrics[metric.name].array(), metric.limit.bound
+            counts &= values >= bound if metric.limit.least else values <= bound
+    places = np.flatnonzero(counts)
+    names = [metric.name for metric in optimized]
+    if not len(places):
+        return {"metrics": names, "reference": None, "finished": [], "number": [], "value": []}
+    points = losses[places]
+    where = reference(points, undominated(points))
+    steps = list(growth(points, where))
+    reached = places[[place for place, _ in steps]] if steps else places[:0]
+    return {
+        "metrics": names,
+        "reference": dict(zip(names, (float(bound) for bound in signs * where), strict=True)),
+        "finished": [int(place) + 1 for place in reached],
+        "number": [int(number) for number in found.number()[reached]],
+        "value": [volume for _, volume in steps],
+    }
+
+
+def reference(points: Numbers, front: Numbers) -> Numbers:
+    """Where the volume begins: behind the front by a tenth of its width, or at the median result where that is worse.
+
+    One result that diverged so decides nothing, and a front of one point has a volume.
+    """
+    worst, best = front.max(axis=0), front.min(axis=0)
+    found: Numbers = np.maximum(worst + _MARGIN * (worst - best), np.median(points, axis=0))
+    return found
+
+
+def undominated(points: Numbers) -> Numbers:
+    """Those points, each once, that no other one is at least as good as in everything."""
+    kept: list[Numbers] = []
+    ordered = np.unique(points, axis=0)  # sorted by the first objective, then by the next: none is beaten by a later one
+    while len(ordered):
+        kept.append(ordered[0])
+        ordered = ordered[1:][~(ordered[0] <= ordered[1:]).all(axis=1)]
+    return np.array(kept).reshape(-1, points.shape[1])
+
+
+def growth(points: Numbers, reference: Numbers) -> Iterator[tuple[int, float]]:
+    """The place of each point that makes the volume larger, and the volume from then on."""
+    front, total = np.empty((0, points.shape[1])), 0.0
+    for place in np.flatnonzero((points < reference).all(axis=1)):
+        point = points[place]
+        if (front <= point).all(axis=1).any():
+            continue
+        total += _own(point, front, reference)
+        front = np.vstack([front[~(point <= front).all(axis=1)], point])
+        yield int(place), total
+
+
+def _own(point: Numbers, others: Numbers, reference: Numbers) -> float:
+    """What `point` covers and none of the others do."""
+    box = float(np.prod(reference - point))
+    return box - _volume(undominated(np.maximum(others, point)), reference) if len(others) else box
+
+
+def _volume(front: Numbers, reference: Numbers) -> float:
+    if front.shape[1] == 2:  # ordered by the first objective: a staircase
+        heights = np.concatenate([[reference[1]], front[:-1, 1]]) - front[:, 1]
+        return float(((reference[0] - front[:, 0]) * heights).sum())
+    return sum(_own(point, front[index + 1 :], reference) for index, point in enumerate(front))
