@@ -7,6 +7,7 @@ workers.
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
 from orchestune.ports.backend import Phase, Sighting, WorkerOrder
 from orchestune.server.main import main as serve
+from orchestune.store.database import open_store
+from tests.testbeds.seed import Plan, Writer
 
 PATIENCE = 60.0
 
@@ -70,9 +73,14 @@ class SimulatedBackend:
 class SimulatedServer:
     """The process, seen from the benchmark; ended and gone with its state when the block ends."""
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, before: Plan | None = None) -> None:
+        """`before`: an experiment that the server finds in its store as it starts."""
         self._folder = tempfile.TemporaryDirectory(prefix="orchestune-simulated-")
         self._state = Path(self._folder.name)
+        if before is not None:
+            store = open_store(f"sqlite:///{self._state / 'orchestune.db'}")
+            Writer(store, before, random.Random(7)).write()
+            store.close()
         command = [sys.executable, "-m", "benchmarks.simulated_server", str(self._state), str(cores)]
         with (self._state / "log").open("w") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -62,6 +62,7 @@ class Plan:
     """values that trials reported while they ran"""
     node: str = "gpu-node-1"
     ago: float = 3600.0
+    engine: str = "auto"
 
 
 def _number(name: str, low: float, high: float, **more: Any) -> dict[str, Any]:
@@ -175,6 +176,7 @@ class Writer:
             {
                 "name": plan.name, "run": plan.run, "parameters": list(plan.parameters), "metrics": list(plan.metrics),
                 "budget": plan.budget, "parallelism": plan.parallelism, "labels": dict(plan.labels),
+                "engine": plan.engine,
             }
         )  # fmt: skip
         for number in range(1, plan.finished + plan.running + 1):
@@ -196,7 +198,7 @@ class Writer:
             "created_at": self.begin - 5, "started_at": self.begin if plan.finished + plan.running else None,
             "finished_at": self.begin + plan.ago * 0.9 if over else None, **self.counts,
         }  # fmt: skip
-        self._workers(over)
+        self._workers(over or (plan.state == "running" and not plan.running))
         with self.store.transaction() as session:
             experiments.add(session, values, plan.owner)
             for name, found in self.rows.items():
@@ -291,14 +293,14 @@ class Writer:
             )  # fmt: skip
         return steps
 
-    def _workers(self, over: bool) -> None:
+    def _workers(self, gone: bool) -> None:
         for index, worker in enumerate(self.workers, 1):
             self.rows["workers"].append(
                 {
                     "id": worker, "experiment": self.id, "cluster": "local", "name": f"w{index}",
-                    "state": "ended" if over else "alive", "node": self.plan.node, "slots": 1,
+                    "state": "ended" if gone else "alive", "node": self.plan.node, "slots": 1,
                     "succeeded": self.plan.finished // len(self.workers), "created_at": self.begin,
-                    "ended_at": self.begin + self.plan.ago if over else None,
+                    "ended_at": self.begin + self.plan.ago if gone else None,
                 }
             )  # fmt: skip
 
