@@ -15,7 +15,7 @@ from orchestune.errors import UsageError
 
 def foresee(specification: Specification, place: Place, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Raises what the server would raise. Returns what nobody but a server elsewhere can know, as notes."""
-    registry.check(specification.engine, specification.engine_options, specification.space)
+    registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     needs = specification.resources
     if not place.embedded:
         return (

@@ -28,7 +28,7 @@ _LARGEST = 256
 
 
 class CmaProposer:
-    """Until `startup` results are there, points of a Sobol sequence; it begins at the best of them. One metric."""
+    """Until `startup` results are there, points of a Sobol sequence; it begins at the best of them. One objective."""
 
     name = "cma"
     uses_history = True
@@ -38,7 +38,7 @@ class CmaProposer:
         self, space: Space, metrics: Sequence[Metric], seed: int, *, startup: int = 10, population: int | None = None
     ) -> None:
         self.version = version_of(self.name)
-        self._metrics = tuple(metric for index, metric in enumerate(metrics) if index == 0 or metric.limit is not None)
+        self._metrics = tuple(metrics)
         self._cube = Cube(space)
         self._startup, self._seed, self._begun = startup, seed, 0
         self._design = QuasiRandomProposer("sobol", space, seed)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Space
 from orchestune.engines import feasible, learners
 from orchestune.engines.distinct import DistinctEngine
@@ -40,6 +40,8 @@ _LEAST: Mapping[str, Mapping[str, int]] = {
     "tpe": {"startup": 1, "candidates": 1, "history": 50},
 }
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_SINGLE = ("cma", "swarm")
+"""those that optimize one metric"""
 
 
 def create(
@@ -72,10 +74,10 @@ def create(
     those that have members or blocks. `budget` changes nothing: an answer
     must not depend on it, since it may be extended. An engine that learns lives in a process of its own (see
     `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown option or a value that it cannot have,
-    a space that the engine cannot walk.
+    a space that the engine cannot walk, more objectives than it looks at.
     """
     del budget
-    check(name, options, space)
+    check(name, options, space, metrics)
     if name == "grid":
         return GridEngine(space)
     if name == "random":
@@ -95,14 +97,15 @@ def create(
     return DistinctEngine(space, QuasiRandomProposer(name, space, seed))
 
 
-def check(name: str, options: Mapping[str, Any], space: Space) -> None:
-    """BadInput: an unknown name or option, a value that it cannot have, a space in which nothing is allowed.
+def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence[Metric]) -> None:
+    """BadInput: an unknown name or option, a value that it cannot have, a space in which nothing is allowed, several
+    objectives for an engine that looks at one.
 
     Quick; makes nothing.
     """
     if name not in NAMES:
         raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
-    problems = list(_option_problems(name, options))
+    problems = [*_option_problems(name, options), *_objective_problems(name, metrics)]
     if problems:
         raise BadInput(problems)
     feasible.check(space)
@@ -117,6 +120,16 @@ def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]
             yield Problem(f"is no option of the engine '{name}'", key=key, hint=allowed)
         elif type(value) is not int or value < least[option]:
             yield Problem(f"{value!r} is no whole number of at least {least[option]}", key=key)
+
+
+def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Problem]:
+    wanted = [metric.name for metric in objectives(metrics)]
+    if name in _SINGLE and len(wanted) > 1:
+        yield Problem(
+            f"'{name}' optimizes one metric, and {len(wanted)} have a goal: {', '.join(wanted)}",
+            key="engine",
+            hint="auto, gp, tpe and evolution optimize several; or give all but one a constraint and no goal",
+        )
 
 
 def _advice(word: str, allowed: Iterable[str]) -> str:

@@ -22,13 +22,12 @@ _FASTEST = 0.5
 
 
 class SwarmProposer(Population):
-    """Until as many results are there as there are particles, points of a Sobol sequence. One metric, the first."""
+    """Until as many results are there as there are particles, points of a Sobol sequence. One objective."""
 
     name = "swarm"
 
     def __init__(self, space: Space, metrics: Sequence[Metric], seed: int, *, particles: int | None = None) -> None:
-        looked_at = [metric for index, metric in enumerate(metrics) if index == 0 or metric.limit is not None]
-        super().__init__(space, looked_at, seed, particles or min(30, 10 + 2 * int(len(space.parameters) ** 0.5)))
+        super().__init__(space, metrics, seed, particles or min(30, 10 + 2 * int(len(space.parameters) ** 0.5)))
         self._last: dict[int, tuple[Member, Member | None]] = {}
         self._own_best: dict[int, Member] = {}
         self._best: Member | None = None

@@ -90,7 +90,7 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
     problem = fits(backend.capacity(), each, placement.pool)
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
-    registry.check(specification.engine, specification.engine_options, specification.space)
+    registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)
     missing = [secret.name for secret in specification.secrets if secret.name not in secrets]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Parameter, Space
 from orchestune.engines import learners
 from orchestune.engines.process import ProcessEngine
@@ -68,6 +68,16 @@ def test_all_wrong_options_are_reported_together() -> None:
     with pytest.raises(BadInput) as caught:
         create("tpe", SPACE, [LOSS], seed=1, budget=10, options={"startup": -1, "gamma": 3})
     assert [problem.key for problem in caught.value.problems] == ["engine.startup", "engine.gamma"]
+
+
+@pytest.mark.parametrize("name", ["cma", "swarm"])
+def test_an_engine_of_one_objective_refuses_several_and_takes_limits(name: str) -> None:
+    size = Metric("size", "minimize")
+    with pytest.raises(BadInput, match=f"'{name}' optimizes one metric, and 2 have a goal: loss, size") as caught:
+        create(name, SPACE, [LOSS, size], seed=1, budget=10)
+    assert caught.value.problems[0].key == "engine" and "evolution" in caught.value.hint
+    limited = Metric("size", "minimize", limit=Limit(3.0, False), optimized=False)
+    create(name, SPACE, [LOSS, limited], seed=1, budget=10, in_process=True).close()
 
 
 def test_a_grid_of_a_float_without_a_step_is_refused_by_the_name_of_the_parameter() -> None:
