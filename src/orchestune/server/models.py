@@ -427,8 +427,8 @@ class Hypervolume(BaseModel):
 
     metrics: list[str] = Field(description="those that are optimized")
     reference: dict[str, float] | None = Field(
-        description="where the volume begins: behind the present front by a tenth of its width, or at the median result "
-        "where that is worse; null before a trial counts"
+        description="where the volume begins: behind the present front by a tenth of its width, or at the median "
+        "result where that is worse; null before a trial counts"
     )
     finished: list[int] = Field(description="trials that had finished, with this one")
     number: list[int]

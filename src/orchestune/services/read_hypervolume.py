@@ -66,7 +66,7 @@ def reference(points: Numbers, front: Numbers) -> Numbers:
 def undominated(points: Numbers) -> Numbers:
     """Those points, each once, that no other one is at least as good as in everything."""
     kept: list[Numbers] = []
-    ordered = np.unique(points, axis=0)  # sorted by the first objective, then by the next: none is beaten by a later one
+    ordered = np.unique(points, axis=0)  # in this order none is beaten by a later one
     while len(ordered):
         kept.append(ordered[0])
         ordered = ordered[1:][~(ordered[0] <= ordered[1:]).all(axis=1)]
