@@ -51,7 +51,7 @@ class SimulatedBackend:
     def check(self, each: Resources, placement: Placement) -> None:
         """Everything can run."""
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+    def sweep(self, workers: frozenset[str]) -> None:
         """Nothing is left behind."""
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, Loop
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
 from orchestune.engines import registry
@@ -105,7 +106,8 @@ def build(
     )
     leads = _leadership(store)
     suggesting = Suggesting(core, make_engine)
-    acting: tuple[Controller, ...] = (Finishing(core), Reaping(core), Launching(core), Offering(core))
+    sparing = Sparing(core)
+    acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
     acting += (Archiving(core), Sweeping(core), Forsaking(core))
     loops = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),

@@ -60,13 +60,16 @@ def _beat(console: Console, status: Status, ended: threading.Event) -> None:
 
 def wait(console: Console, status: Status, until: Callable[[Status], bool] = over) -> Status:
     """Until that holds, or it is over; why nothing moves is said meanwhile. KeyboardInterrupt at Ctrl-C."""
-    said = ""
+    said, starts = "", False
     with Interrupts() as pressed:
         while not over(status) and not until(status):
             reason = one_line(status["reason"]["message"]) if status["reason"] else ""
             if reason and reason != said:
                 console.note(f"waiting: {reason}")
             said = reason
+            if not starts and any(worker["state"] == "starting" for worker in status.get("workers", ())):
+                starts = True
+                console.note(f"no idle worker in {console.place.name} fits: one is started")
             if pressed.count:
                 raise KeyboardInterrupt
             time.sleep(_LOOK)

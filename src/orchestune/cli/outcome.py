@@ -21,6 +21,8 @@ class Outcome:
     seconds: float
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
+    warm: bool = False
+    """a worker ran it that was there already, elsewhere than on this machine"""
 
     def to_json(self) -> dict[str, Any]:
         """As `test --json` and `try --json` print it."""
@@ -59,7 +61,8 @@ def verdict(
     if outcome.extra:
         seen = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
         lines.append(f"{paint.dim('also')}     {one_line(seen)}")
-    lines.append(f"{paint.dim('time')}     {duration(outcome.seconds)}")
+    warm = ", on a warm worker" if outcome.warm else ""
+    lines.append(f"{paint.dim('time')}     {duration(outcome.seconds)}{warm}")
     return lines
 
 

@@ -94,6 +94,7 @@ class WorkerDocument(TypedDict):
     succeeded: int
     failed: int
     reason: str | None
+    came_from: str | None
 
 
 class Counts(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from orchestune.controllers.sparing import Sparing
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.services import trials
 from orchestune.services.change_experiment import remove
@@ -18,8 +19,8 @@ from orchestune.store.workers import Present
 class Finishing:
     """Ends what is over."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, sparing: Sparing) -> None:
+        self._core, self._sparing = core, sparing
         self._told: set[str] = set()
 
     def tick(self) -> None:
@@ -54,14 +55,16 @@ class Finishing:
                 ledger.settle()
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
-        """End the workers of experiments that are over or are being stopped; idle ones of others stay warm.
+        """End the workers of experiments that are over or are being stopped; those that are spared stay warm.
 
         Returns their ids, those that were told before too.
         """
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
             present = workers.present(session, cluster)
+        rows = [row for row in unfinished.values() if row.cluster == cluster]
         ending = workers_to_end(present, unfinished)
+        ending = [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
         for worker in ending:
             if worker.id in self._told or not worker.handle:
                 continue

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.parts import Part, parts, unfinished
+from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.starting import Site, Starting
 from orchestune.domain.allocation import Demand, Room, allocate
 from orchestune.domain.cards import Deck
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
-from orchestune.domain.transitions import Cause
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
@@ -46,8 +46,8 @@ class _Cluster:
 class Launching:
     """Starts, resizes and drains workers. A worker holds what its slots need for as long as it lives."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, sparing: Sparing) -> None:
+        self._core, self._sparing = core, sparing
         self._starting, self._deaths = Starting(core), EarlyDeaths(core)
         self._told: set[str] = set()
         """experiments with workers that have to hear of a change"""
@@ -75,6 +75,8 @@ class Launching:
             if worker.node in shut:
                 self._drain(worker)
         present = [worker for worker in present if worker.node not in shut or worker.state not in _USABLE]
+        present, told = self._sparing.hand_over(backend, rows, present)
+        self._told.update(told)
         by_experiment: dict[str, list[Present]] = {}
         for worker in present:
             if worker.state != WorkerState.LOST:
@@ -94,7 +96,8 @@ class Launching:
             self._experiment(cluster, row, wanted[row.id], by_experiment.get(row.id, []))
         for experiment in by_experiment.keys() - {row.id for row in rows}:
             for worker in by_experiment[experiment]:
-                self._drain(worker)
+                if not self._sparing.keeps(backend, worker, rows):
+                    self._drain(worker)
 
     def _room(
         self,
@@ -204,7 +207,7 @@ class Launching:
         if worker.state == WorkerState.DRAINING:
             return
         with self._core.store.transaction() as session:
-            workers.move(session, worker.id, Cause.DRAIN)
+            workers.drain(session, worker.id)
         self._told.add(worker.experiment)
 
     def _resize(self, worker: Present, slots: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from orchestune.services.core import Core
-from orchestune.store import experiments, workers
+from orchestune.store import workers
 
 SECONDS = 2.0
 """between two looks; a backend calls its place only for what is to go"""
 
 
 class Sweeping:
-    """Tells backends which experiments and workers there still are. Nothing else counts as wanted."""
+    """Tells backends which workers there still are. Nothing else counts as wanted."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -23,8 +23,6 @@ class Sweeping:
             return
         self._next = now + SECONDS
         with self._core.store.reading() as session:
-            unfinished = frozenset(row.id for row in experiments.unfinished(session))
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
         for name, backend in self._core.backends.items():
-            wanted = unfinished | {worker.experiment for worker in present[name]}  # theirs are just being ended
-            backend.sweep(wanted, frozenset(worker.id for worker in present[name]))
+            backend.sweep(frozenset(worker.id for worker in present[name]))

@@ -34,6 +34,8 @@ class Cause(StrEnum):
     REGISTER = "register"
     DRAIN = "drain"
     END = "end"
+    MOVE = "move"
+    """a worker that has nothing left to do for its experiment goes on with another one"""
 
 
 class Forbidden(Conflict):
@@ -112,6 +114,7 @@ WORKER: Mapping[tuple[WorkerState, Cause], WorkerState] = {
     (_W.DRAINING, Cause.REGISTER): _W.DRAINING,
     (_W.DRAINING, Cause.LOSE): _W.LOST,
     (_W.DRAINING, Cause.END): _W.ENDED,
+    (_W.DRAINING, Cause.MOVE): _W.STARTING,
     (_W.LOST, Cause.REGISTER): _W.ALIVE,  # it was frozen or cut off, and is back
     (_W.LOST, Cause.END): _W.ENDED,
 }

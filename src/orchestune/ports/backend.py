@@ -19,6 +19,7 @@ class WorkerOrder:
     worker: str
     """the worker's id, chosen by the server; starting the same id twice starts one worker"""
     experiment: str
+    """for which it is started; it may go on with another one of the same owner"""
     token: str
     """reaches this experiment's worker routes only; handed over by file or environment, never by argument"""
     slots: int
@@ -114,9 +115,9 @@ class Backend(Protocol):
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         """SIGTERM now, SIGKILL after `grace` seconds, to the worker and all that it started. Does not wait."""
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
-        """Remove what the place has of ours for other experiments than these (unfinished) and other workers than these
-        (not known to be gone), as a server that was killed in the middle leaves it. Never touches what is not ours.
+    def sweep(self, workers: frozenset[str]) -> None:
+        """Remove what the place has of ours for other workers than these (not known to be gone), as a server that was
+        killed in the middle leaves it. Never touches what is not ours.
         """
 
 

@@ -230,6 +230,8 @@ class Worker(BaseModel):
     succeeded: int
     failed: int
     reason: str | None
+    came_from: str | None
+    """the handle of the experiment for which it worked before"""
 
 
 class Counts(BaseModel):

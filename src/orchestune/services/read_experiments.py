@@ -200,6 +200,7 @@ def _worker(worker: Any) -> Document:
         "succeeded": worker.succeeded,
         "failed": worker.failed,
         "reason": worker.reason,
+        "came_from": worker.came_from,
     }
 
 

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.domain.states import Reason, ReasonCode, WorkerState
+from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import Conflict
+from orchestune.ports.clock import new_id
 from orchestune.services import attempts
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
+from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.store import experiments, hot, workers
 
@@ -21,7 +23,10 @@ LOG_CAP = 64 * 2**20
 
 
 def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Take a worker in, or take it in again after a restart of either side. GroupOver where it is not wanted."""
+    """Take a worker in, or take it in again after a restart of either side, or for another experiment (see `_inherit`).
+
+    GroupOver where it is not wanted.
+    """
     if body["protocol"] not in PROTOCOLS:
         known = ", ".join(map(str, PROTOCOLS))
         raise Conflict(f"the worker speaks protocol {body['protocol']}, this server {known}", "upgrade the older one")
@@ -29,6 +34,8 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
         row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
         raise GroupOver("this worker is no longer wanted")
+    if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != body["boot"]:
+        row = _inherit(core, row)
     with locked(core, row.experiment, row.name) as ledger:
         if row.boot not in (None, body["boot"]):
             _forget_leases(ledger, worker)
@@ -51,12 +58,29 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
         "protocol": PROTOCOLS[0],
         "experiment": row.experiment,
         "handle": handle,
+        "token": worker_token(core, worker, row.experiment),
         "name": row.name,
         "beat_seconds": core.beat_seconds,
         "lease_seconds": core.lease_seconds,
         "slots": row.slots,
         "job": job(core, worker, revision),
     }
+
+
+def _inherit(core: Core, row: Any) -> Any:
+    """Its row as a worker of its heir. GroupOver where the heir is over.
+
+    The worker says itself when it is ready for it: whatever belonged to its old experiment has been told and sent.
+    """
+    with locked(core, row.heir, "server") as ledger:
+        heir = ledger.row
+        if heir.desired is not Desired.RUNNING or heir.ended is not None:
+            raise GroupOver("the experiment that it was to go on with is over")
+        heir.worker_seq += 1
+        came_from = experiments.get(ledger.session, row.experiment).handle
+        if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
+            raise GroupOver("this worker is no longer wanted")
+        return workers.get(ledger.session, row.id)
 
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:

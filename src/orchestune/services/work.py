@@ -40,6 +40,7 @@ class Worker(NamedTuple):
     beat: int
     gpus: str | None
     memory: int
+    heir: str | None
 
 
 def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
@@ -113,6 +114,7 @@ class _Call:
             "leases": leases,
             "slots": self.row.slots,
             "drain": drain,
+            "again": drain and self.row.heir is not None,
             "experiment": self.row.experiment,
         }
 
@@ -156,6 +158,8 @@ class _Call:
         row = self.ledger.row
         if row.desired is not Desired.RUNNING or row.ended is not None or self.row.state != WorkerState.ALIVE:
             return []
+        if self.body["boot"] != self.row.boot:
+            return []  # a call from before it registered anew: nobody would hear of the lease
         room = min(int(self.body["want"]), self.row.slots - held, row.parallelism - row.live)
         if room <= 0 or row.pending == 0:
             return []

@@ -24,13 +24,15 @@ history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, 
 peak_memory = :peak_memory, surprises = :surprises, started_at = :started_at, finished_at = :finished_at WHERE id = :id
 """
 
-SELECT_WORKER = "SELECT experiment, name, state, node, slots, boot, beat, gpus, memory FROM workers WHERE id = :id"
+SELECT_WORKER = """
+SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir FROM workers WHERE id = :id
+"""
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,
 failed = failed + :failed WHERE id = :id
 """
 PRESENT_WORKERS = """
-SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory FROM workers
+SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
 """
 PRESENT_SLOTS = """

@@ -257,6 +257,8 @@ workers = Table(
     Column("handle", Text),  # json, the backend's
     Column("boot", _WORD),
     Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("heir", _ID),  # the experiment with which a draining worker goes on
+    Column("came_from", _WORD),  # the handle of the experiment that it worked for before
     Column("protocol", Integer),
     Column("version", _WORD),
     Column("capabilities", Text),  # json

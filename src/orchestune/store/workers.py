@@ -64,6 +64,8 @@ class Present(NamedTuple):
     beat: int
     memory: int = 0
     """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
+    heir: str | None = None
+    """the experiment with which it goes on, while it drains"""
 
 
 def present(session: Session, cluster: str) -> list[Present]:
@@ -103,6 +105,37 @@ def move(session: Session, worker: str, cause: Cause, **values: object) -> Worke
 def change(session: Session, worker: str, **values: object) -> None:
     """Change columns other than the state."""
     session.change(update(workers).where(workers.c.id == worker).values(**values))
+
+
+def bequeath(session: Session, worker: str, heir: str) -> bool:
+    """Let a worker that is alive go on with another experiment once nothing of its own is left to do."""
+    return move(session, worker, Cause.DRAIN, heir=heir) is not None
+
+
+def drain(session: Session, worker: str) -> None:
+    """Let it end once nothing is left to do."""
+    move(session, worker, Cause.DRAIN, heir=None)
+
+
+def inherit(session: Session, worker: str, name: str, came_from: str, former: str) -> bool:
+    """Make it a worker of its heir, called `name`, which still has to register; False where it may not be one.
+
+    What it did before is from now on the work of `former`, a worker that has ended: records outlive the heir.
+    `came_from` is the handle of the experiment that it leaves.
+    """
+    row = get(session, worker)
+    if row is None or row.heir is None or session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
+        return False
+    moved = move(
+        session, worker, Cause.MOVE,
+        experiment=row.heir, heir=None, came_from=came_from, name=name, boot=None, beat=0, succeeded=0, failed=0,
+    )  # fmt: skip
+    if moved is None:
+        return False
+    ended = {"id": former, "state": WorkerState.ENDED, "ended_at": session.now, "handle": None, "heir": None}
+    add(session, {**row._mapping, **ended})
+    session.change(update(attempts).where(attempts.c.worker == worker).values(worker=former))
+    return True
 
 
 def count_by_state(session: Session) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
@@ -88,7 +89,7 @@ class FakeBackend:
     def check(self, each: Resources, placement: Placement) -> None:
         return None
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+    def sweep(self, workers: frozenset[str]) -> None:
         return None
 
     def _sighting(self, worker: str) -> Sighting:
@@ -106,17 +107,20 @@ class FakeBackend:
 class FakeWorker:
     """Speaks the protocol; finishes what the test tells it to finish."""
 
-    def __init__(self, core: Core, worker: str) -> None:
-        self.core, self.id = core, worker
-        self.boot = f"boot-{worker[-6:]}"
+    def __init__(self, core: Core, worker: str, life: int = 1) -> None:
+        self.core, self.id, self.life = core, worker, life
+        self.boot = f"boot-{worker[-6:]}-{life}"
         self.beat = 0
         self.leases: dict[str, Document] = {}
         self.told_to_drain = False
+        self.goes_on = False
+        """it is to register anew, as its next life"""
         self.over = False
+        self.token = ""
         self.job: Document = {}
         try:
             said = register_worker.register(core, worker, {"protocol": 1, "boot": self.boot, "node": "here"})
-            self.job = said["job"]
+            self.job, self.token = said["job"], said["token"]
         except GroupOver:
             self.over = True
 
@@ -142,7 +146,7 @@ class FakeWorker:
         except GroupOver:
             self.over = True
             self.leases.clear()
-            return {"acks": [], "orders": [], "leases": [], "slots": 0, "drain": True}
+            return {"acks": [], "orders": [], "leases": [], "slots": 0, "drain": True, "again": False}
         if lose_answer:
             return answer
         for ack in answer["acks"]:
@@ -153,7 +157,7 @@ class FakeWorker:
                 self.leases.pop(order["attempt"], None)
         for lease in answer["leases"]:
             self.leases[lease["attempt"]] = lease
-        self.told_to_drain = answer["drain"]
+        self.told_to_drain, self.goes_on = answer["drain"], answer["again"]
         return answer
 
     def report_only(self) -> Document:
@@ -215,7 +219,9 @@ class World:
             owners={"secret-token": "ada"},
         )
         self.suggesting = Suggesting(self.core, self._engine)
-        self.controllers = (Finishing(self.core), Reaping(self.core), Launching(self.core), self.suggesting)
+        sparing = Sparing(self.core)
+        acting = (Finishing(self.core, sparing), Reaping(self.core), Launching(self.core, sparing))
+        self.controllers = (*acting, self.suggesting)
         for worker in self.workers.values():
             worker.core = self.core
 

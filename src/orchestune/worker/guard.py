@@ -18,6 +18,8 @@ from collections.abc import Callable
 from orchestune.worker import tree
 
 _PR_SET_CHILD_SUBREAPER = 36
+AGAIN = 75
+"""the exit code of a worker that wants to begin anew, in a process that knows nothing of before"""
 GROUPS = 1024
 """process groups that the shared memory has room for"""
 
@@ -46,6 +48,11 @@ class Lifeline:
         """In the guard: hold the other one."""
         os.close(self.end)
 
+    def close(self) -> None:
+        """In the guard: the worker is gone."""
+        os.close(self._guard_end)
+        self._groups.close()
+
 
 def become_subreaper() -> bool:
     """Make orphans among the descendants children of this process; False where the system cannot."""
@@ -56,13 +63,12 @@ def become_subreaper() -> bool:
 
 
 def run_guarded(work: Callable[[Lifeline], int]) -> int:
-    """Run `work` in a child process of a guard, hand signals on to it, and return its exit code.
+    """Run `work` in a child process of a guard, hand signals on to it, and return its exit code; AGAIN: run it again.
 
     The guard is this process. The worker gets a process group of its own, so that a signal to the guard's group does
     not end both at once.
     """
     become_subreaper()
-    line = Lifeline()
     wanted: list[int] = []
     worker = 0
 
@@ -73,15 +79,20 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, hand_on)
-    worker = os.fork()
-    if worker == 0:
-        os._exit(_in_child(work, line))
-    line.keep_guard_end()
-    for early in wanted:
-        _send(worker, early)
-    status = _wait_for(worker)
-    end_descendants(line.groups())
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    while True:
+        line = Lifeline()
+        worker = os.fork()
+        if worker == 0:
+            os._exit(_in_child(work, line))
+        line.keep_guard_end()
+        for early in wanted:
+            _send(worker, early)
+        status, worker = _wait_for(worker), 0
+        end_descendants(line.groups())
+        line.close()
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        if code != AGAIN or wanted:
+            return 0 if code == AGAIN else code
 
 
 def end_descendants(groups: list[int]) -> None:

@@ -69,8 +69,9 @@ class Loop:
         try:
             while not self._done():
                 self._turn()
-            code = 0
-            say("ending: nothing is left to do")
+            again = self._talk.again and not self._asked_to_stop
+            code = guard.AGAIN if again else 0
+            say("going on with another experiment" if again else "ending: nothing is left to do")
         except Gone as exc:
             code = 0
             say(f"ending: {exc}")
@@ -113,6 +114,7 @@ class Loop:
             while not self._asked_to_stop and time.monotonic() - begin < ALONE:
                 try:
                     answer: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
+                    self._server.token = str(answer.get("token") or self._server.token)  # its experiment may be another
                     return answer
                 except Gone as exc:
                     say(f"ending: {exc}")

@@ -46,6 +46,8 @@ class Talk:
         self.draining = False
         self.drained = False
         """the server wants this worker to end when it is idle"""
+        self.again = False
+        """... and to begin anew then, for another experiment"""
 
     @property
     def quiet(self) -> bool:
@@ -146,6 +148,7 @@ class Talk:
                 self._supervisor.lease(lease)
         self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(answer.get("drain"))
+        self.again = self.again or bool(answer.get("again"))
 
     def _accepted(self, attempt: str) -> bool:
         record = self._reporting.records.get(attempt)

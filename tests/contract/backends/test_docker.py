@@ -154,7 +154,7 @@ def test_a_sweep_removes_what_nobody_needs_and_touches_nothing_of_others(place: 
         for order in (mine, orphan):
             wait_for_phase(backend, order.worker, handles[order.worker], Phase.RUNNING)
         wait_for_phase(other.backend(), foreign.worker, theirs, Phase.RUNNING)
-        place.backend().sweep(frozenset({mine.experiment}), frozenset({mine.worker}))
+        place.backend().sweep(frozenset({mine.worker}))
         wait_until(lambda: not place.names(orphan.worker, running=False))
         assert place.names(mine.worker) and place.names(foreign.worker)
         assert [path.name for path in (place.state / "docker/workers").iterdir()] == [mine.worker]

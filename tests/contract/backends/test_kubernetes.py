@@ -61,7 +61,7 @@ def test_a_sweep_removes_what_nobody_wants_and_nothing_else(place: Pods, tmp_pat
         wait_for_phase(backend, worker, handle, Phase.RUNNING)
 
     def swept() -> bool:
-        backend.sweep(frozenset({wanted.experiment}), frozenset({wanted.worker}))
+        backend.sweep(frozenset({wanted.worker}))
         return not place.cluster.exists("jobs,pods,secrets", "-n", place.namespace, "-l", _of(unwanted.worker))
 
     wait_until(swept)

@@ -22,7 +22,7 @@ class Unsteady(FakeBackend):
         super().__init__()
         self.away = False
         self.tried: list[str] = []
-        self.swept: list[tuple[frozenset[str], frozenset[str]]] = []
+        self.swept: list[frozenset[str]] = []
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self.tried.append(order.worker)
@@ -30,8 +30,8 @@ class Unsteady(FakeBackend):
             raise TemporaryError("the API server is away")
         return super().start(order)
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
-        self.swept.append((experiments, workers))
+    def sweep(self, workers: frozenset[str]) -> None:
+        self.swept.append(workers)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> N
     experiment, sweeping = world.create(), Sweeping(world.core)
     world.tick(2)
     sweeping.tick()
-    assert place.swept == [(frozenset({experiment}), frozenset(place.orders))]
+    assert place.swept == [frozenset(place.orders)]
     sweeping.tick()
     assert len(place.swept) == 1
     world.clock.pass_time(SECONDS + 0.1)
@@ -117,4 +117,4 @@ def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> N
     place.gone.update(dict.fromkeys(place.orders, ""))
     world.tick(2)
     sweeping.tick()
-    assert place.swept[-1] == (frozenset(), frozenset())
+    assert place.swept[-1] == frozenset()

@@ -130,7 +130,7 @@ class DockerBackend:
             place.note_ending(time.monotonic() + grace)
         self._engine.signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+    def sweep(self, workers: frozenset[str]) -> None:
         now = time.monotonic()
         if not self._workers.is_dir() or now < self._sweep_at:
             return  # never used: Docker need not even be there

@@ -150,9 +150,9 @@ class KubernetesBackend:
         if name and (job is not None or worker not in told):
             self._delete_job(name)
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+    def sweep(self, workers: frozenset[str]) -> None:
         self._world.fresh()
-        self._sweeper.sweep(experiments, workers)
+        self._sweeper.sweep(workers)
 
     def _job(self, order: WorkerOrder) -> Document:
         """Create the worker's Job; in the other way where the cluster takes no image volume."""

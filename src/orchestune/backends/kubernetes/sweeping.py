@@ -7,7 +7,7 @@ import time
 
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.labels import EXPERIMENT, WORKER, is_ours
+from orchestune.backends.kubernetes.labels import WORKER, is_ours
 from orchestune.backends.kubernetes.views import Document, condition
 from orchestune.backends.kubernetes.world import World
 
@@ -25,9 +25,9 @@ class Sweeper:
         self._api, self._config, self._world = api, config, world
         self._leaving: dict[str, float] = {}
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
-        """Jobs and pods of other workers, or of other experiments, go; a few dozen at a time. TemporaryError."""
-        unwanted = [job for job in self._world.jobs.all() if _unwanted(job, experiments, workers)]
+    def sweep(self, workers: frozenset[str]) -> None:
+        """Jobs and pods of other workers go; a few dozen at a time. TemporaryError."""
+        unwanted = [job for job in self._world.jobs.all() if _unwanted(job, workers)]
         for job in unwanted[:_AT_ONCE]:
             name = job["metadata"]["name"]
             if not _over(job):
@@ -36,7 +36,7 @@ class Sweeper:
             self._api.delete(path, {"propagationPolicy": "Background"})
         jobs = {job["metadata"]["name"] for job in self._world.jobs.all()}
         pods = self._world.pods.all()
-        for pod in [pod for pod in pods if _unwanted(pod, experiments, workers) and _job(pod) not in jobs][:_AT_ONCE]:
+        for pod in [pod for pod in pods if _unwanted(pod, workers) and _job(pod) not in jobs][:_AT_ONCE]:
             if not pod["metadata"].get("deletionTimestamp"):
                 self._api.delete(self._path(pod), {})
         self._force(pods)
@@ -59,12 +59,10 @@ class Sweeper:
         return f"/api/v1/namespaces/{self._config.namespace}/pods/{pod['metadata']['name']}"
 
 
-def _unwanted(document: Document, experiments: frozenset[str], workers: frozenset[str]) -> bool:
+def _unwanted(document: Document, workers: frozenset[str]) -> bool:
     labels = document["metadata"].get("labels") or {}
     worker = labels.get(WORKER)
-    if not worker or not is_ours(labels):
-        return False
-    return worker not in workers or labels.get(EXPERIMENT) not in experiments
+    return bool(worker) and is_ours(labels) and worker not in workers
 
 
 def _over(job: Document) -> bool:

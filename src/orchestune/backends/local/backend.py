@@ -103,7 +103,7 @@ class LocalBackend:
             folder.note_ending(kill_at)
         self._undertaker.take(process, folder, kill_at, tell=True)
 
-    def sweep(self, experiments: frozenset[str], workers: frozenset[str]) -> None:
+    def sweep(self, workers: frozenset[str]) -> None:
         """Nothing is left of workers beyond what `observe` cleans up: their tokens reach nothing any more."""
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:

@@ -1,0 +1,125 @@
+"""Workers of tests: kept warm for the next one, and handed over to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.domain.placement import Placement
+from orchestune.domain.resources import Resources
+from orchestune.domain.states import Desired, ExperimentState, WorkerState
+from orchestune.ports.backend import Backend
+from orchestune.services.core import Core
+from orchestune.store import experiments, workers
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.workers import Present
+
+WARM_SECONDS = 120.0
+"""how long the worker of a test that has ended waits for the next one, while nobody waits for its place"""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a worker was made for. One of the same kind does for another experiment."""
+
+    owner: str
+    each: Resources
+    placement: Placement
+    root: object
+    links: tuple[str, ...]
+    grace: float
+
+
+class Sparing:
+    """What `test`, `try` and `shell` start is gone soon, and the place for it is slow to make: a container, a pod,
+    perhaps a machine. So a test takes over the worker of another experiment of its owner, of the same image, resources
+    and mounts, where one has nothing to do. Silence is counted on this process's own clock.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._since: dict[str, float] = {}
+        """worker → when it was first seen without an experiment that goes on"""
+
+    def keeps(self, backend: Backend, worker: Present, rows: Sequence[ExperimentRow]) -> bool:
+        """Whether a worker whose experiment is over stays for now; `rows`: the unfinished experiments of its place."""
+        if worker.state == WorkerState.DRAINING and worker.heir in {row.id for row in rows}:
+            return True
+        if worker.state != WorkerState.ALIVE or not _movable(backend, worker) or any(row.waiting for row in rows):
+            return False
+        with self._core.store.reading() as session:
+            row = experiments.get(session, worker.experiment)
+        if not _is_test(row) or row.state not in (ExperimentState.COMPLETED, ExperimentState.FAILED):
+            return False
+        now = self._core.clock.monotonic()
+        return now - self._since.setdefault(worker.id, now) < WARM_SECONDS
+
+    def hand_over(
+        self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[Present]
+    ) -> tuple[list[Present], list[str]]:
+        """Give tests that have no worker yet those that do nothing. Returns the workers as they are to be counted
+        from now on, each with the experiment that has it or will have it, and the experiments that have to hear of it.
+        """
+        self._since = {name: at for name, at in self._since.items() if any(worker.id == name for worker in present)}
+        seen = [_as_heirs(worker) for worker in present]
+        told = []
+        for test in rows:
+            if not _waits(test) or any(worker.experiment == test.id for worker in seen):
+                continue
+            for index, worker in enumerate(seen):
+                if self._does(backend, worker, test, rows) and self._bequeath(worker, test):
+                    told.append(worker.experiment)
+                    seen[index] = _as_heirs(worker._replace(state=WorkerState.DRAINING, heir=test.id))
+                    break
+        return seen, told
+
+    def _does(self, backend: Backend, worker: Present, test: ExperimentRow, rows: Sequence[ExperimentRow]) -> bool:
+        """Whether a worker is idle, and fit for the test."""
+        if worker.state != WorkerState.ALIVE or not _movable(backend, worker):
+            return False
+        with self._core.store.reading() as session:
+            row = next((row for row in rows if row.id == worker.experiment), None)
+            row = row or experiments.get(session, worker.experiment)
+            idle = not row.leasable and worker.id not in workers.at_work(session, backend.name)
+        return idle and _kind(backend, row) == _kind(backend, test)
+
+    def _bequeath(self, worker: Present, test: ExperimentRow) -> bool:
+        """The lock of its experiment sees to it that it is given nothing else meanwhile."""
+        with self._core.store.transaction() as session:
+            experiments.lock(session, worker.experiment)
+            idle = worker.id not in workers.at_work(session, test.cluster)
+            return idle and workers.bequeath(session, worker.id, test.id)
+
+
+def _movable(backend: Backend, worker: Present) -> bool:
+    """Places where a worker is a container with one slot; where it is a process of the user it starts at once."""
+    return backend.slots_per_worker == 1 and worker.slots == 1 and not worker.memory
+
+
+def _waits(row: ExperimentRow) -> bool:
+    return _is_test(row) and row.desired is Desired.RUNNING and row.ended is None and not row.live
+
+
+def _is_test(row: ExperimentRow) -> bool:
+    return TEST_LABEL in json.loads(row.labels_json)
+
+
+def _as_heirs(worker: Present) -> Present:
+    """A worker that is about to go on with another experiment is one that this experiment has started."""
+    if worker.state != WorkerState.DRAINING or worker.heir is None:
+        return worker
+    return worker._replace(experiment=worker.heir, state=WorkerState.STARTING)
+
+
+def _kind(backend: Backend, row: ExperimentRow) -> _Kind:
+    wanted, launch = row.specification, row.launch
+    return _Kind(
+        row.owner,
+        backend.needs(wanted.resources),
+        wanted.placement,
+        launch.get("root") if launch.get("links") else None,
+        tuple(launch.get("links") or ()),
+        wanted.grace,
+    )

@@ -1,0 +1,161 @@
+"""Workers of tests that are over: kept for a while, and handed over to the next test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.sparing import WARM_SECONDS
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.domain.resources import Capacity, Machine
+from orchestune.services.change_experiment import delete, stop
+from orchestune.services.signatures import read_worker_token
+from orchestune.testing.world import FakeBackend, FakeWorker, World
+
+WIDE = Capacity((Machine(16, 2**36),))
+TEST = {TEST_LABEL: "0"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Where a worker is a container with one slot."""
+    made = World(tmp_path)
+    made.close()
+    made.backend = FakeBackend(WIDE)
+    made.backend.slots_per_worker = 1
+    made.open()
+    yield made
+    made.close()
+
+
+def test_once(world: World, **changes: Any) -> str:
+    """Run one test to its end; its id."""
+    test = world.create(budget=1, parallelism=1, labels=TEST, **changes)
+    finish(world, test)
+    return test
+
+
+def finish(world: World, experiment: str) -> None:
+    """Let its workers do what they get until it is over; workers of others only say that they live."""
+    for _ in range(50):
+        world.tick()
+        for worker in list(world.workers.values()):
+            worker.call(want=1, finished=[worker.finish(lease) for lease in worker.leases.values()])
+            if worker.goes_on:
+                world.workers[worker.id] = FakeWorker(world.core, worker.id, life=worker.life + 1)
+        if world.status(experiment)["state"] == "completed":
+            return
+    raise AssertionError(world.status(experiment))
+
+
+def came_from(world: World, experiment: str) -> list[str | None]:
+    return [worker["came_from"] for worker in world.status(experiment)["workers"]]
+
+
+def test_the_next_test_takes_over_the_worker_of_the_one_before(world: World) -> None:
+    first = test_once(world)
+    second = test_once(world)
+    assert len(world.backend.orders) == 1 and not world.backend.ended
+    assert came_from(world, second) == [world.status(first)["handle"]]
+    assert [(worker["state"], worker["succeeded"]) for worker in world.status(first)["workers"]] == [("ended", 1)]
+
+
+def test_records_of_an_experiment_keep_the_worker_that_went_on_with_a_test(world: World) -> None:
+    first = test_once(world)
+    second = test_once(world)
+    delete(world.core, second, True, "ada")
+    world.clock.pass_time(WARM_SECONDS + 1)
+    world.tick()
+    world.clock.pass_time(WARM_SECONDS + 1)
+    world.tick(3)
+    (trial,) = world.trials(first)
+    assert trial["attempts"][0]["worker"] == "w1"
+
+
+def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: World) -> None:
+    experiment = world.create(budget=4, parallelism=1, engine="tpe")
+    ((worker, lease),) = world.lease()
+    worker.call(finished=[worker.finish(lease)])  # and nothing more was suggested yet
+    test = world.create(budget=1, parallelism=1, labels=TEST)
+    launching = world.controllers[2]
+    launching.tick()
+    finish(world, test)
+    assert came_from(world, test) == [world.status(experiment)["handle"]]
+    assert world.run(experiment)["counts"]["completed"] == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"owner": "grace"}, {"resources": {"cpu": 2}}, {"placement": {"image": "other:1"}}, {"grace": 3}],
+    ids=["another owner", "other resources", "another image", "another grace"],
+)
+def test_a_worker_of_another_kind_is_not_taken_over(world: World, changes: dict[str, Any]) -> None:
+    test_once(world)
+    second = test_once(world, **changes)
+    assert len(world.backend.orders) == 2
+    assert came_from(world, second) == [None]
+
+
+def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: World) -> None:
+    test_once(world)
+    world.tick(3)
+    assert not world.backend.ended
+    world.clock.pass_time(WARM_SECONDS + 1)
+    world.tick(3)
+    assert world.backend.ended == set(world.backend.orders)
+
+
+def test_a_warm_worker_goes_at_once_when_somebody_waits_for_its_place(world: World) -> None:
+    test_once(world)
+    waits = world.create(resources={"cpu": 4})
+    world.backend.room = Capacity((Machine(1, 2**30),))
+    world.tick(3)
+    assert world.status(waits)["reason"]["code"] == "never_fits"
+    assert world.backend.ended == set(world.backend.orders)
+
+
+def test_the_worker_of_a_test_that_was_stopped_goes_at_once(world: World) -> None:
+    test = world.create(budget=1, parallelism=1, labels=TEST)
+    world.lease()
+    stop(world.core, test, "ada")
+    world.tick(3)
+    assert world.backend.ended == set(world.backend.orders)
+
+
+def test_the_workers_of_an_experiment_that_is_no_test_go_at_once(world: World) -> None:
+    finish(world, world.create(budget=1, parallelism=1))
+    world.tick(3)
+    assert world.backend.ended == set(world.backend.orders)
+
+
+def test_a_worker_whose_heir_is_over_before_it_came_ends(world: World) -> None:
+    test_once(world)
+    second = world.create(budget=1, parallelism=1, labels=TEST)
+    world.tick()
+    (worker,) = world.workers.values()
+    worker.call(want=1)
+    assert worker.goes_on
+    stop(world.core, second, "ada")
+    assert FakeWorker(world.core, worker.id, life=2).over
+    world.tick(3)
+    assert world.backend.ended == set(world.backend.orders)
+
+
+def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_life_gets_nothing(world: World) -> None:
+    test_once(world)
+    second = world.create(budget=1, parallelism=1, labels=TEST)
+    world.tick()
+    (before,) = world.workers.values()
+    before.call(want=1)
+    after = FakeWorker(world.core, before.id, life=2)
+    assert read_worker_token(world.core, after.token) == (before.id, second)
+    world.tick(3)
+    assert not before.call(want=1)["leases"]
+    after.call()
+    assert after.call(want=1)["leases"]
+
+
+test_once.__test__ = False  # type: ignore[attr-defined]
