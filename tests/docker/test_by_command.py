@@ -69,6 +69,25 @@ def test_a_test_shows_one_configuration_and_leaves_nothing(home: Home, busybox: 
     assert home.json("status") == []
 
 
+def test_a_test_runs_on_the_warm_worker_of_the_one_before_with_new_code(
+    home: Home, docker_engine: Engine, busybox: str, tmp_path: Path
+) -> None:
+    folder = project(tmp_path, image=busybox)
+    first = home.run("test", "--cluster", "docker", cwd=folder)
+    assert "no idle worker in docker fits: one is started" in first.stderr
+    assert "on a warm worker" not in first.stdout
+    (folder / "words").write_text("new words\n")
+    second = home.run("test", "--cluster", "docker", "--set", "run=sh -c 'cat words; echo score=1'", cwd=folder)
+    assert "new words" in second.stdout and "on a warm worker" in second.stdout
+    assert "one is started" not in second.stderr
+    with docker_engine.client() as client:
+        identity = (home.folder / "docker" / "identity").read_text()
+        [worker] = client.containers.list(filters={"label": f"orchestune.dev/state={identity}"})
+        client.api.kill(worker.id, "SIGKILL")
+    third = home.run("test", "--cluster", "docker", cwd=folder)
+    assert "on a warm worker" not in third.stdout and "metric   score" in third.stdout
+
+
 def test_a_dry_run_prints_the_container_and_starts_nothing(
     home: Home, docker_engine: Engine, busybox: str, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import docker
 import pytest
 
+from orchestune.controllers.sparing import WARM_SECONDS
 from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.testbeds import docker_images
 from tests.testbeds.docker import Engine, docker_engine
@@ -69,7 +70,8 @@ def scene(docker_engine: Engine) -> Iterator[Scene]:
         scene = Scene(home, docker_engine)
         yield scene
         try:
-            eventually(lambda: not scene.containers(), "every container is gone", home)
+            gone = "every container is gone, warm ones of tests too"
+            eventually(lambda: not scene.containers(), gone, home, WARM_SECONDS + 60)
         finally:
             for container in scene.containers():
                 with contextlib.suppress(docker.errors.APIError):

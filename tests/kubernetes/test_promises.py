@@ -15,6 +15,7 @@ import pytest
 
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
+from orchestune.controllers.sparing import WARM_SECONDS
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access
@@ -325,7 +326,8 @@ def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opene
         screen.press("hostname; exit 4\r")
         assert screen.end() == 4
         assert "orchestune-shell-" in plain(screen.screen)
-    until("the pods to go", lambda: not pods(lab, WORKERS), 120)
+    assert len(pods(lab, WORKERS)) == 1  # that of the try, which the shells took over, waits for one more
+    until("the pods to go", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
 
 
 def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:

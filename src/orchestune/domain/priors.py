@@ -19,6 +19,8 @@ Kind = Literal["normal", "log_normal", "beta", "weights"]
 BINS = 256
 _UNIFORM = 0.1
 """the share that stays uniform"""
+_FAR = 6.0
+"""standard deviations between a prior and the range beyond which their common mass is mostly rounding"""
 KEYS: Mapping[Kind, tuple[str, ...]] = {
     "normal": ("mean", "std"), "log_normal": ("median", "factor"), "beta": ("a", "b"), "weights": ("weights",),
 }  # fmt: skip
@@ -47,6 +49,21 @@ class Prior:
         if self.kind == "log_normal":
             return None if first > 0 and second > 1 else "median must be positive, and factor larger than 1"
         return None if first > 0 and second > 0 else "a and b must be positive"
+
+    def beyond(self, low: float, high: float) -> str | None:
+        """That the range is so far from it that the belief says nothing about it."""
+        if self.kind not in ("normal", "log_normal"):
+            return None
+        middle, spread = self.numbers
+        near = min(max(middle, low), high)
+        if self.kind == "normal":
+            away = abs(near - middle) / spread
+        else:
+            away = abs(math.log(near / middle)) / math.log(spread) if near > 0 else math.inf
+        if away <= _FAR:
+            return None
+        words = ("mean", "standard deviations") if self.kind == "normal" else ("median", "factors")
+        return f"has its {words[0]} {middle:g} more than {_FAR:g} {words[1]} outside of {low:g}..{high:g}"
 
     def to_json(self) -> dict[str, Any]:
         """The keys of the experiment file."""

@@ -372,6 +372,8 @@ def _shape_problems(parameter: Parameter) -> Iterator[str]:
         return
     if parameter.low >= parameter.high:
         yield f"the minimum {parameter.low:g} must be less than the maximum {parameter.high:g}"
+    elif not wrong and parameter.prior is not None and (far := parameter.prior.beyond(parameter.low, parameter.high)):
+        yield f"the prior {far}"
     if parameter.log and parameter.low <= 0:
         yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
     if parameter.step is not None and not 0 < parameter.step <= (parameter.high - parameter.low) * (1 + 1e-9):

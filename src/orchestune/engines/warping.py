@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Literal
 
@@ -9,6 +10,8 @@ import numpy as np
 from scipy.stats import yeojohnson
 
 from orchestune.engines.cube import Floats
+
+_log = logging.getLogger(__name__)
 
 Warping = Literal["plain", "power"]
 
@@ -46,6 +49,7 @@ def _bent(values: Floats) -> Floats:
         warnings.simplefilter("ignore")  # a power that overflows is looked at below
         try:
             bent = np.asarray(yeojohnson(values)[0])
-        except Exception:  # noqa: BLE001 (its search for the power may fail in several ways; the values do as they are)
+        except Exception:  # its search for the power may fail in several ways; the values do as they are
+            _log.warning("%d losses are not bent", len(values), exc_info=True)
             return values
     return _standardized(bent)[0] if np.isfinite(bent).all() and bent.std() > 1e-9 else values

@@ -141,9 +141,9 @@ class Work(Protocol):
 
 
 class OpenTerminals(Protocol):
-    """Who may be at which end of a trial's terminal. NotFound for others."""
+    """Who may be at which end of a trial's terminal. NotFound or Denied for others."""
 
-    def of_user(self, core: Core, ref: str, attempt: str) -> None: ...
+    def of_user(self, core: Core, ref: str, attempt: str, caller: Caller) -> None: ...
     def of_worker(self, core: Core, worker: str, attempt: str) -> None: ...
 
 

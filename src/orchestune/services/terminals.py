@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from orchestune.errors import NotFound
-from orchestune.services.core import Core
+from orchestune.errors import Denied, NotFound
+from orchestune.services.core import Caller, Core
 from orchestune.store import experiments, trials, workers
 
 
-def of_user(core: Core, ref: str, attempt: str) -> None:
-    """NotFound unless the attempt is one of that experiment."""
+def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> None:
+    """NotFound unless the attempt is one of that experiment; Denied but for who opened it, and owners of the server."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         found = trials.find_attempt(session, attempt)
     if found is None or found.experiment != experiment.id:
         raise NotFound(f"{experiment.handle} has no such attempt")
+    if caller.role != "owner" and caller.name != experiment.owner:
+        raise Denied(f"the terminal of {experiment.handle} is {experiment.owner}'s", "open one of your own")
 
 
 def of_worker(core: Core, worker: str, attempt: str) -> None:

@@ -102,6 +102,11 @@ def test_the_file_says_what_is_believed(text: str, prior: Prior) -> None:
         ("{values: [a, b], prior: {weights: [1]}}", "parameters.p: the prior has 1 weights for 2 values"),
         ("{values: [a, b], prior: {weights: [0, 0]}}", "parameters.p: the prior weights are at least 0, and not all 0"),
         ("{min: 1.0, max: 2.0, prior: {median: 1, factor: 1}}", "median must be positive, and factor larger than 1"),
+        (
+            "{min: 0.0, max: 1.0, prior: {mean: 20, std: 1}}",
+            "parameters.p: the prior has its mean 20 more than 6 standard deviations outside of 0..1",
+        ),
+        ("{min: 1.0, max: 2.0, prior: {median: 1e-9, factor: 2}}", "has its median 1e-09 more than 6 factors outside"),
     ],
 )
 def test_a_belief_that_cannot_be_is_refused(text: str, message: str) -> None:

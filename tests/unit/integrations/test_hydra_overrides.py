@@ -31,6 +31,8 @@ def swept(*words: str) -> Swept:
         ("x=choice(1,2.5,true)", [1, 2.5, True]),
         ("x='a b',[1,2],{k:v}", ["'a b'", "[1,2]", "{k:v}"]),
         ("x=sort(3,1,2)", [1, 2, 3]),
+        ("x=2,1,2", [2, 1]),
+        ("x=1,true,1.0", [1, True, 1.0]),
     ],
 )
 def test_a_sweep_override_is_a_parameter(word: str, expected: Any) -> None:
@@ -57,9 +59,24 @@ def test_keys_keep_what_hydra_says_with_them() -> None:
     assert found.example == ["+data.size=1", "++y=3", "db@source=a"]
 
 
-def test_a_sweep_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize("word", ["x=1", "x=1,1", "x=interval(5,5)"])
+def test_a_sweep_of_one_value_alone_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="nothing is to be searched"):
-        swept("x=1")
+        swept(word)
+    assert swept(word, "y=1,2").words[0].startswith("x=")
+    assert set(swept(word, "y=1,2").parameters) == {"y"}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("~x=1,2", "~x=1,2 removes a key, which cannot be searched"),
+        ("x=interval(5,1)", r"x=interval\(5,1\) begins at 5.0, which is more than 1.0"),
+    ],
+)
+def test_a_sweep_that_means_nothing_is_refused(word: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        swept(word)
 
 
 def test_a_tag_without_a_meaning_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,11 +58,17 @@ def literally(text: str) -> str:
 
 def _parameter(override: Override) -> dict[str, Any] | list[Any]:
     """A range, or the values to choose from."""
+    if override.is_delete():
+        raise UsageError(f"{override.input_line} removes a key, which cannot be searched", f"{override.key_or_group}=…")
     value = override.value()
     tags = {tag.lower() for tag in getattr(value, "tags", ())}
     if tags - {_LOG}:
         _log.warning("%s: %s has no meaning here", override.input_line, ", ".join(sorted(tags - {_LOG})))
     if isinstance(value, IntervalSweep):
+        if not value.start <= value.end:
+            raise UsageError(f"{override.input_line} begins at {value.start}, which is more than {value.end}")
+        if value.start == value.end:
+            return [value.start]
         kind = "int" if {type(value.start), type(value.end)} == {int} else "float"
         return {"type": kind, "min": value.start, "max": value.end, "log": _LOG in tags}
     if isinstance(value, RangeSweep) and _LOG not in tags:
@@ -86,7 +92,7 @@ def _stepped(override: Override, value: RangeSweep) -> dict[str, Any] | list[Any
 def _checked(override: Override, values: list[Any]) -> list[Any]:
     if not values:
         raise UsageError(f"{override.input_line} stands for no value")
-    return values
+    return list({(type(value), value): value for value in values}.values())  # a value is a choice but once
 
 
 def _plain(value: Any) -> str:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from orchestune.errors import BadInput
 from orchestune.server import models
 from orchestune.server.answers import answer
-from orchestune.server.context import Context, Here
+from orchestune.server.context import Context, Here, Known
 from orchestune.server.terminals import Pipe
 
 router = APIRouter(prefix="/experiments/{ref}/terminal", tags=["trials"])
@@ -21,9 +21,9 @@ of_workers = APIRouter(prefix="/workers/{worker}/terminal", include_in_schema=Fa
 
 
 @router.put("", response_model=models.TerminalAnswer)
-async def user(context: Here, request: Request, ref: str, body: models.Terminal) -> Response:
+async def user(context: Here, caller: Known, request: Request, ref: str, body: models.Terminal) -> Response:
     """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
-    await context.cold(context.services.terminals.of_user, context.core, ref, body.attempt)
+    await context.cold(context.services.terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt)
     terminal.size = body.size or terminal.size
     terminal.left = terminal.left or body.over is not None
