@@ -83,7 +83,7 @@ def test_a_test_runs_on_the_warm_worker_of_the_one_before_with_new_code(
     with docker_engine.client() as client:
         identity = (home.folder / "docker" / "identity").read_text()
         [worker] = client.containers.list(filters={"label": f"orchestune.dev/state={identity}"})
-        client.api.kill(worker.id, "SIGKILL")
+        worker.kill()
     third = home.run("test", "--cluster", "docker", cwd=folder)
     assert "on a warm worker" not in third.stdout and "metric   score" in third.stdout
 

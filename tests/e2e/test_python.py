@@ -311,5 +311,8 @@ def test_tasks_share_the_trials_of_an_experiment_and_a_cancelled_one_gives_its_b
         assert sorted(done) == [1, 2, 3, 4, 5, 6]
         assert (await experiment.wait_async()).state == "completed"
         assert await experiment.ask_async() is None
+        again = await orchestune.Experiment.load_async(experiment.handle)
+        best, results = await asyncio.gather(again.best_async(), again.results_async())
+        assert best == min(results, key=lambda trial: trial.metrics["loss"])
 
     asyncio.run(main())

@@ -49,7 +49,7 @@ def _bent(values: Floats) -> Floats:
         warnings.simplefilter("ignore")  # a power that overflows is looked at below
         try:
             bent = np.asarray(yeojohnson(values)[0])
-        except Exception:  # its search for the power may fail in several ways; the values do as they are
+        except Exception:  # noqa: BLE001 (its search for the power may fail in several ways; the values do as they are)
             _log.warning("%d losses are not bent", len(values), exc_info=True)
             return values
     return _standardized(bent)[0] if np.isfinite(bent).all() and bent.std() > 1e-9 else values

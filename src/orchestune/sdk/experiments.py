@@ -30,6 +30,7 @@ from orchestune.errors import BadInput, Problem, UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.asking import OpenTrial, take
 from orchestune.sdk.display import as_html, as_text, live_display
+from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plain import plain_value
 from orchestune.sdk.trial import Trial, frame
 from orchestune.sdk.warm_start import gathered
@@ -93,6 +94,11 @@ class Experiment:
         with _connected(place(os.environ, cluster)) as client:
             return cls(client, client.experiment(handle))
 
+    @classmethod
+    async def load_async(cls, handle: str, *, cluster: str | None = None) -> Experiment:
+        """The same without blocking the event loop."""
+        return await asyncio.to_thread(lambda: cls.load(handle, cluster=cluster))
+
     def status(self) -> Status:
         """Everything that the server says of it now, as in `orchestune status --json`."""
         with self._lock:
@@ -122,11 +128,11 @@ class Experiment:
     async def wait_async(self, timeout: float | None = None) -> Experiment:
         """The same without blocking the event loop."""
         async with asyncio.timeout(timeout):
-            status = await asyncio.to_thread(self.status)
+            status = await self.status_async()
             update = live_display(_Shown(status))
             while not over(status):
                 await asyncio.sleep(_LOOK)
-                status = await asyncio.to_thread(self.status)
+                status = await self.status_async()
                 update(_Shown(status))
         return self
 
@@ -184,7 +190,7 @@ class Experiment:
         folder = await asyncio.to_thread(self._offers)
         async with asyncio.timeout(timeout):
             while (found := await asyncio.to_thread(take, folder)) is None:
-                if over(await asyncio.to_thread(self.status)):
+                if over(await self.status_async()):
                     shutil.rmtree(folder, ignore_errors=True)
                     return None
                 await asyncio.sleep(_OFFERED)
@@ -269,6 +275,16 @@ class Experiment:
         with self._lock:
             self._client.resume(self.id)
         return self
+
+    status_async = in_thread(status)
+    results_async = in_thread(results)
+    trial_async = in_thread(trial)
+    trials_async = in_thread(trials)
+    best_async = in_thread(best)
+    front_async = in_thread(front)
+    stop_async = in_thread(stop)
+    pause_async = in_thread(pause)
+    resume_async = in_thread(resume)
 
     def __repr__(self) -> str:
         return f"<Experiment {self.handle}>"

@@ -85,7 +85,7 @@ async def tune_async(
     try:
         await experiment.wait_async()
     except asyncio.CancelledError:
-        await asyncio.to_thread(experiment.stop)
+        await experiment.stop_async()
         raise
     return await asyncio.to_thread(_checked, experiment)
 

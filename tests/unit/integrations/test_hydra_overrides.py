@@ -32,7 +32,7 @@ def swept(*words: str) -> Swept:
         ("x='a b',[1,2],{k:v}", ["'a b'", "[1,2]", "{k:v}"]),
         ("x=sort(3,1,2)", [1, 2, 3]),
         ("x=2,1,2", [2, 1]),
-        ("x=1,true,1.0", [1, True, 1.0]),
+        ("x=1,true,1,true", [1, True]),
     ],
 )
 def test_a_sweep_override_is_a_parameter(word: str, expected: Any) -> None:

@@ -65,12 +65,15 @@ def _parameter(override: Override) -> dict[str, Any] | list[Any]:
     if tags - {_LOG}:
         _log.warning("%s: %s has no meaning here", override.input_line, ", ".join(sorted(tags - {_LOG})))
     if isinstance(value, IntervalSweep):
-        if not value.start <= value.end:
-            raise UsageError(f"{override.input_line} begins at {value.start}, which is more than {value.end}")
-        if value.start == value.end:
-            return [value.start]
-        kind = "int" if {type(value.start), type(value.end)} == {int} else "float"
-        return {"type": kind, "min": value.start, "max": value.end, "log": _LOG in tags}
+        low, high = value.start, value.end
+        assert low is not None
+        assert high is not None
+        if not low <= high:
+            raise UsageError(f"{override.input_line} begins at {low}, which is more than {high}")
+        if low == high:
+            return [low]
+        kind = "int" if {type(low), type(high)} == {int} else "float"
+        return {"type": kind, "min": low, "max": high, "log": _LOG in tags}
     if isinstance(value, RangeSweep) and _LOG not in tags:
         return _stepped(override, value)
     values = list(override.sweep_iterator(transformer=Transformer.encode))
@@ -92,7 +95,7 @@ def _stepped(override: Override, value: RangeSweep) -> dict[str, Any] | list[Any
 def _checked(override: Override, values: list[Any]) -> list[Any]:
     if not values:
         raise UsageError(f"{override.input_line} stands for no value")
-    return list({(type(value), value): value for value in values}.values())  # a value is a choice but once
+    return list({(type(value) is bool, value): value for value in values}.values())  # a value is a choice but once
 
 
 def _plain(value: Any) -> str:

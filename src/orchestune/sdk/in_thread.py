@@ -1,0 +1,24 @@
+"""Async variants of methods that are one short request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def in_thread(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """The method for an event loop, which it does not block: it runs in a thread."""
+
+    async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    update_wrapper(variant, method)
+    variant.__name__, variant.__qualname__ = f"{method.__name__}_async", f"{method.__qualname__}_async"
+    variant.__doc__ = f"`{method.__name__}` without blocking the event loop."
+    return variant

@@ -1,0 +1,41 @@
+"""Calls for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+
+from orchestune.sdk.experiments import Experiment
+from orchestune.sdk.in_thread import in_thread
+
+
+class Slow:
+    """Answers only once the loop has gone on."""
+
+    def __init__(self) -> None:
+        self.gone_on = threading.Event()
+
+    def ask(self, first: int, *, second: int) -> tuple[int, int, bool]:
+        return first, second, self.gone_on.wait(60)
+
+    ask_async = in_thread(ask)
+
+
+def test_the_loop_goes_on_while_a_call_waits() -> None:
+    async def main() -> tuple[int, int, bool]:
+        slow = Slow()
+        call = asyncio.create_task(slow.ask_async(1, second=2))
+        await asyncio.sleep(0)
+        slow.gone_on.set()
+        return await call
+
+    assert asyncio.run(main()) == (1, 2, True)
+
+
+def test_every_call_of_an_experiment_that_asks_the_server_has_a_variant_for_event_loops() -> None:
+    public = {name for name, value in inspect.getmembers(Experiment, inspect.isroutine) if not name.startswith("_")}
+    plain = {name for name in public if not name.endswith("_async")}
+    assert {f"{name}_async" for name in plain} == public - plain
+    variants = [getattr(Experiment, name) for name in public - plain]
+    assert all(inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) for found in variants)
