@@ -78,6 +78,24 @@ def _dispatch(console: Console, words: list[str]) -> int:
         raise unknown_command(name, [*_HOMES, *LATER])
     if name == "server":
         return server.delegate(words[1:])
+    parser, args = _read(words, name)
+    if args.version:
+        return version.show(console, args)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    console.cluster = getattr(args, "cluster", None)
+    args.line = words[1:]
+    code: int = args.run(console, args)
+    return code
+
+
+def read(words: list[str]) -> argparse.Namespace:
+    """What a command line asks for; `server` is read elsewhere. UsageError."""
+    return _read(words, words[0])[1]
+
+
+def _read(words: list[str], name: str) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = build_parser([name] if name else _HOMES, brief=not name and len(words) < 2)
     own = _own(words)
     args, strange = parser.parse_known_args(own)
@@ -91,15 +109,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if strange:
         command = parser_commands(parser).get(name)
         raise unrecognized(name, strange, command._option_string_actions if command else ())
-    if args.version:
-        return version.show(console, args)
-    if args.command is None:
-        parser.print_help()
-        return 2
-    console.cluster = getattr(args, "cluster", None)
-    args.line = words[1:]
-    code: int = args.run(console, args)
-    return code
+    return parser, args
 
 
 def _own(words: list[str]) -> list[str]:
