@@ -232,6 +232,8 @@ class Preloader:
             return zygote.error or zygote
         if self._deaths >= MOST_DEATHS:
             return f"the process that imports has died {self._deaths} times"
+        if any(job.revision < revision for revision, *_ in self._zygotes):
+            return "it goes on with older code, and what is imported is for the newer one"
         self._forget(lambda other: other[0] != job.revision)
         zygote = Zygote(found.python, found.options, job.preload)
         try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from orchestune.worker.preload import Program, Zygote, program
+from orchestune.worker.preload import Preloader, Program, Zygote, program
 
 
 @pytest.mark.parametrize(
@@ -48,3 +53,17 @@ def test_a_process_that_is_given_up_while_somebody_listens_is_of_no_use() -> Non
     zygote.wait(lambda: True)
     theirs.close()
     assert zygote.ready and "has ended" in zygote.error
+
+
+def test_a_trial_with_older_code_does_not_end_the_process_of_the_newer_one(tmp_path: Path) -> None:
+    old: Any = SimpleNamespace(revision=1, preload=["json"], environment=dict(os.environb))
+    new: Any = SimpleNamespace(revision=2, preload=["json"], environment=dict(os.environb))
+    command = [sys.executable, "train.py"]
+    preloader = Preloader(str(tmp_path))
+    try:
+        first, second = preloader.zygote(old, command), preloader.zygote(new, command)
+        assert isinstance(second, Zygote) and first is not second
+        assert preloader.zygote(old, command) == "it goes on with older code, and what is imported is for the newer one"
+        assert preloader.zygote(new, command) is second
+    finally:
+        preloader.end()
