@@ -17,27 +17,33 @@ from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.forsaking import Forsaking
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, Loop
+from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
+from orchestune.controllers.watching import Watching
 from orchestune.engines import registry
 from orchestune.engines.process import HOST
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
+from orchestune.outgoing.settings import Outgoing
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.core import Core
-from orchestune.services.signals import ACTING, SUGGESTING
+from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
+from orchestune.store import notices
 from orchestune.store.database import Store, open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.tables import workers
 from orchestune.store.workers import PRESENT
 
+_PATIENT_TRIES = 4
+"""how often a message is tried before a server without work may end, and goes on with it when it is started again"""
 _LEADER = 7_021_502  # any fixed number: the advisory lock of the replica whose controllers act
 
 
@@ -64,8 +70,12 @@ class Running:
         self.core.store.close()
 
     def is_idle(self) -> bool:
-        """Nothing is unfinished (but for what somebody paused) and no worker is there."""
+        """Nothing is unfinished (but for what somebody paused), no worker is there, and no message waits that may still
+        be taken soon.
+        """
         with self.core.store.reading() as session:
+            if notices.waiting(session, _PATIENT_TRIES):
+                return False
             if any(row.desired != "paused" or row.live for row in unfinished(session)):
                 return False
             present = session.select(select(func.count()).where(workers.c.state.in_((*PRESENT, "lost"))))
@@ -83,6 +93,7 @@ def build(
     lease_seconds: float = 15.0,
     beat_seconds: float = 2.0,
     kubernetes: Path | None = None,
+    outgoing: Outgoing | None = None,
     backends: Mapping[str, Backend] | None = None,
 ) -> Running:
     """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone;
@@ -101,6 +112,7 @@ def build(
         owners=owners,
         identities=site.identities,
         default_cluster=site.default,
+        outgoing=outgoing or Outgoing(),
         lease_seconds=lease_seconds,
         beat_seconds=beat_seconds,
     )
@@ -112,6 +124,7 @@ def build(
     loops = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
+        Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
     return Running(core, loops, suggesting)

@@ -19,6 +19,7 @@ SETTINGS = {
     "config": ("config", "FILE", "a configuration file to fill; {config} is each trial's copy"),
     "timeout": ("timeout", "TIME", "how long a trial may take, such as 30s, 20m or 2h"),
     "name": ("name", "TEXT", "what the experiment is called (default: the folder's name)"),
+    "notify": ("notify", "URL", "who is told at the end, such as https://example.org/hook; env:NAME has it from there"),
     "image": ("image", "IMAGE", "the image whose programs trials use, in containers"),
     "cpu": ("resources.cpu", "N", "cores for each trial"),
     "memory": ("resources.memory", "SIZE", "memory for each trial, such as 2Gi"),
@@ -26,7 +27,7 @@ SETTINGS = {
     "seed": ("seed", "N", "the same seed at --parallel 1 gives the same configurations"),
 }
 SAVED = "`orchestune run` starts this experiment, `orchestune test` tries one configuration of it."
-TEXTS = ("name", "image", "config")
+TEXTS = ("name", "image", "config", "notify")
 
 
 class _Goals(argparse.Action):

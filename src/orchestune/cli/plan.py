@@ -10,6 +10,7 @@ from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, duration, one_line, plural, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
+from orchestune.domain.notify import Hook, shown
 from orchestune.domain.space import Parameter
 from orchestune.worker.command import placeholders, split
 
@@ -47,8 +48,16 @@ def plan_lines(
         lines.append(("prunes", f"trials by {early.type} on {early.metric or specification.objective.name}"))
     if specification.preload:
         lines.append(("preloads", _preloads(specification)))
+    lines += [("" if index else "tells", _hook(hook)) for index, hook in enumerate(specification.notify)]
     lines += [("note", note) for note in notes]
     return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
+
+
+def _hook(hook: Hook) -> str:
+    moments = list(hook.on)
+    moments += [f"better than {hook.better:g}"] if hook.better is not None else []
+    moments += [f"stuck for {duration(hook.stuck)}"] if hook.stuck is not None else []
+    return f"{shown(hook.url)} when {' or '.join(moments)}"
 
 
 def _preloads(specification: Specification) -> str:

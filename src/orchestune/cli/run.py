@@ -15,7 +15,7 @@ from orchestune.cli.preparing import Prepared, add_file_options, prepare, warmed
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
-from orchestune.sdk.submitting import launch
+from orchestune.sdk.submitting import launch, outgoing
 
 
 def add(commands: Commands) -> None:
@@ -45,6 +45,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
     prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(place, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     secrets = secret_values(sources, console.environ, prepared.folder)
+    outgoing(prepared.specification, prepared.folder, console.environ)  # what it lacks is said before anything is sent
     if args.save:
         write(args.save, prepared.folder, prepared.text, args.force)
     prepared = warmed(console, prepared)

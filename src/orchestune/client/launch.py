@@ -75,8 +75,13 @@ def owner(environ: Mapping[str, str]) -> str:
         return str(os.getuid())
 
 
-def secret_values(sources: Iterable[tuple[str, str]], environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The values behind (name, `env:NAME` or `file:PATH`); BadInput names each that is not there, never a value."""
+def secret_values(
+    sources: Iterable[tuple[str, str]], environ: Mapping[str, str], folder: Path, section: str = "secrets."
+) -> dict[str, str]:
+    """The values behind (name, `env:NAME` or `file:PATH`); BadInput names each that is not there, never a value.
+
+    `section` stands before the names in its messages.
+    """
     values: dict[str, str] = {}
     problems: list[Problem] = []
     for name, source in sources:
@@ -84,14 +89,14 @@ def secret_values(sources: Iterable[tuple[str, str]], environ: Mapping[str, str]
         if kind == "env":
             value = environ.get(place)
             if value is None:
-                problems.append(Problem(f"the environment variable {place} is not set", key=f"secrets.{name}"))
+                problems.append(Problem(f"the environment variable {place} is not set", key=f"{section}{name}"))
                 continue
         else:
             try:
                 value = (folder / Path(place).expanduser()).read_text().rstrip("\n")
             except (OSError, UnicodeDecodeError) as exc:
                 text = exc.strerror if isinstance(exc, OSError) else "it is no text"
-                problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"secrets.{name}"))
+                problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"{section}{name}"))
                 continue
         values[name] = value
     if problems:

@@ -15,7 +15,7 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAMES = Named("a variable", rf"(?!ORCHESTUNE_){_NAME}",
                "letters, digits and _ are allowed, no digit first, and none that begins with ORCHESTUNE_")  # fmt: skip
 _INSTEAD = "name it under `secrets`; its value is then taken from your environment or a file"
-_SOURCE = "env:NAME or file:PATH"
+SOURCE = "env:NAME or file:PATH"
 
 
 def _read_value(found: Field) -> str | None:
@@ -45,7 +45,7 @@ KEYS = (
 _LONG = section(KEYS)
 
 
-def _read_source(found: Field) -> str | None:
+def read_source(found: Field) -> str | None:
     """`env:NAME`, `file:PATH`, or a mapping with one of them. What stands there is never shown: it may be the value."""
     pairs: list[tuple[str, str]] = []
     if isinstance(found.node, Scalar):
@@ -58,15 +58,17 @@ def _read_source(found: Field) -> str | None:
         fits = re.fullmatch(_NAME, place) if kind == "env" else len(place) <= 1000 and place.strip()
         if kind in ("env", "file") and fits:
             return f"{kind}:{place}"
-    found.wrong(f"expected {_SOURCE}, which say where the value is", "never write the value itself")
+    found.wrong(f"expected {SOURCE}, which say where the value is", "never write the value itself")
     return None
 
 
-_PATTERN = {"type": "string", "pattern": rf"^(?:env:{_NAME}|file:.*\S.*)$"}
+SOURCE_PATTERN = {"type": "string", "pattern": rf"^(?:env:{_NAME}|file:.*\S.*)$"}
 _MAPPING = mapping_of(
     _NAMES,
-    Kind[str](_SOURCE, {"anyOf": [_PATTERN, {**_LONG.schema, "minProperties": 1, "maxProperties": 1}]}, _read_source),
-    f"a mapping from names to {_SOURCE}",
+    Kind[str](
+        SOURCE, {"anyOf": [SOURCE_PATTERN, {**_LONG.schema, "minProperties": 1, "maxProperties": 1}]}, read_source
+    ),
+    f"a mapping from names to {SOURCE}",
 )
 
 
@@ -89,7 +91,7 @@ def _read_secrets(found: Field) -> tuple[Secret, ...] | None:
 
 
 SECRETS = Kind[tuple[Secret, ...]](
-    f"a list of names of variables, or a mapping from names to {_SOURCE}",
+    f"a list of names of variables, or a mapping from names to {SOURCE}",
     {
         "anyOf": [
             {"type": "array", "maxItems": 1000, "uniqueItems": True,

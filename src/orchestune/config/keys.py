@@ -10,6 +10,7 @@ from orchestune.config.keeping import CHECKPOINT, KEEP
 from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, one_of, text, whole
 from orchestune.config.metrics import METRICS
 from orchestune.config.nodes import Scalar
+from orchestune.config.notify import NOTIFY
 from orchestune.config.parameters import PARAMETERS, VALUE
 from orchestune.config.placing import KEYS as PLACING
 from orchestune.config.report import Field
@@ -90,6 +91,7 @@ KEYS = (
     Key("seed", whole(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
     Key("engine", ENGINE, "What suggests configurations; `auto` chooses.", "auto"),
     Key("priority", whole(-1000, 1000), "Experiments with a higher one get free places first.", "0"),
+    Key("notify", NOTIFY, "Who is told when the experiment ends, fails, pauses, finds a value, or stands still."),
     Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),
     Key("code", CODE, "What of the folder travels with the experiment."),
     *PLACING,
@@ -111,6 +113,7 @@ _ALSO = {
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
     "constraint": "constraints", "linear_constraints": "constraints", "parameter_constraints": "constraints",
     "warmstart": "warm_start", "history": "warm_start", "previous_runs": "warm_start",
+    "notifications": "notify", "webhook": "notify", "webhooks": "notify", "slack": "notify", "hooks": "notify",
     "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
 }  # fmt: skip
 

@@ -105,6 +105,8 @@ _TITLES = {
     "(finished trials that a model is made of; at most 500 by itself, of `gp` 250), `auto` and `tpe` also `candidates` "
     "(draws that TPE compares for one suggestion; 24); `cma` has `startup` and `population`, `evolution` `population`, "
     "`swarm` `particles`, `latin` `size` (points of a block; 32); the others have none:",
+    "notify": "An address (`https://…`, `env:NAME`, `file:PATH`), a mapping with these keys, or a list of both. What "
+    "is sent, and how it is signed: [messages](../how-to/messages.md).",
     "code": "",
     "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }

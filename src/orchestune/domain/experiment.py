@@ -9,6 +9,7 @@ from typing import Any
 from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
+from orchestune.domain.notify import Hook
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
@@ -103,6 +104,7 @@ class Specification:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    notify: tuple[Hook, ...] = ()
     placement: Placement = Placement()
     config: ConfigFile | None = None
     """a file that is copied for each trial with its values"""
@@ -157,6 +159,7 @@ class Specification:
             "engine_options": dict(self.engine_options),
             "priority": self.priority,
             "labels": dict(self.labels),
+            "notify": [hook.to_json() for hook in self.notify],
             "placement": self.placement.to_json(),
             "config": self.config.to_json() if self.config else None,
             "stdin": self.stdin,
@@ -202,6 +205,7 @@ class Specification:
             engine_options=dict(document.get("engine_options") or {}),
             priority=int(document.get("priority", 0)),
             labels=dict(document.get("labels") or {}),
+            notify=tuple(Hook.from_json(item) for item in document.get("notify") or ()),
             placement=Placement.from_json(document.get("placement") or {}),
             config=ConfigFile.from_json(document.get("config")),
             stdin=str(document.get("stdin") or ""),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestune.client.address import Place
 from orchestune.client.api import Client
-from orchestune.client.launch import environment, folder_key, owner, python
+from orchestune.client.launch import environment, folder_key, owner, python, secret_values
 from orchestune.domain.code import DEFAULT_LIMIT, Code
 from orchestune.domain.experiment import TEST_LABEL, Specification
+from orchestune.domain.notify import is_address
 from orchestune.domain.warm_start import WarmStart
 from orchestune.sdk import warm_start
 
@@ -62,6 +64,9 @@ def request(
     """The request that starts an experiment of `folder`; `digest` is that of its code, `warm` what it begins with."""
     known = place.cluster is not None and place.cluster.user  # the name travels with each request
     passing = TEST_LABEL in specification.labels  # and never the newest experiment of its folder
+    if passing:
+        specification = replace(specification, notify=())
+    sent = outgoing(specification, folder, environ)
     return {
         "specification": specification.to_json(),
         "bundle": digest,
@@ -70,8 +75,23 @@ def request(
         **({} if known else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
+        **({"outgoing": sent} if sent else {}),
         **warm_start.request(warm),
     }
+
+
+def outgoing(specification: Specification, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The addresses and secrets of `notify` by name, which go beside the specification. BadInput: one is missing."""
+    named = dict(_outgoing(specification))
+    sources = [(name, text) for name, text in named.items() if not is_address(text)]
+    return named | secret_values(sources, environ, folder, section="")
+
+
+def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
+    for index, hook in enumerate(specification.notify):
+        yield f"notify.{index}.url", hook.url
+        if hook.secret:
+            yield f"notify.{index}.secret", hook.secret
 
 
 def upload(client: Client, folder: Path, ignore: Sequence[str], limit: int) -> str:
@@ -87,8 +107,9 @@ def upload(client: Client, folder: Path, ignore: Sequence[str], limit: int) -> s
 def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
     """Patterns of the files in the folder that hold the values of secrets: they must not travel with the code."""
     found = []
-    for secret in specification.secrets:
-        kind, _, place = secret.source.partition(":")
+    sources = [secret.source for secret in specification.secrets]
+    for source in [*sources, *(text for _, text in _outgoing(specification))]:
+        kind, _, place = source.partition(":")
         path = os.path.abspath(folder / Path(place).expanduser())
         for named in {path, os.path.realpath(path)} if kind == "file" else ():
             inside = os.path.relpath(named, folder)

@@ -17,6 +17,7 @@ from typing import Protocol
 from orchestune import __version__
 from orchestune.client import endpoint
 from orchestune.errors import TemporaryError, UsageError
+from orchestune.outgoing.settings import Outgoing
 from orchestune.server import embedded, logs
 from orchestune.server.app import create_app
 from orchestune.server.draining import Draining
@@ -64,6 +65,7 @@ class Build(Protocol):
         lease_seconds: float,
         beat_seconds: float,
         kubernetes: Path | None,
+        outgoing: Outgoing,
     ) -> Running: ...
 
 
@@ -80,7 +82,7 @@ def main(argv: Sequence[str], build: Build) -> int:
             stack.callback(lock.release)
         _make(settings.state)
         settings = _with_owners(settings)
-        logs.configure(settings.log_level, settings.log_format, settings.owners)
+        logs.configure(settings.log_level, settings.log_format, settings.secrets)
         listening = stack.enter_context(listen(settings))
         url = settings.address(listening.getsockname()[1])
         try:
@@ -94,6 +96,7 @@ def main(argv: Sequence[str], build: Build) -> int:
                 lease_seconds=settings.lease_seconds,
                 beat_seconds=settings.beat_seconds,
                 kubernetes=settings.kubernetes,
+                outgoing=settings.outgoing,
             )
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc

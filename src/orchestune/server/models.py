@@ -64,6 +64,9 @@ class CreateExperiment(_Request):
     owner: str | None = Field(default=None, description="the caller's name where it is left out")
     launch: Launch = Launch()
     secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
+    outgoing: dict[str, str] = Field(
+        default={}, description="addresses and secrets of `notify` by name, such as notify.0.url; kept like `secrets`"
+    )
     warm_start: WarmStart | None = None
     first: FirstTrial | None = None
 

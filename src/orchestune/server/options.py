@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestune.domain.resources import parse_seconds
+from orchestune.errors import BadInput
+from orchestune.outgoing.reach import allowing, parse
 
 ENVIRONMENT = "ORCHESTUNE_"
 
@@ -85,9 +87,21 @@ def convert(kind: str, raw: Any) -> Any:
         if raw.lower() not in allowed:
             raise ValueError(f"{raw!r} is none of {', '.join(allowed)}")
         return raw.lower()
+    if kind == "hosts":
+        return allowing([name for name in raw.replace(",", " ").split() if name])
+    return _checked(kind, raw)
+
+
+def _checked(kind: str, raw: str) -> str:
+    """An address of some kind."""
     scheme = raw.partition("://")[0]
     if kind == "database" and scheme not in ("sqlite", "postgresql"):
         raise ValueError("begins with neither sqlite:/// nor postgresql://")  # not shown: it may hold a password
+    if kind == "hook":
+        try:
+            parse(raw)
+        except BadInput as exc:
+            raise ValueError(exc.message) from exc  # which does not show it: it may be a key
     if kind == "url" and (scheme not in ("http", "https") or not urlsplit(raw).hostname):
         raise ValueError(f"{raw!r} is no address; write it like https://orchestune.example.org")
     return raw

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.client.home import state_folder
+from orchestune.domain.notify import Hook
 from orchestune.errors import BadInput, Problem
+from orchestune.outgoing.reach import Reach
+from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
 from orchestune.server.options import setting
 from orchestune.server.owners import read_owners
@@ -59,6 +62,21 @@ class Settings:
     kubernetes: Path | None = setting(
         "path", None, "none: workers run on this machine", "kubernetes.json of the cluster in which workers run"
     )
+    notify_url: str = setting(
+        "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True
+    )
+    notify_secret: str = setting(
+        "text", "", "none: not signed", "what messages to notify_url are signed with", secret=True
+    )
+    notify_stuck: float | None = setting(
+        "seconds", None, "never", "notify_url also hears of an experiment in which nothing moved for so long"
+    )
+    outgoing_allow: Reach = setting(
+        "hosts",
+        Reach(),
+        "none; embedded: any",
+        "hosts and networks, with commas between, that messages may go to beside addresses of the internet",
+    )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
     """one server per user, started by the command line; ends itself when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
@@ -68,6 +86,18 @@ class Settings:
     def home(self) -> str:
         """`embedded` or `hosted`, as the API tells it."""
         return "embedded" if self.embedded else "hosted"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not stand in the log."""
+        return [*self.owners, self.notify_url, self.notify_secret]
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """What it sends, and which servers it may call. A server of one user may call what that user may."""
+        reach = Reach(everywhere=True) if self.embedded else self.outgoing_allow
+        hook = Hook(self.notify_url, self.notify_secret, stuck=self.notify_stuck) if self.notify_url else None
+        return Outgoing(reach, hook)
 
     def address(self, port: int) -> str:
         """How others reach the server that listens on `port`; without a slash at the end."""

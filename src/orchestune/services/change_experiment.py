@@ -11,6 +11,7 @@ from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
+from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import experiments, records
@@ -127,5 +128,6 @@ def remove(core: Core, experiment: str) -> None:
     for key in objects:
         core.files.delete(key)
     core.secrets.delete(experiment)
+    core.secrets.delete(store_key(experiment))
     with core.store.transaction() as session:
         records.purge(session, experiment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestune.outgoing.settings import Outgoing
 from orchestune.ports.backend import Backend
 from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
@@ -38,6 +39,8 @@ class Core:
     """places whose tokens are taken as well"""
     default_cluster: str = "local"
     """where an experiment runs that names no cluster"""
+    outgoing: Outgoing = Outgoing()
+    """what it sends to servers elsewhere, and which of them it may call"""
     lease_seconds: float = 15.0
     beat_seconds: float = 2.0
 

@@ -21,6 +21,7 @@ from orchestune.pruners import registry as pruners
 from orchestune.services import bundles, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
+from orchestune.services.outgoing import settled, store_key
 from orchestune.services.read_experiments import document
 from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.trials import Suggestion
@@ -34,10 +35,12 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
     cluster = str(body.get("cluster") or core.default_cluster)
     check(core, specification, cluster, body.get("secrets") or {})
     warm = _warm_start(specification, body.get("warm_start"))
+    outgoing = settled(core, specification, body.get("outgoing") or {})
     bundle = body.get("bundle")
     if bundle is not None:
         bundles.need(core, bundle)
     first = _first(specification, body.get("first"))
+    body = {**body, "outgoing": outgoing}
     return add(core, specification, body, actor, cluster=cluster, bundle=bundle, first=first, warm=warm)
 
 
@@ -130,9 +133,10 @@ def add(
             if made is not None:
                 return document(core, session, experiments.get(session, made), details=True)
     identity = new_id(core.clock)
-    secrets = dict(body.get("secrets") or {})
-    if secrets:
-        core.secrets.put(identity, secrets)
+    kept = {identity: body.get("secrets"), store_key(identity): body.get("outgoing")}
+    for name, secrets in kept.items():
+        if secrets:
+            core.secrets.put(name, secrets)
     values = {
         "id": identity,
         "name": specification.name,
@@ -154,7 +158,8 @@ def add(
     try:
         row = _insert(core, values, actor, first, warm)
     except BaseException:
-        core.secrets.delete(identity)
+        for name in kept:
+            core.secrets.delete(name)
         raise
     core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")
     with core.store.reading() as session:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from orchestune.domain import stopping
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
+from orchestune.services import notices
 from orchestune.services.core import Core
-from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING, Signals
+from orchestune.services.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
 from orchestune.store import experiments, hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -42,6 +43,7 @@ class Ledger:
         self._other_workers = False
         self._derived = False
         self._ordered = False
+        self._noticed = False
         self._undo: list[Callable[[], None]] = []
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
@@ -111,6 +113,12 @@ class Ledger:
         """An order waits for a worker, which hears of it at once if it waits for work."""
         self._ordered = True
 
+    def note_stuck(self, seconds: float, hooks: Sequence[str]) -> None:
+        """Tell these hooks that nothing was seen of the experiment for so long."""
+        self.record("experiment_stuck", {"seconds": seconds})
+        notices.note_stuck(self.session, self.row, seconds, hooks)
+        self._noticed = True
+
     def if_undone(self, action: Callable[[], None]) -> None:
         """Do something should this transaction come to nothing: to forget what was learned of it in memory."""
         self._undo.append(action)
@@ -159,6 +167,7 @@ class Ledger:
         if (row.state, row.reason_json) != self._before:
             reason = row.reason
             self.record("experiment_state", {"state": row.state, "reason": reason.to_json() if reason else None})
+        self._noticed |= notices.note(self.session, row, self._before[0], self._loaded["best_value"])
         self.session.many(hot.INSERT_SEGMENT, self._segments)
         self.session.many(hot.INSERT_EVENT, self._events)
         if vars(row) != self._loaded:
@@ -193,6 +202,8 @@ class Ledger:
             topics.append(ACTING)
         if moved or any(getattr(row, name) != self._loaded[name] for name in _USES):
             topics.append(SUGGESTING)
+        if self._noticed:
+            topics.append(NOTIFYING)
         if topics:
             signals.notify(*topics)
         if self._events and not moved and row.leasable:

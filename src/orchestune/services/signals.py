@@ -9,16 +9,16 @@ from itertools import islice
 
 EXPERIMENTS = "experiments"
 """something happened in any of them, for whoever shows a list"""
-ACTING, SUGGESTING = "acting", "suggesting"
-"""the loops of controllers: what starts and ends things, and what fills the queues"""
+ACTING, SUGGESTING, NOTIFYING = "acting", "suggesting", "notifying"
+"""the loops of controllers: what starts and ends things, what fills the queues, and what sends messages"""
 
 
 class Signals:
     """Counters by topic that threads bump and coroutines or threads wait on. A hint, never a truth: rows are.
 
     Topics: `work:ID` (something may be leased in that experiment, or an order waits), `events:ID`, `logs:ID`,
-    `terminal:ATTEMPT`, `experiments`, `acting` and `suggesting`. A waiter reads the counter first, then the rows, then
-    waits for the counter to move on.
+    `terminal:ATTEMPT`, `experiments`, `acting`, `suggesting` and `notifying`. A waiter reads the counter first, then
+    the rows, then waits for the counter to move on.
     """
 
     def __init__(self) -> None:

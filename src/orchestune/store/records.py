@@ -19,6 +19,7 @@ from orchestune.store.tables import (
     idempotency,
     log_segments,
     marks,
+    notices,
     points,
     revisions,
     tasks,
@@ -115,7 +116,8 @@ def drop_rows(session: Session, experiment: str) -> None:
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (
-        log_segments, events, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, warm_starts, revisions,
+        log_segments, events, notices, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, warm_starts,
+        revisions,
     ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))

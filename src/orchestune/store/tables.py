@@ -283,6 +283,20 @@ events = Table(
     PrimaryKeyConstraint("experiment", "seq"),
 )
 
+notices = Table(  # messages that are still to be sent: a row goes once somebody has taken its message
+    "notices",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("seq", Integer, nullable=False),  # of the event that it is about
+    Column("kind", _WORD, nullable=False),
+    Column("hook", _WORD, nullable=False),  # place in the experiment's `notify`, or `server`
+    Column("data", Text, nullable=False),  # json: the facts as they were then
+    Column("at", Float, nullable=False),
+    _count("tries"),
+    Column("next_at", Float, nullable=False, index=True),
+    PrimaryKeyConstraint("experiment", "seq", "kind", "hook"),
+)
+
 log_segments = Table(
     "log_segments",
     metadata,

@@ -13,7 +13,12 @@ PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
 X = "/api/v1/experiments"
 W = "/api/v1/workers/worker-1"
-CREATE = {"specification": {"name": "sgd"}, "folder": "host:/p", "secrets": {"KEY": "v"}}
+CREATE = {
+    "specification": {"name": "sgd"},
+    "folder": "host:/p",
+    "secrets": {"KEY": "v"},
+    "outgoing": {"notify.0.url": "https://a"},
+}
 
 
 @pytest.mark.parametrize(

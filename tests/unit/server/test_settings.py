@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.errors import BadInput
+from orchestune.domain.notify import Hook
+from orchestune.errors import BadInput, Denied
 from orchestune.server.settings import Settings, load, reference
 
 ROOT = Path(__file__).parents[3]
@@ -53,6 +54,8 @@ def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], 
         (["--tls-cert", __file__], {}, "", "--tls-cert: tls_cert: needs tls_key as well"),
         (["--token-file", "/nowhere"], {}, "", "--token-file: token_file: there is no file /nowhere"),
         (["--beat-seconds", "10"], {}, "", "--beat-seconds: beat_seconds: a beat every 10 s is too rare for a lease"),
+        (["--notify-url", "ada"], {}, "", "--notify-url: notify_url: is no address; write it like https"),
+        ([], {"ORCHESTUNE_OUTGOING_ALLOW": "10.0.0.0/99"}, "", "ORCHESTUNE_OUTGOING_ALLOW: outgoing_allow: '10.0.0.0"),
         (["--lease-seconds", "5"], {}, "", "--lease-seconds: lease_seconds: a beat every 2 s is too rare"),
     ],
 )  # fmt: skip
@@ -115,3 +118,17 @@ def test_the_help_shows_an_example_and_every_flag(home: dict[str, str], capsys: 
 def test_the_page_of_the_reference_is_what_the_code_says() -> None:
     page = ROOT / "docs/reference/server-settings.md"
     assert page.read_text() == reference(), "write it again: orchestune.server.settings.reference()"
+
+
+def test_a_server_of_several_people_sends_to_the_internet_and_what_is_allowed_one_of_a_user_anywhere(
+    home: dict[str, str],
+) -> None:
+    environ = {**home, "ORCHESTUNE_NOTIFY_URL": "https://example.org/very-secret", "ORCHESTUNE_NOTIFY_STUCK": "1h"}
+    hosted = load(["--outgoing-allow", "chat.example.org, 10.0.0.0/8"], environ)
+    assert hosted.outgoing.hook == Hook("https://example.org/very-secret", stuck=3600.0)
+    hosted.outgoing.reach.check("http://10.1.1.1/", "url")
+    with pytest.raises(Denied):
+        hosted.outgoing.reach.check("http://127.0.0.1/", "url")
+    load(["--embedded"], environ).outgoing.reach.check("http://127.0.0.1/", "url")
+    assert "very-secret" not in repr(hosted)
+    assert "https://example.org/very-secret" in hosted.secrets

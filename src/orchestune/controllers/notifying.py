@@ -1,0 +1,133 @@
+"""Sends the messages that wait in their rows, again and again until somebody takes them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import Counter
+
+from orchestune.domain.notify import Hook, format_of, shown
+from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreachable
+from orchestune.outgoing.link import Answer, Link
+from orchestune.outgoing.messages import content, headers
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.outgoing import hook_of
+from orchestune.services.read_experiments import rfc3339
+from orchestune.services.signals import NOTIFYING
+from orchestune.store import experiments, notices
+from orchestune.store.notices import Notice
+
+log = logging.getLogger(__name__)
+
+PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+"""seconds from each try to the next: 16 hours in all"""
+_MOST, _MOST_EACH = 8, 2
+"""messages on their way at once: in all, and of one experiment, so that nobody's slow address holds up the others"""
+_GONE = 410
+
+
+class Notifying:
+    """A row goes after its message was taken: whoever gets one twice, since a server died in between, knows it by its
+    identity.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._lock = threading.Lock()
+        self._sending: set[Notice] = set()
+
+    def tick(self) -> None:
+        """Begin to send what is due."""
+        with self._lock:
+            counts = Counter(notice.experiment for notice in self._sending)
+        free = _MOST - counts.total()
+        if free <= 0:
+            return
+        busy = [experiment for experiment, count in counts.items() if count >= _MOST_EACH]
+        with self._core.store.reading() as session:
+            found = notices.due(session, busy, 100)
+        for notice in found:
+            if free and counts[notice.experiment] < _MOST_EACH and self._begin(notice):
+                counts[notice.experiment] += 1
+                free -= 1
+
+    def _begin(self, notice: Notice) -> bool:
+        with self._lock:
+            if any(notice.identity == sent.identity for sent in self._sending):
+                return False
+            self._sending.add(notice)
+        threading.Thread(target=self._run, args=(notice,), name="send", daemon=True).start()
+        return True
+
+    def _run(self, notice: Notice) -> None:
+        try:
+            self._send(notice)
+        except TemporaryError as error:  # of the store: the row is still there, and due
+            log.warning("a message waits: %s", error)
+        except Exception:  # a thread of its own; the row is still there, and the next try may tell more
+            log.exception("a message could not be sent")
+            self._later(notice, None)
+        finally:
+            with self._lock:
+                self._sending.discard(notice)
+            self._core.signals.notify(NOTIFYING)
+
+    def _send(self, notice: Notice) -> None:
+        with self._core.store.reading() as session:
+            try:
+                row = experiments.get(session, notice.experiment)
+            except NotFound:
+                row = None
+        hook = hook_of(self._core, row.specification, row.id, notice.hook) if row is not None else None
+        if row is None or hook is None:
+            with self._core.store.transaction() as session:
+                notices.drop(session, notice)
+            return
+        try:
+            answer = _post(self._core, hook, notice, f"{self._core.url}/experiments/{row.handle}")
+        except (Denied, BadInput) as error:
+            self._give_up(notice, hook, error.message)
+        except Unreachable as error:
+            self._failed(notice, hook, error.message, None)
+        else:
+            self._answered(notice, hook, answer)
+
+    def _answered(self, notice: Notice, hook: Hook, answer: Answer) -> None:
+        if answer.good:
+            with self._core.store.transaction() as session:
+                notices.drop(session, notice)
+        elif answer.status == _GONE:
+            self._give_up(notice, hook, "it is gone (410)")
+        else:
+            after = answer.headers.get("retry-after", "")
+            self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
+
+    def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> None:
+        if notice.tries >= len(PAUSES):
+            self._give_up(notice, hook, why)
+            return
+        log.warning("the message %s to %s was not taken: %s", notice.kind, shown(hook.url), why)
+        self._later(notice, seconds)
+
+    def _later(self, notice: Notice, seconds: float | None) -> None:
+        pause = PAUSES[min(notice.tries, len(PAUSES) - 1)]
+        with self._core.store.transaction() as session:
+            notices.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
+
+    def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
+        """Say so where people look: in the events of the experiment."""
+        log.warning("the message %s to %s is given up: %s", notice.kind, shown(hook.url), why)
+        with locked(self._core, notice.experiment) as ledger:
+            if notices.drop(ledger.session, notice):
+                to = shown(hook.url)
+                ledger.record("message_failed", {"about": notice.kind, "to": to, "tries": notice.tries + 1, "why": why})
+
+
+def _post(core: Core, hook: Hook, notice: Notice, page: str) -> Answer:
+    data = json.loads(notice.data) | {"url": page}
+    body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at) or "", data)
+    signed = headers(notice.identity, int(core.clock.now()), body, hook.secret)
+    with Link(hook.url, core.outgoing.reach) as link:
+        return link.request("POST", link.target.path, body, signed)

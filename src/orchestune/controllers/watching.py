@@ -1,0 +1,86 @@
+"""Notices experiments of which nothing is seen any more, for those who want to hear of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.domain.states import Desired
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.store import experiments, notices
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.notices import SERVER
+
+EVERY_SECONDS = 2.0
+SIGNS = ("experiment_created", "experiment_state", "experiment_changed", "attempt_leased", "attempt_started",
+         "trial_finished", "metric_reported")  # fmt: skip
+"""events which say that an experiment moves; a worker that comes and goes does not"""
+
+
+@dataclass
+class _Still:
+    """What was seen last of an experiment, since when, and whom that was told."""
+
+    sign: int
+    since: float
+    told: set[float] = field(default_factory=set)
+
+
+class Watching:
+    """Time is counted on this process's own clock, so that neither a laptop's sleep nor an outage of the server counts
+    as one of the experiment; after a restart everybody has the whole time again.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._next = 0.0
+        self._known: dict[str, _Still] = {}
+
+    def tick(self) -> None:
+        """Look now and then."""
+        now = self._core.clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY_SECONDS
+        with self._core.store.reading() as session:
+            rows = experiments.unfinished(session)
+        wanted = {row.id: limits for row in rows if (limits := self._limits(row))}
+        for row in rows:
+            if row.id in wanted:
+                self._look(row, wanted[row.id], now)
+        self._known = {name: still for name, still in self._known.items() if name in wanted}
+
+    def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
+        """The hooks that want to hear of it, by seconds; none while nothing has to move."""
+        if row.desired is not Desired.RUNNING or row.ended is not None:
+            return {}
+        found: dict[float, list[str]] = {}
+        for index, hook in enumerate(row.specification.notify):
+            if hook.stuck is not None:
+                found.setdefault(hook.stuck, []).append(str(index))
+        server = self._core.outgoing.hook
+        if server is not None and server.stuck is not None and TEST_LABEL not in json.loads(row.labels_json):
+            found.setdefault(server.stuck, []).append(SERVER)
+        return found
+
+    def _look(self, row: ExperimentRow, limits: Mapping[float, Sequence[str]], now: float) -> None:
+        with self._core.store.reading() as session:
+            sign = notices.last_event(session, row.id, SIGNS)
+            still = self._known.get(row.id)
+            if still is None or still.sign != sign:
+                said = notices.events_since(session, row.id, "experiment_stuck", sign)
+                told = {float(json.loads(data)["seconds"]) for data in said}
+                self._known[row.id] = _Still(sign, now, told)
+                return
+        for seconds, hooks in limits.items():
+            if now - still.since >= seconds and seconds not in still.told:
+                self._tell(row, still, seconds, hooks)
+
+    def _tell(self, row: ExperimentRow, still: _Still, seconds: float, hooks: Sequence[str]) -> None:
+        with locked(self._core, row.id) as ledger:
+            if notices.last_event(ledger.session, row.id, SIGNS) == still.sign:
+                ledger.note_stuck(seconds, hooks)
+        still.told.add(seconds)

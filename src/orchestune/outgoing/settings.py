@@ -1,0 +1,17 @@
+"""What whoever runs a server has set of what it sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestune.domain.notify import Hook
+from orchestune.outgoing.reach import Reach
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """Of one server; the default is one that several people use, without messages of its own."""
+
+    reach: Reach = Reach()
+    hook: Hook | None = None
+    """hears of every experiment; its `url` and `secret` are the values themselves"""

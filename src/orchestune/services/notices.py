@@ -1,0 +1,96 @@
+"""Messages about an experiment: written with what they are about, sent by a controller afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestune.domain.experiment import TEST_LABEL
+from orchestune.domain.notify import BETTER, STUCK, moment
+from orchestune.domain.states import ExperimentState, Reason
+from orchestune.store import notices, trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+
+
+def note(session: Session, row: ExperimentRow, before: ExperimentState, best_before: float | None) -> bool:
+    """Write the messages of a change, in its transaction; whether there were any."""
+    kind = moment(before, row.state)
+    if not kind and row.best_value == best_before:
+        return False
+    objective = row.specification.objective
+    told = [(notices.SERVER, kind)] if kind and TEST_LABEL not in json.loads(row.labels_json) else []
+    for index, hook in enumerate(row.specification.notify):
+        if kind and hook.hears(kind):
+            told.append((str(index), kind))
+        if hook.crossed(objective, best_before, row.best_value):
+            told.append((str(index), BETTER))
+    return _write(session, row, told, {})
+
+
+def note_stuck(session: Session, row: ExperimentRow, seconds: float, hooks: Sequence[str]) -> None:
+    """The same for an experiment of which nothing was seen for so long, to those hooks."""
+    _write(session, row, [(hook, STUCK) for hook in hooks], {"seconds": seconds})
+
+
+def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]], more: Mapping[str, Any]) -> bool:
+    if not told:
+        return False
+    facts = _facts(session, row)
+    rows = []
+    for hook, kind in told:
+        data = {**facts, **more} | {"text": _text(row, kind, facts, more)}
+        rows.append({"experiment": row.id, "seq": row.event_seq, "kind": kind, "hook": hook, "data": json.dumps(data)})
+    notices.add(session, rows)
+    return True
+
+
+def _facts(session: Session, row: ExperimentRow) -> dict[str, Any]:
+    reason = row.reason or row.waiting
+    return {
+        "experiment": row.handle,
+        "id": row.id,
+        "name": row.name,
+        "owner": row.owner,
+        "labels": json.loads(row.labels_json),
+        "state": row.state,
+        "reason": reason.to_json() if reason else None,
+        "budget": row.budget,
+        "completed": row.completed,
+        "failed": row.failed,
+        "pruned": row.pruned,
+        "best": _best(session, row),
+    }
+
+
+def _best(session: Session, row: ExperimentRow) -> dict[str, Any] | None:
+    found = trials.get(session, row.id, row.best_trial) if row.best_trial is not None else None
+    if found is None:
+        return None
+    metric = row.specification.objective.name
+    parameters = json.loads(found.parameters)
+    return {"trial": row.best_trial, "metric": metric, "value": row.best_value, "parameters": parameters}
+
+
+def _text(row: ExperimentRow, kind: str, facts: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+    """One line for people."""
+    best, reason = facts["best"], row.reason or row.waiting
+    found = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
+    if kind == BETTER:
+        return f"{row.name}: {found} is the best so far"
+    if kind == STUCK:
+        text = f"{row.name} stands still: no trial began, ended or reported a value for {_minutes(more['seconds'])}"
+        return f"{text}; {_said(reason)}" if reason else text
+    said = "was stopped" if row.state is ExperimentState.STOPPED else {"paused": "is paused"}.get(kind, kind)
+    text = f"{row.name} {said} after {row.finished} of {row.budget} trials"
+    text += f"; {_said(reason)}" if reason and kind != "finished" else ""
+    return f"{text}; best {found}" if found else text
+
+
+def _said(reason: Reason) -> str:
+    return reason.message or reason.code.value
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

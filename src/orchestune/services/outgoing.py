@@ -1,0 +1,51 @@
+"""Where a server sends something of its experiments: settings of it, and what users name, which no record has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestune.domain.experiment import Specification
+from orchestune.domain.notify import Hook, is_address
+from orchestune.errors import UsageError
+from orchestune.outgoing.reach import parse
+from orchestune.services.core import Core
+from orchestune.store.notices import SERVER
+
+
+def store_key(experiment: str) -> str:
+    """Under which name the secret store has an experiment's addresses: apart from the secrets that workers get."""
+    return f"{experiment}-outgoing"
+
+
+def settled(core: Core, specification: Specification, given: Mapping[str, str]) -> dict[str, str]:
+    """The addresses and secrets of a specification by name, such as `notify.0.url`, checked.
+
+    `given` has those that the caller's machine knew alone. BadInput, Denied, UsageError where one is missing.
+    """
+    found: dict[str, str] = {}
+    for index, hook in enumerate(specification.notify):
+        name = f"notify.{index}"
+        found[f"{name}.url"] = given.get(f"{name}.url") or (hook.url if is_address(hook.url) else "")
+        if hook.secret:
+            found[f"{name}.secret"] = given.get(f"{name}.secret") or ""
+    missing = [name for name, value in found.items() if not value]
+    if missing:
+        raise UsageError(f"no value came for {', '.join(missing)}", "set them where you call `run`")
+    for name, value in found.items():
+        if name.endswith(".url"):
+            parse(value, name)
+            core.outgoing.reach.check(value, name)
+    return found
+
+
+def hook_of(core: Core, specification: Specification, experiment: str, name: str) -> Hook | None:
+    """The hook of that name with the values themselves; None where there is none, or no longer."""
+    if name == SERVER:
+        return core.outgoing.hook
+    values = core.secrets.get(store_key(experiment))
+    hooks, index = specification.notify, int(name)
+    url = values.get(f"notify.{name}.url")
+    if url is None or index >= len(hooks):
+        return None
+    hook = hooks[index]
+    return Hook(url, values.get(f"notify.{name}.secret", ""), hook.on, hook.better, hook.stuck, hook.format)
