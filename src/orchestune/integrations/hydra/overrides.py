@@ -59,7 +59,8 @@ def literally(text: str) -> str:
 def _parameter(override: Override) -> dict[str, Any] | list[Any]:
     """A range, or the values to choose from."""
     if override.is_delete():
-        raise UsageError(f"{override.input_line} removes a key, which cannot be searched", f"{override.key_or_group}=…")
+        text, key = f"{override.input_line} removes a key, which cannot be searched", override.key_or_group
+        raise UsageError(text, f"~{key} removes it for every trial, {key}=… searches it")
     value = override.value()
     tags = {tag.lower() for tag in getattr(value, "tags", ())}
     if tags - {_LOG}:
