@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from kubernetes import client
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.identity import ROLES, ServiceAccounts
-from orchestune.backends.kubernetes.refusals import Forbidden
+from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.kubeconfig import Kubeconfig
+from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.tls import trusting
 from orchestune.ports.identity import Person
 from orchestune.testing.backend_contract import new_order
 from tests.testbeds.kubernetes.access import Access
@@ -39,12 +41,10 @@ def token(kubernetes: Access, namespace: str) -> Token:
 @pytest.fixture
 def nobody(kubernetes: Access, token: Token) -> Iterator[Api]:
     """An account without any right."""
-    configuration: client.Configuration = client.Configuration.get_default_copy()
-    with kubernetes.api() as administrator:
-        configuration.host = administrator.configuration.host
-        configuration.ssl_ca_cert = administrator.configuration.ssl_ca_cert
-    configuration.api_key["BearerToken"] = f"Bearer {token('nobody')}"
-    api = Api(configuration)
+    read = Kubeconfig.read(str(kubernetes.kubeconfig))
+    cluster = read.clusters[read.context(None)[1]["cluster"]]
+    headers = {"Authorization": f"Bearer {token('nobody')}"}
+    api = Api(Endpoint(cluster.values["server"], lambda: headers, trusting(cluster.values, cluster.folder)))
     yield api
     api.close()
 

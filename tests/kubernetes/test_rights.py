@@ -11,8 +11,8 @@ import pytest
 from orchestune.clusters.existing import permissions, provisioner
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
-from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.permissions import Right
+from orchestune.kubeapi.refusals import Forbidden
 from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of, role
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import socketserver
 import ssl
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,9 +36,17 @@ class Gateway(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
-def proxy(host: str) -> Gateway:
-    """Takes `CONNECT HOST:PORT` and nothing else."""
-    return Gateway(host, _Connect)
+def proxy(host: str, hosts: Mapping[str, str] | None = None, login: str = "") -> Gateway:
+    """Takes `CONNECT HOST:PORT` and nothing else.
+
+    `hosts`: where the names lead that only it knows. `login`: `name:password`, without which nobody gets anywhere.
+    """
+    wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+
+    class Connect(_Connect):
+        known, needed = hosts or {}, wanted
+
+    return Gateway(host, Connect)
 
 
 def tls_front(host: str, certificate: Path, key: Path, upstream: tuple[str, int]) -> Gateway:
@@ -55,6 +65,8 @@ def tls_front(host: str, certificate: Path, key: Path, upstream: tuple[str, int]
 
 class _Connect(socketserver.BaseRequestHandler):
     server: Gateway
+    known: Mapping[str, str]
+    needed: str
 
     def handle(self) -> None:
         with suppress(OSError):
@@ -65,10 +77,13 @@ class _Connect(socketserver.BaseRequestHandler):
             if method != "CONNECT":
                 self.request.sendall(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
                 return
+            if self.needed and f"Proxy-Authorization: {self.needed}\r\n" not in head.decode("latin-1"):
+                self.request.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                return
             self.server.went.append(target)
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             name, _, port = target.rpartition(":")
-            _join(self.request, (name, int(port)))
+            _join(self.request, (self.known.get(name, name), int(port)))
 
 
 def _join(near: socket.socket, upstream: tuple[str, int]) -> None:

@@ -36,7 +36,7 @@ def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
     except OrchestuneError as exc:
         yield _failed("cluster", exc)
         return
-    yield Finding("cluster", "ok", f"Kubernetes {version} at {cluster_api.configuration.host}")
+    yield Finding("cluster", "ok", f"Kubernetes {version} at {cluster_api.host}")
     if found is None:
         yield Finding(
             "server", "error", f"there is none in {cluster.namespace}", "`orchestune cluster connect` brings it there"

@@ -10,11 +10,12 @@ from pathlib import Path
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.home import state_folder
-from orchestune.clusters.existing.client import Api, contexts
+from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import ROLES, Connection
 from orchestune.clusters.existing.permissions import Right, missing
 from orchestune.clusters.existing.rights import account
 from orchestune.errors import NotFound, UsageError
+from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
 
 
 def known(console: Console) -> Clusters:
@@ -61,14 +62,15 @@ def meant(console: Console, args: argparse.Namespace) -> Cluster:
         return found
     file = args.kubeconfig or (found.kubeconfig if found else None) or _usual(console)
     kubeconfig = os.pathsep.join(str(Path(part).expanduser().absolute()) for part in file.split(os.pathsep) if part)
-    context, namespace = contexts(kubeconfig, args.context or (found.context if found else None))
-    namespace = args.namespace or (found.namespace if found else "") or namespace
+    context, described = Kubeconfig.read(kubeconfig).context(args.context or (found.context if found else None))
+    usual = str(described.get("namespace") or "default")
+    namespace = args.namespace or (found.namespace if found else "") or usual
     base = found or Cluster(args.name, "kubernetes")
     return replace(base, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
 def _usual(console: Console) -> str:
-    return console.environ.get("KUBECONFIG") or "~/.kube/config"
+    return console.environ.get("KUBECONFIG") or USUAL
 
 
 def api(cluster: Cluster) -> Api:

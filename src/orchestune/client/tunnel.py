@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from orchestune.client import server_pod
 from orchestune.client.address import Access
-from orchestune.client.api_server import ApiServer, Forbidden
+from orchestune.client.api_server import ApiServer
 from orchestune.client.clusters import Cluster
 from orchestune.client.wire import PING, SILENCE, Wire, join
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.refusals import Forbidden
 
 PORT = 8470
 ROLES = ("owner", "editor", "viewer")

@@ -247,7 +247,7 @@ class Attempt:
         if self.verdict is not None:
             return self.verdict
         if self._killed() and _group().kills() > self._kills:
-            return "failed", {"code": "out_of_memory", "message": explain(_group().limit())}
+            return "failed", {"code": "out_of_memory", "message": explain(_group().limit(), self._peak_memory())}
         if os.WIFSIGNALED(self._status):
             return "failed", {"code": "signal", "message": f"killed by {signal_name(os.WTERMSIG(self._status))}"}
         code = os.WEXITSTATUS(self._status)

@@ -41,11 +41,12 @@ class Group:
             return ""
 
 
-def explain(limit: int | None) -> str:
-    """For people: why a command was killed, given its group's limit."""
+def explain(limit: int | None, peak: int) -> str:
+    """For people: why a command was killed, given its group's limit and the most that it was seen with."""
+    seen = f"; its peak was {_size(peak)}" if peak else ""
     if limit is None:
-        return "killed for memory: the machine had none left"
-    return f"killed for memory: it used more than its limit of {_size(limit)}"
+        return f"killed for memory: the machine had none left{seen}"
+    return f"killed for memory: it used more than its limit of {_size(limit)}{seen}"
 
 
 def _size(size: int) -> str:

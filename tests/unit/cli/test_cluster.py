@@ -101,7 +101,7 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
     ("words", "code", "said"),
     [
         (["connect", "-n", "local"], 2, "'local' means this machine"),
-        (["connect", "-n", "lab", "--context", "west"], 2, "has no context west"),
+        (["connect", "-n", "lab", "--context", "west"], 2, "has no context 'west'"),
         (["connect", "-n", "lab", "--storage-class", "a", "--claim", "b"], 2, "not allowed with"),
         (["connect", "-n", "lab"], 3, "cannot be reached"),
         (["destroy", "-n", "lab", "--yes"], 3, "--abandon forgets the cluster"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -50,6 +52,18 @@ def test_requests_go_through_the_api_server_with_the_callers_name(
     assert {request.headers["Orchestune-User"] for request in server.world.requests} == {"ada@lab"}
     assert len(forwarded(api)) == 1
     assert sum("/token" in line for line in api.asked) == 1
+
+
+def test_the_way_to_a_cluster_loads_nothing_slow(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
+    code = (
+        "import sys; from orchestune.client.api import Client; from orchestune.client.clusters import Cluster; "
+        "from orchestune.client.tunnel import Tunnel; "
+        "client = Client.connect(Tunnel(Cluster('lab', 'kubernetes', sys.argv[1], 'lab', 'ml')).resolve); "
+        "assert client.experiment('sgd')['handle'] == 'sgd-7f3a'; print(' '.join(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(api.kubeconfig(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"kubernetes", "pydantic", "requests", "ruamel.yaml", "google.auth"}
 
 
 def test_large_bodies_arrive_whole_in_both_directions(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
@@ -145,7 +159,7 @@ def test_a_missing_right_is_named_with_verb_and_resource(
     api: FakeApiServer, tmp_path: Path, path: str, verb: str
 ) -> None:
     api.forbidden = [path]
-    with pytest.raises(Denied, match=f"you may not {verb} in namespace ml of cluster 'lab'") as caught:
+    with pytest.raises(Denied, match=f"you may not {verb} in the namespace ml of cluster 'lab'") as caught:
         Client.connect(Tunnel(api.cluster(tmp_path)).resolve).server()
     assert "orchestune-viewer" in caught.value.hint
 

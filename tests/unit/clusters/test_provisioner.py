@@ -8,10 +8,10 @@ import pytest
 
 from orchestune.clusters.existing import permissions, plan, provisioner
 from orchestune.clusters.existing.config import OURS, Connection
-from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import Right
 from orchestune.errors import NotFound, UsageError
+from orchestune.kubeapi.refusals import Forbidden
 from tests.unit.clusters.world import World
 
 LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:" + "ab" * 32)

@@ -52,6 +52,7 @@ def test_where_there_is_no_group_nothing_is_known(tmp_path: Path, cgroup: str) -
 
 
 def test_the_limit_is_named() -> None:
-    assert explain(3 * 2**29) == "killed for memory: it used more than its limit of 1.5 GiB"
-    assert explain(64 * 2**20) == "killed for memory: it used more than its limit of 64 MiB"
-    assert explain(None) == "killed for memory: the machine had none left"
+    said = "killed for memory: it used more than its limit of"
+    assert explain(3 * 2**29, 2**30) == f"{said} 1.5 GiB; its peak was 1 GiB"
+    assert explain(64 * 2**20, 0) == f"{said} 64 MiB"
+    assert explain(None, 5 * 2**20) == "killed for memory: the machine had none left; its peak was 5 MiB"

@@ -1,4 +1,4 @@
-"""The API of a cluster over the official client: plain documents in and out, errors of ours."""
+"""The API of a cluster, for the server: plain documents in and out, errors of ours."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client as official
-from kubernetes import config as loading
-from kubernetes.config.config_exception import ConfigException
 from kubernetes.watch.watch import iter_resp_lines
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.refusals import refusal
-from orchestune.errors import NotFound, TemporaryError, Unreachable, UsageError
+from orchestune.errors import NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.kubeconfig import load
+from orchestune.kubeapi.pod_account import of_this_pod
+from orchestune.kubeapi.refusals import Asker, Unauthenticated, refusal
 
 Document = dict[str, Any]
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
@@ -29,7 +29,13 @@ _WATCH = 30
 _PAUSE = 1.0
 """seconds for which nobody tries again after the API server could not be reached: nothing shall queue up behind it"""
 _PAGE = 500
-_PEM_FAILURES = (ConfigException, OSError, ValueError, KeyError, TypeError)
+_CONNECTIONS = 16
+_SERVER = Asker(
+    "the server",
+    lambda: Unauthenticated("the cluster's API server does not know the token", "is its ServiceAccount there?"),
+    lambda verb, resource: f"grant its ServiceAccount the verb `{verb}` on `{resource}`",
+    patient=True,
+)
 
 
 class Api:
@@ -39,26 +45,18 @@ class Api:
     resource named), NotFound, Conflict, or UsageError with its words where what was sent is wrong.
     """
 
-    def __init__(self, configuration: official.Configuration) -> None:
-        configuration.connection_pool_maxsize = 16
-        self._configuration = configuration
-        self._pool = official.ApiClient(configuration).rest_client.pool_manager
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._pool = endpoint.pool(_CONNECTIONS)
         self._away_until = 0.0
         self._away = ""
 
     @classmethod
     def connect(cls, config: KubernetesConfig) -> Api:
         """With the account of this pod, or with a kubeconfig where the configuration names one. UsageError."""
-        configuration = official.Configuration()
-        try:
-            if config.kubeconfig or config.context:
-                loading.load_kube_config(config.kubeconfig, config.context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
-            else:
-                loading.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        except _PEM_FAILURES as exc:
-            where = f"the kubeconfig {config.kubeconfig}" if config.kubeconfig else "this pod's account"
-            raise UsageError(f"{where} cannot be used for the cluster: {exc}") from exc
-        return cls(configuration)
+        if config.kubeconfig or config.context:
+            return cls(load(config.kubeconfig, config.context))
+        return cls(of_this_pod())
 
     def call(
         self,
@@ -84,7 +82,7 @@ class Api:
         except _BROKEN as exc:
             raise self._unreachable(exc) from exc
         if response.status >= 400:
-            raise refusal(response.status, content)
+            raise refusal(response.status, content, _SERVER)
         document: Document = json.loads(content) if content else {}
         return document
 
@@ -127,7 +125,7 @@ class Api:
             raise self._unreachable(exc) from exc
         if response.status >= 400:
             content = response.data.decode("utf-8", "replace")
-            raise refusal(response.status, content)
+            raise refusal(response.status, content, _SERVER)
         return Watching(response)
 
     def close(self) -> None:
@@ -136,21 +134,17 @@ class Api:
 
     def _url(self, path: str, query: Mapping[str, object] | None) -> str:
         given = {key: value for key, value in (query or {}).items() if value is not None}
-        return f"{self._configuration.host.rstrip('/')}{path}" + (f"?{urlencode(given)}" if given else "")
+        return f"{self._endpoint.host}{path}" + (f"?{urlencode(given)}" if given else "")
 
     def _headers(self, kind: str, token: str | None) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": kind}
         if token is not None:
             return headers | {"Authorization": f"Bearer {token}"}
-        settings: Mapping[str, Any] = self._configuration.auth_settings()
-        for auth in settings.values():  # reads a token again that has expired
-            if auth.get("in") == "header" and auth.get("value"):
-                headers[auth["key"]] = auth["value"]
-        return headers
+        return {**headers, **self._endpoint.login()}
 
     def _unreachable(self, exc: BaseException) -> TemporaryError:
         inner = str(getattr(exc, "reason", None) or exc) or type(exc).__name__
-        text = f"the cluster's API server {self._configuration.host} cannot be reached: {inner.rpartition('>: ')[2]}"
+        text = f"the cluster's API server {self._endpoint.host} cannot be reached: {inner.rpartition('>: ')[2]}"
         self._away, self._away_until = text, time.monotonic() + _PAUSE
         return Unreachable(text)
 
@@ -170,7 +164,7 @@ class Watching:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
-                    raise refusal(int(status.get("code") or 500), json.dumps(status))
+                    raise refusal(int(status.get("code") or 500), json.dumps(status), _SERVER)
                 yield event["type"], event["object"]
         except _BROKEN as exc:
             raise Unreachable(f"the cluster's API server hung up: {exc}") from exc

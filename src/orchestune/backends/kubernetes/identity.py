@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.refusals import Forbidden, Unauthenticated
 from orchestune.errors import Denied
+from orchestune.kubeapi.refusals import Forbidden, Unauthenticated
 from orchestune.ports.identity import Person
 
 ROLES = ("viewer", "editor", "owner")

@@ -15,6 +15,7 @@ from orchestune.backends.kubernetes import creation, pending
 from orchestune.backends.kubernetes.judgement import Judgement
 from orchestune.backends.kubernetes.quantities import amount
 from orchestune.backends.kubernetes.views import Document, Event, condition, container_statuses
+from orchestune.domain.more_memory import size
 from orchestune.ports.backend import Gone, Phase
 
 
@@ -63,11 +64,23 @@ def judge(evidence: Evidence) -> Judgement:
     if condition(job, "Suspended") or job["spec"].get("suspend"):
         if evidence.has_run:
             return Judgement(Phase.GONE, "preempted: its queue gave the place to others", Gone.PLACE)
-        queue = (job["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name")
-        return Judgement(Phase.PENDING, f"waits in the queue {queue}" if queue else "its Job is suspended")
+        return _queued(job, evidence.events)
     if pod is not None:
         return _RUNNING  # deleted: the Job is about to say so
     return creation.judge(evidence.events, evidence.stuck)
+
+
+_ASSIGNING = re.compile(r"^couldn't assign flavors to pod set [^:]*: ")
+
+
+def _queued(job: Document, events: Sequence[Event]) -> Judgement:
+    """A Job that Kueue has not let begin, with what it says of the quota."""
+    queue = (job["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name")
+    if not queue:
+        return Judgement(Phase.PENDING, "its Job is suspended")
+    said = [event for event in events if event.kind == "Workload" and event.warning and event.reason == "Pending"]
+    why = _ASSIGNING.sub("", max(said, key=lambda event: event.at).message) if said else ""
+    return Judgement(Phase.PENDING, f"waits in the queue {queue}" + (why and f": {why}"))
 
 
 def verdict(pod: Document, evidence: Evidence) -> Judgement:
@@ -204,4 +217,4 @@ def _out_of_memory(pod: Document, name: str) -> str:
     limit = amount(limits[0].get("memory")) if limits else 0.0
     if not limit:
         return "out of memory: the kernel killed it, though it has no limit of its own; its node has no more"
-    return f"out of memory: it reached its limit of {limit / 2**30:.3g} GiB and was killed"
+    return f"out of memory: it was killed when its peak reached its limit of {size(int(limit))}"

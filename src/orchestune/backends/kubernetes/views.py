@@ -15,8 +15,9 @@ class Event:
     """What a component of the cluster noted about an object of ours."""
 
     kind: str
-    """of the object: `Job`, `Pod`"""
+    """of the object: `Job`, `Pod`, and `Workload`, which Kueue makes for a Job"""
     name: str
+    """of the object, or of the Job that the Workload is for"""
     reason: str
     message: str
     warning: bool
@@ -25,16 +26,19 @@ class Event:
 
 
 def event(document: Mapping[str, Any]) -> Event | None:
-    """An event about a worker's Job or pod; None for others."""
+    """An event about a worker's Job or pod, or about what Kueue makes of its Job; None for others."""
     about = document.get("involvedObject") or {}
-    if about.get("kind") not in ("Job", "Pod", "Workload") or not str(about.get("name", "")).startswith("orchestune-"):
+    kind, name = str(about.get("kind") or ""), str(about.get("name") or "")
+    if kind == "Workload":
+        name = name.removeprefix("job-").rpartition("-")[0]  # job-NAME-a1b2c
+    if kind not in ("Job", "Pod", "Workload") or not name.startswith("orchestune-"):
         return None
     series = document.get("series") or {}
     times = (series.get("lastObservedTime"), document.get("lastTimestamp"), document.get("eventTime"))
     at = next((str(time) for time in times if time), str(document["metadata"].get("creationTimestamp") or ""))
     return Event(
-        about["kind"],
-        about["name"],
+        kind,
+        name,
         str(document.get("reason") or ""),
         str(document.get("message") or "").strip(),
         document.get("type") == "Warning",

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from orchestune.backends.kubernetes.client import Api, Document, Watching
-from orchestune.backends.kubernetes.refusals import Expired, Forbidden
 from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.kubeapi.refusals import Expired, Forbidden
 
 log = logging.getLogger(__name__)
 

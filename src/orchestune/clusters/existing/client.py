@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from orchestune.clusters.existing.config import MANAGER, SELECTOR
-from orchestune.clusters.existing.failures import refusal
 from orchestune.clusters.existing.objects import called, collection, path
-from orchestune.errors import Conflict, NotFound, OrchestuneError, Unreachable, UsageError
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
+from orchestune.kubeapi.kubeconfig import load
+from orchestune.kubeapi.refusals import Asker, refusal
 
 Manifest = dict[str, Any]
 _SECONDS = 30.0
 _PAGE = 500
+_USER = Asker(
+    "this user",
+    lambda: Denied(
+        "the cluster does not know this user: the kubeconfig's credentials are wrong or have expired",
+        "log in to the cluster again, then repeat the command",
+    ),
+    lambda verb, resource: (
+        f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
+    ),
+)
 
 
 class Api:
@@ -27,21 +36,13 @@ class Api:
     """
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        import kubernetes  # takes half a second, which no other command shall pay
-        import urllib3
-        from kubernetes.config.config_exception import ConfigException
+        import urllib3  # costs a tenth of a second, which no other command shall pay
 
         self.kubeconfig, self.context = kubeconfig, context
-        configuration = kubernetes.client.Configuration()
-        try:
-            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                _file(kubeconfig), context, configuration, persist_config=False
-            )
-        except (ConfigException, OSError, ValueError, KeyError, TypeError) as exc:
-            raise _unusable(kubeconfig, context, exc) from exc
-        self.configuration = configuration
+        self._endpoint = load(kubeconfig, context)
+        self.host = self._endpoint.host
         self._broken = (urllib3.exceptions.HTTPError, OSError)
-        self._pool = kubernetes.client.ApiClient(configuration).rest_client.pool_manager
+        self._pool = self._endpoint.pool()
         self._timeout = urllib3.Timeout(connect=10.0, read=_SECONDS)
 
     def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
@@ -52,27 +53,22 @@ class Api:
 
     def text(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> str:
         """What the API server answers, as it stands."""
-        headers = {"Accept": "application/json", "Content-Type": kind}
-        settings: Mapping[str, Any] = self.configuration.auth_settings()
-        for auth in settings.values():
-            if auth.get("in") == "header" and auth.get("value"):
-                headers[auth["key"]] = auth["value"]
+        headers = {"Accept": "application/json", "Content-Type": kind, **self._endpoint.login()}
         given = {key: value for key, value in query.items() if value is not None}
-        url = f"{self.configuration.host.rstrip('/')}{place}" + (f"?{urlencode(given)}" if given else "")
+        url = f"{self.host}{place}" + (f"?{urlencode(given)}" if given else "")
         data = None if body is None else json.dumps(body).encode()
         try:
             response = self._pool.request(
                 method, url, body=data, headers=headers, timeout=self._timeout, retries=2, redirect=False
             )
         except self._broken as exc:
-            where = self.configuration.host
             raise Unreachable(
-                f"the cluster's API server {where} cannot be reached: {_cause(exc)}",
+                f"the cluster's API server {self.host} cannot be reached: {_cause(exc)}",
                 "is the context the right one, and the network or VPN up?",
             ) from exc
         content = response.data.decode("utf-8", "replace")
         if response.status >= 400:
-            raise refusal(response.status, content, method, place)
+            raise refusal(response.status, content, _USER)
         return content
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
@@ -132,24 +128,6 @@ class Api:
         return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
 
 
-def contexts(kubeconfig: str, context: str | None) -> tuple[str, str]:
-    """The context that is meant (None: the current one) and its namespace. UsageError where there is none."""
-    from kubernetes import config
-    from kubernetes.config.config_exception import ConfigException
-
-    try:
-        found, current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError, ValueError, KeyError, TypeError) as exc:
-        raise _unusable(kubeconfig, context, exc) from exc
-    by_name = {item["name"]: item for item in found}
-    chosen = by_name.get(context) if context else current
-    if chosen is None:
-        raise UsageError(
-            f"the kubeconfig {kubeconfig} has no context {context}", f"it has {', '.join(sorted(by_name)) or 'none'}"
-        )
-    return str(chosen["name"]), str(chosen.get("context", {}).get("namespace") or "default")
-
-
 def _check_owner(api: Api, document: Manifest) -> None:
     """Conflict where an object of that name is somebody else's: we do not take over what is not ours."""
     metadata = document["metadata"]
@@ -161,18 +139,6 @@ def _check_owner(api: Api, document: Manifest) -> None:
         raise Conflict(
             f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
         )
-
-
-def _file(kubeconfig: str | None) -> str | None:
-    return str(Path(kubeconfig).expanduser()) if kubeconfig else os.environ.get("KUBECONFIG")
-
-
-def _unusable(kubeconfig: str | None, context: str | None, exc: Exception) -> UsageError:
-    which = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    wanted = f" with the context {context}" if context else ""
-    return UsageError(
-        f"the kubeconfig {which}{wanted} cannot be used: {exc}", "name others with --kubeconfig and --context"
-    )
 
 
 def _cause(exc: BaseException) -> str:

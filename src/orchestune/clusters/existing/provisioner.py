@@ -13,10 +13,10 @@ from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, SETTINGS, Connection, read
 from orchestune.clusters.existing.deployment import configuration
-from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.objects import called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.kubeapi.refusals import Forbidden
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]

@@ -9,9 +9,9 @@ from typing import Any
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import DATA, SERVER, Connection
 from orchestune.clusters.existing.deployment import POD
-from orchestune.clusters.existing.failures import Forbidden
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.kubeapi.refusals import Forbidden
 
 Manifest = dict[str, Any]
 _SELECTOR = ",".join(f"{key}={value}" for key, value in POD.items())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.backends.kubernetes.reasons import Evidence, judge
-from orchestune.backends.kubernetes.views import Event
+from orchestune.backends.kubernetes.views import Event, event
 from orchestune.ports.backend import Gone, Phase
 
 JOB: dict[str, Any] = {"metadata": {"name": "j", "labels": {}}, "spec": {}, "status": {"active": 1}}
@@ -58,6 +58,22 @@ def failed_create(message: str) -> list[Event]:
     return [Event("Job", "j", "FailedCreate", f"Error creating: {message}", True, "2026-01-01T00:00:00Z")]
 
 
+def kueue_says(why: str) -> Event:
+    """What Kueue notes about the Workload that it has made for a Job, as the API shows it."""
+    found = event(
+        {
+            "metadata": {"creationTimestamp": "2026-01-31T12:00:00Z"},
+            "involvedObject": {"kind": "Workload", "name": "job-orchestune-sgd-7f3a-w1-0f1e2"},
+            "reason": "Pending",
+            "type": "Warning",
+            "message": f"couldn't assign flavors to pod set main: {why}",
+        }
+    )
+    assert found is not None
+    assert found.name == "orchestune-sgd-7f3a-w1"
+    return found
+
+
 def pod_event(reason: str, message: str, warning: bool = True) -> list[Event]:
     return [Event("Pod", "p", reason, message, warning, "2026-01-01T00:00:00Z")]
 
@@ -85,7 +101,7 @@ GONE: dict[str, tuple[Evidence, Gone, str]] = {
     "out of memory": (
         Evidence(JOB, pod("Failed", **ended(137, "OOMKilled"))),
         OOM,
-        "out of memory: it reached its limit of 1 GiB and was killed",
+        "out of memory: it was killed when its peak reached its limit of 1 GiB",
     ),
     "out of memory without a limit": (
         Evidence(JOB, pod("Failed", spec={"containers": [{"name": "worker"}]}, **ended(137, "OOMKilled"))),
@@ -333,6 +349,13 @@ PENDING: dict[str, tuple[Evidence, str]] = {
     "a queue": (
         Evidence({**JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True}}),
         "waits in the queue q",
+    ),
+    "a queue whose quota is used up": (
+        Evidence(
+            {**JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True}},
+            events=[kueue_says("insufficient unused quota for cpu in flavor default, 2 more needed")],
+        ),
+        "waits in the queue q: insufficient unused quota for cpu in flavor default, 2 more needed",
     ),
 }
 

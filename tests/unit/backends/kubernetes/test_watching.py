@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.refusals import Expired, Forbidden
 from orchestune.backends.kubernetes.watching import Kept
 from orchestune.errors import Unreachable
+from orchestune.kubeapi.refusals import Expired, Forbidden
 from orchestune.testing.backend_contract import wait_until
 
 Document = dict[str, Any]

@@ -1,0 +1,104 @@
+"""Reads kubeconfigs: which API server a context means, and as whom it is asked. What is wrong there is said in words.
+
+The official client reads them too, but its import takes half a second, which every command would pay that goes to a
+cluster. It is asked only for a login that an identity provider renews (`auth-provider`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestune.errors import UsageError
+from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.logins import login
+from orchestune.kubeapi.proxies import proxy_for
+from orchestune.kubeapi.tls import trusting
+
+USUAL = "~/.kube/config"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A context, a cluster or a user."""
+
+    folder: Path
+    """that its relative paths begin at"""
+    values: Mapping[str, Any]
+
+
+@dataclass
+class Kubeconfig:
+    """One file, or several, of which the first that says something is right: like `kubectl`."""
+
+    named: str
+    current: str = ""
+    contexts: dict[str, Entry] = field(default_factory=dict)
+    clusters: dict[str, Entry] = field(default_factory=dict)
+    users: dict[str, Entry] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
+        """`kubeconfig`; None: what KUBECONFIG names, else ~/.kube/config. UsageError where it is none."""
+        found = cls(kubeconfig or environ.get("KUBECONFIG") or USUAL)
+        paths = [Path(path).expanduser() for path in found.named.split(os.pathsep) if path]
+        paths = [path for path in paths if path.exists()]
+        if not paths:
+            raise UsageError(
+                f"there is no kubeconfig at {found.named}", "name one with --kubeconfig, or set KUBECONFIG"
+            )
+        for path in paths:
+            try:
+                found._add(path)
+            except Exception as exc:  # a file of another shape fails in any way, with each parser's own errors
+                raise found.unusable(exc) from exc
+        return found
+
+    def context(self, name: str | None) -> tuple[str, Mapping[str, Any]]:
+        """The context that is meant (None: the current one), with its name. UsageError where there is none."""
+        wanted = name or self.current
+        if wanted in self.contexts:
+            return wanted, self.contexts[wanted].values
+        lacks = f"has no context '{wanted}'" if wanted else "does not say which of its contexts is the current one"
+        there = ", ".join(sorted(self.contexts)) or "none"
+        raise UsageError(f"the kubeconfig {self.named} {lacks}", f"it has {there}; --context chooses one")
+
+    def unusable(self, why: object) -> UsageError:
+        """The error that says what is wrong with it."""
+        return UsageError(f"the kubeconfig {self.named} cannot be used: {why}", "mend it, or name another one")
+
+    def _add(self, path: Path) -> None:
+        import yaml  # only who goes to a cluster pays for it
+
+        document = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self.current = self.current or str(document.get("current-context") or "")
+        folder = path.absolute().parent
+        for kind, target in (("context", self.contexts), ("cluster", self.clusters), ("user", self.users)):
+            for item in document.get(f"{kind}s") or ():
+                target.setdefault(item["name"], Entry(folder, item.get(kind) or {}))
+
+
+def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Endpoint:
+    """The API server of a context. Runs the login program that stands there.
+
+    UsageError where file or context are missing or wrong, Denied where the login program fails.
+    """
+    read = Kubeconfig.read(kubeconfig, environ)
+    name, chosen = read.context(context)
+    try:
+        cluster = read.clusters[str(chosen.get("cluster"))]
+        user = read.users.get(str(chosen.get("user"))) or Entry(cluster.folder, {})
+        host = str(cluster.values["server"]).rstrip("/")
+        host = host if "://" in host else f"https://{host}"
+        proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
+        account = login(user.values, user.folder, cluster.values, read.named, name)
+        secure = host.startswith("https://")
+        tls = trusting(cluster.values, cluster.folder, account.certificate()) if secure else None
+    except KeyError as exc:
+        raise read.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
+    except (AttributeError, OSError, TypeError, ValueError) as exc:
+        raise read.unusable(exc) from exc
+    return Endpoint(host, account.headers, tls, cluster.values.get("tls-server-name") or None, proxy)

@@ -1,0 +1,105 @@
+"""What an API server refuses, in our errors: whether to try again, which right is missing, and who can help."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, UsageError
+
+_FORBIDDEN = re.compile(
+    r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
+_ESCALATION = "is attempting to grant RBAC permissions not currently held"
+_ADMISSION = ("violates PodSecurity", "admission webhook", "denied the request")
+
+
+class Forbidden(Denied):
+    """Who asked lacks a right."""
+
+
+class Unauthenticated(TemporaryError):
+    """The API server does not know the token; one that expired is read again."""
+
+
+class Expired(TemporaryError):
+    """A watch was to go on from a point that the API server no longer remembers: list again."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asked, for the words of a refusal."""
+
+    name: str
+    """`the server`, `this user`"""
+    unknown: Callable[[], OrchestuneError]
+    """the error where the API server does not know him"""
+    remedy: Callable[[str, str], str]
+    """what helps where a right is missing: from its verb and its resource"""
+    cluster: str = "the cluster"
+    patient: bool = False
+    """a quota that has no room is tried again"""
+
+
+def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
+    """The error behind an answer of the API server with that status."""
+    message, reason = _said(content)
+    message = message or f"status {status}"
+    if status == 401:
+        return asker.unknown()
+    if status == 403:
+        return _forbidden(message, asker)
+    if status == 404:
+        return _missing(message, asker)
+    if status == 410:
+        return Expired(message)
+    if status == 409 and reason == "AlreadyExists":
+        return Conflict(message)
+    if status in (408, 409, 429) or status >= 500:
+        text = f"the API server of {asker.cluster} answers {status}: {message}"
+        return TemporaryError(text, "try again in a moment")
+    return UsageError(f"{asker.cluster} refuses this: {message}")
+
+
+def _said(content: str) -> tuple[str, str]:
+    try:
+        document = json.loads(content)
+        return str(document.get("message") or ""), str(document.get("reason") or "")
+    except (ValueError, AttributeError):
+        return content[:300].strip(), ""
+
+
+def _missing(message: str, asker: Asker) -> OrchestuneError:
+    namespace = re.match(r'namespaces "([^"]+)" not found', message)
+    if namespace:
+        hint = "add --create-namespace, or have an administrator make it"
+        return NotFound(f"there is no namespace {namespace[1]} in {asker.cluster}", hint)
+    return NotFound(f"{asker.cluster} says: {message}")
+
+
+def _forbidden(message: str, asker: Asker) -> OrchestuneError:
+    if "exceeded quota" in message:
+        text = f"a quota of the namespace has no room: {message.partition('forbidden: ')[2] or message}"
+        return TemporaryError(text) if asker.patient else Denied(text)
+    if any(part in message for part in _ADMISSION):
+        return Denied(f"an admission rule of {asker.cluster} forbids it: {message}")
+    if _ESCALATION in message:
+        which = message.partition(_ESCALATION)[2].strip(": ")
+        return Forbidden(
+            f"{asker.name} may not hand on rights that it does not hold: {which}",
+            "`orchestune cluster connect --print-admin` prints what an administrator has to apply",
+        )
+    if "being terminated" in message:
+        return TemporaryError("the namespace is being removed", "wait until it is gone, then repeat the command")
+    found = _FORBIDDEN.search(message)
+    if found is None:
+        return Denied(f"{asker.cluster} forbids it: {message}")
+    resource = f"{found['resource']}.{found['group']}" if found["group"] else found["resource"]
+    where = f"in the namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
+    of = "" if asker.cluster == "the cluster" else f" of {asker.cluster}"
+    return Forbidden(
+        f"{asker.name} may not {found['verb']} {resource} {where}{of}", asker.remedy(found["verb"], resource)
+    )

@@ -1,0 +1,259 @@
+"""A kubeconfig says which API server is meant, whom to trust, by which way it is reached and who asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import urllib3
+
+from orchestune.errors import Denied, UsageError
+from orchestune.kubeapi.kubeconfig import Kubeconfig, load
+from orchestune.kubeapi.pod_account import of_this_pod
+from tests.testbeds.gateways import proxy
+from tests.testbeds.kubernetes.pki import Authority
+
+
+class _Echo(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        certificate: Any = self.connection.getpeercert()
+        who = dict(part[0] for part in certificate["subject"]).get("commonName") if certificate else None
+        content = json.dumps({"who": who, "authorization": self.headers.get("Authorization")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class Secure:
+    """A TLS server that tells who asks; it is called `k8s.lab` by its certificate, and its authority is its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority.create(folder / "authority")
+        self.authority.issue("server", "server", hosts=["k8s.lab"])
+        self.authority.issue("ada", "ada")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "authority/server.crt", folder / "authority/server.key")
+        context.load_verify_locations(folder / "authority/ca.crt")
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.address = f"https://127.0.0.1:{self.http.server_address[1]}"
+        Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[Secure]:
+    made = Secure(tmp_path)
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+def data(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _kubeconfig(cluster: dict[str, Any] | None, **changes: Any) -> str:
+    """One with a context whose cluster is this; None: with no cluster at all."""
+    context = {"name": "lab", "context": {"cluster": "lab"}}
+    clusters = [] if cluster is None else [{"name": "lab", "cluster": cluster}]
+    return json.dumps({"current-context": "lab", "contexts": [context], "clusters": clusters, **changes})
+
+
+def write(path: Path, cluster: dict[str, Any], user: dict[str, Any] | None = None, name: str = "lab") -> Path:
+    """A kubeconfig with one context."""
+    document = {
+        "apiVersion": "v1", "kind": "Config", "current-context": name,
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": user or {}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": f"of-{name}"}}],
+    }  # fmt: skip
+    path.write_text(json.dumps(document))
+    return path
+
+
+def ask(kubeconfig: Path, **environ: str) -> dict[str, Any]:
+    """What the server says of who asks."""
+    endpoint = load(str(kubeconfig), None, environ)
+    with endpoint.pool() as pool:
+        found: dict[str, Any] = pool.request(
+            "GET", endpoint.host, headers=endpoint.login(), retries=False, timeout=30
+        ).json()
+    return found
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_certificate_and_an_authority_are_taken_from_the_file_or_from_beside_it(
+    secure: Secure, tmp_path: Path, *, inside: bool
+) -> None:
+    folder = secure.authority.folder
+    if inside:
+        cluster = {"certificate-authority-data": data(folder / "ca.crt")}
+        user = {"client-certificate-data": data(folder / "ada.crt"), "client-key-data": data(folder / "ada.key")}
+    else:
+        cluster = {"certificate-authority": "authority/ca.crt"}
+        user = {"client-certificate": "authority/ada.crt", "client-key": "authority/ada.key"}
+    cluster |= {"server": secure.address, "tls-server-name": "k8s.lab"}
+    assert ask(write(tmp_path / "config", cluster, user)) == {"who": "ada", "authorization": None}
+    left = [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("orchestune-") and name.endswith(".pem")]  # fmt: skip  # noqa: E501
+    assert left == [], "the key lies nowhere else"
+
+
+def test_a_server_of_another_name_or_another_authority_is_not_trusted_unless_that_is_said(
+    secure: Secure, tmp_path: Path
+) -> None:
+    known = {"server": secure.address, "certificate-authority": "authority/ca.crt"}
+    for cluster in (known, {"server": secure.address, "tls-server-name": "k8s.lab"}):
+        with pytest.raises(urllib3.exceptions.HTTPError, match="CERTIFICATE_VERIFY_FAILED"):
+            ask(write(tmp_path / "config", cluster))
+    careless = {"server": secure.address, "insecure-skip-tls-verify": True}
+    assert ask(write(tmp_path / "config", careless))["who"] is None
+
+
+@pytest.mark.parametrize("by", ["proxy-url", "HTTPS_PROXY"])
+def test_requests_and_other_connections_go_by_the_proxy(secure: Secure, tmp_path: Path, by: str) -> None:
+    port = secure.http.server_address[1]
+    cluster = {"certificate-authority": "authority/ca.crt", "server": f"https://k8s.lab:{port}"}
+    with proxy("127.0.0.1", {"k8s.lab": "127.0.0.1"}, "ada:s c") as way:
+        address = f"http://ada:s%20c@127.0.0.1:{way.port}"
+        environ = {by: address} if by == "HTTPS_PROXY" else {}
+        path = write(tmp_path / "config", cluster | ({} if environ else {"proxy-url": address}), {"token": "hers"})
+        assert ask(path, **environ)["authorization"] == "Bearer hers"
+        with load(str(path), None, environ).connect(30) as opened:
+            opened.sendall(b"GET / HTTP/1.0\r\nAuthorization: by hand\r\n\r\n")
+            with opened.makefile("rb") as answer:
+                assert b"by hand" in answer.read()
+        assert way.went == [f"k8s.lab:{port}"] * 2
+        wrong = address.replace("ada:", "eve:")
+        path = write(tmp_path / "config", cluster | {"proxy-url": wrong})
+        with pytest.raises(urllib3.exceptions.HTTPError, match="407"):
+            ask(path)
+        with pytest.raises(OSError, match="407"):
+            load(str(path), None, {}).connect(30)
+
+
+def test_tokens_come_from_the_file_from_another_one_or_from_a_name_and_a_password(tmp_path: Path) -> None:
+    cluster = {"server": "http://lab"}
+    (tmp_path / "token").write_text("first\n")
+
+    def said(**user: str) -> str:
+        return load(str(write(tmp_path / "config", cluster, user)), None).login()["Authorization"]
+
+    assert said(token="it") == "Bearer it"
+    assert said(username="ada", password="pw") == f"Basic {base64.b64encode(b'ada:pw').decode()}"
+    endpoint = load(str(write(tmp_path / "config", cluster, {"tokenFile": "token"})), None)
+    assert endpoint.login() == {"Authorization": "Bearer first"}
+    (tmp_path / "token").write_text("second\n")
+    assert endpoint.login() == {"Authorization": "Bearer second"}
+    (tmp_path / "token").unlink()
+    with pytest.raises(Denied, match=r"token of the cluster in .* cannot be read: No such file"):
+        endpoint.login()
+
+
+def program(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """A login program beside the kubeconfig that counts how often it runs and keeps what it was told."""
+    version = "client.authentication.k8s.io/v1"
+    (folder / "answer").write_text(json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status}))
+    text = f'#!/bin/sh\ncd {folder}\necho "$1 $ACCOUNT" >> runs\necho "$KUBERNETES_EXEC_INFO" > told\ncat answer\n'
+    (folder / "login").write_text(text)
+    (folder / "login").chmod(0o700)
+    return {
+        "apiVersion": version, "command": "./login", "args": ["get-token"],
+        "env": [{"name": "ACCOUNT", "value": "hers"}], "provideClusterInfo": True,
+    }  # fmt: skip
+
+
+def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has_expired(tmp_path: Path) -> None:
+    def until(hours: int) -> str:
+        return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    told = program(tmp_path, {"token": "old", "expirationTimestamp": until(-1)})
+    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    assert endpoint.login() == {"Authorization": "Bearer old"}
+    program(tmp_path, {"token": "new", "expirationTimestamp": until(1)})
+    for _ in range(3):
+        assert endpoint.login() == {"Authorization": "Bearer new"}
+    assert (tmp_path / "runs").read_text().splitlines() == ["get-token hers"] * 2
+    assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "http://lab"}
+
+
+def test_a_login_program_may_give_a_certificate(secure: Secure, tmp_path: Path) -> None:
+    pair = {name: (secure.authority.folder / f"ada.{end}").read_text() for name, end in _PAIR}
+    cluster = {"server": secure.address, "certificate-authority": "authority/ca.crt", "tls-server-name": "k8s.lab"}
+    path = write(tmp_path / "config", cluster, {"exec": program(tmp_path, pair)})
+    assert ask(path) == {"who": "ada", "authorization": None}
+
+
+_PAIR = (("clientCertificateData", "crt"), ("clientKeyData", "key"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [("nothing", "gave no ExecCredential: 'nothing'"), ('{"status": {}}', "neither a token nor")]
+)
+def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, said: str) -> None:
+    told = program(tmp_path, {})
+    (tmp_path / "answer").write_text(answer)
+    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    with pytest.raises(Denied, match=said):
+        endpoint.login()
+
+
+def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"}, "one")
+    two = write(tmp_path / "far/two", {"server": "http://two"}, {"tokenFile": "token"}, "two")
+    again = write(tmp_path / "again", {"server": "http://other"}, name="one")
+    (tmp_path / "far/token").write_text("2")
+    both = f"{one}{os.pathsep}{tmp_path / 'nowhere'}{os.pathsep}{two}{os.pathsep}{again}"
+    environ = {"KUBECONFIG": both}
+    assert Kubeconfig.read(None, environ).context(None)[0] == "one"
+    assert Kubeconfig.read(None, environ).context("two")[1]["namespace"] == "of-two"
+    assert load(None, None, environ).host == "http://one"
+    endpoint = load(both, "two")
+    assert (endpoint.host, endpoint.login()) == ("http://two", {"Authorization": "Bearer 2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a list", "cannot be used"),
+        ("{{{", "cannot be used"),
+        ("{}", "does not say which of its contexts is the current one"),
+        (_kubeconfig(None, contexts=[]), "has no context 'lab'"),
+        (_kubeconfig(None), "it has no 'lab'"),
+        (_kubeconfig({}), "it has no 'server'"),
+        (_kubeconfig({"server": "https://x", "certificate-authority": "/no/such.crt"}), "No such file"),
+        (_kubeconfig({"server": "https://x", "certificate-authority-data": "bm8="}), "cannot be used"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load(str(tmp_path / "config"), None)
+
+
+def test_a_pod_asks_as_its_account_and_reads_its_token_again(secure: Secure, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="in no pod"):
+        of_this_pod({}, tmp_path)
+    place = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    with pytest.raises(UsageError, match="this pod's account cannot be used"):
+        of_this_pod(place, tmp_path)
+    (tmp_path / "ca.crt").write_bytes((secure.authority.folder / "ca.crt").read_bytes())
+    (tmp_path / "token").write_text("one")
+    endpoint = of_this_pod(place, tmp_path)
+    assert (endpoint.host, endpoint.login()) == ("https://10.96.0.1:443", {"Authorization": "Bearer one"})
+    (tmp_path / "token").write_text("two")
+    assert endpoint.login() == {"Authorization": "Bearer two"}
