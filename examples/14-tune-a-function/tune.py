@@ -22,6 +22,7 @@ experiment = orchestune.tune(
     metrics={"accuracy": "maximize"},
     budget=12,
     parallelism=2,
+    preload=["sklearn.linear_model", "sklearn.model_selection"],  # each worker imports them once
 )
 
 # %% What came of it; experiment.trials() is the same as a pandas DataFrame.
