@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+SPREAD := -n auto --dist worksteal
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not pages and not long
 
@@ -55,7 +56,7 @@ demo: $(VENV)/run.stamp ## the paper's SGD classifier, 40 trials on this machine
 	@echo "  docs/tutorial.md           the same with a script of your own"
 
 test: $(VENV)/dev.stamp ## every test that needs no cluster and no database server
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m '$(FAST)'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST)'
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'

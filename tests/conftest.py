@@ -1,4 +1,4 @@
-"""What every suite shares: a real PostgreSQL where a test asks for one, and no silent skips in CI."""
+"""What every suite shares: a real PostgreSQL where a test asks for one, no silent skips in CI, all cores at work."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # the arithmetic of tests is small, and threads that wait for each other take the cores from other tests
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto` one process more than there are cores: many tests wait for something most of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
