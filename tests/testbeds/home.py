@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 300.0
-_FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV")
+_FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV", "COLUMNS", "LINES")  # GNU readline sets the last two
 
 
 class CommandFailed(AssertionError):
