@@ -43,6 +43,12 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.MachineDocument: models.SurveyedMachine,
     documents.ClusterExperiment: models.ClusterExperiment,
     documents.ClusterDocument: models.Cluster,
+    documents.BestSoFarDocument: models.BestSoFar,
+    documents.ColumnsDocument: models.Columns,
+    documents.SpanDocument: models.Span,
+    documents.TimelineDocument: models.Timeline,
+    documents.CurveDocument: models.Curve,
+    documents.CurvesDocument: models.Curves,
     documents.ImportedDocument: models.Imported,
     documents.InvitationDocument: models.Invitation,
 }

@@ -13,9 +13,10 @@ from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text, finished
 from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, plural, size, table
+from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
-from orchestune.client.documents import RoomDocument, Status
+from orchestune.client.documents import BestSoFarDocument, RoomDocument, Status
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, Unreachable, UsageError
@@ -107,13 +108,31 @@ def _watch(console: Console, args: argparse.Namespace) -> int:
         if over(status):
             console.say(*one_lines(status, console))
             return 0
-        return _repeat(console, lambda: _one(console, status["id"]))
+        return _repeat(console, _One(console, status["id"]).look)
     return _repeat(console, lambda: (list_lines(console.client.experiments(limit=args.limit), console), False))
 
 
-def _one(console: Console, ref: str) -> tuple[list[str], bool]:
-    status = console.client.experiment(ref)
-    return one_lines(status, console), status["state"] in OVER
+class _One:
+    """One experiment that is looked at again and again."""
+
+    def __init__(self, console: Console, ref: str) -> None:
+        self._console, self._ref = console, ref
+        self._best: tuple[int, BestSoFarDocument] | None = None
+        """what was best up to now, and after how many trials"""
+
+    def look(self) -> tuple[list[str], bool]:
+        """Its lines as they are now, and whether it is over."""
+        console = self._console
+        status = console.client.experiment(self._ref)
+        return one_lines(status, console, self._sparkline(status)), status["state"] in OVER
+
+    def _sparkline(self, status: Status) -> str:
+        done, console = finished(status), self._console
+        if status["best"] and (self._best is None or self._best[0] != done):
+            self._best = done, console.client.columns(self._ref, limit=10)["best"]
+        if self._best is None:
+            return ""
+        return best_so_far(self._best[1], done, status["metrics"][0], console.columns or 80, console.paint)
 
 
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
@@ -191,8 +210,8 @@ def _memory(found: RoomDocument | None) -> str:
     return ", ".join(parts)
 
 
-def one_lines(status: Status, console: Console) -> list[str]:
-    """One experiment: figures, why nothing moves, the best, its workers."""
+def one_lines(status: Status, console: Console, sparkline: str = "") -> list[str]:
+    """One experiment: figures, why nothing moves, the best (and how it came about), its workers."""
     paint, columns = console.paint, console.columns
     spent = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
     left = status.get("eta_seconds")
@@ -215,6 +234,7 @@ def one_lines(status: Status, console: Console) -> list[str]:
     warm = status.get("warm_start")
     if warm is not None:
         lines.append(f"history       {one_line(warm['source'])}")
+    lines += [sparkline] if sparkline else []
     lines += best_lines(status["best"], status, paint)
     workers = status.get("workers") or []
     if workers:

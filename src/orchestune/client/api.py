@@ -13,6 +13,8 @@ from orchestune.client.documents import (
     ArtifactDocument,
     BestDocument,
     ClusterDocument,
+    ColumnsDocument,
+    CurvesDocument,
     ExplanationDocument,
     ImportanceDocument,
     ImportedDocument,
@@ -22,6 +24,7 @@ from orchestune.client.documents import (
     SpecificationDocument,
     Status,
     TerminalDocument,
+    TimelineDocument,
     TrialDocument,
 )
 from orchestune.client.stream import SILENCE, ServerSent, follow
@@ -159,6 +162,18 @@ class Client:
     def importance(self, ref: str, metric: str | None = None) -> ImportanceDocument:
         """Which parameters matter for a metric, the first one where none is named."""
         return cast(ImportanceDocument, self._get(f"{_experiment(ref)}/importance", metric=metric))
+
+    def columns(self, ref: str, limit: int = 4000) -> ColumnsDocument:
+        """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
+        return cast(ColumnsDocument, self._get(f"{_experiment(ref)}/columns", limit=limit))
+
+    def timeline(self, ref: str, limit: int = 2000) -> TimelineDocument:
+        """When and where the newest attempts ran."""
+        return cast(TimelineDocument, self._get(f"{_experiment(ref)}/timeline", limit=limit))
+
+    def curves(self, ref: str, metric: str | None = None, limit: int = 100) -> CurvesDocument:
+        """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
+        return cast(CurvesDocument, self._get(f"{_experiment(ref)}/curves", metric=metric, limit=limit))
 
     def explain(self, ref: str, metric: str | None = None) -> ExplanationDocument:
         """The same, and facts about the search in plain words."""

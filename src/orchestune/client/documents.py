@@ -333,6 +333,67 @@ class ClusterDocument(TypedDict):
     experiments: list[ClusterExperiment]
 
 
+class BestSoFarDocument(TypedDict):
+    """Every step to a better value of the first metric: how many trials had finished, with which, and the value."""
+
+    finished: list[int]
+    number: list[int]
+    value: list[float | None]
+
+
+class ColumnsDocument(TypedDict):
+    """Trials by columns, in the order in which they finished."""
+
+    total: int
+    shown: int
+    number: list[int]
+    state: list[str]
+    finished_at: list[str | None]
+    seconds: list[float | None]
+    metrics: dict[str, list[float | None]]
+    parameters: dict[str, list[bool | int | float | str | None]]
+    best: BestSoFarDocument
+    front: list[int]
+
+
+class SpanDocument(TypedDict):
+    """When and where an attempt ran."""
+
+    trial: int
+    task: int
+    number: int
+    state: str
+    worker: str | None
+    node: str | None
+    leased_at: str
+    finished_at: str | None
+
+
+class TimelineDocument(TypedDict):
+    """The newest attempts, the newest first; `more`: older ones are left out."""
+
+    items: list[SpanDocument]
+    more: bool
+
+
+class CurveDocument(TypedDict):
+    """What an attempt reported: [step, value]."""
+
+    trial: int
+    task: int
+    number: int
+    state: str
+    reported: int
+    points: list[tuple[float, float]]
+
+
+class CurvesDocument(TypedDict):
+    """What trials reported of a metric while they ran."""
+
+    metric: str
+    items: list[CurveDocument]
+
+
 class ImportedDocument(TypedDict):
     """What became of a record that was sent."""
 

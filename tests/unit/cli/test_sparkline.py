@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from orchestune.cli.render import Paint
+from orchestune.cli.sparkline import best_so_far
+from orchestune.client.documents import BestSoFarDocument, MetricDocument
+
+
+def metric(goal: str) -> MetricDocument:
+    return {"name": "loss", "goal": goal, "take": "last", "threshold": None, "constraint": None, "optimized": True}
+
+
+def best(*steps: tuple[int, float]) -> BestSoFarDocument:
+    return {"finished": [at for at, _ in steps], "number": [at for at, _ in steps], "value": [v for _, v in steps]}
+
+
+def drawn(
+    found: BestSoFarDocument, finished: int, goal: str = "minimize", columns: int = 80, unicode: bool = True
+) -> str:
+    return best_so_far(found, finished, metric(goal), columns, Paint(False, unicode))
+
+
+def test_better_is_higher_whichever_way_the_metric_goes() -> None:
+    assert drawn(best((1, 1.0), (3, 0.5), (4, 0.0)), 4) == "best so far   ▁▁▅█  loss 1 → 0"
+    assert drawn(best((1, 0.0), (3, 0.5), (4, 1.0)), 4, "maximize") == "best so far   ▁▁▅█  loss 0 → 1"
+
+
+def test_before_the_first_result_there_is_a_gap_and_before_any_nothing() -> None:
+    assert drawn(best((3, 0.5)), 4) == "best so far     ██  0.5"
+    assert drawn(best(), 4) == ""
+
+
+def test_it_fits_however_many_trials_there_are_and_ends_with_the_last() -> None:
+    line = drawn(best((1, 9.0), (5000, 3.0), (9999, 1.0)), 10_000, columns=50)
+    assert len(line) <= 50
+    assert line.startswith("best so far   ▁")
+    assert "█  loss 9 → 1" in line
+    assert len(drawn(best((1, 2.0), (2, 1.0)), 2, columns=10).split("  ")[1].strip()) == 1
+
+
+def test_a_terminal_without_these_signs_gets_others() -> None:
+    assert drawn(best((1, 1.0), (2, 0.0)), 2, unicode=False) == "best so far   .#  loss 1 -> 0"
