@@ -32,6 +32,7 @@ from orchestune.sdk.asking import OpenTrial, take
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plain import plain_value
+from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame
 from orchestune.sdk.warm_start import gathered
 
@@ -145,6 +146,11 @@ class Experiment:
         """One trial; `error` of a failed one ends with the last lines of its output. NotFound."""
         with self._lock:
             return Trial.of(self._client.trial(self.id, number))
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of Plotly, such as `experiment.plot.history()`; they are those of the pages."""
+        return Plots(self._client, self._lock, self.id)
 
     def trials(self) -> pd.DataFrame:
         """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`."""

@@ -1,0 +1,59 @@
+"""The axis that a parameter has in a figure: logarithmic where its range is, words where it has words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Of one parameter."""
+
+    name: str
+    kind: str
+    """`linear`, `log` or `category`, as Plotly has it"""
+    choices: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, parameter: Mapping[str, Any]) -> Axis:
+        """That of a parameter as a specification has it."""
+        if parameter.get("choices"):
+            return cls(parameter["name"], "category", tuple(parameter["choices"]))
+        return cls(parameter["name"], "log" if parameter.get("log") else "linear")
+
+    def dimension(self, values: Sequence[Any]) -> dict[str, Any]:
+        """The values as an axis of parallel coordinates, which knows numbers alone.
+
+        A parameter that did not apply has a place of its own below the others.
+        """
+        if self.kind == "category":
+            known = [*self.choices]
+            known += [value for value in dict.fromkeys(values) if value is not None and value not in known]
+            absent, ticks = -1.0, {float(index): str(value) for index, value in enumerate(known)}
+            places = [absent if value is None else float(known.index(value)) for value in values]
+        else:
+            there = [self._place(value) for value in values if value is not None]
+            low, high = min(there, default=0.0), max(there, default=1.0)
+            absent, ticks = low - ((high - low) or 1.0) / 10, self._ticks(low, high)
+            places = [absent if value is None else self._place(value) for value in values]
+            if self.kind == "linear" and None not in values:
+                return {"label": self.name, "values": places}
+        ticks |= {absent: _ABSENT} if None in values else {}
+        return {"label": self.name, "values": places, "tickvals": list(ticks), "ticktext": list(ticks.values())}
+
+    def _place(self, value: float) -> float:
+        return math.log10(value) if self.kind == "log" else float(value)
+
+    def _ticks(self, low: float, high: float) -> dict[float, str]:
+        """Powers of ten where there are some, else the ends."""
+        if self.kind == "log":
+            powers = range(math.ceil(low), math.floor(high) + 1)
+            if len(powers) >= 2:
+                return {float(power): f"{10.0**power:g}" for power in powers}
+            return {place: f"{10**place:.3g}" for place in (low, high)}
+        return {place: f"{place:.4g}" for place in (low, (low + high) / 2, high)}

@@ -1,0 +1,122 @@
+"""`experiment.plot`: the figures of the pages in a notebook, as figures of Plotly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestune.client.api import Client
+from orchestune.client.documents import ColumnsDocument, MetricDocument, Status
+from orchestune.errors import UsageError
+from orchestune.sdk import figures
+from orchestune.sdk.axes import Axis
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure  # for annotations alone: it is an extra
+
+_MOST = 4000
+_OF_CONTOURS = 300
+"""trials that are looked at; a grid is made of all of them"""
+_SLICES = 6
+T = TypeVar("T")
+
+
+class Plots:
+    """Each figure is made of what the server knows now. UsageError where Plotly is missing: `orchestune[plot]`.
+
+    Where there are too many trials to be drawn, the best ones are, and every k-th of the others; the title says so.
+    """
+
+    def __init__(self, client: Client, lock: threading.Lock, experiment: str) -> None:
+        self._client, self._lock, self._experiment = client, lock, experiment
+
+    def history(self, metric: str | None = None) -> Figure:
+        """The value of each trial, and of the first metric the best so far."""
+        chosen, first = self._metric(metric), metric in (None, self._status()["metrics"][0]["name"])
+        return _made(figures.history(self._columns(), chosen, first))
+
+    def importance(self, metric: str | None = None) -> Figure:
+        """How much each parameter matters for a metric, the first one where none is named."""
+        return _made(figures.importance(self._ask(lambda: self._client.importance(self._experiment, metric))))
+
+    def parallel(self, parameters: Sequence[str] | None = None, metric: str | None = None) -> Figure:
+        """Each trial as a line through its parameters, all of them where none are named, and its metric."""
+        return _made(figures.parallel(self._columns(), self._metric(metric), self._axes(parameters)))
+
+    def slice(self, parameters: Sequence[str] | None = None, metric: str | None = None) -> Figure:
+        """The metric over each parameter; the most important ones where none are named."""
+        axes = self._axes(parameters if parameters is not None else self._important(metric, _SLICES))
+        return _made(figures.slices(self._columns(), self._metric(metric), axes))
+
+    def contour(self, x: str | None = None, y: str | None = None, metric: str | None = None) -> Figure:
+        """The metric over two parameters, the most important ones where none are named."""
+        names = [name for name in (x, y) if name is not None]
+        others = [name for name in self._important(metric, 2 + len(names)) if name not in names]
+        wanted = [x if x is not None else others.pop(0)] if x is not None or others else []
+        wanted += [y if y is not None else others.pop(0)] if y is not None or others else []
+        if len(wanted) < 2:
+            raise UsageError("a contour takes two parameters, and the experiment has one", "draw slice() of it")
+        across, up = self._axes(wanted)
+        return _made(figures.contour(self._columns(_OF_CONTOURS), self._metric(metric), across, up))
+
+    def pareto(self, x: str | None = None, y: str | None = None) -> Figure:
+        """Two metrics against each other, the first two where none are named, with the Pareto front."""
+        metrics = self._status()["metrics"]
+        if len(metrics) < 2:
+            raise UsageError("a front takes two metrics, and the experiment has one", "draw history() of it")
+        return _made(figures.pareto(
+            self._columns(), self._metric(x or metrics[0]["name"]), self._metric(y or metrics[1]["name"])
+        ))  # fmt: skip
+
+    def curves(self, metric: str | None = None) -> Figure:
+        """What the newest trials and the best one reported while they ran."""
+        found = self._ask(lambda: self._client.curves(self._experiment, metric))
+        best = self._status()["best"]
+        return _made(figures.curves(found, best[0]["trial"] if len(best) == 1 else None))
+
+    def timeline(self) -> Figure:
+        """When attempts ran, on which worker, and how they ended."""
+        now = datetime.now(UTC).isoformat()
+        return _made(figures.timeline(self._ask(lambda: self._client.timeline(self._experiment)), now))
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        with self._lock:
+            return question()
+
+    def _status(self) -> Status:
+        return self._ask(lambda: self._client.experiment(self._experiment))
+
+    def _columns(self, most: int = _MOST) -> ColumnsDocument:
+        return self._ask(lambda: self._client.columns(self._experiment, most))
+
+    def _metric(self, name: str | None) -> MetricDocument:
+        known = {metric["name"]: metric for metric in self._status()["metrics"]}
+        if name is None:
+            return next(iter(known.values()))
+        if name not in known:
+            raise UsageError(f"'{name}' is no metric of the experiment", f"it has {', '.join(known)}")
+        return known[name]
+
+    def _axes(self, names: Sequence[str] | None) -> list[Axis]:
+        document = self._ask(lambda: self._client.specification(self._experiment))
+        known = {item["name"]: Axis.of(item) for item in document["specification"]["parameters"]}
+        for name in names or ():
+            if name not in known:
+                raise UsageError(f"'{name}' is no parameter of the experiment", f"it has {', '.join(known)}")
+        return [known[name] for name in names] if names is not None else list(known.values())
+
+    def _important(self, metric: str | None, most: int) -> list[str]:
+        found = self._ask(lambda: self._client.importance(self._experiment, metric))
+        weights = sorted(found["parameters"], key=lambda weight: -weight["importance"])
+        names = [weight["name"] for weight in weights] or [axis.name for axis in self._axes(None)]
+        return names[:most]
+
+
+def _made(figure: figures.Figure) -> Figure:
+    try:
+        from plotly.graph_objects import Figure as Made  # an extra, and slow to import
+    except ImportError as exc:
+        raise UsageError("plots take Plotly", "pip install 'orchestune[plot]'") from exc
+    return Made(figure)

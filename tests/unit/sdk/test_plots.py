@@ -1,0 +1,165 @@
+"""Figures of real experiments, through the API, as figures of the real Plotly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.client.address import Access
+from orchestune.client.api import Client
+from orchestune.errors import UsageError
+from orchestune.sdk.axes import Axis
+from orchestune.sdk.plots import Plots
+from orchestune.testing.world import World
+from tests.unit.server.harness import live
+
+SPACE = [
+    {"name": "lr", "type": "float", "min": 1e-5, "max": 0.1, "log": True},
+    {"name": "kind", "type": "categorical", "choices": ["a", "b"]},
+    {"name": "depth", "type": "int", "min": 1, "max": 9, "when": {"kind": ["a"]}},
+]
+METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "latency", "goal": "minimize"}]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[Client]:
+    with live(world.core) as server:
+        made = Client.connect(lambda: Access(f"http://127.0.0.1:{server.port}", "secret-token"))
+        yield made
+        made.close()
+
+
+def run(world: World, trials: int = 8, **changes: Any) -> str:
+    """An experiment of so many trials, the second of which failed."""
+    experiment = world.create(budget=trials, **{"parameters": SPACE, "metrics": METRICS, **changes})
+    for number in range(1, trials + 1):
+        [(worker, lease)] = world.lease()
+        loss = 1 / number
+        points = [[step, "loss", loss + 1 - step / 3, step, None] for step in range(3)]
+        points += [[3, "loss", loss, 3, None], [4, "latency", float(number), None, None]]
+        failed = {"state": "failed", "exit_code": 1, "points": []} if number == 2 else {}
+        worker.call(finished=[worker.finish(lease, loss, **{"points": points, **failed})])
+    return experiment
+
+
+def plots(client: Client, experiment: str) -> Plots:
+    return Plots(client, threading.Lock(), experiment)
+
+
+def test_history_shows_each_trial_and_the_best_so_far(world: World, client: Client) -> None:
+    figure = plots(client, run(world)).history()
+    trials, best = figure.data
+    assert list(trials.x) == [1, 3, 4, 5, 6, 7, 8]
+    assert trials.y[1] == pytest.approx(1 / 3, rel=1e-5)
+    assert (best.x[0], best.x[-1], best.y[-1]) == (1, 8, pytest.approx(1 / 8))
+    assert figure.layout.yaxis.title.text == "loss"
+    other = plots(client, "test").history("latency")
+    assert [trace.name for trace in other.data] == ["completed"]
+
+
+def test_importance_has_every_parameter_the_most_important_on_top(world: World, client: Client) -> None:
+    (bars,) = plots(client, run(world, trials=14)).importance().data
+    assert {*bars.y} == {"lr", "kind", "depth"}
+    assert list(bars.x) == sorted(bars.x)
+
+
+def test_parallel_coordinates_know_logarithms_words_and_what_does_not_apply(world: World, client: Client) -> None:
+    experiment = run(world)
+    (lines,) = plots(client, experiment).parallel().data
+    by_name = {dimension.label: dimension for dimension in lines.dimensions}
+    completed = [trial for trial in world.trials(experiment) if trial["state"] == "completed"]
+    assert {*by_name} == {"lr", "kind", "depth", "loss"}
+    assert len(by_name["lr"].values) == len(completed) == 7
+    assert all(-5 <= value <= -1 for value in by_name["lr"].values)
+    assert [["a", "b"][int(value)] for value in by_name["kind"].values] == [
+        trial["parameters"]["kind"] for trial in completed
+    ]
+    absent = [value for value in by_name["depth"].values if value < 1]
+    assert len(absent) == sum("depth" not in trial["parameters"] for trial in completed)
+
+
+def test_slices_and_contours_have_the_axes_of_their_parameters(world: World, client: Client) -> None:
+    experiment = run(world)
+    figure = plots(client, experiment).slice(["lr", "kind"])
+    assert (figure.layout.xaxis.type, figure.layout.xaxis2.type) == ("log", "category")
+    assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
+    assert len(plots(client, experiment).slice().data) == 3
+    drawn = plots(client, experiment).contour("lr", "kind")
+    lines, points = drawn.data
+    assert (drawn.layout.xaxis.type, drawn.layout.yaxis.type, drawn.layout.xaxis.title.text) == (
+        "log",
+        "category",
+        "lr",
+    )
+    assert len(lines.z) == len(points.x) == 7
+    chosen = plots(client, experiment).contour("depth").layout
+    assert chosen.xaxis.title.text == "depth"
+    assert chosen.yaxis.title.text in ("lr", "kind")
+
+
+def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
+    experiment = run(world)
+    others, front = plots(client, experiment).pareto().data
+    best = {entry["trial"] for entry in world.status(experiment)["best"]}
+    assert {int(text.split()[1]) for text in front.text} == best
+    assert len(others.x) + len(front.x) == 7
+
+
+def test_curves_are_those_that_trials_reported_and_the_best_lies_above(world: World, client: Client) -> None:
+    figure = plots(client, run(world, metrics=METRICS[:1])).curves()
+    assert len(figure.data) == 7
+    assert (figure.data[-1].name, figure.data[-1].text) == ("best", "trial 8")
+    assert list(figure.data[-1].x) == [0, 1, 2, 3]
+
+
+def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world: World, client: Client) -> None:
+    figure = plots(client, run(world)).timeline()
+    assert {trace.name for trace in figure.data} == {"failed", "succeeded"}
+    assert sum(len(trace.x) for trace in figure.data) == 8
+    assert figure.layout.xaxis.type == "date"
+    assert all(length > 0 for trace in figure.data for length in trace.x)
+
+
+def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(world: World, client: Client) -> None:
+    made = plots(client, world.create(parameters=SPACE, metrics=METRICS))
+    for name in ("history", "importance", "parallel", "slice", "contour", "pareto", "curves", "timeline"):
+        getattr(made, name)().to_json()
+
+
+def test_where_not_all_trials_are_drawn_the_title_says_so(world: World, client: Client) -> None:
+    experiment = run(world, trials=14, metrics=METRICS[:1])
+    made = plots(client, experiment)
+    columns = made._columns
+    made._columns = lambda most=10: columns(10)  # type: ignore[method-assign]
+    assert made.history().layout.title.text == "History: 10 of 14 trials"
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(world: World, client: Client) -> None:
+    made = plots(client, run(world, trials=2, metrics=METRICS[:1], parameters=SPACE[:1]))
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: made.history("acuracy"), "'acuracy' is no metric of the experiment"),
+        (lambda: made.slice(["l"]), "'l' is no parameter of the experiment"),
+        (made.pareto, "a front takes two metrics"),
+        (made.contour, "a contour takes two parameters"),
+    ]
+    for call, said in calls:
+        with pytest.raises(UsageError, match=said):
+            call()
+
+
+def test_a_logarithmic_axis_within_one_power_of_ten_names_its_ends() -> None:
+    dimension = Axis("x", "log").dimension([2.0, 4.0, None])
+    assert dimension["ticktext"] == ["2", "4", "–"]
+    assert Axis("x", "log").dimension([1.0, 1000.0])["ticktext"] == ["1", "10", "100", "1000"]
+    assert Axis("c", "category", (1, 2)).dimension([2, 3, None])["values"] == [1, 2, -1]
