@@ -9,9 +9,9 @@ INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SPREAD := -n auto --dist worksteal
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
-FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not pages and not long
+FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-postgres test-torch test-docker test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
+.PHONY: help demo test test-postgres test-torch test-mlflow test-docker test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel chaos chaos-short lint types imports vermin check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,10 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@$(INSTALL) -e '.[postgres,s3]' --group dev
 	@touch $@ $(VENV)/run.stamp
 
+.venv-mlflow/stamp: $(VENV)/pip.stamp tests/testbeds/mlflow.py constraints.txt
+	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.mlflow $(@D)
+	@touch $@
+
 .venv-torch/stamp: $(VENV)/dev.stamp tests/testbeds/torch.py
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.torch $(@D)
 	@touch $@
@@ -63,6 +67,9 @@ test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQ
 
 test-torch: .venv-torch/stamp ## Keras, Lightning and Transformers (they are installed aside: 0.7 GB to fetch, gcc)
 	@$(PYTEST) -m torch
+
+test-mlflow: .venv-mlflow/stamp $(VENV)/dev.stamp ## a real tracking server of MLflow (it is installed aside: 0.2 GB to fetch)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m mlflow
 
 testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >= 1.26; 8 minutes once, kept in ~/.cache)
 	@$(BIN)/python -m tests.testbeds.kubernetes build
@@ -130,4 +137,4 @@ benchmarks: $(VENV)/dev.stamp ## every benchmark in its quick form (docs/benchma
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## remove the environment and what was built
-	@rm -rf $(VENV) .venv-torch build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-torch .venv-mlflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

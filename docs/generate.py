@@ -17,6 +17,7 @@ from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
 from orchestune.sdk.reference import reference_markdown as python
+from orchestune.server.prometheus import reference as server_metrics
 from orchestune.server.settings import reference as server_settings
 
 DOCS = Path(__file__).parent
@@ -131,6 +132,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "how-to/permissions.md": permissions_markdown,
     "reference/cli.md": command_line,
     "reference/experiment-file.md": experiment_file,
+    "reference/metrics.md": server_metrics,
     "reference/python.md": python,
     "reference/server-settings.md": server_settings,
     "../src/orchestune/config/experiment.schema.json": experiment_schema,

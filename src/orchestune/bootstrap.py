@@ -23,6 +23,7 @@ from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
+from orchestune.controllers.tracking import Tracking
 from orchestune.controllers.watching import Watching
 from orchestune.engines import registry
 from orchestune.engines.process import HOST
@@ -54,6 +55,7 @@ class Running:
     core: Core
     loops: tuple[Loop, ...]
     suggesting: Suggesting
+    tracking: Tracking
 
     def start(self) -> None:
         """Begin to act."""
@@ -66,6 +68,7 @@ class Running:
         for loop in self.loops:
             loop.stop(grace / len(self.loops))
         self.suggesting.close()
+        self.tracking.close()
         HOST.close()
         self.core.store.close()
 
@@ -117,7 +120,7 @@ def build(
         beat_seconds=beat_seconds,
     )
     leads = _leadership(store)
-    suggesting = Suggesting(core, make_engine)
+    suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
     acting += (Archiving(core), Sweeping(core), Forsaking(core))
@@ -125,9 +128,10 @@ def build(
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
         Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
+        Loop("tracking", core, (tracking,), leads=leads),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
-    return Running(core, loops, suggesting)
+    return Running(core, loops, suggesting, tracking)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def plan_lines(
     if specification.preload:
         lines.append(("preloads", _preloads(specification)))
     lines += [("" if index else "tells", _hook(hook)) for index, hook in enumerate(specification.notify)]
+    if specification.mlflow is not None:
+        lines.append(("recorded", f"in MLflow, {shown(specification.mlflow.uri)}"))
     lines += [("note", note) for note in notes]
     return [f"  {paint.dim(f'{name:10}')} {text}" for name, text in lines]
 

@@ -9,6 +9,7 @@ from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
 from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, one_of, text, whole
 from orchestune.config.metrics import METRICS
+from orchestune.config.mlflow import MLFLOW
 from orchestune.config.nodes import Scalar
 from orchestune.config.notify import NOTIFY
 from orchestune.config.parameters import PARAMETERS, VALUE
@@ -92,6 +93,7 @@ KEYS = (
     Key("engine", ENGINE, "What suggests configurations; `auto` chooses.", "auto"),
     Key("priority", whole(-1000, 1000), "Experiments with a higher one get free places first.", "0"),
     Key("notify", NOTIFY, "Who is told when the experiment ends, fails, pauses, finds a value, or stands still."),
+    Key("mlflow", MLFLOW, "A tracking server of MLflow that records the experiment while it runs, trial by trial."),
     Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),
     Key("code", CODE, "What of the folder travels with the experiment."),
     *PLACING,
@@ -113,6 +115,7 @@ _ALSO = {
     "max_failures": "stop.max_failures", "patience": "stop.patience", "target": "stop.target", "time": "stop.time",
     "constraint": "constraints", "linear_constraints": "constraints", "parameter_constraints": "constraints",
     "warmstart": "warm_start", "history": "warm_start", "previous_runs": "warm_start",
+    "mlflow_tracking_uri": "mlflow", "tracking_uri": "mlflow",
     "notifications": "notify", "webhook": "notify", "webhooks": "notify", "slack": "notify", "hooks": "notify",
     "futile": "stop.futile", "pruner": "early_stopping", "pruning": "early_stopping", "scheduler": "early_stopping",
 }  # fmt: skip

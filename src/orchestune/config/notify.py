@@ -11,7 +11,7 @@ from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
 from orchestune.domain.notify import FORMATS, MOMENTS, Hook, shown
 
-_WORDS = f"an address that begins with https:// or http://, or {SOURCE}"
+ADDRESS_WORDS = f"an address that begins with https:// or http://, or {SOURCE}"
 _ADDRESS = r"[hH][tT][tT][pP][sS]?://[^\s/?#]+[^\s]*"
 _MOST = 10
 _LONGEST = 2000
@@ -29,18 +29,18 @@ def _read_url(found: Field) -> str | None:
         return text
     if text.partition(":")[0] in ("env", "file"):
         return read_source(found)
-    found.wrong(f"expected {_WORDS}")
+    found.wrong(f"expected {ADDRESS_WORDS}")
     return None
 
 
-_URL = Kind[str](
-    _WORDS,
+URL = Kind[str](
+    ADDRESS_WORDS,
     {"anyOf": [{"type": "string", "pattern": f"^{_ADDRESS}$", "maxLength": _LONGEST}, SOURCE_PATTERN]},
     _read_url,
 )
 _MOMENT = one_of(MOMENTS, {"completed": "finished", "done": "finished", "stopped": "finished", "failure": "failed"})
 _KEYS = (
-    Key("url", _URL, "Where messages go. Records show its host alone.", required=True),
+    Key("url", URL, "Where messages go. Records show its host alone.", required=True),
     Key("secret", Kind[str](SOURCE, SOURCE_PATTERN, read_source), "What messages are signed with, so that whoever gets"
         " them knows that they are genuine.", "they are not signed"),
     Key("on", either("finished, failed or paused, or a list of them", scalar=changed(_MOMENT, lambda one: (one,)),
@@ -64,12 +64,12 @@ def _read_hook(found: Field) -> Hook | None:
     return Hook(url, read.get("secret") or "", on, read.get("better"), read.get("stuck"), read.get("format") or "")
 
 
-_ONE = changed(_URL, Hook)
+_ONE = changed(URL, Hook)
 _LONG = Kind[Hook](_HOOK.words, _HOOK.schema, _read_hook, _HOOK.keys)
 NOTIFY = either(
-    f"{_WORDS}, a mapping with url, or a list of these",
+    f"{ADDRESS_WORDS}, a mapping with url, or a list of these",
     scalar=changed(_ONE, lambda one: (one,)),
-    listing=list_of(either(f"{_WORDS}, or a mapping with url", scalar=_ONE, mapping=_LONG), "a list of addresses",
-                    least=0, most=_MOST),
+    listing=list_of(either(f"{ADDRESS_WORDS}, or a mapping with url", scalar=_ONE, mapping=_LONG),
+                    "a list of addresses", least=0, most=_MOST),
     mapping=changed(_LONG, lambda one: (one,)),
 )  # fmt: skip

@@ -107,6 +107,8 @@ _TITLES = {
     "`swarm` `particles`, `latin` `size` (points of a block; 32); the others have none:",
     "notify": "An address (`https://…`, `env:NAME`, `file:PATH`), a mapping with these keys, or a list of both. What "
     "is sent, and how it is signed: [messages](../how-to/messages.md).",
+    "mlflow": "An address (`https://…`, `env:NAME`, `file:PATH`), or a mapping with these keys. What is recorded "
+    "there: [MLflow](../how-to/mlflow.md).",
     "code": "",
     "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }

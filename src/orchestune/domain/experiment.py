@@ -13,6 +13,7 @@ from orchestune.domain.notify import Hook
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.domain.space import Space, Value
+from orchestune.domain.tracker import Tracker
 from orchestune.domain.ways import ConfigFile, Source
 
 
@@ -105,6 +106,7 @@ class Specification:
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     notify: tuple[Hook, ...] = ()
+    mlflow: Tracker | None = None
     placement: Placement = Placement()
     config: ConfigFile | None = None
     """a file that is copied for each trial with its values"""
@@ -160,6 +162,7 @@ class Specification:
             "priority": self.priority,
             "labels": dict(self.labels),
             "notify": [hook.to_json() for hook in self.notify],
+            "mlflow": self.mlflow.to_json() if self.mlflow else None,
             "placement": self.placement.to_json(),
             "config": self.config.to_json() if self.config else None,
             "stdin": self.stdin,
@@ -205,6 +208,7 @@ class Specification:
             engine_options=dict(document.get("engine_options") or {}),
             priority=int(document.get("priority", 0)),
             labels=dict(document.get("labels") or {}),
+            mlflow=Tracker.from_json(document.get("mlflow")),
             notify=tuple(Hook.from_json(item) for item in document.get("notify") or ()),
             placement=Placement.from_json(document.get("placement") or {}),
             config=ConfigFile.from_json(document.get("config")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestune.domain.notify import Hook
+from orchestune.domain.tracker import Tracker
 from orchestune.outgoing.reach import Reach
 
 
@@ -15,3 +16,5 @@ class Outgoing:
     reach: Reach = Reach()
     hook: Hook | None = None
     """hears of every experiment; its `url` and `secret` are the values themselves"""
+    tracker: Tracker | None = None
+    """records every experiment that names none of its own"""

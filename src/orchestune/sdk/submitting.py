@@ -65,7 +65,7 @@ def request(
     known = place.cluster is not None and place.cluster.user  # the name travels with each request
     passing = TEST_LABEL in specification.labels  # and never the newest experiment of its folder
     if passing:
-        specification = replace(specification, notify=())
+        specification = replace(specification, notify=(), mlflow=None)
     sent = outgoing(specification, folder, environ)
     return {
         "specification": specification.to_json(),
@@ -81,7 +81,7 @@ def request(
 
 
 def outgoing(specification: Specification, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The addresses and secrets of `notify` by name, which go beside the specification. BadInput: one is missing."""
+    """Addresses and secrets of `notify` and `mlflow` by name: they go beside the specification. BadInput."""
     named = dict(_outgoing(specification))
     sources = [(name, text) for name, text in named.items() if not is_address(text)]
     return named | secret_values(sources, environ, folder, section="")
@@ -92,6 +92,10 @@ def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
         yield f"notify.{index}.url", hook.url
         if hook.secret:
             yield f"notify.{index}.secret", hook.secret
+    if specification.mlflow is not None:
+        yield "mlflow.uri", specification.mlflow.uri
+        if specification.mlflow.token:
+            yield "mlflow.token", specification.mlflow.token
 
 
 def upload(client: Client, folder: Path, ignore: Sequence[str], limit: int) -> str:

@@ -65,7 +65,8 @@ class CreateExperiment(_Request):
     launch: Launch = Launch()
     secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
     outgoing: dict[str, str] = Field(
-        default={}, description="addresses and secrets of `notify` by name, such as notify.0.url; kept like `secrets`"
+        default={},
+        description="addresses and secrets of `notify` and `mlflow` by name, such as notify.0.url; kept like `secrets`",
     )
     warm_start: WarmStart | None = None
     first: FirstTrial | None = None

@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from orchestune.services.read_server import GAUGES
+
+_OPENING = """\
+# Metrics of the server
+
+`GET /metrics` gives these to Prometheus; it needs no token, and costs the server next to nothing however many trials
+there are. All are gauges: Prometheus keeps the history.
+
+| name | label | what it counts |
+|---|---|---|
+"""
+_CLOSING = """
+```
+# prometheus.yml
+scrape_configs:
+  - job_name: orchestune
+    static_configs: [{targets: ["orchestune.example.org:8470"]}]
+```
+
+What deserves an alert: `orchestune_experiments{state="paused"}` above zero for long (a guard waits for a person),
+`orchestune_workers{state="lost"}`, `orchestune_waiting_messages` that grows, and no answer at all.
+"""
 Sample = tuple[str, Mapping[str, str], float]
 
 
@@ -14,6 +36,8 @@ def exposition(samples: Sequence[Sample]) -> str:
         by_name.setdefault(sample[0], []).append(sample)
     lines = []
     for name, group in by_name.items():
+        if name in GAUGES:
+            lines.append(f"# HELP {name} {GAUGES[name].about}")
         lines.append(f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}")
         lines += [f"{name}{_labels(labels)} {float(value):.17g}" for _, labels, value in group]
     return "\n".join(lines) + "\n"
@@ -27,3 +51,12 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def reference() -> str:
+    """The page of the reference that lists every name."""
+    rows = []
+    for name, gauge in GAUGES.items():
+        values = ", ".join(f"`{value}`" for value in gauge.values)
+        rows.append(f"| `{name}` | {f'`{gauge.label}`: {values}' if gauge.label else ''} | {gauge.about} |\n")
+    return _OPENING + "".join(rows) + _CLOSING

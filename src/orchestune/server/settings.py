@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestune.client.home import state_folder
 from orchestune.domain.notify import Hook
+from orchestune.domain.tracker import Tracker
 from orchestune.errors import BadInput, Problem
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
@@ -71,11 +72,17 @@ class Settings:
     notify_stuck: float | None = setting(
         "seconds", None, "never", "notify_url also hears of an experiment in which nothing moved for so long"
     )
+    mlflow_tracking_uri: str = setting(
+        "hook", "", "none", "tracking server of MLflow that records every experiment which names none", secret=True
+    )
+    mlflow_tracking_token: str = setting(
+        "text", "", "none", "what is shown to mlflow_tracking_uri: a token, or USER:PASSWORD", secret=True
+    )
     outgoing_allow: Reach = setting(
         "hosts",
         Reach(),
         "none; embedded: any",
-        "hosts and networks, with commas between, that messages may go to beside addresses of the internet",
+        "hosts and networks, with commas between, that messages and MLflow may use beside addresses of the internet",
     )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
     """one server per user, started by the command line; ends itself when idle"""
@@ -90,14 +97,15 @@ class Settings:
     @property
     def secrets(self) -> list[str]:
         """What must not stand in the log."""
-        return [*self.owners, self.notify_url, self.notify_secret]
+        return [*self.owners, self.notify_url, self.notify_secret, self.mlflow_tracking_token]
 
     @property
     def outgoing(self) -> Outgoing:
         """What it sends, and which servers it may call. A server of one user may call what that user may."""
         reach = Reach(everywhere=True) if self.embedded else self.outgoing_allow
         hook = Hook(self.notify_url, self.notify_secret, stuck=self.notify_stuck) if self.notify_url else None
-        return Outgoing(reach, hook)
+        tracker = Tracker(self.mlflow_tracking_uri, self.mlflow_tracking_token) if self.mlflow_tracking_uri else None
+        return Outgoing(reach, hook, tracker)
 
     def address(self, port: int) -> str:
         """How others reach the server that listens on `port`; without a slash at the end."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from orchestune.domain import ids
-from orchestune.domain.experiment import Specification
+from orchestune.domain.experiment import TEST_LABEL, Specification
 from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
@@ -26,6 +26,7 @@ from orchestune.services.read_experiments import document
 from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, warm_starts
+from orchestune.store import tracked as tracking
 from orchestune.store.experiments import ExperimentRow
 
 
@@ -156,7 +157,7 @@ def add(
         "state": ExperimentState.PENDING,
     }
     try:
-        row = _insert(core, values, actor, first, warm)
+        row = _insert(core, values, actor, first, warm, tracked=_is_tracked(core, specification))
     except BaseException:
         for name in kept:
             core.secrets.delete(name)
@@ -166,8 +167,20 @@ def add(
         return document(core, session, experiments.get(session, row.id), details=True)
 
 
+def _is_tracked(core: Core, specification: Specification) -> bool:
+    """Whether a tracking server records it."""
+    if TEST_LABEL in specification.labels:
+        return False
+    return specification.mlflow is not None or core.outgoing.tracker is not None
+
+
 def _insert(
-    core: Core, values: dict[str, Any], actor: str, first: Suggestion | None, warm: WarmStart | None
+    core: Core,
+    values: dict[str, Any],
+    actor: str,
+    first: Suggestion | None,
+    warm: WarmStart | None,
+    tracked: bool,
 ) -> ExperimentRow:
     for _ in range(5):
         handle = ids.handle(values["name"], core.clock.entropy(4))
@@ -176,6 +189,8 @@ def _insert(
                 row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
+                if tracked:
+                    tracking.begin(session, row.id, [tracking.WHOLE])
                 if warm is not None:
                     warm_starts.add(session, row.id, warm.source, [to_json(seen) for seen in warm.observations])
                 if first is not None:

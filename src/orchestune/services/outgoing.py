@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from orchestune.domain.experiment import Specification
 from orchestune.domain.notify import Hook, is_address
+from orchestune.domain.tracker import Tracker
 from orchestune.errors import UsageError
 from orchestune.outgoing.reach import parse
 from orchestune.services.core import Core
@@ -28,11 +29,16 @@ def settled(core: Core, specification: Specification, given: Mapping[str, str]) 
         found[f"{name}.url"] = given.get(f"{name}.url") or (hook.url if is_address(hook.url) else "")
         if hook.secret:
             found[f"{name}.secret"] = given.get(f"{name}.secret") or ""
+    if specification.mlflow is not None:
+        uri = specification.mlflow.uri
+        found["mlflow.uri"] = given.get("mlflow.uri") or (uri if is_address(uri) else "")
+        if specification.mlflow.token:
+            found["mlflow.token"] = given.get("mlflow.token") or ""
     missing = [name for name, value in found.items() if not value]
     if missing:
         raise UsageError(f"no value came for {', '.join(missing)}", "set them where you call `run`")
     for name, value in found.items():
-        if name.endswith(".url"):
+        if name.endswith((".url", ".uri")):
             parse(value, name)
             core.outgoing.reach.check(value, name)
     return found
@@ -49,3 +55,13 @@ def hook_of(core: Core, specification: Specification, experiment: str, name: str
         return None
     hook = hooks[index]
     return Hook(url, values.get(f"notify.{name}.secret", ""), hook.on, hook.better, hook.stuck, hook.format)
+
+
+def tracker_of(core: Core, specification: Specification, experiment: str) -> Tracker | None:
+    """The tracking server of an experiment, its own before the server's, with the values themselves."""
+    own = specification.mlflow
+    if own is None:
+        return core.outgoing.tracker
+    values = core.secrets.get(store_key(experiment))
+    uri = values.get("mlflow.uri")
+    return Tracker(uri, values.get("mlflow.token", ""), own.experiment) if uri is not None else None

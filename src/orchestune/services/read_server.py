@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import func, select
 
+from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.services.core import Core
-from orchestune.store import experiments, records, workers
+from orchestune.store import experiments, notices, records, tracked, workers
 from orchestune.store.tables import experiments as table
 
+
+@dataclass(frozen=True)
+class Gauge:
+    """What a name of `/metrics` counts."""
+
+    about: str
+    label: str = ""
+    values: tuple[str, ...] = ()
+    """that the label may have"""
+
+
+_COUNTED = ("queued", "running", "completed", "failed", "pruned", "cancelled")
+GAUGES: Mapping[str, Gauge] = {
+    "orchestune_experiments": Gauge("Experiments that are not deleted.", "state", tuple(ExperimentState)),
+    "orchestune_workers": Gauge("Workers, without those that ended.", "state",
+                                tuple(state for state in WorkerState if state is not WorkerState.ENDED)),
+    "orchestune_trials": Gauge("Trials of all experiments, deleted ones with them until they are purged.", "state",
+                               _COUNTED),
+    "orchestune_live_attempts": Gauge("Attempts that hold a lease: what runs now."),
+    "orchestune_waiting_messages": Gauge("Messages of `notify` that nobody has taken yet."),
+    "orchestune_unrecorded_experiments": Gauge("Experiments of which MLflow has not heard everything."),
+}  # fmt: skip
+"""every name that `metrics` gives"""
 _CHECK_SECONDS = 5.0
 """how long somebody may wait for the answer that the store is locked"""
 Sample = tuple[str, dict[str, str], float]
@@ -35,8 +62,10 @@ def metrics(core: Core) -> list[Sample]:
         samples += [
             ("orchestune_workers", {"state": state}, count) for state, count in workers.count_by_state(session).items()
         ]
-        counted = ("queued", "running", "completed", "failed", "pruned", "cancelled")
-        sums = session.select(select(*(func.sum(table.c[name]) for name in counted), func.sum(table.c.live)))[0]
-    samples += [("orchestune_trials", {"state": name}, float(sums[i] or 0)) for i, name in enumerate(counted)]
-    samples.append(("orchestune_live_attempts", {}, float(sums[len(counted)] or 0)))
+        sums = session.select(select(*(func.sum(table.c[name]) for name in _COUNTED), func.sum(table.c.live)))[0]
+        messages, unrecorded = notices.waiting(session), len(tracked.behind(session))
+    samples += [("orchestune_trials", {"state": name}, float(sums[i] or 0)) for i, name in enumerate(_COUNTED)]
+    samples.append(("orchestune_live_attempts", {}, float(sums[len(_COUNTED)] or 0)))
+    samples.append(("orchestune_waiting_messages", {}, float(messages)))
+    samples.append(("orchestune_unrecorded_experiments", {}, float(unrecorded)))
     return samples

@@ -33,7 +33,9 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
     if body.get("continue") and checkpoint is None:
         raise Conflict(f"{row.handle}/{number} left no checkpoint", "only trials with `checkpoint:` can be continued")
     parallelism = min(row.parallelism, specification.folds.count)
-    specification = replace(specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=(), notify=())
+    specification = replace(
+        specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=(), notify=(), mlflow=None
+    )
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
     check(core, specification, row.cluster, secrets)
     request = {

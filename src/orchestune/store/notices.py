@@ -56,9 +56,10 @@ def drop(session: Session, notice: Notice) -> bool:
     return bool(session.change(delete(notices).where(_is(notice))))
 
 
-def waiting(session: Session, tries: int) -> int:
-    """How many messages have been tried fewer than so many times."""
-    return int(session.select(select(func.count()).select_from(notices).where(notices.c.tries < tries))[0][0])
+def waiting(session: Session, tries: int | None = None) -> int:
+    """How many messages are to be sent, or of them those that have been tried fewer than so many times."""
+    query = select(func.count()).select_from(notices)
+    return int(session.select(query if tries is None else query.where(notices.c.tries < tries))[0][0])
 
 
 def last_event(session: Session, experiment: str, kinds: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from orchestune.store.tables import (
     revisions,
     tasks,
     tombstones,
+    tracked,
     trial_metrics,
     trials,
     warm_starts,
@@ -117,7 +118,7 @@ def drop_rows(session: Session, experiment: str) -> None:
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (
         log_segments, events, notices, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, warm_starts,
-        revisions,
+        revisions, tracked,
     ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))

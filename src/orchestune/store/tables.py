@@ -297,6 +297,17 @@ notices = Table(  # messages that are still to be sent: a row goes once somebody
     PrimaryKeyConstraint("experiment", "seq", "kind", "hook"),
 )
 
+tracked = Table(  # what is recorded in a tracking server: the experiment as trial 0, and its trials
+    "tracked",
+    metadata,
+    Column("experiment", _ID, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("run", _WORD, nullable=False, server_default=""),
+    _count("seq"),  # of the experiment: the last event that is recorded
+    Column("told_at", Float, nullable=False, server_default="0"),  # of a trial: when its last recorded value came
+    PrimaryKeyConstraint("experiment", "trial"),
+)
+
 log_segments = Table(
     "log_segments",
     metadata,

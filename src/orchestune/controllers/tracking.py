@@ -1,0 +1,173 @@
+"""Records experiments in MLflow while they run: follows their events, and is never waited for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestune.domain.notify import shown
+from orchestune.domain.tracker import Tracker
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+from orchestune.outgoing.mlflow import Mlflow
+from orchestune.services import runs
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.outgoing import tracker_of
+from orchestune.services.runs import EXPERIMENT_TAG, PARENT_TAG, TRIAL_TAG, Run
+from orchestune.store import experiments, logs, tracked
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.tracked import WHOLE, Tracked
+
+log = logging.getLogger(__name__)
+
+_EVENTS = 500
+"""of one experiment at once, so that several get their turn"""
+_TELLING = ("attempt_leased", "metric_reported", "trial_finished", "trial_requeued")
+"""events after which the run of their trial is not as it was"""
+_SHORTEST, _LONGEST = 2.0, 300.0
+"""seconds after which a tracking server that failed is tried again: twice as long each time"""
+
+
+@dataclass
+class _Trouble:
+    """A tracking server that fails for an experiment."""
+
+    pause: float
+    until: float
+
+
+class Tracking:
+    """What is recorded stands in rows: how far the events were followed, and which run a trial has. A row is there
+    before its run is made, so that whoever goes on after a crash looks for the run first.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._links: dict[Tracker, Mlflow] = {}
+        self._places: dict[tuple[Tracker, str], str] = {}
+        """id of the experiment there, by its name"""
+        self._troubles: dict[str, _Trouble] = {}
+
+    def tick(self) -> None:
+        """Go on a little with each experiment of which there is something new."""
+        with self._core.store.reading() as session:
+            found = tracked.behind(session)
+        self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in found}
+        for experiment in found:
+            trouble = self._troubles.get(experiment)
+            if trouble is None or self._core.clock.monotonic() >= trouble.until:
+                self._experiment(experiment)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        while self._links:
+            self._links.popitem()[1].close()
+
+    def _experiment(self, experiment: str) -> None:
+        with self._core.store.reading() as session:
+            try:
+                row = experiments.get(session, experiment)
+            except NotFound:
+                return
+        tracker = tracker_of(self._core, row.specification, experiment)
+        if tracker is None:  # it has been taken from somewhere without its address: nothing will be recorded
+            with self._core.store.transaction() as session:
+                tracked.change(session, experiment, WHOLE, seq=row.event_seq)
+            return
+        try:
+            _Telling(self._core, row, self._link(tracker), self._place(tracker, row)).tell()
+        except TemporaryError as error:
+            self._failed(experiment, tracker, error)
+        except OrchestuneError as error:
+            self._failed(experiment, tracker, error, _LONGEST)
+        else:
+            self._troubles.pop(experiment, None)
+
+    def _link(self, tracker: Tracker) -> Mlflow:
+        if tracker not in self._links:
+            while len(self._links) >= 20:
+                self._links.pop(next(iter(self._links))).close()
+            self._links[tracker] = Mlflow(tracker, self._core.outgoing.reach)
+        return self._links[tracker]
+
+    def _place(self, tracker: Tracker, row: ExperimentRow) -> str:
+        name = tracker.experiment or row.name
+        if (tracker, name) not in self._places:
+            self._places[tracker, name] = self._link(tracker).experiment(name)
+        return self._places[tracker, name]
+
+    def _failed(self, experiment: str, tracker: Tracker, error: OrchestuneError, shortest: float = _SHORTEST) -> None:
+        """Try later; say so in the events, once for each time that it begins to fail."""
+        known = self._troubles.get(experiment)
+        pause = min(known.pause * 2, _LONGEST) if known else shortest
+        self._troubles[experiment] = _Trouble(pause, self._core.clock.monotonic() + pause)
+        self._places = {place: found for place, found in self._places.items() if place[0] != tracker}
+        if known is None:
+            log.warning("%s cannot be recorded in %s: %s", experiment, shown(tracker.uri), error)
+            with locked(self._core, experiment) as ledger:
+                ledger.record("tracking_failed", {"to": shown(tracker.uri), "why": error.message})
+
+
+class _Telling:
+    """One step with one experiment."""
+
+    def __init__(self, core: Core, row: ExperimentRow, there: Mlflow, place: str) -> None:
+        self._core, self._row, self._there, self._place = core, row, there, place
+
+    def tell(self) -> None:
+        """Record what the next events are about."""
+        row = self._row
+        with self._core.store.reading() as session:
+            cursor = tracked.of(session, row.id, [WHOLE])[WHOLE]
+            events = logs.events_after(session, row.id, cursor.seq, _EVENTS)
+        if not events:
+            return
+        numbers = sorted({int(json.loads(event.data)["trial"]) for event in events if event.kind in _TELLING})
+        parent = self._parent(cursor)
+        known = self._known(numbers)
+        since = {number: known[number].told_at for number in numbers}
+        while since:
+            with self._core.store.reading() as session:
+                found = runs.of_trials(session, row, since)
+            for run in found:
+                self._tell(run, known[run.trial].run or None, {PARENT_TAG: parent})
+            known = self._known(numbers)
+            since = {run.trial: run.told_at for run in found if run.more}
+        with self._core.store.reading() as session:
+            self._row = experiments.get(session, row.id)
+        self._tell(runs.of_experiment(self._row), parent, {})
+        with self._core.store.transaction() as session:
+            tracked.change(session, row.id, WHOLE, seq=events[-1].seq)
+
+    def _parent(self, cursor: Tracked) -> str:
+        if cursor.run:
+            return cursor.run
+        run = self._make(runs.of_experiment(self._row), {})
+        with self._core.store.transaction() as session:
+            tracked.change(session, self._row.id, WHOLE, run=run)
+        return run
+
+    def _known(self, numbers: Iterable[int]) -> Mapping[int, Tracked]:
+        """The rows of these trials, those included that are made now."""
+        wanted = list(numbers)
+        with self._core.store.transaction() as session:
+            known = tracked.of(session, self._row.id, wanted)
+            self._fresh = {number for number in wanted if number not in known}
+            tracked.begin(session, self._row.id, sorted(self._fresh))
+            return tracked.of(session, self._row.id, wanted)
+
+    def _make(self, run: Run, more: Mapping[str, str], fresh: bool = False) -> str:
+        """The run there, found or new; one whose row is `fresh` cannot be there yet."""
+        by = {EXPERIMENT_TAG: self._row.id, TRIAL_TAG: str(run.trial)}
+        found = None if fresh else self._there.find(self._place, by)
+        return found or self._there.create(self._place, run.name, run.at, {**run.tags, **more})
+
+    def _tell(self, run: Run, known: str | None, more: Mapping[str, str]) -> None:
+        identity = known or self._make(run, more, run.trial in self._fresh)
+        self._there.log(identity, run.measures, {} if known and run.trial else run.params, run.tags)
+        self._there.update(identity, run.status, run.ended_at)
+        if run.trial != WHOLE:
+            with self._core.store.transaction() as session:
+                tracked.change(session, self._row.id, run.trial, run=identity, told_at=run.told_at)

@@ -1,0 +1,131 @@
+"""The REST API of MLflow's tracking server, as far as experiments are recorded there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from orchestune.domain.tracker import Tracker
+from orchestune.errors import OrchestuneError, Unreachable
+from orchestune.outgoing.link import Link
+from orchestune.outgoing.reach import Reach
+
+_API = "api/2.0/mlflow"
+_MOST_METRICS, _MOST_PARAMS = 1000, 100
+"""that one request may log"""
+_LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 5000, 250
+_EXISTS, _MISSING = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
+
+
+class Refused(OrchestuneError):
+    """MLflow understood, and will not."""
+
+    code = "refused"
+
+
+class Measure(NamedTuple):
+    """A value of a metric; `at` in milliseconds since 1970."""
+
+    name: str
+    value: float
+    at: int
+    step: int
+
+
+class Mlflow:
+    """One tracking server over one connection, for one thread. Every call may be repeated: what is logged twice is
+    there once. Raises Unreachable, Denied, Refused.
+    """
+
+    def __init__(self, tracker: Tracker, reach: Reach) -> None:
+        self._link = Link(tracker.uri, reach)
+        self._base = self._link.target.path.partition("?")[0].rstrip("/")
+        self._headers = {"Content-Type": "application/json", **_authorization(tracker.token)}
+
+    def close(self) -> None:
+        """Give the connection back. Idempotent."""
+        self._link.close()
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of this name, which is made where there is none."""
+        try:
+            return str(self._call("POST", "experiments/create", {"name": name})["experiment_id"])
+        except Refused as error:
+            if _EXISTS not in error.message:
+                raise
+        found = self._call("GET", f"experiments/get-by-name?experiment_name={quote(name, safe='')}")["experiment"]
+        if found.get("lifecycle_stage") == "deleted":
+            raise Refused(f"the experiment {name!r} is deleted there", "restore it, or name another one")
+        return str(found["experiment_id"])
+
+    def find(self, experiment: str, tags: Mapping[str, str]) -> str | None:
+        """The id of the run that has all these tags."""
+        condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        body = {"experiment_ids": [experiment], "filter": condition, "max_results": 1}
+        runs = self._call("POST", "runs/search", body).get("runs") or []
+        return str(runs[0]["info"]["run_id"]) if runs else None
+
+    def create(self, experiment: str, name: str, at: int, tags: Mapping[str, str]) -> str:
+        """A new run that runs; its id."""
+        body = {"experiment_id": experiment, "run_name": name, "start_time": at, "tags": _pairs(tags, _LONGEST_TAG)}
+        return str(self._call("POST", "runs/create", body)["run"]["info"]["run_id"])
+
+    def log(self, run: str, metrics: Sequence[Measure] = (), params: Mapping[str, Any] | None = None,
+            tags: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        """Add to a run, in as many requests as that takes."""
+        rest_params, rest_tags = _pairs(params or {}, _LONGEST_PARAM), _pairs(tags or {}, _LONGEST_TAG)
+        rest = list(metrics)
+        while rest or rest_params or rest_tags:
+            few = _MOST_METRICS - 2 * _MOST_PARAMS
+            measures = [{"key": key(one.name), "value": one.value, "timestamp": one.at, "step": one.step}
+                        for one in rest[:few]]  # fmt: skip
+            body = {"run_id": run, "metrics": measures, "params": rest_params[:_MOST_PARAMS],
+                    "tags": rest_tags[:_MOST_PARAMS]}  # fmt: skip
+            self._call("POST", "runs/log-batch", body)
+            rest, rest_params, rest_tags = rest[few:], rest_params[_MOST_PARAMS:], rest_tags[_MOST_PARAMS:]
+
+    def update(self, run: str, status: str, ended_at: int | None = None) -> None:
+        """RUNNING, SCHEDULED, FINISHED, FAILED or KILLED."""
+        body = {"run_id": run, "status": status}
+        self._call("POST", "runs/update", body | ({"end_time": ended_at} if ended_at is not None else {}))
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        content = json.dumps(body).encode() if body is not None else None
+        answer = self._link.request(method, f"{self._base}/{_API}/{path}", content, self._headers)
+        try:
+            document = json.loads(answer.body or b"{}")
+        except ValueError:
+            document = {}
+        if answer.good:
+            return document
+        said = f"{document.get('error_code', '')} {document.get('message', '')}".strip() if document else ""
+        text = f"MLflow answered {answer.status} to {path.partition('?')[0]}: {said[:500] or 'nothing more'}"
+        if answer.status >= 500 or answer.status == 429:
+            raise Unreachable(text)
+        raise Refused(text)
+
+
+def key(name: str) -> str:
+    """A name as MLflow takes it: letters, digits, _ - . / and spaces, and no path that leads elsewhere."""
+    found = re.sub(r"[^\w\-./ ]", "_", name, flags=re.ASCII)
+    return "/".join(part if part.strip(".") else "_" for part in found.split("/"))[:_LONGEST_KEY]
+
+
+def _pairs(values: Mapping[str, Any], longest: int) -> list[dict[str, str]]:
+    return [{"key": key(name), "value": _text(value)[:longest]} for name, value in values.items()]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _authorization(token: str) -> dict[str, str]:
+    if not token:
+        return {}
+    if ":" in token:
+        return {"Authorization": f"Basic {base64.b64encode(token.encode()).decode()}"}
+    return {"Authorization": f"Bearer {token}"}

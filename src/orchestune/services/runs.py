@@ -1,0 +1,139 @@
+"""What a tracking server is told of an experiment and its trials, read from the rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestune.domain.states import ExperimentState, TrialState
+from orchestune.outgoing.mlflow import Measure
+from orchestune.services.points import HTTP_SEQUENCE
+from orchestune.store import trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
+from orchestune.store.tracked import points_since
+
+EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
+"""by which a run is found again: the experiment's id, and the trial's number"""
+PARENT_TAG = "mlflow.parentRunId"
+MOST_POINTS = 5000
+
+STATUS: Mapping[str, str] = {
+    TrialState.QUEUED: "SCHEDULED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.CANCELLED: "KILLED",
+}
+_STATUS_OF_EXPERIMENT: Mapping[ExperimentState, str] = {
+    ExperimentState.COMPLETED: "FINISHED",
+    ExperimentState.FAILED: "FAILED",
+    ExperimentState.STOPPED: "KILLED",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it is to be."""
+
+    trial: int
+    name: str
+    at: int
+    """when it began, in milliseconds since 1970"""
+    status: str
+    ended_at: int | None
+    tags: Mapping[str, str]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    measures: Sequence[Measure] = ()
+    told_at: float = 0.0
+    """when the last of the measures was reported"""
+    more: bool = False
+    """there are more measures than are told at once"""
+
+
+def of_experiment(row: ExperimentRow) -> Run:
+    """The run that has those of the trials in it."""
+    state = row.state
+    tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: "0", "orchestune.handle": row.handle, "orchestune.state": state}
+    tags |= {"mlflow.user": row.owner, **_reason(row.reason_json)}
+    tags |= {"orchestune.best_trial": f"{row.handle}/{row.best_trial}"} if row.best_trial is not None else {}
+    measures = []
+    if row.best_value is not None and row.best_trial is not None:
+        at = _milliseconds(row.finished_at or row.started_at or row.created_at)
+        measures = [Measure(f"best {row.specification.objective.name}", row.best_value, at, row.finished)]
+    ended = _milliseconds(row.finished_at) if state.over and row.finished_at is not None else None
+    status = _STATUS_OF_EXPERIMENT.get(state, "RUNNING")
+    return Run(0, row.handle, _milliseconds(row.created_at), status, ended, tags, {}, measures)
+
+
+def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) -> list[Run]:
+    """The runs of these trials, with what they reported since the times."""
+    measured = trials.metrics_of(session, row.id, since)
+    return [
+        _of_trial(session, row, trial, since[trial.number], measured.get(trial.number, {}))
+        for trial in trials.of_numbers(session, row.id, sorted(since))
+    ]
+
+
+def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, measured: Mapping[str, Any]) -> Run:
+    found = points_since(session, row.id, trial.number, since, MOST_POINTS)
+    more = len(found) >= MOST_POINTS
+    folds = row.specification.folds.count > 1
+    if trial.finished_at is not None and since and not more:  # what is told twice is there once
+        found = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
+    measures = _measures(found, folds)
+    if trial.finished_at is not None and len(found) < MOST_POINTS:
+        measures += _final(measured, measures, trial.finished_at, folds)
+    name = f"{row.handle}/{trial.number}"
+    tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: str(trial.number), "orchestune.handle": name}
+    tags |= {"orchestune.state": trial.state, "orchestune.source": trial.source, "mlflow.user": row.owner}
+    return Run(
+        trial.number,
+        name,
+        _milliseconds(trial.started_at or trial.created_at),
+        STATUS[trial.state],
+        _milliseconds(trial.finished_at) if trial.finished_at is not None else None,
+        tags | _reason(trial.reason),
+        json.loads(trial.parameters),
+        measures,
+        found[-1].at if found else since,
+        more,
+    )
+
+
+def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
+    """Where a program names no step, values are counted by their place in what the attempt reported."""
+    measures = []
+    for point in found:
+        name = f"fold {point.fold}/{point.name}" if folds else point.name
+        step = point.sequence % HTTP_SEQUENCE if point.step is None else round(point.step)
+        measures.append(Measure(name, point.value, _milliseconds(point.at), step))
+    return measures
+
+
+def _final(measured: Mapping[str, Any], told: Sequence[Measure], at: float, folds: bool) -> list[Measure]:
+    """What counts of a trial, where it is another value than the last one that was reported."""
+    last = {one.name: one for one in told}
+    steps = Counter[str]()
+    for one in told:
+        steps[one.name] = max(steps[one.name], one.step + 1)
+    return [
+        Measure(name, found["value"], _milliseconds(at), steps[name])
+        for name, found in measured.items()
+        if folds or name not in last or last[name].value != found["value"]
+    ]
+
+
+def _reason(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
+    reason = json.loads(text)
+    return {"orchestune.reason": reason["code"], "mlflow.note.content": reason["message"] or reason["code"]}
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,70 @@
+"""Rows of what is recorded in a tracking server: one for the experiment (trial 0), one for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from orchestune.store.session import Session
+from orchestune.store.tables import attempts, experiments, points, tracked
+
+WHOLE = 0
+"""in the place of a trial's number: the experiment itself"""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A run there, in the order of the table's columns."""
+
+    experiment: str
+    trial: int
+    run: str
+    """its id; empty: it is about to be made, or was made and nobody heard of it"""
+    seq: int
+    """of the experiment: the last event that is recorded"""
+    told_at: float
+    """of a trial: when the last value that is recorded was reported"""
+
+
+def begin(session: Session, experiment: str, numbers: Iterable[int]) -> None:
+    """Note that runs are about to be made."""
+    rows = [{"experiment": experiment, "trial": number} for number in numbers]
+    if rows:
+        session.change(insert(tracked).values(rows))
+
+
+def behind(session: Session) -> list[str]:
+    """Experiments of which there are events that are not recorded."""
+    query = select(tracked.c.experiment).join(experiments, experiments.c.id == tracked.c.experiment)
+    found = session.select(query.where(tracked.c.trial == WHOLE, tracked.c.seq < experiments.c.event_seq))
+    return [str(row[0]) for row in found]
+
+
+def of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, Tracked]:
+    """Those of these trials that there are."""
+    query = select(tracked).where(tracked.c.experiment == experiment, tracked.c.trial.in_(list(numbers)))
+    return {row.trial: Tracked(*tuple(row)) for row in session.select(query)}
+
+
+def change(session: Session, experiment: str, trial: int, **values: Any) -> None:
+    """Note what is recorded."""
+    where = (tracked.c.experiment == experiment, tracked.c.trial == trial)
+    session.change(update(tracked).where(*where).values(**values))
+
+
+def points_since(session: Session, experiment: str, trial: int, since: float, limit: int) -> Sequence[Row[Any]]:
+    """What a trial reported from a time on, in order, each with its fold; whole instants even beyond the limit."""
+    query = (
+        select(attempts.c.fold, points)
+        .join(attempts, attempts.c.id == points.c.attempt)
+        .where(attempts.c.experiment == experiment, attempts.c.trial == trial, points.c.at >= since)
+        .order_by(points.c.at, attempts.c.fold, points.c.sequence, points.c.name)
+    )
+    found = session.select(query.limit(limit))
+    if len(found) < limit:
+        return found
+    last = found[-1].at
+    return [row for row in found if row.at < last] + list(session.select(query.where(points.c.at == last)))

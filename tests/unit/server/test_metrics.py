@@ -1,0 +1,32 @@
+"""The names that `/metrics` gives, and those that the reference lists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from orchestune.server.prometheus import exposition, reference
+from orchestune.services.change_experiment import pause
+from orchestune.services.read_server import GAUGES, metrics
+from orchestune.testing.world import World
+
+
+def test_what_the_server_gives_is_what_the_reference_lists(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.run(world.create(budget=2))
+    paused = world.create()
+    world.lease()
+    pause(world.core, paused, False, "ada")
+    samples = metrics(world.core)
+    world.close()
+    assert {name for name, _, _ in samples} == GAUGES.keys()
+    for name, labels, _ in samples:
+        assert list(labels) == ([GAUGES[name].label] if GAUGES[name].label else [])
+        assert set(labels.values()) <= set(GAUGES[name].values)
+    assert set(re.findall(r"\| `(orchestune_\w+)` \|", reference())) == GAUGES.keys()
+    values = {(name, *labels.values()): value for name, labels, value in samples}
+    assert values["orchestune_experiments", "completed"] == values["orchestune_experiments", "paused"] == 1
+    assert values["orchestune_trials", "completed"] == 2
+    assert values["orchestune_live_attempts",] == 1
+    assert values["orchestune_waiting_messages",] == 2, "the server's own hook may want to hear of both"
+    assert "# HELP orchestune_live_attempts Attempts that hold a lease: what runs now.\n" in exposition(samples)
