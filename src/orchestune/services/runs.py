@@ -11,7 +11,7 @@ from typing import Any
 from orchestune.domain.states import ExperimentState, TrialState
 from orchestune.outgoing.mlflow import Measure
 from orchestune.services.points import HTTP_SEQUENCE
-from orchestune.store import trials
+from orchestune.store import hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.tracked import points_since
@@ -87,7 +87,8 @@ def _of_trial(session: Session, row: ExperimentRow, trial: Any, since: float, me
         found = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
     measures = _measures(found, folds)
     if trial.finished_at is not None and len(found) < MOST_POINTS:
-        measures += _final(measured, measures, trial.finished_at, folds)
+        of_folds = _of_folds(session, row, trial.number) if folds else {}
+        measures += _final({**measured, **of_folds}, measures, trial.finished_at)
     name = f"{row.handle}/{trial.number}"
     tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: str(trial.number), "orchestune.handle": name}
     tags |= {"orchestune.state": trial.state, "orchestune.source": trial.source, "mlflow.user": row.owner}
@@ -115,7 +116,7 @@ def _measures(found: Iterable[Any], folds: bool) -> list[Measure]:
     return measures
 
 
-def _final(measured: Mapping[str, Any], told: Sequence[Measure], at: float, folds: bool) -> list[Measure]:
+def _final(measured: Mapping[str, Any], told: Sequence[Measure], at: float) -> list[Measure]:
     """What counts of a trial, where it is another value than the last one that was reported."""
     last = {one.name: one for one in told}
     steps = Counter[str]()
@@ -124,8 +125,14 @@ def _final(measured: Mapping[str, Any], told: Sequence[Measure], at: float, fold
     return [
         Measure(name, found["value"], _milliseconds(at), steps[name])
         for name, found in measured.items()
-        if folds or name not in last or last[name].value != found["value"]
+        if name not in last or last[name].value != found["value"]
     ]
+
+
+def _of_folds(session: Session, row: ExperimentRow, number: int) -> dict[str, Any]:
+    """What counts of each fold."""
+    found = session.rows(hot.TASKS_OF_TRIAL, {"experiment": row.id, "trial": number})
+    return {f"fold {fold}/{name}": value for fold, _, text in found for name, value in json.loads(text or "{}").items()}
 
 
 def _reason(text: str | None) -> dict[str, str]:
