@@ -119,9 +119,14 @@ class SimulatedServer:
 
     def workers(self, count: int) -> list[tuple[str, str]]:
         """Wait for the (id, token) of the `count` workers that the server wants."""
+        self._await(f"{count} workers", lambda: len(self.ordered()) >= count)
+        return self.ordered()
+
+    def ordered(self) -> list[tuple[str, str]]:
+        """The (id, token) of each worker that the server has wanted so far."""
         orders = self._state / "orders"
-        self._await(f"{count} workers", lambda: orders.exists() and orders.read_text().count("\n") >= count)
-        return [(worker, token) for worker, token in map(json.loads, orders.read_text().splitlines())]
+        lines = orders.read_text().rpartition("\n")[0].splitlines() if orders.exists() else []
+        return [(worker, token) for worker, token in map(json.loads, lines)]
 
     def _answers(self) -> bool:
         try:

@@ -62,18 +62,25 @@ async def measure(
         begun += 1  # the first trials end one after the other, and not all of them after the usual time
         return interval * workers * (draw.random() if begun <= workers else draw.uniform(0.7, 1.3))
 
-    pace = Pace(seconds, measure=loss)
-    running = [
-        asyncio.create_task(Worker(server.url, worker, token, pace, seen).run())
-        for worker, token in server.workers(workers)
-    ]
-    try:
-        while len(seen.suggestion) < CALM:
+    pace, hired = Pace(seconds, measure=loss), 0
+    running: list[asyncio.Task[None]] = []
+
+    async def until(suggestions: int) -> None:
+        nonlocal hired
+        while len(seen.suggestion) < suggestions:
+            ordered = server.ordered()  # who waited long while the engine was told the history has been replaced
+            running.extend(
+                asyncio.create_task(Worker(server.url, worker, token, pace, seen).run())
+                for worker, token in ordered[hired:]
+            )
+            hired = len(ordered)
             await _step(running)
+
+    try:
+        await until(CALM)
         first, disk = len(seen.suggestion), list[float]()
         running.append(asyncio.create_task(_probe(disk, interval)))
-        while len(seen.suggestion) < first + results:
-            await _step(running)
+        await until(first + results)
         return seen.suggestion[first:], disk
     finally:
         for task in running:
@@ -94,7 +101,8 @@ async def _probe(seconds: list[float], interval: float) -> None:
 
 
 async def _step(running: list[asyncio.Task[None]]) -> None:
-    done, _ = await asyncio.wait(running, timeout=0.05, return_when=asyncio.FIRST_EXCEPTION)
+    await asyncio.sleep(0.05)
+    done = [task for task in running if task.done()]
     for task in done:
         task.result()  # what broke a simulated worker ends the benchmark
 

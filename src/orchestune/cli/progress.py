@@ -89,10 +89,16 @@ def best_lines(best: list[BestDocument], status: Status, paint: Paint, limit: in
             for metric in status["metrics"]
         )
         configuration = paint.dim(one_line(assignments(entry["parameters"])))
-        lines.append(f"best  {values}  trial {entry['trial']}  {configuration}")
+        lines.append(f"best  {values}{expected(entry, paint)}  trial {entry['trial']}  {configuration}")
     if len(best) > limit:
         lines.append(paint.dim(f"      and {len(best) - limit} more on the Pareto front"))
     return lines
+
+
+def expected(entry: BestDocument, paint: Paint) -> str:
+    """What a model makes of a noisy value; nothing where the value is taken as it is."""
+    found = entry.get("expected")
+    return paint.dim(f" (expected {measured(found, paint)})") if found else ""
 
 
 def _running_lines(status: Status, rows: int, paint: Paint) -> list[str]:
@@ -140,7 +146,7 @@ def _best_table(status: Status, paint: Paint) -> list[str]:
         for metric in status["metrics"]
     )
     names = max((width(name) for name in entry["parameters"]), default=0)
-    lines = [f"best  {values} at trial {entry['trial']}"]
+    lines = [f"best  {values}{expected(entry, paint)} at trial {entry['trial']}"]
     for name, value in entry["parameters"].items():
         lines.append(f"      {name}{' ' * (names - width(name))}  {one_line(exact(value))}")
     return lines

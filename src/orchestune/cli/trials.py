@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.progress import exact, nothing_best
+from orchestune.cli.progress import exact, expected, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
 from orchestune.client.documents import AttemptDocument, Status, TaskDocument, TrialDocument
 
@@ -50,7 +50,7 @@ def best(console: Console, args: argparse.Namespace) -> int:
         values = ", ".join(
             f"{name} {paint('1;32', measured(value, paint))}" for name, value in entry["metrics"].items()
         )
-        console.say(*([""] if index else []), f"trial {entry['trial']}: {values}")
+        console.say(*([""] if index else []), f"trial {entry['trial']}: {values}{expected(entry, paint)}")
         names = max((len(name) for name in entry["parameters"]), default=0)
         console.say(*(f"  {name:{names}}  {one_line(exact(value))}" for name, value in entry["parameters"].items()))
     return 0

@@ -27,6 +27,7 @@ class BestDocument(TypedDict):
     trial: int
     metrics: dict[str, Measurement]
     parameters: Parameters
+    expected: Measurement | None
 
 
 class Weight(TypedDict):

@@ -25,6 +25,10 @@ from orchestune.store.session import Session
 log = logging.getLogger(__name__)
 
 EngineFactory = Callable[[ExperimentRow], Engine]
+_EMPTY = 0.01
+"""how often a worker may find nothing ready"""
+_OLD = 8
+"""trials that run for each suggestion that is kept ready for those moments"""
 _AHEAD = 4
 _AHEAD_LEAST, _AHEAD_MOST = 16, 256
 """suggestions per place that an engine without memory makes ahead, as they do not get old; the bounds of their sum"""
@@ -155,12 +159,11 @@ class Suggesting:
         return min(left, _trials(row, free) + self._standby(row, opened) - row.queued)
 
     def _standby(self, row: ExperimentRow, opened: _Open) -> int:
-        """One suggestion more than is used up while the engine thinks about another."""
+        """So many that they are seldom all used up while the engine thinks about another."""
         opened.history.append((self._core.clock.monotonic(), row.finished))
         (start, before), (now, finished) = opened.history[0], opened.history[-1]
         pace = (finished - before) / (now - start) if now > start else 0.0
-        thinking = max(opened.seconds, default=0.0)
-        return min(1 + math.ceil(pace * thinking), row.parallelism)
+        return standby(pace * max(opened.seconds, default=0.0), row.parallelism)
 
     def _queue(self, row: ExperimentRow, suggestions: list[Suggestion]) -> None:
         """Apply, if the experiment still is as it was when the engine was asked; otherwise the next tick asks anew."""
@@ -176,6 +179,19 @@ class Suggesting:
         with locked(self._core, row.id) as ledger:
             ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"}))
             ledger.evaluate()
+
+
+def standby(used: float, parallelism: int) -> int:
+    """How many suggestions to have ready where `used` of them are used up while one is made.
+
+    One more than that keeps up with the pace. Results come in bunches, so that of a hundred workers one or two a minute
+    would still find nothing: with more of them in stock fewer than one in a hundred does, if results come at random
+    (the stock is empty as often as a queue with random arrivals is that long). What is in stock gets old, which costs
+    quality where it is much beside what runs: an eighth of that at most.
+    """
+    least = 1 + math.ceil(used)
+    calm = math.ceil(math.log(_EMPTY) / math.log(used)) if _EMPTY < used < 1 else least
+    return min(max(least, min(calm, parallelism // _OLD)), parallelism)
 
 
 def _trials(row: ExperimentRow, places: int) -> int:

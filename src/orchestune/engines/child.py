@@ -13,12 +13,14 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.engines import portfolio  # noqa: F401 (at once: what this takes is why the server starts the process early)
 from orchestune.engines.distinct import DistinctEngine
+from orchestune.engines.estimate import best_estimate
 from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
 from orchestune.ports.engine import Engine, Exhausted
@@ -40,6 +42,8 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
             engines.pop(closed, None)
         if "importance" in request:
             return _weigh(request["importance"])
+        if "estimate" in request:
+            return _estimate(request["estimate"])
         return _ask(engines, request) if "engine" in request else {}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
@@ -55,6 +59,8 @@ def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, An
         metrics = [Metric.from_json(metric) for metric in how["metrics"]]
         engines[engine] = DistinctEngine(space, proposer(how["name"], space, metrics, how["seed"], how["options"]))
     engines[engine].tell([observation_from_json(document) for document in request["observations"]])
+    if "number" not in request:
+        return {}
     configuration = engines[engine].ask(request["pending"], request["number"], request["seed"])
     return {"configuration": configuration, "source": engines[engine].source}
 
@@ -65,6 +71,13 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
     history = [observation_from_json(document) for document in request["history"]]
     found = importance(Space.from_json(request["space"]), Metric.from_json(request["metric"]), history)
     return {"importance": found}
+
+
+def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
+    history = [observation_from_json(document) for document in request["history"]]
+    metrics = [Metric.from_json(metric) for metric in request["metrics"]]
+    found = best_estimate(Space.from_json(request["space"]), metrics, history)
+    return {"estimate": astuple(found) if found else None}
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from orchestune.ports.engine import Exhausted
 log = logging.getLogger(__name__)
 
 _PATIENCE = 120.0
+_TOLD_AT_ONCE = 2000
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -146,13 +147,31 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation], hos
     return found
 
 
+def best_estimate(
+    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = HOST
+) -> tuple[int, float, float] | None:
+    """`engines.estimate.best_estimate`, computed in the child: number, value, standard deviation. EngineLost."""
+    request = {
+        "space": space.to_json(),
+        "metrics": [metric.to_json() for metric in metrics],
+        "history": [observation_to_json(observation) for observation in history],
+    }
+    answer = host.child().request({"estimate": request})
+    if "failed" in answer:
+        log.error("the best trial could not be estimated: %s", answer["traceback"])
+        raise OrchestuneError(f"the best trial cannot be estimated: {answer['failed']}")
+    return tuple(answer["estimate"]) if answer["estimate"] else None
+
+
 _numbers = itertools.count()
 
 
 class ProcessEngine:
     """An `Engine` whose history and arithmetic are in the child. `ask` raises EngineLost once the child has died.
 
-    What is told is sent with the next `ask`. Safe to use beside other engines in other threads.
+    What is told is sent with the next `ask`; of a long history so many results at once that the engines of others get
+    their turns between, and that a child that works is not taken for a stuck one. Safe to use beside other engines in
+    other threads.
     """
 
     uses_history = True
@@ -187,29 +206,33 @@ class ProcessEngine:
         self._unsent += observations
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        request: dict[str, Any] = {
-            "engine": self._number,
-            "observations": [observation_to_json(observation) for observation in self._unsent],
-            "pending": [dict(configuration) for configuration in pending],
-            "number": number,
-            "seed": seed,
-        }
         if self._failed:
             raise EngineLost("the engine failed before, and nobody knows how much it was told")
+        while len(self._unsent) > _TOLD_AT_ONCE:
+            self._request({})
+        answer = self._request(
+            {"pending": [dict(configuration) for configuration in pending], "number": number, "seed": seed}
+        )
+        if "exhausted" in answer:
+            raise Exhausted(answer["exhausted"])
+        self.source = answer["source"]
+        configuration: dict[str, Value] = answer["configuration"]
+        return configuration
+
+    def _request(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the first of what is unsent, and ask."""
+        sent = self._unsent[:_TOLD_AT_ONCE]
+        request = {"engine": self._number, "observations": [observation_to_json(each) for each in sent], **question}
         if self._child is None:
             self._child = self._host.child()
             request["create"] = self._create
         answer = self._child.request(request)
-        self._unsent.clear()
-        if "exhausted" in answer:
-            raise Exhausted(answer["exhausted"])
+        del self._unsent[: len(sent)]
         if "failed" in answer:
             log.error("an engine failed: %s", answer["traceback"])
             self._failed = True
             raise OrchestuneError(f"the engine failed: {answer['failed']}")
-        self.source = answer["source"]
-        configuration: dict[str, Value] = answer["configuration"]
-        return configuration
+        return answer
 
     def close(self) -> None:
         if self._child is not None:

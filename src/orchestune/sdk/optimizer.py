@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestune.domain.metrics import Metric, pareto_front
+from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
 from orchestune.domain.space import Value
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
@@ -47,6 +47,8 @@ class Result:
     parameters: Mapping[str, Value]
     metrics: Mapping[str, float]
     stddev: Mapping[str, float] = field(default_factory=dict)
+    expected: Measured | None = None
+    """of the best of noisy results: what a model expects of it, with its standard deviation"""
 
 
 class Optimizer:
@@ -143,15 +145,26 @@ class Optimizer:
             self._engine.tell([observation])
 
     def best(self) -> Result | None:
-        """The best result so far, None before there is one. With several metrics: the first of `front`."""
+        """The best result so far, None before there is one. With several metrics: the first of `front`.
+
+        Where `stddev` was told, from ten results on, the one of which a model expects most, as `expected` says: the
+        best of noisy values is the luckiest one as a rule. Takes up to a second then.
+        """
         return next(iter(self.front()), None)
 
     def front(self) -> list[Result]:
         """The results that no other one beats in every metric, oldest first; with one metric at most one."""
         with self._lock:
             results = {o.number: o for o in self._told if o.state is TrialState.COMPLETED}
-        numbers = pareto_front(self._request.metrics, [(number, o.metrics) for number, o in results.items()])
-        return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev) for n in numbers]
+        metrics = self._request.metrics
+        numbers, expected = pareto_front(metrics, [(number, o.metrics) for number, o in results.items()]), None
+        if len(objectives(metrics)) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
+            from orchestune.engines.estimate import best_estimate  # here: SciPy takes a second
+
+            found = best_estimate(self._request.space, metrics, list(results.values()))
+            if found is not None:
+                numbers, expected = [found.number], Measured(found.value, found.stddev)
+        return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev, expected) for n in numbers]
 
     def to_json(self) -> dict[str, Any]:
         """All of it as a JSON document, open suggestions included."""

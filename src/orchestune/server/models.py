@@ -178,6 +178,10 @@ class Best(BaseModel):
     trial: int
     metrics: dict[str, Measured]
     parameters: Parameters
+    expected: Measured | None = Field(
+        description="of a noisy search: what a model expects of it in the first metric, by which it is the best; "
+        "null where its value is taken as it is"
+    )
 
 
 class Weight(BaseModel):

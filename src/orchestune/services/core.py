@@ -13,6 +13,7 @@ from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.boards import Boards
 from orchestune.services.columns import Shelf
+from orchestune.services.estimates import Estimates
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store
 
@@ -31,6 +32,7 @@ class Core:
     signals: Signals = field(default_factory=Signals)
     boards: Boards = field(default_factory=Boards)
     shelf: Shelf = field(default_factory=Shelf)
+    estimates: Estimates = field(default_factory=Estimates)
     url: str = ""
     """how workers and people reach this server; without a slash at the end"""
     owners: Mapping[str, str] = field(default_factory=dict)

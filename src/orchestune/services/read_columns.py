@@ -13,9 +13,11 @@ from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, rfc3339
 from orchestune.services.read_trials import documents
+from orchestune.services.recent import Recent
 from orchestune.store import experiments
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
 
 _BEST = 0.25
 """of the trials that are shown where not all are: so many are the best ones"""
@@ -23,6 +25,7 @@ _CURVE, _CURVES = 5000, 500
 """values of each curve that are shown: of one trial, of many"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
+_OVERVIEWS: Recent[Document] = Recent(rest=20)
 
 
 def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:
@@ -45,7 +48,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None) -> Document:
     objective = row.specification.objective
     places = _chosen(found, matching, objective, limit)
     with core.store.reading() as session:
-        front = [best["trial"] for best in best_of(session, row)]
+        front = [best["trial"] for best in best_of(core, session, row)]
     finished = _best_so_far(found, objective)
     return {
         "total": len(matching),
@@ -102,9 +105,12 @@ def overview(core: Core, ref: str) -> Document:
     """Why trials failed, and how many attempts ran over time."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        grouped = rows.failures(session, row.id)
-        spans = rows.spans(session, row.id)
-        now = session.now
+        return _OVERVIEWS.get(row.id, row.event_seq, lambda: _overview(session, row))
+
+
+def _overview(session: Session, row: ExperimentRow) -> Document:
+    """Reads every attempt of the experiment: a fifth of a second for 100,000 of them."""
+    grouped, spans, now = rows.failures(session, row.id), rows.spans(session, row.id), session.now
     failures = []
     for text, count, newest in grouped:
         reason = json.loads(text) if text else {"code": "unknown", "message": "no reason is known"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from orchestune.domain.metrics import objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.engines.doing import doing
 from orchestune.services.core import Core
+from orchestune.services.recent import Recent
 from orchestune.services.room import room
 from orchestune.store import experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
@@ -35,6 +35,7 @@ def resolve(core: Core, ref: str) -> str:
 
 def status(core: Core, ref: str) -> Document:
     """One `Status`, with running trials and workers."""
+    _estimated(core, ref)
     with core.store.reading() as session:
         return document(core, session, experiments.find(session, ref), details=True)
 
@@ -75,14 +76,24 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
 
 def best(core: Core, ref: str) -> list[Document]:
     """The best trial, or the Pareto front."""
+    _estimated(core, ref)
     with core.store.reading() as session:
-        return best_of(session, experiments.find(session, ref))
+        return best_of(core, session, experiments.find(session, ref))
 
 
-def best_of(session: Session, row: ExperimentRow) -> list[Document]:
+def _estimated(core: Core, ref: str) -> None:
+    """See to it that the best of a noisy search is known."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+    core.estimates.refresh(core.store, row)
+
+
+def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
     """`best` of a row that was read in this session."""
     metrics = row.specification.metrics
-    numbers: Sequence[int] = [row.best_trial] if row.best_trial is not None else []
+    estimate = core.estimates.known(row)
+    first = row.best_trial if estimate is None else estimate.trial
+    numbers: Sequence[int] = [first] if first is not None else []
     if len(objectives(metrics)) > 1 and numbers:
         numbers = _front(session, row)
     measured = trials.metrics_of(session, row.id, numbers)
@@ -91,25 +102,24 @@ def best_of(session: Session, row: ExperimentRow) -> list[Document]:
         trial = trials.get(session, row.id, number)
         if trial is not None:
             parameters = json.loads(trial.parameters)
-            found.append({"trial": number, "metrics": measured.get(number, {}), "parameters": parameters})
+            expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
+            found.append(
+                {"trial": number, "metrics": measured.get(number, {}), "parameters": parameters, "expected": expected}
+            )
     return found
 
 
-_FRONTS: OrderedDict[str, tuple[int, str, Sequence[int]]] = OrderedDict()
-"""the last fronts that were asked for, each with the length of the history that it is of"""
+_FRONTS: Recent[Sequence[int]] = Recent()
 
 
 def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
-    """The Pareto front: what looks again and again, as pages do, pays for it once for each trial that finishes."""
-    known = _FRONTS.pop(row.id, None)
-    if known is None or known[:2] != (row.history_seq, row.specification_json):
+    """The Pareto front."""
+
+    def made() -> Sequence[int]:
         metrics = row.specification.metrics
-        values = trials.completed_values(session, row.id, [metric.name for metric in metrics])
-        known = row.history_seq, row.specification_json, pareto_front(metrics, values)
-    _FRONTS[row.id] = known
-    while len(_FRONTS) > 100:
-        _FRONTS.popitem(last=False)
-    return known[2]
+        return pareto_front(metrics, trials.completed_values(session, row.id, [metric.name for metric in metrics]))
+
+    return _FRONTS.get(row.id, (row.history_seq, row.specification_json), made)
 
 
 def events(core: Core, ref: str, after: int, limit: int) -> Document:
@@ -147,7 +157,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         "counts": {
             name: getattr(row, name) for name in ("queued", "running", "completed", "failed", "pruned", "cancelled")
         },
-        "best": best_of(session, row),
+        "best": best_of(core, session, row),
         "origin": row.origin,
         "eta_seconds": _eta(session.now, row),
         "created_at": rfc3339(row.created_at),

@@ -224,7 +224,7 @@ def with_points(session: Session, experiment: str, limit: int) -> list[int]:
 
 
 def newest_attempts(session: Session, experiment: str, limit: int) -> Sequence[Row[Any]]:
-    """When and where attempts ran, the newest first."""
+    """When and where the attempts of the newest trials ran, the newest first. Reads no others."""
     query = (
         select(
             attempts.c.trial,
@@ -238,10 +238,10 @@ def newest_attempts(session: Session, experiment: str, limit: int) -> Sequence[R
         )
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
         .where(attempts.c.experiment == experiment)
-        .order_by(attempts.c.leased_at.desc())
+        .order_by(attempts.c.trial.desc(), attempts.c.fold.desc(), attempts.c.token.desc())
         .limit(limit)
     )
-    return session.select(query)
+    return sorted(session.select(query), key=lambda attempt: -attempt.leased_at)
 
 
 def spans(session: Session, experiment: str) -> list[Any]:

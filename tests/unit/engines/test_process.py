@@ -16,6 +16,7 @@ import pytest
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines import process
 from orchestune.engines.process import EngineLost, Host, ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import OrchestuneError, TemporaryError
@@ -52,6 +53,27 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    child = host.child()
+    request = child.request
+
+    def counted(document: dict[str, Any]) -> dict[str, Any]:
+        told.append(len(document["observations"]))
+        return request(document)
+
+    monkeypatch.setattr(child, "request", counted)
+    monkeypatch.setattr(process, "_TOLD_AT_ONCE", 8)
+    ours = create("tpe", MIXED, [LOSS], seed=1, budget=9, options={"startup": 3}, in_process=True)
+    theirs = engine_in(host)
+    for engine in (ours, theirs):
+        engine.tell(history(30))
+    assert theirs.ask([], 31, 5) == ours.ask([], 31, 5)
+    assert told == [8, 8, 8, 6]
 
 
 def test_the_answers_are_those_of_an_engine_beside_us(host: Host) -> None:

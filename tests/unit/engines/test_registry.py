@@ -75,7 +75,7 @@ def test_an_engine_of_one_objective_refuses_several_and_takes_limits(name: str) 
     size = Metric("size", "minimize")
     with pytest.raises(BadInput, match=f"'{name}' optimizes one metric, and 2 have a goal: loss, size") as caught:
         create(name, SPACE, [LOSS, size], seed=1, budget=10)
-    assert caught.value.problems[0].key == "engine" and "evolution" in caught.value.hint
+    assert caught.value.problems[0].key == "engine" and "evolution" in caught.value.problems[0].hint
     limited = Metric("size", "minimize", limit=Limit(3.0, False), optimized=False)
     create(name, SPACE, [LOSS, limited], seed=1, budget=10, in_process=True).close()
 

@@ -244,3 +244,19 @@ def test_constraints_hold_for_every_suggestion_and_survive_being_written_down() 
         lr = float(suggestion.parameters["lr"])
         assert lr < 0.05
         assert int(suggestion.parameters.get("layers", 4)) >= 4 or lr > 0.01
+
+
+def test_of_noisy_results_the_best_is_the_one_that_a_model_expects_most_of() -> None:
+    optimizer = Optimizer({"x": "0.0..1.0"}, {"loss": "minimize"}, seed=3, engine="sobol")
+    for number in range(40):
+        suggestion = optimizer.ask()
+        x = float(suggestion.parameters["x"])
+        lucky = number == 20
+        value = -1.0 if lucky else 4 * (x - 0.5) ** 2 + 0.2 * math.sin(50 * number)
+        optimizer.tell(suggestion, {"loss": value}, stddev={"loss": 0.2})
+    best = optimizer.best()
+    assert best is not None and best.expected is not None
+    assert best.number != 21 and abs(float(best.parameters["x"]) - 0.5) < 0.3
+    assert 0 < (best.expected.stddev or 0) < 0.2
+    again = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
+    assert again.best() == best

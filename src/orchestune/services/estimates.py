@@ -1,0 +1,104 @@
+"""What a model expects of the best trials of noisy searches, kept in memory: who looks again pays nothing.
+
+The model is made in the engines' process, so never inside a transaction: `refresh` before one, `known` within.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from orchestune.domain.metrics import objectives
+from orchestune.engines import process
+from orchestune.errors import OrchestuneError
+from orchestune.services import read_history
+from orchestune.store import trials
+from orchestune.store.database import Store
+from orchestune.store.experiments import ExperimentRow
+
+log = logging.getLogger(__name__)
+
+_LEAST = 10
+"""completed trials below which no model is asked"""
+_MOST, _BEST = 500, 100
+"""results that the model chooses from: an even selection, and so many of the best"""
+_KEPT = 200
+_REST = 10.0
+"""times what a model took, until a search that goes on is given another one"""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The trial that is best by its expected value, and that value of the first metric with its standard deviation."""
+
+    trial: int
+    value: float
+    stddev: float
+
+
+@dataclass(frozen=True)
+class _Kept:
+    found: Estimate | None
+    version: tuple[int, int]
+    again: float
+
+
+class Estimates:
+    """Of the experiments that somebody looks at. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._working: set[str] = set()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def known(self, row: ExperimentRow) -> Estimate | None:
+        """What `refresh` found last; None where the raw best one stands."""
+        with self._lock:
+            kept = self._kept.get(row.id)
+        return kept.found if kept is not None and kept.version[1] == row.revision else None
+
+    def refresh(self, store: Store, row: ExperimentRow) -> None:
+        """Bring what is known up to date, where results say how noisy they are. Takes up to a second.
+
+        Nothing is known where the engines' process is gone; whoever looks while a model is being made sees the last.
+        """
+        version, now = (row.history_seq, row.revision), time.monotonic()
+        with self._lock:
+            kept = self._kept.get(row.id)
+            if row.id in self._working or (kept is not None and kept.version == version):
+                return
+            if kept is not None and kept.version[1] == row.revision and now < kept.again and not row.state.over:
+                return
+            self._working.add(row.id)
+        found = None
+        try:
+            found = self._estimate(store, row)
+        except OrchestuneError as error:
+            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+        finally:
+            with self._lock:
+                self._working.discard(row.id)
+                took = time.monotonic() - now
+                self._kept[row.id] = _Kept(found, version, now + (1 + _REST) * took)
+                self._kept.move_to_end(row.id)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+
+    def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
+        specification = row.specification
+        if row.best_trial is None or row.completed < _LEAST or len(objectives(specification.metrics)) > 1:
+            return None
+        with store.reading() as session:
+            best = trials.metrics_of(session, row.id, [row.best_trial]).get(row.best_trial, {})
+            if not best.get(specification.objective.name, {}).get("stddev"):
+                return None  # an exact value that beats all noisy ones is the best
+            history = read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
+            if row.history_seq > _MOST:
+                seen = {observation.number for observation in history}
+                history += [each for each in read_history.best(session, row, _BEST) if each.number not in seen]
+        found = process.best_estimate(specification.space, specification.metrics, history)
+        return Estimate(*found) if found else None

@@ -1,0 +1,120 @@
+"""Which of the configurations tried is best, where values are noisy."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from orchestune.domain.metrics import Limit, Metric
+from orchestune.domain.space import Parameter, Space
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation
+from orchestune.engines.estimate import LEAST, best_estimate
+
+SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
+LOSS = (Metric("loss", "minimize"),)
+LUCKY = 99
+
+
+def bowl(x: float) -> float:
+    return 4 * (x - 0.3) ** 2
+
+
+def seen(number: int, x: float, value: float, stddev: float = 0.3, **more: float) -> Observation:
+    spread = {"loss": stddev} if stddev else {}
+    return Observation(number, {"x": x}, TrialState.COMPLETED, {"loss": value, **more}, spread)
+
+
+def history(seed: int, sign: float = 1.0, unit: float = 1.0, level: float = 0.0) -> list[Observation]:
+    """Forty noisy values of a bowl, and one beside its middle that was lucky."""
+    chance = random.Random(seed)
+    found = [
+        seen(number, x, sign * unit * (bowl(x) + chance.gauss(0, 0.3)) + level, 0.3 * unit)
+        for number, x in enumerate((chance.random() for _ in range(40)), 1)
+    ]
+    return [*found, seen(LUCKY, 0.65, sign * unit * -0.9 + level, 0.3 * unit)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_luckiest_value_is_not_the_best_configuration(seed: int) -> None:
+    told = history(seed)
+    found = best_estimate(SPACE, LOSS, told)
+    assert found is not None
+    assert min(told, key=lambda each: each.metrics["loss"]).number == LUCKY != found.number
+    place = next(float(each.parameters["x"]) for each in told if each.number == found.number)
+    assert abs(place - 0.3) < 0.3
+    assert abs(found.value - bowl(place)) < 4 * found.stddev and 0.01 < found.stddev < 0.3
+
+
+def test_a_model_errs_less_than_luck() -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    lost = {"raw": 0.0, "expected": 0.0}
+    for seed in range(12):
+        chance = random.Random(seed)
+        points = [(chance.random(), chance.random()) for _ in range(20)]
+        near = [(chance.gauss(0.3, 0.15), chance.gauss(0.7, 0.2)) for _ in range(30)]
+        points += [(min(1.0, max(0.0, x)), min(1.0, max(0.0, y))) for x, y in near]
+        losses = {number: 4 * (x - 0.3) ** 2 + 2 * (y - 0.7) ** 2 for number, (x, y) in enumerate(points)}
+        told = [
+            Observation(
+                number,
+                {"x": points[number][0], "y": points[number][1]},
+                TrialState.COMPLETED,
+                {"loss": value + chance.gauss(0, 0.3)},
+                {"loss": 0.3},
+            )
+            for number, value in losses.items()
+        ]
+        found = best_estimate(space, LOSS, told)
+        assert found is not None
+        lost["raw"] += losses[min(told, key=lambda each: each.metrics["loss"]).number]
+        lost["expected"] += losses[found.number]
+    assert lost["expected"] < 0.7 * lost["raw"]
+
+
+def test_direction_and_unit_of_the_metric_do_not_matter() -> None:
+    plain = best_estimate(SPACE, LOSS, history(1))
+    up = best_estimate(SPACE, (Metric("loss", "maximize"),), history(1, sign=-1.0, unit=1e6, level=5e6))
+    assert plain is not None and up is not None
+    assert up.number == plain.number
+    assert (5e6 - up.value) / 1e6 == pytest.approx(plain.value, abs=1e-3)
+    assert up.stddev / 1e6 == pytest.approx(plain.stddev, rel=1e-2)
+
+
+def test_only_what_keeps_the_limits_can_be_best() -> None:
+    metrics = (*LOSS, Metric("size", "minimize", limit=Limit(1.0, False), optimized=False))
+    told = [
+        seen(
+            each.number,
+            float(each.parameters["x"]),
+            each.metrics["loss"],
+            size=2.0 * (float(each.parameters["x"]) < 0.5),
+        )
+        for each in history(2)
+    ]
+    found = best_estimate(SPACE, metrics, told)
+    assert found is not None
+    assert next(float(each.parameters["x"]) for each in told if each.number == found.number) >= 0.5
+    none = [seen(each.number, 0.1, each.metrics["loss"], size=3.0) for each in told]
+    assert best_estimate(SPACE, metrics, none) is None
+
+
+def test_nothing_is_estimated_without_noise_with_few_results_or_with_two_objectives() -> None:
+    told = history(3)
+    assert (
+        best_estimate(SPACE, LOSS, [seen(o.number, float(o.parameters["x"]), 1.0 * o.number, 0.0) for o in told])
+        is None
+    )
+    assert best_estimate(SPACE, LOSS, told[: LEAST - 1]) is None
+    assert best_estimate(SPACE, LOSS, told[:LEAST]) is not None
+    assert best_estimate(SPACE, LOSS, [seen(n, n / 20, 0.5) for n in range(20)]) is None  # all the same
+    two = (*LOSS, Metric("other", "minimize"))
+    assert best_estimate(SPACE, two, [seen(o.number, 0.5, o.metrics["loss"], other=1.0) for o in told]) is None
+
+
+def test_failures_and_values_that_diverged_do_no_harm() -> None:
+    told = history(4)
+    told += [Observation(200, {"x": 0.3}, TrialState.FAILED), seen(201, 0.31, 1e30), seen(202, 0.7, float("inf"))]
+    found = best_estimate(SPACE, LOSS, told)
+    assert found is not None and found.number < LUCKY

@@ -1,0 +1,103 @@
+"""The best of noisy searches, as the server tells it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from sqlalchemy import update
+
+from orchestune.engines import process
+from orchestune.engines.process import HOST, EngineLost
+from orchestune.server import models
+from orchestune.services import read_columns, read_experiments
+from orchestune.services.core import Core
+from orchestune.store import experiments, tables
+from tests.testbeds.seed import Plan, Writer, core_of
+
+LUCKY = 30
+
+
+@pytest.fixture
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    core = core_of(tmp_path_factory.mktemp("noisy"))
+    yield core
+    core.store.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_left() -> Iterator[None]:
+    yield
+    HOST.close()
+
+
+def written(core: Core, stddev: float | None, finished: int = 40) -> str:
+    """A bowl, and one trial at its edge that was lucky."""
+    numbers = iter(range(1, finished + 1))
+
+    def outcome(parameters: dict[str, Any], chance: random.Random) -> tuple[str, dict[str, float], None]:
+        value = 4 * (parameters["x"] - 0.5) ** 2 + chance.gauss(0, 0.2)
+        return "completed", {"loss": -2.0 if next(numbers) == min(LUCKY, finished) else value}, None
+
+    parameters = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
+    plan = Plan("noisy", parameters, [{"name": "loss", "goal": "minimize"}], outcome, finished, finished)
+    handle = Writer(core.store, plan, random.Random(3)).write()
+    with core.store.transaction() as session:
+        identity = experiments.find(session, handle).id
+        table = tables.trial_metrics
+        session.change(update(table).where(table.c.experiment == identity).values(stddev=stddev))
+    return handle
+
+
+def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core: Core) -> None:
+    ref = written(core, 0.2)
+    (best,) = read_experiments.best(core, ref)
+    TypeAdapter(models.Best).validate_python(best)
+    assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.25
+    assert best["expected"]["value"] == pytest.approx(4 * (best["parameters"]["x"] - 0.5) ** 2, abs=0.25)
+    assert 0 < best["expected"]["stddev"] < 0.2
+    assert read_experiments.status(core, ref)["best"] == [best]
+    assert read_experiments.statuses(core)["items"][0]["best"] == [best]
+    assert read_columns.columns(core, ref, 4000, None)["front"] == [best["trial"]]
+
+
+def test_without_noise_the_best_value_is_the_best(core: Core) -> None:
+    (best,) = read_experiments.best(core, written(core, None))
+    assert best["trial"] == LUCKY and best["expected"] is None
+
+
+def test_a_few_noisy_values_are_taken_as_they_are(core: Core) -> None:
+    (best,) = read_experiments.best(core, written(core, 0.2, finished=9))
+    assert best["trial"] == 9 and best["expected"] is None
+
+
+def test_of_a_long_search_the_best_values_are_always_looked_at(core: Core) -> None:
+    ref = written(core, 0.2, finished=1200)
+    (best,) = read_experiments.best(core, ref)
+    assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.15
+
+
+def test_a_model_is_made_once_for_each_length_of_the_history(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def estimate(space: object, metrics: object, history: list[object]) -> tuple[int, float, float]:
+        asked.append(len(history))
+        return 7, 0.1, 0.02
+
+    monkeypatch.setattr(process, "best_estimate", estimate)
+    ref = written(core, 0.2)
+    for _ in range(3):
+        assert read_experiments.status(core, ref)["best"][0]["trial"] == 7
+    assert asked == [40]
+
+
+def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(space: object, metrics: object, history: object) -> None:
+        raise EngineLost("it is gone")
+
+    monkeypatch.setattr(process, "best_estimate", gone)
+    (best,) = read_experiments.best(core, written(core, 0.2))
+    assert best["trial"] == LUCKY and best["expected"] is None
