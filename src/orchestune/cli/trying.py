@@ -24,9 +24,10 @@ from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.space import Value
+from orchestune.worker.formats import Lines
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
-from orchestune.worker.sources import Sources
+from orchestune.worker.sources import File, Sources, in_order
 
 
 def try_one(
@@ -52,7 +53,9 @@ def try_one(
     def take(data: bytes) -> None:
         hear(data)  # first: who sees it may press Ctrl-C
         _show(console, mask.feed(data))
-        reported.extend(scanner.feed(data))
+        found = scanner.feed(data)
+        if found:
+            reported.extend(in_order(metrics.read(), found))
 
     with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"
@@ -60,6 +63,7 @@ def try_one(
         call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF if seed is None else seed, parameters)
         given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url)
         environ, command = call_by_hand(specification, call, given, Path(scratch))
+        metrics = File(environ["ORCHESTUNE_METRICS"], Lines(scanner, environ["ORCHESTUNE_METRICS"]))
         began = time.monotonic()
         try:
             code, problem = run_command(command, view, environ, specification, take)
@@ -67,11 +71,8 @@ def try_one(
             look(view)
         seconds = time.monotonic() - began
         _show(console, mask.flush())
-        reported += scanner.flush()
-        with suppress(FileNotFoundError):
-            for line in Path(environ["ORCHESTUNE_METRICS"]).read_bytes().splitlines():
-                reported += scanner.document(line)
-        reported += Sources([source.to_json() for source in specification.collect], str(view), scanner).finish()
+        collected = Sources([source.to_json() for source in specification.collect], str(view), scanner).finish()
+        reported += in_order([*metrics.finish(), *collected], scanner.flush())
         for report in reports.received:
             reported += scanner.document(report)
     return _outcome(specification, reported, code, problem, seconds)

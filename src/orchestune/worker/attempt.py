@@ -14,15 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestune.worker.formats import Lines
 from orchestune.worker.job import Job
 from orchestune.worker.mask import Mask
 from orchestune.worker.memory import Group, explain
-from orchestune.worker.metrics import Scanner
+from orchestune.worker.metrics import Reported, Scanner
 from orchestune.worker.output import Log, last_lines
 from orchestune.worker.points import Points
 from orchestune.worker.preload import Zygote
 from orchestune.worker.slot import Slot
-from orchestune.worker.sources import Sources
+from orchestune.worker.sources import File, Sources, in_order
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
@@ -95,8 +96,7 @@ class Attempt:
         self.tree_memory = 0
         self._scanner = Scanner(job.declared)
         self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
-        self._metrics_read = 0
-        self._metrics_half = b""
+        self._metrics = File(slot.metrics, Lines(self._scanner, slot.metrics))
         self._status = 0
         self._usage_cpu = 0.0
         self._usage_memory = 0
@@ -132,33 +132,15 @@ class Attempt:
 
     def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
         """Take what the process wrote; False once it cannot write any more."""
-        for _ in range(chunks):
-            try:
-                data = os.read(self.output, CHUNK)
-            except (BlockingIOError, InterruptedError):
-                return True
-            if not data:
-                return False
-            self._take(data)
-            if len(data) < CHUNK // 16:
-                return True
-        return True
+        found: list[Reported] = []
+        goes_on = self._take(chunks, found)
+        if found:  # what stands in the file by now may have been reported before it
+            self.points.add(in_order(self._metrics.read(), found))
+        return goes_on
 
     def read_metrics_file(self) -> None:
         """Take the lines that were added to `$ORCHESTUNE_METRICS`."""
-        try:
-            if os.stat(self.slot.metrics).st_size <= self._metrics_read:
-                return
-            with open(self.slot.metrics, "rb") as file:
-                file.seek(self._metrics_read)
-                data = file.read(1 << 22)
-        except OSError:
-            return
-        self._metrics_read += len(data)
-        lines = (self._metrics_half + data).split(b"\n")
-        self._metrics_half = lines.pop()[: 1 << 20]
-        for line in lines:
-            self.points.add(self._scanner.document(line))
+        self.points.add(self._metrics.read())
 
     def read_sources(self) -> None:
         """Take what is new in the files of `collect`."""
@@ -180,25 +162,20 @@ class Attempt:
 
     def close(self) -> None:
         """No process of the attempt is left: take what is still in its pipe and files."""
+        printed: list[Reported] = []
         if self.output >= 0:
-            while True:
-                try:
-                    data = os.read(self.output, CHUNK)
-                except BlockingIOError:
-                    break
-                if not data:
-                    break
-                self._take(data)
+            while self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):
+                pass
             os.close(self.output)
             self.output = -1
-        size = -1
-        while size != self._metrics_read:
-            size = self._metrics_read
-            self.read_metrics_file()
-        self.points.add(self._scanner.document(self._metrics_half))
-        if self.job.collect:
-            self.points.add(self._sources.finish())
-        self.points.add(self._scanner.flush())
+        printed += self._scanner.flush()
+        files: list[Reported] = []
+        more = self._metrics.read()
+        while more:  # a piece at a time, so that no file of any size stands in memory at once
+            self.points.add(files)
+            files, more = more, self._metrics.read()
+        files += [*self._metrics.finish(), *self._sources.finish()]
+        self.points.add(in_order(files, printed))
         self.log.append(self.mask.flush())
 
     def outcome(self) -> str:
@@ -237,11 +214,23 @@ class Attempt:
             return self.tree_memory
         return max(self._usage_memory, self.tree_memory)
 
-    def _take(self, data: bytes) -> None:
-        self.log.append(self.mask.feed(data))
-        found = self._scanner.feed(data)
-        if found:
-            self.points.add(found)
+    def _take(self, chunks: int, found: list[Reported], *, to_the_end: bool = False) -> bool:
+        """Take some of the output, and put into `found` what it reports; False where nothing more can come.
+
+        `to_the_end`: nothing writes any more, so an empty pipe is the end.
+        """
+        for _ in range(chunks):
+            try:
+                data = os.read(self.output, CHUNK)
+            except (BlockingIOError, InterruptedError):
+                return not to_the_end
+            if not data:
+                return False
+            self.log.append(self.mask.feed(data))
+            found += self._scanner.feed(data)
+            if len(data) < CHUNK // 16 and not to_the_end:
+                return True
+        return True
 
     def _judge(self) -> tuple[str, dict[str, str] | None]:
         if self.verdict is not None:

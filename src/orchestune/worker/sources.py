@@ -17,7 +17,7 @@ START = 4096
 MOST_FILES = 200
 
 
-class _File:
+class File:
     """One file, how far it was read, and who understands it."""
 
     def __init__(self, path: str, reader: Any) -> None:
@@ -43,6 +43,16 @@ class _File:
         found: list[Reported] = self.reader.feed(data) if data else []
         return found
 
+    def finish(self) -> list[Reported]:
+        """All that is left; nobody writes any more."""
+        found: list[Reported] = []
+        before = -1
+        while before != self.position:
+            before = self.position
+            found += self.read()
+        found += self.reader.end()
+        return found
+
 
 class Sources:
     """What one attempt has to read beside its output."""
@@ -50,7 +60,7 @@ class Sources:
     def __init__(self, collect: Sequence[Mapping[str, Any]], folder: str, scanner: Scanner) -> None:
         self._kinds = [(str(item["kind"]), str(item["where"])) for item in collect if item["kind"] != "regex"]
         self._folder, self._scanner = folder, scanner
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, File] = {}
         self._tags: dict[str, str] = {}
 
     def read(self) -> list[Reported]:
@@ -65,19 +75,15 @@ class Sources:
         """All that is left; the command has ended."""
         found: list[Reported] = []
         for file in self._look():
-            before = -1
-            while before != file.position:
-                before = file.position
-                found += file.read()
-            found += file.reader.end()
+            found += file.finish()
         return found
 
-    def _look(self) -> list[_File]:
+    def _look(self) -> list[File]:
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)
             for path in _paths(start, kind):
                 if path not in self._files and len(self._files) < MOST_FILES:
-                    self._files[path] = _File(path, self._reader(kind, os.path.relpath(path, start)))
+                    self._files[path] = File(path, self._reader(kind, os.path.relpath(path, start)))
         return list(self._files.values())
 
     def _reader(self, kind: str, path: str) -> Any:
@@ -86,6 +92,27 @@ class Sources:
         return {"csv": formats.Table, "jsonl": formats.Lines, "json": formats.Whole, "mlflow": formats.Mlflow}[kind](
             self._scanner, path
         )
+
+
+def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
+    """What two sources reported since somebody looked, as one, so that the last value of a metric is the latest.
+
+    Which of them came first cannot be told but by the steps: a later step comes behind an earlier one, and a value
+    without a step, said of the whole trial, behind those with one. Otherwise what was printed comes last.
+    """
+    if not files or not printed:
+        return files or printed
+    ends = {item.name: item.step for item in printed}
+    late = {name for name, step in {item.name: item.step for item in files}.items() if _behind(step, ends.get(name))}
+    return [
+        *(item for item in files if item.name not in late),
+        *printed,
+        *(item for item in files if item.name in late),
+    ]
+
+
+def _behind(step: float | None, other: float | None) -> bool:
+    return other is not None and (step is None or step > other)
 
 
 def _paths(where: str, kind: str) -> Iterator[str]:

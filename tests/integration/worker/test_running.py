@@ -109,6 +109,30 @@ def test_metrics_come_from_every_source_in_order(serve: Serve, employ: Employ) -
     assert told.values("other") == [7.0]
 
 
+STEP = r"""echo '{"loss": 0.5, "step": 3}' >> $ORCHESTUNE_METRICS"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([STEP, "echo loss=0.25"], [0.5, 0.25]),
+        ([STEP, "until [ -e {go} ]; do sleep 0.05; done", "echo loss=0.25"], [0.5, 0.25]),
+        (["echo loss=0.25", "until [ -e {go} ]; do sleep 0.05; done", STEP], [0.25, 0.5]),
+    ],
+)
+def test_what_two_sources_report_of_one_metric_stands_in_the_order_of_time(
+    serve: Serve, employ: Employ, tmp_path: Path, lines: list[str], expected: list[float]
+) -> None:
+    go = tmp_path / "go"
+    server = serve("; ".join(line.replace("{go}", str(go)) for line in lines), metrics=["loss"])
+    attempt = server.queue()
+    employ(server)
+    if "{go}" in "".join(lines):
+        server.wait(lambda: server.attempts[attempt].values("loss") == expected[:1])
+        go.touch()
+    assert server.finished(attempt).values("loss") == expected
+
+
 def test_a_running_attempt_is_heard_of_before_it_ends(serve: Serve, employ: Employ, tmp_path: Path) -> None:
     go = tmp_path / "go"
     server = serve(f"echo loss=1; until [ -e {go} ]; do sleep 0.05; done")

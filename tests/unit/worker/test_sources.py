@@ -15,7 +15,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from orchestune.worker import events
 from orchestune.worker.metrics import Declared, Reported, Scanner
-from orchestune.worker.sources import Sources
+from orchestune.worker.sources import Sources, in_order
 
 Values = list[tuple[str, Any, float | None]]
 
@@ -186,3 +186,30 @@ def test_mlflows_folder(tmp_path: Path) -> None:
     (folder.parents[1] / "meta.yaml").write_text("x: 1\n")
     found = sources(tmp_path, "mlflow", "mlruns", "val/loss").finish()
     assert brief(found) == [("val/loss", 0.5, 0.0), ("val/loss", 0.25, 1.0)]
+
+
+def at(value: float, step: float | None = None, name: str = "loss") -> Reported:
+    return Reported(name, value, step, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "printed", "last"),
+    [
+        ([at(0.5, 1)], [at(0.4)], 0.4),
+        ([at(0.4)], [at(0.5, 1)], 0.4),
+        ([at(0.5, 1), at(0.4, 2)], [at(0.3, 3)], 0.3),
+        ([at(0.5, 1), at(0.3, 3)], [at(0.4, 2)], 0.3),
+        ([at(0.5)], [at(0.4)], 0.4),
+        ([at(0.5)], [], 0.5),
+        ([], [at(0.5)], 0.5),
+        ([at(0.5), at(9.0, 7, "acc")], [at(8.0, name="acc")], 0.5),
+    ],
+)
+def test_of_what_two_sources_report_at_once_the_later_step_comes_last_and_the_whole_trial_behind_it(
+    files: list[Reported], printed: list[Reported], last: float
+) -> None:
+    found = in_order(files, printed)
+    assert sorted(map(str, found)) == sorted(map(str, [*files, *printed]))
+    assert [item.value for item in found if item.name == "loss"][-1] == last
+    for source in (files, printed):
+        assert [item for item in found if item in source] == source
