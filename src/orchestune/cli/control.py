@@ -76,6 +76,8 @@ def stop(console: Console, args: argparse.Namespace) -> int:
 def pause(console: Console, args: argparse.Namespace) -> int:
     """Start no more trials."""
     status = console.client.pause(console.experiment(args.exp), now=args.now)
+    if status["state"] != "paused":
+        return _done(console, status, f"{status['state']}; there is nothing to pause")
     running = status["counts"]["running"]
     tail = f"; {running} running {'end now' if args.now else 'go on to their end'}" if running else ""
     return _done(console, status, f"paused{tail}; go on with `orchestune resume {status['handle']}`")

@@ -64,16 +64,18 @@ def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
 
 
 def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
-    """Start no more trials; `now`: also take back those that run, to be offered again on `resume`."""
+    """Start no more trials; `now`: also take back those that run, to be offered again on `resume`.
+
+    Of what is over or comes to its end nothing is paused.
+    """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
-        if row.state.over or row.desired is Desired.STOPPED:
-            raise Conflict(f"{row.handle} is {row.state}", "there is nothing to pause")
-        if row.desired is not Desired.PAUSED:
+        goes_on = not row.state.over and row.desired is not Desired.STOPPED
+        if goes_on and row.desired is not Desired.PAUSED:
             row.desired = Desired.PAUSED
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused by {actor}")
-        if now:
+        if goes_on and now:
             ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
     core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
     return status(core, experiment)

@@ -212,6 +212,15 @@ class CoreContract(WorldContract):
         change_experiment.resume(world.core, experiment, "ada")
         assert world.run(experiment)["counts"]["completed"] == 4
 
+    def test_a_pause_of_what_is_over_or_stopped_changes_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.run(experiment)
+        assert change_experiment.pause(world.core, experiment, True, "ada")["state"] == "completed"
+        assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"
+        other = world.create(budget=2, parallelism=1)
+        change_experiment.stop(world.core, other, "ada")
+        assert change_experiment.pause(world.core, other, False, "ada")["desired"] == "stopped"
+
     def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
