@@ -75,7 +75,7 @@ def _dispatch(console: Console, words: list[str]) -> int:
     if " ".join(words[:2]) in LATER:
         raise unknown_command(" ".join(words[:2]), [])
     if name and name not in _HOMES:
-        raise unknown_command(name, [*_HOMES, *LATER])
+        raise unknown_command(name, list(_HOMES))
     if name == "server":
         return server.delegate(words[1:])
     parser, args = _read(words, name)
@@ -107,14 +107,20 @@ def _read(words: list[str], name: str) -> tuple[argparse.ArgumentParser, argpars
     elif len(own) < len(words):
         strange += words[len(own) :]
     if strange:
-        command = parser_commands(parser).get(name)
-        raise unrecognized(name, strange, command._option_string_actions if command else ())
+        raise unrecognized(_meant(parser, own), strange)
     return parser, args
 
 
 def _own(words: list[str]) -> list[str]:
     """What is said to this program: the user's command begins after `--`."""
     return words[: words.index("--")] if "--" in words else words
+
+
+def _meant(parser: argparse.ArgumentParser, words: list[str]) -> argparse.ArgumentParser:
+    """The parser of the command that the words name, or of the command's own command."""
+    for word in words:
+        parser = parser_commands(parser).get(word, parser)
+    return parser
 
 
 def parser_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

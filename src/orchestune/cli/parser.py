@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -24,6 +24,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        allowed = [str(choice) for choice in action.choices]
+        if isinstance(action, argparse._SubParsersAction):
+            raise unknown_command(str(value), allowed, self.prog.partition(" ")[2])
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        near = get_close_matches(str(value), allowed, 1)
+        hint = f"did you mean {near[0]}?" if near else f"`{self.prog} --help` shows how it is used"
+        raise UsageError(f"{name}: found '{value}', allowed are {', '.join(allowed)}", hint)
 
 
 def add_command(
@@ -60,20 +71,23 @@ def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
     parser.add_argument("exp", metavar=name, nargs="?", help=text + (", or a trial of it" if trial else ""))
 
 
-def unknown_command(name: str, known: list[str]) -> UsageError:
-    """The error for a first word that is no command."""
-    if name in LATER:
-        text = f"`orchestune {name}` comes in a later version ({LATER[name]})"
+def unknown_command(name: str, known: list[str], group: str = "") -> UsageError:
+    """The error for a first word, or one behind that of a `group`, that is no command."""
+    whole = f"{group} {name}".strip()
+    if whole in LATER:
+        text = f"`orchestune {whole}` comes in a later version ({LATER[whole]})"
         return UsageError(text, "`orchestune --help` lists what is there")
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean `orchestune {near[0]}`?" if near else "`orchestune --help` lists the commands"
-    return UsageError(f"there is no command '{name}'", hint)
+    later = [later.removeprefix(f"{group} ") for later in LATER if later.startswith(f"{group} ") or not group]
+    near = get_close_matches(name, [*known, *later], 1)
+    start = f"orchestune {group}".strip()
+    hint = f"did you mean `{start} {near[0]}`?" if near else f"`{start} --help` lists the commands"
+    return UsageError(f"there is no command '{whole}'", hint)
 
 
-def unrecognized(name: str, words: list[str], options: Iterable[str] = ()) -> UsageError:
-    """The error for words that the command `name` (or none), which knows `options`, has no place for."""
-    hint = f"`{' '.join(['orchestune', *filter(None, [name])])} --help` shows how it is used"
-    near = get_close_matches(words[0].partition("=")[0], list(options), 1, 0.7)
+def unrecognized(parser: argparse.ArgumentParser, words: list[str]) -> UsageError:
+    """The error for words that the command of `parser` has no place for."""
+    hint = f"`{parser.prog} --help` shows how it is used"
+    near = get_close_matches(words[0].partition("=")[0], list(parser._option_string_actions), 1, 0.7)
     if near:
         hint = f"did you mean {near[0]}? {hint}"
     return UsageError(f"unrecognized arguments: {' '.join(words)}", hint)

@@ -115,9 +115,20 @@ def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer
     assert cli("status", "sgd-7f3a") == Result(2, "", "error: sgd-7f3a was removed for good\n")
 
 
-def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: Cli) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stop", "other"], "other-0000: completed\n"),
+        (["pause", "other"], "other-0000: completed; there is nothing to pause\n"),
+        (["pause", "other", "--now"], "other-0000: completed; there is nothing to pause\n"),
+        (["resume", "other"], "other-0000: completed\n"),
+    ],
+)
+def test_control_commands_say_that_an_experiment_is_over(
+    server: FakeServer, cli: Cli, words: list[str], said: str
+) -> None:
     server.put(status("other-0000", state="completed"))
-    assert cli("stop", "other").out == "other-0000: completed\n"
+    assert cli(*words) == Result(0, said, "")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +149,18 @@ def test_stop_says_what_an_experiment_that_is_over_is(server: FakeServer, cli: C
         (["logs", "sgd/99"], "no trial"),
         (["stauts"], "there is no command 'stauts'"),
         (["shell"], "EXP/N"),
+        (["pauze", "sgd"], "did you mean `orchestune pause`?"),
+        (["cluster", "creat"], "did you mean `orchestune cluster create`?"),
+        (["cluster", "conect", "-n", "lab"], "did you mean `orchestune cluster connect`?"),
+        (["cluster", "zzz"], "there is no command 'cluster zzz'\nhint:  `orchestune cluster --help` lists"),
+        (
+            ["cluster", "connect", "-n", "lab", "--namspace", "ml"],
+            "did you mean --namespace? `orchestune cluster connect",
+        ),
+        (["status", "--waatch"], "did you mean --watch? `orchestune status --help`"),
+        (["--versoin"], "did you mean --version? `orchestune --help`"),
+        (["export", "--format", "cvs"], "--format: found 'cvs', allowed are csv, json\nhint:  did you mean csv?"),
+        (["completion", "fsh"], "found 'fsh', allowed are bash, zsh, fish\nhint:  did you mean fish?"),
         (["cluster", "create", "-f", "x"], "comes in a later version"),
         (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
         (["status", "--cluster", "moon"], "there is no cluster 'moon'"),
