@@ -46,10 +46,8 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     _check_metrics(root, values)
     image = build(root, values)
     config = _config(root, values, folder)
-    warm = WarmStarts()
-    if space is not None and values.get("metrics") and values.get("warm_start"):
-        learns = engine.name in LEARNERS
-        warm = warm_starts(root.find("warm_start"), values["warm_start"], folder, space, values["metrics"], learns)
+    sources, metrics = values.get("warm_start") or (), values.get("metrics") or ()
+    warm = warm_starts(root.find("warm_start"), sources, folder, space, metrics, engine.name in LEARNERS)
     report.raise_if_bad()
     assert space is not None and budget is not None
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
@@ -93,9 +91,9 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
 
 def _config(root: Field, values: _Values, folder: Path) -> ConfigFile | None:
     path = values.get("config")
-    if not path or not values.get("parameters"):
+    if not path:
         return None
-    names = [parameter.name for parameter in values["parameters"]]
+    names = [parameter.name for parameter in values.get("parameters") or ()]
     used = placeholders(values.get("run") or "")
     if "config" in names:
         root.find("parameters", "config").wrong("{config} in `run` stands for the file", "call the parameter otherwise")

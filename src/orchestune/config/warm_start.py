@@ -50,13 +50,16 @@ def is_file(name: str) -> bool:
     return Path(name).suffix.lower() in READERS or "/" in name
 
 
-def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Space, metrics: Sequence[Metric],
-                engine_learns: bool) -> WarmStarts:  # fmt: skip
-    """What the sources give; files are relative to `folder`. What is wrong is reported, the rest noted."""
+def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Space | None,
+                metrics: Sequence[Metric], engine_learns: bool) -> WarmStarts:  # fmt: skip
+    """What the sources give; files are relative to `folder`. What is wrong is reported, the rest noted.
+
+    Without a space or metrics, where these are wrong themselves, files are read all the same: they may be wrong too.
+    """
     fields = found.items() or [found]
     known: list[WarmStart] = []
     listed = [source for source in sources if not isinstance(source, str)]
-    if listed:
+    if listed and space is not None and metrics:
         known.append(_mapped(found, LISTED, listed, space, metrics))
     experiments: list[str] = []
     for field, source in zip(fields, sources, strict=False):
@@ -70,7 +73,8 @@ def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Sp
         except UnreadableResults as exc:
             field.wrong(str(exc))
             continue
-        known.append(_mapped(field, source, documents, space, metrics))
+        if space is not None and metrics:
+            known.append(_mapped(field, source, documents, space, metrics))
     if sources and not engine_learns:
         found.note("has no effect: this engine learns nothing from results")
     return WarmStarts(tuple(known), tuple(dict.fromkeys(experiments)))

@@ -96,3 +96,24 @@ def test_mistakes_are_told_where_they_are(tmp_path: Path, warm: str, content: st
     if content is not None:
         (tmp_path / warm).write_text(content)
     assert message.format(tmp_path) in refused(tmp_path, warm)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("lr: 1e-5..0.1 log", "lr: 1..0"),
+        ("parameters: {lr: 1e-5..0.1 log, opt: [sgd, adam]}\n", ""),
+        ("loss: minimize", "loss: small"),
+        ("metrics: {loss: minimize}\n", ""),
+        ("budget: 10", "budgt: 10"),
+    ],
+)
+def test_a_file_that_is_missing_is_told_together_with_every_other_mistake(tmp_path: Path, old: str, new: str) -> None:
+    text = BASE.replace(old, new) + "warm_start: gone.csv\nconfig: gone.yaml\n"
+    assert text != BASE
+    with pytest.raises(BadInput) as caught:
+        parse(text, "experiment.yml", path=tmp_path / "experiment.yml")
+    told = caught.value.message.splitlines()
+    assert len(told) == 3
+    assert f"warm_start: {tmp_path}/gone.csv cannot be read: No such file or directory" in caught.value.message
+    assert f"config: {tmp_path}/gone.yaml cannot be read: No such file or directory" in caught.value.message
