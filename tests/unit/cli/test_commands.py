@@ -155,7 +155,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["cluster", "zzz"], "there is no command 'cluster zzz'\nhint:  `orchestune cluster --help` lists"),
         (
             ["cluster", "connect", "-n", "lab", "--namspace", "ml"],
-            "did you mean --namespace? `orchestune cluster connect",
+            "did you mean --namespace? `orchestune",
         ),
         (["status", "--waatch"], "did you mean --watch? `orchestune status --help`"),
         (["--versoin"], "did you mean --version? `orchestune --help`"),
