@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.engine import LEARNERS, Engine
+from orchestune.config.engine import Engine
 from orchestune.config.keeping import Checkpoint
 from orchestune.config.kinds import MOST_TRIALS
 from orchestune.config.placing import Build, build, placement
@@ -18,6 +18,7 @@ from orchestune.config.sections import Retry
 from orchestune.config.template import config_file
 from orchestune.config.warm_start import warm_starts
 from orchestune.domain.code import Code
+from orchestune.domain.engines import LEARNERS
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric

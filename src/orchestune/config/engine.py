@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestune.config.kinds import NUMBER, Key, Kind, one_of
-from orchestune.config.nodes import Entries, Scalar, plain
-from orchestune.config.report import Field
+from orchestune.config.kinds import Key, Kind, one_of, whole
+from orchestune.config.report import Field, did_you_mean
 from orchestune.config.shapes import changed, either, section
-
-ENGINES = ("auto", "gp", "tpe", "cma", "evolution", "swarm", "random", "sobol", "halton", "latin", "grid")
-LEARNERS = ("auto", "gp", "tpe", "cma", "evolution", "swarm")
-"""those that results make a difference to"""
+from orchestune.domain.engines import NAMES, OPTIONS
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What suggests configurations, and its options as they were written."""
+    """What suggests configurations, and its options."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 _ALSO = {
@@ -29,28 +26,25 @@ _ALSO = {
     "de": "evolution", "nsga2": "evolution", "nsgaii": "evolution", "genetic": "evolution", "pso": "swarm",
     "randomsearch": "random",
 }  # fmt: skip
-_ENGINE_NAME = one_of(ENGINES, _ALSO)
+_ENGINE_NAME = one_of(NAMES, _ALSO)
 _ENGINE_KEYS = (Key("name", _ENGINE_NAME, "What suggests configurations.", required=True),)
 _ENGINE = section(_ENGINE_KEYS, open_to="the engine's own options")
 
 
 def _read_engine(found: Field) -> Engine | None:
     read = _ENGINE.read(found)
-    if read is None or not isinstance(found.node, Entries):
+    if read is None or read.get("name") is None:
         return None
-    for name, (_, option) in found.entries().items():
-        if name != "name":
-            check_finite(option)
-    return Engine(read.get("name") or "auto", plain(found.node.without("name")))
-
-
-def check_finite(found: Field) -> None:
-    """An option may be anything that JSON can say."""
-    value = found.node.value if isinstance(found.node, Scalar) else None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        NUMBER.read(found)
-    for below in [*found.items(), *(option for _, option in found.entries().values())]:
-        check_finite(below)
+    name, options = read["name"], {}
+    known = OPTIONS.get(name, {})
+    for option, (key, value) in found.entries().items():
+        if option in known:
+            options[option] = whole(known[option]).read(value)
+        elif option != "name":
+            allowed = f"it has {', '.join(known)}" if known else "it has none"
+            hint = did_you_mean(option, known) or allowed
+            found.report.add(key.place, value.key, f"is no option of the engine {name}", hint)
+    return None if None in options.values() else Engine(name, options)
 
 
 ENGINE = either(

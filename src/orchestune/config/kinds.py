@@ -60,7 +60,7 @@ def whole(least: int, most: int = LARGEST_WHOLE) -> Kind[int]:
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
         if least <= number <= most and number == int(number):
             return int(number)
-        found.expected(words)
+        found.expected(f"a whole number from {least} to {most:,}" if number > most else words)
         return None
 
     return Kind(words, {"type": "integer", "minimum": least, "maximum": most}, read)

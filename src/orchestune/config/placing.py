@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.engine import check_finite
-from orchestune.config.kinds import SIZE, TRUTH, Key, Kind, text
-from orchestune.config.nodes import Entries, plain
+from orchestune.config.kinds import NUMBER, SIZE, TRUTH, Key, Kind, text
+from orchestune.config.nodes import Entries, Scalar, plain
 from orchestune.config.report import Field
 from orchestune.config.shapes import changed, either, list_of, section
 from orchestune.domain.placement import Placement, Volume
@@ -77,9 +76,17 @@ def _read_pod(found: Field) -> dict[str, Any] | None:
         found.expected("a mapping, merged into the pod template")
         return None
     for _, below in found.entries().values():
-        check_finite(below)
+        _check_finite(below)
     patch: dict[str, Any] = plain(found.node)
     return patch
+
+
+def _check_finite(found: Field) -> None:
+    value = found.node.value if isinstance(found.node, Scalar) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        NUMBER.read(found)
+    for below in [*found.items(), *(entry for _, entry in found.entries().values())]:
+        _check_finite(below)
 
 
 POD = Kind[dict[str, Any]]("a mapping, merged into the pod template", {"type": "object"}, _read_pod)

@@ -9,8 +9,6 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.engines.distinct import Proposer
 
-NAMES: tuple[str, ...] = ("auto", "gp", "tpe", "cma", "evolution", "swarm")
-
 
 def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     """A new one with an empty history."""

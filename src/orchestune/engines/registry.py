@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from orchestune.domain.engines import LEARNERS, NAMES, OPTIONS
 from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Space
 from orchestune.engines import feasible, learners
@@ -16,29 +17,6 @@ from orchestune.engines.uniform import UniformProposer
 from orchestune.errors import BadInput, Problem
 from orchestune.ports.engine import Engine
 
-NAMES: tuple[str, ...] = (
-    "auto",
-    "random",
-    "grid",
-    "sobol",
-    "halton",
-    "latin",
-    "tpe",
-    "gp",
-    "cma",
-    "evolution",
-    "swarm",
-)
-
-_LEAST: Mapping[str, Mapping[str, int]] = {
-    "auto": {"startup": 1, "candidates": 1, "history": 50},
-    "cma": {"startup": 1, "population": 4},
-    "evolution": {"population": 4},
-    "gp": {"startup": 2, "history": 20},
-    "latin": {"size": 2},
-    "swarm": {"particles": 2},
-    "tpe": {"startup": 1, "candidates": 1, "history": 50},
-}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _SINGLE = ("cma", "swarm")
 """those that optimize one metric"""
@@ -82,7 +60,7 @@ def create(
         return GridEngine(space)
     if name == "random":
         return DistinctEngine(space, UniformProposer(space))
-    if name in learners.NAMES:
+    if name in LEARNERS:
         if in_process:
             return DistinctEngine(space, learners.proposer(name, space, metrics, seed, options))
         from orchestune.engines.process import ProcessEngine  # here: the command line needs no subprocess module
@@ -112,7 +90,7 @@ def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence
 
 
 def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    least = _LEAST.get(name, {})
+    least = OPTIONS.get(name, {})
     for option, value in options.items():
         key = f"engine.{option}"
         if option not in least:

@@ -108,7 +108,7 @@ def test_everything_that_a_file_may_say_arrives() -> None:
             "keep: {patterns: [best.pt, 'plots/*.png'], keep_best: 5, limit: 10Mi}\n"
             "checkpoint: {every: 5m}\n"
             "seed: 7\n"
-            "engine: {name: tpe, startup: 5, nested: {a: [1, x]}}\n"
+            "engine: {name: tpe, startup: 5, candidates: 1e2}\n"
             "priority: -3\n"
             "labels: {team: vision, run: 3}\n"
             "code: {ignore: [data/, '*.ckpt'], limit: 1Gi}\n"
@@ -126,7 +126,7 @@ def test_everything_that_a_file_may_say_arrives() -> None:
     assert found.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
     assert found.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
     assert found.checkpoint_every == 300.0
-    assert (found.seed, found.engine, found.engine_options) == (7, "tpe", {"startup": 5, "nested": {"a": [1, "x"]}})
+    assert (found.seed, found.engine, found.engine_options) == (7, "tpe", {"startup": 5, "candidates": 100})
     assert (found.priority, found.labels) == (-3, {"team": "vision", "run": "3"})
     assert loaded.code == Code(("data/", "*.ckpt"), 2**30)
     assert Specification.from_json(found.to_json()) == found

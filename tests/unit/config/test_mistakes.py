@@ -8,6 +8,7 @@ from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
 
 RANGE = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
 ENGINE_WORDS = "auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin or grid"
+AT_MOST = "a whole number from 1 to 1,000,000,000"
 F = "experiment.yml:"
 
 
@@ -166,7 +167,20 @@ def alpha(spelling: str) -> str:
             with_lines("engine: {name: sobl}"),
             (f"8:16: engine.name: found 'sobl', expected {ENGINE_WORDS} (did you mean sobol?)"),
         ),
-        (with_lines("engine: {name: tpe, x: [.inf]}"), "8:25: engine.x[0]: found .inf, expected a finite number"),
+        (
+            with_lines("engine: {name: tpe, starup: 3}"),
+            "8:21: engine.starup: is no option of the engine tpe (did you mean startup?)",
+        ),
+        (
+            with_lines("engine: {name: gp, x: [.inf]}"),
+            "8:20: engine.x: is no option of the engine gp (it has startup, history)",
+        ),
+        (with_lines("engine: {name: random, x: 1}"), "8:24: engine.x: is no option of the engine random (it has none)"),
+        (
+            with_lines("engine: {name: tpe, history: 3}"),
+            "8:30: engine.history: found 3, expected a whole number of at least 50",
+        ),
+        (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {AT_MOST}"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),
         (
             with_lines("code: {limit: 0}"),

@@ -113,7 +113,7 @@ ACCEPTED = [
             "checkpoint: 5m",
             "checkpoint: {every: 10}",
             "seed: 3",
-            "engine: {name: tpe, any: [1, {b: c}]}",
+            "engine: {name: tpe, startup: 5}",
             "priority: -5",
             "labels: {a.b/c: 1}",
             "code: {ignore: [x], limit: 5000}",
