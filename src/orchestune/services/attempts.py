@@ -25,6 +25,8 @@ ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PRE
 _ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
 """ends that the server decided: the worker hears of them by an order, and the process has its grace"""
 RETRY_SECONDS = 2.0
+LONGEST_DELAY = 60.0
+"""seconds after which what failed or was lost is offered again at the latest"""
 
 
 class Found(NamedTuple):
@@ -267,7 +269,7 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
     again = found.failures < ledger.row.specification.retries and found.ordered != "pruned"
     if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
         if not late:
-            delay = ledger.now + RETRY_SECONDS * 2**found.failures
+            delay = ledger.now + min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
             trials.change_task(
                 ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures + 1, not_before=delay
             )
@@ -294,7 +296,7 @@ def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict
 
 def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:
     losses = found.losses + 1
-    delay = ledger.now + min(2.0**losses, 60.0)
+    delay = ledger.now + min(2.0**losses, LONGEST_DELAY)
     trials.change_task(
         ledger, found.trial, found.fold, found.task_state, Cause.LOSE, failures=found.failures, not_before=delay
     )

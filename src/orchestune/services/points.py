@@ -49,8 +49,28 @@ def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
 
 def of_attempt(session: Session, experiment: str, attempt: str) -> list[Point]:
     """In order: what it reported, behind what was reported before the checkpoint that it went on from."""
-    found = [Point(*row) for row in session.rows(hot.SELECT_POINTS, {"attempt": attempt})]
+    found = _in_order(session.rows(hot.SELECT_POINTS, {"attempt": attempt}))
     return inherited(session, experiment, attempt) + found
+
+
+def curve(session: Session, attempt: str, name: str) -> list[Point]:
+    """In order: what this attempt itself reported of one metric."""
+    return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))
+
+
+def _in_order(rows: Sequence[Sequence[Any]]) -> list[Point]:
+    """What the worker and what HTTP brought, each as it was numbered, together by the time at which it came.
+
+    That is the wall's time, which may have jumped back meanwhile: it never puts a value before one of a lower number.
+    """
+    latest: dict[tuple[str, bool], float] = {}
+    found: list[tuple[float, int, Point]] = []
+    for *values, at in rows:
+        point = Point(*values)
+        way = point.name, point.sequence >= HTTP_SEQUENCE
+        latest[way] = max(at, latest.get(way, at))
+        found.append((latest[way], point.sequence, point))
+    return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
 
 
 def inherited(session: Session, experiment: str, attempt: str) -> list[Point]:

@@ -71,7 +71,7 @@ def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) ->
     for point in rows.inherited(session, ledger.row.id, attempt):
         if point.name == name:
             track.curve.add(point.value, point.step)
-    for row in session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}):
-        track.take(Point(*row), rows.HTTP_SEQUENCE)
+    for point in rows.curve(session, attempt, name):
+        track.take(point, rows.HTTP_SEQUENCE)
     track.looked = board.pruner(fold).look(trial, track.curve.step) if track.curve.step else None
     return track

@@ -164,7 +164,9 @@ class _Call:
         if room <= 0 or row.pending == 0:
             return []
         session = self.ledger.session
-        where = {"experiment": row.id, "now": self.ledger.now, "limit": room, "memory": self.row.memory}
+        now = self.ledger.now
+        farthest = now + 2 * attempts.LONGEST_DELAY  # what is due after that was put off before the clock jumped back
+        where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_TASKS, where)
         if candidates and candidates[0][3]:  # only isolated trials are left: one at a time, alone
             candidates = candidates[:1] if row.live == 0 else []

@@ -67,8 +67,8 @@ PENDING_TASKS = """
 SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision,
 COALESCE(t.checkpoint, r.checkpoint)
 FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
-WHERE t.experiment = :experiment AND t.state = 'pending' AND t.not_before <= :now AND t.memory = :memory
-ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
+WHERE t.experiment = :experiment AND t.state = 'pending'
+AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
 """
 LEASE_TASK = """
 UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
@@ -126,9 +126,9 @@ INSERT_POINT = """
 INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
 :step, :stddev, :at) ON CONFLICT DO NOTHING
 """
-SELECT_POINTS = "SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt ORDER BY at, sequence"
+SELECT_POINTS = "SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt ORDER BY sequence"
 SELECT_CURVE = """
-SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name ORDER BY at, sequence
+SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
 """
 LAST_MARK = "SELECT COALESCE(MAX(seq), 0) FROM marks WHERE experiment = :experiment"
 PUT_MARK = """

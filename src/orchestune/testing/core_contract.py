@@ -164,6 +164,25 @@ class CoreContract(WorldContract):
         world.tick()
         assert world.status(experiment)["counts"]["running"] == 1
 
+    def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        reason = {"code": "sandbox", "message": "no folder for the trial"}
+        worker.call(finished=[worker.finish(lease, state="lost", points=[], reason=reason)])
+        assert worker.call(want=1)["leases"] == []
+        world.clock.wall -= 3600
+        assert world.run(experiment, 100)["counts"]["completed"] == 1
+
+    def test_a_clock_that_jumps_back_does_not_change_which_value_was_reported_last(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True}
+        worker.call(beats=[{**said, "points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.8, 2, None]]}])
+        world.clock.wall -= 3600
+        worker.call(beats=[{**said, "points": [[2, "loss", 0.7, 3, None]]}])
+        worker.call(finished=[worker.finish(lease, points=[[3, "loss", 0.3, 4, None]])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
+
     def test_a_restart_of_the_server_expires_nothing(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.lease()
