@@ -68,7 +68,8 @@ SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bu
 COALESCE(t.checkpoint, r.checkpoint)
 FROM tasks t JOIN trials r ON r.experiment = t.experiment AND r.number = t.trial
 WHERE t.experiment = :experiment AND t.state = 'pending'
-AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
+AND (t.not_before <= :now OR t.not_before > :farthest) AND t.memory = :memory
+ORDER BY t.isolated, t.trial, t.fold LIMIT :limit
 """
 LEASE_TASK = """
 UPDATE tasks SET state = :state, token = :token WHERE experiment = :experiment AND trial = :trial AND fold = :fold
