@@ -23,7 +23,12 @@ USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
 _SEEN = ("experiments", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
-_OPEN = ("healthz", "readyz", "metrics", "sign-in", "sign-out", "static")
+_GUESTS = (
+    "", "best", "columns", "curves", "events", "explain", "importance", "logs", "overview", "specification", "timeline",
+    "trials",
+)  # fmt: skip
+"""what a guest may look at of the one experiment, by the part of the path behind it"""
+_OPEN = ("healthz", "readyz", "metrics", "share", "sign-in", "sign-out", "static")
 """what nobody has to be known for, outside the API, by the first part of the path"""
 _HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
@@ -60,6 +65,8 @@ def need(method: str, path: str, query: str = "") -> Need:
         return Need.VIEWER
     if head == "workers":
         return Need.WORKER
+    if head == "shares":
+        return Need.EDITOR
     if head == "bundles":
         return Need.ANYBODY if method == "GET" else Need.EDITOR
     if head in _SEEN and method in ("GET", "HEAD"):
@@ -71,12 +78,23 @@ def need(method: str, path: str, query: str = "") -> Need:
 
 def allowed(caller: Caller, wanted: Need, path: str) -> bool:
     """Whether `caller` may do that. A role may do what those below it may, a worker what is its own."""
+    if caller.role == "guest":
+        return wanted in (Need.VIEWER, Need.PAGE) and _is_of(caller, path)
     if caller.role == "owner" or wanted is Need.ANYBODY:
         return True
     if wanted is Need.WORKER:
         return path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
     least = "viewer" if wanted is Need.PAGE else wanted.value
     return caller.role in _RANKS and _RANKS.index(caller.role) >= _RANKS.index(least)
+
+
+def _is_of(caller: Caller, path: str) -> bool:
+    """Whether the path leads to the one experiment of a guest."""
+    page = not path.startswith(API)
+    parts = path.removeprefix("/" if page else API).split("/")
+    if len(parts) < 2 or parts[0] != "experiments" or parts[1] not in (caller.experiment, caller.handle):
+        return False
+    return page or (parts[2] if len(parts) > 2 else "") in _GUESTS
 
 
 class Access:
@@ -98,12 +116,15 @@ class Access:
                     await _to_sign_in(scope)(scope, receive, send)
                     return
                 if not allowed(caller, wanted, scope["path"]):
+                    if caller.role == "guest" and wanted is Need.PAGE:  # may be somebody who can sign in
+                        await _to_sign_in(scope)(scope, receive, send)
+                        return
                     raise _refused(caller, wanted, scope["path"])
                 scope["state"]["caller"] = caller
                 if caller.role != "worker":
                     send = _with_version(send)
-                if caller.browser:
-                    send = self._while_signed_in(scope, send)
+                if caller.browser or caller.source:
+                    send = self._while_known(scope, send)
         await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -136,8 +157,8 @@ class Access:
             raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
         return caller
 
-    def _while_signed_in(self, scope: Scope, send: Send) -> Send:
-        """A page that is open all day would outlive its session: its stream ends with that."""
+    def _while_known(self, scope: Scope, send: Send) -> Send:
+        """A page that is open all day would outlive its session, or its token: its stream ends with that."""
         streams = False
 
         async def sending(message: Message) -> None:
@@ -147,7 +168,7 @@ class Access:
                 streams = kind.startswith(b"text/event-stream")
             elif streams:
                 try:
-                    await self._session(scope)
+                    await self._caller(scope)
                 except Unknown:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                     raise ClientDisconnect from None  # nobody is there who may see more
@@ -175,6 +196,8 @@ def _to_sign_in(scope: Scope) -> Response:
 def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
     if caller.role == "worker" or wanted is Need.WORKER:
         return Denied(f"the token of {caller.name} does not reach {path}")
+    if caller.role == "guest":
+        return Denied("this link shows one experiment, and nothing else", "sign in: `orchestune ui`")
     article = "an" if wanted.value[0] in "aeiou" else "a"
     hint = f"ask for access as {article} {wanted.value}"
     return Denied(f"{caller.name} is a {caller.role} here, and this needs {article} {wanted.value}", hint)

@@ -531,6 +531,45 @@ class Invitation(BaseModel):
     expires_at: str
 
 
+class ShareExperiment(_Request):
+    """A link for others."""
+
+    name: str = Field(default="", max_length=200, description="whom it is for, for people")
+    days: int = Field(default=7, ge=1, le=365, description="after which it is of no use")
+
+
+class IssueToken(_Request):
+    """A token for somebody."""
+
+    name: str = Field(min_length=1, max_length=200, description="whose it is")
+    role: Literal["viewer", "editor", "owner"] = "viewer"
+    days: int = Field(default=90, ge=1, le=3650, description="after which it is of no use")
+
+
+class Grant(BaseModel):
+    """A token, or a link to one experiment."""
+
+    id: str
+    name: str
+    role: Literal["guest", "viewer", "editor", "owner"]
+    experiment: str | None = Field(description="handle of the one experiment that it shows; null: every one")
+    made_by: str
+    created_at: str
+    expires_at: str
+
+
+class Share(Grant):
+    """A new link."""
+
+    path: str = Field(description="what stands behind the server's address; told this once")
+
+
+class IssuedToken(Grant):
+    """A new token."""
+
+    token: str = Field(description="told this once")
+
+
 class Event(BaseModel):
     """Something that happened."""
 

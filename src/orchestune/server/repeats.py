@@ -19,8 +19,8 @@ from orchestune.server.context import Context
 logger = logging.getLogger("orchestune.server")
 
 _LONGEST = 200
-_WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}sign-in")
-"""what may be repeated as it is; the answer of the last one is a secret, of which only a digest is kept"""
+_WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}sign-in", f"{API}tokens")
+"""what may be repeated as it is, or whose answer is a secret, of which only a digest is kept"""
 
 
 class Repeats:
@@ -100,7 +100,7 @@ class _Kept:
 
 def _key(scope: Scope) -> str:
     path = scope["path"]
-    if not path.startswith(API) or path.startswith(_WITHOUT):
+    if not path.startswith(API) or path.startswith(_WITHOUT) or path.endswith("/shares"):
         return ""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"idempotency-key"), "")
 

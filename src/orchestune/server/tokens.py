@@ -29,6 +29,10 @@ class KnownCallers:
             self._callers.clear()
         self._callers[token] = (caller, self._clock() + _SECONDS)
 
+    def clear(self) -> None:
+        """Something was taken back: everybody is looked up again."""
+        self._callers.clear()
+
     def forget(self, token: str) -> None:
         """It is no longer valid."""
         self._callers.pop(token, None)

@@ -17,6 +17,7 @@ from orchestune.services import (
     change_experiment,
     create_experiment,
     explain_experiment,
+    grant_access,
     idempotency,
     quarantine,
     queue_trial,
@@ -179,6 +180,19 @@ class SignIn(Protocol):
     def enter(self, core: Core, code: str) -> tuple[str, float]: ...
     def enter_with_token(self, core: Core, token: str) -> tuple[str, float]: ...
     def leave(self, core: Core, session_token: str) -> None: ...
+    def enter_share(self, core: Core, code: str) -> tuple[str, float, str]: ...
+    def shared(self, core: Core, code: str) -> str: ...
+
+
+class GrantAccess(Protocol):
+    """Tokens for people, and links to one experiment. NotFound for one that is not there to be taken back."""
+
+    def share(self, core: Core, ref: str, body: Body, caller: Caller) -> Document: ...
+    def shares(self, core: Core) -> list[Document]: ...
+    def unshare(self, core: Core, identity: str) -> None: ...
+    def issue_token(self, core: Core, body: Body, caller: Caller) -> Document: ...
+    def tokens(self, core: Core) -> list[Document]: ...
+    def revoke_token(self, core: Core, identity: str) -> None: ...
 
 
 class ReadColumns(Protocol):
@@ -249,6 +263,7 @@ class UseCases:
     report_metrics: ReportMetrics
     authenticate: Authenticate
     sign_in: SignIn
+    grant_access: GrantAccess
     read_columns: ReadColumns
     read_hypervolume: ReadHypervolume
     idempotency: Idempotency
@@ -276,6 +291,7 @@ REAL = UseCases(
     report_metrics=report_metrics,
     authenticate=authenticate,
     sign_in=sign_in,
+    grant_access=grant_access,
     read_columns=read_columns,
     read_hypervolume=read_hypervolume,
     idempotency=idempotency,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import Row
+
 from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
+from orchestune.store.session import Session
+
+TOKEN_PREFIX = "t."
+"""of a token that the server issued"""
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
@@ -15,6 +23,11 @@ def authenticate(core: Core, token: str) -> Caller | None:
     for known, name in core.owners.items():
         if same(token, known):
             return Caller(name=name, role="owner", source=digest(known))
+    if token.startswith(TOKEN_PREFIX):
+        with core.store.reading() as session:
+            row = credentials.find(session, digest(token), "token")
+        if row is not None:
+            return Caller(name=row.name, role=row.role, source=row.digest)
     return None
 
 
@@ -22,9 +35,17 @@ def session_of(core: Core, token: str) -> Caller | None:
     """The caller whose browser shows this; None where the session is over, or the token it came from was taken away."""
     with core.store.reading() as session:
         row = credentials.find(session, digest(token), "session")
-    if row is None or (row.source and row.source not in map(digest, core.owners)):
-        return None
-    return Caller(name=row.name, role=row.role, source=row.source, browser=True)
+        if row is None or not _stands(core, session, row):
+            return None
+    bound = {"experiment": row.experiment, "handle": row.handle} if row.experiment else {}
+    return Caller(name=row.name, role=row.role, source=row.source, browser=True, **bound)
+
+
+def _stands(core: Core, session: Session, row: Row[Any]) -> bool:
+    """Whether what a session came from is still there."""
+    if not row.source or row.source in map(digest, core.owners):
+        return True
+    return credentials.find(session, row.source, "share" if row.experiment else "token") is not None
 
 
 def identify(core: Core, token: str) -> Caller | None:

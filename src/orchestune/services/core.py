@@ -53,13 +53,15 @@ class Caller:
 
     name: str
     role: str
-    """`owner` may do everything, `editor` all but what concerns the server or destroys records, `viewer` may look;
-    `worker` reaches the routes of the one worker `worker` of `experiment`"""
+    """`owner` may do everything, `editor` all but what concerns the server or destroys records, `viewer` may look,
+    `guest` may look at `experiment` alone; `worker` reaches the routes of the one worker `worker` of `experiment`"""
     experiment: str = ""
+    handle: str = ""
+    """what people call the experiment of a guest"""
     worker: str = ""
     shared: bool = False
     """the token stands for a role that several people have: they say their names themselves"""
     source: str = ""
-    """digest of the owner's token that this rests on; empty where it rests on none"""
+    """digest of the token or the share that this rests on; empty where it rests on none"""
     browser: bool = False
     """known by the session of a browser"""

@@ -25,7 +25,7 @@ def invite(core: Core, caller: Caller) -> dict[str, Any]:
     """
     if caller.browser:
         raise Denied("a browser that is signed in lets no other one in", "`orchestune ui` makes a link")
-    code = _secret(core)
+    code = secret(core)
     with core.store.transaction() as session:
         expires = credentials.put(
             session,
@@ -63,7 +63,7 @@ def leave(core: Core, session_token: str) -> None:
 
 
 def _begin(core: Core, caller: Caller) -> tuple[str, float]:
-    token, seconds = _PREFIX + _secret(core), SESSION_SECONDS if caller.source else VOUCHED_SECONDS
+    token, seconds = _PREFIX + secret(core), SESSION_SECONDS if caller.source else VOUCHED_SECONDS
     with core.store.transaction() as session:
         credentials.put(
             session,
@@ -77,5 +77,40 @@ def _begin(core: Core, caller: Caller) -> tuple[str, float]:
     return token, seconds
 
 
-def _secret(core: Core) -> str:
+def enter_share(core: Core, code: str) -> tuple[str, float, str]:
+    """The session of a guest that a link to one experiment begins, how many seconds it lasts, and the handle."""
+    handle, token = shared(core, code), _PREFIX + secret(core)
+    with core.store.transaction() as session:
+        share = credentials.find(session, digest(code), "share")
+        if share is None:
+            raise _over()
+        seconds = min(SESSION_SECONDS, share.expires_at - session.now)
+        credentials.put(
+            session,
+            digest(token),
+            "session",
+            name=share.name,
+            role=share.role,
+            source=share.digest,
+            seconds=seconds,
+            experiment=share.experiment,
+        )
+    return token, seconds, handle
+
+
+def shared(core: Core, code: str) -> str:
+    """The handle of the experiment to which a link leads. Denied where it leads nowhere any more."""
+    with core.store.reading() as session:
+        share = credentials.find(session, digest(code), "share")
+    if share is None:
+        raise _over()
+    return str(share.handle)
+
+
+def _over() -> Denied:
+    return Denied("this link is not valid any more", "ask whoever gave it to you for a new one")
+
+
+def secret(core: Core) -> str:
+    """Something that nobody guesses."""
     return base64.urlsafe_b64encode(core.clock.entropy(33)).decode()

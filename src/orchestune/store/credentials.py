@@ -1,16 +1,31 @@
-"""Rows of what browsers show: sessions, and links that begin one. Digests only."""
+"""Rows of what lets people in: sessions of browsers, links that begin one, tokens, shares. Digests only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
 from orchestune.store.session import Session
-from orchestune.store.tables import credentials
+from orchestune.store.tables import credentials, experiments
+
+IDENTITY = 16
+"""how much of a digest names a credential in a list"""
 
 
-def put(session: Session, digest: str, kind: str, *, name: str, role: str, source: str, seconds: float) -> float:
+def put(
+    session: Session,
+    digest: str,
+    kind: str,
+    *,
+    name: str,
+    role: str,
+    seconds: float,
+    source: str = "",
+    made_by: str = "",
+    experiment: str | None = None,
+) -> float:
     """Take a credential for so many seconds, and forget those that have expired; when it expires."""
     session.change(delete(credentials).where(credentials.c.expires_at <= session.now))
     expires = session.now + seconds
@@ -23,20 +38,49 @@ def put(session: Session, digest: str, kind: str, *, name: str, role: str, sourc
             source=source,
             created_at=session.now,
             expires_at=expires,
+            made_by=made_by,
+            experiment=experiment,
         )
     )
     return expires
 
 
 def find(session: Session, digest: str, kind: str) -> Row[Any] | None:
-    """The credential with this digest, unless it has expired."""
-    query = select(credentials).where(
-        credentials.c.digest == digest, credentials.c.kind == kind, credentials.c.expires_at > session.now
-    )
+    """The credential with this digest, unless it has expired, or the experiment is hidden to which it is bound.
+
+    `handle` is the handle of that experiment, None where there is none.
+    """
+    query = _valid(session, kind).where(credentials.c.digest == digest)
     found = session.select(query)
     return found[0] if found else None
+
+
+def every(session: Session, kind: str) -> Sequence[Row[Any]]:
+    """All of a kind that are of use, the newest first."""
+    return session.select(_valid(session, kind).order_by(credentials.c.created_at.desc(), credentials.c.digest))
+
+
+def _valid(session: Session, kind: str) -> Any:
+    joined = credentials.outerjoin(experiments, experiments.c.id == credentials.c.experiment)
+    return (
+        select(*credentials.c, experiments.c.handle)
+        .select_from(joined)
+        .where(
+            credentials.c.kind == kind,
+            credentials.c.expires_at > session.now,
+            credentials.c.experiment.is_(None) | (experiments.c.hidden == 0),
+        )
+    )
 
 
 def drop(session: Session, digest: str) -> bool:
     """Forget it; of several who do so at once one hears True."""
     return session.change(delete(credentials).where(credentials.c.digest == digest)) == 1
+
+
+def revoke(session: Session, kind: str, identity: str) -> bool:
+    """Forget the one that a list names `identity`, and the sessions that came from it."""
+    found = [row.digest for row in every(session, kind) if row.digest[:IDENTITY] == identity]
+    for each in found:
+        session.change(delete(credentials).where((credentials.c.digest == each) | (credentials.c.source == each)))
+    return bool(found)

@@ -14,6 +14,7 @@ from orchestune.store.tables import (
     artifacts,
     attempts,
     blobs,
+    credentials,
     events,
     experiments,
     idempotency,
@@ -102,6 +103,7 @@ def purge(session: Session, experiment: str) -> None:
             session.change(delete(tombstones).where(tombstones.c.digest == name))
             session.change(insert(tombstones).values(digest=name, at=session.now))
     session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
+    session.change(delete(credentials).where(credentials.c.experiment == experiment))
     drop_rows(session, experiment)
 
 

@@ -223,7 +223,7 @@ def test_nothing_but_the_door_opens_to_nobody(pages: Live) -> None:
     for method, template in addresses(pages):
         path = re.sub(r"{[^}]*}", "x", template.replace("{number}", "1"))
         if need(method, path) is Need.NOTHING:
-            assert path.startswith(("/sign-", "/static/"))
+            assert path.startswith(("/sign-", "/static/")) or path == "/share"
             continue
         reply = pages.ask(method, path, {} if method not in ("GET", "HEAD") else None, token=None)
         assert reply.status in (401, 303), (method, path)

@@ -54,6 +54,12 @@ async def cluster(caller: Known) -> Response:
     return render.page("cluster.html", caller=caller)
 
 
+@router.get("/settings")
+async def settings(caller: Known) -> Response:
+    """Tokens and shared links, the server, how the pages look."""
+    return render.page("settings.html", caller=caller)
+
+
 @router.get("/static/{version}/{path:path}")
 async def static(version: str, path: str) -> Response:
     """Scripts and styles."""
@@ -70,6 +76,22 @@ async def sign_in(context: Here, request: Request, code: str = "", next: str = "
     except Denied as exc:
         return render.page("sign_in.html", 401, next=_inside(next), problem=exc.message, hint=exc.hint)
     return _welcome(context, request, token, seconds, next)
+
+
+@router.get("/share")
+async def share(context: Here, request: Request, code: str = "") -> Response:
+    """Show one experiment to whoever comes by its link; who is signed in stays who they are."""
+    service = context.services.sign_in
+    try:
+        handle = await context.cold(service.shared, context.core, code)
+        known = cookies.session_token(request.scope)
+        caller = await context.cold(context.services.authenticate.session_of, context.core, known) if known else None
+        if caller is not None and caller.role != "guest":
+            return RedirectResponse(f"/experiments/{handle}", 303, {"Cache-Control": "no-store"})
+        token, seconds, handle = await context.cold(service.enter_share, context.core, code)
+    except Denied as exc:
+        return render.page("sign_in.html", 401, next="", problem=exc.message, hint=exc.hint)
+    return _welcome(context, request, token, seconds, f"/experiments/{handle}")
 
 
 @router.post("/sign-in")

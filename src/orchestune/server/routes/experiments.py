@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from orchestune.server import live, models, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Actor, Here, RequestKey
+from orchestune.server.context import Actor, Here, Known, RequestKey
 from orchestune.server.live import View
 from orchestune.services.signals import EXPERIMENTS
 
@@ -61,10 +61,16 @@ async def status(context: Here, request: Request, ref: str) -> Response:
 
 @router.get("/{ref}/specification", response_model=models.Specification)
 def specification(
-    context: Here, ref: str, revision: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    context: Here, caller: Known, ref: str, revision: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
 ) -> Response:
-    """What it was started with, as it is now, or as it was at the revision of a trial."""
-    return answer(context.services.read_experiments.specification(context.core, ref, revision))
+    """What it was started with, as it is now, or as it was at the revision of a trial.
+
+    A guest does not see the environment: what stands there was not meant for others.
+    """
+    document = context.services.read_experiments.specification(context.core, ref, revision)
+    if caller.role == "guest":
+        document |= {"launch": {}, "specification": document["specification"] | {"env": {}}}
+    return answer(document)
 
 
 @router.put("/{ref}/code", response_model=models.Status)

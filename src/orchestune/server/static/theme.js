@@ -10,7 +10,10 @@
     }
   };
   const apply = () => {
-    root.dataset.theme = chosen() || (dark.matches ? "dark" : "light");
+    const theme = chosen() || (dark.matches ? "dark" : "light");
+    if (root.dataset.theme === theme) return;
+    root.dataset.theme = theme;
+    dispatchEvent(new Event("themechange"));
   };
   apply();
   dark.addEventListener("change", apply);

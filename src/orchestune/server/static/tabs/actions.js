@@ -4,6 +4,7 @@ import { confirm, note } from "../lib/ask.js";
 import { ask, mayEdit, path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { configure } from "./configure.js";
+import { share } from "./share.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
@@ -13,6 +14,7 @@ export function actions(status) {
   const over = ["completed", "failed", "stopped"].includes(status.state);
   const waits = status.desired === "paused";
   return [
+    button("Share…", () => share(status)),
     !over && status.desired !== "stopped" && button("Try…", () => configure(status)),
     !over && !waits && status.desired !== "stopped" && button("Pause", () => pause(status)),
     (waits || (status.state === "stopped" && status.desired === "stopped")) && button("Resume", () => resume(status)),

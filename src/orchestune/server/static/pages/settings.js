@@ -1,0 +1,164 @@
+// Who may come in, the server, and how the pages look.
+
+import { confirm, note, words } from "../lib/ask.js";
+import { ask, mayEdit, path } from "../lib/api.js";
+import { byId, fill, h } from "../lib/dom.js";
+import { ago, moment } from "../lib/format.js";
+import { card, empty, pairs } from "../lib/pieces.js";
+import { tellOnce } from "../tabs/share.js";
+
+/** @typedef {{id: string, name: string, role: string, experiment: string | null, made_by: string, created_at: string,
+ *   expires_at: string}} Grant */
+
+const ROLES = { viewer: "may look", editor: "may also change experiments", owner: "may do everything" };
+const owner = document.body.dataset.role === "owner";
+const tokens = h("section", { class: "card", "aria-label": "Tokens" });
+const shares = h("section", { class: "card", "aria-label": "Shared links" });
+const server = h("div");
+
+function start() {
+  fill(byId("page"), h("div", { class: "grid" }, h("div", { class: "stack" }, owner && tokens, mayEdit() && shares), h("div", { class: "stack" }, server, theme())));
+  if (owner) show(tokens, "/tokens", "Tokens", drawTokens);
+  if (mayEdit()) show(shares, "/shares", "Shared links", drawShares);
+  drawServer();
+}
+
+/** @param {HTMLElement} place @param {string} where @param {string} title @param {(found: Grant[]) => void} draw */
+async function show(place, where, title, draw) {
+  if (!place.children.length) fill(place, h("h2", {}, title), h("div", { class: "skeleton" }));
+  try {
+    draw(await ask(where));
+  } catch (error) {
+    fill(place, h("h2", {}, title), h("p", { class: "problem", role: "alert" }, words(error)));
+  }
+}
+
+/** @param {Grant[]} found */
+function drawTokens(found) {
+  const make = h("button", { type: "button", onclick: makeToken }, "Make a token…");
+  const rows = found.map((grant) => [grant.name, h("span", { title: /** @type {any} */ (ROLES)[grant.role] }, grant.role), ...rest(grant, () => revokeToken(grant))]);
+  fill(
+    tokens,
+    h("h2", {}, "Tokens", h("span", { class: "grow" }), make),
+    rows.length ? table(["Whose", "Role", "Made", "Ends"], rows) : empty("No tokens yet", "A token lets somebody in from the command line and the browser. Those of the server's token file are not listed."),
+  );
+}
+
+/** @param {Grant[]} found */
+function drawShares(found) {
+  const rows = found.map((grant) => [grant.name, h("a", { href: path(grant.experiment ?? "") }, grant.experiment), ...rest(grant, () => revokeShare(grant))]);
+  fill(
+    shares,
+    h("h2", {}, "Shared links"),
+    rows.length ? table(["For whom", "Experiment", "Made", "Ends"], rows) : empty("Nothing is shared", "Share… on the page of an experiment makes a link that shows it to others."),
+  );
+}
+
+/** @param {Grant} grant @param {() => void} revoke */
+function rest(grant, revoke) {
+  return [
+    h("span", { title: moment(grant.created_at) }, `${ago(grant.created_at)} by ${grant.made_by}`),
+    moment(grant.expires_at),
+    h("button", { type: "button", class: "quiet small", "aria-label": `Revoke ${grant.name}`, onclick: revoke }, "Revoke"),
+  ];
+}
+
+/** @param {string[]} heads @param {any[][]} rows */
+function table(heads, rows) {
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0" },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col" }, each)), h("td"))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", { class: "break" }, cell))))),
+    ),
+  );
+}
+
+async function makeToken() {
+  /** @type {any} */
+  let made = null;
+  await confirm({
+    title: "Make a token",
+    fields: [
+      h("label", {}, "Whose it is", h("input", { name: "name", maxlength: 200, required: true })),
+      h("label", {}, "Role", h("select", { name: "role" }, Object.entries(ROLES).map(([role, may]) => h("option", { value: role }, `${role}: ${may}`)))),
+      h("label", {}, "Days until it ends", h("input", { name: "days", type: "number", min: 1, max: 3650, step: 1, required: true, value: "90" })),
+    ],
+    action: "Make it",
+    run: async (form) => {
+      const body = { name: String(form.get("name")), role: String(form.get("role")), days: Number(form.get("days")) };
+      made = await ask("/tokens", { method: "POST", body });
+    },
+  });
+  if (!made) return;
+  tellOnce("The token", made.token, `It is ${made.name}'s until ${moment(made.expires_at)}: for ORCHESTUNE_TOKEN, or to sign in. It is shown only now.`);
+  show(tokens, "/tokens", "Tokens", drawTokens);
+}
+
+/** @param {Grant} grant */
+async function revokeToken(grant) {
+  const done = await confirm({
+    title: `Revoke the token of ${grant.name}?`,
+    text: "Whoever uses it is out, in the browser too.",
+    action: "Revoke",
+    danger: true,
+    run: () => ask(`/tokens/${grant.id}`, { method: "DELETE" }),
+  });
+  if (done) note(`the token of ${grant.name} is revoked`);
+  if (done) show(tokens, "/tokens", "Tokens", drawTokens);
+}
+
+/** @param {Grant} grant */
+async function revokeShare(grant) {
+  const done = await confirm({
+    title: `Revoke the link to ${grant.experiment}?`,
+    text: `${grant.name} and whoever else has it see nothing any more.`,
+    action: "Revoke",
+    danger: true,
+    run: () => ask(`/shares/${grant.id}`, { method: "DELETE" }),
+  });
+  if (done) note(`the link to ${grant.experiment} is revoked`);
+  if (done) show(shares, "/shares", "Shared links", drawShares);
+}
+
+async function drawServer() {
+  let health = "well: its store answers";
+  try {
+    const answer = await fetch("/readyz");
+    if (!answer.ok) health = (await answer.json()).error.message;
+  } catch {
+    health = "it does not answer";
+  }
+  try {
+    const found = await ask("/server");
+    const homes = { embedded: "on this machine, for one user", hosted: "for a team" };
+    const facts = /** @type {[string, any][]} */ ([
+      ["Health", health],
+      ["Version", found.version],
+      ["Kind", /** @type {any} */ (homes)[found.home] ?? found.home],
+      ["Started", `${moment(found.started_at)}, ${ago(found.started_at)}`],
+      ["You are", `${document.body.dataset.user}, ${document.body.dataset.role}`],
+    ]);
+    fill(server, card("Server", pairs(facts)));
+  } catch (error) {
+    fill(server, card("Server", h("p", { class: "problem", role: "alert" }, words(error))));
+  }
+}
+
+function theme() {
+  const now = localStorage.getItem("theme") ?? "";
+  const choices = { "": "As the system has it", light: "Light", dark: "Dark" };
+  const choose = (/** @type {Event} */ event) => {
+    const value = /** @type {HTMLInputElement} */ (event.target).value;
+    if (value) localStorage.setItem("theme", value);
+    else localStorage.removeItem("theme");
+    dispatchEvent(new Event("storage"));
+  };
+  const radios = Object.entries(choices).map(([value, title]) => h("label", { class: "line" }, h("input", { type: "radio", name: "theme", value, checked: value === now, onchange: choose }), ` ${title}`));
+  return card("Theme", h("fieldset", { class: "plain" }, h("legend", { class: "sr" }, "Theme"), radios));
+}
+
+start();
