@@ -58,3 +58,16 @@ def test_a_trial_has_its_grace_to_say_goodbye(shared_home: Home, tmp_path: Path)
     reached(home, handle, "stopped")
     eventually(lambda: "goodbye" in home.run("logs", handle).stdout, "its last word is in the log", home)
     assert home.json("status", handle)["counts"]["failed"] == 0
+
+
+def test_one_trial_is_stopped_and_another_one_takes_its_place(shared_home: Home, tmp_path: Path) -> None:
+    home, nap = shared_home, new_nap()
+    command = f'test "$ORCHESTUNE_TRIAL" != 1 || sleep {nap}; echo loss=1'
+    handle = launch(home, write(tmp_path / "one", command, budget=2, parallelism=1))
+    eventually(lambda: len(sleepers(nap)) == 1, "the first trial runs", home)
+    said = home.run("stop", f"{handle}/1").stdout
+    assert said == f"{handle}/1: cancelled; another trial takes its place\n"
+    shown = reached(home, handle, "completed")
+    assert not sleepers(nap)
+    assert {state: count for state, count in shown["counts"].items() if count} == {"completed": 2, "cancelled": 1}
+    home.run("stop", f"{handle}/2", expect=2)

@@ -96,3 +96,18 @@ def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[st
         expect(dialog).to_have_count(0)
         assert client.experiment(ref)["labels"] == expected
         expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn anew, buttons too
+
+
+def test_one_trial_is_stopped_after_a_question(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    ref = handles["image model"]
+    page = open_page(f"/experiments/{ref}/trials/60")
+    expect(page.locator(".head .state").first).to_have_text("running")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("another trial takes its place")
+    clean(page)
+    dialog.get_by_role("button", name="Stop").click()
+    expect(page.locator(".head .state").first).to_have_text("cancelled")
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Rerun", exact=True)).to_be_visible()
+    assert client.trial(ref, 60)["reason"] == {"code": "stopped", "message": "stopped by ada"}

@@ -19,11 +19,12 @@ def add(commands: Commands) -> None:
         commands,
         "stop",
         stop,
-        help="end an experiment; what is finished stays",
-        details="Running trials get SIGTERM, and after the grace period SIGKILL.",
-        example="orchestune stop sgd-7f3a",
+        help="end an experiment, or one of its trials; what is finished stays",
+        details="Running trials get SIGTERM, and after the grace period SIGKILL. A trial that is stopped "
+        "by itself does not count for the budget: another one takes its place.",
+        example="orchestune stop sgd-7f3a\norchestune stop sgd-7f3a/12",
     )
-    add_experiment(parser)
+    add_experiment(parser, trial="may")
     parser = add_command(
         commands,
         "pause",
@@ -69,8 +70,16 @@ def positive(text: str) -> int:
 
 def stop(console: Console, args: argparse.Namespace) -> int:
     """Ask for the end; it comes within the grace period."""
-    status = console.client.stop(console.experiment(args.exp))
-    return _done(console, status, status["state"])
+    ref, number = console.reference(args.exp)
+    if number is None:
+        status = console.client.stop(ref)
+        return _done(console, status, status["state"])
+    trial = console.client.stop_trial(ref, number)
+    if console.json:
+        console.document(trial)
+    else:
+        console.say(f"{ref}/{number}: {trial['state']}; another trial takes its place")
+    return 0
 
 
 def pause(console: Console, args: argparse.Namespace) -> int:

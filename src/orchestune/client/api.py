@@ -195,6 +195,10 @@ class Client:
         """The trial again, as a new experiment of budget 1."""
         return cast(Status, self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
 
+    def stop_trial(self, ref: str, number: int) -> TrialDocument:
+        """Cancel one trial; another one takes its place in the budget."""
+        return cast(TrialDocument, self._send("POST", f"{_experiment(ref)}/trials/{number}/stop", {}))
+
     def terminal(self, ref: str, attempt: str, **body: Any) -> TerminalDocument:
         """One call of the user's end of a trial's terminal."""
         return cast(TerminalDocument, self._send("PUT", f"{_experiment(ref)}/terminal", {"attempt": attempt, **body}))

@@ -32,6 +32,7 @@ from orchestune.services import (
     report_metrics,
     rerun_trial,
     sign_in,
+    stop_trial,
     terminals,
     uploads,
     work,
@@ -68,6 +69,12 @@ class QueueTrial(Protocol):
     """Queues a configuration that a user wants tried."""
 
     def queue_trial(self, core: Core, ref: str, parameters: Body, actor: str) -> Document: ...
+
+
+class StopTrial(Protocol):
+    """Cancels one trial; another one takes its place."""
+
+    def stop_trial(self, core: Core, ref: str, number: int, actor: str) -> Document: ...
 
 
 class RerunTrial(Protocol):
@@ -250,6 +257,7 @@ class UseCases:
     change_code: ChangeCode
     queue_trial: QueueTrial
     rerun_trial: RerunTrial
+    stop_trial: StopTrial
     read_experiments: ReadExperiments
     explain_experiment: ExplainExperiment
     read_trials: ReadTrials
@@ -278,6 +286,7 @@ REAL = UseCases(
     change_code=change_code,
     queue_trial=queue_trial,
     rerun_trial=rerun_trial,
+    stop_trial=stop_trial,
     read_experiments=read_experiments,
     explain_experiment=explain_experiment,
     read_trials=read_trials,

@@ -237,14 +237,23 @@ def cancel_open(ledger: Ledger, reason: Reason) -> None:
     text = json.dumps(reason.to_json())
     _cancel_tasks(ledger, session.rows(_LIVE, where), session.rows(_OPEN_TASKS, where), text)
     for number, state in session.rows(_OPEN_TRIALS, where):
-        before = TrialState(state)
-        new = after(TRIAL, before, Cause.CANCEL)
-        session.run(
-            _CANCEL_TRIAL, where | {"number": number, "old": before, "state": new, "reason": text, "now": ledger.now}
-        )
-        count(ledger, before, new)
-        ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
+        _cancel_trial(ledger, number, TrialState(state), reason)
     ledger.to_be_cancelled = False
+
+
+def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
+    """Cancel one trial without an outcome, its tasks and its attempts."""
+    cancel_folds(ledger, number, reason)
+    _cancel_trial(ledger, number, old, reason)
+
+
+def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
+    new = after(TRIAL, old, Cause.CANCEL)
+    where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
+    if ledger.session.run(_CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
+        raise Forbidden(f"trial {number} is no longer {old}")
+    count(ledger, old, new)
+    ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
 
 
 def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:

@@ -26,6 +26,7 @@ from orchestune.services import (
     read_trials,
     report_metrics,
     rerun_trial,
+    stop_trial,
     uploads,
 )
 from orchestune.services.authenticate import authenticate
@@ -261,6 +262,43 @@ class CoreContract(WorldContract):
         answer = worker.call(beats=[said])
         assert [ack["result"] for ack in answer["acks"]] == ["ok"]
         assert [(order["attempt"], order["state"]) for order in answer["orders"]] == [(lease["attempt"], "cancelled")]
+
+    @pytest.mark.parametrize("parallelism", [1, 2])
+    def test_a_trial_that_is_stopped_is_none_of_the_budget(self, world: World, parallelism: int) -> None:
+        experiment = world.create(budget=3, parallelism=parallelism)
+        (worker, lease), *_ = world.lease(parallelism)
+        number = lease["trial"]
+        for _ in range(2):
+            shown = stop_trial.stop_trial(world.core, experiment, number, "ada")
+            assert (shown["state"], shown["reason"]["code"]) == ("cancelled", "stopped")
+            assert shown["attempts"][0]["state"] == "cancelled"
+        orders = worker.call()["orders"]
+        assert [(order["attempt"], order["state"]) for order in orders] == [(lease["attempt"], "cancelled")]
+        assert worker.call(finished=[worker.finish(lease, 0.0)])["acks"][0]["result"] == "superseded"
+        shown = world.run(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "budget")
+        assert shown["counts"]["completed"] == 3 and shown["counts"]["cancelled"] == 1
+        assert number not in [best["trial"] for best in shown["best"]]
+
+    def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
+        assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
+        shown = world.run(experiment)
+        assert shown["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == shown["counts"]
+        with pytest.raises(Conflict, match="completed already"):
+            stop_trial.stop_trial(world.core, experiment, 2, "ada")
+        with pytest.raises(NotFound, match="no trial 9"):
+            stop_trial.stop_trial(world.core, experiment, 9, "ada")
+
+    def test_a_space_whose_last_trial_is_stopped_is_exhausted(self, world: World) -> None:
+        choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
+        experiment = world.create(budget=10, parallelism=3, parameters=choices)
+        held = world.lease(3)
+        world.tick(3)
+        stop_trial.stop_trial(world.core, experiment, held[0][1]["trial"], "ada")
+        shown = world.run(experiment)
+        assert shown["reason"]["code"] == "exhausted" and shown["state"] == "completed"
 
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=2)

@@ -72,6 +72,7 @@ CREATE = {
             ("sgd", 3, {"continue": True}, "ada"),
             201,
         ),
+        ("POST", f"{X}/sgd/trials/3/stop", {}, "stop_trial", ("sgd", 3, "ada"), 200),
         ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
         ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
         ("GET", f"{X}/sgd/events?after=4&limit=5", None, "events", ("sgd", 4, 5), 200),

@@ -53,6 +53,12 @@ def points(context: Here, ref: str, number: Number) -> Response:
     return answer(context.services.read_columns.points(context.core, ref, number))
 
 
+@router.post("/{number}/stop", response_model=models.Trial)
+def stop(context: Here, actor: Actor, ref: str, number: Number, body: models.Nothing | None = None) -> Response:
+    """Cancel it; another one takes its place in the budget."""
+    return answer(context.services.stop_trial.stop_trial(context.core, ref, number, actor))
+
+
 @router.post("/{number}/rerun", status_code=201, response_model=models.Status)
 def rerun(
     context: Here,

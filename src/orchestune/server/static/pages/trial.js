@@ -129,10 +129,23 @@ function drawHead(trial, now) {
       step(trial.number + 1, "Next trial", "next →"),
       h("button", { type: "button", onclick: () => copy(`orchestune rerun ${now.handle}/${trial.number}`, "Command") }, "Copy rerun command"),
       mayEdit() && !["completed", "failed", "stopped"].includes(now.state) && h("button", { type: "button", onclick: () => configure(now, trial.parameters) }, "Try like this…"),
+      mayEdit() && ["queued", "running"].includes(trial.state) && h("button", { type: "button", class: "danger", onclick: () => stop(trial, now) }, "Stop"),
       mayEdit() && !["queued", "running"].includes(trial.state) && h("button", { type: "button", onclick: () => rerun(trial, now) }, "Rerun"),
     ),
     trial.reason && trial.state !== "completed" && h("p", { class: trial.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, trial.reason.message),
   );
+}
+
+/** @param {Trial} trial @param {Status} now */
+async function stop(trial, now) {
+  const done = await confirm({
+    title: `Stop ${now.handle}/${trial.number}?`,
+    text: "It ends now and does not count for the budget: another trial takes its place.",
+    action: "Stop",
+    danger: true,
+    run: () => ask(path(now.handle, "trials", trial.number, "stop"), { method: "POST" }),
+  });
+  if (done) trials.want(`stopped ${Date.now()}`);
 }
 
 /** @param {Trial} trial @param {Status} now */

@@ -1,0 +1,34 @@
+"""One trial that its user does not want to wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestune.domain.states import Reason, ReasonCode, TrialState
+from orchestune.errors import Conflict, NotFound
+from orchestune.services import read_trials, trials
+from orchestune.services.core import Core
+from orchestune.services.ledger import locked
+from orchestune.services.read_experiments import resolve
+from orchestune.store import trials as rows
+
+
+def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
+    """Cancel a trial: queued ones never start, running ones get SIGTERM. Idempotent; Conflict where it is finished.
+
+    It says nothing of its configuration, so that the engine is not told of it, and it is none of the N trials of the
+    budget: another one takes its place.
+    """
+    experiment = resolve(core, ref)
+    with locked(core, experiment, actor) as ledger:
+        row = rows.get(ledger.session, experiment, number)
+        if row is None:
+            raise NotFound(f"{ledger.row.handle} has no trial {number}", f"it has {ledger.row.created} so far")
+        state = TrialState(row.state)
+        if state.finished:
+            raise Conflict(f"trial {number} is {state} already", "there is nothing to stop")
+        if not state.over:
+            trials.cancel(ledger, number, state, Reason(ReasonCode.STOPPED, f"stopped by {actor}"))
+            ledger.orders()
+            ledger.evaluate()
+    return read_trials.trial(core, experiment, number)
