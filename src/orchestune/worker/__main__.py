@@ -7,6 +7,7 @@ import sys
 
 from orchestune.worker import settings as settings_module
 from orchestune.worker.guard import Lifeline, run_guarded
+from orchestune.worker.tree import keep_files_from_children
 
 
 def main() -> int:
@@ -20,6 +21,8 @@ def main() -> int:
     except settings_module.SettingsError as exc:
         print(f"orchestune worker: {exc}", file=sys.stderr)
         return 2
+
+    keep_files_from_children()
 
     def work(line: Lifeline) -> int:
         from orchestune.worker.loop import Loop  # the guard stays small without it

@@ -60,6 +60,7 @@ def popen(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, f
         cwd=folder,
         env=environ,
         start_new_session=True,
+        close_fds=False,  # the worker has none that a child would inherit, see `tree.keep_files_from_children`
     )
     process.returncode = 0  # the loop waits for it by its pid
     return process.pid
@@ -109,7 +110,7 @@ class Attempt:
             self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
         except ValueError as exc:
             raise StartError(str(exc)) from exc
-        self._kills = _group().kills()
+        self._kills = _group().kills_lately()
         reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _nothing()
         reading, writing = os.pipe()
         try:

@@ -21,10 +21,14 @@ class Orphans:
         """False where the system does not tell this process its children"""
         self._owners: dict[int, set[str]] = {}
 
-    def of(self, attempt: str, leaders: Collection[int], live: set[str]) -> set[int]:
-        """The orphans of one attempt, and those of attempts that are over."""
+    def look(self) -> set[int] | None:
+        """The children of this process now; None where the system does not tell."""
         children = tree.children()
         self.visible = children is not None
+        return children
+
+    def of(self, attempt: str, leaders: Collection[int], live: set[str], children: set[int] | None) -> set[int]:
+        """Those of `children` that are orphans of one attempt, or of attempts that are over."""
         found = set()
         strangers = children.difference(leaders) if children else set()
         if len(strangers) < len(self._owners):

@@ -17,6 +17,8 @@ CALL_BYTES = 2 * 2**20
 POINTS = 2000
 """of one attempt in one call"""
 REMEMBERED = 4096
+BRIEF = 0.02
+"""seconds: of an attempt that runs for less the server hears all at its end"""
 
 
 class Record:
@@ -36,6 +38,11 @@ class Record:
     def news(self) -> bool:
         """Whether a beat would say anything."""
         return bool(self.log.waiting or len(self.points) or (self.started is not None and not self.start_told))
+
+    def lasts(self, now: float) -> bool:
+        """Whether it ran for longer than what is brief until it ended, or does so far; what never started does."""
+        until = now if self.result is None else self.ended
+        return self.started is None or until - self.started >= BRIEF
 
     @property
     def over(self) -> bool:
@@ -88,9 +95,9 @@ class Reporting:
         """What the worker still works on, or whose end was not acknowledged."""
         return [record.attempt for record in self.records.values() if not record.accepted]
 
-    def urgent(self) -> bool:
-        """Whether something ended that the server does not know of."""
-        return any(record.result is not None and not record.accepted for record in self.records.values())
+    def ended(self) -> list[Record]:
+        """What ended, and the server does not know of."""
+        return [record for record in self.records.values() if record.result is not None and not record.accepted]
 
     def news(self) -> bool:
         """Whether a call would say anything."""
@@ -103,10 +110,10 @@ class Reporting:
     def ship(self) -> Shipment:
         """The next call's beats and finished attempts. Ends go first: they are small and somebody waits for them."""
         shipment = Shipment([], [], [])
-        budget = CALL_BYTES
+        budget, now = CALL_BYTES, time.monotonic()
         for ended in (True, False):
             for record in self.records.values():
-                if (record.result is not None and not record.accepted) is ended:
+                if (record.result is not None and not record.accepted) is ended and (ended or record.lasts(now)):
                     budget -= self._pack(record, max(0, min(budget, LOG_BYTES)), shipment)
         return shipment
 

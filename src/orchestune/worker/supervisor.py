@@ -138,8 +138,7 @@ class Supervisor:
                 attempt.reaped(status, usage)
             else:
                 self._preloader.ended(pid)
-        for attempt in [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]:
-            self._sweep(attempt)
+        self._sweep_all()
 
     def read(self, attempt: Attempt) -> None:
         """The attempt wrote something."""
@@ -162,8 +161,7 @@ class Supervisor:
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
                 attempt.kill_at = now + 1.0
                 self._signal(attempt, signal.SIGKILL)
-            elif attempt.phase == phases.SWEEPING:
-                self._sweep(attempt)
+        self._sweep_all()
         if now >= self._next_look and self.attempts:
             self._next_look = now + LOOK_EVERY
             self._look(now)
@@ -323,7 +321,7 @@ class Supervisor:
     def _signal(self, attempt: Attempt, number: int) -> None:
         """To every process group of the attempt's tree; stopped ones wake up to hear it."""
         table = tree.processes()
-        roots = {attempt.pid} | self._orphans.of(attempt.id, self._leaders(), self._live())
+        roots = {attempt.pid} | self._orphans.of(attempt.id, self._leaders(), self._live(), self._orphans.look())
         groups = {table[pid].group for pid in tree.descendants(roots, table)} | {attempt.pid}
         for group in groups - self._own_groups:
             tree.kill_group(group, number)
@@ -336,9 +334,16 @@ class Supervisor:
     def _live(self) -> set[str]:
         return {attempt.id for attempt in self.attempts.values() if attempt.pid}
 
-    def _sweep(self, attempt: Attempt) -> None:
+    def _sweep_all(self) -> None:
+        sweeping = [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]
+        if sweeping:
+            children = self._orphans.look()
+            for attempt in sweeping:
+                self._sweep(attempt, children)
+
+    def _sweep(self, attempt: Attempt, children: set[int] | None) -> None:
         """End what the leader left behind; once nothing is left, the attempt is over."""
-        left = self._orphans.of(attempt.id, self._leaders(), self._live())
+        left = self._orphans.of(attempt.id, self._leaders(), self._live(), children)
         if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
             left = {attempt.pid}
         if left:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from orchestune.worker.api import Backoff, Denied, Gone
 from orchestune.worker.journal import say
 from orchestune.worker.network import POLL, REPORT, Network, Reply
-from orchestune.worker.reporting import Reporting, Shipment
+from orchestune.worker.reporting import Record, Reporting, Shipment
 from orchestune.worker.spool import PATIENCE, Spool
 from orchestune.worker.supervisor import Supervisor
 
@@ -19,10 +20,12 @@ NEWS_SHARE = 5
 NEWS_MOST = 0.5
 """seconds that they wait at most: whoever follows sees them within a second"""
 ANSWER_WITHIN = 15.0
+TOGETHER = 0.004
+"""seconds that the end of a brief attempt may wait for others to end, while most places still have something to do"""
 
 
 class Talk:
-    """Reports are sent at once when something ended and no report is on its way; what ends meanwhile rides the next.
+    """Reports are sent when something ended and no report is on its way; what ends meanwhile rides the next.
 
     A long poll is out while slots are idle and there is nothing to report. While it is out, reports do not carry
     `live`: a lease may be on its way in the poll's answer, and would look lost.
@@ -92,13 +95,23 @@ class Talk:
 
     def _due(self) -> float:
         """When the next report is."""
-        if self._reporting.urgent() or self._reporting.backlog():
+        if self._reporting.backlog():
             return 0.0
+        ended = self._reporting.ended()
+        if ended:
+            return self._together(ended)
         if self._reporting.news():
             return self._last_report + min(max(NEWS_AFTER, NEWS_SHARE * self._took), NEWS_MOST, self._every / 2)
         if self._poll_want:
             return self._last_report + self._every
         return self._last_report + self._every / 2
+
+    def _together(self, ended: Sequence[Record]) -> float:
+        """Until when ends wait for others: a call for each would cost as much as all else about a brief attempt."""
+        busy = len(self._supervisor.attempts) + len(self._supervisor.queue)
+        if busy < len(ended) or any(record.lasts(record.ended) for record in ended):
+            return 0.0
+        return min(record.ended for record in ended) + TOGETHER
 
     def _want(self, now: float) -> int:
         if self.draining or self.drained or now < self._supervisor.unwell_until:

@@ -32,6 +32,24 @@ def children() -> set[int] | None:
         return {entry.pid for entry in table.values() if entry.parent == own} if table else None
 
 
+def keep_files_from_children() -> None:
+    """No file that this process has open, but the three standard ones, is open in what it starts.
+
+    Python opens files like that; these are others that came with the start. A child need not look for files to close.
+    """
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                os.set_inheritable(int(name), int(name) <= 2)
+            except OSError:  # the folder itself, closed by now
+                pass
+        return
+
+
 def processes() -> dict[int, Entry]:
     """Every process that can be seen; empty where there is no /proc."""
     found: dict[int, Entry] = {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.worker import memory
 from orchestune.worker.memory import Group, explain
 
 
@@ -42,6 +43,19 @@ def test_version_2_says_it_in_other_files(tmp_path: Path) -> None:
     assert (group.kills(), group.limit()) == (2, None)
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("1073741824\n")
     assert group.limit() == 2**30
+
+
+def test_a_count_of_a_moment_ago_is_good_enough_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    group = Group(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/memory.events": "oom_kill 2\n"}))
+    assert group.kills_lately() == 2
+    (tmp_path / "sys/fs/cgroup/memory.events").write_text("oom_kill 3\n")
+    assert (group.kills_lately(), group.kills()) == (2, 3)
+    now += memory.LATELY
+    assert group.kills_lately() == 3
 
 
 @pytest.mark.parametrize("cgroup", ["", "0::/\n", V1, "nonsense\n"])

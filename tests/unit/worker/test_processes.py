@@ -50,9 +50,9 @@ def test_children_and_their_attempt_are_seen(asleep: Callable[..., subprocess.Po
     assert tree.attempt_of(child.pid) == "attempt-7"
     assert tree.processes()[child.pid].parent == os.getpid()
     orphans = Orphans()
-    mine = orphans.of("attempt-7", [], {"attempt-7", "other"})
-    assert child.pid in mine and child.pid not in orphans.of("other", [], {"attempt-7", "other"})
-    assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"})
+    mine = orphans.of("attempt-7", [], {"attempt-7", "other"}, orphans.look())
+    assert child.pid in mine and child.pid not in orphans.of("other", [], {"attempt-7", "other"}, orphans.look())
+    assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"}, orphans.look())
     orphans.kill(child.pid)
     assert child.wait() == -signal.SIGKILL
 
@@ -62,10 +62,10 @@ def test_a_process_without_a_mark_belongs_to_the_last_attempt_that_it_may_be_of(
 ) -> None:
     child = asleep()
     orphans = Orphans()
-    assert child.pid not in orphans.of("a", [], {"a", "b"})
+    assert child.pid not in orphans.of("a", [], {"a", "b"}, orphans.look())
     orphans.forget("a")
-    assert child.pid not in orphans.of("c", [], {"b", "c"})
-    assert child.pid in orphans.of("b", [], {"b", "c"})
+    assert child.pid not in orphans.of("c", [], {"b", "c"}, orphans.look())
+    assert child.pid in orphans.of("b", [], {"b", "c"}, orphans.look())
 
 
 def test_a_tree_s_memory_and_time_are_sampled() -> None:
@@ -120,3 +120,15 @@ def test_settings_do_not_show_the_token(tmp_path: Path) -> None:
 
 def test_variables_of_parameters_have_letters_digits_and_underscores() -> None:
     assert variable("optim/lr-1.x") == "ORCHESTUNE_PARAM_OPTIM_LR_1_X"
+
+
+def test_files_that_came_with_the_start_stay_out_of_children() -> None:
+    script = (
+        "import os, subprocess, sys\n"
+        "from orchestune.worker import tree\n"
+        "os.dup2(1, 77)\n"
+        "if sys.argv[1] == 'keep': tree.keep_files_from_children()\n"
+        "sys.exit(subprocess.run(['test', '-e', '/proc/self/fd/77'], close_fds=False).returncode)\n"
+    )
+    codes = [subprocess.run([sys.executable, "-c", script, how], check=False).returncode for how in ("leave", "keep")]
+    assert codes == [0, 1]
