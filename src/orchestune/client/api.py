@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -213,10 +213,14 @@ class Client:
         download(self.transport, path, target, artifact["digest"], artifact["size"])
 
     def events(
-        self, ref: str, after: str = "", on_away: Callable[[Unreachable], None] | None = None
+        self,
+        ref: str,
+        after: str = "",
+        on_away: Callable[[Unreachable], None] | None = None,
+        kinds: Sequence[str] = (),
     ) -> Iterator[ServerSent]:
-        """The stream of events, to its end. Takes this client for itself."""
-        return self._follow(f"{_experiment(ref)}/events", after, on_away)
+        """The stream of events, of some kinds or all, to its end. Takes this client for itself."""
+        return self._follow(f"{_experiment(ref)}/events", after, on_away, kind=kinds or None)
 
     def logs(self, ref: str, **query: Any) -> Iterator[LogChunk]:
         """What is logged until now. `trial`, `since` (RFC 3339) and `tail` (lines) choose."""
@@ -257,4 +261,4 @@ def _experiment(ref: str) -> str:
 
 def _query(values: Mapping[str, Any]) -> str:
     given = {name: value for name, value in values.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
+    return f"?{urlencode(given, doseq=True)}" if given else ""

@@ -13,6 +13,8 @@ from orchestune.client.documents import Status
 from orchestune.client.stream import ServerSent
 from orchestune.errors import OrchestuneError, Unreachable
 
+_KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
+"""events after which the status is worth a look; brief trials make several others each"""
 GIVE_UP = 600.0
 """seconds without any server after which following ends"""
 
@@ -60,7 +62,7 @@ class Watch:
             client.close()
 
     def _listen(self, client: Client) -> None:
-        for event in client.events(self._ref, on_away=lambda error: self._changed.set()):
+        for event in client.events(self._ref, on_away=lambda error: self._changed.set(), kinds=_KINDS):
             if self._wanted:
                 self.updates.put(event)
             self._changed.set()

@@ -5,7 +5,7 @@ All are blocking and take the core first. A test puts others in their place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -93,7 +93,7 @@ class ReadExperiments(Protocol):
     ) -> Document: ...
     def specification(self, core: Core, ref: str, revision: int | None) -> Document: ...
     def best(self, core: Core, ref: str) -> list[Document]: ...
-    def events(self, core: Core, ref: str, after: int, limit: int) -> Document: ...
+    def events(self, core: Core, ref: str, after: int, limit: int, kinds: Sequence[str]) -> Document: ...
 
 
 class ExplainExperiment(Protocol):

@@ -55,12 +55,9 @@ class Found(NamedTuple):
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Found:
         """A row of `hot.SELECT_ATTEMPT`."""
-        found = cls(*row)
-        return found._replace(
-            state=AttemptState(found.state),
-            task_state=TaskState(found.task_state),
-            trial_state=TrialState(found.trial_state),
-        )
+        found = list(row)
+        found[0], found[10], found[14] = AttemptState(row[0]), TaskState(row[10]), TrialState(row[14])
+        return cls._make(found)
 
 
 @dataclass(frozen=True)

@@ -122,15 +122,15 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
     return _FRONTS.get(row.id, (row.history_seq, row.specification_json), made)
 
 
-def events(core: Core, ref: str, after: int, limit: int) -> Document:
-    """Events behind `after`, the cursor to go on from, and whether the experiment is over and all was read."""
+def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> Document:
+    """Events behind `after` (of some kinds, or all), the cursor to go on from, whether it is over and all was read."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        found = logs.events_after(session, row.id, after, limit)
+        found = logs.events_after(session, row.id, after, limit, kinds)
     items = [
         {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
     ]
-    last = items[-1]["seq"] if items else after
+    last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
     return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
 
 

@@ -78,6 +78,8 @@ class _Call:
         self.core, self.ledger, self.worker, self.row, self.body = core, ledger, worker, row, body
         self._begun: set[int] = set()
         """trials of which this call leased a fold"""
+        self._ended: set[str] = set()
+        """attempts whose end this call brought: the worker says that it works on them until it hears that we know"""
         self.beat = int(body["beat"])
         if body["boot"] == row.boot:
             self.beat = max(self.beat, row.beat)  # of two calls on the way at once, the older one may come later
@@ -90,6 +92,8 @@ class _Call:
         for item in self.body.get("finished") or ():
             result, state = attempts.end(self.ledger, item, self.core.boards)
             acks.append({"attempt": item["attempt"], "result": result})
+            if result == "ok":
+                self._ended.add(item["attempt"])
             succeeded += state is AttemptState.SUCCEEDED
             failed += state is AttemptState.FAILED
             if state is AttemptState.PREEMPTED:  # its machine may be in quarantine since then
@@ -125,7 +129,7 @@ class _Call:
         ordered = [self._ordered(*row) for row in live.values() if row[1]]
         if "live" not in self.body:
             return len(live), ordered
-        claimed = set(self.body["live"])
+        claimed = set(self.body["live"]) - self._ended
         held = len(live)
         for attempt, _, leased_beat, *_ in live.values():
             if attempt not in claimed and leased_beat <= self.beat - 2 and self.body["boot"] == self.row.boot:

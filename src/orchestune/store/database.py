@@ -46,6 +46,8 @@ class Store:
         self._writer: Connection | None = None
         self._durable: bool | None = None
         """what the writing connection is set to; None: it is new, or comes from the pool, set to anything"""
+        self._waits = 0.0
+        """seconds for which the writing connection waits for other processes"""
         self._patience = _Patience()
 
     @contextmanager
@@ -70,7 +72,7 @@ class Store:
         """The one writing connection, kept open: taking one from the pool costs more than a trial's statements."""
         if self._writer is None:
             self._writer = self.engine.connect().execution_options(orchestune_begun=True)
-            self._durable = None
+            self._durable, self._waits = None, 0.0
         connection = self._writer
         driver: Any = connection.connection.driver_connection
         if self._durable is None:
@@ -92,16 +94,12 @@ class Store:
             raise
 
     def _begin(self, driver: Any) -> None:
-        """Begin, and wait for other processes as long as this thread's patience lasts."""
-        patience = self._patience.seconds
-        if patience is None:
-            driver.execute("BEGIN IMMEDIATE")
-            return
-        driver.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
-        try:
-            driver.execute("BEGIN IMMEDIATE")
-        finally:
-            driver.execute(f"PRAGMA busy_timeout={int(sqlite.BUSY_SECONDS * 1000)}")
+        """Begin, and wait for other processes as long as this thread's patience lasts. Who has begun waits no more."""
+        limit = self._patience.limit
+        if limit != self._waits:
+            driver.execute(f"PRAGMA busy_timeout={int(limit * 1000)}")
+            self._waits = limit
+        driver.execute("BEGIN IMMEDIATE")
 
     @contextmanager
     def impatient(self, seconds: float) -> Iterator[None]:

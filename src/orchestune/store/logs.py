@@ -12,9 +12,13 @@ from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, log_segments, workers
 
 
-def events_after(session: Session, experiment: str, after: int, limit: int) -> Sequence[Row[Any]]:
-    """Events with a number above `after`."""
+def events_after(
+    session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = ()
+) -> Sequence[Row[Any]]:
+    """Events with a number above `after`; of some kinds, or all."""
     query = select(events).where(events.c.experiment == experiment, events.c.seq > after)
+    if kinds:
+        query = query.where(events.c.kind.in_(kinds))
     return session.select(query.order_by(events.c.seq).limit(limit))
 
 

@@ -656,6 +656,18 @@ class CoreContract(WorldContract):
         assert items[0]["kind"] == "experiment_created"
         assert sum(item["kind"] == "trial_finished" for item in items) == 5
 
+    def test_events_of_some_kinds_are_pages_of_those_alone_and_end_when_all_were_read(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        kinds = ("trial_finished", "experiment_created")
+        pages, after, over = [], 0, False
+        while not over:
+            page = read_experiments.events(world.core, experiment, after, 2, kinds)
+            pages.append([item["kind"] for item in page["items"]])
+            assert page["next"] > after
+            after, over = page["next"], page["over"]
+        assert pages == [["experiment_created", "trial_finished"], ["trial_finished"] * 2, ["trial_finished"] * 2, []]
+
     def test_a_checkpoint_is_published_by_the_newest_attempt_only_and_the_next_one_starts_with_it(
         self, world: World
     ) -> None:

@@ -75,7 +75,7 @@ CREATE = {
         ("POST", f"{X}/sgd/trials/3/stop", {}, "stop_trial", ("sgd", 3, "ada"), 200),
         ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
         ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
-        ("GET", f"{X}/sgd/events?after=4&limit=5", None, "events", ("sgd", 4, 5), 200),
+        ("GET", f"{X}/sgd/events?after=4&limit=5&kind=a&kind=b", None, "events", ("sgd", 4, 5, ["a", "b"]), 200),
         (
             "GET",
             f"{X}/sgd/logs?after=4&limit=5&trial=2&since=2026-01-31T12:00:00Z&tail=9",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -16,6 +17,7 @@ router = APIRouter(prefix="/experiments/{ref}", tags=["following"])
 
 After = Annotated[int, Query(ge=0, lt=2**53)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+Kinds = Annotated[Sequence[str], Query(max_length=20)]
 
 _EVENTS = 500
 _CHUNKS = 100
@@ -23,17 +25,21 @@ _CHUNKS = 100
 
 
 @router.get("/events", response_model=models.EventPage)
-async def events(context: Here, request: Request, ref: str, after: After = 0, limit: Limit = 100) -> Response:
-    """What happened after `after`. With `Accept: text/event-stream` a stream, resumed by `Last-Event-ID`."""
+async def events(
+    context: Here, request: Request, ref: str, after: After = 0, limit: Limit = 100, kind: Kinds = ()
+) -> Response:
+    """What happened after `after`, of each `kind` that is named, or all. With `Accept: text/event-stream` a stream,
+    resumed by `Last-Event-ID`.
+    """
     service = context.services.read_experiments
     if not streams.wants_stream(request):
-        page = await context.cold(service.events, context.core, ref, after, limit)
+        page = await context.cold(service.events, context.core, ref, after, limit, kind)
         return answer({"items": page["items"], "next": page["next"]})
     experiment = await context.streaming(service.resolve, context.core, ref)
     source = Source(
         topic=f"events:{experiment}",
         limit=_EVENTS,
-        read=lambda cursor: service.events(context.core, experiment, cursor, _EVENTS),
+        read=lambda cursor: service.events(context.core, experiment, cursor, _EVENTS, kind),
         name=lambda item: (item["seq"], item["kind"]),
     )
     begin = streams.resumed(request, after)
