@@ -136,7 +136,7 @@ def test_control_commands_say_that_an_experiment_is_over(
     [
         (["extend", "sgd"], "extend needs"),
         (["extend", "sgd", "--budget", "0"], "'0' is no whole number above 0"),
-        (["stop", "sgd/3"], "names a trial"),
+        (["pause", "sgd/3"], "names a trial"),
         (["trials", "sgd/x"], "after the slash stands the number"),
         (["rerun", "sgd"], "names no trial"),
         (["get"], "get needs a trial"),

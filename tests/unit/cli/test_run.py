@@ -123,7 +123,7 @@ def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) 
         ("resources.cpu=5000", "this can never run: a trial needs 5000 cpu"),
         ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
         ("resources.gpu=1", "this can never run: a trial needs 1 gpu"),
-        ("engine={name: tpe, startups: 3}", "startups: is no option of the engine 'tpe'"),
+        ("engine={name: tpe, startups: 3}", "engine.startups: is no option of the engine tpe (did you mean startup?)"),
     ],
 )
 def test_a_dry_run_refuses_what_the_server_of_this_machine_would(

@@ -370,10 +370,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._events(document, query)
         elif what == "logs":
             self._logs(document, query)
-        elif what == "best":
-            self._json(document["best"])
-        elif what == "specification":
-            self._json(self.world.specification)
+        elif what in ("best", "columns", "specification"):
+            specification = self.world.specification
+            self._json({"best": document["best"], "specification": specification, "columns": _columns(document)}[what])
         elif what == "trials":
             self._trials(document, rest[1:], query, key)
         else:
@@ -478,3 +477,11 @@ def until(condition: Any, what: str, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.02)
+
+
+def _columns(document: dict[str, Any]) -> dict[str, Any]:
+    """What was best so far, as if the best trial had been the last one."""
+    found, done = document["best"][:1], document["counts"]["completed"]
+    values = [next(iter(best["metrics"].values()))["value"] for best in found]
+    best = {"finished": [done] * len(found), "number": [best["trial"] for best in found], "value": values}
+    return {"total": done, "shown": done, "best": best}

@@ -70,7 +70,7 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
 @pytest.mark.parametrize(
     ("prior", "expected"),
     [
-        ("{name: normal, mean: 0.9, scale: 0.05}", Prior("normal", (0.9, 0.05))),
+        ("{name: normal, mean: 0.09, scale: 0.05}", Prior("normal", (0.09, 0.05))),
         ("{name: beta, shape_a: 2, shape_b: 5}", Prior("beta", (2.0, 5.0))),
     ],
 )

@@ -67,6 +67,8 @@ class TestLatin(EngineContract):
 
 
 class TestCma(EngineContract):
+    several_goals = False
+
     def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
         options = {"startup": 3, "population": 4}
         return create("cma", space, metrics, seed=7, budget=50, options=options, in_process=True)
@@ -78,5 +80,7 @@ class TestEvolution(EngineContract):
 
 
 class TestSwarm(EngineContract):
+    several_goals = False
+
     def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
         return create("swarm", space, metrics, seed=7, budget=50, options={"particles": 3}, in_process=True)

@@ -252,6 +252,7 @@ def test_metrics_are_prometheus_text(server: Live) -> None:
     reply = server.ask("GET", "/metrics", token=None)
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert reply.body.decode() == (
+        "# HELP orchestune_trials Trials of all experiments, deleted ones with them until they are purged.\n"
         "# TYPE orchestune_trials gauge\n"
         'orchestune_trials{state="running"} 3\n'
         'orchestune_trials{state="a\\"b\\\\c\\nd"} 2\n'

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
 from typing import Any
 
@@ -23,7 +23,7 @@ class Rows:
         self.count, self.over = count, over
         self.text = ""
 
-    def events(self, core: Any, ref: str, after: int, limit: int) -> dict[str, Any]:
+    def events(self, core: Any, ref: str, after: int, limit: int, kinds: Sequence[str]) -> dict[str, Any]:
         over = self.over
         numbers = range(after + 1, min(after + limit, self.count) + 1)
         items = [{"seq": n, "at": "t", "actor": "ada", "kind": "trial_finished", "data": self.text} for n in numbers]
