@@ -173,4 +173,4 @@ def test_a_right_that_is_missing_is_named_with_its_verb(
     )  # fmt: skip
     with another(lab, kubeconfig) as other:
         failed = other.home.run("status", "--cluster", lab.name, expect=2).stderr
-    assert re.search(f"{missing} in namespace {lab.namespace} of cluster '{lab.name}'", failed), failed
+    assert re.search(f"{missing} in the namespace {lab.namespace} of cluster '{lab.name}'", failed), failed
