@@ -11,6 +11,7 @@ from orchestune.services.core import Caller, Core
 from orchestune.services.read_experiments import rfc3339
 from orchestune.services.signatures import digest
 from orchestune.store import credentials
+from orchestune.store.session import Session
 
 LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
@@ -63,38 +64,38 @@ def leave(core: Core, session_token: str) -> None:
 
 
 def _begin(core: Core, caller: Caller) -> tuple[str, float]:
-    token, seconds = _PREFIX + secret(core), SESSION_SECONDS if caller.source else VOUCHED_SECONDS
+    seconds = SESSION_SECONDS if caller.source else VOUCHED_SECONDS
     with core.store.transaction() as session:
-        credentials.put(
-            session,
-            digest(token),
-            "session",
-            name=caller.name,
-            role=caller.role,
-            source=caller.source,
-            seconds=seconds,
-        )
+        token = _put(core, session, caller, seconds)
     return token, seconds
+
+
+def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
+    """The token of a session that is made here."""
+    token = _PREFIX + secret(core)
+    credentials.put(
+        session,
+        digest(token),
+        "session",
+        name=caller.name,
+        role=caller.role,
+        source=caller.source,
+        experiment=caller.experiment or None,
+        seconds=seconds,
+    )
+    return token
 
 
 def enter_share(core: Core, code: str) -> tuple[str, float, str]:
     """The session of a guest that a link to one experiment begins, how many seconds it lasts, and the handle."""
-    handle, token = shared(core, code), _PREFIX + secret(core)
+    handle = shared(core, code)
     with core.store.transaction() as session:
         share = credentials.find(session, digest(code), "share")
         if share is None:
             raise _over()
         seconds = min(SESSION_SECONDS, share.expires_at - session.now)
-        credentials.put(
-            session,
-            digest(token),
-            "session",
-            name=share.name,
-            role=share.role,
-            source=share.digest,
-            seconds=seconds,
-            experiment=share.experiment,
-        )
+        guest = Caller(share.name, share.role, source=share.digest, experiment=share.experiment)
+        token = _put(core, session, guest, seconds)
     return token, seconds, handle
 
 
