@@ -325,7 +325,7 @@ def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opene
         screen.wait_for(r"[#$] $", 120)
         screen.press("hostname; exit 4\r")
         assert screen.end() == 4
-        assert "orchestune-" in plain(screen.screen)
+        assert "orchestune-shell-" in plain(screen.screen)
     until("the pods to go", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
 
 
