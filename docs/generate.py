@@ -12,7 +12,9 @@ from pathlib import Path
 
 from orchestune.cli.reference import reference_markdown as command_line
 from orchestune.clusters.existing.reference import permissions_markdown
+from orchestune.config.cluster_file.reference import reference_markdown as cluster_file
 from orchestune.config.reference import reference_markdown as experiment_file
+from orchestune.config.schema import cluster_text as cluster_schema
 from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
@@ -131,10 +133,12 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
     "how-to/permissions.md": permissions_markdown,
     "reference/cli.md": command_line,
+    "reference/cluster-file.md": cluster_file,
     "reference/experiment-file.md": experiment_file,
     "reference/metrics.md": server_metrics,
     "reference/python.md": python,
     "reference/server-settings.md": server_settings,
+    "../src/orchestune/config/cluster.schema.json": cluster_schema,
     "../src/orchestune/config/experiment.schema.json": experiment_schema,
 }
 

@@ -19,12 +19,11 @@ from orchestune.config.overrides import apply, put
 from orchestune.config.placing import Build
 from orchestune.config.recognizing import refuse
 from orchestune.config.report import Field, Report
+from orchestune.config.text_file import read_text
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.errors import BadInput, Problem
-
-LARGEST_FILE = 2**20
 
 
 @dataclass(frozen=True)
@@ -139,24 +138,7 @@ def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        hint = "write one, or name another with -f FILE"
-        raise BadInput([Problem("there is no such file", file=str(path), hint=hint)]) from None
-    except OSError as exc:
-        raise BadInput([Problem(f"cannot be read: {exc.strerror}", file=str(path))]) from exc
-    if len(data) > LARGEST_FILE:
-        size = max(path.stat().st_size, len(data))
-        message = f"is larger than an experiment file can be ({size:,} bytes; {LARGEST_FILE:,} are allowed)"
-        raise BadInput([Problem(message, file=str(path), hint="is this the right file?")])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        message = f"is not UTF-8 text: byte 0x{data[exc.start]:02x}"
-        raise BadInput([Problem(message, file=str(path), line=line, hint="save it as UTF-8")]) from None
+    return read_text(path, "an experiment file", "write one, or name another with -f FILE")
 
 
 def _no_mapping(root: Node) -> Problem:

@@ -119,16 +119,17 @@ def reference_markdown() -> str:
     required = (
         f"Required: {', '.join(f'`{key.name}`' for key in KEYS if key.required)}, and `budget` but for a grid.\n\n"
     )
-    parts = [_OPENING, required, _table(KEYS), "\n"]
+    parts = [_OPENING, required, table(KEYS), "\n"]
     parts += [f"Reserved for later versions: {', '.join(f'`{name}`' for name in LATER)}.\n\n", _PARAMETERS]
     by_name = {key.name: key for key in KEYS}
-    parts += [_table(by_name["parameters"].kind.keys), "\n"]
+    parts += [table(by_name["parameters"].kind.keys), "\n"]
     for name, title in _TITLES.items():
-        parts += [f"## `{name}`\n\n", f"{title}\n\n" if title else "", _table(by_name[name].kind.keys), "\n"]
+        parts += [f"## `{name}`\n\n", f"{title}\n\n" if title else "", table(by_name[name].kind.keys), "\n"]
     return "".join([*parts, _PLACEHOLDERS, _CLOSING])
 
 
-def _table(keys: Iterable[Key]) -> str:
+def table(keys: Iterable[Key]) -> str:
+    """Keys as a table in Markdown."""
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for key in keys:
         default = "required" if key.required else key.default

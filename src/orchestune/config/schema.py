@@ -1,4 +1,4 @@
-"""The JSON Schema of the experiment file, for editors and other programs; made from the table of keys."""
+"""The JSON Schemas of the files that people write, for editors and other programs; made from the tables of keys."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from orchestune.config.cluster_file.keys import CLUSTER
+from orchestune.config.cluster_file.pools import SHORT
 from orchestune.config.keys import EXPERIMENT
 
 FILE = Path(__file__).with_name("experiment.schema.json")
+CLUSTER_FILE = Path(__file__).with_name("cluster.schema.json")
 
 
 def json_schema() -> dict[str, Any]:
@@ -22,6 +25,25 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+def cluster_schema() -> dict[str, Any]:
+    """The same of a cluster file in its present spelling."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Orchestune cluster",
+        **CLUSTER.schema,
+        "anyOf": [{"required": [name]} for name in (*SHORT, "pools")],
+    }
+
+
 def text() -> str:
     """The file as it is shipped."""
-    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+    return _written(json_schema())
+
+
+def cluster_text() -> str:
+    """The same of the schema of cluster files."""
+    return _written(cluster_schema())
+
+
+def _written(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

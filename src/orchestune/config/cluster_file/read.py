@@ -1,0 +1,159 @@
+"""Reading a cluster file: `load` from disk, `parse` from text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
+from orchestune.config.cluster_file.older import converted
+from orchestune.config.cluster_file.pools import SHORT, pool
+from orchestune.config.compose import compose
+from orchestune.config.nodes import Entries, Scalar, shown
+from orchestune.config.report import Field, Report
+from orchestune.config.text_file import read_text
+from orchestune.domain.cluster import ClusterSpec, Complaint, Network, Pool
+from orchestune.errors import BadInput, Problem
+
+_LONGEST_NAME = 40
+_SYSTEM = Pool("system", ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system")
+
+
+@dataclass(frozen=True)
+class LoadedCluster:
+    """A cluster as its file describes it."""
+
+    spec: ClusterSpec
+    notes: tuple[str, ...]
+    _top: Field = field(repr=False)
+
+    def refusal(self, complaints: list[Complaint]) -> BadInput:
+        """What the provider said of the file, with the places where it stands there."""
+        report = Report()
+        for complaint in complaints:
+            found = Field(self._top.node, "", report).find(*complaint.key.split("."))
+            found.wrong(complaint.message, complaint.hint)
+        return report.error()
+
+
+def load(path: Path) -> LoadedCluster:
+    """The cluster in the file at `path`. BadInput tells everything that is wrong."""
+    return parse(read_text(path, "a cluster file", "write one, or name another with -f FILE"), str(path))
+
+
+def parse(text: str, name: str) -> LoadedCluster:
+    """The same for a text; `name` is what messages call the file."""
+    report = Report()
+    root = compose(text, name, report)
+    if not isinstance(root, Entries):
+        nothing = isinstance(root, Scalar) and root.value is None
+        message = "the file is empty" if nothing else f"found {shown(root)}, expected a mapping of keys to values"
+        hint = f"a cluster has at least {', '.join(key.name for key in KEYS if key.required)} and a pool"
+        raise BadInput([Problem(message, "", root.place.file, root.place.line, root.place.column, hint)])
+    top = Field(converted(root, report), "", report)
+    values = CLUSTER.read(top) or {}
+    spec = _assemble(top, values)
+    report.raise_if_bad()
+    assert spec is not None
+    return LoadedCluster(spec, tuple(dict.fromkeys(report.notes)), top)
+
+
+def _assemble(top: Field, values: dict[str, Any]) -> ClusterSpec | None:
+    _check_provider(top.find("cloud_provider"), values.get("cloud_provider"))
+    _check_name(top.find("cluster_name"), values.get("cluster_name"))
+    _check_zones(top, values)
+    network = _network(top.find("network"), values.get("network") or {})
+    pools = _pools(top, values)
+    if top.report.found or network is None or not pools:
+        return None
+    pools = with_system(pools, top.report.notes)
+    return ClusterSpec(
+        values["cloud_provider"], values["cluster_name"], pools, values.get("region") or "",
+        values.get("zones") or (), values.get("kubernetes_version") or "", network, values.get("access") or (),
+        (values.get("idle") or {}).get("scale_down") or 600.0, bool(values.get("bucket")), values.get("policies") or (),
+        {key: value for key, value in (values.get("images") or {}).items() if value}, values.get("tags") or {},
+    )  # fmt: skip
+
+
+def _check_provider(found: Field, provider: str | None) -> None:
+    if provider in LATER_PROVIDERS:
+        found.wrong(f"'{provider}' comes in a later version", "aws is there; `orchestune cluster connect` takes others")
+    if provider == "custom":
+        found.wrong("a cluster that is there already is not created", "`orchestune cluster connect` connects it")
+
+
+def _check_name(found: Field, name: str | None) -> None:
+    if name is None:
+        return
+    if name != name.lower():
+        found.wrong(f"'{name}' has capital letters, which Kubernetes and registries refuse", f"write {name.lower()}")
+    if name.endswith("-"):
+        found.wrong(f"'{name}' ends with -", f"write {name.rstrip('-')}")
+    if len(name) > _LONGEST_NAME:
+        found.wrong(f"is longer than {_LONGEST_NAME} characters")
+    if name in ("local", "docker"):
+        found.wrong(f"'{name}' means this machine", "choose another name")
+
+
+def _check_zones(top: Field, values: dict[str, Any]) -> None:
+    zones, region = values.get("zones") or (), values.get("region")
+    if len(set(zones)) < len(zones):
+        top.find("zones").wrong("names a zone twice")
+    for item, zone in zip(top.find("zones").items(), zones, strict=False):
+        if region and not zone.startswith(region):
+            item.wrong(f"'{zone}' is no zone of {region}")
+
+
+def _network(found: Field, read: dict[str, Any]) -> Network | None:
+    network = Network(
+        read.get("vpc") or "", read.get("subnets") or (), read.get("cidr") or Network().cidr,
+        read.get("endpoint") or "public", read.get("allow") or (),
+    )  # fmt: skip
+    if bool(network.vpc) != bool(network.subnets):
+        lacks = "subnets" if network.vpc else "vpc"
+        found.wrong(f"needs {lacks} too", "a network that is there is named by `vpc` and `subnets`")
+    if network.vpc and read.get("cidr"):
+        found.find("cidr").wrong("is for a network that is made", "leave it out beside `vpc`")
+    if network.allow and network.endpoint == "private":
+        found.find("allow").wrong("is for a public endpoint", "leave one of the two out")
+    for item, text in [
+        (found.find("cidr"), network.cidr),
+        *zip(found.find("allow").items(), network.allow, strict=False),
+    ]:
+        _check_network(item, text, made=item.key.endswith("cidr"))
+    return network
+
+
+def _check_network(found: Field, text: str, *, made: bool) -> None:
+    try:
+        network = ip_network(text)
+    except ValueError as exc:
+        found.wrong(f"'{text}' is no network: {exc}")
+        return
+    if made and not (16 <= network.prefixlen <= 20 and network.is_private):
+        found.wrong(f"'{text}' is no private network from /16 to /20", "10.0.0.0/16 for instance")
+
+
+def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:
+    found = [(name, top.find(name), values[name]) for name in SHORT if isinstance(values.get(name), dict)]
+    named = values.get("pools") or {}
+    found += [(name, top.find("pools", name), read) for name, read in named.items()]
+    declared = [name for name in (*SHORT, "pools") if name in values]
+    if not declared:
+        top.report.add(top.node.place, "", "has no pool", "cpu: {instance_type: c5.xlarge, min_nodes: 1, max_nodes: 4}")
+    made = [pool(name, place, read) for name, place, read in found]
+    return tuple(item for item in made if item is not None)
+
+
+def with_system(pools: tuple[Pool, ...], notes: list[str]) -> tuple[Pool, ...]:
+    """The same, and a pool for the server where no other one always has a machine for it."""
+    if any(item.least and not item.gpu and not item.taints for item in pools):
+        return pools
+    if any(item.name == "system" for item in pools):
+        return tuple(replace(item, least=1) if item.name == "system" else item for item in pools)
+    notes.append(
+        "a pool `system` with one small machine is added: something has to run the server while the others are at 0"
+    )
+    return (_SYSTEM, *pools)
