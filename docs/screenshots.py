@@ -30,7 +30,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         core = core_of(Path(folder))
-        handles = seed(core.store)
+        handles = seed(core)
         for name in [name for name in handles if "<" in name or len(name) > 40]:  # those that tests alone want to see
             change_experiment.delete(core, handles.pop(name), False, "docs")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])

@@ -226,7 +226,7 @@ def test_a_page_notices_that_the_server_went_and_came_back(
 ) -> None:
     trouble.expect("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY")
     core = core_of(tmp_path_factory.mktemp("restarting"))
-    handle = seed(core.store)["image model"]
+    handle = seed(core)["image model"]
     with serve(core) as address:
         page = open_page("/experiments")
         port = int(address.rpartition(":")[2])

@@ -10,6 +10,7 @@ import json
 import math
 import random
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from orchestune.bundles.pack import pack
 from orchestune.domain.experiment import Specification
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
@@ -28,6 +30,7 @@ from orchestune.server.context import Pace
 from orchestune.server.draining import Draining
 from orchestune.server.serving import Server
 from orchestune.server.settings import Settings
+from orchestune.services import bundles
 from orchestune.services.core import Core
 from orchestune.store import experiments, tables
 from orchestune.store.database import Store, open_store
@@ -63,6 +66,9 @@ class Plan:
     node: str = "gpu-node-1"
     ago: float = 3600.0
     engine: str = "auto"
+    code: Sequence[Mapping[str, str]] = ()
+    """its files; several: the code was changed meanwhile, each has as many trials"""
+    image: str = ""
 
 
 def _number(name: str, low: float, high: float, **more: Any) -> dict[str, Any]:
@@ -79,6 +85,25 @@ SGD = (
     _number("l1_ratio", 0, 1, when={"penalty": ["elasticnet"]}),
     {"name": "layers", "type": "int", "min": 2, "max": 8},
 )
+MODEL = """\
+import argparse
+
+from sklearn.linear_model import SGDClassifier
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--alpha", type=float)
+parser.add_argument("--penalty")
+parser.add_argument("--l1_ratio", type=float, default=0.15)
+parser.add_argument("--layers", type=int)
+args = parser.parse_args()
+
+model = SGDClassifier(alpha=args.alpha, penalty=args.penalty, l1_ratio=args.l1_ratio, max_iter=50)
+for epoch in range(3):
+    print(f"epoch {epoch + 1}/3")
+"""
+CODE = {"train.py": MODEL, "data/classes.txt": "cat\ndog\n", "setup.sh": "pip install scikit-learn\n"}
+CHANGED = {**CODE, "train.py": MODEL.replace("max_iter=50", "max_iter=200"), "README.md": "# Classes of texts\n"}
+IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
 ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
 
 
@@ -117,6 +142,7 @@ def plans(large: int) -> list[Plan]:
              lambda p, c: ("completed" if c.random() < 0.6 else "failed", {HOSTILE: c.random()},
                            {"code": "exit_code", "message": HOSTILE}), 12, 40, running=2, state="running"),
         labels={HOSTILE: HOSTILE}, owner=HOSTILE, run=HOSTILE, log=HOSTILE + "\n", node=HOSTILE,
+        code=[{"page.html": f"<b>1</b>\n{HOSTILE}\n", "<img src=x>.py": HOSTILE}, {"page.html": "<b>2</b>\n"}],
     )  # fmt: skip
     found = [
         Plan(LONG + "ünïcode 实验", [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
@@ -128,8 +154,10 @@ def plans(large: int) -> list[Plan]:
         Plan("broken script", SGD, ACCURACY, _fails, 30, 40, state="failed", ago=50000, owner="grace",
              reason={"code": "max_failures", "message": "30 trials failed, which is the most that were allowed"}),
         Plan("size against speed", width, two, _two, 150, 150, ago=30000, labels={"team": "vision"}),
-        Plan("sgd classifier", SGD, ACCURACY, _sgd, 120, 120, steps=12, ago=20000, labels={"team": "text"}),
-        Plan("image model", SGD, ACCURACY, _sgd, 57, 200, running=8, state="running", steps=10, ago=5000),
+        Plan("sgd classifier", SGD, ACCURACY, _sgd, 120, 120, steps=12, ago=20000, labels={"team": "text"},
+             code=[CODE, CHANGED]),
+        Plan("image model", SGD, ACCURACY, _sgd, 57, 200, running=8, state="running", steps=10, ago=5000,
+             code=[CODE], image=IMAGE),
     ]  # fmt: skip
     if large:
         found.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
@@ -156,8 +184,9 @@ def draw(parameters: Sequence[Mapping[str, Any]], chance: random.Random) -> dict
 class Writer:
     """Writes the rows of one plan."""
 
-    def __init__(self, store: Store, plan: Plan, chance: random.Random) -> None:
+    def __init__(self, store: Store, plan: Plan, chance: random.Random, bundles: Sequence[str] = ()) -> None:
         self.store, self.plan, self.chance = store, plan, chance
+        self.bundles = bundles
         self.clock = SystemClock()
         self.id = new_id(self.clock)
         self.begin = self.clock.now() - plan.ago
@@ -176,7 +205,7 @@ class Writer:
             {
                 "name": plan.name, "run": plan.run, "parameters": list(plan.parameters), "metrics": list(plan.metrics),
                 "budget": plan.budget, "parallelism": plan.parallelism, "labels": dict(plan.labels),
-                "engine": plan.engine,
+                "engine": plan.engine, **({"placement": {"image": plan.image}} if plan.image else {}),
             }
         )  # fmt: skip
         for number in range(1, plan.finished + plan.running + 1):
@@ -187,7 +216,8 @@ class Writer:
         values = {
             "id": self.id, "handle": handle, "name": plan.name, "owner": plan.owner, "cluster": "local",
             "folder": "laptop:/home/ada/project", "specification": json.dumps(specification.to_json()),
-            "launch": json.dumps({"env": {}, "root": "/home/ada/project"}), "bundle": None, "budget": plan.budget,
+            "launch": json.dumps({"env": {}, "root": "/home/ada/project"}),
+            "bundle": self.bundles[-1] if self.bundles else None, "budget": plan.budget,
             "parallelism": plan.parallelism, "priority": 0, "labels": json.dumps(dict(plan.labels)),
             "desired": "running", "state": plan.state, "reason": json.dumps(dict(plan.reason)) if plan.reason else None,
             "waiting": json.dumps(dict(plan.reason)) if plan.reason and not over else None,
@@ -230,6 +260,7 @@ class Writer:
                 "reason": json.dumps(reason) if reason else None, "parameters": json.dumps(parameters),
                 "source": "sobol" if number < 9 else chance.choice(["gp", "tpe"]),
                 "suggested_after": max(0, number - 9), "history_seq": None if running else number,
+                "bundle": self._bundle_of(number),
                 "seed": chance.randrange(2**31), "revision": 1, "created_at": started - 1, "started_at": started,
                 "finished_at": finished,
             }
@@ -241,6 +272,10 @@ class Writer:
             for name, value in metrics.items()
         ]  # fmt: skip
         self._attempts(number, state, reason, slot, started, finished, outcome)
+
+    def _bundle_of(self, number: int) -> str | None:
+        share = (number - 1) * len(self.bundles) // max(self.plan.finished + self.plan.running, 1)
+        return self.bundles[share] if self.bundles else None
 
     def _attempts(
         self, number: int, state: str, reason: Any, slot: int, started: float, finished: float | None, outcome: Outcome
@@ -305,10 +340,27 @@ class Writer:
             )  # fmt: skip
 
 
-def seed(store: Store, large: int = 0) -> dict[str, str]:
+def seed(core: Core, large: int = 0) -> dict[str, str]:
     """Write everything; name → handle."""
     chance = random.Random(7)
-    return {plan.name: Writer(store, plan, chance).write() for plan in plans(large)}
+    return {
+        plan.name: Writer(core.store, plan, chance, [_bundle(core, files) for files in plan.code]).write()
+        for plan in plans(large)
+    }
+
+
+def _bundle(core: Core, files: Mapping[str, str]) -> str:
+    """The digest of the files as a bundle, which is put into the store."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder, "project")
+        for name, text in files.items():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(text)
+            (project / name).chmod(0o755 if name.endswith(".sh") else 0o644)
+        packed = pack(project, (), 2**20, Path(folder))
+        with packed.path.open("rb") as stream:
+            bundles.store(core, packed.digest, stream)
+    return packed.digest
 
 
 def core_of(folder: Path, url: str = "") -> Core:
@@ -353,7 +405,7 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     core = core_of(args.folder)
     if new:
-        for name, handle in seed(core.store, args.large).items():
+        for name, handle in seed(core, args.large).items():
             print(handle, name[:40])
     with serve(core, args.port) as url:
         print(url, "token", TOKEN, flush=True)

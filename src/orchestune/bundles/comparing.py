@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import tarfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
-from pathlib import Path
 from typing import Any
 
-from orchestune.errors import BadInput
+from orchestune.bundles.unpack import MOST_BYTES, Archive, Member, as_text, contents, members
 
-MOST_BYTES = 2**20
-"""of a file whose lines are compared"""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file or link of an archive."""
-
-    kind: str
-    """`file`, `program` (an executable file) or `link`"""
-    size: int
-    content: str
-    """a digest of the content; of a link, its target"""
+MOST_TEXT = 4 * MOST_BYTES
+"""of all files whose lines are compared; what does not fit any more is only named"""
 
 
 @dataclass(frozen=True)
@@ -47,14 +32,24 @@ class Change:
         return asdict(self)
 
 
-def compare(old: Path | None, new: Path | None) -> list[Change]:
+def compare(old: Archive | None, new: Archive | None) -> list[Change]:
     """The changes from one archive to the other one, by path; None is an empty one. BadInput where it is none."""
-    before, after = (_members(path) if path else {} for path in (old, new))
+    before, after = (members(archive) if archive else {} for archive in (old, new))
     paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    old_texts, new_texts = (_texts(archive, set(paths)) if archive else {} for archive in (old, new))
+    read = _worth_reading({path: [m.size for m in (before.get(path), after.get(path)) if m] for path in paths})
+    old_texts, new_texts = (contents(archive, read) if archive else {} for archive in (old, new))
     return [
         _change(path, before.get(path), after.get(path), old_texts.get(path), new_texts.get(path)) for path in paths
     ]
+
+
+def _worth_reading(sizes: Mapping[str, Sequence[int]]) -> set[str]:
+    found, room = set(), MOST_TEXT
+    for path, both in sizes.items():
+        if max(both) <= MOST_BYTES and sum(both) <= room:
+            found.add(path)
+            room -= sum(both)
+    return found
 
 
 def _change(path: str, before: Member | None, after: Member | None, old: bytes | None, new: bytes | None) -> Change:
@@ -79,52 +74,9 @@ def _lines(member: Member | None, data: bytes | None) -> list[str] | None:
         return []
     if member.kind == "link":
         return [f"{member.content}\n"]
-    if data is None or b"\0" in data:
-        return None
-    try:
-        return re.findall(r"[^\n]*\n|[^\n]+", data.decode())  # splitlines also splits where a patch does not
-    except UnicodeDecodeError:
-        return None
+    text = None if data is None else as_text(data)
+    return None if text is None else re.findall(r"[^\n]*\n|[^\n]+", text)  # a patch splits there alone
 
 
 def _ended(line: str) -> str:
     return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-def _members(path: Path) -> dict[str, Member]:
-    found = {}
-    for archive, member in _walk(path):
-        if member.issym():
-            found[member.name] = Member("link", 0, member.linkname)
-        elif member.isreg():
-            kind = "program" if member.mode & 0o100 else "file"
-            found[member.name] = Member(kind, member.size, _digest(archive, member))
-    return found
-
-
-def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    source = archive.extractfile(member)
-    assert source is not None
-    seen = hashlib.blake2b(digest_size=20)
-    while block := source.read(1 << 20):
-        seen.update(block)
-    return seen.hexdigest()
-
-
-def _texts(path: Path, names: set[str]) -> dict[str, bytes]:
-    found = {}
-    for archive, member in _walk(path) if names else ():
-        if member.name in names and member.isreg() and member.size <= MOST_BYTES:
-            source = archive.extractfile(member)
-            assert source is not None
-            found[member.name] = source.read()
-    return found
-
-
-def _walk(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    try:
-        with tarfile.open(path, "r|gz", encoding="utf-8", errors="replace") as archive:
-            for member in archive:
-                yield archive, member
-    except (tarfile.TarError, zlib.error, EOFError) as exc:
-        raise BadInput.one("the bundle is not a complete .tar.gz archive") from exc

@@ -2,20 +2,92 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from orchestune.errors import BadInput
 
+MOST_BYTES = 2**20
+"""of a file that is read as text"""
 
-def listing(stream: BinaryIO) -> list[tuple[str, int]]:
-    """Path and size in bytes of every file and link in the archive; BadInput where it is none.
+Archive = Callable[[], BinaryIO]
+"""opens it anew, from its beginning"""
 
-    Names that are not UTF-8 come with replacement characters.
+
+def archive_at(path: Path) -> Archive:
+    """The archive that is a file here."""
+    return lambda: path.open("rb")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file or link of an archive."""
+
+    kind: str
+    """`file`, `program` (an executable file) or `link`"""
+    size: int
+    content: str
+    """a digest of the content; of a link, its target"""
+
+
+def members(archive: Archive) -> dict[str, Member]:
+    """Every file and link by its path, which has replacement characters where it is not UTF-8. BadInput where the
+    archive is none.
     """
+    found = {}
+    with _opened(archive) as tar:
+        for member in tar:
+            if member.issym():
+                found[member.name] = Member("link", 0, member.linkname)
+            elif member.isreg():
+                kind = "program" if member.mode & 0o100 else "file"
+                found[member.name] = Member(kind, member.size, _digest(tar, member))
+    return found
+
+
+def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
+    """Those of the files that are named and not too large."""
+    found: dict[str, bytes] = {}
+    if not names:
+        return found
+    with _opened(archive) as tar:
+        for member in tar:
+            if member.name in names and member.isreg() and member.size <= MOST_BYTES:
+                source = tar.extractfile(member)
+                assert source is not None
+                found[member.name] = source.read()
+    return found
+
+
+def as_text(data: bytes) -> str | None:
+    """What it says; None where it is no text."""
+    if b"\0" in data:
+        return None
     try:
-        with tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8", errors="replace") as archive:
-            return [(member.name, member.size) for member in archive if not member.isdir()]
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as exc:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _digest(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    source = tar.extractfile(member)
+    assert source is not None
+    seen = hashlib.blake2b(digest_size=20)
+    while block := source.read(1 << 20):
+        seen.update(block)
+    return seen.hexdigest()
+
+
+@contextmanager
+def _opened(archive: Archive) -> Iterator[tarfile.TarFile]:
+    try:
+        with archive() as stream, tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8", errors="replace") as tar:
+            yield tar
+    except (tarfile.TarError, zlib.error, EOFError) as exc:
         raise BadInput.one("the bundle is not a complete .tar.gz archive") from exc

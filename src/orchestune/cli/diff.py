@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestune.bundles.comparing import Change, compare
+from orchestune.bundles.unpack import archive_at
 from orchestune.cli.console import Console
-from orchestune.cli.differences import Pair, Side, different
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, harmless, one_line, width
 from orchestune.cli.trials import SHORT
+from orchestune.domain.differences import Pair, Side, document
 from orchestune.errors import NotFound
 
 
@@ -36,22 +37,17 @@ def diff(console: Console, args: argparse.Namespace) -> int:
     """Values first, then the code."""
     with tempfile.TemporaryDirectory(prefix="orchestune-diff-") as scratch:
         (old, old_code), (new, new_code) = (_side(console, text, Path(scratch)) for text in (args.old, args.new))
-        changes = [] if old_code == new_code else compare(old_code, new_code)
-    bundles = (old.trial["bundle"], new.trial["bundle"])
-    parts = {
-        "metrics": different(old.metrics(), new.metrics()),
-        "configuration": different(old.configuration(), new.configuration()),
-        "environment": different(old.environment(), new.environment()),
-    }
+        before, after = (archive_at(code) if code else None for code in (old_code, new_code))
+        changes = [] if old_code == new_code else compare(before, after)
+    found = document(old, new, [change.to_json() for change in changes])
     if console.json:
-        code = {"bundles": bundles, "files": [change.to_json() for change in changes]}
-        console.document({"schema": 1, "trials": [old.name, new.name], **parts, "code": code})
+        console.document(found)
         return 0
     paint = console.paint
     console.say(f"{paint.bold(old.name)} {paint.sign('→')} {paint.bold(new.name)}", "")
-    for title, pairs in parts.items():
-        console.say(*_values(title, pairs, console))
-    console.say(*_code(changes, bundles, paint))
+    for title in ("metrics", "configuration", "environment"):
+        console.say(*_values(title, found[title], console))
+    console.say(*_code(changes, found["code"]["bundles"], paint))
     return 0
 
 
@@ -92,7 +88,7 @@ def _shown(pair: Pair) -> Sequence[str]:
 _SIGNS = {"added": "new", "removed": "gone", "changed": "", "mode": "right to execute"}
 
 
-def _code(changes: Sequence[Change], bundles: tuple[str | None, str | None], paint: Paint) -> list[str]:
+def _code(changes: Sequence[Change], bundles: Sequence[str | None], paint: Paint) -> list[str]:
     old, new = ((digest or "none")[:SHORT] for digest in bundles)
     if not changes:
         return [f"{'code':14} {paint.dim(f'the same ({old})')}"]

@@ -236,6 +236,7 @@ class TrialDocument(TypedDict):
     tasks: NotRequired[list[TaskDocument]]
     checkpoint: NotRequired[dict[str, Any] | None]
     artifacts: NotRequired[list[ArtifactDocument]]
+    command: NotRequired[str | None]
     created_at: str
     started_at: str | None
     finished_at: str | None

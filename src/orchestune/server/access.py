@@ -21,7 +21,7 @@ from orchestune.services.core import Caller
 API = "/api/v1/"
 USER_HEADER = b"orchestune-user"
 """the name that somebody gives who shares a token with others, percent-encoded where it is not ASCII"""
-_SEEN = ("experiments", "server", "cluster", "openapi.json")
+_SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
 _GUESTS = (
     "", "best", "columns", "curves", "events", "explain", "importance", "logs", "overview", "specification", "timeline",

@@ -27,6 +27,7 @@ from orchestune.server.repeats import Repeats
 from orchestune.server.routes import (
     archive,
     bundles,
+    code,
     experiments,
     following,
     grants,
@@ -102,7 +103,7 @@ def create_app(
 def _client_routes() -> APIRouter:
     token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
     router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
-    parts = (server, sign_in, grants, bundles, archive, experiments, trials, following, plots, terminal)
+    parts = (server, sign_in, grants, bundles, archive, code, experiments, trials, following, plots, terminal)
     for part in parts:
         router.include_router(part.router)
     return router

@@ -396,6 +396,7 @@ class Trial(BaseModel):
     tasks: list[Task] | None = Field(default=None, description="one for each fold; not in lists")
     checkpoint: dict[str, Any] | None = Field(default=None, description="the newest one; not in lists")
     artifacts: list[Artifact] | None = Field(default=None, description="not in lists")
+    command: str | None = Field(default=None, description="what it runs, for people; not in lists")
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -614,6 +615,60 @@ class Bundle(BaseModel):
 
     digest: str
     size: int
+
+
+class CodeMember(BaseModel):
+    """A file or link of the code."""
+
+    path: str
+    kind: Literal["file", "program", "link"]
+    size: int
+    target: str | None = Field(description="of a link")
+
+
+class Code(BaseModel):
+    """The files that a trial has; `bundle` and `size` are those of the archive, null where there is no code."""
+
+    bundle: str | None
+    size: int | None
+    files: list[CodeMember]
+    more: bool = Field(description="more of them are left out")
+
+
+class CodeFile(BaseModel):
+    """What one file says; `text` is null where it is none, or larger than 1 MiB."""
+
+    path: str
+    size: int
+    text: str | None
+
+
+class ChangedFile(BaseModel):
+    """One path of the code that is different."""
+
+    path: str
+    change: Literal["added", "removed", "changed", "mode"]
+    added: int | None = Field(description="lines; null where it is no text, or too large")
+    removed: int | None
+    diff: str | None = Field(description="unified")
+
+
+class ChangedCode(BaseModel):
+    """The changes of the code from the first trial to the second one."""
+
+    bundles: list[str | None]
+    files: list[ChangedFile]
+
+
+class Difference(BaseModel):
+    """What is different between two trials: by name the value of the first one and of the second one."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    trials: list[str]
+    metrics: dict[str, list[Any]]
+    configuration: dict[str, list[Any]]
+    environment: dict[str, list[Any]]
+    code: ChangedCode
 
 
 class Server(BaseModel):

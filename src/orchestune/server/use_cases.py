@@ -22,6 +22,7 @@ from orchestune.services import (
     quarantine,
     queue_trial,
     read_cluster,
+    read_code,
     read_columns,
     read_experiments,
     read_hypervolume,
@@ -110,6 +111,14 @@ class ReadTrials(Protocol):
     def trials(self, core: Core, ref: str, after: int, limit: int, state: str | None) -> Document: ...
     def artifacts(self, core: Core, ref: str, number: int) -> list[Document]: ...
     def open_artifact(self, core: Core, ref: str, number: int, path: str) -> tuple[BinaryIO, int]: ...
+
+
+class ReadCode(Protocol):
+    """The code of trials. `number` None: what the next trial has."""
+
+    def code(self, core: Core, ref: str, number: int | None) -> Document: ...
+    def text(self, core: Core, ref: str, number: int | None, path: str) -> Document: ...
+    def diff(self, core: Core, old: str, new: str) -> Document: ...
 
 
 class ReadLogs(Protocol):
@@ -261,6 +270,7 @@ class UseCases:
     read_experiments: ReadExperiments
     explain_experiment: ExplainExperiment
     read_trials: ReadTrials
+    read_code: ReadCode
     read_logs: ReadLogs
     bundles: Bundles
     archive_experiment: ArchiveExperiment
@@ -290,6 +300,7 @@ REAL = UseCases(
     read_experiments=read_experiments,
     explain_experiment=explain_experiment,
     read_trials=read_trials,
+    read_code=read_code,
     read_logs=read_logs,
     bundles=bundles,
     archive_experiment=archive_experiment,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from sqlalchemy import Row
 
+from orchestune.domain.experiment import Specification
 from orchestune.errors import NotFound
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
 from orchestune.store import trials as rows
 from orchestune.store.session import Session
+from orchestune.worker.command import render
 
 
 def blob_key(digest: str) -> str:
@@ -31,13 +34,23 @@ def trials(core: Core, ref: str, after: int, limit: int, state: str | None) -> D
 
 
 def trial(core: Core, ref: str, number: int) -> Document:
-    """One `Trial`, with the last lines of each attempt and the artifacts."""
+    """One `Trial`, with the last lines of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         found = rows.get(session, experiment.id, number)
         if found is None:
             raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
-        return documents(session, experiment.id, [found], details=True)[0]
+        specification, _ = experiments.at_revision(session, experiment, found.revision)
+        shown = documents(session, experiment.id, [found], details=True)[0]
+    return shown | {"command": _command(specification, shown["parameters"])}
+
+
+def _command(specification: Specification, parameters: Mapping[str, Any]) -> str:
+    """The command line, for people: where its file of values will be is not known here, its name is."""
+    config = specification.config.name if specification.config else ""
+    names = [parameter.name for parameter in specification.space.parameters]
+    words = render(specification.run, parameters, names, config)
+    return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 
 def artifacts(core: Core, ref: str, number: int) -> list[Document]:

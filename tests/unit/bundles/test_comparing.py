@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.bundles.comparing import MOST_BYTES, Change, compare
+from orchestune.bundles.comparing import MOST_TEXT, Change, compare
 from orchestune.bundles.pack import pack
+from orchestune.bundles.unpack import MOST_BYTES, Archive, archive_at
 from orchestune.errors import BadInput
 
 Files = Mapping[str, bytes | str]
 """path → content, or what a link leads to"""
 
 
-def archive(folder: Path, files: Files, programs: tuple[str, ...] = ()) -> Path:
+def archive(folder: Path, files: Files, programs: tuple[str, ...] = ()) -> Archive:
     """The folder with these files, packed."""
     for name, content in files.items():
         path = folder / name
@@ -26,7 +27,8 @@ def archive(folder: Path, files: Files, programs: tuple[str, ...] = ()) -> Path:
             path.chmod(0o755 if name in programs else 0o644)
         else:
             path.symlink_to(content)
-    return pack(folder, (), 10 * MOST_BYTES, folder.parent / "packed").path
+    path = pack(folder, (), 10 * MOST_BYTES, folder.parent / "packed").path
+    return archive_at(path)
 
 
 def test_lines_that_changed_are_shown_and_what_is_the_same_is_not(tmp_path: Path) -> None:
@@ -55,6 +57,16 @@ def test_a_large_file_is_named_and_not_compared(tmp_path: Path) -> None:
     old = archive(tmp_path / "old", {"a.csv": b"1\n" * MOST_BYTES})
     new = archive(tmp_path / "new", {"a.csv": b"2\n" * MOST_BYTES})
     assert compare(old, new) == [Change("a.csv", "changed")]
+
+
+def test_of_very_many_changes_the_rest_is_named(tmp_path: Path) -> None:
+    size = MOST_BYTES // 2
+    count = MOST_TEXT // size
+    old = archive(tmp_path / "old", {f"{number}.txt": b"a" * size for number in range(count)})
+    new = archive(tmp_path / "new", {f"{number}.txt": b"b" * size for number in range(count)})
+    found = compare(old, new)
+    assert len(found) == count
+    assert [change.diff is not None for change in found] == [True] * (count // 2) + [False] * (count // 2)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +101,4 @@ def test_no_code_at_all_is_an_empty_archive(tmp_path: Path) -> None:
 def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"nonsense")
     with pytest.raises(BadInput, match="not a complete"):
-        compare(tmp_path / "x", None)
+        compare(archive_at(tmp_path / "x"), None)

@@ -29,7 +29,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 
 @pytest.fixture(scope="module")
 def handles(core: Core) -> dict[str, str]:
-    return seed(core.store)
+    return seed(core)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,9 @@ def test_a_guest_reads_what_there_is_of_the_one_experiment(server: Live, handles
         ("GET", "/experiments/REF/../../server"),
         ("PUT", "/experiments/REF/terminal"),
         ("PUT", "/experiments/REF/code"),
+        ("GET", "/experiments/REF/code"),
+        ("GET", "/experiments/REF/code/train.py"),
+        ("GET", "/diff?old=REF/1&new=REF/1"),
         ("POST", "/experiments/REF/stop"),
         ("PATCH", "/experiments/REF"),
         ("DELETE", "/experiments/REF"),
@@ -177,7 +180,7 @@ def test_a_session_of_a_guest_never_outlives_its_link(server: Live, handles: dic
 
 def test_what_is_deleted_is_shared_no_longer(tmp_path_factory: pytest.TempPathFactory) -> None:
     core = core_of(tmp_path_factory.mktemp("deleting"))
-    handles = seed(core.store)
+    handles = seed(core)
     with live(core) as server:
         hidden, purged = (share(server, handles[name]) for name in ("one trial", "sgd classifier"))
         change_experiment.delete(core, handles["one trial"], purge=False, actor="ada")

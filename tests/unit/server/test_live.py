@@ -30,7 +30,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 
 @pytest.fixture(scope="module")
 def handles(core: Core) -> dict[str, str]:
-    return seed(core.store)
+    return seed(core)
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,10 @@ CREATE = {
         ("POST", f"{X}/sgd/trials/3/stop", {}, "stop_trial", ("sgd", 3, "ada"), 200),
         ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
         ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
+        ("GET", f"{X}/sgd/code", None, "code", ("sgd", None), 200),
+        ("GET", f"{X}/sgd/code?trial=3", None, "code", ("sgd", 3), 200),
+        ("GET", f"{X}/sgd/code/a/b.py?trial=3", None, "text", ("sgd", 3, "a/b.py"), 200),
+        ("GET", "/api/v1/diff?old=sgd/3&new=b-1/2", None, "diff", ("sgd/3", "b-1/2"), 200),
         ("GET", f"{X}/sgd/events?after=4&limit=5&kind=a&kind=b", None, "events", ("sgd", 4, 5, ["a", "b"]), 200),
         (
             "GET",

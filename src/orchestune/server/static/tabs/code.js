@@ -3,69 +3,115 @@
 import { copy, words } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { pairs } from "../lib/pieces.js";
+import { finished, pairs } from "../lib/pieces.js";
+import { differences } from "./differences.js";
+import { files } from "./files.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
 /** @param {HTMLElement} place @param {Status} first */
 export function mount(place, first) {
   const ending = new AbortController();
+  const specification = h("div", {}, h("div", { class: "skeleton" }));
+  const facts = h("section", { class: "card", "aria-label": "Code" });
+  const guest = document.body.dataset.role === "guest"; // of whom the server would refuse it
+  const bundle = h("code", { class: "break" });
+  const listing = guest ? null : files(first.handle, (digest) => (bundle.textContent = digest || "none"));
+  const changes = guest ? null : differences(first);
   let revision = -1;
-  const load = async (/** @type {Status} */ status) => {
-    if (status.revision === revision) return;
-    revision = status.revision;
-    try {
-      show(place, status, await ask(path(status.handle, "specification"), { signal: ending.signal }));
-    } catch (error) {
-      if (!ending.signal.aborted) fill(place, h("p", { class: "problem", role: "alert" }, words(error)));
-    }
-  };
-  fill(place, h("div", { class: "skeleton" }));
-  load(first);
-  return { update: load, close: () => ending.abort() };
-}
-
-/** @param {HTMLElement} place @param {Status} status @param {any} found */
-function show(place, status, found) {
-  const { name, run: command_, parameters, metrics, ...rest } = found.specification;
-  const text = yaml({ name, run: command_, parameters: Object.fromEntries(parameters.map(named)), metrics: Object.fromEntries(metrics.map(named)), ...rest });
-  const best = status.best[0]?.trial ?? 1;
-  const command = `orchestune rerun ${status.handle}/${best}`;
-  const run = Array.isArray(command_) ? command_.join(" ") : command_;
-  const facts = /** @type {[string, any][]} */ ([
-    ["Command", h("code", {}, run)],
-    ["Started in", found.launch?.root ?? "–"],
-    ["Bundle", found.bundle ? h("code", { class: "break" }, found.bundle) : "none"],
-    ["Image", rest.placement?.image ? h("code", { class: "break" }, rest.placement.image) : "none: programs of the machine"],
-    ["Engine", status.engine],
-    ["Revision", found.revision],
-  ]);
-  if (found.origin) facts.push(["Repeats", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
   fill(
     place,
     h(
       "div",
-      { class: "grid" },
-      h(
-        "section",
-        { class: "card", "aria-label": "Specification" },
-        h("h2", {}, "Specification", h("span", { class: "faint" }, "as it is now"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: () => copy(text, "Specification") }, "Copy")),
-        h("pre", { tabindex: "0" }, text),
-      ),
-      h(
-        "div",
-        { class: "stack" },
-        h("section", { class: "card", "aria-label": "Code" }, h("h2", {}, "Code"), pairs(facts)),
-        h(
-          "section",
-          { class: "card", "aria-label": "Run a trial again" },
-          h("h2", {}, "Run a trial again", h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: () => copy(command, "Command") }, "Copy")),
-          h("pre", {}, command),
-          h("p", { class: "small faint" }, "The same configuration, seed and code, as an experiment of its own."),
-        ),
-      ),
+      { class: "stack" },
+      h("div", { class: "grid" }, specification, h("div", { class: "stack" }, facts, again(first, ending.signal))),
+      listing?.element ?? h("p", { class: "faint" }, "The code itself is not shown by a link."),
+      changes?.element,
     ),
   );
+
+  const load = async (/** @type {Status} */ status) => {
+    if (status.revision === revision) return;
+    const before = revision;
+    revision = status.revision;
+    try {
+      const found = await ask(path(status.handle, "specification"), { signal: ending.signal });
+      show(specification, facts, status, found, bundle);
+      if (before >= 0) listing?.load(); // it may be other code
+    } catch (error) {
+      if (!ending.signal.aborted) fill(specification, h("p", { class: "problem", role: "alert" }, words(error)));
+    }
+  };
+  load(first);
+  return {
+    update: load,
+    close: () => {
+      ending.abort();
+      listing?.close();
+      changes?.close();
+    },
+  };
+}
+
+/** @param {Element} place @param {Element} code @param {Status} status @param {any} found @param {Element} bundle */
+function show(place, code, status, found, bundle) {
+  const { name, run: command_, parameters, metrics, ...rest } = found.specification;
+  const text = yaml({ name, run: command_, parameters: Object.fromEntries(parameters.map(named)), metrics: Object.fromEntries(metrics.map(named)), ...rest });
+  const run = Array.isArray(command_) ? command_.join(" ") : command_;
+  const [image, digest] = (rest.placement?.image ?? "").split("@");
+  const facts = /** @type {[string, any][]} */ ([
+    ["Command", h("code", {}, run)],
+    ["Started in", found.launch?.root ?? "–"],
+    ["Bundle", bundle],
+    ["Image", image ? h("code", { class: "break" }, image) : "none: programs of the machine"],
+    ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "not known: the image is named by its tag"]] : []),
+    ["Engine", status.engine],
+    ["Revision", found.revision],
+  ]);
+  if (found.origin) facts.push(["Repeats", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
+  fill(code, h("h2", {}, "Code"), pairs(facts));
+  fill(
+    place,
+    h(
+      "section",
+      { class: "card", "aria-label": "Specification" },
+      h("h2", {}, "Specification", h("span", { class: "faint" }, "as it is now"), h("span", { class: "grow" }), copying(() => text, "Specification")),
+      h("pre", { class: "tall", tabindex: "0" }, text),
+    ),
+  );
+}
+
+/** How to run a trial again. @param {Status} status @param {AbortSignal} signal */
+function again(status, signal) {
+  const known = status.counts.queued + status.counts.running + finished(status);
+  const trial = h("input", { type: "number", min: 1, step: 1, "aria-label": "Trial to run again", style: { width: "90px" }, value: String(status.best[0]?.trial ?? 1), onchange: load });
+  const command = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command that repeats the trial" });
+  const ran = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command of the trial" }, "–");
+  async function load() {
+    command.textContent = `orchestune rerun ${status.handle}/${trial.value}`;
+    if (!known) return;
+    try {
+      const found = await ask(path(status.handle, "trials", trial.value), { signal });
+      ran.textContent = found.command ?? "–";
+    } catch (error) {
+      if (!signal.aborted) ran.textContent = words(error);
+    }
+  }
+  load();
+  return h(
+    "section",
+    { class: "card", "aria-label": "Run a trial again" },
+    h("h2", {}, "Run a trial again", h("span", { class: "grow" }), h("label", { class: "faint" }, "trial ", trial), copying(() => command.textContent ?? "", "Command")),
+    command,
+    h("p", { class: "small faint", style: { margin: "4px 0 10px" } }, "The same configuration, seed and code, as an experiment of its own."),
+    h("p", { class: "small faint" }, "What it ran, in the folder of its code:"),
+    ran,
+  );
+}
+
+/** @param {() => string} text @param {string} what */
+function copying(text, what) {
+  return h("button", { type: "button", class: "quiet small", onclick: () => copy(text(), what) }, "Copy");
 }
 
 /** @param {any} item @returns {[string, any]} */

@@ -1,12 +1,11 @@
-"""What is different between two trials, apart from their code."""
+"""What is different between two trials. The documents are those of the API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestune.client.documents import SpecificationDocument, Status, TrialDocument
-
+Document = Mapping[str, Any]
 Pair = tuple[Any, Any]
 """what it is in the first trial, and in the second one; None: nothing"""
 
@@ -14,7 +13,7 @@ Pair = tuple[Any, Any]
 class Side:
     """One of the trials, and what was in force when it was queued."""
 
-    def __init__(self, status: Status, trial: TrialDocument, document: SpecificationDocument) -> None:
+    def __init__(self, status: Document, trial: Document, document: Document) -> None:
         self.name = f"{status['handle']}/{trial['number']}"
         self.trial = trial
         self._status, self._specification, self._launch = status, document["specification"], document["launch"] or {}
@@ -54,6 +53,18 @@ class Side:
         found |= {f"env.{name}": value for name, value in (wanted.get("env") or {}).items()}
         found |= {f"secrets.{secret['name']}": secret["source"] for secret in wanted.get("secrets") or ()}
         return found | {f"shell.{name}": value for name, value in (launch.get("env") or {}).items()}
+
+
+def document(old: Side, new: Side, files: Sequence[Document]) -> dict[str, Any]:
+    """All of it, as `diff --json` prints it; `files`: those of the code that are different."""
+    return {
+        "schema": 1,
+        "trials": [old.name, new.name],
+        "metrics": different(old.metrics(), new.metrics()),
+        "configuration": different(old.configuration(), new.configuration()),
+        "environment": different(old.environment(), new.environment()),
+        "code": {"bundles": [old.trial["bundle"], new.trial["bundle"]], "files": list(files)},
+    }
 
 
 def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Pair]:

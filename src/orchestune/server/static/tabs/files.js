@@ -1,0 +1,91 @@
+// The code that a trial has: its files, and what one of them says. Whatever they hold is shown as text.
+
+import * as address from "../lib/address.js";
+import { words } from "../lib/ask.js";
+import { ask, path, query } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { bytes, many } from "../lib/format.js";
+
+/** @typedef {{path: string, kind: "file" | "program" | "link", size: number, target: string | null}} File */
+/** @typedef {{bundle: string | null, size: number | null, files: File[], more: boolean}} Code */
+
+/**
+ * @param {string} ref @param {(digest: string) => void} told which bundle it is
+ */
+export function files(ref, told) {
+  const ending = new AbortController();
+  const which = h("input", { type: "number", min: 1, step: 1, placeholder: "next", "aria-label": "Code of trial", style: { width: "90px" }, value: address.get("trial"), onchange: () => { address.set({ trial: which.value }); load(); } });
+  const count = h("span", { class: "faint" });
+  const list = h("div", { class: "scroll files", tabindex: "0", role: "group", "aria-label": "Files" });
+  const shown = h("div", { class: "source" });
+  const element = h("section", { class: "card", "aria-label": "Files" }, h("h2", {}, "Files", count, h("span", { class: "grow" }), h("label", { class: "faint" }, "of trial ", which)), h("div", { class: "beside" }, list, shown));
+  let turn = 0;
+
+  async function load() {
+    turn += 1;
+    const mine = turn;
+    try {
+      /** @type {Code} */
+      const code = await ask(path(ref, "code") + query({ trial: which.value }), { signal: ending.signal });
+      if (mine !== turn) return;
+      told(code.bundle ?? "");
+      show(code);
+    } catch (error) {
+      if (ending.signal.aborted || mine !== turn) return;
+      count.textContent = "";
+      fill(list, h("p", { class: "problem", role: "alert" }, words(error)));
+      fill(shown);
+    }
+  }
+
+  /** @param {Code} code */
+  function show(code) {
+    if (!code.bundle) {
+      count.textContent = "";
+      fill(list, h("p", { class: "faint" }, "No code goes with it: the command is one of the machine or of the image."));
+      fill(shown);
+      return;
+    }
+    count.textContent = code.more ? `the first ${code.files.length}` : `${many(code.files.length, "file")}, ${bytes(code.size)} packed`;
+    const buttons = code.files.map((file) => {
+      const note = file.kind === "link" ? `→ ${file.target}` : bytes(file.size);
+      const press = () => {
+        address.set({ file: file.path });
+        choose(file);
+      };
+      return h("button", { type: "button", class: "quiet file", data: { path: file.path }, disabled: file.kind === "link", onclick: press }, h("span", { class: "break" }, file.path), h("span", { class: "faint nowrap" }, file.kind === "program" ? `${note}, executable` : note));
+    });
+    fill(list, buttons);
+    const wanted = code.files.find((file) => file.path === address.get("file")) ?? first(code.files);
+    if (wanted) choose(wanted);
+    else fill(shown);
+  }
+
+  /** @param {File} file */
+  async function choose(file) {
+    for (const button of list.querySelectorAll("button")) {
+      if (button.dataset.path === file.path) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+    const mine = turn;
+    const where = `${path(ref, "code")}/${file.path.split("/").map(encodeURIComponent).join("/")}${query({ trial: which.value })}`;
+    try {
+      const found = await ask(where, { signal: ending.signal });
+      if (mine !== turn || list.querySelector("[aria-current]")?.getAttribute("data-path") !== file.path) return;
+      const text = found.text === null ? h("p", { class: "faint" }, found.size > 2 ** 20 ? `It has ${bytes(found.size)}: too much to be shown.` : "It is no text.") : h("pre", { tabindex: "0", "aria-label": file.path }, found.text || " ");
+      fill(shown, h("p", { class: "small faint mono break" }, file.path), text);
+    } catch (error) {
+      if (!ending.signal.aborted) fill(shown, h("p", { class: "problem", role: "alert" }, words(error)));
+    }
+  }
+
+  load();
+  return { element, load, close: () => ending.abort() };
+}
+
+/** What one looks for: a program at the top, before whatever comes first. @param {File[]} all */
+function first(all) {
+  const own = all.filter((file) => file.kind !== "link");
+  const [program, script] = [/^[^/]+\.(py|jl|r|js|cpp|c|rs|go)$/i, /\.sh$/].map((kind) => own.find((file) => kind.test(file.path)));
+  return program ?? script ?? own[0];
+}

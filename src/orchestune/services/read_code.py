@@ -1,0 +1,89 @@
+"""The code that trials run: what a bundle holds, and what is different between two trials."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from orchestune.bundles.comparing import compare
+from orchestune.bundles.unpack import MOST_BYTES, Archive, Member, as_text, contents, members
+from orchestune.domain import differences
+from orchestune.domain.differences import Side
+from orchestune.domain.ids import split_reference
+from orchestune.errors import BadInput, NotFound
+from orchestune.services.core import Core
+from orchestune.services.read_experiments import Document, specification, status
+from orchestune.services.read_trials import blob_key, trial
+from orchestune.services.recent import Recent
+from orchestune.store import experiments, records
+
+_MOST = 5000
+"""files of a bundle that are listed"""
+_MEMBERS: Recent[dict[str, Member]] = Recent()
+
+
+def code(core: Core, ref: str, number: int | None) -> Document:
+    """The files that trial `number` has, or the next trial where none is named."""
+    digest = _digest(core, ref, number)
+    if digest is None:
+        return {"bundle": None, "size": None, "files": [], "more": False}
+    found = _members(core, digest)
+    with core.store.reading() as session:
+        blob = records.blob(session, digest)
+    files = [
+        {
+            "path": path,
+            "kind": member.kind,
+            "size": member.size,
+            "target": member.content if member.kind == "link" else None,
+        }
+        for path, member in sorted(found.items())[:_MOST]
+    ]
+    return {"bundle": digest, "size": blob.size if blob else None, "files": files, "more": len(found) > _MOST}
+
+
+def text(core: Core, ref: str, number: int | None, path: str) -> Document:
+    """What one of these files says; `text` is None where it is none, or a large one."""
+    digest = _digest(core, ref, number)
+    member = _members(core, digest).get(path) if digest else None
+    if digest is None or member is None or member.kind == "link":
+        raise NotFound(f"the code has no file '{path}'")
+    found = contents(_archive(core, digest), {path}).get(path) if member.size <= MOST_BYTES else None
+    return {"path": path, "size": member.size, "text": None if found is None else as_text(found)}
+
+
+def diff(core: Core, old: str, new: str) -> Document:
+    """What is different between two trials, each `EXP/N`; the changes of the code are those from `old` to `new`."""
+    one, other = _side(core, old, "old"), _side(core, new, "new")
+    before, after = (_archive(core, side.trial["bundle"]) if side.trial["bundle"] else None for side in (one, other))
+    changes = [] if one.trial["bundle"] == other.trial["bundle"] else compare(before, after)
+    return differences.document(one, other, [change.to_json() for change in changes])
+
+
+def _side(core: Core, name: str, key: str) -> Side:
+    try:
+        ref, number = split_reference(name)
+    except ValueError as exc:
+        raise BadInput.one(str(exc), key=key) from exc
+    if not ref or number is None or number >= 2**31:
+        raise BadInput.one(f"'{name}' names no trial", key=key, hint="write it like sgd-7f3a/12")
+    found = trial(core, ref, number)
+    return Side(status(core, ref), found, specification(core, ref, found["revision"]))
+
+
+def _digest(core: Core, ref: str, number: int | None) -> str | None:
+    if number is not None:
+        found: str | None = trial(core, ref, number)["bundle"]
+        return found
+    with core.store.reading() as session:
+        return experiments.find(session, ref).bundle
+
+
+def _members(core: Core, digest: str) -> dict[str, Member]:
+    return _MEMBERS.get(digest, digest, lambda: members(_archive(core, digest)))
+
+
+def _archive(core: Core, digest: str) -> Archive:
+    with core.store.reading() as session:
+        if records.blob(session, digest) is None:
+            raise NotFound(f"the code is no longer there ({digest[:12]})")
+    return partial(core.files.open, blob_key(digest))

@@ -1,0 +1,84 @@
+"""What is told of the code of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import BadInput, NotFound
+from orchestune.services import read_code, read_trials
+from orchestune.services.core import Core
+from orchestune.store.records import unreferenced_blobs
+from tests.testbeds.seed import CHANGED, CODE, HOSTILE, core_of, seed
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    made = core_of(tmp_path_factory.mktemp("seeded"))
+    yield made
+    made.store.close()
+
+
+@pytest.fixture(scope="module")
+def handles(core: Core) -> dict[str, str]:
+    return seed(core)
+
+
+def test_a_trial_has_the_files_it_began_with(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    old, new = read_code.code(core, ref, 1), read_code.code(core, ref, None)
+    assert [each["path"] for each in old["files"]] == sorted(CODE)
+    assert [each["path"] for each in new["files"]] == sorted(CHANGED)
+    assert old["bundle"] != new["bundle"] == read_code.code(core, ref, 120)["bundle"]
+    assert {each["path"]: each["kind"] for each in old["files"]}["setup.sh"] == "program"
+    assert {each["path"]: each["size"] for each in old["files"]}["data/classes.txt"] == 8
+    assert read_code.text(core, ref, 1, "train.py")["text"] == CODE["train.py"]
+    assert read_code.text(core, ref, None, "train.py")["text"] == CHANGED["train.py"]
+
+
+def test_without_code_nothing_is_listed(core: Core, handles: dict[str, str]) -> None:
+    found = read_code.code(core, handles["broken script"], 1)
+    assert found == {"bundle": None, "size": None, "files": [], "more": False}
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "data", "train.py/", ""])
+def test_only_files_of_the_archive_are_read(core: Core, handles: dict[str, str], path: str) -> None:
+    with pytest.raises(NotFound, match="the code has no file"):
+        read_code.text(core, handles["sgd classifier"], None, path)
+
+
+def test_differences_are_those_of_values_and_of_lines(core: Core, handles: dict[str, str]) -> None:
+    ref = handles["sgd classifier"]
+    found = read_code.diff(core, f"{ref}/1", f"{ref}/120")
+    trials = [read_trials.trial(core, ref, number) for number in (1, 120)]
+    assert found["configuration"]["parameters.alpha"] == tuple(trial["parameters"]["alpha"] for trial in trials)
+    changes = {each["path"]: (each["change"], each["added"], each["removed"]) for each in found["code"]["files"]}
+    assert changes == {"README.md": ("added", 1, 0), "train.py": ("changed", 1, 1)}
+    assert read_code.diff(core, f"{ref}/1", f"{ref}/1")["code"]["files"] == []
+
+
+@pytest.mark.parametrize("name", ["", "/3", "sgd", "sgd/x", "sgd/99999999999"])
+def test_what_names_no_trial_is_refused(core: Core, handles: dict[str, str], name: str) -> None:
+    with pytest.raises((BadInput, NotFound)):
+        read_code.diff(core, name, f"{handles['sgd classifier']}/1")
+
+
+def test_code_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    core = core_of(tmp_path)
+    ref = seed(core)[HOSTILE]
+    with core.store.transaction() as session:
+        assert unreferenced_blobs(session, core.clock.now() + 10) == []
+        session.connection.exec_driver_sql("DELETE FROM blobs")
+    with pytest.raises(NotFound, match="the code is no longer there"):
+        read_code.code(core, ref, 1)
+    core.store.close()
+
+
+def test_a_trial_tells_its_command(core: Core, handles: dict[str, str]) -> None:
+    trial = read_trials.trial(core, handles["sgd classifier"], 5)
+    alpha, layers = trial["parameters"]["alpha"], trial["parameters"]["layers"]
+    assert trial["command"].startswith(f"python train.py --alpha={alpha!r} ")
+    assert trial["command"].endswith(f" --layers={layers}")
+    assert read_trials.trial(core, handles[HOSTILE], 1)["command"] == HOSTILE  # a shell reads it as it stands
