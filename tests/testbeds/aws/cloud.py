@@ -1,0 +1,41 @@
+"""moto as the machine room: its servers answer what they can, its backends hold the resources."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
+from werkzeug.test import run_wsgi_app
+
+from tests.testbeds.aws.identities import ACCOUNT
+
+_APPLICATION = DomainDispatcherApplication(create_backend_app)
+
+
+def forward(environ: dict[str, Any], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What moto answers to this request, in an account that only this fake uses."""
+    passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    passed["HTTP_X_MOTO_ACCOUNT_ID"] = ACCOUNT
+    pieces, status, headers = run_wsgi_app(_APPLICATION, passed)
+    return int(status.split()[0]), dict(headers), b"".join(pieces)
+
+
+def backend(service: str, region: str) -> Any:
+    """moto's own objects of a service; `region` is `aws` for those that have none."""
+    return get_backend(service)[ACCOUNT][region]  # type: ignore[call-overload]
+
+
+def clear() -> None:
+    """Remove whatever the account has."""
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # thousands, which no test asks for
+    buckets = s3_backends.bucket_accounts
+    for bucket in [found for found, (_, owner) in buckets.items() if owner == ACCOUNT]:
+        del buckets[bucket]
+    for found in BackendDict._instances:  # type: ignore[misc]
+        if ACCOUNT in found:
+            found[ACCOUNT].clear()

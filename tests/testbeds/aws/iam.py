@@ -1,0 +1,56 @@
+"""IAM where moto says yes too early: a role is known everywhere only after a while; tags of everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy
+
+from tests.testbeds.aws import cloud
+from tests.testbeds.aws.identities import ACCOUNT
+from tests.testbeds.aws.refusals import Refused
+from tests.testbeds.aws.wire import Call
+from tests.testbeds.aws.world import World
+
+
+class Iam:
+    """Rules for roles."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def handler(self, call: Call) -> Callable[[Call], dict[str, Any]] | None:
+        return None
+
+    def before(self, call: Call) -> None:
+        if call.operation == "CreateRole" and call.parameters["RoleName"].startswith("AWSServiceRoleFor"):
+            raise Refused("InvalidInput", "Service-linked roles have names of their own")
+        if call.operation == "AttachRolePolicy":
+            _bring(call.parameters["PolicyArn"])
+
+    def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
+        if call.operation == "CreateRole":
+            self._world.unsure_roles[result["Role"]["Arn"]] = self._world.behaviour.role_lag
+        if call.operation == "DeleteRole":
+            for arn in [one for one in self._world.unsure_roles if one.endswith(f"/{call.parameters['RoleName']}")]:
+                del self._world.unsure_roles[arn]
+        return None
+
+
+def _bring(arn: str) -> None:
+    """Make a policy of AWS known to moto, which otherwise reads all thousand of them for each empty account."""
+    known = cloud.backend("iam", "aws").managed_policies
+    name, document = _policies().get(arn.removeprefix("arn:aws:iam::aws:policy/"), ("", None))
+    if document is not None and arn not in known:
+        known[arn] = AWSManagedPolicy.from_data(name, ACCOUNT, "aws", document)
+
+
+@cache
+def _policies() -> dict[str, tuple[str, Any]]:
+    """AWS' own policies by path and name."""
+    data: dict[str, Any] = json.loads(aws_managed_policies_data)
+    return {f"{found['Path'].lstrip('/')}{name}": (name, found) for name, found in data.items()}

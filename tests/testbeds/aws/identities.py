@@ -1,0 +1,122 @@
+"""Who calls: access keys, the identities behind them, and signed addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from tests.testbeds.aws.refusals import Refused
+
+ACCOUNT = "111122223333"
+
+
+@dataclass
+class Identity:
+    """One access key."""
+
+    access_key: str
+    secret: str
+    arn: str
+    user_id: str
+    token: str = ""
+    policy: dict[str, Any] | None = None
+    """what it may do; None: everything"""
+    expired: bool = False
+
+    @property
+    def principal(self) -> str:
+        """The user or role behind it, as access entries name it."""
+        if ":assumed-role/" not in self.arn:
+            return self.arn
+        role = self.arn.split("/")[1]
+        return f"arn:aws:iam::{ACCOUNT}:role/{role}"
+
+
+@dataclass
+class Identities:
+    """Everybody who has an access key."""
+
+    known: dict[str, Identity] = field(default_factory=dict)
+
+    def add(self, user: str, policy: dict[str, Any] | None = None) -> Identity:
+        """A user with an access key of its own."""
+        number = len(self.known) + 1
+        found = Identity(
+            f"AKIAIOSFODNN7EXAM{number:03}", f"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE{number:03}",
+            f"arn:aws:iam::{ACCOUNT}:user/{user}", f"AIDAIOSFODNN7EXAM{number:03}", policy=policy,
+        )  # fmt: skip
+        self.known[found.access_key] = found
+        return found
+
+    def assume(self, by: Identity, role: str, name: str) -> Identity:
+        """Short-lived credentials of a role."""
+        number = len(self.known) + 1
+        found = Identity(
+            f"ASIAIOSFODNN7EXAM{number:03}", f"zzalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE{number:03}",
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}", f"AROAIOSFODNN7EXAM{number:03}:{name}",
+            token=f"token-{number}", policy=by.policy,
+        )  # fmt: skip
+        self.known[found.access_key] = found
+        return found
+
+    def of(self, access_key: str, token: str, service: str) -> Identity:
+        """Whose key it is. Refused for keys nobody has, and for those that have expired."""
+        found = self.known.get(access_key)
+        plain = service in ("ec2", "iam", "sts", "autoscaling", "elb", "elbv2", "s3")
+        if found is None:
+            raise _unknown(service, access_key)
+        if found.expired:
+            code = "ExpiredTokenException" if not plain else {"ec2": "RequestExpired"}.get(service, "ExpiredToken")
+            text = "Request has expired." if service == "ec2" else _EXPIRED
+            raise Refused(code, text, 403 if service != "ec2" and plain else 400)
+        if found.token != token:
+            raise _unknown(service, access_key)
+        return found
+
+    def of_url(self, url: str, headers: dict[str, str], now: datetime) -> Identity:
+        """Who signed `url` (a GET of the token service) with these headers. Refused where the signature is wrong."""
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        given = query.pop("X-Amz-Signature", "")
+        access_key, date, region, service, _ = query["X-Amz-Credential"].split("/")
+        found = self.of(access_key, query.get("X-Amz-Security-Token", ""), "sts")
+        signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if not now - timedelta(seconds=int(query["X-Amz-Expires"])) <= signed_at <= now + timedelta(minutes=5):
+            raise Refused("SignatureDoesNotMatch", "Signature expired", 403)
+        names = query["X-Amz-SignedHeaders"].split(";")
+        known = {name.lower(): value for name, value in headers.items()} | {"host": parts.netloc}
+        canonical = "\n".join(
+            [
+                "GET", parts.path or "/",
+                "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query)),
+                *(f"{name}:{known.get(name, '')}" for name in names), "", ";".join(names),
+                hashlib.sha256(b"").hexdigest(),
+            ]
+        )  # fmt: skip
+        scope = f"{date}/{region}/{service}/aws4_request"
+        text = "\n".join(
+            ["AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
+        )
+        key = f"AWS4{found.secret}".encode()
+        for part in (date, region, service, "aws4_request", text):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        if not hmac.compare_digest(key.hex(), given):
+            raise Refused("SignatureDoesNotMatch", "The request signature we calculated does not match", 403)
+        return found
+
+
+_EXPIRED = "The security token included in the request is expired"
+
+
+def _unknown(service: str, access_key: str) -> Refused:
+    if service == "ec2":
+        return Refused("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    if service == "s3":
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        return Refused("InvalidAccessKeyId", text, 403)
+    code = "InvalidClientTokenId" if service in ("iam", "sts", "autoscaling") else "UnrecognizedClientException"
+    return Refused(code, "The security token included in the request is invalid.", 403)

@@ -1,0 +1,209 @@
+"""EC2 where moto says yes too early: what depends on what, states that take time, ids that are not known everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.testbeds.aws import cloud
+from tests.testbeds.aws.machines import DETAILS, offered
+from tests.testbeds.aws.refusals import Refused
+from tests.testbeds.aws.wire import Call
+from tests.testbeds.aws.world import World
+
+_ID = re.compile(r"^(?:vpc|subnet|igw|nat|rtb|sg|eipalloc|lt)-[0-9a-f]+$")
+_UNKNOWN = {
+    "vpc": ("InvalidVpcID.NotFound", "The vpc ID '{}' does not exist"),
+    "subnet": ("InvalidSubnetID.NotFound", "The subnet ID '{}' does not exist"),
+    "igw": ("InvalidInternetGatewayID.NotFound", "The internetGateway ID '{}' does not exist"),
+    "nat": ("NatGatewayNotFound", "The Nat Gateway {} was not found"),
+    "rtb": ("InvalidRouteTableID.NotFound", "The routeTable ID '{}' does not exist"),
+    "sg": ("InvalidGroup.NotFound", "The security group '{}' does not exist"),
+    "eipalloc": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
+    "lt": ("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID {}, does not exist."),
+}
+_MADE = {"CreateVpc", "CreateSubnet", "CreateInternetGateway", "CreateNatGateway", "CreateRouteTable",
+         "CreateSecurityGroup", "AllocateAddress", "CreateLaunchTemplate"}  # fmt: skip
+
+
+class Network:
+    """Rules for the EC2 of one account."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._turning: dict[str, tuple[int, str]] = {}
+        """looks that are left and the state after them, by NAT gateway"""
+
+    def handler(self, call: Call) -> Callable[[Call], dict[str, Any]] | None:
+        return {
+            "DescribeInstanceTypes": self._types,
+            "DescribeInstanceTypeOfferings": self._offerings,
+        }.get(call.operation)
+
+    def before(self, call: Call) -> None:
+        """Refused where AWS would refuse and moto would not."""
+        parameters = call.parameters
+        for value in _ids(parameters):
+            if self._world.unseen.get(value, 0):
+                self._world.unseen[value] -= 1
+                raise unknown(value)
+        rule = {
+            "DeleteVpc": self._vpc, "DeleteSubnet": self._subnet, "DeleteSecurityGroup": self._group,
+            "DetachInternetGateway": self._gateway, "ReleaseAddress": self._address,
+            "DeleteNetworkInterface": self._interface, "DeleteNatGateway": self._nat_known,
+        }.get(call.operation)  # fmt: skip
+        if rule is not None:
+            rule(cloud.backend("ec2", call.region), parameters)
+        if call.operation == "DescribeNatGateways":
+            self._look(call)
+
+    def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
+        """The result as AWS would give it, where moto's differs."""
+        if call.operation in _MADE and self._world.behaviour.read_lag:
+            made = next(value for value in _made_ids(result) if value not in set(_ids(call.parameters)))
+            self._world.unseen[made] = self._world.behaviour.read_lag
+        if call.operation == "CreateNatGateway":
+            return self._nat_made(call, result)
+        if call.operation == "DeleteNatGateway":
+            found = cloud.backend("ec2", call.region).nat_gateways[call.parameters["NatGatewayId"]]
+            found.state = "deleting"
+            self._turning[found.id] = (self._world.behaviour.polls, "deleted")
+        if call.operation.startswith("Describe") and any(self._world.unseen.values()):
+            return self._without_unseen(result)
+        return None
+
+    def _without_unseen(self, result: dict[str, Any]) -> dict[str, Any] | None:
+        changed = None
+        for key, value in result.items():
+            if isinstance(value, list):
+                hidden = [one for one in value if isinstance(one, dict) and self._hides(one)]
+                if hidden:
+                    changed = {**(changed or result), key: [one for one in value if one not in hidden]}
+        return changed
+
+    def _hides(self, one: dict[str, Any]) -> bool:
+        found = False
+        for value in one.values():
+            if isinstance(value, str) and self._world.unseen.get(value, 0):
+                self._world.unseen[value] -= 1
+                found = True
+        return found
+
+    def _nat_made(self, call: Call, result: dict[str, Any]) -> dict[str, Any]:
+        found = cloud.backend("ec2", call.region).nat_gateways[result["NatGateway"]["NatGatewayId"]]
+        found.state = "pending"
+        self._turning[found.id] = (self._world.behaviour.polls, "available")
+        return {**result, "NatGateway": {**result["NatGateway"], "State": "pending"}}
+
+    def _look(self, call: Call) -> None:
+        ec2 = cloud.backend("ec2", call.region)
+        for name, (left, state) in list(self._turning.items()):
+            if name not in ec2.nat_gateways:
+                continue
+            if left > 1:
+                self._turning[name] = (left - 1, state)
+                continue
+            ec2.nat_gateways[name].state = state
+            del self._turning[name]
+            if state == "deleted":
+                ec2.enis.pop(ec2.nat_gateways[name]._eni.id, None)
+
+    def _nat_known(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        found = ec2.nat_gateways.get(parameters["NatGatewayId"])
+        if found is None or found.state in ("deleting", "deleted"):
+            raise unknown(parameters["NatGatewayId"])
+
+    def _vpc(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        vpc = parameters["VpcId"]
+        own = [one for one in ec2.groups.get(vpc, {}).values() if one.name != "default"]
+        attached = [one for one in ec2.internet_gateways.values() if one.vpc and one.vpc.id == vpc]
+        endpoints = [one for one in ec2.vpc_end_points.values() if one.vpc_id == vpc and one.state != "deleted"]
+        if own or attached or endpoints:
+            raise Refused("DependencyViolation", f"The vpc '{vpc}' has dependencies and cannot be deleted.")
+
+    def _subnet(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        subnet = parameters["SubnetId"]
+        if any(one.subnet.id == subnet for one in ec2.enis.values()):
+            raise Refused("DependencyViolation", f"The subnet '{subnet}' has dependencies and cannot be deleted.")
+
+    def _group(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        group = parameters.get("GroupId", "")
+        used = any(group in (one.id for one in interface.group_set) for interface in ec2.enis.values())
+        named = any(
+            rule.source_group.get("GroupId") == group
+            for groups in ec2.groups.values()
+            for other in groups.values()
+            if other.id != group
+            for rule in (*other.ingress_rules, *other.egress_rules)
+        )
+        if used or named:
+            raise Refused("DependencyViolation", f"resource {group} has a dependent object")
+
+    def _gateway(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        vpc = parameters["VpcId"]
+        mapped = any(one.vpc_id == vpc and one.state != "deleted" for one in ec2.nat_gateways.values())
+        if mapped:
+            text = (
+                f"Network {vpc} has some mapped public address(es). Please unmap those public address(es) before "
+                "detaching the gateway."
+            )
+            raise Refused("DependencyViolation", text)
+
+    def _address(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        address = parameters.get("AllocationId")
+        for gateway in ec2.nat_gateways.values():
+            ids = {one.get("allocationId") for one in gateway.address_set}
+            if gateway.state != "deleted" and address in ids:
+                raise Refused("AuthFailure", "You do not have permission to access the specified resource.")
+
+    def _interface(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        name = parameters["NetworkInterfaceId"]
+        found = ec2.enis.get(name)
+        if found is None:
+            return
+        if getattr(found, "requester_managed", False):
+            raise Refused("OperationNotPermitted", f"You are not allowed to manage '{name}'.")
+        if found.status == "in-use" or found.instance is not None:
+            raise Refused("InvalidParameterValue", f"Network interface '{name}' is currently in use.")
+
+    def _types(self, call: Call) -> dict[str, Any]:
+        wanted = call.parameters.get("InstanceTypes")
+        for name in wanted or ():
+            if name not in DETAILS:
+                text = f"The following supplied instance types do not exist: [{name}]"
+                raise Refused("InvalidInstanceType", text)
+        return {"InstanceTypes": [DETAILS[name] for name in wanted or DETAILS]}
+
+    def _offerings(self, call: Call) -> dict[str, Any]:
+        by_zone = call.parameters.get("LocationType", "region") == "availability-zone"
+        filters = {one["Name"]: one["Values"] for one in call.parameters.get("Filters", ())}
+        found = [
+            {"InstanceType": name, "LocationType": "availability-zone" if by_zone else "region", "Location": place}
+            for name in DETAILS
+            for place in (offered(call.region, name) if by_zone else [call.region])
+            if name in filters.get("instance-type", [name]) and place in filters.get("location", [place])
+        ]
+        return {"InstanceTypeOfferings": found}
+
+
+def unknown(name: str) -> Refused:
+    code, text = _UNKNOWN[name.partition("-")[0]]
+    return Refused(code, text.format(name))
+
+
+def _ids(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if _ID.match(value):
+            yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in ("TagSpecifications", "LaunchTemplateData"):
+                yield from _ids(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _ids(inner)
+
+
+def _made_ids(result: dict[str, Any]) -> Iterator[str]:
+    yield from _ids({key: value for key, value in result.items() if key != "ResponseMetadata"})

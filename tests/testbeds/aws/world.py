@@ -1,0 +1,109 @@
+"""What an account holds beyond moto's resources, and how the fake's clouds behave: all that a test may turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.testbeds.aws import cloud
+from tests.testbeds.aws.faults import Faults
+from tests.testbeds.aws.identities import ACCOUNT, Identities, Identity
+from tests.testbeds.aws.wire import Call
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Behaviour:
+    """How slow and how tight this cloud is."""
+
+    polls: int = 2
+    """looks at a resource until it is what it was asked to become"""
+    role_lag: int = 1
+    """how often EKS cannot assume a role that was just made"""
+    read_lag: int = 0
+    """how often a resource of EC2 that was just made is not found"""
+    quotas: dict[str, float] = field(default_factory=lambda: {"L-1216C47A": 640.0, "L-417A185B": 256.0,
+                                                              "L-DB2E81BA": 256.0})  # fmt: skip
+    """vCPUs by the code of the quota"""
+    no_capacity: set[tuple[str, str]] = field(default_factory=set)
+    """pairs of instance type and zone in which no machine is to be had"""
+    terse: bool = False
+    """EC2 does not name the permission that lacks"""
+    endpoint: str = ""
+    """where the API servers of clusters are; empty for one that is nowhere"""
+    authority: str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg=="
+    """the certificate of their authority, base64"""
+
+
+@dataclass
+class Becoming:
+    """A document whose state changes after some looks."""
+
+    document: dict[str, Any]
+    left: int = 0
+    then: Callable[[], None] | None = None
+
+    def begin(self, status: str, left: int, then: Callable[[], None]) -> None:
+        self.document["status"], self.left, self.then = status, left, then
+
+    def look(self) -> None:
+        """One look passes."""
+        if self.then is None:
+            return
+        self.left -= 1
+        if self.left <= 0:
+            then, self.then = self.then, None
+            then()
+
+    def settle(self, status: str) -> Callable[[], None]:
+        """What makes it `status`."""
+
+        def become() -> None:
+            self.document["status"] = status
+
+        return become
+
+
+@dataclass
+class World:
+    """Everything behind the front."""
+
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    faults: Faults = field(default_factory=Faults)
+    identities: Identities = field(default_factory=Identities)
+    caller: Identity | None = None
+    """who makes the call that is being answered"""
+    unsure_roles: dict[str, int] = field(default_factory=dict)
+    """how often each role will not be assumed yet, by ARN"""
+    unseen: dict[str, int] = field(default_factory=dict)
+    """how often each resource of EC2 will not be found yet, by id"""
+    service_roles: set[str] = field(default_factory=set)
+    """the service-linked roles that the account has"""
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 30)))
+
+    @property
+    def now(self) -> datetime:
+        return EPOCH
+
+    def number(self) -> int:
+        return next(self.numbers)
+
+    def identifier(self) -> str:
+        """Eight hexadecimal digits and more, as the ids of EKS' resources have them."""
+        return f"{self.number():08x}-0000-4000-8000-{self.number():012x}"
+
+    def role(self, arn: str) -> Any | None:
+        """moto's role by its ARN."""
+        return next((role for role in cloud.backend("iam", "aws").get_roles() if role.arn == arn), None)
+
+    def principal_exists(self, arn: str) -> bool:
+        users = {identity.arn for identity in self.identities.known.values()}
+        return arn in users or self.role(arn) is not None or not arn.startswith(f"arn:aws:iam::{ACCOUNT}:")
+
+
+def arn(call: Call, rest: str) -> str:
+    """An ARN of EKS in this call's region."""
+    return f"arn:aws:eks:{call.region}:{ACCOUNT}:{rest}"
