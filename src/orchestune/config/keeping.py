@@ -56,6 +56,7 @@ KEEP = either(
 
 
 CHECKPOINT_EVERY = 300.0
+_WORDS = "true, or a length of time such as 5m"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class Checkpoint:
 def _read_checkpoint(found: Field) -> Checkpoint | None:
     if isinstance(found.node, Scalar) and isinstance(found.node.value, bool):
         return Checkpoint(CHECKPOINT_EVERY if found.node.value else None)
+    if isinstance(found.node, Scalar) and found.node.text.isalpha():  # a word, as `yes` is one in YAML 1.2
+        found.expected(_WORDS)
+        return None
     every = TIME.read(found)
     return None if every is None else Checkpoint(every)
 
@@ -75,7 +79,7 @@ def _read_checkpoint(found: Field) -> Checkpoint | None:
 _EVERY = (Key("every", TIME, "How often the folder is published while the trial runs.", "5m"),)
 CHECKPOINT = either(
     "true, a length of time such as 5m, or a mapping with every",
-    scalar=Kind[Checkpoint]("true, or a length of time such as 5m", {"anyOf": [TRUTH.schema, TIME.schema]},
+    scalar=Kind[Checkpoint](_WORDS, {"anyOf": [TRUTH.schema, TIME.schema]},
                             _read_checkpoint),
     mapping=changed(section(_EVERY, also={"interval": "every"}),
                     lambda read: Checkpoint(read.get("every") or CHECKPOINT_EVERY)),

@@ -208,6 +208,10 @@ def alpha(spelling: str) -> str:
             "8:21: checkpoint.every: found 'never', expected a length of time such as 30s, 5m, 1h30m or 2d",
         ),
         (
+            with_lines("checkpoint: yes"),
+            "8:13: checkpoint: found 'yes', expected true, or a length of time such as 5m",
+        ),
+        (
             with_lines("resources: {cpu: none}"),
             "8:18: resources.cpu: found 'none', expected a number of cores such as 2, 0.5 or 500m",
         ),
