@@ -103,7 +103,7 @@ class FakeServer:
             self.change.notify_all()
             return str(lease["attempt"])
 
-    def wait(self, condition: Callable[[], Any], seconds: float = 40.0, what: str = "") -> Any:
+    def wait(self, condition: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
         """Wait until something that was heard makes `condition` true, and return it."""
         deadline = time.monotonic() + seconds
         with self.change:
@@ -113,7 +113,7 @@ class FakeServer:
                 self.change.wait(min(left, 0.5))
             return found
 
-    def finished(self, attempt: str, seconds: float = 40.0) -> Told:
+    def finished(self, attempt: str, seconds: float = 120.0) -> Told:
         """Wait for the end of an attempt and all of its log."""
 
         def complete() -> Told | None:
