@@ -110,6 +110,11 @@ class Planned:
     name: str
     detail: str = ""
 
+    @property
+    def called(self) -> str:
+        """How messages call it."""
+        return f"{self.kind} {self.name}"
+
 
 class Happened(StrEnum):
     """What became of a resource."""

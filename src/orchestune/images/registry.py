@@ -22,6 +22,7 @@ from orchestune.images.registry_errors import check, translated
 SECONDS = 30.0
 """for which the registry may be silent"""
 _MANIFEST_BYTES = 8 << 20
+_PAGE = 1000
 _CERTIFICATES = Path("/etc/docker/certs.d")
 
 
@@ -85,6 +86,20 @@ class Registry:
             return None
         check(answer, self.name, f"show {self.name}/{repository}, {version}")
         return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, version).digest
+
+    def tags(self, repository: str) -> list[str]:
+        """Every tag of a repository, in the registry's order."""
+        found: list[str] = []
+        path: str | None = f"{repository}/tags/list?n={_PAGE}"
+        while path:
+            answer = self.call("GET", path, repository)
+            if answer.status_code == 404:
+                raise NotFound(f"there is no repository {self.name}/{repository}", "check its name")
+            check(answer, self.name, f"list the tags of {self.name}/{repository}")
+            found += [str(tag) for tag in answer.json().get("tags") or ()]
+            after = answer.links.get("next", {}).get("url")
+            path = self.absolute(after) if after else None
+        return found
 
     def put_manifest(self, repository: str, version: str, manifest: Manifest) -> str:
         """Push a manifest, whose blobs must be there, under a tag or its digest; its digest."""

@@ -24,7 +24,10 @@ class Provisioner(Protocol):
         """Who would pay. Denied where there are no credentials, UsageError where no region is named."""
 
     def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
-        """What the provider will not do as the spec asks, all of it, and notes on what it may not. Changes nothing."""
+        """What the provider will not do as the spec asks, all of it, and notes on what it may not. Changes nothing.
+
+        Where the cluster is there, also what of it cannot be brought to the spec in place.
+        """
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         """Every resource in the order in which `apply` makes them. Changes nothing."""
@@ -45,7 +48,7 @@ class Provisioner(Protocol):
         """What has to run in the cluster for its pools to grow, shrink and show their GPUs."""
 
     def changes(self, spec: ClusterSpec) -> list[Planned]:
-        """What `update` would do. UsageError names what cannot be changed in place."""
+        """What `update` would do, in its order."""
 
     def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
         """Bring sizes of pools to what the spec says, make new ones, remove those that it lacks: those after `drain`.
@@ -56,7 +59,7 @@ class Provisioner(Protocol):
     def status(self, name: str) -> Standing | None:
         """The cluster as it is; None where there is none of ours of that name."""
 
-    def list(self) -> Sequence[Standing]:
+    def clusters(self) -> Sequence[Standing]:
         """Every cluster of ours in this account and region."""
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:

@@ -1,0 +1,53 @@
+"""Making what lacks, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.domain.cluster import Event, Happened
+from orchestune.errors import OrchestuneError
+
+Say = Callable[[Event], None]
+
+
+def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], made: Made | None = None) -> Made:
+    """Find or make each, and wait until it can be used; the ids. Steps of one batch are begun together."""
+    made = {} if made is None else made
+    numbered = list(enumerate(steps))
+    for _, together in groupby(numbered, key=lambda item: item[1].batch or f"step {item[0]}"):
+        begun = []
+        for _, step in together:
+            began = aws.clock()
+            what = _begin(step, made, say)
+            beat()
+            begun.append((step, began, what))
+        for step, began, what in begun:
+            _settle(aws, step, made, began, what, say, beat)
+    return made
+
+
+def _begin(step: Step, made: Made, say: Say) -> Happened:
+    say(Event(Happened.WAITING, step.planned))
+    try:
+        found = step.find(made)
+        made[step.key] = step.make(made) if found is None else found
+    except OrchestuneError:
+        say(Event(Happened.FAILED, step.planned))
+        raise
+    return Happened.MADE if found is None else Happened.FOUND
+
+
+def _settle(aws: Aws, step: Step, made: Made, began: float, what: Happened, say: Say, beat: Callable[[], None]) -> None:
+    def alive() -> None:
+        beat()
+        say(Event(Happened.WAITING, step.planned, aws.clock() - began))
+
+    try:
+        step.settle(made, alive)
+    except OrchestuneError:
+        say(Event(Happened.FAILED, step.planned, aws.clock() - began))
+        raise
+    say(Event(what, step.planned, aws.clock() - began))

@@ -1,0 +1,123 @@
+"""Whether AWS can do what a file asks: instance types, zones, versions, the network, quotas. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from orchestune.clusters.aws import quotas
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.facts import Offer, offered_names, pool_zones
+from orchestune.domain.cluster import ClusterSpec, Complaint, Pool
+from orchestune.errors import NotFound
+
+
+def check(
+    aws: Aws, spec: ClusterSpec, offer: Offer, zones: tuple[str, ...], versions: list[str], have: Mapping[str, int]
+) -> tuple[list[Complaint], list[str]]:
+    """Complaints and notes. `have`: the machines of pools that are there already."""
+    said = [*_region(aws, spec, offer), *_version(spec, versions)]
+    said += _types(aws, spec, offer)
+    for pool in spec.pools:
+        said += _pool(pool, offer, zones)
+    notes = _zone_notes(spec, offer, zones)
+    if said:
+        return said, notes
+    over, more = quotas.check(aws, spec, offer, have)
+    return over, [*notes, *more]
+
+
+def subnets(aws: Aws, spec: ClusterSpec) -> tuple[dict[str, str], list[Complaint]]:
+    """The zone of each subnet that the file names, and what is wrong with them."""
+    network = spec.network
+    if not network.vpc:
+        return {}, []
+    said: list[Complaint] = []
+    zones: dict[str, str] = {}
+    request = {"Filters": [{"Name": "subnet-id", "Values": list(network.subnets)}]}
+    found = {str(item["SubnetId"]): item for item in aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
+    for identity in network.subnets:
+        item = found.get(identity)
+        if item is None:
+            said.append(Complaint("network.subnets", f"there is no subnet {identity} in {aws.region}"))
+        elif item["VpcId"] != network.vpc:
+            said.append(Complaint("network.subnets", f"{identity} is in {item['VpcId']}, not in {network.vpc}"))
+        else:
+            zones[identity] = str(item["AvailabilityZone"])
+    if not said and len(set(zones.values())) < 2:
+        said.append(Complaint("network.subnets", "all are in one zone", "EKS needs subnets in two zones at least"))
+    return zones, said
+
+
+def _region(aws: Aws, spec: ClusterSpec, offer: Offer) -> list[Complaint]:
+    return [
+        Complaint("zones", f"'{zone}' is no zone of {aws.region} that EKS works in",
+                  f"there are {', '.join(offer.zones)}")
+        for zone in spec.zones if zone not in offer.zones
+    ]  # fmt: skip
+
+
+def _version(spec: ClusterSpec, versions: list[str]) -> list[Complaint]:
+    if not spec.version or spec.version in versions:
+        return []
+    hint = f"there are {', '.join(versions)}; left out, EKS's default is taken"
+    text = f"EKS has no standard support for Kubernetes {spec.version}"
+    return [Complaint("kubernetes_version", text, hint)]
+
+
+def _types(aws: Aws, spec: ClusterSpec, offer: Offer) -> list[Complaint]:
+    known: list[str] = []
+    said = []
+    for pool in spec.pools:
+        for name in pool.instance_types:
+            if name in offer.types:
+                continue
+            known = known or offered_names(aws)
+            near = get_close_matches(name, known, 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else "another region may offer it"
+            said.append(Complaint(f"{pool.key}.instance_type", f"{aws.region} has no machines '{name}'", hint))
+    return said
+
+
+def _pool(pool: Pool, offer: Offer, zones: tuple[str, ...]) -> list[Complaint]:
+    key = f"{pool.key}.instance_type"
+    types = [offer.types[name] for name in pool.instance_types if name in offer.types]
+    if len(types) < len(pool.instance_types):
+        return []
+    said = []
+    without = [item.name for item in types if not item.gpus]
+    if pool.gpu and without:
+        said.append(Complaint(key, f"{', '.join(without)} has no GPUs, which this pool says that it has",
+                              "g5.xlarge has one; a pool of another name needs none"))  # fmt: skip
+    if 0 < len(without) < len(types):
+        said.append(Complaint(key, "some have GPUs and some have none", "make two pools of them"))
+    strange = [item.name for item in types if item.gpus and not item.nvidia]
+    if strange:
+        said.append(
+            Complaint(key, f"the GPUs of {', '.join(strange)} are not NVIDIA's, and have no driver in EKS's images")
+        )
+    if len({item.architecture for item in types}) > 1:
+        said.append(Complaint(key, "these are of several architectures", "make two pools of them"))
+    if pool.spot and not all(item.spot for item in types):
+        said.append(Complaint(f"{pool.key}.spot", "not all of its types are to be had as spot machines"))
+    if not pool_zones(pool, zones, offer):
+        there = sorted(set().union(*(item.zones for item in types)))
+        said.append(
+            Complaint(key, f"none of them is offered in {', '.join(zones)}", f"there are some in {', '.join(there)}")
+        )
+    return said
+
+
+def _zone_notes(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> list[str]:
+    notes = []
+    for pool in spec.pools:
+        fits = pool_zones(pool, zones, offer)
+        if fits and len(fits) < len(zones):
+            notes.append(f"{pool.key}: machines are offered in {', '.join(fits)} alone")
+    return notes
+
+
+def need_two(aws: Aws, zones: tuple[str, ...]) -> None:
+    """NotFound where the region has too few zones."""
+    if len(zones) < 2:
+        raise NotFound(f"{aws.region} has no two zones that EKS works in", "name another region")

@@ -1,0 +1,133 @@
+"""Who makes, changes or removes a cluster at this moment: a mark on the role of its control plane, which is there once.
+
+IAM lets one of two make a role of a name. A mark that does not change any more is of somebody who has died.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+from contextlib import suppress
+from typing import Any
+
+from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.names import TAG, Names
+from orchestune.clusters.aws.requests.roles import CONTROL
+from orchestune.errors import Conflict, NotFound, OrchestuneError
+
+MAKER, BEAT = "orchestune.dev/maker", "orchestune.dev/beat"
+_EVERY = 5.0
+"""seconds between two changes of the mark"""
+_DEAD = 60.0
+"""seconds without a change after which whoever set the mark is dead"""
+_LOOK = 2.0
+
+
+class Claim:
+    """One process's claim on a cluster. Blocking; each step may be repeated."""
+
+    def __init__(self, aws: Aws, names: Names) -> None:
+        self._aws, self._names = aws, names
+        self.me = _me()
+        self._beats, self._beaten = 0, aws.clock()
+        self._held = False
+
+    @property
+    def role(self) -> str:
+        """The role that bears the mark."""
+        return self._names.role(CONTROL)
+
+    @property
+    def marks(self) -> list[dict[str, str]]:
+        """The tags of whoever makes the role."""
+        return [{"Key": MAKER, "Value": self.me}, {"Key": BEAT, "Value": str(self._beats)}]
+
+    def made(self) -> None:
+        """This process has made the role, with its marks."""
+        self._held = True
+
+    def take(self) -> bool:
+        """Claim the role that is there; False: there is none. Conflict where somebody is at work, or it is not ours."""
+        tags = self._tags()
+        if tags is None:
+            return False
+        if named(tags, TAG) != self._names.cluster:
+            raise Conflict(f"there is a role {self.role} already, which is not ours", "choose another name")
+        self._outlive(tags)
+        self._held = True
+        self._mark()
+        found = named(self._tags() or [], MAKER)
+        if found not in ("", self.me):
+            self._held = False
+            raise self._busy(found)
+        return True
+
+    def beat(self) -> None:
+        """Show that this process is alive; seldom enough that it may be called at any time."""
+        if self._held and self._aws.clock() - self._beaten >= _EVERY:
+            self._beats, self._beaten = self._beats + 1, self._aws.clock()
+            self._mark()
+
+    def release(self) -> None:
+        """Take the marks away. Nothing is raised: one that is left behind is that of a dead process."""
+        if self._held:
+            self._held = False
+            with suppress(OrchestuneError):
+                self._aws.call("iam", "UntagRole", {"RoleName": self.role, "TagKeys": [MAKER, BEAT]})
+
+    def _outlive(self, tags: list[dict[str, str]]) -> None:
+        """Return once nobody else is at work; Conflict as soon as somebody shows that he is."""
+        maker, beat = named(tags, MAKER), named(tags, BEAT)
+        until = self._aws.clock() + _DEAD
+        while maker and maker != self.me and not _dead_here(maker):
+            if self._aws.clock() > until:
+                return
+            self._aws.sleep(_LOOK)
+            now = self._tags() or []
+            if named(now, MAKER) == maker and named(now, BEAT) != beat:
+                raise self._busy(maker)
+            maker = named(now, MAKER)
+
+    def _busy(self, maker: str) -> Conflict:
+        who = maker.rpartition(" ")[0]
+        return Conflict(
+            f"the cluster '{self._names.cluster}' is being made or changed right now, by {who}",
+            "wait until that is done, then repeat the command",
+        )
+
+    def _mark(self) -> None:
+        self._aws.settled("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
+
+    def _tags(self) -> list[dict[str, str]] | None:
+        try:
+            role: dict[str, Any] = self._aws.call("iam", "GetRole", {"RoleName": self.role}, about=f"role {self.role}")
+        except NotFound:
+            return None
+        return list(role["Role"].get("Tags") or [])
+
+
+def _me() -> str:
+    """`ada@laptop 1234 7f3a2b`: the last word tells two runs of one process apart."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "somebody"
+    text = f"{user}@{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
+    return re.sub(r"[^\w .:/=+@\-]", "-", text)[:256]
+
+
+def _dead_here(maker: str) -> bool:
+    """Whether it was a process of this machine that is no more."""
+    who, pid = [*maker.split(" "), "", ""][:2]
+    if who.rpartition("@")[2] != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is there, and somebody else's
+        pass
+    return False

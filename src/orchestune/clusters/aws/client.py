@@ -1,0 +1,144 @@
+"""The way to AWS: a call, its pages, waiting. Each error becomes ours here, each call needs its entry in `rights`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestune.clusters.aws import rights
+from orchestune.errors import OrchestuneError, TemporaryError, UsageError
+
+try:
+    import boto3.session
+    import botocore.exceptions
+    from botocore import xform_name
+    from botocore.config import Config
+except ModuleNotFoundError as missing:
+    if (missing.name or "").split(".")[0] not in ("boto3", "botocore"):
+        raise
+    raise UsageError(
+        "clusters at AWS need the package boto3, which is not installed", "pip install 'orchestune[aws]'"
+    ) from missing
+
+from orchestune.clusters.aws.errors import code_of, translated
+
+Document = dict[str, Any]
+_TRIES = 10
+"""of one call that AWS throttles or that breaks, with growing waits between them"""
+_SETTLING = 120.0
+"""seconds in which what was just made gets known everywhere"""
+_FIRST, _LONGEST = 0.5, 15.0
+"""seconds between two looks: at first, and in the end"""
+
+
+class Aws:
+    """One identity in one region. Blocking; for one thread.
+
+    Every call raises errors of ours alone. Throttling is waited out within.
+    """
+
+    def __init__(
+        self,
+        region: str = "",
+        profile: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.clock, self.sleep = clock, sleep
+        try:
+            self._session = boto3.session.Session(
+                profile_name=profile or environ.get("AWS_PROFILE") or None, region_name=region or None
+            )
+        except botocore.exceptions.BotoCoreError as exc:
+            raise translated(exc, "sts", "", "", "") from exc
+        self.region = str(region or self._session.region_name or "")
+        if not self.region:
+            raise UsageError("no region is named", "write `region:` in the file, or set AWS_REGION")
+        self._clients: dict[str, Any] = {}
+
+    def call(
+        self, service: str, operation: str, request: Mapping[str, Any] | None = None, *, about: str = ""
+    ) -> Document:
+        """The answer. `about` is the resource, for messages."""
+        right = rights.of(service, operation)
+        try:
+            made: Document = getattr(self._client(service), xform_name(operation))(**(request or {}))
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
+            raise translated(exc, service, operation, about, right.actions[0]) from exc
+        return made
+
+    def pages(
+        self, service: str, operation: str, key: str, request: Mapping[str, Any] | None = None, *, about: str = ""
+    ) -> Iterator[Any]:
+        """What stands under `key` in every page of an answer, one by one."""
+        right = rights.of(service, operation)
+        try:
+            client = self._client(service)
+            method = xform_name(operation)
+            if not client.can_paginate(method):
+                yield from self.call(service, operation, request, about=about).get(key) or ()
+                return
+            for page in client.get_paginator(method).paginate(**(request or {})):
+                yield from page.get(key) or ()
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
+            raise translated(exc, service, operation, about, right.actions[0]) from exc
+
+    def settled(
+        self,
+        service: str,
+        operation: str,
+        request: Mapping[str, Any] | None = None,
+        *,
+        about: str = "",
+        unknown: Callable[[str, str], bool] | None = None,
+    ) -> Document:
+        """The answer to a call about what was just made: while AWS does not know of that everywhere, it is repeated.
+
+        `unknown` tells by code and message whether that is so; by default where something is not found.
+        """
+        judge = unknown or _not_found
+        until, pause = self.clock() + _SETTLING, _FIRST
+        while True:
+            try:
+                return self.call(service, operation, request, about=about)
+            except OrchestuneError as exc:
+                if not judge(code_of(exc), exc.message) or self.clock() > until:
+                    raise
+            self.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST)
+
+    def wait(
+        self, look: Callable[[], str | None], seconds: float, about: str, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """Until `look` says nothing; what it says is what is waited for. TemporaryError after so many seconds."""
+        until, pause = self.clock() + seconds, _FIRST
+        while (why := look()) is not None:
+            if self.clock() > until:
+                raise TemporaryError(
+                    f"{about}: still {why} after {seconds / 60:.0f} minutes", "repeat the command: it goes on waiting"
+                )
+            beat()
+            self.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST)
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            config = Config(
+                retries={"mode": "standard", "max_attempts": _TRIES}, connect_timeout=10, read_timeout=60,
+                user_agent_extra="orchestune",
+            )  # fmt: skip
+            self._clients[service] = self._session.client(service, config=config)  # type: ignore[call-overload]
+        return self._clients[service]
+
+
+def _not_found(code: str, message: str) -> bool:
+    return "NotFound" in code or code.startswith("NoSuch")
+
+
+def named(tags: Sequence[Mapping[str, str]], key: str) -> str:
+    """The value of a tag; empty where there is none."""
+    return next((str(tag["Value"]) for tag in tags if tag["Key"] == key), "")

@@ -1,0 +1,139 @@
+"""What a region offers: zones, machines, versions of Kubernetes and of add-ons. Looked up, never assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.domain.cluster import ClusterSpec, Pool
+from orchestune.errors import NotFound, OrchestuneError
+
+_NO_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
+"""ids of zones without control planes: docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
+_MOST_ZONES = 3
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """One instance type, where it is offered."""
+
+    name: str
+    cores: int
+    architecture: str
+    gpus: int
+    zones: frozenset[str]
+    nvidia: bool = True
+    spot: bool = True
+    card: str = ""
+    """what its cards are called"""
+    card_memory: int = 0
+    """MiB of each card"""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a region has for a spec."""
+
+    zones: tuple[str, ...]
+    """those of the region in which EKS works"""
+    types: Mapping[str, MachineType]
+    """those of the pools that are offered in the region"""
+
+
+def offer(aws: Aws, spec: ClusterSpec) -> Offer:
+    """Looks at zones and at the pools' instance types."""
+    zones = tuple(sorted(_zones(aws)))
+    wanted = sorted({name for pool in spec.pools for name in pool.instance_types})
+    return Offer(zones, machine_types(aws, wanted))
+
+
+def _zones(aws: Aws) -> Iterable[str]:
+    request = {"Filters": [{"Name": "zone-type", "Values": ["availability-zone"]},
+                           {"Name": "state", "Values": ["available"]}]}  # fmt: skip
+    for zone in aws.call("ec2", "DescribeAvailabilityZones", request)["AvailabilityZones"]:
+        if zone.get("ZoneId") not in _NO_EKS and zone.get("OptInStatus") != "not-opted-in":
+            yield str(zone["ZoneName"])
+
+
+def machine_types(aws: Aws, names: list[str]) -> dict[str, MachineType]:
+    """Those of `names` that are offered somewhere in the region."""
+    zones: dict[str, set[str]] = {}
+    request = {"LocationType": "availability-zone", "Filters": [{"Name": "instance-type", "Values": names}]}
+    for item in aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", request):
+        if item["InstanceType"] in names:
+            zones.setdefault(item["InstanceType"], set()).add(item["Location"])
+    if not zones:
+        return {}
+    found = {}
+    for item in aws.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", {"InstanceTypes": sorted(zones)}):
+        cards = (item.get("GpuInfo") or {}).get("Gpus") or []
+        name = str(item["InstanceType"])
+        found[name] = MachineType(
+            name, int(item["VCpuInfo"]["DefaultVCpus"]), architecture(item["ProcessorInfo"]["SupportedArchitectures"]),
+            sum(int(card.get("Count", 0)) for card in cards), frozenset(zones[name]),
+            all(card.get("Manufacturer", "NVIDIA") == "NVIDIA" for card in cards),
+            "spot" in (item.get("SupportedUsageClasses") or ["spot"]),
+            str(cards[0].get("Name", "")) if cards else "",
+            int((cards[0].get("MemoryInfo") or {}).get("SizeInMiB", 0)) if cards else 0,
+        )  # fmt: skip
+    return found
+
+
+def architecture(supported: list[str]) -> str:
+    """`arm64` or `x86_64`."""
+    return "arm64" if "arm64" in supported else "x86_64"
+
+
+def offered_names(aws: Aws) -> list[str]:
+    """Every instance type of the region, for who has mistyped one."""
+    pages = aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", {"LocationType": "region"})
+    return sorted({str(item["InstanceType"]) for item in pages})
+
+
+def chosen_zones(spec: ClusterSpec, offered: Offer) -> tuple[str, ...]:
+    """The zones of a network that is made: the file's, or those in which most pools find machines."""
+    if spec.zones:
+        return spec.zones
+
+    def pools(zone: str) -> int:
+        return sum(any(zone in offered.types[name].zones for name in pool.instance_types if name in offered.types)
+                   for pool in spec.pools)  # fmt: skip
+
+    best = sorted(offered.zones, key=lambda zone: (-pools(zone), zone))[:_MOST_ZONES]
+    return tuple(sorted(best))
+
+
+def pool_zones(pool: Pool, zones: Iterable[str], offered: Offer) -> list[str]:
+    """Those in which a pool finds machines."""
+    types = [offered.types[name] for name in pool.instance_types if name in offered.types]
+    return [zone for zone in zones if any(zone in item.zones for item in types)]
+
+
+def versions(aws: Aws) -> tuple[str, list[str]]:
+    """The default version of Kubernetes, and all that have standard support, newest first."""
+    found = list(aws.pages("eks", "DescribeClusterVersions", "clusterVersions", {"versionStatus": "STANDARD_SUPPORT"}))
+    default = next((str(item["clusterVersion"]) for item in found if item.get("defaultVersion")), "")
+    known = sorted((str(item["clusterVersion"]) for item in found), key=_minor, reverse=True)
+    if not known:
+        raise NotFound(f"EKS offers no version of Kubernetes in {aws.region}", "name another region")
+    return default or known[0], known
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2] or 0)
+
+
+def addon_version(aws: Aws, name: str, kubernetes: str) -> str:
+    """The version of an add-on that EKS takes by default for this version of Kubernetes."""
+    request = {"addonName": name, "kubernetesVersion": kubernetes}
+    builds = [build for addon in aws.pages("eks", "DescribeAddonVersions", "addons", request)
+              for build in addon["addonVersions"]]  # fmt: skip
+    for build in builds:
+        if any(
+            fit.get("defaultVersion") and fit.get("clusterVersion") == kubernetes for fit in build["compatibilities"]
+        ):
+            return str(build["addonVersion"])
+    if not builds:
+        raise OrchestuneError(f"EKS has no add-on {name} for Kubernetes {kubernetes}")
+    return str(builds[0]["addonVersion"])

@@ -1,0 +1,147 @@
+"""What Kubernetes made at AWS, and left behind: load balancers, disks, interfaces, security groups.
+
+They bear the cluster's name and not our tag, so they count only while the role of our control plane is there: it goes
+last, and without it nothing says that a cluster of that name was ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.names import TAG, Names
+from orchestune.clusters.aws.requests.roles import CONTROL
+from orchestune.errors import NotFound
+
+_CHUNK = 20
+"""load balancers whose tags one call tells"""
+_CNI = "cluster.k8s.amazonaws.com/name"
+
+
+def shelves(aws: Aws, names: Names) -> list[Shelf]:
+    """In the order of removal, after the control plane."""
+    return [
+        Shelf("Elastic Load Balancing", "load balancer", lambda: [*_balancers(aws, names), *_classic(aws, names)]),
+        Shelf("EC2", "volume", lambda: _volumes(aws, names)),
+        Shelf("EC2", "network interface", lambda: _interfaces(aws, names)),
+        Shelf("EC2", "security group", lambda: _security_groups(aws, names)),
+    ]
+
+
+def _was_ours(aws: Aws, names: Names) -> bool:
+    name = names.role(CONTROL)
+    try:
+        role = aws.call("iam", "GetRole", {"RoleName": name}, about=f"role {name}")["Role"]
+    except NotFound:
+        return False
+    return named(role.get("Tags") or [], TAG) == names.cluster
+
+
+def _owned(tags: list[dict[str, str]], names: Names) -> bool:
+    return named(tags, f"kubernetes.io/cluster/{names.cluster}") == "owned" or (
+        named(tags, "elbv2.k8s.aws/cluster") == names.cluster
+    )
+
+
+def _balancers(aws: Aws, names: Names) -> Iterator[Thing]:
+    if not _was_ours(aws, names):
+        return
+    found = {item["LoadBalancerArn"]: item for item in aws.pages("elbv2", "DescribeLoadBalancers", "LoadBalancers")}
+    for chunk in _chunks(list(found)):
+        for item in aws.call("elbv2", "DescribeTags", {"ResourceArns": chunk})["TagDescriptions"]:
+            arn = str(item["ResourceArn"])
+            if _owned(item["Tags"], names):
+
+                def remove(arn: str = arn) -> None:
+                    aws.call("elbv2", "DeleteLoadBalancer", {"LoadBalancerArn": arn}, about=f"load balancer {arn}")
+
+                yield Thing(arn, str(found[arn]["LoadBalancerName"]), remove)
+
+
+def _classic(aws: Aws, names: Names) -> Iterator[Thing]:
+    if not _was_ours(aws, names):
+        return
+    pages = aws.pages("elb", "DescribeLoadBalancers", "LoadBalancerDescriptions")
+    for chunk in _chunks([str(item["LoadBalancerName"]) for item in pages]):
+        for item in aws.call("elb", "DescribeTags", {"LoadBalancerNames": chunk})["TagDescriptions"]:
+            name = str(item["LoadBalancerName"])
+            if _owned(item["Tags"], names):
+
+                def remove(name: str = name) -> None:
+                    aws.call("elb", "DeleteLoadBalancer", {"LoadBalancerName": name}, about=f"load balancer {name}")
+
+                yield Thing(name, name, remove)
+
+
+def _chunks(found: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(found), _CHUNK):
+        yield found[start : start + _CHUNK]
+
+
+def _volumes(aws: Aws, names: Names) -> list[Thing]:
+    """Those with our tag, which the driver of disks gives to each that it makes."""
+    found = []
+    filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
+    for item in aws.pages("ec2", "DescribeVolumes", "Volumes", {"Filters": filters}):
+        identity = str(item["VolumeId"])
+
+        def remove(identity: str = identity) -> None:
+            aws.call("ec2", "DeleteVolume", {"VolumeId": identity}, about=f"volume {identity}")
+
+        if item.get("State") != "deleting":
+            found.append(Thing(identity, "", remove if item.get("State") != "in-use" else None))
+    return found
+
+
+def _interfaces(aws: Aws, names: Names) -> list[Thing]:
+    found: dict[str, Thing] = {}
+    filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
+    if _was_ours(aws, names):
+        filters.append({"Name": f"tag:{_CNI}", "Values": [names.cluster]})
+    for one in filters:
+        for item in aws.pages("ec2", "DescribeNetworkInterfaces", "NetworkInterfaces", {"Filters": [one]}):
+            identity = str(item["NetworkInterfaceId"])
+
+            def remove(identity: str = identity) -> None:
+                request = {"NetworkInterfaceId": identity}
+                aws.call("ec2", "DeleteNetworkInterface", request, about=f"network interface {identity}")
+
+            found[identity] = Thing(identity, "", remove if item.get("Status") == "available" else None)
+    return list(found.values())
+
+
+def _security_groups(aws: Aws, names: Names) -> list[Thing]:
+    if not _was_ours(aws, names):
+        return []
+    filters = [{"Name": f"tag:kubernetes.io/cluster/{names.cluster}", "Values": ["owned"]}]
+    found = []
+    for item in aws.pages("ec2", "DescribeSecurityGroups", "SecurityGroups", {"Filters": filters}):
+        identity = str(item["GroupId"])
+
+        def remove(identity: str = identity) -> None:
+            aws.call("ec2", "DeleteSecurityGroup", {"GroupId": identity}, about=f"security group {identity}")
+
+        def blocked(identity: str = identity) -> str:
+            return foreign(aws, names, "group-id", identity)
+
+        found.append(Thing(identity, str(item.get("GroupName") or ""), remove, blocked))
+    return found
+
+
+def foreign(aws: Aws, names: Names, name: str, value: str) -> str:
+    """The interfaces of somebody else that use something, in words."""
+    request = {"Filters": [{"Name": name, "Values": [value]}]}
+    said = []
+    for item in aws.pages("ec2", "DescribeNetworkInterfaces", "NetworkInterfaces", request):
+        if not _passing(item, names):
+            about = item.get("Description") or item.get("InterfaceType") or "no description"
+            said.append(f"{item['NetworkInterfaceId']} ({about})")
+    return f"network interfaces of somebody else are in it: {', '.join(sorted(said))}" if said else ""
+
+
+def _passing(item: dict[str, Any], names: Names) -> bool:
+    """Whether an interface goes by itself, or with what is removed."""
+    tags = item.get("TagSet") or []
+    return bool(item.get("RequesterManaged") or named(tags, TAG) == names.cluster or named(tags, _CNI) == names.cluster)

@@ -1,0 +1,86 @@
+"""Registry, bucket and roles; the role of the control plane last, since it says that the cluster was ours."""
+
+from __future__ import annotations
+
+from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
+from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, SERVER, STORAGE
+from orchestune.clusters.aws.steps.storage import bucket_owner, repository
+from orchestune.errors import NotFound
+
+
+def shelves(aws: Aws, names: Names, *, keep_registry: bool) -> list[Shelf]:
+    """In the order of removal."""
+    others = (SERVER, AUTOSCALER, STORAGE, CNI, NODE)
+    kept = [] if keep_registry else [Shelf("ECR", "repository", lambda: _repositories(aws, names))]
+    return [
+        *kept,
+        Shelf("S3", "bucket", lambda: _buckets(aws, names)),
+        Shelf("IAM", "role", lambda: _roles(aws, names, others)),
+        Shelf("IAM", "role", lambda: _roles(aws, names, (CONTROL,))),
+    ]
+
+
+def _repositories(aws: Aws, names: Names) -> list[Thing]:
+    found = []
+    for name in REPOSITORIES:
+        shown = repository(aws, names, name)
+        if shown is None:
+            continue
+        tags = aws.call("ecr", "ListTagsForResource", {"resourceArn": shown["repositoryArn"]})
+        if named(tags.get("tags") or [], TAG) != names.cluster:
+            continue
+        full = names.repository(name)
+
+        def remove(full: str = full) -> None:
+            request = {"repositoryName": full, "force": True}
+            aws.call("ecr", "DeleteRepository", request, about=f"repository {full}")
+
+        found.append(Thing(full, full, remove))
+    return found
+
+
+def _buckets(aws: Aws, names: Names) -> list[Thing]:
+    if bucket_owner(aws, names) != names.cluster:
+        return []
+
+    def remove() -> None:
+        about = f"bucket {names.bucket}"
+        asked = {"Bucket": names.bucket}
+        for item in aws.pages("s3", "ListMultipartUploads", "Uploads", asked, about=about):
+            request = {**asked, "Key": item["Key"], "UploadId": item["UploadId"]}
+            aws.call("s3", "AbortMultipartUpload", request, about=about)
+        batch: list[dict[str, str]] = []
+        for key in ("Versions", "DeleteMarkers"):
+            for item in aws.pages("s3", "ListObjectVersions", key, asked, about=about):
+                batch.append({"Key": item["Key"], "VersionId": item["VersionId"]})
+        for start in range(0, len(batch), 1000):
+            objects = {"Objects": batch[start : start + 1000], "Quiet": True}
+            aws.call("s3", "DeleteObjects", {**asked, "Delete": objects}, about=about)
+        aws.call("s3", "DeleteBucket", asked, about=about)
+
+    return [Thing(names.bucket, names.bucket, remove)]
+
+
+def _roles(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
+    found = []
+    for part in parts:
+        name = names.role(part)
+        try:
+            role = aws.call("iam", "GetRole", {"RoleName": name}, about=f"role {name}")["Role"]
+        except NotFound:
+            continue
+        if named(role.get("Tags") or [], TAG) != names.cluster:
+            continue
+
+        def remove(name: str = name) -> None:
+            about, asked = f"role {name}", {"RoleName": name}
+            for item in aws.pages("iam", "ListAttachedRolePolicies", "AttachedPolicies", asked, about=about):
+                aws.call("iam", "DetachRolePolicy", {**asked, "PolicyArn": item["PolicyArn"]}, about=about)
+            for policy in aws.pages("iam", "ListRolePolicies", "PolicyNames", asked, about=about):
+                aws.call("iam", "DeleteRolePolicy", {**asked, "PolicyName": policy}, about=about)
+            aws.call("iam", "DeleteRole", asked, about=about)
+
+        found.append(Thing(name, name, remove))
+    return found

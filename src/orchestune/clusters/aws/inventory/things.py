@@ -1,0 +1,35 @@
+"""One kind of things, how they are found, and how one is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestune.domain.cluster import Planned
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something of the cluster that is there."""
+
+    id: str
+    name: str = ""
+    remove: Callable[[], None] | None = None
+    """None: it goes with something else, and is waited for"""
+    blocked: Callable[[], str] = lambda: ""
+    """what of somebody else keeps it from going, so that waiting is in vain"""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All things of one kind. A later shelf is looked at once the earlier ones are empty."""
+
+    service: str
+    kind: str
+    find: Callable[[], Sequence[Thing]]
+    seconds: float = 900.0
+    """how long things of this kind may take to go"""
+
+    def planned(self, thing: Thing) -> Planned:
+        """As events name it."""
+        return Planned(self.kind, thing.name or thing.id)

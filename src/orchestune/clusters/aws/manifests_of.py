@@ -1,0 +1,22 @@
+"""Which manifests a cluster gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestune.clusters.aws import releases
+from orchestune.clusters.aws.manifests.autoscaler import autoscaler
+from orchestune.clusters.aws.manifests.cards import device_plugin
+from orchestune.clusters.aws.manifests.disks import storage_class
+from orchestune.clusters.aws.site import Site
+
+
+def manifests(site: Site) -> list[dict[str, Any]]:
+    """Disks, the autoscaler, and the device plugin where a pool has cards. Looks newest releases up."""
+    images = site.spec.images
+    image = images.get("autoscaler") or releases.autoscaler(site.version)
+    made = [storage_class(), *autoscaler(image, site.spec.name, site.names.region, site.spec.scale_down)]
+    with_cards = [pool.name for pool in site.spec.pools if site.machine(pool).gpus]
+    if with_cards:
+        made.append(device_plugin(images.get("device_plugin") or releases.device_plugin(), with_cards))
+    return made

@@ -1,0 +1,139 @@
+"""`update`: compares the pools that are there with those of the file, and changes what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestune.clusters.aws import updating
+from orchestune.clusters.aws.applying import apply
+from orchestune.clusters.aws.inventory import clusters, network
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.names import TAG
+from orchestune.clusters.aws.site import Site
+from orchestune.clusters.aws.steps import control, pools
+from orchestune.clusters.aws.steps.network import steps as network_steps
+from orchestune.domain.cluster import Complaint, Event, Happened, Planned
+from orchestune.errors import NotFound, OrchestuneError
+
+Say = Callable[[Event], None]
+Document = dict[str, Any]
+_FAILED = "CREATE_FAILED"
+
+
+def planned(site: Site) -> list[Planned]:
+    """What `update` does, in its order."""
+    there = _there(site)
+    made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}") for step in _new(site, there)]
+    made += [change.planned for change in _changes(site, there)]
+    made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
+    return made
+
+
+def refused(site: Site) -> list[Complaint]:
+    """What of the file cannot be brought about in place."""
+    there = _there(site)
+    return [complaint for pool in site.spec.pools if pool.name in there
+            for complaint in updating.fixed(pool, there[pool.name])]  # fmt: skip
+
+
+def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str], None]) -> None:
+    """New pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
+    there = _there(site)
+    for name in [name for name, shown in there.items() if shown["status"] == _FAILED]:
+        _remove(site, name, say, beat)
+    there = _there(site)
+    apply(site.aws, [*_new(site, there), *control.access(site)], say, beat, _made(site))
+    for change in _changes(site, there):
+        _change(site, change, say, beat)
+    for name in _gone(site, there):
+        say(Event(Happened.WAITING, Planned("pool", name, "draining")))
+        drain(name)
+        _remove(site, name, say, beat)
+
+
+def _there(site: Site) -> dict[str, Document]:
+    """The node groups by name. NotFound where there is no such cluster."""
+    found = control.described(site.aws, site.spec.name)
+    if found is None:
+        raise NotFound(f"there is no cluster '{site.spec.name}' in {site.names.region}",
+                       "`orchestune cluster create -f FILE` makes one")  # fmt: skip
+    request = {"clusterName": site.spec.name}
+    shown = [pools.described(site.aws, site.spec.name, str(name))
+             for name in site.aws.pages("eks", "ListNodegroups", "nodegroups", request)]  # fmt: skip
+    return {str(item["nodegroupName"]): item for item in shown if item and item["status"] != "DELETING"}
+
+
+def _new(site: Site, there: dict[str, Document]) -> list[Step]:
+    new = [pool for pool in site.spec.pools if pool.name not in there or there[pool.name]["status"] == _FAILED]
+    return [*(pools.template(site, pool) for pool in new), *(pools.group(site, pool) for pool in new)]
+
+
+def _changes(site: Site, there: dict[str, Document]) -> list[updating.Change]:
+    found = []
+    for pool in site.spec.pools:
+        shown = there.get(pool.name)
+        if shown is not None and shown["status"] != _FAILED:
+            change = updating.change(site.spec.name, pool, site.kind(pool), shown)
+            found += [change] if change else []
+    return found
+
+
+def _gone(site: Site, there: dict[str, Document]) -> list[str]:
+    """Pools of ours that the file has no more."""
+    kept = {pool.name for pool in site.spec.pools}
+    return [name for name, shown in there.items()
+            if name not in kept and (shown.get("tags") or {}).get(TAG) == site.spec.name]  # fmt: skip
+
+
+def _made(site: Site) -> Made:
+    """The ids of the network that is there."""
+    made: Made = {}
+    for step in network_steps(site):
+        found = step.find(made)
+        if found is not None:
+            made[step.key] = found
+    return made
+
+
+def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], None]) -> None:
+    aws, name, began = site.aws, change.pool.name, site.aws.clock()
+    say(Event(Happened.WAITING, change.planned))
+    answer = aws.call("eks", "UpdateNodegroupConfig", change.request, about=f"pool {name}")
+    asked = {"name": site.spec.name, "nodegroupName": name, "updateId": answer["update"]["id"]}
+
+    def look() -> str | None:
+        found = aws.call("eks", "DescribeUpdate", asked, about=f"pool {name}")["update"]
+        if found["status"] in ("Failed", "Cancelled"):
+            why = "; ".join(str(item.get("errorMessage", "")) for item in found.get("errors") or ())
+            raise OrchestuneError(f"pool {name}: {why or 'the change failed'}")
+        return None if found["status"] == "Successful" else "changing"
+
+    def alive() -> None:
+        beat()
+        say(Event(Happened.WAITING, change.planned, aws.clock() - began))
+
+    aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", alive)
+    say(Event(Happened.CHANGED, change.planned, aws.clock() - began))
+
+
+def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
+    """The node group, and then its template."""
+    aws, what, began = site.aws, Planned("pool", name), site.aws.clock()
+    say(Event(Happened.WAITING, what))
+    shelf = clusters.shelves(aws, site.names)[0]
+
+    def look() -> str | None:
+        thing = next((item for item in shelf.find() if item.id == name), None)
+        if thing is None:
+            return None
+        if thing.remove:
+            thing.remove()
+        say(Event(Happened.WAITING, what, aws.clock() - began))
+        return "being removed"
+
+    aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", beat)
+    for thing in network.shelves(aws, site.names)[0].find():
+        if thing.name == name and thing.remove:
+            thing.remove()
+    say(Event(Happened.REMOVED, what, aws.clock() - began))

@@ -1,0 +1,155 @@
+"""AWS as a `Provisioner`: plan, apply, update, status, destroy, prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from orchestune.clusters.aws import checking, facts, manifests_of, pool_updates, removing
+from orchestune.clusters.aws.applying import apply
+from orchestune.clusters.aws.claim import Claim
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.inventory.clusters import refuse_others
+from orchestune.clusters.aws.made import Step
+from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.requests.control import AFTER, BEFORE
+from orchestune.clusters.aws.site import Site
+from orchestune.clusters.aws.standing import listed, reached, standing
+from orchestune.clusters.aws.steps import control, network, pools, roles, storage
+from orchestune.clusters.aws.steps.network import existing_zones
+from orchestune.domain.cluster import (
+    ClusterSpec,
+    Complaint,
+    Payer,
+    Planned,
+    Proof,
+    Reached,
+    Standing,
+)  # fmt: skip
+from orchestune.errors import Conflict
+from orchestune.ports.provisioner import Say
+
+
+class AwsProvisioner:
+    """One identity in one region; fulfils `Provisioner`."""
+
+    def __init__(self, aws: Aws, profile: str = "") -> None:
+        self._aws, self._profile = aws, profile
+        self._seen: tuple[ClusterSpec, Site] | None = None
+
+    @cached_property
+    def _who(self) -> dict[str, Any]:
+        return self._aws.call("sts", "GetCallerIdentity", about="who asks")
+
+    def payer(self) -> Payer:
+        return Payer("aws", str(self._who["Account"]), self._aws.region, str(self._who["Arn"]))
+
+    def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+        site = self._site(spec)
+        zones = tuple(dict.fromkeys(site.subnets.values())) or site.zones
+        _, wrong = checking.subnets(self._aws, spec)
+        have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
+        known = facts.versions(self._aws)[1]
+        said, notes = checking.check(self._aws, spec, site.offer, zones, known, have)
+        fixed = pool_updates.refused(site) if have else []
+        return [*wrong, *said, *fixed], notes
+
+    def plan(self, spec: ClusterSpec) -> list[Planned]:
+        site = self._site(spec)
+        return [step.planned for step in self._steps(site, Claim(self._aws, site.names))]
+
+    def apply(self, spec: ClusterSpec, say: Say) -> Reached:
+        site = self._site(spec)
+        self._refuse_name(site.names)
+        claim = Claim(self._aws, site.names)
+        try:
+            made = apply(self._aws, self._steps(site, claim), say, claim.beat)
+        finally:
+            claim.release()
+        return reached(self._aws, site.names, made)
+
+    def reach(self, name: str) -> Reached | None:
+        return reached(self._aws, self._names(name), {}) if standing(self._aws, self._names(name)) else None
+
+    def login(self, name: str) -> dict[str, Any]:
+        wanted = {"cluster": name, "region": self._aws.region}
+        return {"eks": wanted | ({"profile": self._profile} if self._profile else {})}
+
+    def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
+        return manifests_of.manifests(self._site(spec))
+
+    def changes(self, spec: ClusterSpec) -> list[Planned]:
+        site = self._site(spec)
+        return pool_updates.planned(site)
+
+    def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
+        site = self._site(spec)
+        refuse_others(self._aws, site.names)
+        claim = Claim(self._aws, site.names)
+        try:
+            claim.take()
+            pool_updates.update(site, say, claim.beat, drain)
+        finally:
+            claim.release()
+
+    def status(self, name: str) -> Standing | None:
+        return standing(self._aws, self._names(name))
+
+    def clusters(self) -> Sequence[Standing]:
+        return listed(self._aws, self._names)
+
+    def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
+        names = self._names(name)
+        refuse_others(self._aws, names)
+        claim = Claim(self._aws, names)
+        try:
+            claim.take()
+            left = removing.remove(self._aws, names, say, claim.beat, keep_registry=keep_registry)
+        finally:
+            claim.release()
+        if left:
+            said = "\n".join(f"  {item.kind} {item.name}: {item.why}" for item in left)
+            raise Conflict(f"not all of '{name}' could be removed:\n{said}", "mend that, then repeat the command")
+
+    def prove(self, name: str, *, keep_registry: bool = False) -> Proof:
+        return removing.prove(self._aws, self._names(name), keep_registry=keep_registry)
+
+    def _names(self, name: str, more: dict[str, str] | None = None) -> Names:
+        partition = str(self._who["Arn"]).split(":")[1]
+        return Names(name, self._aws.region, str(self._who["Account"]), partition, more or {})
+
+    def _refuse_name(self, names: Names) -> None:
+        found = control.described(self._aws, names.cluster)
+        if found is not None and not control.ours(found):
+            raise Conflict(
+                f"there is a cluster '{names.cluster}' in {names.region} already, which is not ours",
+                "choose another cluster_name",
+            )
+
+    def _site(self, spec: ClusterSpec) -> Site:
+        """What is known for a spec; looked up once."""
+        if self._seen is None or self._seen[0] != spec:
+            names = self._names(spec.name, dict(spec.tags))
+            offer = facts.offer(self._aws, spec)
+            subnets, _ = checking.subnets(self._aws, spec)
+            zones, there = facts.chosen_zones(spec, offer), existing_zones(self._aws, names)
+            zones = zones if set(there) <= set(zones) else there
+            checking.need_two(self._aws, zones)
+            cluster = control.described(self._aws, spec.name)
+            version = str(cluster["version"]) if cluster else spec.version or facts.versions(self._aws)[0]
+            self._seen = spec, Site(self._aws, spec, names, offer, zones, version, subnets)
+        return self._seen[1]
+
+    def _steps(self, site: Site, claim: Claim) -> Sequence[Step]:
+        return [
+            *roles.steps(site, claim),
+            *network.steps(site),
+            *storage.steps(site),
+            control.cluster(site),
+            *control.access(site),
+            *control.identities(site),
+            *control.addons(site, BEFORE),
+            *pools.steps(site),
+            *control.addons(site, AFTER),
+        ]

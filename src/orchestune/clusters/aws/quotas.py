@@ -1,0 +1,119 @@
+"""How many cores the account may run of each kind of machine, and how many it runs already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.facts import MachineType, Offer, machine_types
+from orchestune.domain.cluster import ClusterSpec, Complaint, Pool
+from orchestune.errors import NotFound
+
+_CODES = {
+    "standard": ("L-1216C47A", "L-34B43A08"),
+    "g": ("L-DB2E81BA", "L-3819A6DF"),
+    "p": ("L-417A185B", "L-7212CCBC"),
+    "p5": ("L-417A185B", "L-C4BD4855"),
+    "inf": ("L-1945791B", "L-B5D1601B"),
+    "trn": ("L-2C3B7624", "L-6B0D517C"),
+    "dl": ("L-6E869C2A", "L-85EED4F7"),
+    "x": ("L-7295265B", "L-E3A00192"),
+    "f": ("L-74FC7D96", "L-88CF9481"),
+}
+"""codes of EC2's quotas, on demand and spot: docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html"""
+_STANDARD = frozenset("acdhimrtz")
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One quota, in cores."""
+
+    code: str
+    limit: float
+    used: int
+
+
+def kind_of(instance_type: str) -> str | None:
+    """Which quota counts machines of this type; None where that is not known."""
+    family = instance_type.partition(".")[0]
+    letters = (re.match(r"[a-z]+?(?=\d|-)", family) or re.match(r"[a-z]+", family) or [""])[0]
+    if letters == "p" and family[1:2] in ("5", "6"):
+        return "p5"
+    if letters in ("g", "gr", "vt"):
+        return "g"
+    return letters if letters in _CODES else "standard" if letters[:1] in _STANDARD and len(letters) <= 2 else None
+
+
+def code_for(instance_type: str, *, spot: bool) -> str | None:
+    """The code of the quota that counts such machines."""
+    kind = kind_of(instance_type)
+    return None if kind is None else _CODES[kind][spot]
+
+
+def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) -> tuple[list[Complaint], list[str]]:
+    """What does not fit into the account's quotas: complaints on `min_nodes`, notes on `max_nodes`.
+
+    `have` tells how many machines of each pool run already, which count as used.
+    """
+    quotas: dict[str, Quota] = {}
+    least: dict[str, int] = {}
+    most: dict[str, int] = {}
+    complaints, notes = [], []
+    running = _running(aws)
+    for pool in spec.pools:
+        machine = _largest(pool, offer)
+        code = code_for(machine.name, spot=pool.spot) if machine else None
+        if machine is None or code is None:
+            continue
+        if code not in quotas:
+            quotas[code] = Quota(code, _limit(aws, code), running.get(code, 0))
+        own = have.get(pool.name, 0)
+        least[code] = least.get(code, 0) + max(pool.least - own, 0) * machine.cores
+        most[code] = most.get(code, 0) + max(pool.most - own, 0) * machine.cores
+        free = quotas[code].limit - quotas[code].used
+        said = (
+            f"the quota {code} of {aws.region} allows {quotas[code].limit:.0f} cores of such machines"
+            f"{' as spot' if pool.spot else ''}, {quotas[code].used} are in use"
+        )
+        hint = (
+            f"ask for more: https://{aws.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
+        )
+        if least[code] > free:
+            text = f"{pool.least} x {machine.name} have {pool.least * machine.cores} cores: {said}"
+            complaints.append(Complaint(f"{pool.key}.min_nodes", text, hint))
+        elif most[code] > free:
+            notes.append(f"{pool.key}: not all {pool.most} x {machine.name} may start: {said}; {hint}")
+    return complaints, notes
+
+
+def _largest(pool: Pool, offer: Offer) -> MachineType | None:
+    found = [offer.types[name] for name in pool.instance_types if name in offer.types]
+    return max(found, key=lambda item: item.cores, default=None)
+
+
+def _limit(aws: Aws, code: str) -> float:
+    request = {"ServiceCode": "ec2", "QuotaCode": code}
+    try:
+        found = aws.call("service-quotas", "GetServiceQuota", request, about=f"quota {code}")
+    except NotFound:
+        found = aws.call("service-quotas", "GetAWSDefaultServiceQuota", request, about=f"quota {code}")
+    return float(found["Quota"]["Value"])
+
+
+def _running(aws: Aws) -> dict[str, int]:
+    """Cores in use, by the code of the quota."""
+    request = {"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running"]}]}
+    counts: dict[tuple[str, bool], int] = {}
+    for reservation in aws.pages("ec2", "DescribeInstances", "Reservations", request):
+        for item in reservation["Instances"]:
+            key = (str(item["InstanceType"]), item.get("InstanceLifecycle") == "spot")
+            counts[key] = counts.get(key, 0) + 1
+    types = machine_types(aws, sorted({name for name, _ in counts})) if counts else {}
+    used: dict[str, int] = {}
+    for (name, spot), count in counts.items():
+        code = code_for(name, spot=spot)
+        if code is not None and name in types:
+            used[code] = used.get(code, 0) + count * types[name].cores
+    return used

@@ -1,0 +1,101 @@
+"""Taking a cluster away, shelf by shelf; and the proof that nothing of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.errors import IN_USE, code_of
+from orchestune.clusters.aws.inventory import clusters, kubernetes, network, rest
+from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.names import Names
+from orchestune.domain.cluster import Event, Happened, Left, Planned, Proof
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError
+
+Say = Callable[[Event], None]
+_FIRST, _LONGEST = 0.5, 15.0
+
+
+def shelves(aws: Aws, names: Names, *, keep_registry: bool = False) -> list[Shelf]:
+    """Everything that a cluster can have, in the order of removal."""
+    return [
+        *clusters.shelves(aws, names),
+        *kubernetes.shelves(aws, names),
+        *network.shelves(aws, names),
+        *rest.shelves(aws, names, keep_registry=keep_registry),
+    ]
+
+
+def remove(aws: Aws, names: Names, say: Say, beat: Callable[[], None], *, keep_registry: bool = False) -> list[Left]:
+    """Remove all of it. What could not be removed, with the reason; the role that proves ours stays with it."""
+    stuck: list[Left] = []
+    found = shelves(aws, names, keep_registry=keep_registry)
+    for number, shelf in enumerate(found):
+        if stuck and number == len(found) - 1:
+            break
+        stuck += _emptied(aws, shelf, say, beat)
+    return stuck
+
+
+def _emptied(aws: Aws, shelf: Shelf, say: Say, beat: Callable[[], None]) -> list[Left]:
+    began, pause = aws.clock(), _FIRST
+    seen: dict[str, Planned] = {}
+    why: dict[str, str] = {}
+    while True:
+        things = list(shelf.find())
+        there = {thing.id for thing in things}
+        for identity in [known for known in seen if known not in there]:
+            say(Event(Happened.REMOVED, seen.pop(identity), aws.clock() - began))
+        if not things:
+            return []
+        given_up: dict[str, str] = {}
+        for thing in things:
+            if thing.id not in seen:
+                seen[thing.id] = shelf.planned(thing)
+            say(Event(Happened.WAITING, seen[thing.id], aws.clock() - began))
+            why[thing.id] = _try(thing)
+            if why[thing.id] and (blocked := thing.blocked()):
+                given_up[thing.id] = blocked
+        if len(given_up) == len(things) or aws.clock() - began > shelf.seconds:
+            return [_left(shelf, thing, given_up.get(thing.id) or why[thing.id]) for thing in things]
+        beat()
+        aws.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST)
+
+
+def _left(shelf: Shelf, thing: Thing, why: str) -> Left:
+    waited = f"still there after {shelf.seconds / 60:.0f} minutes"
+    return Left(shelf.service, shelf.kind, thing.name or thing.id, why or waited)
+
+
+def _try(thing: Thing) -> str:
+    """Remove it, or say why that is not possible yet."""
+    if thing.remove is None:
+        return ""
+    try:
+        thing.remove()
+    except NotFound:
+        return ""
+    except Denied:
+        raise
+    except OrchestuneError as exc:
+        if isinstance(exc, Conflict | TemporaryError) or IN_USE.search(code_of(exc)):
+            return exc.message
+        raise
+    return ""
+
+
+def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
+    """Look at everything again."""
+    looked: dict[str, bool] = {}
+    left: list[Left] = []
+    for shelf in shelves(aws, names, keep_registry=keep_registry):
+        try:
+            found = list(shelf.find())
+        except OrchestuneError as exc:
+            looked[shelf.service] = False
+            left.append(Left(shelf.service, shelf.kind, "could not be looked for", exc.message))
+            continue
+        looked.setdefault(shelf.service, True)
+        left += [Left(shelf.service, shelf.kind, thing.name or thing.id, thing.blocked()) for thing in found]
+    return Proof(tuple(service for service, complete in looked.items() if complete), tuple(left))

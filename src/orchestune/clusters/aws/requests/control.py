@@ -1,0 +1,98 @@
+"""The control plane, what EKS runs in it, and who may use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.clusters.aws.names import NAMESPACE, SERVER_ACCOUNT, TAG, Names
+from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE
+from orchestune.domain.cluster import ClusterSpec, Grant
+
+Document = dict[str, Any]
+AUTOSCALER_ACCOUNT = "cluster-autoscaler"
+BEFORE = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
+"""without which no machine becomes ready"""
+AFTER = ("coredns", "aws-ebs-csi-driver")
+"""which are complete once they have a machine"""
+_ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controller-sa", STORAGE)}
+
+
+def cluster(
+    spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str], security_groups: Sequence[str] = ()
+) -> Document:
+    """CreateCluster. Support ends with the version's standard support: what comes after costs six times as much."""
+    public = spec.network.endpoint == "public"
+    config: Document = {
+        "subnetIds": list(subnets),
+        "endpointPublicAccess": public,
+        "endpointPrivateAccess": True,
+    }
+    if public and spec.network.allow:
+        config["publicAccessCidrs"] = list(spec.network.allow)
+    return {
+        "name": spec.name,
+        "version": version,
+        "roleArn": names.role_arn(CONTROL),
+        "resourcesVpcConfig": config,
+        "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True},
+        "bootstrapSelfManagedAddons": False,
+        "upgradePolicy": {"supportType": "STANDARD"},
+        "tags": names.tags(),
+    }
+
+
+def addon(names: Names, name: str, version: str) -> Document:
+    """CreateAddon, with its role where it needs one."""
+    made: Document = {
+        "clusterName": names.cluster,
+        "addonName": name,
+        "addonVersion": version,
+        "resolveConflicts": "OVERWRITE",
+        "tags": names.tags(name),
+    }
+    if name in _ROLES:
+        account, role = _ROLES[name]
+        made["podIdentityAssociations"] = [{"serviceAccount": account, "roleArn": names.role_arn(role)}]
+    if name == "aws-ebs-csi-driver":  # what it makes is found again, by whoever destroys the cluster
+        made["configurationValues"] = json.dumps({"controller": {"extraVolumeTags": {TAG: names.cluster}}})
+    return made
+
+
+def identities(spec: ClusterSpec) -> list[tuple[str, str, str]]:
+    """Namespace, service account and role of each pod that has rights at AWS."""
+    autoscaler = ("kube-system", AUTOSCALER_ACCOUNT, AUTOSCALER)
+    return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if spec.bucket else [autoscaler]
+
+
+def identity(names: Names, namespace: str, account: str, role: str) -> Document:
+    """CreatePodIdentityAssociation."""
+    return {
+        "clusterName": names.cluster,
+        "namespace": namespace,
+        "serviceAccount": account,
+        "roleArn": names.role_arn(role),
+        "tags": names.tags(role),
+    }
+
+
+def group(role: str) -> str:
+    """The group of Kubernetes that people with that role are in."""
+    return f"orchestune:{role}"
+
+
+def entry(names: Names, grant: Grant) -> Document:
+    """CreateAccessEntry."""
+    made: Document = {"clusterName": names.cluster, "principalArn": grant.who, "tags": names.tags("access")}
+    return made if grant.role == "admin" else made | {"kubernetesGroups": [group(grant.role)]}
+
+
+def administration(names: Names, grant: Grant) -> Document:
+    """AssociateAccessPolicy: everything in the cluster."""
+    return {
+        "clusterName": names.cluster,
+        "principalArn": grant.who,
+        "policyArn": f"arn:{names.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+        "accessScope": {"type": "cluster"},
+    }

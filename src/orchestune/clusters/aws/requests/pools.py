@@ -1,0 +1,101 @@
+"""Pools: a launch template and a managed node group each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.requests.roles import NODE
+from orchestune.domain.cluster import Pool, Taint
+
+Document = dict[str, Any]
+POOL_LABEL = "orchestune.dev/pool"
+GPU = "nvidia.com/gpu"
+DISK = "orchestune.dev/disk"
+"""a tag: GiB of each machine"""
+_EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
+_ROOT = "/dev/xvda"
+"""the disk of Amazon Linux"""
+
+
+def image_type(architecture: str, *, gpu: bool) -> str:
+    """Which of EKS's own images of Amazon Linux 2023; EKS knows the newest release of each."""
+    return f"AL2023_{'ARM_64' if architecture == 'arm64' else 'x86_64'}_{'NVIDIA' if gpu else 'STANDARD'}"
+
+
+def template(names: Names, pool: Pool) -> Document:
+    """CreateLaunchTemplate. Pods cannot ask for the machine's credentials: those need a token, one hop away."""
+    return {
+        "LaunchTemplateName": names.template(pool.name),
+        "LaunchTemplateData": {
+            "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+            "BlockDeviceMappings": [
+                {
+                    "DeviceName": _ROOT,
+                    "Ebs": {
+                        "VolumeSize": pool.disk // 2**30,
+                        "VolumeType": "gp3",
+                        "Encrypted": True,
+                        "DeleteOnTermination": True,
+                    },
+                }
+            ],
+            "TagSpecifications": [
+                {"ResourceType": kind, "Tags": names.listed(pool.name)}
+                for kind in ("instance", "volume", "network-interface")
+            ],
+        },
+        "TagSpecifications": [{"ResourceType": "launch-template", "Tags": names.listed(pool.name)}],
+    }
+
+
+def labels(pool: Pool, card: str = "", memory: int = 0) -> dict[str, str]:
+    """Of the nodes; which cards they have is known before the first one starts."""
+    cards = {}
+    if card:
+        cards["nvidia.com/gpu.product"] = f"NVIDIA-{card.replace(' ', '-')}"
+    if memory:
+        cards["nvidia.com/gpu.memory"] = str(memory)
+    return {**cards, **pool.labels, POOL_LABEL: pool.name}
+
+
+def taints(pool: Pool, *, gpu: bool) -> list[Document]:
+    """Of the nodes; nothing runs on GPUs that does not ask for one."""
+    own = [Taint(GPU, "present", "NoSchedule")] if gpu else []
+    made = []
+    for taint in [*own, *(item for item in pool.taints if not (gpu and item.key == GPU))]:
+        value = {"value": taint.value} if taint.value else {}
+        made.append({"key": taint.key, **value, "effect": _EFFECTS[taint.effect]})
+    return made
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a pool's machines are like."""
+
+    architecture: str = "x86_64"
+    gpu: bool = False
+    card: str = ""
+    memory: int = 0
+
+
+def group(names: Names, pool: Pool, kind: Kind, subnets: Sequence[str], template_id: str) -> Document:
+    """CreateNodegroup."""
+    return {
+        "clusterName": names.cluster,
+        "nodegroupName": pool.name,
+        "scalingConfig": {"minSize": pool.least, "maxSize": pool.most, "desiredSize": pool.least},
+        "subnets": list(subnets),
+        "instanceTypes": list(pool.instance_types),
+        "amiType": image_type(kind.architecture, gpu=kind.gpu),
+        "capacityType": "SPOT" if pool.spot else "ON_DEMAND",
+        "nodeRole": names.role_arn(NODE),
+        "labels": labels(pool, kind.card, kind.memory),
+        "taints": taints(pool, gpu=kind.gpu),
+        "launchTemplate": {"id": template_id, "version": "1"},
+        "updateConfig": {"maxUnavailable": 1},
+        "nodeRepairConfig": {"enabled": True},
+        "tags": {**names.tags(pool.name), DISK: str(pool.disk // 2**30)},
+    }

@@ -1,0 +1,230 @@
+"""Every call that is made at AWS, and the right that it takes: the policy of the documentation follows from this table.
+
+A call that has no entry here cannot be made, so that the policy is sufficient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.clusters.aws.names import TAG
+
+EVERYTHING = "*"
+_EC2, _EKS, _IAM, _ECR = "arn:aws:ec2:*:*:", "arn:aws:eks:*:*:", "arn:aws:iam::*:", "arn:aws:ecr:*:*:"
+ROLE = f"{_IAM}role/orchestune/*"
+CLUSTER = f"{_EKS}cluster/*"
+BUCKET = "arn:aws:s3:::orchestune-*"
+_NO_RESOURCES = "these calls know no resources"
+_MADE = {"StringLike": {f"aws:RequestTag/{TAG}": "*"}}
+_OURS = {"StringLike": {f"aws:ResourceTag/{TAG}": "*"}}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One statement's part: actions on resources, under a condition."""
+
+    actions: tuple[str, ...]
+    on: str
+    why: str
+    condition: str = ""
+    """`made`: only with our tag on what is made; `ours`: only what has our tag"""
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """As a policy has them."""
+        if self.condition.startswith("to:"):
+            return {"StringEquals": {"iam:PassedToService": self.condition[3:]}}
+        return {"": {}, "made": _MADE, "ours": _OURS}[self.condition]
+
+
+@dataclass(frozen=True)
+class Right:
+    """What one call takes."""
+
+    grants: tuple[Grant, ...]
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All actions, that of the call first."""
+        return tuple(dict.fromkeys(action for grant in self.grants for action in grant.actions))
+
+
+def _looks(prefix: str, *operations: str) -> dict[tuple[str, str], Right]:
+    """Calls that only look."""
+    service = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}.get(prefix, prefix)
+    why = f"looking; {_NO_RESOURCES}"
+    return {(service, name): Right((Grant((f"{prefix}:{name}",), EVERYTHING, why),)) for name in operations}
+
+
+def _makes(name: str, kind: str, *parents: str) -> dict[tuple[str, str], Right]:
+    """A call of EC2 that makes something, inside something of ours."""
+    grants = [
+        Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", "the network and the machines' templates, tagged", "made"),
+        Grant(("ec2:CreateTags",), f"{_EC2}{kind}/*", "tags, while something is made", "made"),
+    ]
+    grants += [Grant((f"ec2:{name}",), f"{_EC2}{parent}/*", "inside a network of ours", "ours") for parent in parents]
+    return {("ec2", name): Right(tuple(grants))}
+
+
+def _changes(name: str, *kinds: str) -> dict[tuple[str, str], Right]:
+    """A call of EC2 that changes or removes something of ours."""
+    why = "changing and removing what has our tag"
+    return {("ec2", name): Right(tuple(Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", why, "ours") for kind in kinds))}
+
+
+def _on(service: str, on: str, why: str, *operations: str, condition: str = "") -> dict[tuple[str, str], Right]:
+    return {(service, name): Right((Grant((f"{service}:{name}",), on, why, condition),)) for name in operations}
+
+
+def _eks_part(kind: str, name: str) -> dict[tuple[str, str], Right]:
+    """Calls about a part of a cluster."""
+    return _on("eks", f"{_EKS}{kind}/*", "parts of clusters", *name.split())
+
+
+def _passing(name: str, on: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
+    """A call of EKS that hands a role to a service."""
+    why = "roles of the cluster, to the services that use them and to no other"
+    return {
+        ("eks", name): Right(
+            (
+                Grant((f"eks:{name}",), on, "clusters and their parts, tagged", condition),
+                Grant(("eks:TagResource",), on, "tags, while something is made", "made"),
+                Grant(("iam:PassRole",), ROLE, why, f"to:{service}"),
+                *more,
+            )
+        )
+    }
+
+
+_KUBERNETES_MADE = "load balancers, volumes and interfaces that Kubernetes made and left behind"
+_SERVICE_ROLE = Grant(
+    ("iam:CreateServiceLinkedRole",),
+    f"{_IAM}role/aws-service-role/*",
+    "the roles of AWS's own services, once in each account",
+)
+_GET_ROLE = Grant(("iam:GetRole",), ROLE, "roles of the cluster alone")
+
+RIGHTS: dict[tuple[str, str], Right] = {
+    **_looks("sts", "GetCallerIdentity"),
+    **_looks("eks", "ListClusters", "DescribeClusterVersions", "DescribeAddonVersions"),
+    **_looks(
+        "ec2", "DescribeAvailabilityZones", "DescribeInstanceTypes", "DescribeInstanceTypeOfferings",
+        "DescribeInstances",
+        "DescribeVpcs", "DescribeSubnets", "DescribeInternetGateways", "DescribeNatGateways", "DescribeAddresses",
+        "DescribeRouteTables", "DescribeVpcEndpoints", "DescribeSecurityGroups", "DescribeNetworkInterfaces",
+        "DescribeLaunchTemplates", "DescribeVolumes",
+    ),
+    **_looks("autoscaling", "DescribeAutoScalingGroups"),
+    **_looks("servicequotas", "GetServiceQuota", "GetAWSDefaultServiceQuota"),
+    **_looks("elasticloadbalancing", "DescribeLoadBalancers", "DescribeTags", "DescribeTargetGroups"),
+    **{("elb", name): Right((Grant((f"elasticloadbalancing:{name}",), EVERYTHING, f"looking; {_NO_RESOURCES}"),))
+       for name in ("DescribeLoadBalancers", "DescribeTags")},
+    **_looks("ecr", "DescribeRepositories", "GetAuthorizationToken"),
+    **_makes("CreateVpc", "vpc"),
+    **_makes("CreateSubnet", "subnet", "vpc"),
+    **_makes("CreateInternetGateway", "internet-gateway"),
+    **_makes("AllocateAddress", "elastic-ip"),
+    **_makes("CreateNatGateway", "natgateway", "subnet", "elastic-ip"),
+    **_makes("CreateRouteTable", "route-table", "vpc"),
+    **_makes("CreateVpcEndpoint", "vpc-endpoint", "vpc", "route-table"),
+    **_makes("CreateLaunchTemplate", "launch-template"),
+    **_changes("ModifyVpcAttribute", "vpc"),
+    **_changes("AttachInternetGateway", "internet-gateway", "vpc"),
+    **_changes("DetachInternetGateway", "internet-gateway", "vpc"),
+    **_changes("CreateRoute", "route-table"),
+    **_changes("AssociateRouteTable", "route-table", "subnet"),
+    **_changes("DisassociateRouteTable", "route-table", "subnet"),
+    **_changes("DeleteVpc", "vpc"),
+    **_changes("DeleteSubnet", "subnet"),
+    **_changes("DeleteInternetGateway", "internet-gateway"),
+    **_changes("ReleaseAddress", "elastic-ip"),
+    **_changes("DeleteNatGateway", "natgateway"),
+    **_changes("DeleteRouteTable", "route-table"),
+    **_changes("DeleteVpcEndpoints", "vpc-endpoint"),
+    **_changes("DeleteLaunchTemplate", "launch-template"),
+    **_on("ec2", f"{_EC2}volume/*", _KUBERNETES_MADE, "DeleteVolume"),
+    **_on("ec2", f"{_EC2}network-interface/*", _KUBERNETES_MADE, "DeleteNetworkInterface"),
+    **_on("ec2", f"{_EC2}security-group/*", _KUBERNETES_MADE, "DeleteSecurityGroup"),
+    **{("elbv2", name): Right((Grant((f"elasticloadbalancing:{name}",), EVERYTHING, _KUBERNETES_MADE),))
+       for name in ("DeleteLoadBalancer", "DeleteTargetGroup")},
+    ("elb", "DeleteLoadBalancer"): Right((Grant(("elasticloadbalancing:DeleteLoadBalancer",), EVERYTHING,
+                                                _KUBERNETES_MADE),)),
+    ("iam", "CreateRole"): Right((Grant(("iam:CreateRole", "iam:TagRole"), ROLE, "roles of the cluster alone"),)),
+    **_on("iam", ROLE, "roles of the cluster alone", "GetRole", "DeleteRole", "TagRole", "UntagRole",
+          "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
+          "ListAttachedRolePolicies", "ListRolePolicies"),
+    ("iam", "CreateServiceLinkedRole"): Right((_SERVICE_ROLE,)),
+    **_passing("CreateCluster", CLUSTER, "made", "eks.amazonaws.com", _SERVICE_ROLE),
+    **_passing("CreateNodegroup", CLUSTER, "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
+               Grant(("ec2:RunInstances", "ec2:CreateTags"), EVERYTHING,
+                     "EKS starts machines from a template for who makes a node group, and tags them"),
+               Grant(("iam:ListAttachedRolePolicies",), ROLE, "roles of the cluster alone")),
+    **_passing("CreateAddon", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE,
+               Grant(("eks:CreatePodIdentityAssociation",), CLUSTER, "clusters and their parts, tagged", "ours")),
+    **_passing("CreatePodIdentityAssociation", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE),
+    ("eks", "CreateAccessEntry"): Right((
+        Grant(("eks:CreateAccessEntry",), CLUSTER, "clusters and their parts, tagged", "ours"),
+        Grant(("eks:TagResource",), CLUSTER, "tags, while something is made", "made"))),
+    **_on("eks", CLUSTER, "looking at clusters", "DescribeCluster", "ListNodegroups", "ListAddons", "ListAccessEntries",
+          "ListPodIdentityAssociations", "ListFargateProfiles"),
+    **_on("eks", CLUSTER, "clusters of ours", "DeleteCluster", condition="ours"),
+    **_eks_part("nodegroup", "DescribeNodegroup UpdateNodegroupConfig DeleteNodegroup"),
+    **_eks_part("addon", "DescribeAddon DeleteAddon"),
+    **_eks_part("access-entry", "DescribeAccessEntry UpdateAccessEntry DeleteAccessEntry AssociateAccessPolicy"
+                " DisassociateAccessPolicy ListAssociatedAccessPolicies"),
+    **_eks_part("podidentityassociation", "DeletePodIdentityAssociation"),
+    ("eks", "DescribeUpdate"): Right((Grant(("eks:DescribeUpdate",), CLUSTER, "looking at clusters"),
+                                      Grant(("eks:DescribeUpdate",), f"{_EKS}nodegroup/*", "parts of clusters"))),
+    ("ecr", "CreateRepository"): Right((
+        Grant(("ecr:CreateRepository", "ecr:TagResource"), f"{_ECR}repository/*", "repositories, tagged", "made"),)),
+    **_on("ecr", f"{_ECR}repository/*", "repositories of the cluster", "PutLifecyclePolicy", "ListTagsForResource"),
+    **_on("ecr", f"{_ECR}repository/*", "repositories of the cluster", "DeleteRepository", condition="ours"),
+    **{("s3", name): Right((Grant((f"s3:{action}",), BUCKET, "the bucket of the cluster"),)) for name, action in {
+        "CreateBucket": "CreateBucket", "HeadBucket": "ListBucket",
+        "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+        "PutBucketTagging": "PutBucketTagging", "GetBucketTagging": "GetBucketTagging",
+        "DeleteBucket": "DeleteBucket",
+        "ListObjectVersions": "ListBucketVersions", "ListObjectsV2": "ListBucket",
+        "ListMultipartUploads": "ListBucketMultipartUploads"}.items()},
+    ("s3", "DeleteObjects"): Right((Grant(("s3:DeleteObject", "s3:DeleteObjectVersion"), f"{BUCKET}/*",
+                                          "the bucket of the cluster"),)),
+    ("s3", "AbortMultipartUpload"): Right((Grant(("s3:AbortMultipartUpload",), f"{BUCKET}/*",
+                                                 "the bucket of the cluster"),)),
+}  # fmt: skip
+PUSHING = Grant(
+    ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
+     "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
+    f"{_ECR}repository/*", "pushing images",
+)  # fmt: skip
+"""what the registry asks of who pushes, beside these calls"""
+
+
+def of(service: str, operation: str) -> Right:
+    """What a call takes. KeyError: nobody has said so yet, and the call must not be made."""
+    return RIGHTS[service, operation]
+
+
+def policy() -> dict[str, Any]:
+    """The policy of who creates, updates and destroys clusters."""
+    merged: dict[tuple[str, str, str], list[str]] = {}
+    for grant in [*(grant for right in RIGHTS.values() for grant in right.grants), PUSHING]:
+        actions = merged.setdefault((grant.why, grant.condition, grant.on), [])
+        actions += [action for action in grant.actions if action not in actions]
+    statements: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (why, condition, on), actions in merged.items():
+        statements.setdefault((why, condition, tuple(sorted(actions))), []).append(on)
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            _statement(number, Grant(actions, "", why, condition), sorted(on))
+            for number, ((why, condition, actions), on) in enumerate(sorted(statements.items()), 1)
+        ],
+    }
+
+
+def _statement(number: int, grant: Grant, on: list[str]) -> dict[str, Any]:
+    words = "".join(char for char in grant.why.title() if char.isalnum())
+    made: dict[str, Any] = {"Sid": f"{words[:48]}{number}", "Effect": "Allow", "Action": list(grant.actions)}
+    made["Resource"] = on if len(on) > 1 else on[0]
+    return made | ({"Condition": grant.conditions} if grant.condition else {})

@@ -1,0 +1,1 @@
+"""The resources of a cluster, in the order in which they are made."""

@@ -1,0 +1,183 @@
+"""The control plane, its add-ons, pods' identities, and people's access."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.facts import addon_version
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.names import TAG
+from orchestune.clusters.aws.requests import control
+from orchestune.clusters.aws.site import Site
+from orchestune.domain.cluster import Grant, Planned
+from orchestune.errors import Conflict, NotFound, OrchestuneError
+
+_CLUSTER_SECONDS = 2400.0
+_ADDON_SECONDS = 1200.0
+_ROLE_WORDS = ("role", "assume", "trust")
+
+
+def role_unknown(code: str, message: str) -> bool:
+    """Whether EKS does not know yet of a role that was just made."""
+    said = message.lower()
+    wrong = code in ("InvalidParameterException", "InvalidRequestException")
+    return wrong and any(word in said for word in _ROLE_WORDS) and "not authorized" not in said
+
+
+def described(aws: Aws, name: str) -> dict[str, Any] | None:
+    """The cluster of that name, whoever made it; None where there is none."""
+    try:
+        found: dict[str, Any] = aws.call("eks", "DescribeCluster", {"name": name}, about=f"cluster {name}")["cluster"]
+    except NotFound:
+        return None
+    return found
+
+
+def ours(found: dict[str, Any]) -> bool:
+    """Whether we have made it."""
+    return bool((found.get("tags") or {}).get(TAG) == found["name"])
+
+
+def cluster(site: Site) -> Step:
+    """The control plane."""
+    name = site.spec.name
+    planned = Planned("control plane", name, f"EKS, Kubernetes {site.version}, {site.spec.network.endpoint} endpoint")
+
+    def find(made: Made) -> str | None:
+        found = described(site.aws, name)
+        if found is None:
+            return None
+        if not ours(found):
+            raise Conflict(f"there is a cluster '{name}' in {site.names.region} already, which is not ours",
+                           "choose another cluster_name")  # fmt: skip
+        if found["status"] == "DELETING":
+            raise Conflict(f"the cluster '{name}' is being removed", "repeat the command when it is gone")
+        return name
+
+    def make(made: Made) -> str:
+        request = control.cluster(site.spec, site.names, site.version, site.for_control(made))
+        site.aws.settled("eks", "CreateCluster", request, about=planned.called, unknown=_not_known_yet)
+        return name
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        site.aws.wait(lambda: cluster_state(site.aws, name), _CLUSTER_SECONDS, planned.called, beat)
+
+    return Step("cluster", planned, find, make, settle)
+
+
+def _not_known_yet(code: str, message: str) -> bool:
+    missing = code in ("InvalidParameterException", "ResourceNotFoundException") and "subnet" in message.lower()
+    return missing or role_unknown(code, message)
+
+
+def cluster_state(aws: Aws, name: str) -> str | None:
+    """What it is instead of ACTIVE."""
+    found = described(aws, name)
+    state = str(found["status"]) if found else "not there"
+    if state == "FAILED" and found:
+        raise OrchestuneError(f"control plane {name}: {issues(found) or 'it failed'}",
+                              f"`orchestune cluster destroy -n {name}` removes it")  # fmt: skip
+    return None if state == "ACTIVE" else state
+
+
+def issues(found: dict[str, Any]) -> str:
+    """What EKS says is wrong with a cluster, a node group or an add-on."""
+    return "; ".join(str(item.get("message", "")) for item in (found.get("health") or {}).get("issues") or ())
+
+
+def addons(site: Site, names: Iterable[str]) -> list[Step]:
+    """Add-ons, all begun before the first one is waited for."""
+    return [_addon(site, name) for name in names]
+
+
+def _addon(site: Site, name: str) -> Step:
+    planned = Planned("add-on", name)
+    asked = {"clusterName": site.names.cluster, "addonName": name}
+
+    def look() -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = site.aws.call("eks", "DescribeAddon", asked, about=planned.called)["addon"]
+        except NotFound:
+            return None
+        return found
+
+    def find(made: Made) -> str | None:
+        found = look()
+        return name if found and found["status"] != "DELETING" else None
+
+    def make(made: Made) -> str:
+        version = addon_version(site.aws, name, site.version)
+        request = control.addon(site.names, name, version)
+        site.aws.settled("eks", "CreateAddon", request, about=planned.called, unknown=role_unknown)
+        return name
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        def state() -> str | None:
+            found = look()
+            if found and found["status"] == "CREATE_FAILED":
+                raise OrchestuneError(f"{planned.called}: {issues(found) or 'it failed'}")
+            now = str(found["status"]) if found else "not there"
+            return None if now == "ACTIVE" else now if not found or not issues(found) else f"{now} ({issues(found)})"
+
+        site.aws.wait(state, _ADDON_SECONDS, planned.called, beat)
+
+    return Step(f"addon-{name}", planned, find, make, settle, "add-ons")
+
+
+def identities(site: Site) -> list[Step]:
+    """Which role the pods of a service account have."""
+    return [_identity(site, *item) for item in control.identities(site.spec)]
+
+
+def _identity(site: Site, namespace: str, account: str, role: str) -> Step:
+    planned = Planned("pod identity", f"{namespace}/{account}", f"role {site.names.role(role)}")
+
+    def find(made: Made) -> str | None:
+        asked = {"clusterName": site.names.cluster, "namespace": namespace, "serviceAccount": account}
+        for item in site.aws.pages("eks", "ListPodIdentityAssociations", "associations", asked, about=planned.called):
+            return str(item["associationId"])
+        return None
+
+    def make(made: Made) -> str:
+        request = control.identity(site.names, namespace, account, role)
+        answer = site.aws.settled(
+            "eks", "CreatePodIdentityAssociation", request, about=planned.called, unknown=role_unknown
+        )
+        return str(answer["association"]["associationId"])
+
+    return Step(f"identity-{account}", planned, find, make)
+
+
+def access(site: Site) -> list[Step]:
+    """Who else may use it."""
+    return [entry(site, grant) for grant in site.spec.access]
+
+
+def entry(site: Site, grant: Grant) -> Step:
+    """One person or role."""
+    planned = Planned("access", grant.who, grant.role)
+    asked = {"clusterName": site.names.cluster, "principalArn": grant.who}
+
+    def find(made: Made) -> str | None:
+        try:
+            found = site.aws.call("eks", "DescribeAccessEntry", asked, about=planned.called)["accessEntry"]
+        except NotFound:
+            return None
+        groups = [] if grant.role == "admin" else [control.group(grant.role)]
+        if sorted(found.get("kubernetesGroups") or ()) != groups and TAG in (found.get("tags") or {}):
+            request = {**asked, "kubernetesGroups": groups}
+            site.aws.call("eks", "UpdateAccessEntry", request, about=planned.called)
+        return grant.who
+
+    def make(made: Made) -> str:
+        site.aws.call("eks", "CreateAccessEntry", control.entry(site.names, grant), about=planned.called)
+        return grant.who
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        if grant.role == "admin":
+            request = control.administration(site.names, grant)
+            site.aws.settled("eks", "AssociateAccessPolicy", request, about=planned.called)
+
+    return Step(f"access-{grant.who}", planned, find, make, settle)

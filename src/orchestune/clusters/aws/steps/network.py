@@ -1,0 +1,174 @@
+"""The network, where one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.errors import already
+from orchestune.clusters.aws.made import Find, Made, Settle, Step
+from orchestune.clusters.aws.names import PART, TAG, Names
+from orchestune.clusters.aws.requests import network
+from orchestune.clusters.aws.site import Site
+from orchestune.domain.cluster import Planned
+from orchestune.errors import OrchestuneError
+
+Document = dict[str, Any]
+_NAT_SECONDS = 600.0
+
+
+def steps(site: Site) -> list[Step]:
+    """VPC, gateways, subnets, routes."""
+    if site.spec.network.vpc:
+        return []
+    return [_vpc(site), _gateway(site), *_subnets(site), _address(site), _nat(site), _table(site, public=True),
+            _table(site, public=False), _endpoint(site)]  # fmt: skip
+
+
+def found(site: Site, operation: str, key: str, identity: str, part: str) -> Find:
+    """Looks a resource of EC2 up by its tags; what is being removed does not count."""
+
+    def find(made: Made) -> str | None:
+        filters = [{"Name": f"tag:{TAG}", "Values": [site.names.cluster]}, {"Name": f"tag:{PART}", "Values": [part]}]
+        name = "Filter" if operation == "DescribeNatGateways" else "Filters"
+        for item in site.aws.pages("ec2", operation, key, {name: filters}):
+            if item.get("State") not in ("deleted", "deleting", "failed"):
+                return str(item[identity])
+        return None
+
+    return find
+
+
+def _vpc(site: Site) -> Step:
+    cidr = site.spec.network.cidr
+    planned = Planned("network", site.names.cluster, f"VPC {cidr} in {site.names.region}")
+
+    def make(made: Made) -> str:
+        answer = site.aws.call("ec2", "CreateVpc", network.vpc(site.names, cidr), about=planned.called)
+        return str(answer["Vpc"]["VpcId"])
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        for request in network.vpc_names(made["vpc"]):
+            site.aws.settled("ec2", "ModifyVpcAttribute", request, about=planned.called)
+
+    return Step("vpc", planned, found(site, "DescribeVpcs", "Vpcs", "VpcId", "network"), make, settle)
+
+
+def _gateway(site: Site) -> Step:
+    planned = Planned("internet gateway", site.names.cluster)
+
+    def make(made: Made) -> str:
+        answer = site.aws.call("ec2", "CreateInternetGateway", network.gateway(site.names), about=planned.called)
+        return str(answer["InternetGateway"]["InternetGatewayId"])
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        request = {"InternetGatewayId": made["gateway"], "VpcId": made["vpc"]}
+        with already("Resource.AlreadyAssociated"):
+            site.aws.settled("ec2", "AttachInternetGateway", request, about=planned.called)
+
+    find = found(site, "DescribeInternetGateways", "InternetGateways", "InternetGatewayId", "gateway")
+    return Step("gateway", planned, find, make, settle)
+
+
+def _subnets(site: Site) -> list[Step]:
+    made = []
+    for zone, (outer, inner) in zip(site.zones, network.blocks(site.spec.network.cidr, len(site.zones)), strict=True):
+        made += [_subnet(site, zone, outer, public=True), _subnet(site, zone, inner, public=False)]
+    return made
+
+
+def _subnet(site: Site, zone: str, block: str, *, public: bool) -> Step:
+    key = f"{'public' if public else 'private'}-{zone}"
+    planned = Planned("subnet", key, f"{block}, for {'load balancers' if public else 'machines and pods'}")
+
+    def make(made: Made) -> str:
+        request = network.subnet(site.names, made["vpc"], zone, block, public=public)
+        answer = site.aws.settled("ec2", "CreateSubnet", request, about=planned.called)
+        return str(answer["Subnet"]["SubnetId"])
+
+    return Step(key, planned, found(site, "DescribeSubnets", "Subnets", "SubnetId", key), make)
+
+
+def _address(site: Site) -> Step:
+    planned = Planned("address", "way-out", "the public address from which machines reach the internet")
+
+    def make(made: Made) -> str:
+        answer = site.aws.call("ec2", "AllocateAddress", network.address(site.names), about=planned.called)
+        return str(answer["AllocationId"])
+
+    return Step("address", planned, found(site, "DescribeAddresses", "Addresses", "AllocationId", "way-out"), make)
+
+
+def _nat(site: Site) -> Step:
+    planned = Planned("NAT gateway", "way-out", f"in {site.zones[0]}")
+
+    def make(made: Made) -> str:
+        request = network.nat(site.names, made[f"public-{site.zones[0]}"], made["address"])
+        answer = site.aws.settled("ec2", "CreateNatGateway", request, about=planned.called)
+        return str(answer["NatGateway"]["NatGatewayId"])
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        def look() -> str | None:
+            request = {"NatGatewayIds": [made["nat"]]}
+            item = site.aws.settled("ec2", "DescribeNatGateways", request, about=planned.called)["NatGateways"][0]
+            if item["State"] == "failed":
+                raise OrchestuneError(f"{planned.called}: {item.get('FailureMessage', 'it failed')}")
+            return None if item["State"] == "available" else str(item["State"])
+
+        site.aws.wait(look, _NAT_SECONDS, planned.called, beat)
+
+    find = found(site, "DescribeNatGateways", "NatGateways", "NatGatewayId", "way-out")
+    return Step("nat", planned, find, make, settle)
+
+
+def _table(site: Site, *, public: bool) -> Step:
+    part = "public" if public else "private"
+    planned = Planned("routes", part, f"{network.EVERYWHERE} through the {'internet' if public else 'NAT'} gateway")
+
+    def make(made: Made) -> str:
+        request = network.routes(site.names, made["vpc"], f"routes-{part}")
+        answer = site.aws.settled("ec2", "CreateRouteTable", request, about=planned.called)
+        return str(answer["RouteTable"]["RouteTableId"])
+
+    find = found(site, "DescribeRouteTables", "RouteTables", "RouteTableId", f"routes-{part}")
+    return Step(f"routes-{part}", planned, find, make, _routed(site, part, planned))
+
+
+def _routed(site: Site, part: str, planned: Planned) -> Settle:
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        table = made[f"routes-{part}"]
+        request = {"RouteTableIds": [table]}
+        shown = site.aws.settled("ec2", "DescribeRouteTables", request, about=planned.called)["RouteTables"][0]
+        if not any(route.get("DestinationCidrBlock") == network.EVERYWHERE for route in shown.get("Routes") or ()):
+            way = {"GatewayId": made["gateway"]} if part == "public" else {"NatGatewayId": made["nat"]}
+            route = {"RouteTableId": table, "DestinationCidrBlock": network.EVERYWHERE, **way}
+            site.aws.settled("ec2", "CreateRoute", route, about=planned.called)
+        has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
+        for zone in site.zones:
+            subnet = made[f"{part}-{zone}"]
+            if subnet not in has:
+                pair = {"RouteTableId": table, "SubnetId": subnet}
+                site.aws.settled("ec2", "AssociateRouteTable", pair, about=planned.called)
+
+    return settle
+
+
+def _endpoint(site: Site) -> Step:
+    planned = Planned("S3 endpoint", site.names.cluster, "images and files past the NAT gateway, for nothing")
+
+    def make(made: Made) -> str:
+        tables = [made["routes-public"], made["routes-private"]]
+        request = network.storage_endpoint(site.names, made["vpc"], tables)
+        answer = site.aws.settled("ec2", "CreateVpcEndpoint", request, about=planned.called)
+        return str(answer["VpcEndpoint"]["VpcEndpointId"])
+
+    find = found(site, "DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId", "storage")
+    return Step("endpoint", planned, find, make)
+
+
+def existing_zones(aws: Aws, names: Names) -> tuple[str, ...]:
+    """The zones of a network of ours that is there: what offers have changed meanwhile does not move it."""
+    request = {"Filters": [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]}
+    pages = aws.pages("ec2", "DescribeSubnets", "Subnets", request)
+    return tuple(sorted({str(item["AvailabilityZone"]) for item in pages}))

@@ -1,0 +1,97 @@
+"""Pools: their launch templates and node groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.requests import pools
+from orchestune.clusters.aws.site import Site
+from orchestune.clusters.aws.steps.control import issues, role_unknown
+from orchestune.clusters.aws.steps.network import found
+from orchestune.domain.cluster import Planned, Pool
+from orchestune.errors import NotFound, OrchestuneError
+
+GROUP_SECONDS = 2400.0
+_HINTS = {
+    "InsufficientInstanceCapacity": "other zones or more instance types in the pool may have room; min_nodes: 0 lets"
+    " the autoscaler try again and again",
+    "VcpuLimitExceeded": "ask for a larger quota in the console under Service Quotas, or take smaller machines",
+    "MaxSpotInstanceCountExceeded": "ask for a larger quota of spot machines under Service Quotas",
+    "failed to join": "can machines of these subnets reach the cluster and the internet (or the endpoints of EC2, ECR,"
+    " S3 and STS)?",
+}
+
+
+def steps(site: Site) -> list[Step]:
+    """Of all pools: templates first, so that the groups are made side by side."""
+    return [*(template(site, pool) for pool in site.spec.pools), *(group(site, pool) for pool in site.spec.pools)]
+
+
+def template(site: Site, pool: Pool) -> Step:
+    """The launch template of a pool."""
+    name = site.names.template(pool.name)
+    detail = f"{pool.disk // 2**30} GiB encrypted, metadata by token alone"
+    planned = Planned("launch template", name, detail)
+
+    def make(made: Made) -> str:
+        answer = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.called)
+        return str(answer["LaunchTemplate"]["LaunchTemplateId"])
+
+    find = found(site, "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId", pool.name)
+    return Step(f"template-{pool.name}", planned, find, make)
+
+
+def group(site: Site, pool: Pool) -> Step:
+    """The node group of a pool."""
+    machine = site.machine(pool)
+    gpus = f", {machine.gpus} GPUs each" if machine.gpus else ""
+    spot = "spot, " if pool.spot else ""
+    planned = Planned("pool", pool.name, f"{spot}{pool.least} to {pool.most} x {', '.join(pool.instance_types)}{gpus}")
+
+    def find(made: Made) -> str | None:
+        shown = described(site.aws, site.names.cluster, pool.name)
+        return pool.name if shown and shown["status"] != "DELETING" else None
+
+    def make(made: Made) -> str:
+        subnets = site.for_machines(made, pool)
+        request = pools.group(site.names, pool, site.kind(pool), subnets, made[f"template-{pool.name}"])
+        site.aws.settled("eks", "CreateNodegroup", request, about=planned.called, unknown=_not_known_yet)
+        return pool.name
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        site.aws.wait(lambda: state(site.aws, site.names.cluster, pool.name), GROUP_SECONDS, planned.called, beat)
+
+    return Step(f"pool-{pool.name}", planned, find, make, settle, "pools")
+
+
+def described(aws: Aws, cluster: str, name: str) -> dict[str, Any] | None:
+    """The node group; None where there is none."""
+    request = {"clusterName": cluster, "nodegroupName": name}
+    try:
+        shown: dict[str, Any] = aws.call("eks", "DescribeNodegroup", request, about=f"pool {name}")["nodegroup"]
+    except NotFound:
+        return None
+    return shown
+
+
+def state(aws: Aws, cluster: str, name: str) -> str | None:
+    """What it is instead of ACTIVE."""
+    shown = described(aws, cluster, name)
+    now = str(shown["status"]) if shown else "not there"
+    if shown and now in ("CREATE_FAILED", "DEGRADED") and issues(shown):
+        why = issues(shown)
+        hint = next((text for mark, text in _HINTS.items() if mark in why), "")
+        more = "what failed is removed by `orchestune cluster update`, which makes it anew, or by `cluster destroy`"
+        raise OrchestuneError(f"pool {name}: {why}", f"{hint}; {more}" if hint else more)
+    return None if now == "ACTIVE" else now
+
+
+def _not_known_yet(code: str, message: str) -> bool:
+    said = message.lower()
+    missing = code in ("InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException")
+    return (missing and ("launch template" in said or "subnet" in said) and "does not exist" in said) or role_unknown(
+        code, message
+    )

@@ -1,0 +1,89 @@
+"""Roles; that of the control plane first, which is the claim on the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestune.clusters.aws.claim import Claim
+from orchestune.clusters.aws.client import named
+from orchestune.clusters.aws.errors import code_of
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.names import TAG
+from orchestune.clusters.aws.requests import roles
+from orchestune.clusters.aws.requests.roles import CONTROL, Role
+from orchestune.clusters.aws.site import Site
+from orchestune.domain.cluster import Planned
+from orchestune.errors import Conflict, NotFound, OrchestuneError
+
+_SPOT = "spot.amazonaws.com"
+
+
+def steps(site: Site, claim: Claim) -> list[Step]:
+    """One for each role."""
+    made = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
+    return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
+
+
+def _role(site: Site, claim: Claim, role: Role) -> Step:
+    name = site.names.role(role.part)
+    may = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "a policy of its own"
+    planned = Planned("role", name, f"{role.about}: {may}")
+    first = role.part == CONTROL
+
+    def find(made: Made) -> str | None:
+        if first:
+            return name if claim.take() else None
+        try:
+            found = site.aws.call("iam", "GetRole", {"RoleName": name}, about=planned.called)["Role"]
+        except NotFound:
+            return None
+        if named(found.get("Tags") or [], TAG) != site.names.cluster:
+            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another name")
+        return name
+
+    def make(made: Made) -> str:
+        request: dict[str, Any] = roles.create(site.names, role)
+        if first:
+            request["Tags"] = [*request["Tags"], *claim.marks]
+        try:
+            site.aws.call("iam", "CreateRole", request, about=planned.called)
+        except OrchestuneError as exc:
+            if code_of(exc) == "EntityAlreadyExists" and find(made) is not None:  # somebody was quicker
+                return name
+            raise
+        if first:
+            claim.made()
+        return name
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        _complete(site, role, planned)
+
+    return Step(f"role-{role.part}", planned, find, make, settle)
+
+
+def _complete(site: Site, role: Role, planned: Planned) -> None:
+    """Attach what lacks."""
+    request = {"RoleName": site.names.role(role.part)}
+    has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=planned.called)["AttachedPolicies"]
+    attached = {item["PolicyArn"] for item in has}
+    for policy in role.managed:
+        if policy not in attached:
+            site.aws.call("iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=planned.called)
+    if role.own:
+        site.aws.call("iam", "PutRolePolicy", roles.inline(site.names, role), about=planned.called)
+
+
+def _spot(site: Site) -> Step:
+    """The account's own role for spare machines: EC2 makes it for the console, not for node groups. It stays."""
+    planned = Planned("service role", _SPOT, "spare machines, once in each account; it stays there")
+
+    def make(made: Made) -> str:
+        try:
+            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT}, about=planned.called)
+        except OrchestuneError as exc:
+            if code_of(exc) != "InvalidInput":  # there is one
+                raise
+        return _SPOT
+
+    return Step("spot", planned, lambda made: None, make)

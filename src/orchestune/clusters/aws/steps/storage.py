@@ -1,0 +1,91 @@
+"""Registry and bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
+from orchestune.clusters.aws.requests import storage
+from orchestune.clusters.aws.site import Site
+from orchestune.domain.cluster import Planned
+from orchestune.errors import Conflict, NotFound
+
+
+def steps(site: Site) -> list[Step]:
+    """Repositories of images; the bucket where one is asked for."""
+    made = [_repository(site, name) for name in REPOSITORIES]
+    return [*made, _bucket(site)] if site.spec.bucket else made
+
+
+def _repository(site: Site, name: str) -> Step:
+    planned = Planned("repository", site.names.repository(name))
+
+    def find(made: Made) -> str | None:
+        shown = repository(site.aws, site.names, name)
+        if shown is None:
+            return None
+        tags = site.aws.call(
+            "ecr", "ListTagsForResource", {"resourceArn": shown["repositoryArn"]}, about=planned.called
+        )
+        if named(tags.get("tags") or [], TAG) != site.names.cluster:
+            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another cluster_name")
+        return shown["repositoryUri"]
+
+    def make(made: Made) -> str:
+        answer = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
+        return str(answer["repository"]["repositoryUri"])
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        site.aws.settled("ecr", "PutLifecyclePolicy", storage.lifecycle(site.names, name), about=planned.called)
+
+    return Step(f"repository-{name}", planned, find, make, settle)
+
+
+def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
+    """The repository of that name, whoever made it."""
+    request = {"repositoryNames": [names.repository(name)]}
+    try:
+        shown = aws.call("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
+    except NotFound:
+        return None
+    return dict(shown["repositories"][0])
+
+
+def _bucket(site: Site) -> Step:
+    planned = Planned("bucket", site.names.bucket, "files of the server; closed to the public")
+
+    def find(made: Made) -> str | None:
+        owner = bucket_owner(site.aws, site.names)
+        if owner is None:
+            return None
+        if owner != site.names.cluster:
+            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another cluster_name")
+        return site.names.bucket
+
+    def make(made: Made) -> str:
+        site.aws.call("s3", "CreateBucket", storage.bucket(site.names), about=planned.called)
+        site.aws.settled("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
+        return site.names.bucket
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        site.aws.settled("s3", "PutPublicAccessBlock", storage.closed(site.names), about=planned.called)
+
+    return Step("bucket", planned, find, make, settle)
+
+
+def bucket_owner(aws: Aws, names: Names) -> str | None:
+    """The cluster that a bucket of this name is tagged with; empty: nobody's; None: there is no such bucket.
+
+    A name that holds the account and the cluster and has no tag is one whose making was interrupted: it is ours.
+    """
+    try:
+        aws.call("s3", "HeadBucket", {"Bucket": names.bucket}, about=f"bucket {names.bucket}")
+    except NotFound:
+        return None
+    try:
+        tags = aws.call("s3", "GetBucketTagging", {"Bucket": names.bucket}, about=f"bucket {names.bucket}")
+    except NotFound:
+        return names.cluster
+    return named(tags["TagSet"], TAG)

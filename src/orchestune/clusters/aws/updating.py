@@ -1,0 +1,84 @@
+"""From the pools that are there to those of the file: sizes, labels and taints change, pools come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.clusters.aws.requests import pools
+from orchestune.clusters.aws.requests.pools import Kind
+from orchestune.domain.cluster import Complaint, Planned, Pool
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One pool that stays, with another size, labels or taints."""
+
+    pool: Pool
+    said: str
+    request: Mapping[str, Any]
+    """UpdateNodegroupConfig"""
+
+    @property
+    def planned(self) -> Planned:
+        """As it is told."""
+        return Planned("pool", self.pool.name, self.said)
+
+
+def change(cluster: str, pool: Pool, kind: Kind, shown: Document) -> Change | None:
+    """What brings a node group to what the file says; None where it is that already."""
+    request: Document = {"clusterName": cluster, "nodegroupName": pool.name}
+    said = []
+    now = shown["scalingConfig"]
+    if (now["minSize"], now["maxSize"]) != (pool.least, pool.most):
+        desired = min(max(now["desiredSize"], pool.least), pool.most)
+        request["scalingConfig"] = {"minSize": pool.least, "maxSize": pool.most, "desiredSize": desired}
+        said.append(f"{now['minSize']} to {now['maxSize']} machines → {pool.least} to {pool.most}")
+    labels = _labels(pools.labels(pool, kind.card, kind.memory), shown.get("labels") or {})
+    if labels:
+        request["labels"] = labels
+        said.append("labels")
+    taints = _taints(pools.taints(pool, gpu=kind.gpu), shown.get("taints") or [])
+    if taints:
+        request["taints"] = taints
+        said.append("taints")
+    return Change(pool, ", ".join(said), request) if said else None
+
+
+def _labels(wanted: Mapping[str, str], now: Mapping[str, str]) -> Document:
+    made: Document = {}
+    changed = {key: value for key, value in wanted.items() if now.get(key) != value}
+    gone = sorted(set(now) - set(wanted))
+    return made | ({"addOrUpdateLabels": changed} if changed else {}) | ({"removeLabels": gone} if gone else {})
+
+
+def _taints(wanted: Iterable[Document], now: Iterable[Document]) -> Document:
+    wants, has = [_plain(item) for item in wanted], [_plain(item) for item in now]
+    changed = [item for item in wants if item not in has]
+    kept = {(item["key"], item["effect"]) for item in wants}
+    gone = [item for item in has if (item["key"], item["effect"]) not in kept]
+    return ({"addOrUpdateTaints": changed} if changed else {}) | ({"removeTaints": gone} if gone else {})
+
+
+def _plain(taint: Document) -> Document:
+    return {key: taint[key] for key in ("key", "value", "effect") if taint.get(key)}
+
+
+def fixed(pool: Pool, shown: Document) -> list[Complaint]:
+    """What of a pool cannot be changed while it is there."""
+    said = []
+    what = f"the pool '{pool.name}' has"
+    hint = "give the pool with other machines another name: this one is drained and removed"
+    if list(shown.get("instanceTypes") or ()) != list(pool.instance_types):
+        there = ", ".join(shown.get("instanceTypes") or ())
+        said.append(Complaint(f"{pool.key}.instance_type", f"{what} {there}, which cannot be changed", hint))
+    if (shown.get("capacityType") == "SPOT") != pool.spot:
+        there = "spot machines" if shown.get("capacityType") == "SPOT" else "machines on demand"
+        said.append(Complaint(f"{pool.key}.spot", f"{what} {there}, which cannot be changed", hint))
+    disk = (shown.get("tags") or {}).get(pools.DISK, "")
+    if disk and disk != str(pool.disk // 2**30):
+        said.append(Complaint(f"{pool.key}.disk", f"{what} disks of {disk} GiB, which cannot be changed", hint))
+    return said
