@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestune.cli.parser import Commands
 
-HELP = "connect, look at, upgrade and remove clusters"
+HELP = "make, connect, look at, upgrade and remove clusters"
 
 
 def add(commands: Commands) -> None:

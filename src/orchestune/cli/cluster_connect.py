@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestune import __version__
 from orchestune.cli.asking import confirm
+from orchestune.cli.cluster_cloud import add_cloud, joined
 from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, role_of
 from orchestune.cli.cluster_image import server_image
 from orchestune.cli.cluster_joining import join_hosted, say_hello
@@ -33,11 +34,13 @@ def add(inner: Commands) -> None:
         help="bring the server into a Kubernetes cluster, or join one that is there",
         details="Everything goes into one namespace. Interrupted anywhere, the same command completes it.",
         example="orchestune cluster connect -n lab --context lab --namespace ml --registry registry.lab:5000\n"
+        "orchestune cluster connect -n vision --cloud aws --region eu-central-1\n"
         "orchestune cluster connect -n team --server https://orchestune.example.org",
     )
     add_name(parser)
     parser.add_argument("--server", metavar="URL", help="join a hosted server; its token comes from ORCHESTUNE_TOKEN")
     add_place(parser)
+    add_cloud(parser)
     _add_storage(parser)
     _add_images(parser)
     parser.add_argument("--gpu-resource", metavar="NAME", help="how nodes call their GPUs (default: nvidia.com/gpu)")
@@ -114,7 +117,7 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     check_name(args.name)
     if args.server:
         return join_hosted(console, args.name, args.server)
-    cluster = meant(console, args)
+    cluster = joined(console, args) if args.cloud else meant(console, args)
     cluster_api = api(cluster)
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is not None and found.connection.name != args.name:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_archive import Archive, ask_to_end, copy_over
+from orchestune.cli.cluster_archive import Archive, copy_over
+from orchestune.cli.cluster_cloud import add_cloud, made_there
 from orchestune.cli.cluster_commands import add_place, api, known, meant
+from orchestune.cli.cluster_saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
-from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import permissions, provisioner
-from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import DATA, Connection
-from orchestune.errors import Conflict, NotFound, TemporaryError, Unreachable, UsageError
+from orchestune.clusters.existing.config import Connection
+from orchestune.errors import Conflict, Unreachable, UsageError
 
 _TO = "where records and files go: a cluster, a folder or s3://BUCKET/PREFIX (default: local, this machine's server)"
 
@@ -36,13 +36,15 @@ def add(inner: Commands) -> None:
         inner,
         "destroy",
         destroy,
-        help="copy records and files, then remove all that we put into a cluster",
+        help="copy records and files, then remove all that we put into a cluster, or the cluster that we made",
         details="Copies are checked before anything is removed. Interrupted anywhere, the same command completes it.",
         example="orchestune cluster destroy -n lab\norchestune cluster destroy -n lab --stop --to s3://team/lab",
         json=False,
     )
     parser.add_argument("-n", "--name", metavar="NAME", required=True, help="name of the cluster")
     add_place(parser)
+    add_cloud(parser)
+    parser.add_argument("--keep-registry", action="store_true", help="leave the images of a cluster that we made")
     parser.add_argument("--to", metavar="PLACE", help=_TO)
     parser.add_argument("--stop", action="store_true", help="stop what runs there")
     parser.add_argument(
@@ -73,6 +75,11 @@ def disconnect(console: Console, args: argparse.Namespace) -> int:
 
 def destroy(console: Console, args: argparse.Namespace) -> int:
     """Copy, check, mark, remove, forget: each step leaves what the next run needs to go on."""
+    made = made_there(console, args)
+    if made is not None:
+        from orchestune.cli import cluster_remove  # the provider's library takes its time
+
+        return cluster_remove.destroy(console, args, made)
     cluster = meant(console, args)
     try:
         cluster_api = api(cluster)
@@ -81,7 +88,7 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
         if not args.abandon:
             exc.hint += "; --abandon forgets the cluster without looking at it"
             raise
-        _forget(console, cluster)
+        forget(console, cluster)
         console.note(f"{exc}; forgotten here, and left there as it is")
         return 0
     connection = found.connection if found else Connection(args.name, cluster.namespace)
@@ -95,41 +102,8 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
             "nothing was changed",
         )
     if found is not None:
-        _save(console, cluster_api, cluster, found, args)
+        save(console, cluster_api, cluster, found, args)
     gone = provisioner.remove(cluster_api, connection, console.note)
-    _forget(console, cluster)
+    forget(console, cluster)
     console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
     return 0
-
-
-def _save(
-    console: Console, cluster_api: Api, cluster: Cluster, found: provisioner.Present, args: argparse.Namespace
-) -> None:
-    """Copy what the server has, unless an earlier run has, and has removed the server since."""
-    if not found.deployed:
-        space = cluster.namespace
-        data = found.connection.makes_claim and cluster_api.get("v1", "PersistentVolumeClaim", DATA, space) is not None
-        if data and not found.archived and not args.abandon:
-            raise Conflict(
-                f"the server is not there, but its data is (the claim {DATA} of {space}), and nobody has copied it",
-                f"`orchestune cluster connect -n {cluster.name}` brings the server back; --abandon removes the data",
-            )
-        return
-    if not any(item.name == cluster.name for item in known(console).all()):
-        known(console).add(cluster)  # the way to the server is found by its name
-    try:
-        with Archive(console, cluster.name, args.to) as archive:
-            ask_to_end(console, archive, stop=args.stop)
-            copy_over(console, archive)
-            provisioner.mark_archived(cluster_api, found.connection)
-    except (TemporaryError, NotFound) as exc:
-        if not args.abandon:
-            exc.hint = f"{exc.hint}; --abandon removes everything without a copy".lstrip("; ")
-            raise
-        console.note(f"{exc.message}; removed without a copy, as --abandon says")
-
-
-def _forget(console: Console, cluster: Cluster) -> None:
-    clusters = known(console)
-    if any(item.name == cluster.name for item in clusters.all()):
-        clusters.remove(cluster.name)

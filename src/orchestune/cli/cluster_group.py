@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli import cluster_connect, cluster_destroy, cluster_release, cluster_status, cluster_test
+from orchestune.cli import (
+    cluster_connect,
+    cluster_create,
+    cluster_destroy,
+    cluster_release,
+    cluster_status,
+    cluster_test,
+)
+from orchestune.cli.cluster_cloud import add_cloud, provisioner
 from orchestune.cli.cluster_commands import known
+from orchestune.cli.cluster_standing import document
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, add_command
 from orchestune.cli.render import table
 from orchestune.client.clusters import Cluster
+
+_SHOWN = (
+    "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
+)  # fmt: skip
 
 
 def add_group(commands: Commands, help: str) -> None:
@@ -25,6 +38,7 @@ def add_group(commands: Commands, help: str) -> None:
     )
     inner = parser.add_subparsers(dest="cluster_command", metavar="COMMAND", title="commands", parser_class=Parser)
     parser.set_defaults(run=lambda console, args: _help(parser))
+    cluster_create.add(inner)
     cluster_connect.add(inner)
     cluster_status.add(inner)
     cluster_test.add(inner)
@@ -39,7 +53,15 @@ def _help(parser: argparse.ArgumentParser) -> int:
 
 
 def _add_own(inner: Commands) -> None:
-    add_command(inner, "list", show, help="every cluster, the default first", example="orchestune cluster list")
+    parser = add_command(
+        inner,
+        "list",
+        show,
+        help="every cluster, the default first",
+        details="With --cloud those of ours that a provider has, whoever made them.",
+        example="orchestune cluster list\norchestune cluster list --cloud aws --region eu-central-1",
+    )
+    add_cloud(parser)
     parser = add_command(
         inner,
         "use",
@@ -53,23 +75,20 @@ def _add_own(inner: Commands) -> None:
 
 
 def show(console: Console, args: argparse.Namespace) -> int:
-    """List what is connected."""
+    """List what is connected, or what a provider has."""
+    if args.cloud:
+        return _show_there(console, args)
     clusters = known(console)
     default = clusters.default
     found = sorted(clusters.all(), key=lambda cluster: cluster.name != default)
     if console.json:
-        shown = ("name", "provider", "context", "namespace", "registry", "url", "role", "user", "version")
-        console.document(
-            [
-                {name: getattr(cluster, name) for name in shown} | {"default": cluster.name == default}
-                for cluster in found
-            ]
-        )
+        console.document([{name: getattr(item, name) for name in _SHOWN} | {"default": item.name == default}
+                          for item in found])  # fmt: skip
         return 0
     rows = [
-        [cluster.name + (" *" if cluster.name == default else ""), cluster.provider, _where(cluster), cluster.role,
-         cluster.version]
-        for cluster in found
+        [item.name + (" *" if item.name == default else ""), item.cloud or item.provider, _where(item), item.role,
+         item.version]
+        for item in found
     ]  # fmt: skip
     console.say(
         *table(["cluster", "provider", "where", "role", "server"], rows, console.paint, columns=console.columns)
@@ -77,7 +96,21 @@ def show(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
+def _show_there(console: Console, args: argparse.Namespace) -> int:
+    there = provisioner(console, args.cloud, args.region or "").clusters()
+    if console.json:
+        console.document([document(item) for item in there])
+        return 0
+    rows = [[item.name, item.region, item.state, item.version, ", ".join(f"{p.name} {p.now}" for p in item.pools)]
+            for item in there]  # fmt: skip
+    header = ["cluster", "region", "state", "kubernetes", "machines"]
+    console.say(*table(header, rows, console.paint, columns=console.columns))
+    return 0
+
+
 def _where(cluster: Cluster) -> str:
+    if cluster.cloud:
+        return cluster.region
     if cluster.provider == "kubernetes":
         return f"{cluster.namespace} of {cluster.context or 'the current context'}"
     return cluster.url or "this machine"

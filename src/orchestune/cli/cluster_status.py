@@ -6,13 +6,18 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from orchestune import __version__
+from orchestune.cli import cluster_standing
 from orchestune.cli.cluster_commands import add_name
+from orchestune.cli.cluster_standing import document
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.render import Paint, number, one_line, size, table
 from orchestune.client.address import place
 from orchestune.client.api import Client
+from orchestune.client.clusters import Cluster
 from orchestune.client.documents import Amount, ClusterDocument, ClusterExperiment, MachineDocument
+from orchestune.domain.cluster import Standing
+from orchestune.errors import NotFound
 
 _NODES = 12
 """machines that are listed one by one; pools are always"""
@@ -31,8 +36,13 @@ def add(inner: Commands) -> None:
 
 
 def status(console: Console, args: argparse.Namespace) -> int:
-    """Ask the cluster's own server."""
+    """Ask the provider, where it was made at one, and the cluster's own server."""
     where = place(console.environ, args.name)
+    standing = _at_provider(console, where.cluster) if where.cluster and where.cluster.cloud else None
+    if standing is not None and standing.state not in ("ACTIVE", "UPDATING"):
+        if console.json:
+            console.document({"cloud": document(standing)})
+        return 0
     client = Client.connect(where.resolve)
     try:
         server = client.server()
@@ -40,12 +50,31 @@ def status(console: Console, args: argparse.Namespace) -> int:
     finally:
         client.close()
     if console.json:
-        console.document({**found, "server": server["version"]})
+        there = {"cloud": document(standing)} if standing else {}
+        console.document({**found, "server": server["version"], **there})
         return 0
     console.say(*lines(found, console.paint, console.columns))
     if server["version"] != __version__:
         console.note(f"the server is version {server['version']}, this program {__version__}")
     return 0
+
+
+def _at_provider(console: Console, cluster: Cluster) -> Standing:
+    """What the provider says, shown. NotFound where it has no such cluster."""
+    from orchestune.cli.cluster_cloud import provisioner  # the provider's library takes its time
+
+    provider = provisioner(console, cluster.cloud, cluster.region)
+    found = provider.status(cluster.name)
+    if found is None:
+        raise NotFound(
+            f"there is no cluster '{cluster.name}' in {cluster.region}",
+            f"`orchestune cluster create` goes on making it, `orchestune cluster destroy -n {cluster.name}` removes the"
+            " rest",
+        )
+    if not console.json:
+        account = provider.payer().account
+        console.say(*cluster_standing.lines(found, account, console.paint, console.columns), "")
+    return found
 
 
 def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> list[str]:

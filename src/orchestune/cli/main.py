@@ -11,7 +11,7 @@ from importlib import import_module
 
 from orchestune.cli import server, version
 from orchestune.cli.console import Console
-from orchestune.cli.parser import LATER, Formatter, Parser, unknown_command, unrecognized
+from orchestune.cli.parser import Formatter, Parser, unknown_command, unrecognized
 from orchestune.errors import OrchestuneError
 
 _HOMES = {
@@ -72,8 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(console: Console, words: list[str]) -> int:
     name = words[0] if words and not words[0].startswith("-") else ""
-    if " ".join(words[:2]) in LATER:
-        raise unknown_command(" ".join(words[:2]), [])
     if name and name not in _HOMES:
         raise unknown_command(name, list(_HOMES))
     if name == "server":

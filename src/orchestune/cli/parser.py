@@ -13,11 +13,6 @@ from orchestune.errors import UsageError
 Run = Callable[[Console, argparse.Namespace], int]
 Commands = Any  # what add_subparsers() gives; its type is private to argparse
 
-LATER = {
-    "cluster create": "make a cluster at a cloud provider",
-}
-"""Names of commands that a later version has; nothing else may take them."""
-
 
 class Parser(argparse.ArgumentParser):
     """Raises UsageError where argparse would print and exit."""
@@ -74,11 +69,7 @@ def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
 def unknown_command(name: str, known: list[str], group: str = "") -> UsageError:
     """The error for a first word, or one behind that of a `group`, that is no command."""
     whole = f"{group} {name}".strip()
-    if whole in LATER:
-        text = f"`orchestune {whole}` comes in a later version ({LATER[whole]})"
-        return UsageError(text, "`orchestune --help` lists what is there")
-    later = [later.removeprefix(f"{group} ") for later in LATER if later.startswith(f"{group} ") or not group]
-    near = get_close_matches(name, [*known, *later], 1)
+    near = get_close_matches(name, known, 1)
     start = f"orchestune {group}".strip()
     hint = f"did you mean `{start} {near[0]}`?" if near else f"`{start} --help` lists the commands"
     return UsageError(f"there is no command '{whole}'", hint)

@@ -6,7 +6,6 @@ import argparse
 import os
 
 from orchestune.cli.main import build_parser, parser_commands
-from orchestune.cli.parser import LATER
 
 _INTRODUCTION = """\
 # The command line
@@ -61,8 +60,6 @@ def reference_markdown() -> str:
             del os.environ["COLUMNS"]
         else:
             os.environ["COLUMNS"] = width
-    later = "\n".join(f"- `{name}`: {what}" for name, what in LATER.items())
-    parts.append(f"## Later versions\n\nThese names are taken, and say so:\n\n{later}\n")
     return "\n".join(parts)
 
 

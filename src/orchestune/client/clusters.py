@@ -45,6 +45,10 @@ class Cluster:
     """the caller's own name there, as events show it"""
     version: str = ""
     """of the server when it was last seen"""
+    cloud: str = ""
+    """the provider at which it was made, such as `aws`; empty: it was there already"""
+    region: str = ""
+    """of the provider"""
     token: str = field(default="", repr=False)
     """of a hosted server; clusters of Kubernetes give a new one for each command"""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestune.errors import UsageError
+from orchestune.images.ecr import is_ecr, password
 from orchestune.images.reference import HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -26,10 +27,19 @@ class Credentials:
 
 
 def find(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
-    """The login for a registry from `config.json`, or from the credential helper that it names. None: there is none.
+    """The login for a registry from `config.json`, or from the credential helper that it names; for one of AWS, where
+    those have none, from AWS. None: there is none.
 
     UsageError when the helper is missing or fails. Blocking: a helper may ask its keychain.
     """
+    found = _configured(registry, environ)
+    if found is None and is_ecr(registry):
+        pair = password(registry)
+        found = Credentials(*pair) if pair else None
+    return found
+
+
+def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None:
     import docker.auth  # loads requests and more, which most commands never need
     import docker.errors
 

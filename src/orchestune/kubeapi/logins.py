@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestune.errors import Denied
+from orchestune.kubeapi.eks import Presigned
 from orchestune.kubeapi.tls import Pair, content
 
 _EARLY = timedelta(seconds=30)
@@ -33,6 +34,8 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
     """The account that a kubeconfig's user means. The last two say where that stands."""
     if user.get("auth-provider"):
         return _Provided(kubeconfig, context)
+    if user.get("eks"):
+        return Presigned(user["eks"])
     pair = _pair(user, folder)
     if user.get("token"):
         return Fixed({"Authorization": f"Bearer {user['token']}"}, pair)

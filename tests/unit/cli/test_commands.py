@@ -161,7 +161,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["--versoin"], "did you mean --version? `orchestune --help`"),
         (["export", "--format", "cvs"], "--format: found 'cvs', allowed are csv, json\nhint:  did you mean csv?"),
         (["completion", "fsh"], "found 'fsh', allowed are bash, zsh, fish\nhint:  did you mean fish?"),
-        (["cluster", "create", "-f", "x"], "comes in a later version"),
+        (["cluster", "create", "-f", "x"], "x: there is no such file"),
         (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
         (["status", "--cluster", "moon"], "there is no cluster 'moon'"),
         (["status", "--all", "--cluster", "local"], "--all lists every cluster"),

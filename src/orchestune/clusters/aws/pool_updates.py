@@ -11,7 +11,7 @@ from orchestune.clusters.aws.inventory import clusters, network
 from orchestune.clusters.aws.made import Made, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.site import Site
-from orchestune.clusters.aws.steps import control, pools
+from orchestune.clusters.aws.steps import access, control, pools
 from orchestune.clusters.aws.steps.network import steps as network_steps
 from orchestune.domain.cluster import Complaint, Event, Happened, Planned
 from orchestune.errors import NotFound, OrchestuneError
@@ -27,7 +27,7 @@ def planned(site: Site) -> list[Planned]:
     made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}") for step in _new(site, there)]
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
-    return made
+    return [*made, *access.planned(site)]
 
 
 def refused(site: Site) -> list[Complaint]:
@@ -43,9 +43,10 @@ def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str]
     for name in [name for name, shown in there.items() if shown["status"] == _FAILED]:
         _remove(site, name, say, beat)
     there = _there(site)
-    apply(site.aws, [*_new(site, there), *control.access(site)], say, beat, _made(site))
+    apply(site.aws, [*_new(site, there), *access.steps(site)], say, beat, _made(site))
     for change in _changes(site, there):
         _change(site, change, say, beat)
+    access.revoke(site, say)
     for name in _gone(site, there):
         say(Event(Happened.WAITING, Planned("pool", name, "draining")))
         drain(name)

@@ -16,7 +16,7 @@ from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.standing import listed, reached, standing
-from orchestune.clusters.aws.steps import control, network, pools, roles, storage
+from orchestune.clusters.aws.steps import access, control, network, pools, roles, storage
 from orchestune.clusters.aws.steps.network import existing_zones
 from orchestune.domain.cluster import (
     ClusterSpec,
@@ -147,7 +147,7 @@ class AwsProvisioner:
             *network.steps(site),
             *storage.steps(site),
             control.cluster(site),
-            *control.access(site),
+            *access.steps(site),
             *control.identities(site),
             *control.addons(site, BEFORE),
             *pools.steps(site),

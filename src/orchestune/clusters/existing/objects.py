@@ -20,6 +20,7 @@ PLURALS = {
     "Namespace": "namespaces",
     "Node": "nodes",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolume": "persistentvolumes",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",

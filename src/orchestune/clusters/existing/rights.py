@@ -82,6 +82,18 @@ def namespaced(connection: Connection) -> list[Manifest]:
     return made
 
 
+def shared(connection: Connection) -> list[Manifest]:
+    """One binding for each role, to the group that a provider puts people with it into: `orchestune:editor`."""
+    made = []
+    for role in ROLES:
+        body: dict[str, Any] = {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account(role)},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": f"orchestune:{role}"}],
+        }
+        made.append(manifest(_RBAC, "RoleBinding", f"{account(role)}s", connection, "access", **body))
+    return made
+
+
 def cluster_wide(connection: Connection) -> list[Manifest]:
     """The administrator's part."""
     name = cluster_role(connection)

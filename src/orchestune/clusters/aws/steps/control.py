@@ -11,7 +11,7 @@ from orchestune.clusters.aws.made import Made, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
 from orchestune.clusters.aws.site import Site
-from orchestune.domain.cluster import Grant, Planned
+from orchestune.domain.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 _CLUSTER_SECONDS = 2400.0
@@ -148,36 +148,3 @@ def _identity(site: Site, namespace: str, account: str, role: str) -> Step:
         return str(answer["association"]["associationId"])
 
     return Step(f"identity-{account}", planned, find, make)
-
-
-def access(site: Site) -> list[Step]:
-    """Who else may use it."""
-    return [entry(site, grant) for grant in site.spec.access]
-
-
-def entry(site: Site, grant: Grant) -> Step:
-    """One person or role."""
-    planned = Planned("access", grant.who, grant.role)
-    asked = {"clusterName": site.names.cluster, "principalArn": grant.who}
-
-    def find(made: Made) -> str | None:
-        try:
-            found = site.aws.call("eks", "DescribeAccessEntry", asked, about=planned.called)["accessEntry"]
-        except NotFound:
-            return None
-        groups = [] if grant.role == "admin" else [control.group(grant.role)]
-        if sorted(found.get("kubernetesGroups") or ()) != groups and TAG in (found.get("tags") or {}):
-            request = {**asked, "kubernetesGroups": groups}
-            site.aws.call("eks", "UpdateAccessEntry", request, about=planned.called)
-        return grant.who
-
-    def make(made: Made) -> str:
-        site.aws.call("eks", "CreateAccessEntry", control.entry(site.names, grant), about=planned.called)
-        return grant.who
-
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        if grant.role == "admin":
-            request = control.administration(site.names, grant)
-            site.aws.settled("eks", "AssociateAccessPolicy", request, about=planned.called)
-
-    return Step(f"access-{grant.who}", planned, find, make, settle)

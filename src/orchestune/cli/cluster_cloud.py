@@ -1,0 +1,134 @@
+"""What commands about clusters at a cloud provider share: which provider, how progress is told, the way in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestune.cli.cluster_commands import known
+from orchestune.cli.console import Console
+from orchestune.cli.render import duration
+from orchestune.client.clusters import Cluster
+from orchestune.client.home import state_folder
+from orchestune.clusters.providers import NAMES, open_provisioner
+from orchestune.domain.cluster import Event, Happened, Payer, Reached
+from orchestune.errors import NotFound, UsageError
+from orchestune.ports.private import write_private
+from orchestune.ports.provisioner import Provisioner
+
+NAMESPACE = "orchestune"
+_AGAIN = 60.0
+"""seconds between two lines about what is still waited for, where lines are not painted again"""
+_WORDS = {Happened.MADE: "made", Happened.FOUND: "there", Happened.CHANGED: "changed", Happened.REMOVED: "removed",
+          Happened.FAILED: "failed"}  # fmt: skip
+_COLOURS = {Happened.MADE: "32", Happened.CHANGED: "32", Happened.REMOVED: "32", Happened.FAILED: "31"}
+
+
+def add_cloud(parser: argparse.ArgumentParser) -> None:
+    """Options that name a cluster at a provider which this machine does not know."""
+    parser.add_argument("--cloud", choices=NAMES, help="look for it at this provider")
+    parser.add_argument("--region", metavar="REGION", help="of the provider (default: what its own settings say)")
+
+
+def provisioner(console: Console, provider: str, region: str = "") -> Provisioner:
+    """The provider, as this user."""
+    return open_provisioner(provider, region, console.environ.get("AWS_PROFILE", "").strip())
+
+
+def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
+    """The cluster that was made at a provider and is meant; None where it is none of those."""
+    try:
+        found = known(console).get(args.name)
+    except NotFound:
+        found = None
+    if args.cloud:
+        base = found or Cluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
+        if base.provider != "kubernetes" or (found and not found.cloud):
+            raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
+        region = args.region or base.region or provisioner(console, args.cloud).payer().region
+        return Cluster(**{**base.to_json(), "cloud": args.cloud, "region": region})
+    return found if found is not None and found.cloud else None
+
+
+def joined(console: Console, args: argparse.Namespace) -> Cluster:
+    """The way into a cluster that somebody has made at a provider. NotFound where there is none of ours."""
+    cluster = made_there(console, args)
+    assert cluster is not None  # --cloud was said
+    provider = provisioner(console, cluster.cloud, cluster.region)
+    reached = provider.reach(cluster.name)
+    if reached is None:
+        raise NotFound(
+            f"there is no cluster '{cluster.name}' of ours in {cluster.region}",
+            f"`orchestune cluster list --cloud {cluster.cloud} --region {cluster.region}` lists those that there are",
+        )
+    return write_kubeconfig(console, cluster, reached, provider.login(cluster.name))
+
+
+def where(payer: Payer) -> str:
+    """Whose money it is, in words."""
+    return f"account {payer.account} of {payer.provider.upper()}, {payer.region}, as {payer.identity}"
+
+
+def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login: dict[str, object]) -> Cluster:
+    """The way to a cluster, kept in a file of its own; nothing secret stands in it."""
+    folder = state_folder(console.environ) / "kubeconfigs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = Path(folder, f"{cluster.name}.json")
+    name = cluster.name
+    document = {
+        "apiVersion": "v1", "kind": "Config", "current-context": name,
+        "clusters": [{"name": name,
+                      "cluster": {"server": reached.server, "certificate-authority-data": reached.authority}}],
+        "users": [{"name": name, "user": login}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": NAMESPACE}}],
+    }  # fmt: skip
+    write_private(path, json.dumps(document, indent=1))
+    changes = {"kubeconfig": str(path), "context": name, "namespace": NAMESPACE}
+    return Cluster(**{**cluster.to_json(), **changes})
+
+
+class Telling:
+    """Events as lines: one that is painted again on a terminal while something is waited for."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._painted = console.err.isatty() and not console.json
+        self._told: dict[str, float] = {}
+        self._open = False
+
+    def __call__(self, event: Event) -> None:
+        called = event.resource.called
+        if event.what is Happened.WAITING:
+            self._wait(called, event)
+            return
+        self._close()
+        self._told.pop(called, None)
+        paint = self._console.paint
+        word = paint(_COLOURS.get(event.what, "2"), f"{_WORDS[event.what]:8}")
+        took = f"  {duration(event.seconds)}" if event.seconds >= 1 else ""
+        detail = f"  {paint.dim(event.resource.detail)}" if event.resource.detail else ""
+        self._console.note(f"{word} {called}{detail}{took}")
+
+    def close(self) -> None:
+        """Nothing more is waited for."""
+        self._close()
+
+    def _wait(self, called: str, event: Event) -> None:
+        if self._painted:
+            self._close()
+            self._console.err.write(f"…        {called}  {duration(event.seconds)}")
+            self._console.err.flush()
+            self._open = True
+            return
+        now = self._clock()
+        if now - self._told.setdefault(called, now) >= _AGAIN:
+            self._told[called] = now
+            self._console.note(f"waiting  {called}  {duration(event.seconds)}")
+
+    def _close(self) -> None:
+        if self._open:
+            self._console.err.write("\r\x1b[K")
+            self._open = False

@@ -1,0 +1,188 @@
+"""Making and changing a cluster at a cloud provider: check, plan, ask, do, connect."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from orchestune.cli import cluster_connect
+from orchestune.cli.asking import confirm
+from orchestune.cli.cluster_cloud import NAMESPACE, Telling, provisioner, where, write_kubeconfig
+from orchestune.cli.cluster_commands import api, known
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Parser
+from orchestune.cli.render import table
+from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.draining import drain
+from orchestune.clusters.existing.provisioner import present
+from orchestune.clusters.existing.rights import shared
+from orchestune.config.cluster_file.read import LoadedCluster, load
+from orchestune.domain.cluster import ClusterSpec, Payer, Planned, Reached
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
+from orchestune.ports.provisioner import Provisioner
+
+_REACHABLE = 300.0
+"""seconds in which the name of a new API server gets known"""
+_POLL = 2.0
+
+
+def create(console: Console, args: argparse.Namespace) -> int:
+    """Check, plan, ask, make, connect."""
+    loaded, provider, payer = _checked(console, args)
+    spec = loaded.spec
+    planned = provider.plan(spec)
+    if args.dry_run:
+        return _show(console, payer, planned)
+    if not args.yes:
+        console.note(_costs(spec))
+        confirm(f"Make the cluster '{spec.name}' in {where(payer)}?", "nothing was made")
+    cluster = _registered(console, spec, payer)
+    telling = Telling(console)
+    try:
+        reached = provider.apply(spec, telling)
+        cluster = write_kubeconfig(console, cluster, reached, provider.login(spec.name))
+        known(console).add(cluster)
+        documents = provider.manifests(spec)
+        there = _answering(api(cluster), console)
+        for document in documents:
+            there.apply(document)
+    except OrchestuneError as exc:
+        exc.hint = "; ".join(filter(None, [exc.hint, _rest(args, spec)]))
+        raise
+    finally:
+        telling.close()
+    return _connect(console, cluster, reached, args)
+
+
+def update(console: Console, args: argparse.Namespace) -> int:
+    """Check, show what differs, ask, change."""
+    loaded, provider, payer = _checked(console, args)
+    spec = loaded.spec
+    planned = provider.changes(spec)
+    if args.dry_run:
+        return _show(console, payer, planned)
+    if not planned:
+        console.say(f"{spec.name}: nothing to change")
+        return 0
+    if not args.yes:
+        for item in planned:
+            console.note(f"{item.called}  {item.detail}")
+        confirm(f"Change the cluster '{spec.name}' in {where(payer)}?", "nothing was changed")
+    reached = provider.reach(spec.name)
+    if reached is None:
+        raise NotFound(f"there is no cluster '{spec.name}'", f"`orchestune cluster create -f {args.file}` makes it")
+    cluster = write_kubeconfig(console, _registered(console, spec, payer), reached, provider.login(spec.name))
+    known(console).add(cluster)
+    documents = provider.manifests(spec)
+    there = _answering(api(cluster), console)
+    label = (_connection(there, spec.name) or Connection(spec.name, NAMESPACE)).pool_label
+    telling = Telling(console)
+    try:
+        provider.update(spec, telling, lambda pool: drain(there, label, pool))
+    finally:
+        telling.close()
+    for document in documents:
+        there.apply(document)
+    console.say(f"{spec.name}: updated")
+    return 0
+
+
+def _checked(console: Console, args: argparse.Namespace) -> tuple[LoadedCluster, Provisioner, Payer]:
+    """The file, asked of the provider: BadInput with every mistake at its place."""
+    loaded = load(args.file)
+    for note in loaded.notes:
+        console.note(note)
+    provider = provisioner(console, loaded.spec.provider, loaded.spec.region)
+    payer = provider.payer()
+    complaints, notes = provider.check(loaded.spec)
+    if complaints:
+        raise loaded.refusal(complaints)
+    for note in notes:
+        console.note(note)
+    return loaded, provider, payer
+
+
+def _show(console: Console, payer: Payer, planned: Sequence[Planned]) -> int:
+    if console.json:
+        items = [{"kind": item.kind, "name": item.name, "detail": item.detail} for item in planned]
+        console.document({"account": payer.account, "region": payer.region, "resources": items})
+        return 0
+    console.say(f"in {where(payer)}:" if planned else "nothing to change")
+    rows = [[item.kind, item.name, item.detail] for item in planned]
+    console.say(*table(["what", "name", "detail"], rows, console.paint, columns=console.columns) if rows else ())
+    return 0
+
+
+def _costs(spec: ClusterSpec) -> str:
+    machines = ", ".join(f"{pool.least} x {pool.instance_types[0]}" for pool in spec.pools if pool.least)
+    most = ", ".join(f"{pool.most} x {pool.instance_types[0]}" for pool in spec.pools)
+    return (
+        f"From then on it costs money: control plane, NAT gateway, {machines or 'no machine'} at least, {most} at most."
+    )
+
+
+def _rest(args: argparse.Namespace, spec: ClusterSpec) -> str:
+    return (
+        f"`orchestune cluster create -f {args.file}` goes on from here,"
+        f" `orchestune cluster destroy -n {spec.name}` removes what was made"
+    )
+
+
+def _registered(console: Console, spec: ClusterSpec, payer: Payer) -> Cluster:
+    """Known from here on, so that `destroy` finds it even where `create` was interrupted."""
+    clusters = known(console)
+    found = next((item for item in clusters.connected() if item.name == spec.name), None)
+    if found is not None and (found.cloud, found.region) != (spec.provider, payer.region):
+        raise UsageError(
+            f"another cluster '{spec.name}' is connected here already",
+            f"disconnect it (`orchestune cluster disconnect -n {spec.name}`), or choose another cluster_name",
+        )
+    made = found or Cluster(
+        spec.name, "kubernetes", context=spec.name, namespace=NAMESPACE, cloud=spec.provider, region=payer.region
+    )
+    clusters.add(made)
+    return made
+
+
+def _answering(there: Api, console: Console) -> Api:
+    """The same, once it answers: the name of a new API server takes a while to get known, and so does who may."""
+    until, said = time.monotonic() + _REACHABLE, False
+    while True:
+        try:
+            there.call("GET", "/api/v1/namespaces", limit=1)
+        except OrchestuneError as exc:
+            if time.monotonic() > until or not isinstance(exc, TemporaryError):
+                raise
+            if not said:
+                console.note(f"waiting for {there.host} to answer")
+            said = True
+            time.sleep(_POLL)
+        else:
+            return there
+
+
+def _connection(there: Api, name: str) -> Connection | None:
+    found = present(there, NAMESPACE)
+    return found.connection if found else None
+
+
+def _connect(console: Console, cluster: Cluster, reached: Reached, args: argparse.Namespace) -> int:
+    """The same as `cluster connect`, and then the groups of people who share it."""
+    words = ["connect", "-n", cluster.name, "--create-namespace", "--autoscaling", "--yes"]
+    if reached.registry:
+        words += ["--registry", reached.registry]
+    if reached.files:
+        words += ["--files", reached.files]
+    if args.server_image:
+        words += ["--server-image", args.server_image]
+    parser = Parser(prog="orchestune cluster")
+    cluster_connect.add(parser.add_subparsers(parser_class=Parser))
+    code = cluster_connect.connect(console, parser.parse_args(words))
+    there = api(known(console).get(cluster.name))
+    connection = _connection(there, cluster.name)
+    for document in shared(connection) if connection else ():
+        there.apply(document)
+    return code

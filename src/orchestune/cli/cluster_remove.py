@@ -1,0 +1,81 @@
+"""`cluster destroy` of a cluster that was made at a cloud provider: copy, check, remove all of it, prove it."""
+
+from __future__ import annotations
+
+import argparse
+
+from orchestune.cli.asking import confirm
+from orchestune.cli.cluster_cloud import Telling, provisioner, where, write_kubeconfig
+from orchestune.cli.cluster_commands import api, known
+from orchestune.cli.cluster_saving import forget, save
+from orchestune.cli.console import Console
+from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing import leavings
+from orchestune.clusters.existing.provisioner import present
+from orchestune.domain.cluster import Proof, Standing
+from orchestune.errors import OrchestuneError
+from orchestune.ports.provisioner import Provisioner
+
+
+def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int:
+    """Each step leaves what the next run needs to go on."""
+    provider = provisioner(console, cluster.cloud, cluster.region)
+    payer = provider.payer()
+    standing = provider.status(cluster.name)
+    if not args.yes:
+        confirm(
+            f"Destroy the cluster '{cluster.name}' in {where(payer)}, with everything in it?"
+            f" Records and files go to {args.to or 'this machine'} first.",
+            "nothing was changed",
+        )
+    if standing is not None and standing.state in ("ACTIVE", "UPDATING"):
+        _empty(console, args, cluster, provider)
+    telling = Telling(console)
+    try:
+        provider.destroy(cluster.name, telling, keep_registry=args.keep_registry)
+    finally:
+        telling.close()
+        _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), standing, args)
+    forget(console, cluster)
+    return 0
+
+
+def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provider: Provisioner) -> None:
+    """Copy what the server has; then let Kubernetes remove what it made at the provider."""
+    reached = provider.reach(cluster.name)
+    if reached is None:
+        return
+    cluster = write_kubeconfig(console, cluster, reached, provider.login(cluster.name))
+    known(console).add(cluster)
+    try:
+        there = api(cluster)
+        found = present(there, cluster.namespace)
+    except OrchestuneError as exc:
+        if not args.abandon:
+            exc.hint = f"{exc.hint}; --abandon removes everything without a copy".lstrip("; ")
+            raise
+        console.note(f"{exc.message}; removed without a copy, as --abandon says")
+        return
+    if found is not None:
+        save(console, there, cluster, found, args)
+    try:
+        leavings.clear(there, console.note)
+    except OrchestuneError as exc:  # what it leaves is found at the provider
+        console.note(f"the cluster does not remove its own things: {exc.message}")
+
+
+def _tell(console: Console, proof: Proof, standing: Standing | None, args: argparse.Namespace) -> None:
+    if console.json:
+        left = [{"service": item.service, "kind": item.kind, "name": item.name, "why": item.why} for item in proof.left]
+        console.document({"name": args.name, "looked": list(proof.looked), "left": left})
+        return
+    for service in proof.looked:
+        there = [item for item in proof.left if item.service == service]
+        said = ", ".join(f"{item.kind} {item.name}" for item in there) or "nothing left"
+        console.say(f"{service:22} {said}")
+    for item in proof.left:
+        if item.why:
+            console.say(f"{item.service:22} {item.kind} {item.name}: {item.why}")
+    if not proof.left:
+        gone = "destroyed" if standing is not None else "nothing is there any more"
+        console.say(f"{args.name}: {gone}")

@@ -1,0 +1,48 @@
+"""The copy of what a cluster's server has, before anything of it is removed; and forgetting the cluster here."""
+
+from __future__ import annotations
+
+import argparse
+
+from orchestune.cli.cluster_archive import Archive, ask_to_end, copy_over
+from orchestune.cli.cluster_commands import known
+from orchestune.cli.console import Console
+from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing import provisioner
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import DATA
+from orchestune.errors import Conflict, NotFound, TemporaryError
+
+
+def save(
+    console: Console, cluster_api: Api, cluster: Cluster, found: provisioner.Present, args: argparse.Namespace
+) -> None:
+    """Copy what the server has, unless an earlier run has, and has removed the server since."""
+    if not found.deployed:
+        space = cluster.namespace
+        data = found.connection.makes_claim and cluster_api.get("v1", "PersistentVolumeClaim", DATA, space) is not None
+        if data and not found.archived and not args.abandon:
+            raise Conflict(
+                f"the server is not there, but its data is (the claim {DATA} of {space}), and nobody has copied it",
+                f"`orchestune cluster connect -n {cluster.name}` brings the server back; --abandon removes the data",
+            )
+        return
+    if not any(item.name == cluster.name for item in known(console).all()):
+        known(console).add(cluster)  # the way to the server is found by its name
+    try:
+        with Archive(console, cluster.name, args.to) as archive:
+            ask_to_end(console, archive, stop=args.stop)
+            copy_over(console, archive)
+            provisioner.mark_archived(cluster_api, found.connection)
+    except (TemporaryError, NotFound) as exc:
+        if not args.abandon:
+            exc.hint = f"{exc.hint}; --abandon removes everything without a copy".lstrip("; ")
+            raise
+        console.note(f"{exc.message}; removed without a copy, as --abandon says")
+
+
+def forget(console: Console, cluster: Cluster) -> None:
+    """Know it no longer. One that is not known is no mistake."""
+    clusters = known(console)
+    if any(item.name == cluster.name for item in clusters.all()):
+        clusters.remove(cluster.name)

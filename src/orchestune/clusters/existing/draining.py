@@ -1,0 +1,86 @@
+"""Emptying machines that go: nothing new starts there, and what runs there moves elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from orchestune.clusters.existing.client import Api
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+
+Manifest = dict[str, Any]
+_MERGE = "application/merge-patch+json"
+_POLL = 1.0
+_SECONDS = 900.0
+
+
+def drain(
+    api: Api,
+    label: str,
+    pool: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once no pod runs on the nodes of a pool, but those of DaemonSets.
+
+    Pods are evicted, so that disruption budgets hold; trials among them are offered again. Idempotent. TemporaryError
+    says what does not go.
+    """
+    until = clock() + _SECONDS
+    while True:
+        nodes = [node["metadata"]["name"] for node in api.items("v1", "Node", None, f"{label}={pool}")]
+        for node in nodes:
+            _cordon(api, node)
+        left = [pod for pod in _pods(api) if pod["spec"].get("nodeName") in nodes and _moves(pod)]
+        if not left:
+            return
+        why = [text for pod in left if (text := _evict(api, pod))]
+        if clock() > until:
+            names = ", ".join(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in left)[:5])
+            raise TemporaryError(
+                f"the pool '{pool}' does not get empty: {names}{': ' + why[0] if why else ''}",
+                "end these pods, or their disruption budget, and repeat the command",
+            )
+        sleep(_POLL)
+
+
+def _cordon(api: Api, node: str) -> None:
+    try:
+        api.call("PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": True}}, _MERGE)
+    except NotFound:
+        return
+
+
+def _pods(api: Api) -> Iterable[Manifest]:
+    return api.items("v1", "Pod")
+
+
+def _moves(pod: Manifest) -> bool:
+    """Whether a pod keeps its machine from going."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not over and not any(owner.get("kind") in ("DaemonSet", "Node") for owner in owners)
+
+
+def _evict(api: Api, pod: Manifest) -> str:
+    """Ask for it to go; what stands against that, for now."""
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return ""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+    }
+    place = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/eviction"
+    try:
+        api.call("POST", place, body)
+    except NotFound:
+        return ""
+    except OrchestuneError as exc:  # 429: a disruption budget
+        if isinstance(exc, TemporaryError):
+            return exc.message
+        raise
+    return ""

@@ -1,0 +1,37 @@
+"""The login at a registry of AWS: a password for twelve hours, asked for anew by each command and stored nowhere."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from orchestune.errors import Denied
+
+_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+
+
+def is_ecr(registry: str) -> bool:
+    """Whether it is a registry of AWS, by its name."""
+    return _HOST.fullmatch(registry) is not None
+
+
+def password(registry: str) -> tuple[str, str] | None:
+    """Name and password for it; None where boto3 is not installed. Denied where AWS gives none."""
+    found = _HOST.fullmatch(registry)
+    if found is None:
+        return None
+    try:
+        import boto3.session  # slow to import, and optional
+        import botocore.exceptions
+    except ModuleNotFoundError:
+        return None
+    try:
+        client = boto3.session.Session().client("ecr", region_name=found["region"])
+        given = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as exc:
+        raise Denied(
+            f"AWS gives no login for the registry {registry}: {exc}",
+            "set AWS_PROFILE or run `aws sso login`; the right ecr:GetAuthorizationToken is needed",
+        ) from exc
+    name, _, secret = base64.b64decode(given).decode().partition(":")
+    return name, secret

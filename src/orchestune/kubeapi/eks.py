@@ -1,0 +1,68 @@
+"""The login of an EKS cluster: an address of STS that says who somebody is, signed in advance for this cluster.
+
+Made by botocore from whatever credentials it finds (profile, SSO, role, environment, machine); no other program is run,
+and nothing is stored. docs.aws.amazon.com/eks/latest/userguide/cluster-auth.html
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestune.errors import Denied, UsageError
+from orchestune.kubeapi.tls import Pair
+
+_PREFIX = "k8s-aws-v1."
+_HEADER = "x-k8s-aws-id"
+_SIGNED = 900
+"""seconds for which the address is good: the most that EKS takes"""
+_KEPT = 14 * 60.0
+
+
+class Presigned:
+    """One cluster's login."""
+
+    def __init__(self, user: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster, self._region = str(user["cluster"]), str(user["region"])
+        self._profile = str(user.get("profile") or "")
+        self._clock, self._token, self._until = clock, "", 0.0
+
+    def headers(self) -> Mapping[str, str]:
+        if not self._token or self._clock() >= self._until:
+            self._token, self._until = self._made(), self._clock() + _KEPT
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def certificate(self) -> Pair | None:
+        return None
+
+    def _made(self) -> str:
+        try:
+            import botocore.exceptions  # a fifth of a second, which only such a login costs
+            import botocore.session
+            from botocore.signers import RequestSigner
+        except ModuleNotFoundError as exc:
+            if (exc.name or "").split(".")[0] != "botocore":
+                raise
+            raise UsageError("the login at EKS needs the package boto3, which is not installed",
+                             "pip install 'orchestune[aws]'") from exc  # fmt: skip
+        try:
+            session = botocore.session.Session(profile=self._profile or None)
+            client = session.create_client("sts", region_name=self._region)
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise botocore.exceptions.NoCredentialsError
+            signer = RequestSigner(
+                client.meta.service_model.service_id, self._region, "sts", "v4", credentials,
+                session.get_component("event_emitter"),
+            )  # fmt: skip
+            asked = f"{client.meta.endpoint_url.rstrip('/')}/?Action=GetCallerIdentity&Version=2011-06-15"
+            wanted = {"method": "GET", "url": asked, "body": {}, "headers": {_HEADER: self._cluster}, "context": {}}
+            url = signer.generate_presigned_url(wanted, region_name=self._region, expires_in=_SIGNED, operation_name="")
+        except botocore.exceptions.BotoCoreError as exc:
+            raise Denied(
+                f"the login at AWS for the cluster '{self._cluster}' fails: {exc}",
+                "set AWS_PROFILE, run `aws sso login`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            ) from exc
+        return _PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")

@@ -1,0 +1,141 @@
+"""What a region does not have is told before anything is made, at its place in the file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestune.clusters.aws import checking, facts, quotas
+from orchestune.clusters.aws.facts import Offer, chosen_zones
+from tests.unit.clusters.aws import specs
+from tests.unit.clusters.aws.answers import Answers, refusal
+from tests.unit.clusters.aws.specs import OFFER, ZONES
+
+HEAD = "cloud_provider: aws\ncluster_name: x\n"
+CPU = "cpu: {instance_type: c4.xlarge, min_nodes: 1, max_nodes: 2}\n"
+
+
+def quota(limit: float) -> Answers:
+    return Answers(
+        servicequotas__GetServiceQuota={"Quota": {"Value": limit}}, ec2__DescribeInstances={"Reservations": []},
+        ec2__DescribeInstanceTypeOfferings={"InstanceTypeOfferings": [{"InstanceType": name} for name in specs.TYPES]},
+    )  # fmt: skip
+
+
+def said(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) -> dict[str, str]:
+    found, _ = checking.check(aws or quota(1000), specs.spec(HEAD + text), OFFER, zones, ["1.33", "1.32"], {})
+    return {item.key: f"{item.message} ({item.hint})" for item in found}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        (CPU.replace("c4.xlarge", "c4.xlrge"), "cpu.instance_type", "no machines 'c4.xlrge' (did you mean c4.xlarge?)"),
+        (CPU.replace("cpu", "gpu"), "gpu.instance_type", "c4.xlarge has no GPUs"),
+        (CPU + "gpu: {instance_type: g4ad.xlarge, max_nodes: 1}\n", "gpu.instance_type", "are not NVIDIA's"),
+        (CPU + "pools: {a: {instance_type: [c4.xlarge, p3.8xlarge], max_nodes: 1}}\n", "pools.a.instance_type",
+         "some have GPUs and some have none"),
+        (CPU + "pools: {a: {instance_type: [c4.xlarge, m6g.xlarge], max_nodes: 1}}\n", "pools.a.instance_type",
+         "of several architectures"),
+        (CPU + "zones: [eu-central-1a, eu-central-1d]\n", "zones", "'eu-central-1d' is no zone of eu-central-1"),
+        (CPU + "kubernetes_version: '1.20'\n", "kubernetes_version", "no standard support for Kubernetes 1.20"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_with_its_key(text: str, key: str, words: str) -> None:
+    assert words in said(text)[key]
+
+
+def test_machines_that_no_zone_of_the_cluster_has_are_told() -> None:
+    text = CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n"
+    found = said(text, zones=(ZONES[0], ZONES[2]))
+    assert "there are some in eu-central-1b" in found["gpu.instance_type"]
+
+
+def test_what_fits_is_not_complained_about() -> None:
+    assert said(CPU + "gpu: {instance_type: p3.8xlarge, min_nodes: 1, max_nodes: 4}\n") == {}
+
+
+def test_a_quota_that_is_too_small_for_the_least_is_a_mistake_and_for_the_most_a_remark() -> None:
+    spec = specs.spec(HEAD + CPU)
+    found, notes = checking.check(quota(3), spec, OFFER, ZONES, ["1.33"], {})
+    assert [item.key for item in found] == ["cpu.min_nodes"]
+    assert "4 cores: the quota L-1216C47A of eu-central-1 allows 3 cores" in found[0].message
+    found, notes = checking.check(quota(4), spec, OFFER, ZONES, ["1.33"], {})
+    assert found == []
+    assert "not all 2 x c4.xlarge may start" in notes[0]
+
+
+def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_count_twice() -> None:
+    aws = quota(8)
+    aws.answers["ec2:DescribeInstances"] = {"Reservations": [{"Instances": [{"InstanceType": "c4.xlarge"}] * 2}]}
+    aws.answers["ec2:DescribeInstanceTypeOfferings"] = {
+        "InstanceTypeOfferings": [{"InstanceType": "c4.xlarge", "Location": ZONES[0]}]
+    }
+    machine = {"InstanceType": "c4.xlarge", "VCpuInfo": {"DefaultVCpus": 4},
+               "ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}  # fmt: skip
+    aws.answers["ec2:DescribeInstanceTypes"] = {"InstanceTypes": [machine]}
+    spec = specs.spec(HEAD + CPU)
+    found, _ = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {})
+    assert [item.key for item in found] == ["cpu.min_nodes"]
+    found, notes = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
+    assert (found, notes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("c5.xlarge", "L-1216C47A"), ("t3.large", "L-1216C47A"), ("m6g.xlarge", "L-1216C47A"),
+        ("im4gn.large", "L-1216C47A"),
+        ("g5.xlarge", "L-DB2E81BA"), ("g4dn.xlarge", "L-DB2E81BA"), ("gr6.4xlarge", "L-DB2E81BA"),
+        ("vt1.3xlarge", "L-DB2E81BA"), ("p3.8xlarge", "L-417A185B"), ("p5.48xlarge", "L-417A185B"),
+        ("inf2.xlarge", "L-1945791B"), ("trn1.2xlarge", "L-2C3B7624"), ("dl1.24xlarge", "L-6E869C2A"),
+        ("x2idn.16xlarge", "L-7295265B"), ("f1.2xlarge", "L-74FC7D96"), ("hpc7a.96xlarge", None),
+        ("u-6tb1.metal", None), ("mac2.metal", None),
+    ],
+)  # fmt: skip
+def test_each_type_is_counted_by_its_quota(name: str, code: str | None) -> None:
+    assert quotas.code_for(name, spot=False) == code
+
+
+def test_a_quota_that_nobody_has_changed_has_its_default() -> None:
+    aws = quota(0)
+    aws.answers["servicequotas:GetServiceQuota"] = refusal("GetServiceQuota", "NoSuchResourceException")
+    aws.answers["servicequotas:GetAWSDefaultServiceQuota"] = {"Quota": {"Value": 5.0}}
+    assert said(CPU, aws) == {}
+
+
+def test_zones_are_chosen_by_what_they_offer_and_stay_within_three() -> None:
+    spec = specs.spec(HEAD + CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n")
+    five = tuple(f"eu-central-1{letter}" for letter in "abcde")
+    assert chosen_zones(spec, Offer(five, OFFER.types)) == ZONES
+    only_late = {**OFFER.types, "c4.xlarge": replace(OFFER.types["c4.xlarge"], zones=frozenset(five[3:]))}
+    assert chosen_zones(spec, Offer(five, only_late)) == (five[1], five[3], five[4])
+    assert chosen_zones(replace(spec, zones=five[:2]), Offer(five, OFFER.types)) == five[:2]
+
+
+def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones() -> None:
+    text = "network: {vpc: vpc-0a1b2c3d, subnets: [subnet-00000001, subnet-00000002]}\n"
+    spec = specs.spec(HEAD + CPU + text)
+
+    def found(*items: tuple[str, str, str]) -> list[str]:
+        shown: list[dict[str, Any]] = [
+            {"SubnetId": f"subnet-{name}", "VpcId": vpc, "AvailabilityZone": zone} for name, vpc, zone in items
+        ]
+        return [item.message for item in checking.subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]]
+
+    one, two = ("00000001", "vpc-0a1b2c3d", ZONES[0]), ("00000002", "vpc-0a1b2c3d", ZONES[1])
+    assert found(one, two) == []
+    assert found(one) == ["there is no subnet subnet-00000002 in eu-central-1"]
+    assert found(one, ("00000002", "vpc-0ther", ZONES[1])) == ["subnet-00000002 is in vpc-0ther, not in vpc-0a1b2c3d"]
+    assert found(one, ("00000002", "vpc-0a1b2c3d", ZONES[0])) == ["all are in one zone"]
+
+
+def test_the_version_of_an_add_on_is_the_default_for_that_version_of_kubernetes() -> None:
+    builds = [
+        {"addonVersion": "v3", "compatibilities": [{"clusterVersion": "1.33", "defaultVersion": False}]},
+        {"addonVersion": "v2", "compatibilities": [{"clusterVersion": "1.33", "defaultVersion": True}]},
+    ]
+    aws = Answers(eks__DescribeAddonVersions={"addons": [{"addonVersions": builds}]})
+    assert facts.addon_version(aws, "coredns", "1.33") == "v2"

@@ -1,0 +1,81 @@
+"""Whatever AWS refuses is told with the resource, the reason, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+from botocore import exceptions
+
+from orchestune.clusters.aws.errors import Expired, OverQuota, Refused, already, code_of, translated
+from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
+from tests.unit.clusters.aws.answers import refusal
+
+ENCODED = " Encoded authorization failure message: SAh2nDlM"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "said"),
+    [
+        ("AccessDenied", "User: x is not authorized to perform: iam:CreateRole on resource: y", Denied,
+         "you may not iam:CreateRole"),
+        ("UnauthorizedOperation", "You are not authorized to perform this operation." + ENCODED, Denied,
+         "you may not ec2:CreateVpc"),
+        ("InvalidRequestException", "You are not authorized to launch instances with this launch template.", Denied,
+         "you may not ec2:RunInstances"),
+        ("ExpiredToken", "expired", Expired, "the credentials for AWS have run out"),
+        ("InvalidClientTokenId", "x", Denied, "AWS does not know these credentials"),
+        ("ThrottlingException", "Rate exceeded", TemporaryError, "is busy: Rate exceeded"),
+        ("VpcLimitExceeded", "The maximum number of VPCs has been reached.", OverQuota, "a quota of the account"),
+        ("ResourceLimitExceededException", "Cluster limit exceeded", OverQuota, "Cluster limit exceeded"),
+        ("InvalidSubnetID.NotFound", "The subnet ID 'x' does not exist", NotFound, "does not exist"),
+        ("NoSuchEntity", "The role with name x cannot be found.", NotFound, "cannot be found"),
+        ("DependencyViolation", "has a dependent object", Conflict, "has a dependent object"),
+        ("ResourceInUseException", "Cluster has nodegroups attached", Conflict, "nodegroups attached"),
+        ("InvalidParameterException", "unsupported Kubernetes version", Refused, "unsupported Kubernetes version"),
+    ],
+)  # fmt: skip
+def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[OrchestuneError], said: str) -> None:
+    found = translated(refusal("CreateVpc", code, message), "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    assert type(found) is kind
+    assert said in found.message
+    assert "SAh2" not in found.message
+    assert found.message.startswith("network lab: ") or kind is Denied
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (exceptions.NoCredentialsError(), Denied),
+        (exceptions.ProfileNotFound(profile="x"), UsageError),
+        (exceptions.NoRegionError(), UsageError),
+        (exceptions.UnauthorizedSSOTokenError(), Expired),
+        (exceptions.EndpointConnectionError(endpoint_url="https://x"), Unreachable),
+        (exceptions.ReadTimeoutError(endpoint_url="https://x"), Unreachable),
+        (ConnectionResetError("gone"), Unreachable),
+    ],
+)
+def test_what_botocore_itself_fails_at_becomes_an_error_of_ours(error: Exception, kind: type[OrchestuneError]) -> None:
+    found = translated(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    assert type(found) is kind
+    assert found.hint
+
+
+def test_no_error_of_botocore_is_left_as_it_is() -> None:
+    kinds = [
+        kind for kind in vars(exceptions).values()
+        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, exceptions.ClientError)
+    ]  # fmt: skip
+    ours = [translated(kind.__new__(kind), "ec2", "X", "", "ec2:X") for kind in kinds]
+    assert len(ours) > 50
+    assert all(isinstance(found, OrchestuneError) for found in ours)
+
+
+def test_what_was_done_before_is_no_mistake_and_anything_else_is() -> None:
+    def fail(code: str) -> None:
+        cause = refusal("AttachInternetGateway", code)
+        raise translated(cause, "ec2", "AttachInternetGateway", "gateway", "") from cause
+
+    with already("Resource.AlreadyAssociated"):
+        fail("Resource.AlreadyAssociated")
+    with pytest.raises(OrchestuneError) as caught, already("Resource.AlreadyAssociated"):
+        fail("VpcLimitExceeded")
+    assert code_of(caught.value) == "VpcLimitExceeded"

@@ -1,0 +1,62 @@
+"""The policy of the documentation: no more than is called, and no star without a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from orchestune.clusters.aws import rights
+from orchestune.clusters.aws.requests.roles import roles
+from tests.unit.clusters.aws import specs
+
+
+def test_every_right_is_about_a_call_that_there_is() -> None:
+    session = botocore.session.get_session()
+    for service, operation in rights.RIGHTS:
+        assert operation in session.get_service_model(service).operation_names, f"{service}:{operation}"
+
+
+def test_every_right_is_used_by_the_code() -> None:
+    folder = Path(rights.__file__).parent
+    code = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "rights.py")
+    assert "get_authorization_token" in (folder.parents[1] / "images/ecr.py").read_text()
+    unused = [key for key in rights.RIGHTS if f'"{key[1]}"' not in code]
+    assert unused == [("ecr", "GetAuthorizationToken")]
+
+
+def test_a_call_without_a_right_cannot_be_made() -> None:
+    with pytest.raises(KeyError):
+        rights.of("iam", "CreateUser")
+
+
+def test_a_star_stands_only_where_calls_know_no_resources_or_kubernetes_has_made_something() -> None:
+    for right in rights.RIGHTS.values():
+        for grant in right.grants:
+            if grant.on == rights.EVERYTHING:
+                reasons = ("know no resources", "that Kubernetes made", "starts machines from a template")
+                assert any(reason in grant.why for reason in reasons), grant
+
+
+def test_no_action_is_a_pattern_and_what_removes_asks_for_our_tag_or_our_path() -> None:
+    for right in rights.RIGHTS.values():
+        for grant in right.grants:
+            assert not any("*" in action for action in grant.actions)
+            if any(action.startswith("ec2:Delete") for action in grant.actions):
+                assert grant.condition == "ours" or "Kubernetes made" in grant.why, grant
+
+
+def test_the_policy_is_within_what_iam_takes_in_a_few_documents() -> None:
+    document = rights.policy()
+    assert len({statement["Sid"] for statement in document["Statement"]}) == len(document["Statement"])
+    assert len(json.dumps(document, separators=(",", ":"))) < 3 * 6144
+
+
+def test_roles_of_the_cluster_may_no_more_than_their_part() -> None:
+    spec = specs.spec(specs.EVERYTHING)
+    for role in roles(spec, specs.names(spec)):
+        for statement in role.own.get("Statement", ()):
+            stars = statement["Resource"] == "*"
+            assert not stars or "Condition" in statement or statement["Sid"] == "LookingKnowsNoResources", role.part
