@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestune.cli.reference import reference_markdown as command_line
+from orchestune.clusters.aws.reference import reference_markdown as clusters_at_aws
 from orchestune.clusters.existing.reference import permissions_markdown
 from orchestune.config.cluster_file.reference import reference_markdown as cluster_file
 from orchestune.config.reference import reference_markdown as experiment_file
@@ -131,6 +132,7 @@ def state_machines() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "explanation/state-machines.md": state_machines,
+    "how-to/aws.md": clusters_at_aws,
     "how-to/permissions.md": permissions_markdown,
     "reference/cli.md": command_line,
     "reference/cluster-file.md": cluster_file,

@@ -10,6 +10,7 @@ _OPENING = """\
 # The cluster file
 
 `orchestune cluster create -f cluster.yml` makes what it describes, `cluster update` brings it to what it describes now.
+[Clusters at AWS](../how-to/aws.md) tells the rest.
 
 ```yaml
 cloud_provider: aws

@@ -1,0 +1,158 @@
+"""docs/how-to/aws.md; its permissions are made from the calls that the code makes."""
+
+from __future__ import annotations
+
+import json
+
+from orchestune.clusters.aws import rights
+
+_PAGE = """\
+# Clusters at AWS
+
+```sh
+pip install 'orchestune[aws]'
+orchestune cluster create -f cluster.yml --dry-run    # every resource, in order; changes nothing
+orchestune cluster create -f cluster.yml              # asks, naming account and region; 15 to 20 minutes
+orchestune run --cluster orchestrate-cluster
+orchestune cluster status -n orchestrate-cluster
+orchestune cluster update -f cluster.yml              # sizes, new pools, pools that go, who may use it
+orchestune cluster destroy -n orchestrate-cluster     # copies records and files, removes all, proves it
+```
+
+```yaml
+cloud_provider: aws
+cluster_name: orchestrate-cluster
+gpu: {instance_type: p3.8xlarge, min_nodes: 4, max_nodes: 4}
+cpu: {instance_type: c4.xlarge, min_nodes: 4, max_nodes: 4}
+```
+
+[The cluster file](../reference/cluster-file.md) lists all keys. Nothing else is needed on your machine: no `aws`,
+`kubectl`, `eksctl`, `docker` or `aws-iam-authenticator`.
+
+Before anything is made the file is checked against the region: instance types (with what you may have meant), zones,
+versions of Kubernetes, subnets, quotas. Interrupted anywhere, `create` goes on when it is repeated: what is there is
+found by its tags (`orchestune.dev/cluster`) and names, no file has to be kept. Two people who create the same cluster
+at once: one makes it, the other one is told by whom it is being made.
+
+## Credentials
+
+Whatever the AWS SDK finds: `AWS_PROFILE`, SSO (`aws sso login`), assumed roles, `AWS_ACCESS_KEY_ID` with
+`AWS_SECRET_ACCESS_KEY`, the role of a machine; `AWS_ENDPOINT_URL` leads elsewhere. None is ever stored. The name of the
+profile is, so that later commands find the cluster. The login at the cluster is made from the same credentials for each
+command. Where they expire in the middle of `create`, log in again and repeat it.
+
+## What is made
+
+- a network over three zones (two where there are no more): private subnets for machines, public ones for load
+  balancers, one NAT gateway, an endpoint for S3, so that images and files do not pay for the gateway. With
+  `network: {vpc: …, subnets: […]}` machines go into yours instead, in which nothing else is changed;
+- a role for each part, with what that part needs: control plane, machines, addresses and disks of pods, the autoscaler,
+  and the server where there is a bucket. Pods get theirs by EKS Pod Identity;
+- an EKS control plane of EKS's default version with access entries, and the add-ons VPC CNI, kube-proxy, CoreDNS,
+  EBS CSI, pod identity agent, each in the version that EKS takes by default;
+- for each pool a managed node group with a launch template: EKS's newest image of Amazon Linux 2023 (with NVIDIA's
+  drivers where the machines have cards), encrypted disks, instance metadata by token and not for pods;
+- the cluster autoscaler (between `min_nodes` and `max_nodes`, 0 included), NVIDIA's device plugin where there are
+  cards, a default StorageClass of encrypted gp3 disks;
+- three ECR repositories that keep the newest 300 images; with `bucket: true` a bucket that is closed to the public;
+- the server, exactly as [`cluster connect`](connect-a-cluster.md) brings it into a cluster that is there.
+
+A pool `system` with one small machine is added where no other pool without GPUs and taints always keeps one: something
+has to run the server while everything else is at 0.
+
+## Pools, GPUs, spot
+
+Experiments choose a pool by its name (`pool: big`), or by what they need: `resources: {gpu: 1}` goes to machines with
+cards, on which nothing else runs. Their names and memory are labels of the nodes from the start, so `gpu: {type: v100}`
+is understood while no such machine runs yet. A pool called `gpu`, or with `gpu: true`, whose machines have no cards is
+refused, and so are cards that are not NVIDIA's.
+
+With `spot: true` machines cost a third or less and may be taken away with two minutes' notice: EKS drains them, their
+trials are offered again at no cost to the budget. Give such a pool several instance types of one size.
+
+Machines go after ten minutes without work, or what `idle: {scale_down: …}` says.
+
+## What it costs
+
+From `create` to `destroy`, whether you use it or not: the control plane (about 0.10 $ an hour), the NAT gateway (about
+0.045 $ an hour and per GB that leaves), a public address, `min_nodes` machines of each pool with their disks, the
+server's disk of 20 GiB. Then whatever the autoscaler adds. Clusters are made with standard support: a version that has
+come to its end is upgraded by EKS instead of costing six times as much. Prices are those of AWS's pages; nothing here
+asks for them. `tags:` puts your own tags on everything, for the bill.
+
+## Quotas
+
+New accounts may run few machines, and none with GPUs. `min_nodes` beyond the quota is refused with the quota's code and
+the page that raises it; `max_nodes` beyond it is a remark. Also limited: networks (5 a region), addresses (5), clusters
+(100).
+
+## Sharing it
+
+```yaml
+access:
+- {who: "arn:aws:iam::123456789012:role/ml-team", role: editor}
+- {who: "arn:aws:iam::123456789012:user/ada", role: viewer}
+```
+
+`viewer`, `editor` and `owner` are [the roles of the server](permissions.md); `admin` may do everything in the cluster.
+Colleagues need `eks:DescribeCluster` on it, `eks:ListNodegroups` and `eks:DescribeNodegroup`, and
+`autoscaling:DescribeAutoScalingGroups`; to push images also `ecr:GetAuthorizationToken` and the rights of the
+repositories. They run
+
+```sh
+orchestune cluster list --cloud aws --region eu-central-1
+orchestune cluster connect -n vision --cloud aws --region eu-central-1
+```
+
+Who leaves the list loses access with the next `cluster update`.
+
+## Private networks
+
+`network: {endpoint: private}` lets the API server answer inside the network alone: run the commands from a machine
+there, or through a VPN. `allow: [203.0.113.0/24]` keeps a public one to some networks. Subnets of your own need a way to ECR,
+S3, EC2, STS and EKS (a NAT gateway, or endpoints of these services); without the internet name images of your registry:
+`images: {autoscaler: …, device_plugin: …}`.
+
+## Changing it
+
+`cluster update` shows what differs and asks. Sizes, labels, taints and access change in place; new pools come first;
+pools that the file has no more are drained (their trials are offered again) and removed. What a pool's machines are
+(type, disk, spot) cannot be changed: give the pool another name.
+
+## Destroying it
+
+Records and files are copied and checked first, to this machine or `--to`. Then go: workloads, load balancers and disks
+that Kubernetes made, pools, the control plane, what was left behind, the network, the registry (unless
+`--keep-registry`), the bucket, the roles. What is in use is tried again. In the end every service is looked at once
+more: `nothing left`, or exactly what, and why. Repeat it after mending that. Nothing is touched that lacks the
+cluster's tag, and a cluster of that name that is not ours is refused. From another machine: `--cloud aws --region …`.
+Where the cluster does not answer any more, `--abandon` goes on without a copy.
+
+## When it goes wrong
+
+| said | what to do |
+|---|---|
+| `you may not iam:CreateRole` | add that action; the whole policy stands below |
+| `a quota of the account is reached` | remove what nobody needs, or ask for more |
+| `InsufficientInstanceCapacity` | several instance types, other zones, `min_nodes: 0`; then `cluster update` |
+| `Instances failed to join` | subnets of your own have no way to EKS, ECR, EC2 or S3 |
+| `is being made or changed right now, by …` | wait; a process that died is followed after a minute |
+| `network interfaces of somebody else are in it` | remove them, then repeat `destroy` |
+| `the credentials for AWS have run out` | log in, then repeat the command |
+| the server does not come up | `orchestune cluster test -n NAME` |
+
+## Permissions
+
+Every call that is made is in this policy, and nothing else; a call that is not cannot be made. Attach it in two or
+three parts where it is too long for one. Whoever may attach policies to roles below `/orchestune/` and start machines with
+them can give those roles more than they have: it is a policy for administrators of the cluster.
+
+```json
+POLICY
+```
+"""
+
+
+def reference_markdown() -> str:
+    """The page."""
+    return _PAGE.replace("POLICY", json.dumps(rights.policy(), indent=1))
