@@ -109,9 +109,9 @@ Who leaves the list loses access with the next `cluster update`.
 ## Private networks
 
 `network: {endpoint: private}` lets the API server answer inside the network alone: run the commands from a machine
-there, or through a VPN. `allow: [203.0.113.0/24]` keeps a public one to some networks. Subnets of your own need a way to ECR,
-S3, EC2, STS and EKS (a NAT gateway, or endpoints of these services); without the internet name images of your registry:
-`images: {autoscaler: …, device_plugin: …}`.
+there, or through a VPN. `allow: [203.0.113.0/24]` keeps a public one to some networks. Subnets of your own need a way
+to ECR, S3, EC2, STS and EKS (a NAT gateway, or endpoints of these services); without the internet name images of your
+registry: `images: {autoscaler: …, device_plugin: …}`.
 
 ## Changing it
 
@@ -144,8 +144,8 @@ Where the cluster does not answer any more, `--abandon` goes on without a copy.
 ## Permissions
 
 Every call that is made is in this policy, and nothing else; a call that is not cannot be made. Attach it in two or
-three parts where it is too long for one. Whoever may attach policies to roles below `/orchestune/` and start machines with
-them can give those roles more than they have: it is a policy for administrators of the cluster.
+three parts where it is too long for one. Whoever may attach policies to roles below `/orchestune/` and start machines
+with them can give those roles more than they have: it is a policy for administrators of the cluster.
 
 ```json
 POLICY

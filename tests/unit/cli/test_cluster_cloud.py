@@ -1,0 +1,253 @@
+"""Clusters at a provider from the command line: what is asked, shown and remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.cli import cluster_cloud
+from orchestune.cli.cluster_cloud import Telling
+from orchestune.cli.console import Console
+from orchestune.client.clusters import Cluster, Clusters
+from orchestune.domain.cluster import (
+    ClusterSpec,
+    Complaint,
+    Event,
+    Happened,
+    Left,
+    Payer,
+    Planned,
+    PoolState,
+    Proof,
+    Reached,
+    Standing,
+)  # fmt: skip
+from orchestune.errors import Conflict, OrchestuneError
+from orchestune.ports.provisioner import Provisioner, Say
+from tests.unit.cli.conftest import Result
+
+FILE = """\
+cloud_provider: aws
+cluster_name: vision
+cpu: {instance_type: c4.xlarge, min_nodes: 1, max_nodes: 2}
+"""
+STANDING = Standing("vision", "eu-central-1", "ACTIVE", "1.33", (PoolState("cpu", "ACTIVE", ("c4.xlarge",), 1, 1, 2),))
+Cli = Callable[..., Result]
+
+
+@dataclass
+class Provider:
+    """Fulfils `Provisioner`; remembers what was done."""
+
+    complaints: list[Complaint] = field(default_factory=list)
+    standing: Standing | None = None
+    left: tuple[Left, ...] = ()
+    fails: OrchestuneError | None = None
+    done: list[str] = field(default_factory=list)
+
+    def payer(self) -> Payer:
+        return Payer("aws", "123456789012", "eu-central-1", "arn:aws:iam::123456789012:user/ada")
+
+    def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+        return self.complaints, ["cpu: a remark"]
+
+    def plan(self, spec: ClusterSpec) -> list[Planned]:
+        return [Planned("role", "one", "of all"), Planned("network", "two")]
+
+    def apply(self, spec: ClusterSpec, say: Say) -> Reached:
+        self.done.append("apply")
+        if self.fails is not None:
+            raise self.fails
+        raise AssertionError("no test goes on from here")
+
+    def reach(self, name: str) -> Reached | None:
+        return None
+
+    def login(self, name: str) -> dict[str, Any]:
+        return {"eks": {"cluster": name, "region": "eu-central-1"}}
+
+    def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
+        return []
+
+    def changes(self, spec: ClusterSpec) -> list[Planned]:
+        return []
+
+    def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
+        self.done.append("update")
+
+    def status(self, name: str) -> Standing | None:
+        return self.standing
+
+    def clusters(self) -> Sequence[Standing]:
+        return [STANDING]
+
+    def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
+        self.done.append(f"destroy {name}{' but images' if keep_registry else ''}")
+        if self.fails is not None:
+            raise self.fails
+
+    def prove(self, name: str, *, keep_registry: bool = False) -> Proof:
+        return Proof(("EKS", "IAM"), self.left)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cluster.yml").write_text(FILE)
+    return tmp_path
+
+
+@pytest.fixture
+def provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    made = Provider()
+    checked: Provisioner = made
+    monkeypatch.setattr(cluster_cloud, "open_provisioner", lambda provider, region="", profile="": checked)
+    return made
+
+
+def known(home: Path) -> tuple[Cluster, ...]:
+    return Clusters(home / "home").connected()
+
+
+def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Provider, cli: Cli, home: Path) -> None:
+    shown = cli("cluster", "create", "--dry-run")
+    assert shown.code == 0
+    assert "in account 123456789012 of AWS, eu-central-1, as arn:aws:iam::123456789012:user/ada:" in shown.out
+    assert [line.split()[:2] for line in shown.out.splitlines()[2:]] == [["role", "one"], ["network", "two"]]
+    document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
+    assert document["account"] == "123456789012"
+    assert [item["kind"] for item in document["resources"]] == ["role", "network"]
+    assert provider.done == [] and known(home) == ()
+
+
+def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Provider, cli: Cli) -> None:
+    provider.complaints = [Complaint("cpu.instance_type", "there are none", "did you mean c5.xlarge?")]
+    refused = cli("cluster", "create", "--yes")
+    assert refused.code == 2
+    assert "cluster.yml:3:22: cpu.instance_type: there are none (did you mean c5.xlarge?)" in refused.err
+    assert provider.done == []
+
+
+@pytest.mark.parametrize("words", [("create",), ("destroy", "-n", "vision", "--cloud", "aws")])
+def test_nothing_is_spent_or_destroyed_unasked(provider: Provider, cli: Cli, words: tuple[str, ...]) -> None:
+    refused = cli("cluster", *words)
+    assert refused.code == 2
+    assert "say --yes" in refused.err
+    assert provider.done == []
+
+
+def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
+    provider: Provider, cli: Cli, home: Path
+) -> None:
+    provider.fails = OrchestuneError("network two: no", "mend it")
+    failed = cli("cluster", "create", "--yes")
+    assert failed.code == 1
+    assert "network two: no" in failed.err
+    for words in (
+        "mend it",
+        "`orchestune cluster create -f cluster.yml` goes on",
+        "`orchestune cluster destroy -n vision`",
+    ):
+        assert words in failed.err
+    assert [(item.name, item.cloud, item.region) for item in known(home)] == [("vision", "aws", "eu-central-1")]
+
+
+def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Provider, cli: Cli, home: Path) -> None:
+    cli("cluster", "list")
+    other = Cluster("vision", "kubernetes", context="lab")
+    Clusters(home / "home").add(other)
+    refused = cli("cluster", "create", "--yes")
+    assert refused.code == 2
+    assert "another cluster 'vision' is connected here" in refused.err
+    assert known(home) == (other,) and provider.done == []
+
+
+def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
+    provider: Provider, cli: Cli, home: Path
+) -> None:
+    provider.fails = OrchestuneError("no")
+    cli("cluster", "create", "--yes")
+    provider.fails, provider.done = None, []
+    gone = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
+    assert gone.code == 0
+    assert provider.done == ["destroy vision but images"]
+    assert "EKS                    nothing left" in gone.out
+    assert known(home) == ()
+
+
+def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
+    provider: Provider, cli: Cli, home: Path
+) -> None:
+    provider.fails = OrchestuneError("no")
+    cli("cluster", "create", "--yes")
+    provider.fails = Conflict("not all of 'vision' could be removed")
+    provider.left = (Left("EKS", "pool", "cpu", "in use by somebody"),)
+    refused = cli("cluster", "destroy", "-n", "vision", "--yes")
+    assert refused.code == 2
+    assert "pool cpu: in use by somebody" in refused.out
+    assert [item.name for item in known(home)] == ["vision"]
+
+
+def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
+    listed = cli("cluster", "list", "--cloud", "aws")
+    assert listed.out.splitlines()[1].split() == ["vision", "eu-central-1", "ACTIVE", "1.33", "cpu", "1"]
+    assert json.loads(cli("cluster", "list", "--cloud", "aws", "--json").out)[0]["pools"][0]["now"] == 1
+
+
+def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
+    provider: Provider, cli: Cli, home: Path
+) -> None:
+    cli("cluster", "list")
+    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    provider.standing = replace(STANDING, state="CREATING", trouble="it takes long")
+    shown = cli("cluster", "status", "-n", "vision")
+    assert shown.code == 0
+    assert "vision: CREATING, Kubernetes 1.33, account 123456789012, eu-central-1" in shown.out
+    assert "it takes long" in shown.out
+    provider.standing = None
+    missing = cli("cluster", "status", "-n", "vision")
+    assert missing.code == 2
+    assert "there is no cluster 'vision' in eu-central-1" in missing.err
+
+
+def test_an_update_without_a_difference_changes_nothing(provider: Provider, cli: Cli) -> None:
+    same = cli("cluster", "update")
+    assert same.code == 0
+    assert "nothing to change" in same.out
+    assert provider.done == []
+
+
+def test_progress_is_one_line_for_each_resource_and_one_a_minute_while_it_lasts() -> None:
+    err, now = StringIO(), [0.0]
+    telling = Telling(Console(err=err, out=StringIO(), environ={}), clock=lambda: now[0])
+    cluster = Planned("control plane", "vision", "EKS")
+    for second in range(0, 150, 10):
+        now[0] = second
+        telling(Event(Happened.WAITING, cluster, second))
+    telling(Event(Happened.MADE, cluster, 150))
+    telling.close()
+    assert err.getvalue().splitlines() == [
+        "waiting  control plane vision  1m 00s",
+        "waiting  control plane vision  2m 00s",
+        "made     control plane vision  EKS  2m 30s",
+    ]
+
+
+def test_progress_on_a_terminal_is_painted_over() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    err = Terminal()
+    telling = Telling(Console(err=err, out=StringIO(), environ={}))
+    telling(Event(Happened.WAITING, Planned("role", "one"), 3))
+    telling(Event(Happened.FAILED, Planned("role", "one"), 4))
+    assert err.getvalue() == "…        role one  3.0s\r\x1b[Kfailed   role one  4.0s\n"
