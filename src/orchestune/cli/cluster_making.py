@@ -64,10 +64,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
     planned = provider.changes(spec)
     if args.dry_run:
         return _show(console, payer, planned)
-    if not planned:
-        console.say(f"{spec.name}: nothing to change")
-        return 0
-    if not args.yes:
+    if planned and not args.yes:
         for item in planned:
             console.note(f"{item.called}  {item.detail}")
         confirm(f"Change the cluster '{spec.name}' in {where(payer)}?", "nothing was changed")
@@ -81,12 +78,13 @@ def update(console: Console, args: argparse.Namespace) -> int:
     label = (_connection(there, spec.name) or Connection(spec.name, NAMESPACE)).pool_label
     telling = Telling(console)
     try:
-        provider.update(spec, telling, lambda pool: drain(there, label, pool))
+        if planned:
+            provider.update(spec, telling, lambda pool: drain(there, label, pool))
     finally:
         telling.close()
-    for document in documents:
+    for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
-    console.say(f"{spec.name}: updated")
+    console.say(f"{spec.name}: updated" if planned else f"{spec.name}: its pools are as the file says")
     return 0
 
 

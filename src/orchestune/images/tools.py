@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from orchestune.errors import Denied, OrchestuneError, Unreachable
 from orchestune.images.build import Plan, Say, write_context
 from orchestune.images.login import hint
+from orchestune.images.short_login import short_login
 
 Kind = Literal["docker", "podman", "buildah"]
 KINDS: tuple[Kind, ...] = ("docker", "podman", "buildah")
@@ -35,7 +37,9 @@ class Tool:
 
     def build(self, plan: Plan, say: Say) -> None:
         self.make(plan, say)
-        self._run(push_command(self._kind, plan), plan, say, "push")
+        with short_login(plan.target.registry) as login:
+            environ = {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
+            self._run(push_command(self._kind, plan, login), plan, say, "push", environ)
 
     def make(self, plan: Plan, say: Say) -> None:
         """Build the image and keep it where the tool keeps its images, as `plan.target`. Raises as `build` does."""
@@ -43,11 +47,14 @@ class Tool:
             dockerfile = write_context(plan, Path(folder))
             self._run(build_command(self._kind, plan, dockerfile), plan, say, "build")
 
-    def _run(self, command: Sequence[str], plan: Plan, say: Say, what: str) -> None:
+    def _run(
+        self, command: Sequence[str], plan: Plan, say: Say, what: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         kept: deque[str] = deque(maxlen=_KEPT)
         try:
             with subprocess.Popen(
                 command,
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -81,11 +88,12 @@ def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
     return [*command, str(dockerfile.parent / "context")]
 
 
-def push_command(kind: Kind, plan: Plan) -> list[str]:
-    """What pushes it."""
+def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]:
+    """What pushes it; `login` is a folder with a login of its own, which docker finds by its environment."""
     if kind == "docker":
         return ["docker", "push", str(plan.target)]
     more = ["--tls-verify=false"] if plan.plain else []
+    more += ["--authfile", str(login / "config.json")] if login else []
     return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
 
 

@@ -218,10 +218,12 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     assert "there is no cluster 'vision' in eu-central-1" in missing.err
 
 
-def test_an_update_without_a_difference_changes_nothing(provider: Provider, cli: Cli) -> None:
-    same = cli("cluster", "update")
-    assert same.code == 0
-    assert "nothing to change" in same.out
+def test_an_update_without_a_difference_asks_nothing_and_changes_no_pool(provider: Provider, cli: Cli) -> None:
+    shown = cli("cluster", "update", "--dry-run")
+    assert shown.code == 0
+    assert "nothing to change" in shown.out
+    missing = cli("cluster", "update")
+    assert "there is no cluster 'vision'" in missing.err
     assert provider.done == []
 
 

@@ -38,7 +38,7 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
               *spec.policies)),
         Role(CNI, "addresses of pods", PODS, (names.managed("AmazonEKS_CNI_Policy"),)),
         Role(STORAGE, "disks of pods", PODS, (names.managed("service-role/AmazonEBSCSIDriverPolicy"),)),
-        Role(AUTOSCALER, "starting and ending machines", PODS, own=autoscaler_policy(spec.name)),
+        Role(AUTOSCALER, "starting and ending machines", PODS, own=autoscaler_policy(names)),
     ]  # fmt: skip
     return [*own, Role(SERVER, "files of the server", PODS, own=bucket_policy(names))] if spec.bucket else own
 
@@ -77,7 +77,7 @@ def inline(names: Names, role: Role) -> Document:
     }
 
 
-def autoscaler_policy(cluster: str) -> Document:
+def autoscaler_policy(names: Names) -> Document:
     """Looks at everything (those calls know no resources), changes the groups of this cluster alone."""
     looks = [
         "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances",
@@ -85,13 +85,13 @@ def autoscaler_policy(cluster: str) -> Document:
         "ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplateVersions",
         "ec2:GetInstanceTypesFromInstanceRequirements",
     ]  # fmt: skip
-    owned = {"StringEquals": {f"aws:ResourceTag/k8s.io/cluster-autoscaler/{cluster}": "owned"}}
+    owned = {"StringEquals": {f"aws:ResourceTag/k8s.io/cluster-autoscaler/{names.cluster}": "owned"}}
     return {
         "Version": "2012-10-17",
         "Statement": [
             {"Sid": "LookingKnowsNoResources", "Effect": "Allow", "Action": looks, "Resource": "*"},
             {"Sid": "PoolsOfThisCluster", "Effect": "Allow", "Action": ["eks:DescribeNodegroup"],
-             "Resource": f"arn:*:eks:*:*:nodegroup/{cluster}/*"},
+             "Resource": f"arn:{names.partition}:eks:{names.region}:{names.account}:nodegroup/{names.cluster}/*"},
             {"Sid": "GroupsOfThisCluster", "Effect": "Allow", "Condition": owned, "Resource": "*",
              "Action": ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"]},
         ],

@@ -1,0 +1,62 @@
+"""Registries of AWS: a password for hours, for one push, kept nowhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestune.images import credentials, ecr
+from orchestune.images.credentials import Credentials
+from orchestune.images.short_login import short_login
+
+AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+
+
+@pytest.fixture(autouse=True)
+def _given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "password", lambda registry: ("AWS", "for hours"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        (AWS, True), ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", True),
+        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", True), ("public.ecr.aws", False),
+        ("registry.lab:5000", False), (f"{AWS}.evil.example", False), ("1.dkr.ecr.x.amazonaws.com", False),
+    ],
+)  # fmt: skip
+def test_registries_of_aws_are_known_by_their_names(name: str, is_one: bool) -> None:
+    assert ecr.is_ecr(name) is is_one
+
+
+def test_a_registry_of_aws_has_the_login_that_aws_gives_unless_the_user_has_one(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    assert credentials.find(AWS, environ) == Credentials("AWS", "for hours")
+    assert credentials.find("registry.lab:5000", environ) is None
+    pair = base64.b64encode(b"ada:own").decode()
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {AWS: {"auth": pair}}}))
+    assert credentials.find(AWS, environ) == Credentials("ada", "own")
+
+
+def test_a_push_gets_the_login_in_a_folder_of_its_own_which_is_gone_afterwards(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    (tmp_path / ".docker/contexts").mkdir(parents=True)
+    (tmp_path / ".docker/config.json").write_text(json.dumps({"currentContext": "colima"}))
+    with short_login(AWS, environ) as folder:
+        assert folder is not None
+        document = json.loads((folder / "config.json").read_text())
+        assert base64.b64decode(document["auths"][AWS]["auth"]) == b"AWS:for hours"
+        assert document["currentContext"] == "colima"
+        assert (folder / "contexts").is_dir()
+        assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
+    assert not folder.exists()
+    assert "for hours" not in (tmp_path / ".docker/config.json").read_text()
+
+
+def test_for_any_other_registry_the_tool_uses_its_own_logins(tmp_path: Path) -> None:
+    with short_login("registry.lab:5000", {"HOME": str(tmp_path)}) as folder:
+        assert folder is None
