@@ -59,6 +59,7 @@ class Running:
 
     def start(self) -> None:
         """Begin to act."""
+        HOST.warm()
         for loop in self.loops:
             loop.start()
 

@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from orchestune.client.api import Client
 from tests.pages.conftest import OpenPage
 
 PLOTS = {
@@ -19,7 +20,14 @@ PLOTS = {
         "Intermediate values",
         "Timeline of attempts",
     ],
-    "size against speed": ["Parallel coordinates", "History", "Two parameters", "Pareto front", "Timeline of attempts"],
+    "size against speed": [
+        "Parallel coordinates",
+        "History",
+        "Two parameters",
+        "Pareto front",
+        "Hypervolume",
+        "Timeline of attempts",
+    ],
     "broken script": ["Timeline of attempts"],
 }
 
@@ -52,6 +60,37 @@ def test_each_experiment_has_the_plots_that_fit_it(
     for plot in absent:
         expect(page.get_by_role("region", name=plot, exact=True)).to_be_hidden()
     assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+
+
+def test_two_parameters_are_drawn_from_what_the_server_makes_of_all_trials(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    ref = handles["sgd classifier"]
+    page = open_page(f"/experiments/{ref}?tab=analysis")
+    card = page.get_by_role("region", name="Two parameters")
+    expect(card.get_by_role("img")).to_have_attribute("aria-label", re.compile("alpha and penalty, coloured"))
+    card.get_by_label("Parameter upwards").select_option("layers")
+    trials = client.contour(ref, "alpha", "layers")["trials"]
+    expect(card).to_contain_text(f"of all {trials} completed trials that have both")
+    expect(card.get_by_role("img")).to_have_attribute(
+        "aria-label", re.compile(f"alpha and layers.* of {trials} trials")
+    )
+    assert drawn(page, "Two parameters")
+    card.get_by_label("Parameter upwards").select_option("alpha")
+    expect(card).to_contain_text("Choose two different parameters.")
+    card.get_by_label("Parameter upwards").select_option("l1_ratio")
+    fewer = client.contour(ref, "alpha", "l1_ratio")["trials"]
+    expect(card).to_contain_text(f"of all {fewer} completed trials that have both")
+    assert fewer < trials
+
+
+def test_the_hypervolume_is_that_of_the_api(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    ref = handles["size against speed"]
+    page = open_page(f"/experiments/{ref}?tab=analysis")
+    found = client.hypervolume(ref)
+    plot = page.get_by_role("img", name=re.compile("^Hypervolume: "))
+    expect(plot).to_have_attribute("aria-label", re.compile(f"in {len(found['value'])} steps"))
+    expect(plot).to_have_attribute("aria-label", re.compile(f": {found['value'][-1]:.4g} after 150 trials"))
 
 
 def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) -> None:

@@ -35,6 +35,9 @@ def test_the_cluster_says_who_runs_and_who_waits(open_page: OpenPage, handles: d
     waiting = page.get_by_role("region", name="Experiments").get_by_role("row").filter(has_text="nothing yet")
     expect(waiting).to_contain_text("no machine has 8 free GPUs")
     expect(page.get_by_role("region", name="Machines").get_by_role("row")).to_have_count(2)
+    events = page.get_by_role("region", name="Events").get_by_role("row")
+    expect(events.filter(has_text="worker started").first).to_be_visible()
+    expect(events.filter(has_text=handles["sgd classifier"]).filter(has_text="worker ended").first).to_be_visible()
     assert "pwned" not in page.title()
     clean(page)
 

@@ -191,7 +191,8 @@ class Writer:
         self.id = new_id(self.clock)
         self.begin = self.clock.now() - plan.ago
         self.rows: dict[str, list[dict[str, Any]]] = {
-            name: [] for name in ("trials", "trial_metrics", "tasks", "attempts", "points", "log_segments", "workers")
+            name: []
+            for name in ("trials", "trial_metrics", "tasks", "attempts", "points", "usage", "log_segments", "workers")
         }
         self.counts = dict.fromkeys(("queued", "running", "completed", "failed", "pruned", "cancelled"), 0)
         self.best: tuple[int, float] | None = None
@@ -318,6 +319,20 @@ class Writer:
         )
 
     def _points(self, attempt: str, outcome: Outcome, begin: float) -> int:
+        if self.plan.steps:
+            samples = [
+                [
+                    n,
+                    4.0 * n,
+                    round(1.8 + math.sin(n / 4), 2),
+                    (900 + 12 * n) * 2**20,
+                    0.7 + 0.2 * math.sin(n),
+                    9 * 2**30,
+                ]
+                for n in range(1, 60)
+            ]
+            row = {"attempt": attempt, "experiment": self.id, "samples": json.dumps(samples)}
+            self.rows["usage"].append(row)
         final = next(iter(outcome[1].values()), 0.7)
         steps = self.plan.steps if outcome[0] != "pruned" else self.plan.steps // 2
         for step in range(1, steps + 1):

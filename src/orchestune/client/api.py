@@ -14,8 +14,10 @@ from orchestune.client.documents import (
     BestDocument,
     ClusterDocument,
     ColumnsDocument,
+    ContourDocument,
     CurvesDocument,
     ExplanationDocument,
+    HypervolumeDocument,
     ImportanceDocument,
     ImportedDocument,
     InvitationDocument,
@@ -166,6 +168,14 @@ class Client:
     def columns(self, ref: str, limit: int = 4000) -> ColumnsDocument:
         """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
         return cast(ColumnsDocument, self._get(f"{_experiment(ref)}/columns", limit=limit))
+
+    def contour(self, ref: str, x: str, y: str, metric: str | None = None) -> ContourDocument:
+        """A metric over two parameters."""
+        return cast(ContourDocument, self._get(f"{_experiment(ref)}/contour", x=x, y=y, metric=metric))
+
+    def hypervolume(self, ref: str) -> HypervolumeDocument:
+        """How much several metrics with a goal have gained together."""
+        return cast(HypervolumeDocument, self._get(f"{_experiment(ref)}/hypervolume"))
 
     def timeline(self, ref: str, limit: int = 2000) -> TimelineDocument:
         """When and where the newest attempts ran."""

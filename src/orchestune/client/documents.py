@@ -320,7 +320,45 @@ class ClusterExperiment(TypedDict):
     parallelism: int
     each: Amount
     workers: int
+    pending: int
     waiting: str | None
+
+
+class GpuHolder(TypedDict):
+    """A worker that has a card, or a part of it."""
+
+    experiment: str | None
+    worker: str
+    part: float
+    trials: list[int]
+
+
+class GpuDocument(TypedDict):
+    """One card; `holders` None: not known."""
+
+    machine: str
+    id: str
+    model: str | None
+    memory: int | None
+    holders: list[GpuHolder] | None
+
+
+class QuarantinedMachine(TypedDict):
+    """A machine that gets no trials for a while."""
+
+    node: str
+    reason: str
+    until: str | None
+
+
+class ClusterEvent(TypedDict):
+    """Something that happened to a worker or a machine."""
+
+    at: str | None
+    kind: str
+    node: str
+    worker: str
+    message: str
 
 
 class ClusterDocument(TypedDict):
@@ -333,6 +371,9 @@ class ClusterDocument(TypedDict):
     machines: list[MachineDocument]
     notes: list[str]
     experiments: list[ClusterExperiment]
+    gpus: list[GpuDocument]
+    quarantined: list[QuarantinedMachine]
+    events: list[ClusterEvent]
 
 
 class BestSoFarDocument(TypedDict):
@@ -356,6 +397,28 @@ class ColumnsDocument(TypedDict):
     parameters: dict[str, list[bool | int | float | str | None]]
     best: BestSoFarDocument
     front: list[int]
+
+
+class ContourDocument(TypedDict):
+    """A metric over two parameters: the mean around each place, row by row; None where no trial is near."""
+
+    metric: str
+    x: str
+    y: str
+    trials: int
+    across: list[bool | int | float | str]
+    up: list[bool | int | float | str]
+    values: list[list[float | None]]
+
+
+class HypervolumeDocument(TypedDict):
+    """How much of the space between several metrics was covered, after each trial that added to it."""
+
+    metrics: list[str]
+    reference: dict[str, float] | None
+    finished: list[int]
+    number: list[int]
+    value: list[float]
 
 
 class SpanDocument(TypedDict):

@@ -8,7 +8,9 @@ from typing import Any
 
 from orchestune.client.documents import (
     ColumnsDocument,
+    ContourDocument,
     CurvesDocument,
+    HypervolumeDocument,
     ImportanceDocument,
     MetricDocument,
     TimelineDocument,
@@ -89,18 +91,19 @@ def slices(found: ColumnsDocument, metric: MetricDocument, axes: Sequence[Axis])
     return figure
 
 
-def contour(found: ColumnsDocument, metric: MetricDocument, x: Axis, y: Axis) -> Figure:
-    """The metric over two parameters, between the trials as far as they tell."""
+def contour(mean: ContourDocument, found: ColumnsDocument, metric: MetricDocument, x: Axis, y: Axis) -> Figure:
+    """The metric over two parameters: the mean of the trials around each place, and the trials themselves."""
     values = found["metrics"].get(metric["name"], [])
     across, up = found["parameters"][x.name], found["parameters"][y.name]
     chosen = [i for i, value in enumerate(values) if value is not None and across[i] is not None and up[i] is not None]
     columns = {"x": [across[i] for i in chosen], "y": [up[i] for i in chosen]}
-    lines = {"type": "contour", **columns, "z": [values[i] for i in chosen], "connectgaps": True,
+    lines = {"type": "contour", "x": mean["across"], "y": mean["up"], "z": mean["values"], "connectgaps": False,
              "colorscale": _SCALE, "reversescale": metric["goal"] == "minimize",
              "colorbar": {"title": {"text": metric["name"]}}}  # fmt: skip
     points = _points(columns["x"], columns["y"], "trials", _QUIET)
     points |= {"text": [f"trial {found['number'][i]}: {values[i]:g}" for i in chosen], "showlegend": False}
-    figure = _figure([lines, points], f"{x.name} and {y.name}{_sample(found)}", x.name, y.name)
+    title = f"{x.name} and {y.name}, the mean of {mean['trials']:,} trials"
+    figure = _figure([lines, points], title, x.name, y.name)
     figure["layout"]["xaxis"]["type"], figure["layout"]["yaxis"]["type"] = x.kind, y.kind
     return figure
 
@@ -121,6 +124,15 @@ def pareto(found: ColumnsDocument, x: MetricDocument, y: MetricDocument) -> Figu
         points["text"] = [f"trial {found['number'][i]}" for i in chosen]
         data.append(points)
     return _figure(data, f"Pareto front{_sample(found)}", x["name"], y["name"])
+
+
+def hypervolume(found: HypervolumeDocument) -> Figure:
+    """How much of the space between several metrics was covered, trial by trial."""
+    line = {"type": "scatter", "mode": "lines+markers", "name": "hypervolume", "x": found["finished"],
+            "y": found["value"], "text": [f"trial {number}" for number in found["number"]],
+            "line": {"color": _BEST, "shape": "hv", "width": 2}}  # fmt: skip
+    title = f"Hypervolume of {' and '.join(found['metrics'])}"
+    return _figure([line], title, "finished trials", "hypervolume")
 
 
 def curves(found: CurvesDocument, best: int | None) -> Figure:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # for annotations alone: it is an extra
 
 _MOST = 4000
-_OF_CONTOURS = 300
-"""trials that are looked at; a grid is made of all of them"""
 _SLICES = 6
 T = TypeVar("T")
 
@@ -59,7 +57,9 @@ class Plots:
         if len(wanted) < 2:
             raise UsageError("a contour takes two parameters, and the experiment has one", "draw slice() of it")
         across, up = self._axes(wanted)
-        return _made(figures.contour(self._columns(_OF_CONTOURS), self._metric(metric), across, up))
+        chosen = self._metric(metric)
+        mean = self._ask(lambda: self._client.contour(self._experiment, wanted[0], wanted[1], chosen["name"]))
+        return _made(figures.contour(mean, self._columns(), chosen, across, up))
 
     def pareto(self, x: str | None = None, y: str | None = None) -> Figure:
         """Two metrics against each other, the first two where none are named, with the Pareto front."""
@@ -69,6 +69,10 @@ class Plots:
         return _made(figures.pareto(
             self._columns(), self._metric(x or metrics[0]["name"]), self._metric(y or metrics[1]["name"])
         ))  # fmt: skip
+
+    def hypervolume(self) -> Figure:
+        """How much several metrics with a goal have gained together, trial by trial."""
+        return _made(figures.hypervolume(self._ask(lambda: self._client.hypervolume(self._experiment))))
 
     def curves(self, metric: str | None = None) -> Figure:
         """What the newest trials and the best one reported while they ran."""

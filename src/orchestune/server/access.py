@@ -24,8 +24,8 @@ USER_HEADER = b"orchestune-user"
 _SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
 """what a viewer may look at, by the first part of the path"""
 _GUESTS = (
-    "", "best", "columns", "curves", "events", "explain", "importance", "logs", "overview", "specification", "timeline",
-    "trials",
+    "", "best", "columns", "contour", "curves", "events", "explain", "hypervolume", "importance", "logs", "overview",
+    "specification", "timeline", "trials",
 )  # fmt: skip
 """what a guest may look at of the one experiment, by the part of the path behind it"""
 _OPEN = ("healthz", "readyz", "metrics", "share", "sign-in", "sign-out", "static")

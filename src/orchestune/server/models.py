@@ -446,6 +446,18 @@ class Hypervolume(BaseModel):
     value: list[float] = Field(description="in the product of the metrics' units")
 
 
+class Contour(BaseModel):
+    """A metric over two parameters, on a grid: the mean of all completed trials, nearer ones counting more."""
+
+    metric: str
+    x: str
+    y: str
+    trials: int = Field(description="of which it is made")
+    across: list[bool | int | float | str] = Field(description="values of `x` in the middle of each column")
+    up: list[bool | int | float | str] = Field(description="values of `y` in the middle of each row")
+    values: list[list[float | None]] = Field(description="row by row; null where no trial is near")
+
+
 class Failures(BaseModel):
     """Trials that failed for the same reason."""
 
@@ -523,6 +535,25 @@ class Points(BaseModel):
     """What a trial reported while it ran."""
 
     items: list[TrialCurve]
+
+
+class UsedByAttempt(BaseModel):
+    """What one attempt used over time."""
+
+    task: int
+    number: int
+    state: str
+    started_at: str | None
+    samples: list[tuple[float, float, float, float | None, float | None]] = Field(
+        description="seconds since its start, cores, bytes of memory, share of its GPUs' time (0 to 1), bytes on them; "
+        "the last two null where they are not known. Of a long attempt every k-th sample and the newest ones"
+    )
+
+
+class Usage(BaseModel):
+    """What a trial used while it ran; attempts that were too brief to be looked at are not there."""
+
+    items: list[UsedByAttempt]
 
 
 class Invitation(BaseModel):
@@ -713,7 +744,45 @@ class ClusterExperiment(BaseModel):
     parallelism: int
     each: Amount
     workers: int
+    pending: int = Field(description="tasks that wait for a free place")
     waiting: str | None
+
+
+class GpuHolder(BaseModel):
+    """A worker that has a card, or a part of it."""
+
+    experiment: str | None
+    worker: str
+    part: float
+    trials: list[int]
+
+
+class Gpu(BaseModel):
+    """One card; `holders` is null where the place does not tell who has it."""
+
+    machine: str
+    id: str
+    model: str | None
+    memory: int | None
+    holders: list[GpuHolder] | None
+
+
+class QuarantinedMachine(BaseModel):
+    """A machine that gets no trials for a while."""
+
+    node: str
+    reason: str
+    until: str | None
+
+
+class ClusterEvent(BaseModel):
+    """Something that happened to a worker or a machine."""
+
+    at: str | None
+    kind: str
+    node: str
+    worker: str
+    message: str
 
 
 class Cluster(BaseModel):
@@ -729,6 +798,9 @@ class Cluster(BaseModel):
     notes: list[str]
     """what else is worth knowing of the place"""
     experiments: list[ClusterExperiment]
+    gpus: list[Gpu]
+    quarantined: list[QuarantinedMachine]
+    events: list[ClusterEvent] = Field(description="the newest first")
 
 
 class Shutdown(BaseModel):

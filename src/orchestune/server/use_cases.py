@@ -24,6 +24,7 @@ from orchestune.services import (
     read_cluster,
     read_code,
     read_columns,
+    read_contour,
     read_experiments,
     read_hypervolume,
     read_logs,
@@ -36,6 +37,7 @@ from orchestune.services import (
     stop_trial,
     terminals,
     uploads,
+    usage,
     work,
 )
 from orchestune.services.core import Caller, Core
@@ -224,6 +226,18 @@ class ReadColumns(Protocol):
     def points(self, core: Core, ref: str, number: int) -> Document: ...
 
 
+class ReadUsage(Protocol):
+    """What trials used while they ran."""
+
+    def usage(self, core: Core, ref: str, number: int) -> Document: ...
+
+
+class ReadContour(Protocol):
+    """A metric over two parameters. BadInput or UsageError for what the experiment does not have."""
+
+    def contour(self, core: Core, ref: str, x: str, y: str, metric: str | None) -> Document: ...
+
+
 class ReadHypervolume(Protocol):
     """How much several objectives have gained. UsageError where there is one alone."""
 
@@ -283,7 +297,9 @@ class UseCases:
     sign_in: SignIn
     grant_access: GrantAccess
     read_columns: ReadColumns
+    read_contour: ReadContour
     read_hypervolume: ReadHypervolume
+    read_usage: ReadUsage
     idempotency: Idempotency
     read_server: ReadServer
     quarantine: Quarantine
@@ -313,7 +329,9 @@ REAL = UseCases(
     sign_in=sign_in,
     grant_access=grant_access,
     read_columns=read_columns,
+    read_contour=read_contour,
     read_hypervolume=read_hypervolume,
+    read_usage=usage,
     idempotency=idempotency,
     read_server=read_server,
     quarantine=quarantine,

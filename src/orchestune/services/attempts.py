@@ -12,7 +12,7 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
-from orchestune.services import folds, pruning, quarantine, trials
+from orchestune.services import folds, pruning, quarantine, trials, usage
 from orchestune.services import points as reported
 from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
@@ -105,6 +105,8 @@ def beat(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> str:
     if item.get("logs"):
         end = append_logs(ledger, attempt, found, item["logs"])
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
+    if item.get("usage"):
+        usage.take(ledger, attempt, item["usage"], ended=not found.state.live)
     if not found.state.live:
         if found.task_token != found.token or found.state not in (AttemptState.LOST, *_ENDED_FOR_IT):
             return "superseded"
@@ -149,6 +151,8 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     if not open_:
         ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": log_end})
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
+    if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
+        usage.take(ledger, attempt, item.get("usage") or (), ended=True)
     points = reported.parse(item.get("points") or ())
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)

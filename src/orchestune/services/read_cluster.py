@@ -11,6 +11,8 @@ from orchestune.domain.resources import Resources
 from orchestune.domain.survey import Surveyed
 from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend, Surveyor
+from orchestune.services.cluster_events import recent
+from orchestune.services.cluster_gpus import Held, gpus
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import rfc3339
 from orchestune.services.room import room
@@ -32,13 +34,22 @@ def cluster(core: Core, name: str | None = None) -> Document:
         shut = {found.node: found for found in quarantines.present(session, chosen)}
         rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
+        handles = {row.id: row.handle for row in rows}
+        trials = workers.trials_of(session, chosen)
+        events = recent(session, chosen)
     needs = {row.id: room(backend, row) for row in rows}
+    found = machines(backend, needs, present)
     return {
         "schema": 1,
         "cluster": chosen,
         "clusters": sorted(core.backends),
         "elastic": backend.capacity().elastic,
-        "machines": [_with_quarantine(machine, shut).to_json() for machine in machines(backend, needs, present)],
+        "machines": [_with_quarantine(machine, shut).to_json() for machine in found],
+        "gpus": gpus(backend, found, Held(needs, present, trials, handles)),
+        "quarantined": [
+            {"node": shown.node, "reason": shown.reason, "until": rfc3339(shown.until)} for shown in shut.values()
+        ],
+        "events": events,
         "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
         "experiments": [_experiment(row, needs[row.id], present) for row in rows],
     }
@@ -90,5 +101,6 @@ def _experiment(row: ExperimentRow, each: Resources, present: Sequence[Present])
         "parallelism": row.parallelism,
         "each": each.to_json(),
         "workers": sum(worker.experiment == row.id for worker in present),
+        "pending": row.pending,
         "waiting": reason.message if reason else None,
     }

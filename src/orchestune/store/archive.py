@@ -23,6 +23,7 @@ from orchestune.store.tables import (
     tasks,
     trial_metrics,
     trials,
+    usage,
     warm_starts,
     workers,
 )
@@ -32,8 +33,8 @@ Row = dict[str, Any]
 TABLES = {
     table.name: table
     for table in (
-        experiments, revisions, warm_starts, workers, trials, trial_metrics, tasks, attempts, points, marks, artifacts,
-        events, log_segments,
+        experiments, revisions, warm_starts, workers, trials, trial_metrics, tasks, attempts, points, usage, marks,
+        artifacts, events, log_segments,
     )
 }  # fmt: skip
 """in the order in which they are written"""

@@ -131,6 +131,11 @@ SELECT_POINTS = "SELECT name, value, step, stddev, sequence, at FROM points WHER
 SELECT_CURVE = """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
 """
+SELECT_USAGE = "SELECT samples FROM usage WHERE attempt = :attempt"
+PUT_USAGE = """
+INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
+ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
+"""
 LAST_MARK = "SELECT COALESCE(MAX(seq), 0) FROM marks WHERE experiment = :experiment"
 PUT_MARK = """
 INSERT INTO marks (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial, :fold, :step,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, select
 
 from orchestune.domain.quarantine import Tally
 from orchestune.store.session import Session
@@ -36,6 +37,12 @@ def present(session: Session, cluster: str) -> list[Quarantine]:
     query = select(quarantines.c.node, quarantines.c.reason, quarantines.c.until)
     query = query.where(quarantines.c.cluster == cluster, quarantines.c.until > session.now)
     return [Quarantine(row.node, row.reason, row.until) for row in session.select(query.order_by(quarantines.c.node))]
+
+
+def lately(session: Session, cluster: str, most: int) -> Sequence[Row[Any]]:
+    """The newest ones, over or not."""
+    query = select(quarantines).where(quarantines.c.cluster == cluster).order_by(quarantines.c.at.desc())
+    return session.select(query.limit(most))
 
 
 def tallies(session: Session, experiment: str) -> dict[str, Tally]:

@@ -28,6 +28,7 @@ from orchestune.store.tables import (
     tracked,
     trial_metrics,
     trials,
+    usage,
     warm_starts,
     workers,
 )
@@ -119,8 +120,8 @@ def drop_rows(session: Session, experiment: str) -> None:
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (
-        log_segments, events, notices, marks, artifacts, trial_metrics, attempts, tasks, trials, workers, warm_starts,
-        revisions, tracked,
+        log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
+        warm_starts, revisions, tracked,
     ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))

@@ -216,6 +216,14 @@ points = Table(
     PrimaryKeyConstraint("attempt", "name", "sequence"),
 )
 
+usage = Table(  # what attempts used over time, thinned (domain/usage.py)
+    "usage",
+    metadata,
+    Column("attempt", _ID, primary_key=True),
+    Column("experiment", _ID, nullable=False, index=True),
+    Column("samples", Text, nullable=False),  # json
+)
+
 marks = Table(  # how trials stood when their rule of early stopping looked at them; values are losses
     "marks",
     metadata,

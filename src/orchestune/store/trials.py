@@ -13,7 +13,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, workers
+from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, usage, workers
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -177,6 +177,16 @@ def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> lis
     query = select(trials).where(trials.c.experiment == experiment, trials.c.number.in_(list(numbers)))
     found = {row.number: row for row in session.select(query)}
     return [found[number] for number in numbers if number in found]
+
+
+def usage_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
+    """What each attempt of a trial used (fold, token, state, started_at, samples), in order."""
+    query = (
+        select(attempts.c.fold, attempts.c.token, attempts.c.state, attempts.c.started_at, usage.c.samples)
+        .join(usage, usage.c.attempt == attempts.c.id)
+        .where(attempts.c.experiment == experiment, attempts.c.trial == number)
+    )
+    return session.select(query.order_by(attempts.c.fold, attempts.c.token))
 
 
 def points_of(

@@ -11,7 +11,7 @@ from orchestune.domain.states import WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
 from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, workers
+from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
 """States in which a worker holds its resources."""
@@ -77,6 +77,31 @@ def present_slots(session: Session, experiment: str) -> int:
     """The slots of an experiment's workers that hold their resources."""
     row = session.row(hot.PRESENT_SLOTS, {"experiment": experiment})
     return int(row[0]) if row else 0
+
+
+def lately(session: Session, cluster: str, most: int) -> Sequence[Row[Any]]:
+    """The workers of a cluster that came or went last, with the handle of their experiment."""
+    last = func.coalesce(workers.c.ended_at, workers.c.created_at)
+    query = (
+        select(workers, experiments.c.handle.label("experiment_handle"))
+        .join(experiments, experiments.c.id == workers.c.experiment, isouter=True)
+        .where(workers.c.cluster == cluster)
+    )
+    return session.select(query.order_by(last.desc()).limit(most))
+
+
+def trials_of(session: Session, cluster: str) -> dict[str, list[int]]:
+    """The trials that each worker of a cluster works on; those with none are left out."""
+    query = (
+        select(attempts.c.worker, attempts.c.trial)
+        .join(workers, workers.c.id == attempts.c.worker)
+        .where(workers.c.cluster == cluster, attempts.c.state.in_(("leased", "running")))
+        .order_by(attempts.c.trial)
+    )
+    found: dict[str, list[int]] = {}
+    for row in session.select(query):
+        found.setdefault(row.worker, []).append(row.trial)
+    return found
 
 
 def at_work(session: Session, cluster: str) -> dict[str, int]:

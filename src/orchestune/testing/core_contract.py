@@ -32,6 +32,7 @@ from orchestune.services import (
 from orchestune.services.authenticate import authenticate
 from orchestune.services.read_trials import blob_key
 from orchestune.services.signatures import report_signature, worker_token
+from orchestune.services.usage import usage
 from orchestune.store import workers
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
@@ -624,6 +625,25 @@ class CoreContract(WorldContract):
             report_metrics.report(world.core, attempt, "0" * 40, {"loss": 9})
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
+
+    def test_what_an_attempt_uses_is_kept_once_and_goes_with_its_experiment(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        samples = [[n, 4.0 * n, 1.5, 2**30 + n, 0.5, 2**31] for n in range(3)]
+        for told in (samples[:2], samples[:2], samples[1:]):
+            worker.call(beats=[worker.started(lease) | {"usage": told}])
+        found = usage(world.core, experiment, 1)["items"]
+        assert [item["samples"] for item in found] == [[sample[1:] for sample in samples]]
+        assert (found[0]["number"], found[0]["state"]) == (1, "running")
+        last = [[3, 12.0, 1.0, 2**30, None, None]]
+        worker.call(finished=[worker.finish(lease, usage=last)])
+        (item,) = usage(world.core, experiment, 1)["items"]
+        assert item["samples"][-1] == last[0][1:] and item["state"] == "succeeded"
+        world.tick(4)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        with world.core.store.reading() as session:
+            assert session.rows("SELECT attempt FROM usage", {}) == []
 
     def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestune.worker.cards import own
 from orchestune.worker.formats import Lines
 from orchestune.worker.job import Job
 from orchestune.worker.mask import Mask
@@ -24,6 +25,7 @@ from orchestune.worker.points import Points
 from orchestune.worker.preload import Zygote
 from orchestune.worker.slot import Slot
 from orchestune.worker.sources import File, Sources, in_order
+from orchestune.worker.usage import Sample, Series
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
@@ -74,6 +76,8 @@ class Attempt:
         self.id, self.token = str(lease["attempt"]), int(lease["token"])
         self.log = Log(job.cap, spill)
         self.points = Points(job.declared.names)
+        self.usage = Series()
+        self.gpus = own(lease.get("gpus") or (), os.environ)
         self.mask = Mask(job.secrets)
         self.phase = PREPARING
         self.pid = 0
@@ -147,6 +151,14 @@ class Attempt:
         """Take what is new in the files of `collect`."""
         if self.job.collect:
             self.points.add(self._sources.read())
+
+    def used(self, sample: Sample | None) -> None:
+        """Take what its processes were seen to use."""
+        if sample is None:
+            return
+        self.tree_cpu, self.tree_memory = max(self.tree_cpu, sample.cpu), max(self.tree_memory, sample.memory)
+        if self.started is not None:
+            self.usage.add(self.started, sample)
 
     def write(self, text: str) -> None:
         """Add a line of the worker's own to the log."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
+from orchestune.worker.usage import Series
 
 LOG_BYTES = 256 * 1024
 """of one attempt in one call"""
@@ -24,8 +25,9 @@ BRIEF = 0.02
 class Record:
     """One attempt as the server has to hear of it."""
 
-    def __init__(self, attempt: str, token: int, log: Log, points: Points) -> None:
+    def __init__(self, attempt: str, token: int, log: Log, points: Points, usage: Series | None = None) -> None:
         self.attempt, self.token, self.log, self.points = attempt, token, log, points
+        self.usage = usage or Series()
         self.started: float | None = None
         self.start_told = False
         self.result: Mapping[str, Any] | None = None
@@ -54,6 +56,7 @@ class _Sent(NamedTuple):
     record: Record
     log: int
     points: int
+    usage: list[list[Any]]
     started: bool
     finished: bool
 
@@ -125,6 +128,7 @@ class Reporting:
             record = sent.record
             record.log.acknowledge(sent.log)
             record.points.acknowledge(sent.points)
+            record.usage.acknowledge(sent.usage)
             record.start_told = record.start_told or sent.started
             result = results.get(record.attempt)
             if result in ("superseded", "unknown"):
@@ -146,15 +150,18 @@ class Reporting:
         logs, position = record.log.parts(budget) if budget else ([], 0)
         points, count = record.points.parts(POINTS)
         item: dict[str, Any] = {"attempt": record.attempt, "token": record.token, "logs": logs, "points": points}
+        usage = record.usage.parts()
+        if usage:
+            item["usage"] = usage
         finished = record.result is not None and not record.accepted and count == len(record.points)
         if finished:
             assert record.result is not None
             shipment.finished.append({**record.result, **item})
-        elif logs or points or (record.started is not None and not record.start_told):
+        elif logs or points or usage or (record.started is not None and not record.start_told):
             item["started"] = record.started is not None
             item["age"] = round(time.monotonic() - record.started, 3) if record.started is not None else 0.0
             shipment.beats.append(item)
         else:
             return 0
-        shipment.sent.append(_Sent(record, position, count, record.started is not None, finished))
+        shipment.sent.append(_Sent(record, position, count, usage, record.started is not None, finished))
         return sum(len(part[1]) for part in logs)

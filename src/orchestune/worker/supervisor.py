@@ -27,7 +27,7 @@ from orchestune.worker.reporting import Record, Reporting
 from orchestune.worker.settings import Settings
 from orchestune.worker.slot import Slot
 from orchestune.worker.spool import Spool
-from orchestune.worker.usage import Sampler
+from orchestune.worker.usage import Sampler, Watched
 from orchestune.worker.view import remove
 
 SWEEP_EVERY = 0.02
@@ -182,7 +182,7 @@ class Supervisor:
         slot = self._take_slot()
         attempt = Attempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
         self.attempts[attempt.id] = attempt
-        self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points))
+        self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points, attempt.usage))
         if job.checkpoint_every is not None or lease.get("checkpoint"):
             attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
         if job.preload:
@@ -357,10 +357,7 @@ class Supervisor:
         self._line.note(attempt.slot.index, 0)
         if attempt.output >= 0:
             self._selector.unregister(attempt.output)
-        sample = self._sampler.samples.get(attempt.id)
-        if sample is not None:
-            attempt.tree_cpu = max(attempt.tree_cpu, sample.cpu)
-            attempt.tree_memory = max(attempt.tree_memory, sample.memory)
+        attempt.used(self._sampler.samples.get(attempt.id))
         attempt.close()
         attempt.phase = phases.COLLECTING
         if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
@@ -370,13 +367,10 @@ class Supervisor:
         lasting = {}
         for attempt in self.attempts.values():
             if attempt.phase in (phases.RUNNING, phases.STOPPING) and now - (attempt.started or now) > LASTING:
-                lasting[attempt.id] = attempt.pid
+                lasting[attempt.id] = Watched(attempt.pid, attempt.gpus)
                 attempt.read_metrics_file()
                 attempt.read_sources()
-                sample = self._sampler.samples.get(attempt.id)
-                if sample is not None:
-                    attempt.tree_cpu = max(attempt.tree_cpu, sample.cpu)
-                    attempt.tree_memory = max(attempt.tree_memory, sample.memory)
+                attempt.used(self._sampler.samples.get(attempt.id))
         self._sampler.watch(lasting)
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:

@@ -27,6 +27,7 @@ class Told:
     end: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
     points: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
+    usage: list[list[Any]] = field(default_factory=list)
     started: bool = False
     finished: Document | None = None
     deliveries: int = 0
@@ -205,6 +206,7 @@ class FakeServer:
             told.end = max(told.end, offset + len(data))
         for point in item.get("points") or ():
             told.points.setdefault((point[1], point[0]), point)
+        told.usage += item.get("usage") or ()
 
 
 class _Httpd(ThreadingHTTPServer):

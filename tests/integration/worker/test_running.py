@@ -57,6 +57,23 @@ def test_an_end_has_a_reason_that_people_understand(
     assert message in (finished["reason"] or {"message": ""})["message"]
 
 
+def test_what_a_command_uses_is_told_while_it_runs_and_of_a_brief_one_nothing(serve: Serve, employ: Employ) -> None:
+    busy = "import time; held = bytearray(80_000_000); end = time.time() + 600\nwhile time.time() < end: pass"
+    server = serve([sys.executable, "-c", "{code}"], parameters=["code"])
+    brief, lasting = server.queue({"code": "pass"}), server.queue({"code": busy})
+    employ(server)
+    server.wait(lambda: server.attempts[lasting].usage, what="what it uses")
+    number, age, cores, memory, share, taken = server.attempts[lasting].usage[0]
+    assert (number, share, taken) == (0, None, None)
+    assert age > 1 and 0 < cores < 1.2 and memory > 80_000_000
+    server.stop_attempt(lasting)
+    assert (server.finished(lasting).finished or {})["state"] == "cancelled"
+    numbers = [sample[0] for sample in server.attempts[lasting].usage]
+    assert numbers == sorted(set(numbers))
+    server.finished(brief)
+    assert server.attempts[brief].usage == []
+
+
 def test_the_command_finds_its_variables_and_files(serve: Serve, employ: Employ, tmp_path: Path) -> None:
     code = (
         "import os, json, sys; own = {k: v for k, v in os.environ.items() if k.startswith(('ORCH', 'CUDA', 'PYTHON'))};"

@@ -102,7 +102,11 @@ def test_slices_and_contours_have_the_axes_of_their_parameters(world: World, cli
         "category",
         "lr",
     )
-    assert len(lines.z) == len(points.x) == 7
+    assert len(points.x) == 7
+    assert (len(lines.x), list(lines.y)) == (len(lines.z[0]), ["a", "b"])
+    assert drawn.layout.title.text == "lr and kind, the mean of 7 trials"
+    known = [value for row in lines.z for value in row if value is not None]
+    assert known and all(1 / 8 <= value <= 1 for value in known)
     chosen = plots(client, experiment).contour("depth").layout
     assert chosen.xaxis.title.text == "depth"
     assert chosen.yaxis.title.text in ("lr", "kind")
@@ -114,6 +118,12 @@ def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
     best = {entry["trial"] for entry in world.status(experiment)["best"]}
     assert {int(text.split()[1]) for text in front.text} == best
     assert len(others.x) + len(front.x) == 7
+
+
+def test_the_hypervolume_grows_trial_by_trial(world: World, client: Client) -> None:
+    (line,) = plots(client, run(world)).hypervolume().data
+    assert list(line.y) == sorted(line.y) and len(line.y) > 1
+    assert {text.split()[0] for text in line.text} == {"trial"}
 
 
 def test_curves_are_those_that_trials_reported_and_the_best_lies_above(world: World, client: Client) -> None:
@@ -133,7 +143,17 @@ def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world:
 
 def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(world: World, client: Client) -> None:
     made = plots(client, world.create(parameters=SPACE, metrics=METRICS))
-    for name in ("history", "importance", "parallel", "slice", "contour", "pareto", "curves", "timeline"):
+    for name in (
+        "history",
+        "importance",
+        "parallel",
+        "slice",
+        "contour",
+        "pareto",
+        "hypervolume",
+        "curves",
+        "timeline",
+    ):
         getattr(made, name)().to_json()
 
 
@@ -151,6 +171,7 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(world: World, clie
         (lambda: made.history("acuracy"), "'acuracy' is no metric of the experiment"),
         (lambda: made.slice(["l"]), "'l' is no parameter of the experiment"),
         (made.pareto, "a front takes two metrics"),
+        (made.hypervolume, "optimizes loss alone"),
         (made.contour, "a contour takes two parameters"),
     ]
     for call, said in calls:

@@ -69,6 +69,7 @@ def as_guest(server: Live, method: str, path: str, cookie: str) -> Reply:
     [
         *("", "/specification", "/trials", "/trials/1", "/trials/1/points", "/trials/1/artifacts", "/logs", "/events"),
         *("/best", "/columns", "/overview", "/timeline", "/curves", "/importance", "/explain"),
+        *("/trials/1/usage", "/contour?x=alpha&y=layers"),
     ],
 )
 def test_a_guest_reads_what_there_is_of_the_one_experiment(server: Live, handles: dict[str, str], part: str) -> None:

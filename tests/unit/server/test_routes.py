@@ -75,6 +75,8 @@ CREATE = {
         ("POST", f"{X}/sgd/trials/3/stop", {}, "stop_trial", ("sgd", 3, "ada"), 200),
         ("POST", f"{X}/sgd/trials/3/rerun", None, "rerun_trial", ("sgd", 3, {}, "ada"), 201),
         ("GET", f"{X}/sgd/trials/3/artifacts", None, "artifacts", ("sgd", 3), 200),
+        ("GET", f"{X}/sgd/contour?x=a&y=b&metric=c", None, "contour", ("sgd", "a", "b", "c"), 200),
+        ("GET", f"{X}/sgd/trials/3/usage", None, "usage", ("sgd", 3), 200),
         ("GET", f"{X}/sgd/code", None, "code", ("sgd", None), 200),
         ("GET", f"{X}/sgd/code?trial=3", None, "code", ("sgd", 3), 200),
         ("GET", f"{X}/sgd/code/a/b.py?trial=3", None, "text", ("sgd", 3, "a/b.py"), 200),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.worker import settings, tree, usage
+from orchestune.worker.cards import Cards
 from orchestune.worker.crew import Crew
 from orchestune.worker.environment import variable
 from orchestune.worker.orphans import Orphans
@@ -73,7 +74,8 @@ def test_a_tree_s_memory_and_time_are_sampled() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdin is not None
         child.stdout.readline()
-        found = usage.sample({"x": child.pid, "gone": 2**22 + 1})
+        watched = {"x": usage.Watched(child.pid), "gone": usage.Watched(2**22 + 1)}
+        found = usage.sample(watched, Cards())
         assert list(found) == ["x"]
         assert 50_000_000 < found["x"].memory < 100_000_000
         child.stdin.close()

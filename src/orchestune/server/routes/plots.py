@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import APIRouter, Query, Response
 
-from orchestune.server import models, routers
+from orchestune.server import models
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
-router = routers.of_clients("plots", "/experiments/{ref}")
+router = APIRouter(prefix="/experiments/{ref}", tags=["plots"])
 
 
 @router.get("/columns", response_model=models.Columns)
@@ -28,6 +28,12 @@ def columns(
 def hypervolume(context: Here, ref: str) -> Response:
     """How much of the space between several objectives was covered, after each trial that added to it."""
     return answer(context.services.read_hypervolume.hypervolume(context.core, ref))
+
+
+@router.get("/contour", response_model=models.Contour)
+def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
+    """A metric over two parameters: the mean of the completed trials around each place."""
+    return answer(context.services.read_contour.contour(context.core, ref, x, y, metric))
 
 
 @router.get("/overview", response_model=models.Overview)

@@ -6,14 +6,13 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 from orchestune.errors import BadInput
-from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
-router = routers.of_trials("/report")
+router = APIRouter(prefix="/report", include_in_schema=False)
 
 
 @router.post("/{attempt}/{signature}")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 
 from orchestune import __version__
 from orchestune.errors import StoreUnavailable
-from orchestune.server import models, routers
+from orchestune.server import models
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.prometheus import exposition
 
-router = routers.of_clients("server")
-probes = routers.of_pages()
+router = APIRouter(tags=["server"])
+probes = APIRouter(include_in_schema=False)
 """what needs no token"""
 
 

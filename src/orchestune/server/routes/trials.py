@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from orchestune.domain.states import TrialState
-from orchestune.server import models, routers
+from orchestune.server import models
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Actor, Here, RequestKey
 
-router = routers.of_clients("trials", "/experiments/{ref}/trials")
+router = APIRouter(prefix="/experiments/{ref}/trials", tags=["trials"])
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
@@ -51,6 +51,12 @@ def trial(context: Here, ref: str, number: Number) -> Response:
 def points(context: Here, ref: str, number: Number) -> Response:
     """What it reported while it ran."""
     return answer(context.services.read_columns.points(context.core, ref, number))
+
+
+@router.get("/{number}/usage", response_model=models.Usage)
+def usage(context: Here, ref: str, number: Number) -> Response:
+    """What its attempts used over time: processors, memory, GPUs."""
+    return answer(context.services.read_usage.usage(context.core, ref, number))
 
 
 @router.post("/{number}/stop", response_model=models.Trial)

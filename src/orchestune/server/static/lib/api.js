@@ -2,7 +2,8 @@
 
 /** @typedef {{code: string, message: string}} Reason */
 /** @typedef {{value: number, stddev: number | null}} Measured */
-/** @typedef {{name: string, goal: "maximize" | "minimize", take: string, threshold: number | null}} Metric */
+/** @typedef {{name: string, goal: "maximize" | "minimize", take: string, threshold: number | null,
+ *   optimized: boolean}} Metric */
 /** @typedef {Record<string, string | number | boolean>} Parameters */
 /** @typedef {{trial: number, metrics: Record<string, Measured>, parameters: Parameters}} Best */
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters}} Running */

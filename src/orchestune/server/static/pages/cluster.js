@@ -6,11 +6,15 @@ import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h, say } from "../lib/dom.js";
 import { bytes, many, number } from "../lib/format.js";
 import { badge, empty } from "../lib/pieces.js";
+import { events, gpus, quarantined, section } from "../tabs/cluster_parts.js";
 
 /** @typedef {{cpu: number | null, memory: number | null, gpu: number}} Amount */
 /** @typedef {{name: string, pool: string, has: Amount, ours: Amount, others: Amount | null, trouble: string | null}} Machine */
 /** @typedef {{id: string, handle: string, name: string, owner: string, state: string, running: number, parallelism: number,
- *   each: Amount, workers: number, waiting: string | null}} Experiment */
+ *   each: Amount, workers: number, pending: number, waiting: string | null}} Experiment */
+/** @typedef {{cluster: string, clusters: string[], elastic: boolean, machines: Machine[], notes: string[], experiments: Experiment[],
+ *   gpus: import("../tabs/cluster_parts.js").Gpu[], quarantined: import("../tabs/cluster_parts.js").Quarantined[],
+ *   events: import("../tabs/cluster_parts.js").Event[]}} Cluster */
 
 const PAUSE = 3000;
 const page = byId("page");
@@ -40,7 +44,7 @@ function next() {
   else document.addEventListener("visibilitychange", next, { once: true });
 }
 
-/** @param {{cluster: string, clusters: string[], elastic: boolean, machines: Machine[], experiments: Experiment[]}} found */
+/** @param {Cluster} found */
 function show(found) {
   const select = h(
     "select",
@@ -49,11 +53,30 @@ function show(found) {
   );
   select.value = found.cluster;
   const pools = [...new Set(found.machines.map((machine) => machine.pool))];
+  const before = scrolls();
   fill(
     page,
     h("div", { class: "bar" }, found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", more come as they are needed" : ""}`)),
-    h("div", { class: "stack" }, totals(found.machines, pools), machines(found.machines), waiting(found.experiments)),
+    h(
+      "div",
+      { class: "stack" },
+      found.notes.map((note_) => h("p", { class: "remark" }, note_)),
+      totals(found.machines, pools),
+      waiting(found.experiments),
+      machines(found.machines),
+      quarantined(found.quarantined, owner ? release : null),
+      gpus(found.gpus),
+      events(found.events),
+    ),
   );
+  scrolls(before);
+}
+
+/** How far each table is scrolled; puts it back where it is given. @param {Map<string, number>} [before] */
+function scrolls(before) {
+  const tables = [...page.querySelectorAll(".scroll")];
+  if (before) for (const table of tables) table.scrollTop = before.get(table.getAttribute("aria-label") ?? "") ?? 0;
+  return new Map(tables.map((table) => [table.getAttribute("aria-label") ?? "", table.scrollTop]));
 }
 
 /** @param {Machine[]} all @param {string[]} pools */
@@ -107,7 +130,7 @@ function machines(all) {
       amount(machine, "cpu"),
       amount(machine, "memory"),
       amount(machine, "gpu"),
-      h("td", { class: "break" }, machine.trouble && h("span", {}, machine.trouble, " "), owner && machine.trouble?.includes("quarantine") && h("button", { type: "button", onclick: () => release(machine.name) }, "Release")),
+      h("td", { class: "break" }, machine.trouble),
     ),
   );
   return section("Machines", ["Machine", "Pool", "Cores", "Memory", "GPUs", "Trouble"], rows, [2, 3, 4]);
@@ -136,22 +159,13 @@ function waiting(all) {
       h("td", {}, h("div", { class: "cut" }, experiment.owner)),
       h("td", {}, badge(experiment.state)),
       h("td", { class: "right" }, `${experiment.running} of ${experiment.parallelism}`),
+      h("td", { class: "right" }, experiment.pending),
       h("td", { class: "right" }, experiment.workers),
       h("td", { class: "nowrap" }, each(experiment.each)),
       h("td", { class: "break" }, experiment.waiting ?? ""),
     ),
   );
-  return section("Experiments", ["Experiment", "Owner", "State", "Running", "Workers", "Each trial", "Waits because"], rows, [3, 4]);
-}
-
-/** @param {string} title @param {string[]} heads @param {Node[]} rows @param {number[]} right */
-function section(title, heads, rows, right) {
-  return h(
-    "section",
-    { class: "card", "aria-label": title },
-    h("h2", {}, title),
-    h("div", { style: { overflow: "auto" }, tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head, index) => h("th", { scope: "col", class: right.includes(index) ? "right" : "" }, head)))), h("tbody", {}, rows))),
-  );
+  return section("Experiments", ["Experiment", "Owner", "State", "Running", "Pending", "Workers", "Each trial", "Waits because"], rows, [3, 4, 5]);
 }
 
 read();

@@ -11,6 +11,7 @@ import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
 import { configure } from "../tabs/configure.js";
 import { mount as mountLog } from "../tabs/logs.js";
+import { usage } from "../tabs/usage.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Trial} Trial */
@@ -24,6 +25,7 @@ const SOURCES = {
   gp: "proposed by a model (Gaussian process)",
   tpe: "proposed by a model (TPE)",
 };
+const SAMPLED = 10000;
 const page = byId("page");
 const ref = page.dataset.ref ?? "";
 const wanted = Number(page.dataset.number);
@@ -35,6 +37,7 @@ const attempts = h("div");
 const files = h("div");
 const log = h("div");
 const curves = h("div", { class: "stack" });
+const resources = usage();
 /** @type {Map<string, Frame>} */
 const frames = new Map();
 /** @type {Status | null} */
@@ -46,11 +49,14 @@ let headline = "";
 
 const trials = reloader(
   async (signal) => {
-    const [trial, points] = await Promise.all([
+    const [trial, points, used] = await Promise.all([
       ask(path(ref, "trials", wanted), { signal }),
       ask(path(ref, "trials", wanted, "points"), { signal }),
+      ask(path(ref, "trials", wanted, "usage"), { signal }),
     ]);
-    if (status) show(trial, points.items, status);
+    if (!status) return;
+    show(trial, points.items, status);
+    resources.show(used.items);
   },
   (error) => {
     if (version) return;
@@ -78,6 +84,10 @@ follow(path(ref), {
   },
 });
 
+setInterval(() => {
+  if (!document.hidden && version.startsWith("running")) trials.want(`${Date.now()}`); // what it uses changes without a word
+}, SAMPLED);
+
 /**
  * @param {Trial} trial
  * @param {{task: number, number: number, metric: string, reported: number, points: [number, number][]}[]} points
@@ -89,7 +99,7 @@ function show(trial, points, now) {
       page,
       head,
       facts,
-      h("div", { class: "grid" }, h("div", { class: "stack" }, curves, attempts, files), h("div", { class: "stack" }, metrics, parameters)),
+      h("div", { class: "grid" }, h("div", { class: "stack" }, curves, resources.element, attempts, files), h("div", { class: "stack" }, metrics, parameters)),
       h("h2", { style: { margin: "18px 0 8px" } }, "Log"),
       log,
     );

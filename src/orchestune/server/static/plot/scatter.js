@@ -1,17 +1,15 @@
-// One quantity against another: slices, contours of two parameters, and the Pareto front.
+// One quantity against another: slices, and the Pareto front.
 
 import { axes, dot } from "./frame.js";
 import { color } from "./pen.js";
-import { shade } from "./parallel.js";
 
-/** @typedef {{x: number | null, y: number | null, state: string, trial: number, tip: string, share?: number | null}} Point */
+/** @typedef {{x: number | null, y: number | null, state: string, trial: number, tip: string}} Point */
 
 /**
  * @param {Point[]} points
  * @param {import("./scale.js").Axis} x
  * @param {import("./scale.js").Axis} y
- * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[],
- *   steps?: boolean}} how `share` of a point, from worst to best, is its colour where it is given
+ * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[]}} how
  * @returns {import("./frame.js").Drawing}
  */
 export function scatter(points, x, y, { summary, chosen = null, pick, front = [] }) {
@@ -27,8 +25,7 @@ export function scatter(points, x, y, { summary, chosen = null, pick, front = []
         const faint = Boolean(chosen && !chosen.has(point.trial));
         const at = Math.min(Math.max(scales.x.map(point.x), area.left), area.right);
         const up = Math.min(Math.max(scales.y.map(point.y), area.top), area.bottom);
-        if (point.share === undefined || point.share === null || point.state !== "completed") dot(pen, at, up, point.state, faint);
-        else pen.circle(at, up, 3.2, { fill: shade(point.share), alpha: faint ? 0.1 : 0.85 });
+        dot(pen, at, up, point.state, faint);
         if (!faint) spots.push({ x: at, y: up, tip: point.tip, pick: pick && (() => pick(point.trial)) });
       }
       const line = front.map((point) => /** @type {[number, number]} */ ([scales.x.map(Number(point.x)), scales.y.map(Number(point.y))]));

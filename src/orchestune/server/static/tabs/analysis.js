@@ -7,9 +7,11 @@ import { fill, h } from "../lib/dom.js";
 import { count, many, number } from "../lib/format.js";
 import { empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { contourPlot } from "../plot/contour.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame, key } from "../plot/frame.js";
 import { history, shownOf } from "../plot/history.js";
+import { hypervolumePlot } from "../plot/hypervolume.js";
 import { Parallel } from "../plot/parallel.js";
 import { scatter } from "../plot/scatter.js";
 import { fit } from "../plot/scale.js";
@@ -37,6 +39,11 @@ export function mount(place, first) {
   let curves = { items: [] };
   /** @type {any} */
   let attempts = { items: [] };
+  /** @type {any} */
+  let volume = null;
+  /** @type {any} */
+  let surface = null;
+  const several = first.metrics.filter((each) => each.optimized).length > 1;
   let metric = first.metrics[0];
   const asked = address.get("metric");
   metric = first.metrics.find((each) => each.name === asked) ?? metric;
@@ -44,7 +51,7 @@ export function mount(place, first) {
   let chosen = null;
 
   const go = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
-  const frames = { history: new Frame("History", 230), pair: new Frame("Two parameters", 260), front: new Frame("Pareto front", 260), curves: new Frame("Intermediate values", 260), timeline: new Frame("Timeline of attempts", 240) };
+  const frames = { history: new Frame("History", 230), pair: new Frame("Two parameters", 260), front: new Frame("Pareto front", 260), volume: new Frame("Hypervolume", 260), curves: new Frame("Intermediate values", 260), timeline: new Frame("Timeline of attempts", 240) };
   /** @type {Map<string, Frame>} */
   const slices = new Map();
   const parallel = new Parallel(() => brushed());
@@ -59,20 +66,22 @@ export function mount(place, first) {
   const brush = h("span", { hidden: true }, told, clear, table);
   const importance = h("div", {}, h("p", { class: "faint" }, "Being measured…"));
   const grid = h("div", { class: "halves" });
-  const across = h("select", { "aria-label": "Parameter across", onchange: drawPair });
-  const up = h("select", { "aria-label": "Parameter upwards", onchange: drawPair });
+  const across = h("select", { "aria-label": "Parameter across", onchange: choosePair });
+  const up = h("select", { "aria-label": "Parameter upwards", onchange: choosePair });
+  const drawnFrom = h("p", { class: "small faint" });
   const none = h("div", { hidden: true }, empty("Nothing to analyse yet", "It takes a trial that has completed."));
   const cards = {
     parallel: section("Parallel coordinates", parallel.frame, parallel.element, h("p", { class: "small faint" }, "Drag along an axis to choose trials; click it to let go. Colours go from the worst to the best.")),
     history: section("History", frames.history, frames.history.element, key(["completed", "pruned", "failed"])),
     importance: h("section", { class: "card", "aria-label": "Importance" }, h("h2", {}, "Which parameters matter"), importance),
     slices: h("section", { class: "card", "aria-label": "Slices" }, h("h2", {}, "Each parameter against the metric"), grid),
-    pair: section("Two parameters", frames.pair, h("div", { class: "bar" }, across, "and", up), frames.pair.element),
+    pair: section("Two parameters", frames.pair, h("div", { class: "bar" }, across, "and", up), frames.pair.element, drawnFrom),
     front: section("Pareto front", frames.front, frames.front.element),
+    volume: section("Hypervolume", frames.volume, frames.volume.element, h("p", { class: "small faint" }, "How much of the space between the metrics all results together cover.")),
     curves: section("Intermediate values", frames.curves, frames.curves.element, h("p", { class: "small faint" }, "The newest trials that reported values while they ran, and the best one. Dashed lines were ended early.")),
     timeline: section("Timeline of attempts", frames.timeline, frames.timeline.element, h("p", { class: "small faint" }, "One line for each worker. Dashed: lost or preempted.")),
   };
-  const all = h("div", { class: "stack" }, cards.parallel, h("div", { class: "halves" }, cards.history, cards.importance), cards.slices, h("div", { class: "halves" }, cards.pair, cards.front, cards.curves), cards.timeline);
+  const all = h("div", { class: "stack" }, cards.parallel, h("div", { class: "halves" }, cards.history, cards.importance), cards.slices, h("div", { class: "halves" }, cards.pair, cards.front, cards.volume, cards.curves), cards.timeline);
   fill(place, h("div", { class: "bar" }, first.metrics.length > 1 && metrics, brush, h("span", { class: "grow" }), sample), problem, none, all);
 
   for (const [name, card] of Object.entries(cards)) card.hidden = !["parallel", "history", "importance"].includes(name);
@@ -89,9 +98,11 @@ export function mount(place, first) {
       problem.hidden = true;
       if (firstTime) begin();
       draw();
-      [curves, attempts] = await Promise.all([
+      [curves, attempts, volume] = await Promise.all([
         ask(path(ref, "curves") + query({ metric: metric.name, limit: 60 }), { signal }),
         ask(path(ref, "timeline") + query({ limit: 1500 }), { signal }),
+        several ? ask(path(ref, "hypervolume"), { signal }) : null,
+        readPair(signal),
       ]);
       draw();
       measure.want(`${metric.name} ${importanceMark()}`);
@@ -123,6 +134,26 @@ export function mount(place, first) {
     restore();
     for (const select of [across, up]) fill(select, space.map((parameter) => h("option", { value: parameter.name }, parameter.name)));
     if (space.length > 1) up.value = space[1].name;
+  }
+
+  /** @param {AbortSignal} [signal] */
+  async function readPair(signal) {
+    const [x, y, name] = [across.value, up.value, metric.name];
+    if (!x || !y || x === y) return;
+    const found = await ask(path(ref, "contour") + query({ x, y, metric: name }), { signal });
+    if (x === across.value && y === up.value && name === metric.name) surface = found;
+  }
+
+  async function choosePair() {
+    surface = null;
+    drawPair();
+    try {
+      await readPair();
+      drawPair();
+    } catch (error) {
+      problem.hidden = false;
+      problem.textContent = words(error);
+    }
   }
 
   function chooseMetric() {
@@ -197,6 +228,7 @@ export function mount(place, first) {
     all.hidden = !any && !attempts.items.length;
     for (const [name, card] of Object.entries(cards)) card.hidden = !any && name !== "timeline";
     cards.front.hidden ||= first.metrics.length < 2;
+    cards.volume.hidden ||= !volume;
     cards.curves.hidden ||= !curves.items.some((/** @type {any} */ each) => each.points.length > 1);
     cards.timeline.hidden = !attempts.items.length;
     cards.pair.hidden ||= space.length < 2;
@@ -227,6 +259,7 @@ export function mount(place, first) {
     drawSlices();
     drawPair();
     if (first.metrics.length > 1) drawFront();
+    if (volume) frames.volume.draw(hypervolumePlot(volume, finished(status), go));
     const best = status.best[0]?.trial ?? null;
     frames.curves.draw(curvePlot(curves.items.filter((/** @type {any} */ each) => each.points.length > 1), curves.metric ?? metric.name, { best, chosen, pick: go }));
   }
@@ -261,21 +294,15 @@ export function mount(place, first) {
   function drawPair() {
     const [one, two] = [across, up].map((select) => space.find((parameter) => parameter.name === select.value));
     if (!columns || !one || !two) return;
+    if (!surface || surface.x !== one.name || surface.y !== two.name) {
+      drawnFrom.textContent = one === two ? "Choose two different parameters." : "";
+      frames.pair.element.classList.add("waiting");
+      return;
+    }
     const [x, y] = [dimension(one), dimension(two)];
-    const share = shares();
-    const points = values().map((_, index) => ({ x: x.values[index] ?? null, y: y.values[index] ?? null, state: columns?.state[index] ?? "", trial: columns?.number[index] ?? 0, share: share[index], tip: tip([one, two], index) }));
-    points.sort((a, b) => (a.share ?? -1) - (b.share ?? -1));
-    frames.pair.draw(scatter(points, { ...x.axis, title: one.name }, { ...y.axis, title: two.name }, { summary: `${one.name} and ${two.name}, coloured by ${metric.name}`, chosen, pick: go }));
-  }
-
-  /** The rank of each value, from 0 (worst) to 1 (best). @returns {(number | null)[]} */
-  function shares() {
-    const known = [...values().keys()].filter((index) => values()[index] !== null);
-    known.sort((a, b) => (Number(values()[a]) - Number(values()[b])) * (metric.goal === "maximize" ? 1 : -1));
-    /** @type {(number | null)[]} */
-    const found = values().map(() => null);
-    known.forEach((index, rank) => (found[index] = known.length > 1 ? rank / (known.length - 1) : 1));
-    return found;
+    const points = values().map((_, index) => ({ x: x.values[index] ?? null, y: y.values[index] ?? null, state: columns?.state[index] ?? "", trial: columns?.number[index] ?? 0, tip: tip([one, two], index) }));
+    frames.pair.draw(contourPlot(surface, points, { ...x.axis, title: one.name }, { ...y.axis, title: two.name }, { better: metric.goal === "maximize", chosen, pick: go }));
+    drawnFrom.textContent = `Colours and lines: the mean ${metric.name} around each place, of all ${many(surface.trials, "completed trial")} that have both; blank where none is near. Points: trials${columns.shown < columns.total ? " (a part of them)" : ""}.`;
   }
 
   function drawFront() {

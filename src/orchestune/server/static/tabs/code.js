@@ -15,8 +15,7 @@ export function mount(place, first) {
   const specification = h("div", {}, h("div", { class: "skeleton" }));
   const facts = h("section", { class: "card", "aria-label": "Code" });
   const guest = document.body.dataset.role === "guest"; // of whom the server would refuse it
-  const bundle = h("code", { class: "break" });
-  const listing = guest ? null : files(first.handle, (digest) => (bundle.textContent = digest || "none"));
+  const listing = guest ? null : files(first.handle);
   const changes = guest ? null : differences(first);
   let revision = -1;
   fill(
@@ -36,7 +35,7 @@ export function mount(place, first) {
     revision = status.revision;
     try {
       const found = await ask(path(status.handle, "specification"), { signal: ending.signal });
-      show(specification, facts, status, found, bundle);
+      show(specification, facts, status, found);
       if (before >= 0) listing?.load(); // it may be other code
     } catch (error) {
       if (!ending.signal.aborted) fill(specification, h("p", { class: "problem", role: "alert" }, words(error)));
@@ -53,8 +52,8 @@ export function mount(place, first) {
   };
 }
 
-/** @param {Element} place @param {Element} code @param {Status} status @param {any} found @param {Element} bundle */
-function show(place, code, status, found, bundle) {
+/** @param {Element} place @param {Element} code @param {Status} status @param {any} found */
+function show(place, code, status, found) {
   const { name, run: command_, parameters, metrics, ...rest } = found.specification;
   const text = yaml({ name, run: command_, parameters: Object.fromEntries(parameters.map(named)), metrics: Object.fromEntries(metrics.map(named)), ...rest });
   const run = Array.isArray(command_) ? command_.join(" ") : command_;
@@ -62,7 +61,7 @@ function show(place, code, status, found, bundle) {
   const facts = /** @type {[string, any][]} */ ([
     ["Command", h("code", {}, run)],
     ["Started in", found.launch?.root ?? "–"],
-    ["Bundle", bundle],
+    ["Bundle", found.bundle ? h("code", { class: "break" }, found.bundle) : "none"],
     ["Image", image ? h("code", { class: "break" }, image) : "none: programs of the machine"],
     ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "not known: the image is named by its tag"]] : []),
     ["Engine", status.engine],

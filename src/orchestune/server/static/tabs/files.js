@@ -9,10 +9,8 @@ import { bytes, many } from "../lib/format.js";
 /** @typedef {{path: string, kind: "file" | "program" | "link", size: number, target: string | null}} File */
 /** @typedef {{bundle: string | null, size: number | null, files: File[], more: boolean}} Code */
 
-/**
- * @param {string} ref @param {(digest: string) => void} told which bundle it is
- */
-export function files(ref, told) {
+/** @param {string} ref */
+export function files(ref) {
   const ending = new AbortController();
   const which = h("input", { type: "number", min: 1, step: 1, placeholder: "next", "aria-label": "Code of trial", style: { width: "90px" }, value: address.get("trial"), onchange: () => { address.set({ trial: which.value }); load(); } });
   const count = h("span", { class: "faint" });
@@ -28,7 +26,6 @@ export function files(ref, told) {
       /** @type {Code} */
       const code = await ask(path(ref, "code") + query({ trial: which.value }), { signal: ending.signal });
       if (mine !== turn) return;
-      told(code.bundle ?? "");
       show(code);
     } catch (error) {
       if (ending.signal.aborted || mine !== turn) return;

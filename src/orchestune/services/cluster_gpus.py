@@ -1,0 +1,75 @@
+"""The GPUs of a cluster one by one, and who holds each, as far as that is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestune.domain.resources import Resources
+from orchestune.domain.survey import Surveyed
+from orchestune.ports.backend import Backend
+from orchestune.store.workers import Present
+
+Document = dict[str, Any]
+MOST = 2000
+"""cards that are listed"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who may hold cards: the workers that are there."""
+
+    needs: Mapping[str, Resources]
+    """of one trial, by experiment"""
+    present: Sequence[Present]
+    trials: Mapping[str, Sequence[int]]
+    """that each worker runs now"""
+    handles: Mapping[str, str]
+
+
+def gpus(backend: Backend, machines: Sequence[Surveyed], held: Held) -> list[Document]:
+    """Each card with its holders; `holders` is None where the place hands cards out and does not tell whom."""
+    found = _told(backend, held) if backend.assigns_gpus else _counted(machines)
+    return found[:MOST]
+
+
+def _told(backend: Backend, held: Held) -> list[Document]:
+    holders: dict[str, list[Document]] = {}
+    for worker in held.present:
+        each = held.needs.get(worker.experiment, Resources()).gpu
+        holder = {
+            "experiment": held.handles.get(worker.experiment),
+            "worker": worker.name,
+            "part": min(1.0, each * worker.slots) if 0 < each < 1 else 1.0,
+            "trials": list(held.trials.get(worker.id, ())),
+        }
+        for card in json.loads(worker.gpus) if worker.gpus else ():
+            holders.setdefault(card, []).append(holder)
+    return [
+        {
+            "machine": machine.name,
+            "id": card.id,
+            "model": card.model or None,
+            "memory": card.memory or None,
+            "holders": holders.get(card.id, []),
+        }
+        for machine in backend.capacity().machines
+        for card in machine.gpus
+    ]
+
+
+def _counted(machines: Sequence[Surveyed]) -> list[Document]:
+    """All that is known is how many there are, and how many of them are held."""
+    return [
+        {
+            "machine": machine.name,
+            "id": str(number),
+            "model": machine.has.gpu_type,
+            "memory": machine.has.gpu_memory,
+            "holders": None if machine.ours.gpu or machine.others is None or machine.others.gpu else [],
+        }
+        for machine in machines
+        for number in range(int(machine.has.gpu))
+    ]

@@ -1,0 +1,129 @@
+"""A metric over two parameters: the mean of the trials around each place, made of every completed one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestune.domain.space import Parameter, Value
+from orchestune.errors import BadInput, UsageError
+from orchestune.services.columns import STATES, Column, Numbers
+from orchestune.services.core import Core
+from orchestune.services.read_experiments import Document
+from orchestune.services.recent import Recent
+from orchestune.store.experiments import ExperimentRow
+
+_CELLS = 40
+"""along each axis; fewer where a parameter has fewer values"""
+_WIDTH, _LEAST, _MOST = 0.25, 0.03, 0.15
+"""how far a trial counts, as a part of an axis: less where there are many of them"""
+_NEAR = 0.135
+"""weight of a trial that lies two widths away: where all of them together have less, nothing is known"""
+_REACH = 6.0
+"""times the middle half of the values: what lies farther off counts as lying there"""
+_CONTOURS: Recent[Document] = Recent(rest=20)
+
+
+def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Document:
+    """The mean around each place of a grid; None where no trial is near."""
+    row, found = core.shelf.columns(core.store, ref)
+    known = {parameter.name: parameter for parameter in row.specification.space.parameters}
+    for name, key in ((x, "x"), (y, "y")):
+        if name not in known:
+            raise BadInput.one(f"'{name}' is no parameter", key=key, hint=f"there are {', '.join(list(known)[:30])}")
+    if x == y:
+        raise UsageError("a contour takes two different parameters")
+    name = metric or row.specification.objective.name
+    if name not in found.metrics:
+        raise UsageError(f"'{name}' is no metric of {row.handle}", f"it has {', '.join(list(found.metrics)[:30])}")
+    made = _Axis.of(known[x], found.parameters[x]), _Axis.of(known[y], found.parameters[y])
+    values = np.where(found.state() == STATES.index("completed"), found.metrics[name].array(), np.nan)
+    return _CONTOURS.get((row.id, x, y, name), _version(row), lambda: _document(name, made, values))
+
+
+def _version(row: ExperimentRow) -> tuple[int, int]:
+    return row.event_seq, row.revision
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The cells along one parameter."""
+
+    name: str
+    levels: tuple[Value, ...]
+    """the middle of each"""
+    places: Numbers
+    """the cell of each trial, NaN without a value"""
+    ordered: bool
+    """neighbours have something to do with each other"""
+
+    @classmethod
+    def of(cls, parameter: Parameter, column: Column) -> _Axis:
+        values = column.array()
+        if not parameter.numeric:
+            words = tuple(column.words or ())
+            return cls(parameter.name, words, values, ordered=False)
+        levels = parameter.levels() if parameter.count() <= _CELLS else None
+        if levels is not None:
+            middles = np.array(levels, float)
+            nearest = np.abs(values[:, None] - middles[None, :]).argmin(axis=1)
+            return cls(parameter.name, levels, np.where(np.isnan(values), np.nan, nearest), ordered=True)
+        assert parameter.low is not None and parameter.high is not None
+        ahead, back = (np.log, np.exp) if parameter.log else (_same, _same)
+        low, high = ahead(np.array([parameter.low, parameter.high], float))
+        inside = np.clip(values, parameter.low, parameter.high)
+        places = np.clip(np.floor((ahead(inside) - low) / (high - low) * _CELLS), 0, _CELLS - 1)
+        centres = back(low + (np.arange(_CELLS) + 0.5) / _CELLS * (high - low))
+        return cls(parameter.name, tuple(float(f"{centre:.6g}") for centre in centres), places, ordered=True)
+
+    def reach(self, trials: int) -> Numbers:
+        """How much a trial in one cell counts in another one."""
+        count = len(self.levels)
+        if not self.ordered:
+            return np.eye(count)
+        width = min(max(_LEAST, _WIDTH * trials ** (-1 / 6)), _MOST) * count
+        apart = np.subtract.outer(np.arange(count), np.arange(count)) / width
+        weights: Numbers = np.exp(-0.5 * apart**2)
+        return weights
+
+
+def _same(values: Numbers) -> Numbers:
+    return values
+
+
+def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Document:
+    across, up = axes
+    there = np.isfinite(values) & ~np.isnan(across.places) & ~np.isnan(up.places)
+    measured = _within_reach(values[there])
+    shape = len(up.levels), len(across.levels)
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    cells = up.places[there].astype(int), across.places[there].astype(int)
+    np.add.at(sums, cells, measured)
+    np.add.at(counts, cells, 1.0)
+    trials = len(measured)
+    upwards, sideways = up.reach(max(trials, 1)), across.reach(max(trials, 1))
+    weights = upwards @ counts @ sideways
+    means = (upwards @ sums @ sideways) / np.maximum(weights, _NEAR)
+    return {
+        "metric": metric,
+        "x": across.name,
+        "y": up.name,
+        "trials": trials,
+        "across": list(across.levels),
+        "up": list(up.levels),
+        "values": [
+            [float(f"{mean:.6g}") if weight >= _NEAR else None for mean, weight in zip(*line, strict=True)]
+            for line in zip(means, weights, strict=True)
+        ],
+    }
+
+
+def _within_reach(values: Numbers) -> Numbers:
+    """One result that diverged is not to hide all the others."""
+    if len(values) < 20:
+        return values
+    low, high = np.quantile(values, [0.25, 0.75])
+    reach = _REACH * (high - low)
+    found: Numbers = np.clip(values, low - reach, high + reach) if reach else values
+    return found

@@ -1,0 +1,47 @@
+"""What attempts use while they run: taken from their workers, and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.domain.usage import AT_THE_END, MOST, parse, with_more
+from orchestune.errors import NotFound
+from orchestune.services.core import Core
+from orchestune.services.ledger import Ledger
+from orchestune.services.read_experiments import Document, rfc3339
+from orchestune.store import experiments, hot
+from orchestune.store import trials as rows
+
+LASTING = 900.0
+"""seconds: of an attempt that ran for longer there may be more samples than are kept of it"""
+
+
+def take(ledger: Ledger, attempt: str, items: Sequence[Sequence[Any]], *, ended: bool) -> None:
+    """Keep what is new, thinned. Under the ledger's lock."""
+    found = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
+    kept = json.loads(found[0]) if found else []
+    samples = with_more(kept, parse(items), AT_THE_END if ended else MOST)
+    if samples != kept:
+        text = json.dumps(samples, separators=(",", ":"))
+        ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
+
+
+def usage(core: Core, ref: str, number: int) -> Document:
+    """What each attempt of a trial used over time."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        if rows.get(session, row.id, number) is None:
+            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        items = [
+            {
+                "task": attempt.fold,
+                "number": attempt.token,
+                "state": attempt.state,
+                "started_at": rfc3339(attempt.started_at),
+                "samples": [sample[1:] for sample in json.loads(attempt.samples)],
+            }
+            for attempt in rows.usage_of(session, row.id, number)
+        ]
+    return {"items": items}

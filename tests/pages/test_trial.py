@@ -1,0 +1,57 @@
+"""The page of one trial: what it used while it ran."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from orchestune.services.core import Core
+from orchestune.store import hot
+from tests.pages.conftest import OpenPage
+
+RUNNING = 60
+"""a trial of `image model` that runs"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_processors_memory_and_cards_are_drawn_over_time(
+    open_page: OpenPage, handles: dict[str, str], scheme: str
+) -> None:
+    page = open_page(f"/experiments/{handles['image model']}/trials/3", color_scheme=scheme)
+    card = page.get_by_role("region", name="Resources")
+    for name, told in (
+        ("CPU over time", r"cores at the end, 2\.8 cores at most"),
+        ("Memory over time", r"1\.6 GiB at the end"),
+        ("GPU over time", "% at the end, 90 % at most"),
+        ("GPU memory over time", r"9\.0 GiB at the end"),
+    ):
+        expect(card.get_by_role("img", name=re.compile(f"^{name}: .*{told}"))).to_be_visible()
+    assert [each["id"] for each in Axe().run(page).response["violations"]] == []
+
+
+def test_what_was_not_measured_is_not_drawn(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['broken script']}/trials/3")
+    expect(page.get_by_role("region", name="Attempts")).to_be_visible()
+    expect(page.get_by_role("region", name="Resources")).to_be_hidden()
+
+
+def test_what_a_running_trial_uses_is_drawn_as_it_comes(
+    open_page: OpenPage, handles: dict[str, str], core: Core
+) -> None:
+    page = open_page(f"/experiments/{handles['image model']}/trials/{RUNNING}")
+    memory = page.get_by_role("img", name=re.compile("^Memory over time: "))
+    expect(memory).to_be_visible()
+    with core.store.transaction() as session:
+        query = """SELECT a.id, a.experiment, u.samples FROM attempts a JOIN usage u ON u.attempt = a.id
+        JOIN experiments e ON e.id = a.experiment WHERE e.handle = :handle AND a.trial = :trial ORDER BY a.token DESC"""
+        where = {"handle": handles["image model"], "trial": RUNNING}
+        found = session.rows(query, where)[0]
+        samples = [*json.loads(found[2]), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
+        row = {"attempt": found[0], "experiment": found[1], "samples": json.dumps(samples)}
+        session.run(hot.PUT_USAGE, row)
+    expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
+    page.close()

@@ -1,0 +1,44 @@
+"""How few samples of an attempt are kept."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from orchestune.domain.usage import AT_THE_END, MOST, NEWEST, parse, with_more
+
+
+def samples(first: int, last: int) -> list[list[float]]:
+    return [[number, 10.0 * number, 1.0, 2.0**20] for number in range(first, last)]
+
+
+def test_a_short_series_is_kept_whole() -> None:
+    assert with_more(samples(0, 100), samples(100, 200)) == samples(0, 200)
+
+
+def test_what_is_there_already_is_the_same_again() -> None:
+    assert with_more(samples(0, 10), samples(5, 12)) == samples(0, 12)
+    assert with_more(samples(0, 10), samples(0, 10)) == samples(0, 10)
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_long_one_is_thinned_evenly_and_its_end_is_whole(step: int) -> None:
+    kept: list[list[float]] = []
+    for first in range(0, 20_000, step):
+        kept = with_more(kept, samples(first, min(first + step, 20_000)))  # type: ignore[assignment]
+        assert len(kept) <= MOST + NEWEST
+    numbers = [int(sample[0]) for sample in kept]
+    assert numbers[-NEWEST:] == list(range(20_000 - NEWEST, 20_000))
+    assert len({later - earlier for earlier, later in pairwise(numbers[:-NEWEST])}) == 1
+    assert numbers[0] == 0 and len(numbers) > MOST / 2
+
+
+def test_of_what_has_ended_less_is_kept() -> None:
+    assert len(with_more(samples(0, 400), [], AT_THE_END)) <= AT_THE_END + NEWEST
+
+
+@pytest.mark.parametrize("item", [[1], [1, "x", 1, 1, None, None], [1, float("nan"), 1, 1, None, None], 3])
+def test_what_is_no_sample_is_refused(item: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        parse([item])  # type: ignore[list-item]
