@@ -7,6 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { between, count, duration, moment, number } from "../lib/format.js";
 import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { rows } from "./rows.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Trial} Trial */
@@ -28,6 +29,8 @@ export function mount(place, first) {
   let turn = 0;
   /** @type {Column[]} */
   let columns = [];
+  let shape = "";
+  let wishes = 0;
   /** @type {string[]} */
   let parameterNames = [];
   /** @type {Set<string>} */
@@ -41,16 +44,16 @@ export function mount(place, first) {
   const where = h("span");
   const compared = h("div");
   const head = h("tr");
-  const above = h("td");
-  const below = h("td");
   const body = h("tbody");
+  const drawRows = rows(body);
   const table = h("table", {}, h("caption", { class: "sr" }, "Trials"), h("thead", {}, head), body);
-  const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw) }, table);
+  const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw), onmouseleave: left, onfocusout: () => setTimeout(left) }, table);
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const nothing = h("div", { hidden: true });
+  const newer = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => again() }, "Others came: show them");
   const choose = h("button", { type: "button", onclick: chooseColumns }, "Columns");
   const save = h("a", { class: "small", href: "#", onclick: exportCsv }, "Export CSV");
-  fill(place, h("div", { class: "bar" }, states, where, told, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
+  fill(place, h("div", { class: "bar" }, states, where, told, newer, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
   fill(where, filters());
 
   /** @param {string} error */
@@ -76,12 +79,48 @@ export function mount(place, first) {
     const mine = turn;
     const answer = await ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK, limit: BLOCK }));
     if (mine !== turn) return;
-    if (fresh) blocks = new Map();
     fail("");
+    if (fresh && held() && moves(block, answer.items)) {
+      /** @type {Map<number, Trial>} */
+      const now = new Map(answer.items.map((/** @type {Trial} */ trial) => [trial.number, trial]));
+      for (const [place, items] of blocks) blocks.set(place, items.map((trial) => now.get(trial.number) ?? trial));
+      newer.hidden = false;
+      draw();
+      return;
+    }
+    if (fresh) blocks = new Map();
+    newer.hidden = true;
     blocks.set(block, answer.items);
     total = answer.total;
     setColumns(answer.items);
     draw();
+  }
+
+  /** Changes with what the table would show. */
+  function mark() {
+    return `${finished(status)} ${status.counts.running} ${status.counts.queued} ${status.counts.cancelled} ${wishes}`;
+  }
+
+  /** Whether somebody is at a row: then rows stay where they are. */
+  function held() {
+    return body.matches(":hover") || body.contains(document.activeElement);
+  }
+
+  /** @param {number} block @param {Trial[]} items */
+  function moves(block, items) {
+    const before = blocks.get(block) ?? [];
+    return before.some((trial, index) => trial.number !== items[index]?.number);
+  }
+
+  function left() {
+    if (!newer.hidden && !held()) again();
+  }
+
+  function again() {
+    newer.hidden = true;
+    blocks = new Map();
+    wishes += 1;
+    refresh.want(mark());
   }
 
   function search() {
@@ -93,7 +132,9 @@ export function mount(place, first) {
     address.set(values);
     fill(where, filters());
     box.scrollTop = 0;
-    refresh.want(`${Math.random()}`);
+    blocks = new Map();
+    wishes += 1;
+    refresh.want(mark());
   }
 
   function filters() {
@@ -120,7 +161,7 @@ export function mount(place, first) {
     const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? [...parameterNames.slice(12), ...[...metricNames].slice(6)]);
     columns = [...everyColumn()].filter((column) => !hidden.has(column.key.replace(/^\w+\./, "")));
     fill(head, columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
-    above.colSpan = below.colSpan = columns.length + 1;
+    shape = columns.map((column) => column.key + column.title).join();
   }
 
   /** @returns {Column[]} */
@@ -165,38 +206,37 @@ export function mount(place, first) {
     for (let block = Math.floor(start / BLOCK); block <= Math.floor(Math.max(end - 1, 0) / BLOCK); block += 1) {
       if (!blocks.has(block)) load(block).catch((error) => fail(words(error)));
     }
-    const rows = [];
-    for (let index = start; index < end; index += 1) rows.push(row(blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK], index));
-    above.style.height = `${start * ROW}px`;
-    below.style.height = `${(total - end) * ROW}px`;
-    const focus = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.focus;
-    fill(body, h("tr", { class: "space", "aria-hidden": "true" }, above), rows, h("tr", { class: "space", "aria-hidden": "true" }, below));
-    if (focus) /** @type {HTMLElement | null} */ (body.querySelector(`[data-focus="${focus}"]`))?.focus({ preventScroll: true });
+    const wanted = [];
+    for (let index = start; index < end; index += 1) wanted.push(row(blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK], index));
+    drawRows(wanted, shape, { before: start * ROW, after: (total - end) * ROW, columns: columns.length + 1 });
     table.setAttribute("aria-rowcount", String(total + 1));
   }
 
-  /** @param {Trial | undefined} trial @param {number} index */
+  /** @param {Trial | undefined} trial @param {number} index @returns {import("./rows.js").Row} */
   function row(trial, index) {
-    if (!trial) return h("tr", { "aria-rowindex": index + 2 }, h("td", { class: "faint", colspan: columns.length + 1 }, "…"));
-    const pin = h("input", {
-      type: "checkbox",
-      "aria-label": `Compare trial ${trial.number}`,
-      checked: pinned.has(trial.number),
-      data: { focus: `pin${trial.number}` },
-      onchange: () => {
-        if (!pinned.delete(trial.number)) pinned.set(trial.number, trial);
-        drawCompared();
-      },
+    if (!trial) return { key: `waiting ${index}`, index, cells: [{ kind: "faint", content: "…" }] };
+    const pin = () =>
+      h("input", {
+        type: "checkbox",
+        "aria-label": `Compare trial ${trial.number}`,
+        checked: pinned.has(trial.number),
+        data: { pin: String(trial.number) },
+        onchange: () => {
+          if (!pinned.delete(trial.number)) pinned.set(trial.number, trial);
+          drawCompared();
+        },
+      });
+    const cells = columns.map((column) => {
+      const content = column.cell(trial);
+      return { kind: column.kind, content, title: typeof content === "string" && content.length > 20 ? content : null };
     });
-    return h(
-      "tr",
-      { "aria-rowindex": index + 2 },
-      columns.map((column) => {
-        const content = column.cell(trial);
-        return h("td", { class: column.kind, title: typeof content === "string" && content.length > 20 ? content : null }, content);
-      }),
-      h("td", {}, pin),
-    );
+    return { key: String(trial.number), index, cells, control: pin };
+  }
+
+  function unpin() {
+    pinned.clear();
+    for (const box_ of body.querySelectorAll("input")) box_.checked = false;
+    drawCompared();
   }
 
   function drawCompared() {
@@ -215,7 +255,7 @@ export function mount(place, first) {
       h(
         "section",
         { class: "card", style: { marginBottom: "10px" }, "aria-label": "Compared trials" },
-        h("h2", {}, "Compared", h("span", { class: "faint" }, "what differs first"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: () => (pinned.clear(), drawCompared(), draw()) }, "Close")),
+        h("h2", {}, "Compared", h("span", { class: "faint" }, "what differs first"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: unpin }, "Close")),
         h(
           "div",
           { class: "scroll", tabindex: "0" },
@@ -277,11 +317,11 @@ export function mount(place, first) {
     save.textContent = "Export CSV";
   }
 
-  refresh.want("first");
+  refresh.want(mark());
   return {
     update: (/** @type {Status} */ next) => {
       status = next;
-      refresh.want(`${finished(status)} ${status.counts.running} ${status.counts.queued}`);
+      refresh.want(mark());
     },
     close: () => refresh.close(),
   };

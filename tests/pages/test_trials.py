@@ -1,0 +1,83 @@
+"""The table of trials while trials come and change."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from orchestune.client.api import Client
+from tests.pages.conftest import OpenPage
+
+MARK = "element => { element.mark = true; }"
+MARKED = "element => element.mark === true"
+
+
+def first_numbers(page: Page, count: int) -> list[str]:
+    """The trials in the first rows."""
+    return page.locator(".virtual tbody tr:not(.space) td:first-child").all_text_contents()[:count]
+
+
+def queue(client: Client, ref: str) -> int:
+    """One more trial, which is the first one of the table."""
+    parameters = client.trial(ref, 3)["parameters"]
+    return int(client._send("POST", f"/experiments/{ref}/trials", {"parameters": parameters})["number"])
+
+
+def test_rows_stay_where_they_are_while_somebody_is_at_one(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    ref = handles["image model"]
+    page = open_page(f"/experiments/{ref}?tab=trials")
+    waiting = queue(client, ref)
+    row = page.get_by_role("row").filter(has=page.get_by_label(f"Compare trial {waiting}", exact=True))
+    box = row.get_by_role("checkbox")
+    box.focus()
+    row.evaluate(MARK)
+    before = first_numbers(page, 5)
+    page.evaluate(
+        """() => {
+            const cell = document.querySelector('.virtual tbody tr:not(.space) td:nth-child(4)');
+            getSelection().selectAllChildren(cell);
+        }"""
+    )
+    chosen = page.evaluate("getSelection().toString()")
+    assert chosen
+    client.stop_trial(ref, waiting)
+    expect(row.locator(".state")).to_have_text("cancelled")  # it changes in its place
+    new = queue(client, ref)
+    show = page.get_by_role("button", name="Others came: show them")
+    expect(show).to_be_visible()
+    assert first_numbers(page, 5) == before
+    expect(box).to_be_focused()
+    assert row.evaluate(MARKED)
+    assert page.evaluate("getSelection().toString()") == chosen
+    show.click()
+    expect(page.locator(".virtual tbody tr:not(.space) td:first-child").first).to_have_text(str(new))
+    assert row.evaluate(MARKED)  # the same element, one row below
+    expect(show).to_be_hidden()
+
+
+def test_rows_follow_at_once_where_nobody_is_at_them(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    ref = handles["image model"]
+    page = open_page(f"/experiments/{ref}?tab=trials")
+    first = page.locator(".virtual tbody tr:not(.space) td:first-child").first
+    expect(first).to_have_text(re.compile(r"^\d+$"))
+    new = queue(client, ref)
+    expect(first).to_have_text(str(new))
+
+
+def test_the_mouse_holds_a_row_until_it_leaves(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    ref = handles["image model"]
+    page = open_page(f"/experiments/{ref}?tab=trials")
+    first = page.locator(".virtual tbody tr:not(.space) td:first-child").first
+    expect(first).to_have_text(re.compile(r"^\d+$"))
+    before = first.text_content()
+    page.locator(".virtual tbody tr:not(.space)").nth(2).hover()
+    new = queue(client, ref)
+    expect(page.get_by_role("button", name="Others came: show them")).to_be_visible()
+    expect(first).to_have_text(str(before))
+    page.mouse.move(5, 5)
+    expect(first).to_have_text(str(new))
