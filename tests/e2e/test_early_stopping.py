@@ -71,7 +71,7 @@ def test_a_bad_trial_is_ended_with_its_reason_and_is_shown_everywhere(home: Home
 
 def test_a_killed_server_forgets_neither_the_curves_nor_the_order(home: Home, tmp_path: Path) -> None:
     handle = launch(home, project(tmp_path / "killed", retry=0))
-    eventually(lambda: "accuracy=0.9" in home.run("logs", handle, expect=None).stdout, "a good step", home)
+    eventually(lambda: "accuracy=0.9" in home.look("logs", handle, expect=None), "a good step", home)
     kill_server(home)
     status = reached(home, handle, "completed")
     assert (status["counts"]["completed"], status["counts"]["pruned"]) == (1, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import signal
@@ -130,7 +129,7 @@ def test_ctrl_c_stops_the_experiment(shared_home: Home, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=100)
     eventually(
-        lambda: json.loads(shared_home.run("status", found["handle"], "--json").stdout)["state"] == "stopped",
+        lambda: shared_home.json("status", found["handle"])["state"] == "stopped",
         "the experiment is stopped",
         shared_home,
     )

@@ -78,7 +78,7 @@ def test_a_trial_that_was_interrupted_goes_on_from_its_checkpoint_and_knows_the_
     (project / "train.sh").write_text(TRAIN)
     (project / "wait").touch()
     handle = launch(home, project)
-    eventually(lambda: "waiting" in home.run("logs", handle).stdout, "three epochs are over", home)
+    eventually(lambda: "waiting" in home.look("logs", handle), "three epochs are over", home)
     home.run("pause", handle, "--now")
     eventually(lambda: [a["state"] for a in attempts(home, handle)] == ["preempted"], "it was interrupted", home)
     (project / "wait").unlink()

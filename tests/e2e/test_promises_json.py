@@ -44,14 +44,19 @@ def finished(shared_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return project
 
 
+def printed(home: Home, *words: str, cwd: Path | None = None) -> Any:
+    """What a script reads from the program."""
+    return json.loads(home.run(*words, "--json", cwd=cwd).stdout)
+
+
 def handle_of(home: Home) -> str:
-    [status] = home.json("status")
+    [status] = printed(home, "status")
     return str(status["handle"])
 
 
 def test_status_follows_the_contract(shared_home: Home, finished: Path) -> None:
     home = shared_home
-    status = home.json("status", handle_of(home))
+    status = printed(home, "status", handle_of(home))
     assert set(status) >= STATUS
     assert (status["schema"], status["state"], status["budget"]) == (1, "completed", 4)
     assert set(status["counts"]) == COUNTS
@@ -62,7 +67,7 @@ def test_status_follows_the_contract(shared_home: Home, finished: Path) -> None:
     assert sum(worker["succeeded"] for worker in status["workers"]) == 3
     assert sum(worker["failed"] for worker in status["workers"]) == 1
     assert all({"name", "node", "state"} <= set(worker) for worker in status["workers"])
-    [listed] = home.json("status")
+    [listed] = printed(home, "status")
     assert listed.keys() == status.keys()
     assert {**listed, "workers": []} == {**status, "workers": []}
     # workers of an experiment that is over end meanwhile
@@ -71,7 +76,7 @@ def test_status_follows_the_contract(shared_home: Home, finished: Path) -> None:
 
 def test_trials_follow_the_contract(shared_home: Home, finished: Path) -> None:
     home = shared_home
-    trials: list[dict[str, Any]] = home.json("trials", cwd=finished)
+    trials: list[dict[str, Any]] = printed(home, "trials", cwd=finished)
     assert [trial["number"] for trial in trials] == [1, 2, 3, 4]
     for trial in trials:
         assert set(trial) >= TRIAL
@@ -89,12 +94,12 @@ def test_trials_follow_the_contract(shared_home: Home, finished: Path) -> None:
     assert (trials[2]["state"], trials[2]["attempts"][0]["exit_code"]) == ("failed", 4)
     lines = home.run("trials", "--jsonl", cwd=finished).stdout.splitlines()
     assert [json.loads(line) for line in lines] == trials
-    assert [trial["number"] for trial in home.json("trials", "--state", "failed", cwd=finished)] == [3]
+    assert [trial["number"] for trial in printed(home, "trials", "--state", "failed", cwd=finished)] == [3]
 
 
 def test_best_is_a_list(shared_home: Home, finished: Path) -> None:
-    best = shared_home.json("best", cwd=finished)
-    completed = [trial for trial in shared_home.json("trials", cwd=finished) if trial["state"] == "completed"]
+    best = printed(shared_home, "best", cwd=finished)
+    completed = [trial for trial in printed(shared_home, "trials", cwd=finished) if trial["state"] == "completed"]
     least = min(completed, key=lambda trial: trial["metrics"]["loss"]["value"])
     assert [entry["trial"] for entry in best] == [least["number"]]  # all have the same size: one dominates
     assert best[0]["parameters"] == least["parameters"]
@@ -117,7 +122,7 @@ def test_a_bad_file_makes_nothing(shared_home: Home, finished: Path, tmp_path: P
     project = write(tmp_path / "bad", "echo {y}", budget=-3)
     done = shared_home.run("run", cwd=project, expect=2)
     assert "experiment.yml:1" in done.stderr and "budget" in done.stderr and "{y}" in done.stderr
-    assert len(shared_home.json("status")) == 1
+    assert len(printed(shared_home, "status")) == 1
     dry = write(tmp_path / "dry", "echo loss={x}")
     assert "0..1" in shared_home.run("run", "--dry-run", cwd=dry).stdout
-    assert len(shared_home.json("status")) == 1
+    assert len(printed(shared_home, "status")) == 1

@@ -53,10 +53,10 @@ def test_a_trial_has_its_grace_to_say_goodbye(shared_home: Home, tmp_path: Path)
     home, nap = shared_home, new_nap()
     command = f"trap 'echo goodbye; exit 1' TERM; echo ready; sleep {nap} & wait"
     handle = launch(home, write(tmp_path / "polite", command, budget=1, parallelism=1))
-    eventually(lambda: "ready" in home.run("logs", handle).stdout, "the trial runs", home)
+    eventually(lambda: "ready" in home.look("logs", handle), "the trial runs", home)
     home.run("stop", handle)
     reached(home, handle, "stopped")
-    eventually(lambda: "goodbye" in home.run("logs", handle).stdout, "its last word is in the log", home)
+    eventually(lambda: "goodbye" in home.look("logs", handle), "its last word is in the log", home)
     assert home.json("status", handle)["counts"]["failed"] == 0
 
 

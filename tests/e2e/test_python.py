@@ -164,7 +164,7 @@ def test_a_cancelled_task_stops_its_experiment(shared_home: Home) -> None:
 
     async def cancelled() -> None:
         task = asyncio.create_task(orchestune.tune_async(sleep, **BOWL, budget=1, name="cancelled", grace="1s"))
-        while "cancelled" not in await asyncio.to_thread(lambda: shared_home.run("status").stdout):
+        while "cancelled" not in await asyncio.to_thread(lambda: shared_home.look("status")):
             await asyncio.sleep(0.1)
         task.cancel()
         await task

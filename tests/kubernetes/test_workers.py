@@ -134,7 +134,7 @@ def test_a_pod_that_is_killed_costs_a_trial_nothing(lab: Lab) -> None:
 def test_a_drained_trial_goes_on_elsewhere_from_its_checkpoint(lab: Lab) -> None:
     handle = lab.run(CHECKPOINTING, budget=1, checkpoint={"every": "60s"})
     name = lab.wait_running(handle)
-    until("the trial's first words", lambda: "loss=5" in lab.home.run("logs", handle).stdout)
+    until("the trial's first words", lambda: "loss=5" in lab.home.look("logs", handle))
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": lab.namespace}}
     path = f"/api/v1/namespaces/{lab.namespace}/pods/{name}/eviction"
     lab.cluster.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
@@ -151,7 +151,7 @@ def test_when_a_node_is_drained_its_trial_goes_on_elsewhere_from_its_checkpoint(
     with Lab(own_kubernetes, namespace, worker_images, tmp_path) as lab:
         handle = lab.run(CHECKPOINTING, budget=1, checkpoint={"every": "60s"})
         name = lab.wait_running(handle)
-        until("the trial's first words", lambda: "loss=5" in lab.home.run("logs", handle).stdout)
+        until("the trial's first words", lambda: "loss=5" in lab.home.look("logs", handle))
         node = own_kubernetes.json("get", "pod", "-n", namespace, name)["spec"]["nodeName"]
         own_kubernetes.apply(_bystander(node), namespace=namespace)
         own_kubernetes.drain(node)

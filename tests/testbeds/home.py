@@ -5,6 +5,7 @@ with Home() as home: home.run("run", "-f", "experiment.yml"); home.json("status"
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestune.cli.console import Console
+from orchestune.cli.main import run
+
 SECONDS = 300.0
+LOOKS = ("best", "status", "trials")
+"""commands that only show something, again and again"""
+_THIS = (sys.executable, "-m", "orchestune")
 _FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV", "COLUMNS", "LINES")  # GNU readline sets the last two
 
 
@@ -28,7 +35,7 @@ class CommandFailed(AssertionError):
 class Home:
     """`orchestune` commands that share one new state folder. `command` is how the program is started."""
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "orchestune"), **settings: str) -> None:
+    def __init__(self, command: Sequence[str] = _THIS, **settings: str) -> None:
         self.command = list(command)
         self.folder = Path(tempfile.mkdtemp(prefix="orchestune-home-"))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
@@ -61,14 +68,32 @@ class Home:
                 raise CommandFailed(
                     f"orchestune {' '.join(arguments)}: not over after {timeout} s\n{out}{err}"
                 ) from None
-        if expect is not None and process.returncode != expect:
-            said = f"exit {process.returncode}, not {expect}\n{out}{err}"
-            raise CommandFailed(f"orchestune {' '.join(arguments)}: {said}\n{self.server_log()}")
+        self._check(arguments, process.returncode, expect, out + err)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def look(self, *arguments: str, cwd: Path | str | None = None, expect: int | None = 0) -> str:
+        """What `orchestune ARGUMENTS` prints, a command that only shows something; CommandFailed as by `run`.
+
+        It runs in this process where it can: who waits for something looks often, and a process for each look would
+        take the processors from what is waited for.
+        """
+        if tuple(self.command) != _THIS:
+            return self.run(*arguments, cwd=cwd, expect=expect).stdout
+        out, err = io.StringIO(), io.StringIO()
+        console = Console("--json" in arguments, out, err, self.env, Path(cwd or self.folder))
+        code = run(console, [*arguments])
+        self._check(arguments, code, expect, out.getvalue() + err.getvalue())
+        return out.getvalue()
+
     def json(self, *arguments: str, cwd: Path | str | None = None) -> Any:
-        """What `orchestune ARGUMENTS --json` prints."""
-        return json.loads(self.run(*arguments, "--json", cwd=cwd).stdout)
+        """What `orchestune ARGUMENTS --json` prints; see `look` and `LOOKS`."""
+        show = self.look if arguments[0] in LOOKS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
+        return json.loads(show(*arguments, "--json", cwd=cwd))
+
+    def _check(self, arguments: Sequence[str], code: int, expect: int | None, said: str) -> None:
+        if expect is not None and code != expect:
+            told = f"exit {code}, not {expect}\n{said}\n{self.server_log()}"
+            raise CommandFailed(f"orchestune {' '.join(arguments)}: {told}")
 
     def server_log(self) -> str:
         """The end of each log in the state folder."""

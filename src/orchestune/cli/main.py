@@ -50,7 +50,11 @@ def build_parser(names: Iterable[str] = _HOMES, *, brief: bool = False) -> argpa
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    console = Console(json="--json" in _own(words) or "--jsonl" in _own(words))
+    return run(Console(json="--json" in _own(words) or "--jsonl" in _own(words)), words)
+
+
+def run(console: Console, words: list[str]) -> int:
+    """Run the command of `words` with the streams, the environment and the folder of `console`; its exit code."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `watch`
         code = _dispatch(console, words)

@@ -47,7 +47,7 @@ def connect(
     if named:
         return named, environ.get("ORCHESTUNE_TOKEN", "").strip()
     state = home.state_folder(environ)
-    search = _Search(state, program, version, hang, note)
+    search = _Search(state, environ, program, version, hang, note)
     found = search.running(older=not start)
     if found is None and not start:
         if search.silent is not None:
@@ -75,9 +75,16 @@ class _Search:
     """One call of `connect`, without the environment's server."""
 
     def __init__(
-        self, state: Path, program: Sequence[str], version: str, hang: float, note: Callable[[str], None]
+        self,
+        state: Path,
+        environ: Mapping[str, str],
+        program: Sequence[str],
+        version: str,
+        hang: float,
+        note: Callable[[str], None],
     ) -> None:
         self.state = state
+        self.environ = environ
         self.program = program
         self.version = version
         self.hang = hang
@@ -133,7 +140,8 @@ class _Search:
         elif self._server_lock_is_free():
             from orchestune.client.spawn import Spawned, server_program  # only who starts a server pays for subprocess
 
-            self.child = Spawned(self.program or server_program(self.state), self.state / endpoint.LOG)
+            program = self.program or server_program(self.state)
+            self.child = Spawned(program, self.state / endpoint.LOG, self.environ)
 
     def _end_if_useless(self, found: Endpoint) -> None:
         if self.silent is not None and self.silent[0] == found:

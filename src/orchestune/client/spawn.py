@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
@@ -17,7 +17,7 @@ _LINES = 15
 class Spawned:
     """The server that this command started, in a session of its own, its output in `log`."""
 
-    def __init__(self, program: Sequence[str], log: Path) -> None:
+    def __init__(self, program: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
         """Unreachable where the program cannot be started."""
         self.log = log
         try:
@@ -31,7 +31,7 @@ class Spawned:
                     stdout=output,
                     stderr=output,
                     cwd=log.parent,
-                    env=_environment(),
+                    env=_environment(environ),
                     start_new_session=True,
                 )
         except OSError as exc:
@@ -64,11 +64,11 @@ def server_program(state: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "orchestune", "server", "--embedded", "--state", str(state)]
 
 
-def _environment() -> dict[str, str]:
-    """This command's environment, relative entries of the module path made absolute: the server's folder is another."""
-    environ = dict(os.environ)
-    environ.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
-    if environ.get("PYTHONPATH"):
-        entries = environ["PYTHONPATH"].split(os.pathsep)
-        environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
-    return environ
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The command's environment, relative entries of the module path made absolute: the server's folder is another."""
+    found = dict(environ)
+    found.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
+    if found.get("PYTHONPATH"):
+        entries = found["PYTHONPATH"].split(os.pathsep)
+        found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
+    return found
