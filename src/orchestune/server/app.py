@@ -8,15 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from orchestune import __version__
 from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
-from orchestune.server import models
 from orchestune.server.access import API, Access
 from orchestune.server.answers import refusal
 from orchestune.server.boundary import Boundary
@@ -44,6 +42,15 @@ from orchestune.server.use_cases import REAL, UseCases
 from orchestune.services.core import Core
 
 _PACE = Pace()
+_CLIENTS = (server, sign_in, grants, bundles, archive, code, experiments, trials, following, plots, terminal)
+_ROUTERS = (
+    *(part.router for part in _CLIENTS),
+    workers.router,
+    terminal.of_workers,
+    report.router,
+    server.probes,
+    pages.router,
+)
 
 
 class NotAllowed(UsageError):
@@ -85,28 +92,13 @@ def create_app(
         docs_url=None,  # the page would load its scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
-        routes=[work.route],
+        routes=[work.route, *(route for router in _ROUTERS for route in router.routes)],
         middleware=layers,
         lifespan=_lifespan,
         exception_handlers={HTTPException: _of_routing, RequestValidationError: _of_validation},
     )
     app.state.context = context
-    app.include_router(_client_routes())
-    for router in (workers.router, terminal.of_workers, report.router):
-        app.include_router(router, prefix="/api/v1")
-    for router in (server.probes, pages.router):
-        app.include_router(router)
     return app
-
-
-def _client_routes() -> APIRouter:
-    token = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
-    router = APIRouter(prefix="/api/v1", dependencies=[Depends(token)], responses={"default": {"model": models.Error}})
-    parts = (server, sign_in, grants, bundles, archive, code, experiments, trials, following, plots, terminal)
-    for part in parts:
-        router.include_router(part.router)
-    return router
 
 
 @asynccontextmanager

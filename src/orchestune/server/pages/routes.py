@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from orchestune.errors import Denied
-from orchestune.server import cookies
+from orchestune.server import cookies, routers
 from orchestune.server.context import Context, Here, Known
 from orchestune.server.pages import assets, render
 
-router = APIRouter(include_in_schema=False)
+router = routers.of_pages()
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 

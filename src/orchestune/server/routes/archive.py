@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from typing import Annotated, Any, BinaryIO, cast
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
 from orchestune.server.receiving import IN_MEMORY, receive
 
-router = APIRouter(tags=["archive"])
+router = routers.of_clients("archive")
 
 _BODY: dict[str, Any] = {
     "requestBody": {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from typing import Annotated, Any, BinaryIO, cast
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import Header, Path, Request, Response
 
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here, OnlyOf
 from orchestune.server.receiving import IN_MEMORY, receive
 
-router = APIRouter(prefix="/bundles/{digest}", tags=["bundles"])
+router = routers.of_clients("bundles", "/bundles/{digest}")
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 

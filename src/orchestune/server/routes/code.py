@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
-router = APIRouter(tags=["code"])
+router = routers.of_clients("code")
 
 Of = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="a trial; left out: what the next one has")]
 Side = Annotated[str, Query(max_length=300, description="a trial, as EXP/N")]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
-from orchestune.server import live, models, streams
+from orchestune.server import live, models, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Actor, Here, Known, RequestKey
 from orchestune.server.live import View
 from orchestune.services.signals import EXPERIMENTS
 
-router = APIRouter(prefix="/experiments", tags=["experiments"])
+router = routers.of_clients("experiments", "/experiments")
 
 
 @router.post("", status_code=201, response_model=models.Status)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
-from orchestune.server import models, streams
+from orchestune.server import models, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.streams import Source
 
-router = APIRouter(prefix="/experiments/{ref}", tags=["following"])
+router = routers.of_clients("following", "/experiments/{ref}")
 
 After = Annotated[int, Query(ge=0, lt=2**53)]
 Limit = Annotated[int, Query(ge=1, le=1000)]

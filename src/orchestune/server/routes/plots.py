@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
-router = APIRouter(prefix="/experiments/{ref}", tags=["plots"])
+router = routers.of_clients("plots", "/experiments/{ref}")
 
 
 @router.get("/columns", response_model=models.Columns)

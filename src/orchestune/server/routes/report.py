@@ -6,13 +6,14 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from orchestune.errors import BadInput
+from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
-router = APIRouter(prefix="/report", include_in_schema=False)
+router = routers.of_trials("/report")
 
 
 @router.post("/{attempt}/{signature}")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from orchestune import __version__
 from orchestune.errors import StoreUnavailable
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.prometheus import exposition
 
-router = APIRouter(tags=["server"])
-probes = APIRouter(include_in_schema=False)
+router = routers.of_clients("server")
+probes = routers.of_pages()
 """what needs no token"""
 
 

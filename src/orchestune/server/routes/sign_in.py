@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Known
 
-router = APIRouter(tags=["server"])
+router = routers.of_clients("server")
 
 
 @router.post("/sign-in", status_code=201, response_model=models.Invitation)

@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from orchestune.errors import BadInput
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context, Here, Known
 from orchestune.server.terminals import Pipe
 
-router = APIRouter(prefix="/experiments/{ref}/terminal", tags=["trials"])
-of_workers = APIRouter(prefix="/workers/{worker}/terminal", include_in_schema=False)
+router = routers.of_clients("trials", "/experiments/{ref}/terminal")
+of_workers = routers.of_trials("/workers/{worker}/terminal")
 
 
 @router.put("", response_model=models.TerminalAnswer)

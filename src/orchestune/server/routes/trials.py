@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import Header, Path, Query, Response
 
 from orchestune.domain.states import TrialState
-from orchestune.server import models
+from orchestune.server import models, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Actor, Here, RequestKey
 
-router = APIRouter(prefix="/experiments/{ref}/trials", tags=["trials"])
+router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 

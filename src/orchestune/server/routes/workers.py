@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from orchestune.errors import BadInput
+from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
 
-router = APIRouter(prefix="/workers/{worker}", include_in_schema=False)
+router = routers.of_trials("/workers/{worker}")
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 Offset = Annotated[int, Query(ge=0, lt=2**53)]

@@ -1,0 +1,35 @@
+"""Routers that make their routes whole at once, so that the application takes them as they are.
+
+FastAPI's `include_router` makes each route a second time with the first request, which then waits for all of them.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPBearer
+
+from orchestune.server import models
+
+_V1 = "/api/v1"
+_TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
+
+
+def of_clients(tag: str, prefix: str = "") -> APIRouter:
+    """Part of the documented API, below `/api/v1`."""
+    return APIRouter(
+        prefix=_V1 + prefix,
+        tags=[tag],
+        dependencies=[Depends(_TOKEN)],
+        responses={"default": {"model": models.Error}},
+        strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
+    )
+
+
+def of_trials(prefix: str) -> APIRouter:
+    """What workers and trials call, below `/api/v1`."""
+    return APIRouter(prefix=_V1 + prefix, include_in_schema=False, strict_content_type=False)
+
+
+def of_pages() -> APIRouter:
+    """What browsers and probes call."""
+    return APIRouter(include_in_schema=False, strict_content_type=False)
