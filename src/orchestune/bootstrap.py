@@ -59,7 +59,6 @@ class Running:
 
     def start(self) -> None:
         """Begin to act."""
-        HOST.warm()
         for loop in self.loops:
             loop.start()
 

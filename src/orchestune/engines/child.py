@@ -18,9 +18,7 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
-from orchestune.engines import portfolio  # noqa: F401 (at once: what this takes is why the server starts the process early)
 from orchestune.engines.distinct import DistinctEngine
-from orchestune.engines.estimate import best_estimate
 from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
 from orchestune.ports.engine import Engine, Exhausted
@@ -74,6 +72,8 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.estimate import best_estimate  # here: few ask for it
+
     history = [observation_from_json(document) for document in request["history"]]
     metrics = [Metric.from_json(metric) for metric in request["metrics"]]
     found = best_estimate(Space.from_json(request["space"]), metrics, history)

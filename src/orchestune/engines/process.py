@@ -115,10 +115,6 @@ class Host:
                 self._child = Child(self._patience)
             return self._child
 
-    def warm(self) -> None:
-        """Start the child, which loads its libraries by itself. Returns at once."""
-        self.child()
-
     def close(self) -> None:
         """End the child; the engines in it are lost. A later call starts another one. Idempotent."""
         with self._lock:
@@ -128,7 +124,7 @@ class Host:
 
 
 HOST = Host()
-"""the child that all engines of this process share; a server warms it as it starts and closes it as it ends"""
+"""the child that all engines of this process share; a server closes it as it ends"""
 atexit.register(HOST.close)
 
 

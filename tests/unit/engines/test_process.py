@@ -163,7 +163,6 @@ def test_the_process_ends_with_its_parent() -> None:
     script = (
         "import os, signal\n"
         "from orchestune.engines.process import HOST\n"
-        "HOST.warm()\n"
         "print(HOST.child().process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -173,7 +172,7 @@ def test_the_process_ends_with_its_parent() -> None:
 
 
 def test_a_program_that_forgets_to_close_leaves_nothing_behind_either() -> None:
-    script = "from orchestune.engines.process import HOST\nHOST.warm()\nprint(HOST.child().process.pid, flush=True)\n"
+    script = "from orchestune.engines.process import HOST\nprint(HOST.child().process.pid, flush=True)\n"
     result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert not runs(int(result.stdout))
