@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections.abc import Mapping
 from multiprocessing import AuthenticationError, connection
@@ -109,6 +110,23 @@ class OpenTrial:
         except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
             self.give_back()
             self._stop = True
+
+
+class Looks:
+    """When to ask the server whether there will be another trial: offers are files and cost nothing, this does."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        """`first`: seconds from the first look to the second; each rest is twice the one before, up to `longest`."""
+        self._rest, self._longest = first, longest
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether to look now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next, self._rest = now + self._rest, min(2 * self._rest, self._longest)
+        return True
 
 
 def take(folder: Path) -> OpenTrial | None:

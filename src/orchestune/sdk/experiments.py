@@ -28,7 +28,7 @@ from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.config.experiment_file import Loaded, parse
 from orchestune.errors import BadInput, Problem, UsageError
 from orchestune.sdk import submitting
-from orchestune.sdk.asking import OpenTrial, take
+from orchestune.sdk.asking import Looks, OpenTrial, take
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plain import plain_value
@@ -178,13 +178,13 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 20.0}
         """
-        folder = self._offers()
+        folder, looks = self._offers(), Looks(_OFFERED, _LOOK)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             found = take(folder)
             if found is not None:
                 return found
-            if over(self.status()):
+            if looks.due() and over(self.status()):
                 shutil.rmtree(folder, ignore_errors=True)
                 return None
             if deadline is not None and time.monotonic() > deadline:
@@ -193,10 +193,10 @@ class Experiment:
 
     async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
         """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others."""
-        folder = await asyncio.to_thread(self._offers)
+        folder, looks = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK)
         async with asyncio.timeout(timeout):
             while (found := await asyncio.to_thread(take, folder)) is None:
-                if over(await self.status_async()):
+                if looks.due() and over(await self.status_async()):
                     shutil.rmtree(folder, ignore_errors=True)
                     return None
                 await asyncio.sleep(_OFFERED)
