@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,6 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def home() -> Iterator[Home]:
-    with Home() as home:
-        yield home
-
-
-@pytest.fixture
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of the example, so that the run sees nothing but its files."""
     program = PROGRAMS.get(request.param)
@@ -50,6 +43,12 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
     return [attempt for trial in home.json("trials", cwd=project) for attempt in trial["attempts"]]
+
+
+def newest(home: Home) -> dict[str, Any]:
+    """The status of the example that was run last."""
+    found: dict[str, Any] = home.json("status", home.json("status", "--limit", "1")[0]["handle"])
+    return found
 
 
 def words(project: Path) -> list[str]:
@@ -65,10 +64,9 @@ def typed(project: Path, program: str) -> list[str]:
 
 
 @pytest.mark.parametrize("project", FOLDERS, indirect=True)
-def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home, project: Path) -> None:
-    home.run(*words(project), cwd=project)
-    [status] = home.json("status", cwd=project)
-    status = home.json("status", status["handle"])
+def test_an_example_completes_its_whole_budget_without_a_failed_trial(shared_home: Home, project: Path) -> None:
+    shared_home.run(*words(project), cwd=project)
+    status = newest(shared_home)
     assert status["state"] == "completed"
     assert status["counts"]["completed"] + status["counts"]["pruned"] == status["budget"]
     assert status["counts"]["failed"] == 0
@@ -78,27 +76,28 @@ def test_an_example_completes_its_whole_budget_without_a_failed_trial(home: Home
 
 
 @pytest.mark.parametrize("project", sorted(SCRIPTS), indirect=True)
-def test_a_script_that_drives_its_search_prints_the_best(home: Home, project: Path) -> None:
+def test_a_script_that_drives_its_search_prints_the_best(shared_home: Home, project: Path) -> None:
     done = subprocess.run(
         [sys.executable, *typed(project, "python")],
         cwd=project,
-        env=home.env,
+        env=shared_home.env,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{shared_home.server_log()}"
     assert re.search(r"\bbest\b.*: ", done.stdout)
-    [status] = home.json("status", cwd=project)
+    status = newest(shared_home)
     assert status["state"] == "completed"
     assert status["counts"]["completed"] == status["budget"] == 12
 
 
 @pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)
-def test_a_paused_trial_goes_on_from_its_checkpoint(home: Home, project: Path) -> None:
+def test_a_paused_trial_goes_on_from_its_checkpoint(shared_home: Home, project: Path) -> None:
+    home = shared_home
     home.run("run", "--detach", cwd=project)
     deadline = time.monotonic() + DEADLINE
-    while "epoch 5:" not in home.run("logs", cwd=project, expect=None).stdout:
+    while "epoch 5:" not in home.look("logs", cwd=project, expect=None):
         assert time.monotonic() < deadline, home.server_log()
     home.run("pause", "--now", cwd=project)
     while any(attempt["state"] in ("leased", "running") for attempt in attempts(home, project)):
@@ -106,5 +105,5 @@ def test_a_paused_trial_goes_on_from_its_checkpoint(home: Home, project: Path) -
     home.run("resume", cwd=project)
     home.run("wait", cwd=project)
     assert "resumed after epoch" in home.run("logs", cwd=project).stdout
-    [status] = home.json("status", cwd=project)
+    status = newest(home)
     assert status["counts"]["completed"] == status["budget"]

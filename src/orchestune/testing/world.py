@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from orchestune.controllers.finishing import Finishing
@@ -30,6 +32,16 @@ from orchestune.store.experiments import ExperimentRow
 
 Document = dict[str, Any]
 SMALL = Capacity((Machine(2, 2**34),))
+_FILE = "orchestune.db"
+
+
+@cache
+def _empty_store() -> bytes:
+    """An SQLite store with nothing in it: its migrations take longer than most tests, and are the same for all."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, _FILE)
+        open_store(f"sqlite:///{file}").close()
+        return file.read_bytes()
 
 
 @dataclass
@@ -198,7 +210,9 @@ class World:
 
     def __init__(self, folder: Path, database_url: str | None = None, capacity: Capacity = SMALL) -> None:
         self.folder = folder
-        self.url = database_url or f"sqlite:///{folder / 'orchestune.db'}"
+        self.url = database_url or f"sqlite:///{folder / _FILE}"
+        if database_url is None and not (folder / _FILE).exists():
+            (folder / _FILE).write_bytes(_empty_store())
         self.clock = FakeClock()
         self.backend = FakeBackend(capacity)
         self.empty = FakeBackend(capacity)
