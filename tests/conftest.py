@@ -26,6 +26,8 @@ MARKS = {  # of a test that takes one of these fixtures; the first that fits, so
     "docker": {"docker_engine", "registry", "worker_images"},
     "postgres": {"postgres_url", "postgres_database"},
 }
+LONGEST = {"test_document.py", "test_examples.py", "test_promises_server.py", "test_sklearn.py", "test_stateful.py"}
+"""files with tests of a minute and more: they come first, so that no core waits for one of them at the end"""
 __all__ = [
     "docker_engine",
     "kubernetes",
@@ -75,7 +77,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a real server carries its mark, so that `-m "not postgres"` leaves it out."""
+    """Whatever uses a real server carries its mark, so that `-m "not postgres"` leaves it out; long ones come first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         marks = [mark for mark, fixtures in MARKS.items() if fixtures & names]
