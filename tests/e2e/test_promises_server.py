@@ -75,3 +75,13 @@ def test_a_restarted_server_suggests_what_the_one_before_would_have(home: Home, 
     expected, found = ([trial["parameters"] for trial in home.json("trials", cwd=at)] for at in (calm, stormy))
     assert len(expected) == 14
     assert found == expected
+
+
+def test_no_process_for_engines_is_there_before_one_of_them_learns(shared_home: Home, tmp_path: Path) -> None:
+    def of_engines() -> list[str]:
+        return [words for words in shared_home.processes().values() if "orchestune.engines.child" in words]
+
+    shared_home.run("run", cwd=write(tmp_path / "drawn", "echo loss={x}", budget=2))
+    assert of_engines() == []
+    shared_home.run("run", cwd=write(tmp_path / "learnt", "echo loss={x}", budget=2, engine="tpe"))
+    assert len(of_engines()) == 1

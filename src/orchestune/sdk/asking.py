@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -115,14 +115,14 @@ class OpenTrial:
 class Looks:
     """When to ask the server whether there will be another trial: offers are files and cost nothing, this does."""
 
-    def __init__(self, first: float, longest: float) -> None:
+    def __init__(self, first: float, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`first`: seconds from the first look to the second; each rest is twice the one before, up to `longest`."""
-        self._rest, self._longest = first, longest
-        self._next = 0.0
+        self._rest, self._longest, self._clock = first, longest, clock
+        self._next = clock()
 
     def due(self) -> bool:
         """Whether to look now."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._next:
             return False
         self._next, self._rest = now + self._rest, min(2 * self._rest, self._longest)

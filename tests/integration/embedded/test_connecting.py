@@ -18,7 +18,7 @@ import pytest
 from orchestune.client.embedded import connect
 from orchestune.client.endpoint import Endpoint
 from orchestune.errors import Unreachable, UsageError
-from orchestune.ports.process import Process, boot_id
+from orchestune.ports.process import Process, boot_id, environment
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -29,7 +29,7 @@ class Home:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.environ = {"ORCHESTUNE_HOME": str(state)}
+        self.environ = {"ORCHESTUNE_HOME": str(state), "PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
         self.notes: list[str] = []
 
     def program(self, *wrong: str, version: str = "1.0") -> Sequence[str]:
@@ -63,8 +63,7 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "state")
     yield place
     place.kill()
@@ -102,6 +101,12 @@ def test_ten_commands_that_race_start_one_server(home: Home) -> None:
     assert [racer.returncode for racer in racers] == [0] * 10
     assert answers == {f"{home.endpoint().url} {home.endpoint().token}\n"}
     assert len(home.pids("starts")) == 1
+
+
+def test_the_server_has_the_environment_that_was_given(home: Home) -> None:
+    home.environ["ORCHESTUNE_LEASE_SECONDS"] = "7"
+    home.connect()
+    assert b"ORCHESTUNE_LEASE_SECONDS=7" in environment(home.endpoint().process.pid)
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:

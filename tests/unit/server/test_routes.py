@@ -3,10 +3,13 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from starlette.routing import Route
 
+from orchestune.server.app import create_app
+from orchestune.services.core import Core
 from tests.unit.server.harness import Live, live, until
 
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
@@ -307,3 +310,8 @@ def test_the_openapi_document_describes_every_client_route() -> None:
     assert "422" not in create["responses"]
     assert create["security"]
     assert "securitySchemes" in document["components"]
+
+
+def test_no_request_waits_for_a_route_to_be_made() -> None:
+    kinds = {type(route) for route in create_app(cast(Core, None), on_shutdown=lambda: None).routes}
+    assert all(issubclass(kind, Route) for kind in kinds), f"a router that was included makes its routes anew: {kinds}"
