@@ -30,8 +30,8 @@ SEARCH = SearchCV(LogisticRegression(), {"C": [0.5, 1.0]}, n_iter=1, cv=2, error
 """as scikit-learn sets up its own searches for these checks"""
 
 
-def start_here(function: Callable[[Params], None], *arguments: Any, **keys: Any) -> Experiment:
-    """As `tuning.start`, but the trials run in this process, which has imported scikit-learn already."""
+def start_here(function: Callable[[Params], None], *arguments: Any, preload: list[str], **keys: Any) -> Experiment:
+    """As `tuning.start`, but the trials run in this process, which has imported what workers would `preload`."""
     names = ("parameters", "metrics", "budget", "parallelism")
     experiment = Experiment.create(**dict(zip(names, arguments, strict=True)), **keys)
     for trial in experiment.loop():
