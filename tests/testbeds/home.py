@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.cli.console import Console
+from orchestune.cli.follow import INTERRUPTED
 from orchestune.cli.main import run
 
 SECONDS = 300.0
@@ -82,6 +83,8 @@ class Home:
         out, err = io.StringIO(), io.StringIO()
         console = Console("--json" in arguments, out, err, self.env, Path(cwd or self.folder))
         code = run(console, [*arguments])
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # the command took what was meant for the tests
         self._check(arguments, code, expect, out.getvalue() + err.getvalue())
         return out.getvalue()
 
