@@ -313,13 +313,15 @@ def test_changed_code_is_tried_and_taken_and_a_trial_is_opened_in_its_image(scen
     reached(home, handle, "completed")
     assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout
     assert home.run("shell", f"{handle}/2", "--", "{run}").stdout == "old code of trial 2\nloss=1\n"
-    asked = ("python3", "-c", "import os, sys; print(os.path.exists('/.dockerenv'), sys.stdin.read()); sys.exit(7)")
-    assert home.run("shell", f"{handle}/3", "--", *asked, expect=7).stdout == "True \n"
+    look = "print(os.path.exists('/.dockerenv'), os.uname().nodename, repr(sys.stdin.read()))"
+    asked = ("python3", "-c", f"import os, sys; {look}; sys.exit(7)")
+    inside, container, read = home.run("shell", f"{handle}/3", "--", *asked, expect=7).stdout.split()
+    assert (inside, read) == ("True", "''")
     with contextlib.closing(Terminal(["shell", f"{handle}/3"], home.env)) as screen:
         screen.wait_for(r"[#$] $")
-        screen.press("test -t 0 && echo $ORCHESTUNE_TRIAL is here; exit 4\r")
+        screen.press("test -t 0 && echo $ORCHESTUNE_TRIAL is on $(hostname); exit 4\r")
         assert screen.end() == 4
-        assert "3 is here" in plain(screen.screen)
+        assert f"3 is on {container}" in plain(screen.screen), "it has taken over what the one before left warm"
     assert [status["handle"] for status in home.json("status") if status["name"] == "changed"] == [handle]
     scene.nothing_left(handle)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +17,16 @@ from orchestune.cli.terminal import Terminal, is_terminal, size
 from orchestune.client.api import Client
 from orchestune.client.documents import TrialDocument
 from orchestune.client.launch import secret_values
+from orchestune.client.states import over
 from orchestune.domain.experiment import Keep, Specification
 from orchestune.domain.folds import Folds
 from orchestune.errors import OrchestuneError
 from orchestune.sdk.submitting import request
 
 _LIVE = ("leased", "running")
+_REST = 15.0
+"""seconds in which the server hears that the command has ended; somebody sees it sooner"""
+_LOOK = 0.1
 
 
 def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]) -> int:
@@ -42,7 +48,9 @@ def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int,
         if not begun:
             reason = status["reason"]["message"] if status["reason"] else f"it is {status['state']}"
             raise OrchestuneError(f"no shell could be opened: {one_line(reason)}")
-        return Terminal(console, ref, begun[-1]["id"]).pass_on(lambda client: _ended(client, ref))
+        code = Terminal(console, ref, begun[-1]["id"]).pass_on(lambda client: _ended(client, ref))
+        _settle(console.client, ref)
+        return code
 
 
 def _specification(
@@ -73,6 +81,14 @@ def _specification(
         checkpoint_every=None,
         collect=(),
     )
+
+
+def _settle(client: Client, ref: str) -> None:
+    """Until the trial is over: its worker stays warm then, for the next one. What is removed before takes it along."""
+    deadline = time.monotonic() + _REST
+    with suppress(OrchestuneError):
+        while not over(client.experiment(ref)) and time.monotonic() < deadline:
+            time.sleep(_LOOK)
 
 
 def _ended(client: Client, ref: str) -> int | None:
