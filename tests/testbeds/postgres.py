@@ -47,10 +47,10 @@ def binaries() -> Path:
     raise NoPostgres("install it (apt-get install postgresql), or name a server in ORCHESTUNE_TEST_POSTGRES")
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listened on a moment ago."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of this machine's address that nobody listened on a moment ago."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Registry:
         self.address = address or f"127.0.0.1:{free_port()}"
         self.foreign = address is not None
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._secured: list[subprocess.Popen[bytes]] = []
 
     @property
     def port(self) -> int:
@@ -54,24 +56,44 @@ class Registry:
         address = f"{host}:{self.port}"
         if self.foreign or (host in self._running and self._running[host].poll() is None):
             return address
+        self._running[host] = self._serve(host, {"addr": address})
+        until(f"the registry at {address}", lambda: self._answers(host))
+        return address
+
+    def secure(self, host: str, certificate: Path, key: Path) -> str:
+        """Answer with TLS too, at this address of the host until it is stopped; returns host:port."""
+        address = f"{host}:{free_port(host)}"
+        tls = {"certificate": str(certificate), "key": str(key)}
+        process = self._serve(f"tls-{host}", {"addr": address, "tls": tls})
+        self._secured.append(process)
+
+        def reached() -> bool:
+            if process.poll() is not None:
+                raise Broken(f"docker-registry ended:\n{(self.folder / f'tls-{host}.log').read_text(errors='replace')}")
+            with socket.socket() as probe:
+                return probe.connect_ex((host, int(address.rpartition(":")[2]))) == 0
+
+        until(f"the registry at {address}", reached)
+        return address
+
+    def _serve(self, name: str, http: dict[str, object]) -> subprocess.Popen[bytes]:
+        """A process more on the same images."""
         if not shutil.which(NAME):
             raise Broken("an image registry takes docker-registry: apt-get install docker-registry")
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.folder / f"{host}.json"  # JSON is YAML
+        config = self.folder / f"{name}.json"  # JSON is YAML
         settings = {
-            "version": 0.1, "log": {"level": "warn"}, "http": {"addr": address, "secret": "one for all addresses"},
+            "version": 0.1, "log": {"level": "warn"}, "http": {**http, "secret": "one for all addresses"},
             "storage": {"filesystem": {"rootdirectory": f"{self.folder}/images"}, "delete": {"enabled": True}},
         }  # fmt: skip
         config.write_text(json.dumps(settings))
-        with (self.folder / f"{host}.log").open("ab") as log:
+        with (self.folder / f"{name}.log").open("ab") as log:
             command = [NAME, "serve", str(config)]
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._running[host] = process
-        Process.of(process.pid).save(self.folder / f"{host}.pid")
-        until(f"the registry at {address}", lambda: self._answers(host))
-        return address
+        Process.of(process.pid).save(self.folder / f"{name}.pid")
+        return process
 
     def _answers(self, host: str) -> bool:
         if self._running[host].poll() is not None:
@@ -92,7 +114,7 @@ class Registry:
             if process is not None:
                 process.end(signal.SIGTERM)
             file.unlink(missing_ok=True)
-        for child in self._running.values():
+        for child in (*self._running.values(), *self._secured):
             child.wait()
 
     def push(self, name: str, image: Image) -> str:

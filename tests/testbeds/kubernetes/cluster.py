@@ -184,6 +184,14 @@ class Cluster(Access):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "hosts.toml").write_text(f'[host."http://{address}"]\n  capabilities = ["pull", "resolve"]\n')
 
+    def trust(self, registry: str, authority: Path) -> None:
+        """Let every node pull from a registry whose certificate this authority signed."""
+        for node in self.nodes.values():
+            folder = node.registries / registry
+            folder.mkdir(parents=True, exist_ok=True)
+            told = f'server = "https://{registry}"\n[host."https://{registry}"]\n  ca = "{authority}"\n'
+            (folder / "hosts.toml").write_text(told)
+
     def wait_ready(self, name: str) -> None:
         """Return when the node is Ready and shows its pretended GPUs."""
         told = lambda: self.machines[name].tail("kubelet")

@@ -76,6 +76,11 @@ KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
         ),
         ([deployment(), waiting("ErrImagePull", "not found")], "cannot be pulled: not found", False),
         ([deployment(), waiting("ImagePullBackOff", "not found")], "cannot be pulled: not found", True),
+        (
+            [deployment(), waiting("ErrImagePull", "http: server gave HTTP response to HTTPS client")],
+            "HTTPS client; the registry has no TLS, and the nodes expect it: an administrator tells their container",
+            False,
+        ),
         ([deployment(), waiting("CreateContainerConfigError", "no secret")], "cannot be made: no secret", False),
         ([deployment(), container(1, **DEAD)], "ended (exit code 2); the end of its log:\n  bad flag", False),
         ([deployment(), container(3, **DEAD)], "the server ended (exit code 2)", True),

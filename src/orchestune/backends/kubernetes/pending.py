@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestune.backends.kubernetes.judgement import Judgement, refused, waiting
 from orchestune.backends.kubernetes.views import Document, Event, container_statuses
+from orchestune.images.distrust import remedy
 
 IMAGE_PATIENCE = 300.0
 """seconds for which a registry may be away, or say what may change, before an image counts as one that never comes"""
@@ -63,7 +64,7 @@ def _container(status: Document, found: Document, events: Sequence[Event], stuck
         return refused(f"the image {image} cannot be pulled: {message or reason}")
     if reason in _PULLING:
         cause = _cause(message) or _last(events, ("Failed",)) or reason
-        text = f"the image {image} cannot be pulled: {cause}"
+        text = f"the image {image} cannot be pulled: {cause}{remedy(cause)}"
         certain = reason == "ImagePullBackOff" and _NEVER.search(cause)
         return refused(text) if certain or stuck >= IMAGE_PATIENCE else waiting(f"{text}; trying again", "image")
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):

@@ -11,6 +11,7 @@ from orchestune.clusters.existing.config import DATA, SERVER, Connection
 from orchestune.clusters.existing.deployment import POD
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.images.distrust import remedy
 from orchestune.kubeapi.refusals import Forbidden
 
 Manifest = dict[str, Any]
@@ -147,9 +148,8 @@ def pulling(pod: Manifest) -> tuple[str, bool] | None:
     for status in _statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
-            text = (
-                f"the image {status.get('image') or ''} cannot be pulled: {waiting.get('message') or waiting['reason']}"
-            )
+            said = str(waiting.get("message") or waiting["reason"])
+            text = f"the image {status.get('image') or ''} cannot be pulled: {said}{remedy(said)}"
             return text, waiting["reason"] in ("InvalidImageName", "ImagePullBackOff")
         if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
             return f"the container cannot be made: {waiting.get('message', waiting['reason'])}", False

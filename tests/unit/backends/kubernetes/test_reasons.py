@@ -319,6 +319,14 @@ PENDING: dict[str, tuple[Evidence, str]] = {
             "dial tcp 127.0.0.1:5000: connect: connection refused; trying again"
         ),
     ),
+    "a registry that the node does not trust": (
+        Evidence(JOB, pod("Pending", **waits("ErrImagePull", "x509: certificate signed by unknown authority"))),
+        (
+            "the image lab/x:1 cannot be pulled: x509: certificate signed by unknown authority; the nodes do not know"
+            " the authority of the registry's certificate: an administrator gives it to their container runtime (`ca`"
+            " in /etc/containerd/certs.d/HOST/hosts.toml); trying again"
+        ),
+    ),
     "the runtime's image": (
         Evidence(JOB, pod("Pending", **waits("ErrImagePull", "timeout", "initContainerStatuses"))),
         "the image lab/x:1 cannot be pulled: timeout; trying again",

@@ -1,0 +1,16 @@
+"""What to do where a machine that pulls an image does not trust the registry: its own words do not say that."""
+
+from __future__ import annotations
+
+_REMEDIES = {
+    "certificate signed by unknown authority": "the nodes do not know the authority of the registry's certificate:"
+    " an administrator gives it to their container runtime (`ca` in /etc/containerd/certs.d/HOST/hosts.toml)",
+    "server gave HTTP response to HTTPS client": "the registry has no TLS, and the nodes expect it:"
+    ' an administrator tells their container runtime (`[host."http://HOST"]` in'
+    " /etc/containerd/certs.d/HOST/hosts.toml)",
+}
+
+
+def remedy(said: str) -> str:
+    """For what the machine said of a pull that failed, `; ` in front; nothing where its words say enough."""
+    return next((f"; {what}" for words, what in _REMEDIES.items() if words in said), "")
