@@ -136,6 +136,18 @@ def test_a_refusal_of_an_earlier_try_makes_the_cluster_try_again_and_does_not_co
     assert world.patched == ["/apis/apps/v1/namespaces/ml/deployments/orchestune-server"]
 
 
+def test_an_image_that_could_not_be_pulled_is_tried_again_by_a_new_pod_and_the_old_one_does_not_count() -> None:
+    world, now = World(deployment(), waiting("ImagePullBackOff", "unknown authority")), [0.0]
+
+    def controller(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] > 60:
+            world.put(deployment(ready=1))
+
+    rollout.wait(world.api, LAB, lambda text: None, clock=lambda: now[0], sleep=controller)
+    assert world.patched == ["/apis/apps/v1/namespaces/ml/deployments/orchestune-server"]
+
+
 def test_an_api_server_that_is_away_for_a_moment_is_waited_for() -> None:
     class Away(World):
         answers = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
@@ -43,17 +43,17 @@ def wait(
 ) -> None:
     """Return once every replica of the newest Deployment is ready. `note` gets what it waits for, when that changes.
 
-    NotUp where it cannot come up as it is, or is not up after so many seconds. A cluster that refused the pod before is
-    made to try again at once: by itself it would wait for up to a quarter of an hour.
+    NotUp where it cannot come up as it is, or is not up after so many seconds. A cluster that refused the pod before,
+    or could not pull its image, is made to try again at once: by itself it would wait for up to a quarter of an hour.
     """
     said, until, hopeless_since = "", clock() + seconds, None
-    provoke(api, connection)
+    replaced = provoke(api, connection)
     while True:
         try:
             deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
             if deployment is not None and is_ready(deployment):
                 return
-            why, hopeless = state(api, connection, deployment)
+            why, hopeless = state(api, connection, deployment, replaced)
         except TemporaryError as exc:
             why, hopeless = str(exc), False
         hopeless_since = (clock() if hopeless_since is None else hopeless_since) if hopeless else None
@@ -68,17 +68,24 @@ def wait(
         sleep(_POLL)
 
 
-def provoke(api: Api, connection: Connection) -> None:
-    """Have a pod that was refused tried again, under another mark; nothing where none was, or where one may not."""
+def provoke(api: Api, connection: Connection) -> frozenset[str]:
+    """Have a pod that was refused, or waits for its image, tried again as a new one, under another mark.
+
+    Returns the names of the pods that go for that; none where nothing has to be, or where one may not.
+    """
     try:
         deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
-        if deployment is None or not _refused(deployment):
-            return
+        if deployment is None:
+            return frozenset()
+        stuck = frozenset(pod["metadata"]["name"] for pod in _present(api, connection) if _pulls_later(pod))
+        if not stuck and not _refused(deployment):
+            return frozenset()
         annotations = {_TRIED: str(deployment["metadata"]["resourceVersion"])}
         patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         api.call("PATCH", path(deployment), patch, "application/merge-patch+json")
     except (Forbidden, TemporaryError):
-        return
+        return frozenset()
+    return stuck
 
 
 def is_ready(deployment: Manifest) -> bool:
@@ -95,13 +102,13 @@ def _is_seen(deployment: Manifest) -> bool:
     return bool(observed >= deployment["metadata"]["generation"])
 
 
-def state(api: Api, connection: Connection, deployment: Manifest | None) -> tuple[str, bool]:
-    """What it waits for, and whether waiting is in vain."""
+def state(
+    api: Api, connection: Connection, deployment: Manifest | None, replaced: Container[str] = ()
+) -> tuple[str, bool]:
+    """What it waits for, and whether waiting is in vain; `replaced` are the names of pods that are about to go."""
     if deployment is not None and not _is_seen(deployment):
         return "", False
-    pods = list(api.items("v1", "Pod", connection.namespace, _SELECTOR))
-    pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
-    present = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    present = [pod for pod in _present(api, connection) if pod["metadata"]["name"] not in replaced]
     if not present:
         refused = _refused(deployment)
         return (refused, True) if refused else ("the pod is being made", False)
@@ -117,6 +124,13 @@ def state(api: Api, connection: Connection, deployment: Manifest | None) -> tupl
         claim = _claim(api, connection)
         return claim or why, False
     return _events(api, pod) or "the server starts", False
+
+
+def _present(api: Api, connection: Connection) -> list[Manifest]:
+    """The server's pods that nobody has deleted, oldest first."""
+    pods = list(api.items("v1", "Pod", connection.namespace, _SELECTOR))
+    pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def unscheduled(pod: Manifest) -> str:
@@ -154,6 +168,12 @@ def pulling(pod: Manifest) -> tuple[str, bool] | None:
         if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
             return f"the container cannot be made: {waiting.get('message', waiting['reason'])}", False
     return None
+
+
+def _pulls_later(pod: Manifest) -> bool:
+    """Whether an image is tried again at a time that only the pod's node knows."""
+    waits = [(status.get("state") or {}).get("waiting") or {} for status in _statuses(pod)]
+    return any(waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff") for waiting in waits)
 
 
 def _crash(api: Api, connection: Connection, pod: Manifest) -> tuple[str, bool] | None:
