@@ -23,6 +23,8 @@ import os, sys
 print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
 print(f"loss={sys.argv[1]}")
 """
+STARTS = b"no idle worker in team fits: one is started\n"
+"""said where the machine is so busy that somebody who waits sees it start"""
 
 
 class Team:
@@ -110,7 +112,7 @@ def test_every_byte_arrives_in_both_directions(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.replace(STARTS, b"")) == (0, b"")
     assert done.stdout == content
 
 
@@ -122,7 +124,7 @@ def test_a_command_may_end_without_reading_what_is_typed(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"abc", b"")
+    assert (done.returncode, done.stdout, done.stderr.replace(STARTS, b"")) == (0, b"abc", b"")
 
 
 def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> None:
