@@ -144,7 +144,7 @@ Where the cluster does not answer any more, `--abandon` goes on without a copy.
 ## Permissions
 
 Every call that is made is in this policy, and nothing else; a call that is not cannot be made. Attach it in two or
-three parts where it is too long for one. Whoever may attach policies to roles below `/orchestune/` and start machines
+three parts where it is too long for one. Whoever may attach policies to roles called `orchestune…` and start machines
 with them can give those roles more than they have: it is a policy for administrators of the cluster.
 
 ```json

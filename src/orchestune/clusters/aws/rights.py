@@ -12,7 +12,8 @@ from orchestune.clusters.aws.names import TAG
 
 EVERYTHING = "*"
 _EC2, _EKS, _IAM, _ECR = "arn:aws:ec2:*:*:", "arn:aws:eks:*:*:", "arn:aws:iam::*:", "arn:aws:ecr:*:*:"
-ROLE = f"{_IAM}role/orchestune/*"
+ROLE = f"{_IAM}role/orchestune*"
+"""with their path, and without: IAM knows no path of a role that is not there"""
 CLUSTER = f"{_EKS}cluster/*"
 BUCKET = "arn:aws:s3:::orchestune-*"
 _NO_RESOURCES = "these calls know no resources"

@@ -1,0 +1,151 @@
+"""Machines that go are emptied first; and what workloads have made outside a cluster goes before the cluster does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.draining import drain
+from orchestune.clusters.existing.leavings import clear
+from orchestune.errors import NotFound, TemporaryError
+
+Manifest = dict[str, Any]
+LABEL = "orchestune.dev/pool"
+
+
+def pod(name: str, node: str = "", owner: str = "", namespace: str = "ml", phase: str = "Running") -> Manifest:
+    owners = [{"kind": owner}] if owner else []
+    metadata = {"name": name, "namespace": namespace, "ownerReferences": owners}
+    return {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}}
+
+
+def thing(kind: str, name: str, namespace: str = "ml", **spec: Any) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+class Cluster:
+    """An API server of a few objects; `guarded` pods have a disruption budget that lets none go."""
+
+    def __init__(self, *there: Manifest, guarded: tuple[str, ...] = (), kept: tuple[str, ...] = ()) -> None:
+        self.there = list(there)
+        self.guarded, self.kept = guarded, kept
+        self.cordoned: set[str] = set()
+        self.evicted: list[str] = []
+        self.deleted: list[str] = []
+        self.now = 0.0
+
+    @property
+    def api(self) -> Api:
+        return cast(Api, self)
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def items(
+        self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
+    ) -> Iterator[Manifest]:
+        wanted = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
+        for item in list(self.there):
+            if item["kind"] == kind and wanted.items() <= (item["metadata"].get("labels") or {}).items():
+                yield {"apiVersion": version, **item}
+
+    def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
+        name = place.split("/")[-1 if method == "PATCH" else -2]
+        if method == "PATCH":
+            assert body == {"spec": {"unschedulable": True}}
+            self.cordoned.add(name)
+            return {}
+        assert place.endswith("/eviction") and body["kind"] == "Eviction"
+        found = next((item for item in self.there if item["metadata"]["name"] == name), None)
+        if found is None:
+            raise NotFound(name)
+        if name in self.guarded:
+            raise TemporaryError("a disruption budget forbids it")
+        self.evicted.append(name)
+        self.there.remove(found)
+        return {}
+
+    def delete(self, document: Manifest) -> bool:
+        name = document["metadata"]["name"]
+        self.deleted.append(f"{document['kind']} {name}")
+        if name not in self.kept:
+            self.there = [item for item in self.there if item["metadata"]["name"] != name]
+            if document["kind"] == "PersistentVolumeClaim":
+                self.there = [item for item in self.there if item["kind"] != "PersistentVolume"]
+        return True
+
+
+def _silent(text: str) -> None:
+    return
+
+
+def node(name: str, pool: str) -> Manifest:
+    return {"kind": "Node", "metadata": {"name": name, "labels": {LABEL: pool}}, "spec": {}}
+
+
+def test_a_pool_is_empty_once_its_pods_were_evicted_and_nothing_new_starts_there() -> None:
+    there = Cluster(
+        node("a", "old"), node("b", "new"), pod("trial", "a", "Job"), pod("plugin", "a", "DaemonSet"),
+        pod("mirror", "a", "Node"), pod("over", "a", "Job", phase="Succeeded"), pod("other", "b", "Job"),
+        pod("waiting"),
+    )  # fmt: skip
+    drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
+    assert there.cordoned == {"a"}
+    assert there.evicted == ["trial"]
+
+
+def test_a_pod_with_a_disruption_budget_is_waited_for_and_named_in_the_end() -> None:
+    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet"), guarded=("server",))
+    with pytest.raises(TemporaryError, match="'old' does not get empty: ml/server: a disruption budget forbids it"):
+        drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
+    assert there.now > 600
+
+
+def test_a_pool_without_machines_is_empty() -> None:
+    there = Cluster(node("b", "new"), pod("other", "b"))
+    drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
+    assert there.evicted == []
+
+
+VOLUME = thing(
+    "PersistentVolume", "pvc-1", "", persistentVolumeReclaimPolicy="Delete", csi={"driver": "ebs.csi.aws.com"}
+)
+
+
+def test_load_balancers_and_disks_go_with_what_uses_them_and_the_cluster_itself_works_on() -> None:
+    there = Cluster(
+        thing("Service", "web", type="LoadBalancer"), thing("Service", "inner", type="ClusterIP"),
+        thing("PersistentVolumeClaim", "data"), VOLUME, thing("Deployment", "server"), pod("loose"),
+        pod("owned", owner="ReplicaSet"), thing("Deployment", "coredns", "kube-system"),
+    )  # fmt: skip
+    notes: list[str] = []
+    clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
+    left = {item["metadata"]["name"] for item in there.there}
+    assert left == {"inner", "owned", "coredns"}
+    assert len(notes) == 1 and notes[0].startswith("waiting for the cluster to remove")
+
+
+def test_a_cluster_that_has_made_nothing_outside_is_left_as_it_is() -> None:
+    there = Cluster(thing("Service", "inner", type="ClusterIP"), thing("Deployment", "server"), pod("loose"))
+    clear(there.api, _silent, clock=there.clock, sleep=there.sleep)
+    assert there.deleted == []
+
+
+def test_disks_that_shall_be_kept_are_not_waited_for() -> None:
+    kept = {**VOLUME, "spec": {**VOLUME["spec"], "persistentVolumeReclaimPolicy": "Retain"}}
+    there = Cluster(kept, thing("PersistentVolume", "local", "", persistentVolumeReclaimPolicy="Delete", hostPath={}))
+    clear(there.api, _silent, clock=there.clock, sleep=there.sleep)
+    assert there.now == 0
+
+
+def test_what_does_not_go_is_left_to_whoever_removes_the_cluster() -> None:
+    there = Cluster(thing("Service", "web", type="LoadBalancer"), kept=("web",))
+    notes: list[str] = []
+    clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
+    assert notes[-1] == "the cluster does not remove by itself: Service web"
