@@ -1,8 +1,9 @@
-"""Take the pictures of the pages that the docs show: `python docs/screenshots.py` (Chromium must be installed)."""
+"""Take the pictures of the pages that the docs show: `python -m docs.screenshots [NAME …]` (Chromium must be there)."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,8 @@ PICTURES = {
 
 
 def main() -> None:
-    """Write each of them anew."""
+    """Write each of them anew, or those that are named."""
+    wanted = sys.argv[1:] or [*PICTURES]
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         raise SystemExit("there is no Chromium; on Debian: apt-get install chromium")
@@ -35,7 +37,8 @@ def main() -> None:
             change_experiment.delete(core, handles.pop(name), False, "docs")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serve(core) as url:
-            for name, (path, dark, height) in PICTURES.items():
+            for name in wanted:
+                path, dark, height = PICTURES[name]
                 size = ViewportSize(width=1200, height=height)
                 context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
                 page = context.new_page()
@@ -45,7 +48,7 @@ def main() -> None:
                 for known, handle in handles.items():
                     path = path.replace(f"{{{known}}}", handle)
                 page.goto(url + path)
-                page.wait_for_selector(".skeleton", state="hidden")
+                page.wait_for_selector(".skeleton", state="hidden", timeout=90_000)
                 if "tab=analysis" in path:
                     page.wait_for_selector("[aria-label=Importance] [role=listitem]", timeout=90_000)
                 page.wait_for_timeout(1500)
