@@ -104,6 +104,7 @@ _SERVICE_ROLE = Grant(
     f"{_IAM}role/aws-service-role/*",
     "the roles of AWS's own services, once in each account",
 )
+_ROLE_BY_NAME = f"{_IAM}role/orchestune-*"
 _GET_ROLE = Grant(("iam:GetRole",), ROLE, "roles of the cluster alone")
 
 RIGHTS: dict[tuple[str, str], Right] = {
@@ -150,7 +151,9 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **{(service, "DeleteLoadBalancer"): Right((Grant(("elasticloadbalancing:DeleteLoadBalancer",), EVERYTHING,
                                                      _KUBERNETES_MADE),)) for service in ("elb", "elbv2")},
     ("iam", "CreateRole"): Right((Grant(("iam:CreateRole", "iam:TagRole"), ROLE, "roles of the cluster alone"),)),
-    **_on("iam", ROLE, "roles of the cluster alone", "GetRole", "DeleteRole", "TagRole", "UntagRole",
+    ("iam", "GetRole"): Right((_GET_ROLE, Grant(("iam:GetRole",), _ROLE_BY_NAME, "asking for a role that is not there:"
+                                                " IAM judges that by its name, without a path"))),
+    **_on("iam", ROLE, "roles of the cluster alone", "DeleteRole", "TagRole", "UntagRole",
           "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
           "ListAttachedRolePolicies", "ListRolePolicies"),
     ("iam", "CreateServiceLinkedRole"): Right((_SERVICE_ROLE,)),
