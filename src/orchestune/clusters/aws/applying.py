@@ -8,9 +8,11 @@ from itertools import groupby
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.made import Made, Step
 from orchestune.domain.cluster import Event, Happened
-from orchestune.errors import OrchestuneError
+from orchestune.errors import OrchestuneError, TemporaryError
 
 Say = Callable[[Event], None]
+_FIRST, _LONGEST = 1.0, 60.0
+"""seconds between two tries of what AWS is too busy for: at first, and in the end"""
 
 
 def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], made: Made | None = None) -> Made:
@@ -21,7 +23,7 @@ def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], m
         begun = []
         for _, step in together:
             began = aws.clock()
-            what = _begin(step, made, say)
+            what = _begin(aws, step, made, say)
             beat()
             begun.append((step, began, what))
         for step, began, what in begun:
@@ -29,15 +31,30 @@ def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], m
     return made
 
 
-def _begin(step: Step, made: Made, say: Say) -> Happened:
+def _begin(aws: Aws, step: Step, made: Made, say: Say) -> Happened:
     say(Event(Happened.WAITING, step.planned))
     try:
-        found = step.find(made)
-        made[step.key] = step.make(made) if found is None else found
+        return _found_or_made(aws, step, made)
     except OrchestuneError:
         say(Event(Happened.FAILED, step.planned))
         raise
-    return Happened.MADE if found is None else Happened.FOUND
+
+
+def _found_or_made(aws: Aws, step: Step, made: Made) -> Happened:
+    """What makes something is sent once; whether one that broke off took effect is seen by looking again."""
+    what, pause = Happened.FOUND, _FIRST
+    while (found := step.find(made)) is None:
+        what = Happened.MADE
+        try:
+            found = step.make(made)
+            break
+        except TemporaryError:
+            if pause > _LONGEST:
+                raise
+        aws.sleep(pause)
+        pause *= 2
+    made[step.key] = found
+    return what
 
 
 def _settle(aws: Aws, step: Step, made: Made, began: float, what: Happened, say: Say, beat: Callable[[], None]) -> None:

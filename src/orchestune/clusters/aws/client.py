@@ -27,6 +27,10 @@ from orchestune.clusters.aws.errors import code_of, translated
 Document = dict[str, Any]
 _TRIES = 10
 """of one call that AWS throttles or that breaks, with growing waits between them"""
+_ONCE = "Create", "Allocate"
+"""how operations begin that make another thing when they are sent again: botocore must not do that by itself"""
+_SAME = "CreateRoute"
+"""begins like those, and makes the same again"""
 _SETTLING = 120.0
 """seconds in which what was just made gets known everywhere"""
 _FIRST, _LONGEST = 0.5, 15.0
@@ -36,7 +40,8 @@ _FIRST, _LONGEST = 0.5, 15.0
 class Aws:
     """One identity in one region. Blocking; for one thread.
 
-    Every call raises errors of ours alone. Throttling is waited out within.
+    Every call raises errors of ours alone. Throttling is waited out within, except of calls that make something:
+    those are sent once, and TemporaryError leaves open whether they took effect.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Aws:
         self.region = str(region or self._session.region_name or "")
         if not self.region:
             raise UsageError("no region is named", "write `region:` in the file, or set AWS_REGION")
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
 
     def call(
         self, service: str, operation: str, request: Mapping[str, Any] | None = None, *, about: str = ""
@@ -66,7 +71,9 @@ class Aws:
         """The answer. `about` is the resource, for messages."""
         right = rights.of(service, operation)
         try:
-            made: Document = getattr(self._client(service), xform_name(operation))(**(request or {}))
+            once = operation.startswith(_ONCE) and operation != _SAME
+            client = self._client(service, 1 if once else _TRIES)
+            made: Document = getattr(client, xform_name(operation))(**(request or {}))
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
             raise translated(exc, service, operation, about, right.actions[0]) from exc
         return made
@@ -125,14 +132,15 @@ class Aws:
             self.sleep(pause)
             pause = min(pause * 1.5, _LONGEST)
 
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
+    def _client(self, service: str, tries: int = _TRIES) -> Any:
+        if (service, tries) not in self._clients:
             config = Config(
-                retries={"mode": "standard", "max_attempts": _TRIES}, connect_timeout=10, read_timeout=60,
+                retries={"mode": "standard", "total_max_attempts": tries}, connect_timeout=10, read_timeout=60,
                 user_agent_extra="orchestune",
             )  # fmt: skip
-            self._clients[service] = self._session.client(service, config=config)  # type: ignore[call-overload]
-        return self._clients[service]
+            made = self._session.client(service, config=config)  # type: ignore[call-overload]
+            self._clients[service, tries] = made
+        return self._clients[service, tries]
 
 
 def _not_found(code: str, message: str) -> bool:

@@ -40,7 +40,7 @@ _BUSY = (
 _QUOTA = re.compile(
     r"LimitExceeded|QuotaExceeded|TooMany(Buckets|Repositories)|AddressLimitExceeded|InstanceLimit", re.IGNORECASE
 )
-_MISSING = re.compile(r"\.NotFound$|^NoSuch|NotFoundException$|^ResourceNotFound|^404$|\.Unknown$|NotFoundFault$")
+_MISSING = re.compile(r"NotFound$|^NoSuch|NotFoundException$|^ResourceNotFound|^404$|\.Unknown$|NotFoundFault$")
 _TAKEN = re.compile(r"AlreadyExists|\.Duplicate|^EntityAlreadyExists|^BucketAlready|ResourceInUseException|\.Conflict$")
 IN_USE = re.compile(r"DependencyViolation|DeleteConflict|ResourceInUse|\.InUse$|VolumeInUse|InvalidIPAddress\.InUse")
 """codes of what cannot be removed yet"""

@@ -143,7 +143,8 @@ def _routed(site: Site, part: str, planned: Planned) -> Settle:
         if not any(route.get("DestinationCidrBlock") == network.EVERYWHERE for route in shown.get("Routes") or ()):
             way = {"GatewayId": made["gateway"]} if part == "public" else {"NatGatewayId": made["nat"]}
             route = {"RouteTableId": table, "DestinationCidrBlock": network.EVERYWHERE, **way}
-            site.aws.settled("ec2", "CreateRoute", route, about=planned.called)
+            with already("RouteAlreadyExists"):
+                site.aws.settled("ec2", "CreateRoute", route, about=planned.called)
         has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
         for zone in site.zones:
             subnet = made[f"{part}-{zone}"]
