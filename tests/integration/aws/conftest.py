@@ -1,34 +1,7 @@
-"""One fake of AWS per process, empty for each test; whatever botocore's models do not allow fails the test."""
+"""The fake AWS of these tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
+from tests.testbeds.aws.fixtures import aws, fake_aws
 
-import pytest
-from botocore.loaders import create_loader
-
-from tests.testbeds.aws.fake import Fake
-
-LOADER = create_loader()
-"""reads each model once per process, not once per session of boto3"""
-
-
-@pytest.fixture(scope="session")
-def fake_aws() -> Iterator[Fake]:
-    with Fake() as running:
-        yield running
-
-
-@pytest.fixture
-def aws(fake_aws: Fake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    """The fake, empty, with `alice` in the environment; botocore tries again at once instead of after seconds."""
-    fake_aws.reset()
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in fake_aws.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setattr("botocore.session.create_loader", lambda *paths: LOADER)
-    yield fake_aws
-    assert not fake_aws.broken, "\n".join(fake_aws.broken)
+__all__ = ["aws", "fake_aws"]  # fixtures count where they are imported

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.testbeds.aws import cloud
 from tests.testbeds.aws.identities import ACCOUNT
 from tests.testbeds.aws.wire import Call
 
@@ -33,6 +34,8 @@ _EC2_KIND = {
     "sg": "security-group", "lt": "launch-template", "eni": "network-interface", "vol": "volume", "i": "instance",
     "eipalloc": "elastic-ip", "vpce": "vpc-endpoint", "snap": "snapshot",
 }  # fmt: skip
+_EC2_ONLY = {"CreateRoute": "rtb"}
+"""operations that ask for a permission on one kind of what they name"""
 _EC2_MADE = {
     "CreateVpc": "vpc", "CreateSubnet": "subnet", "CreateInternetGateway": "internet-gateway",
     "AllocateAddress": "elastic-ip", "CreateNatGateway": "natgateway", "CreateRouteTable": "route-table",
@@ -52,8 +55,8 @@ class Need:
     """how the service says that it lacks, where that is not the usual way"""
 
 
-def needs(call: Call) -> list[Need]:
-    """Everything that whoever makes this call must be allowed."""
+def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
+    """Everything that whoever makes this call must be allowed; `service_roles` are those that the account has."""
     prefix = _PREFIX.get(call.service, call.service)
     operation = _S3.get(call.operation, call.operation) if call.service == "s3" else call.operation
     action = f"{prefix}:{operation}"
@@ -61,38 +64,59 @@ def needs(call: Call) -> list[Need]:
         return []
     tags = {f"aws:RequestTag/{name}": value for name, value in tags_of(call.parameters).items()}
     found = [Need(action, resource, tags) for resource in dict.fromkeys(_resources(call))]
-    found += _besides(call, tags)
+    found += _tagging(call, tags)
+    if call.service == "eks":
+        found += _of_eks(call, service_roles)
     return found
 
 
-def _besides(call: Call, tags: dict[str, str]) -> Iterator[Need]:
-    parameters, name = call.parameters, call.operation
-    if tags and call.service == "ec2" and name in _EC2_MADE:
-        kind = _EC2_MADE[name]
-        yield Need("ec2:CreateTags", f"arn:aws:ec2:{call.region}:{ACCOUNT}:{kind}/*",
-                   {**tags, "ec2:CreateAction": name})  # fmt: skip
-    if tags and call.service == "eks" and name.startswith("Create"):
-        yield Need("eks:TagResource", next(iter(_resources(call))), tags)
-    if tags and call.service == "iam" and name in ("CreateRole", "CreatePolicy", "CreateInstanceProfile"):
+def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
+    """Tags that come with what is made take a permission of their own."""
+    name = call.operation
+    if not tags or not name.startswith(("Create", "Allocate")):
+        return
+    if call.service == "ec2" and name in _EC2_MADE:
+        made = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
+        yield Need("ec2:CreateTags", made, {**tags, "ec2:CreateAction": name})
+    if call.service in ("eks", "ecr"):
+        yield Need(f"{call.service}:TagResource", next(iter(_resources(call))), tags)
+    if call.service == "iam":
         yield Need(f"iam:Tag{name[6:]}", next(iter(_resources(call))), tags)
-    if tags and call.service == "ecr" and name == "CreateRepository":
-        yield Need("ecr:TagResource", next(iter(_resources(call))), tags)
-    passed = {"CreateCluster": ("roleArn", "eks.amazonaws.com"), "CreateNodegroup": ("nodeRole", "ec2.amazonaws.com"),
-              "CreatePodIdentityAssociation": ("roleArn", "pods.eks.amazonaws.com"),
-              "UpdatePodIdentityAssociation": ("roleArn", "pods.eks.amazonaws.com"),
-              "CreateAddon": ("serviceAccountRoleArn", "eks.amazonaws.com")}  # fmt: skip
-    if call.service == "eks" and name in passed:
-        key, service = passed[name]
-        if parameters.get(key):
-            yield Need("iam:PassRole", parameters[key], {"iam:PassedToService": service})
-            if "PodIdentity" in name:
-                yield Need("iam:GetRole", parameters[key])
-    if (
-        call.service == "eks"
-        and name in ("CreateNodegroup", "UpdateNodegroupVersion")
-        and "launchTemplate" in parameters
-    ):
-        yield Need("ec2:RunInstances", "*", {}, "You are not authorized to launch instances with this launch template.")
+
+
+_PODS = "pods.eks.amazonaws.com"
+_PASSED = {
+    "CreateCluster": ("roleArn", "eks.amazonaws.com"), "CreateNodegroup": ("nodeRole", "ec2.amazonaws.com"),
+    "CreatePodIdentityAssociation": ("roleArn", _PODS), "UpdatePodIdentityAssociation": ("roleArn", _PODS),
+    "CreateAddon": ("serviceAccountRoleArn", "eks.amazonaws.com"),
+}  # fmt: skip
+"""the parameter with a role, and the service that it is passed to"""
+_LINKED = {
+    "CreateCluster": ("AWSServiceRoleForAmazonEKS", "eks.amazonaws.com"),
+    "CreateNodegroup": ("AWSServiceRoleForAmazonEKSNodegroup", "eks-nodegroup.amazonaws.com"),
+}
+"""the service's own role that an operation makes where the account has none"""
+
+
+def _of_eks(call: Call, service_roles: Collection[str]) -> Iterator[Need]:
+    """EKS does much on behalf of whoever calls it."""
+    parameters, name = call.parameters, call.operation
+    key, service = _PASSED.get(name, ("", ""))
+    if parameters.get(key):
+        yield Need("iam:PassRole", parameters[key], {"iam:PassedToService": service})
+    if service == _PODS:
+        yield Need("iam:GetRole", parameters["roleArn"])
+    for identity in parameters.get("podIdentityAssociations", ()):
+        yield Need("eks:CreatePodIdentityAssociation", next(iter(_resources(call))))
+        yield Need("iam:PassRole", identity["roleArn"], {"iam:PassedToService": _PODS})
+        yield Need("iam:GetRole", identity["roleArn"])
+    if "launchTemplate" in parameters:
+        text = "You are not authorized to launch instances with this launch template."
+        yield Need("ec2:RunInstances", "*", {}, text)
+    linked, owner = _LINKED.get(name, ("", ""))
+    if linked and linked not in service_roles:
+        role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{owner}/{linked}"
+        yield Need("iam:CreateServiceLinkedRole", role, {"iam:AWSServiceName": owner})
 
 
 def tags_of(parameters: dict[str, Any]) -> dict[str, str]:
@@ -131,15 +155,20 @@ def _iam(parameters: dict[str, Any]) -> Iterator[str]:
     if "PolicyArn" in parameters and "RoleName" not in parameters:
         yield parameters["PolicyArn"]
         return
-    path = parameters.get("Path", "/")
     for key, kind in names.items():
-        if key in parameters and not (kind == "policy" and "RoleName" in parameters):
+        if key in parameters:
+            path = parameters.get("Path") or _path(parameters[key])
             yield f"arn:aws:iam::{ACCOUNT}:{kind}{path}{parameters[key]}"
             return
     if "AWSServiceName" in parameters:
         yield f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{parameters['AWSServiceName']}/*"
         return
     yield "*"
+
+
+def _path(role: str) -> str:
+    """The path of a role; of one that does not exist IAM knows none, and judges by the bare name."""
+    return next((str(one.path) for one in cloud.backend("iam", "aws").get_roles() if one.name == role), "/")
 
 
 def _eks(call: Call) -> Iterator[str]:
@@ -164,17 +193,23 @@ def _eks(call: Call) -> Iterator[str]:
 
 
 def _ec2(call: Call) -> Iterator[str]:
-    found = False
-    for value in _strings(call.parameters):
-        matched = _EC2_ID.match(value)
-        if matched:
-            found = True
-            yield f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_KIND[matched[1]]}/{value}"
+    start = f"arn:aws:ec2:{call.region}:{ACCOUNT}"
+    only = _EC2_ONLY.get(call.operation)
+    found = [f"{start}:{_EC2_KIND[matched[1]]}/{value}" for value in _named(call)
+             if (matched := _EC2_ID.match(value)) and only in (None, matched[1])]  # fmt: skip
     if call.operation in _EC2_MADE:
-        found = True
-        yield f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[call.operation]}/*"
-    if not found:
-        yield "*"
+        found.append(f"{start}:{_EC2_MADE[call.operation]}/*")
+    yield from found or ["*"]
+
+
+def _named(call: Call) -> Iterator[str]:
+    """The ids that a call names, those behind an association included."""
+    association = call.parameters.get("AssociationId")
+    for table in cloud.backend("ec2", call.region).route_tables.values() if association else ():
+        if association in table._associations:
+            yield table.id
+            yield table._associations[association]
+    yield from _strings(call.parameters)
 
 
 def _strings(value: Any) -> Iterator[str]:

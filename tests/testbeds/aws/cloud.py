@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+from functools import cache
 from typing import Any
 
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.test import run_wsgi_app
 
 from tests.testbeds.aws.identities import ACCOUNT
 
-_APPLICATION = DomainDispatcherApplication(create_backend_app)
 
-
-def forward(environ: dict[str, Any], body: bytes) -> tuple[int, dict[str, str], bytes]:
+def forward(service: str, environ: dict[str, Any], body: bytes) -> tuple[int, dict[str, str], bytes]:
     """What moto answers to this request, in an account that only this fake uses."""
     passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     passed["HTTP_X_MOTO_ACCOUNT_ID"] = ACCOUNT
-    pieces, status, headers = run_wsgi_app(_APPLICATION, passed)
+    pieces, status, headers = run_wsgi_app(_application("elb" if service == "elbv2" else service), passed)
     return int(status.split()[0]), dict(headers), b"".join(pieces)
+
+
+@cache
+def _application(service: str) -> Any:
+    """moto's server for one service (one for both kinds of load balancers): it need not find out which it is."""
+    return create_backend_app(service)  # type: ignore[arg-type]
 
 
 def backend(service: str, region: str) -> Any:

@@ -20,6 +20,7 @@ from tests.testbeds.aws.iam import Iam
 from tests.testbeds.aws.identities import Identity
 from tests.testbeds.aws.network import Network
 from tests.testbeds.aws.quotas import Quotas
+from tests.testbeds.aws.registries import Registries
 from tests.testbeds.aws.tagging import Tagging
 from tests.testbeds.aws.tokens import Tokens
 from tests.testbeds.aws.wire import Call
@@ -29,10 +30,9 @@ REGION = "us-west-2"
 
 
 class Fake:
-    """`with Fake() as aws:`; then `aws.url`, `aws.environment`, `aws.faults`, `aws.journal`, `aws.inventory()`."""
+    """`with Fake() as aws:`, listening at `host`; then `aws.environment()`, `aws.faults`, `aws.journal` and more."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
-        self._host = host
         self.reset()
         self._server = make_server(host, 0, self._application, threaded=True, request_handler=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -50,7 +50,12 @@ class Fake:
         self.front = Front(
             self.world,
             services={"eks": self.eks, "ec2": network, "sts": tokens, "service-quotas": Quotas(self.world)},
-            rules={"ec2": network, "iam": iam, "resourcegroupstaggingapi": Tagging(self.eks)},
+            rules={
+                "ecr": Registries(self.world),
+                "ec2": network,
+                "iam": iam,
+                "resourcegroupstaggingapi": Tagging(self.eks),
+            },
             review=tokens.review,
             tags=self._tags,
         )
@@ -71,7 +76,11 @@ class Fake:
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
 
     def environment(self, who: Identity | None = None) -> dict[str, str]:
         """What makes any SDK call this fake as somebody."""

@@ -60,11 +60,15 @@ class Faults:
 
     def die_at(self, number: int, *, after: bool = False) -> Fault:
         """The network goes away for good at the call with this number, before or after it took effect."""
+        return self.die_where(lambda call: call.number == number, after=after)
+
+    def die_where(self, at: Choice, *, after: bool = True) -> Fault:
+        """The same at the first call that `at` chooses."""
 
         def die() -> None:
             self.dead = True
 
-        return self.plan(Fault(lambda call: call.number == number, Cut(), after=after, then=die))
+        return self.plan(Fault(at, Cut(), after=after, then=die))
 
     def clear(self) -> None:
         self.planned.clear()

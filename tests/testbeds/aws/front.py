@@ -120,8 +120,9 @@ class Front:
         return answer
 
     def _permit(self, call: Call, who: Identity) -> None:
-        for need in needs(call):
-            if not permissions.allows(who.policy, need, self.tags):
+        call.needs = tuple(needs(call, self.world.service_roles))
+        for need in call.needs:
+            if need.action in self.world.behaviour.denied or not permissions.allows(who.policy, need, self.tags):
                 raise permissions.denied(call, who, need, self.world.behaviour.terse)
 
     def _written(self, call: Call, result: dict[str, Any]) -> Answer:
@@ -134,7 +135,7 @@ class Front:
         rules = self.rules.get(call.service)
         if rules is not None:
             rules.before(call)
-        answer = cloud.forward(environ, request.body)
+        answer = cloud.forward(call.service, environ, request.body)
         status, _, body = answer
         result = {} if call.model.has_streaming_output else wire.understood(call, *answer)
         if status >= 400:

@@ -84,17 +84,9 @@ def zones(call: Call) -> dict[str, str]:
 def make_group(world: World, call: Call, name: str, document: dict[str, Any], types: list[str]) -> None:
     """The Auto Scaling group of a node group, without machines yet."""
     scaling, ec2 = document["scalingConfig"], cloud.backend("ec2", call.region)
-    wanted = document.get("launchTemplate")
-    if wanted is None:
-        own = ec2.create_launch_template(f"eks-{world.identifier()}", "", {"InstanceType": types[0]}, {})
-        wanted = {"id": own.id}
-    data = template(call, wanted)
-    if "ImageId" not in data or "InstanceType" not in data:  # the service fills in what its user left out
-        copy = ec2.create_launch_template(
-            f"eks-{world.identifier()}", "", {**data, "InstanceType": types[0], "ImageId": "ami-0abcdef1234567890"},
-            {"eks:cluster-name": document["clusterName"], "eks:nodegroup-name": document["nodegroupName"]},
-        )  # fmt: skip
-        wanted = {"id": copy.id}
+    wanted = template(call, document.get("launchTemplate"))
+    data = {"ImageId": "ami-0abcdef1234567890", "InstanceType": types[0], **wanted}
+    own = ec2.create_launch_template(name, "", data, {"eks:cluster-name": document["clusterName"]})
     tags = {"eks:cluster-name": document["clusterName"], "eks:nodegroup-name": document["nodegroupName"],
             f"kubernetes.io/cluster/{document['clusterName']}": "owned",
             f"k8s.io/cluster-autoscaler/{document['clusterName']}": "owned",
@@ -102,7 +94,7 @@ def make_group(world: World, call: Call, name: str, document: dict[str, Any], ty
     cloud.backend("autoscaling", call.region).create_auto_scaling_group(
         name=name, availability_zones=sorted({zones(call)[one] for one in document["subnets"]}), desired_capacity=0,
         max_size=scaling["maxSize"], min_size=0, launch_config_name="",
-        launch_template={"LaunchTemplateId": wanted["id"], "Version": "$Default"},
+        launch_template={"LaunchTemplateId": own.id, "Version": "$Default"},
         vpc_zone_identifier=",".join(document["subnets"]), default_cooldown=None, health_check_period=15,
         health_check_type="EC2", load_balancers=[], target_group_arns=[], placement_group=None,
         termination_policies=[], instance_id=None, mixed_instances_policy=None,
@@ -178,11 +170,8 @@ def remove_group(call: Call, name: str) -> None:
     if name in groups.autoscaling_groups:
         groups.set_desired_capacity(name, 0)
         groups.delete_auto_scaling_group(name)
-    attached = {one for one, found in ec2.launch_templates.items() if found.name.startswith("eks-")}
-    used = {group.launch_template.id for group in groups.autoscaling_groups.values() if group.launch_template}
-    for own in attached - used:
-        del ec2.launch_templates[own]
-    ec2.launch_template_name_to_ids = {found.name: one for one, found in ec2.launch_templates.items()}
+    for one in [one for one, found in ec2.launch_templates.items() if found.name == name]:
+        ec2.delete_launch_template("", one)
     for interface in list(ec2.enis.values()):
         instance = interface.instance
         if instance is not None and instance.state == "terminated":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tests.testbeds.aws import cloud
@@ -32,6 +32,8 @@ class Network:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._hidden: set[str] = set()
+        """what the call that is being answered does not see yet"""
         self._turning: dict[str, tuple[int, str]] = {}
         """looks that are left and the state after them, by NAT gateway"""
 
@@ -44,9 +46,10 @@ class Network:
     def before(self, call: Call) -> None:
         """Refused where AWS would refuse and moto would not."""
         parameters = call.parameters
+        self._hidden = set(self._world.unseen)
+        self._world.unseen = {name: left - 1 for name, left in self._world.unseen.items() if left > 1}
         for value in _ids(parameters):
-            if self._world.unseen.get(value, 0):
-                self._world.unseen[value] -= 1
+            if value in self._hidden:
                 raise unknown(value)
         rule = {
             "DeleteVpc": self._vpc, "DeleteSubnet": self._subnet, "DeleteSecurityGroup": self._group,
@@ -69,26 +72,21 @@ class Network:
             found = cloud.backend("ec2", call.region).nat_gateways[call.parameters["NatGatewayId"]]
             found.state = "deleting"
             self._turning[found.id] = (self._world.behaviour.polls, "deleted")
-        if call.operation.startswith("Describe") and any(self._world.unseen.values()):
-            return self._without_unseen(result)
+        if call.operation.startswith("Describe") and self._hidden:
+            return self._without_hidden(result)
         return None
 
-    def _without_unseen(self, result: dict[str, Any]) -> dict[str, Any] | None:
+    def _without_hidden(self, result: dict[str, Any]) -> dict[str, Any] | None:
         changed = None
         for key, value in result.items():
             if isinstance(value, list):
-                hidden = [one for one in value if isinstance(one, dict) and self._hides(one)]
+                hidden = [one for one in value if isinstance(one, dict) and self._hides(one.values())]
                 if hidden:
                     changed = {**(changed or result), key: [one for one in value if one not in hidden]}
         return changed
 
-    def _hides(self, one: dict[str, Any]) -> bool:
-        found = False
-        for value in one.values():
-            if isinstance(value, str) and self._world.unseen.get(value, 0):
-                self._world.unseen[value] -= 1
-                found = True
-        return found
+    def _hides(self, values: Iterable[Any]) -> bool:
+        return any(isinstance(value, str) and value in self._hidden for value in values)
 
     def _nat_made(self, call: Call, result: dict[str, Any]) -> dict[str, Any]:
         found = cloud.backend("ec2", call.region).nat_gateways[result["NatGateway"]["NatGatewayId"]]

@@ -84,6 +84,8 @@ class Call:
     """empty for success, or the code of the error, or `cut`"""
     actor: str = ""
     """the access key that signed it"""
+    needs: tuple[Any, ...] = ()
+    """the permissions that it took"""
     model: OperationModel = field(repr=False, kw_only=True)
     wire: Any = field(repr=False, kw_only=True)
     """moto's view of the same model, which its serializers want"""

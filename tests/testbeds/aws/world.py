@@ -24,14 +24,18 @@ class Behaviour:
     role_lag: int = 1
     """how often EKS cannot assume a role that was just made"""
     read_lag: int = 0
-    """how often a resource of EC2 that was just made is not found"""
+    """how many calls of EC2 do not see a resource that was just made"""
     quotas: dict[str, float] = field(default_factory=lambda: {"L-1216C47A": 640.0, "L-417A185B": 256.0,
                                                               "L-DB2E81BA": 256.0})  # fmt: skip
     """vCPUs by the code of the quota"""
     no_capacity: set[tuple[str, str]] = field(default_factory=set)
     """pairs of instance type and zone in which no machine is to be had"""
+    denied: set[str] = field(default_factory=set)
+    """actions that nobody may, whatever the policies say"""
     terse: bool = False
     """EC2 does not name the permission that lacks"""
+    registry: str = ""
+    """where the images of repositories really are; empty: nowhere"""
     endpoint: str = ""
     """where the API servers of clusters are; empty for one that is nowhere"""
     authority: str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg=="
@@ -79,7 +83,7 @@ class World:
     unsure_roles: dict[str, int] = field(default_factory=dict)
     """how often each role will not be assumed yet, by ARN"""
     unseen: dict[str, int] = field(default_factory=dict)
-    """how often each resource of EC2 will not be found yet, by id"""
+    """how many more calls of EC2 do not see each resource, by id"""
     service_roles: set[str] = field(default_factory=set)
     """the service-linked roles that the account has"""
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 30)))

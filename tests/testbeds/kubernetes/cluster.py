@@ -62,8 +62,11 @@ class Cluster(Access):
 
     # Up and down
 
-    def up(self, nodes: Sequence[str] = NODES, registry: Registry | None = None) -> None:
-        """Start from nothing; every node is ready when this returns, and pulls from `registry`."""
+    def up(self, nodes: Sequence[str] = NODES, registry: Registry | None = None, reviewer: int = 0) -> None:
+        """Start from nothing; every node is ready when this returns, and pulls from `registry`.
+
+        `reviewer`: a port of the host at which somebody says whose a token is that the cluster does not know.
+        """
         if os.geteuid() != 0:
             raise Broken("a Kubernetes of one's own takes root: namespaces, mounts and network devices")
         if self.kubeconfig.exists():
@@ -76,6 +79,8 @@ class Cluster(Access):
             settings = {"nodes": list(nodes), "number": plane.number, "path": path}
             (self.folder / "cluster.json").write_text(json.dumps(settings))
             self._use(list(nodes), plane.number, path)
+            if reviewer:
+                control.token_review(self.folder, f"http://{self.host_address}:{reviewer}/token-review")
             self._start(registry)
         except BaseException:
             self.down()
@@ -252,9 +257,9 @@ def down(folder: Path) -> None:
 
 
 @contextmanager
-def cluster(registry: Registry | None = None, nodes: Sequence[str] = NODES) -> Iterator[Cluster]:
+def cluster(registry: Registry | None = None, nodes: Sequence[str] = NODES, reviewer: int = 0) -> Iterator[Cluster]:
     """A cluster of this process; nothing of it is left when the block, or the process, ends."""
     with owned_folder(KIND, __name__) as folder:
         mine = Cluster(folder)
-        mine.up(nodes, registry)
+        mine.up(nodes, registry, reviewer)
         yield mine

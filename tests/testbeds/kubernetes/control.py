@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.testbeds.kubernetes.network import DNS, PODS, SERVICES, Network
 from tests.testbeds.kubernetes.pki import Authority
 
 CLIENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy")
+_REVIEWER = "token-review.kubeconfig"
 GRACE_SECONDS = 8  # without a sign of life, until a node counts as NotReady
 
 
@@ -54,6 +56,25 @@ def api_server(pki: Path, network: Network) -> list[str]:
     ]  # fmt: skip
 
 
+def token_review(root: Path, url: str) -> None:
+    """Have the API server ask at `url` who has a token that it does not know, as the API servers of clouds do."""
+    document = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "reviewer",
+        "clusters": [{"name": "reviewer", "cluster": {"server": url}}], "users": [{"name": "reviewer", "user": {}}],
+        "contexts": [{"name": "reviewer", "context": {"cluster": "reviewer", "user": "reviewer"}}],
+    }  # fmt: skip
+    (root / _REVIEWER).write_text(json.dumps(document))
+
+
+def _review_options(root: Path) -> list[str]:
+    if not (root / _REVIEWER).exists():
+        return []
+    return [
+        f"--authentication-token-webhook-config-file={root / _REVIEWER}", "--authentication-token-webhook-version=v1",
+        "--authentication-token-webhook-cache-ttl=0s",
+    ]  # fmt: skip
+
+
 def controller_manager(root: Path) -> list[str]:
     """The controllers; a silent node is noticed within seconds."""
     pki = root / "pki"
@@ -85,7 +106,7 @@ def commands(root: Path, network: Network) -> dict[str, list[str]]:
     provisioner = [sys.executable, "-m", "tests.testbeds.kubernetes.provisioner"]
     return {
         "etcd": etcd(root),
-        "kube-apiserver": api_server(root / "pki", network),
+        "kube-apiserver": [*api_server(root / "pki", network), *_review_options(root)],
         "kube-controller-manager": controller_manager(root),
         "kube-scheduler": scheduler(root),
         "coredns": ["coredns", "-conf", f"{root}/Corefile"],

@@ -16,6 +16,8 @@ from urllib3.exceptions import HTTPError
 
 NAME = "orchestune.test/folder"
 STORAGE_CLASS = "testbed"
+CLASSES = STORAGE_CLASS, "orchestune-gp3"
+"""whose claims are served: also those of a cluster that thinks it is at AWS"""
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 LOOK_SECONDS = 3  # at the latest; a change of a claim is looked at when it comes
 PAUSE = 0.5
@@ -53,7 +55,7 @@ class Provisioner:
             self.core.list_persistent_volume_claim_for_all_namespaces()
         )
         for claim in claims["items"]:
-            wanted = claim["spec"].get("storageClassName") == STORAGE_CLASS and not claim["spec"].get("volumeName")
+            wanted = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get("volumeName")
             if wanted and claim["status"].get("phase") == "Pending":
                 self._serve(volume_for(claim, self.folder))
         for volume in self.core.api_client.sanitize_for_serialization(self.core.list_persistent_volume())["items"]:
