@@ -1,0 +1,97 @@
+"""A provisioner of AWS on a clock that only its own waiting moves, and what tests ask of clusters made by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.provisioner import AwsProvisioner
+from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool
+from tests.testbeds.aws.fake import REGION
+from tests.testbeds.aws.wire import Call
+
+NAME = "orchestrate-cluster"
+CPU = Pool("cpu", ("c4.xlarge",), 1, 4, key="cpu")
+GPU = Pool("gpu", ("p3.8xlarge",), 0, 4, gpu=True, key="gpu")
+SPEC = ClusterSpec(
+    "aws", NAME, (CPU, GPU), region=REGION, bucket=True,
+    images={"autoscaler": "example.org/autoscaler:v1", "device_plugin": "example.org/plugin:v1"},
+)  # fmt: skip
+"""the paper's file, with a bucket"""
+LOOKS = "Describe", "List", "Get", "Head"
+
+
+@dataclass
+class Clock:
+    """Moves when somebody waits, and never else."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Told:
+    """What a user sees of it."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def ended(self, *what: Happened) -> list[str]:
+        """The resources of which that was told, in order."""
+        return [event.resource.called for event in self.events if event.what in what]
+
+
+class Time(Protocol):
+    """What a provisioner asks for the time, and waits by."""
+
+    def __call__(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+def provisioner(clock: Time | None = None) -> AwsProvisioner:
+    """As a new process would have it."""
+    clock = clock or Clock()
+    return AwsProvisioner(Aws(REGION, clock=clock, sleep=clock.sleep))
+
+
+def create(spec: ClusterSpec = SPEC, clock: Time | None = None) -> Told:
+    """Make it."""
+    told = Told()
+    provisioner(clock).apply(spec, told)
+    return told
+
+
+def destroy(name: str = NAME, clock: Time | None = None) -> Told:
+    """Remove it, and have the provider's word that nothing is left."""
+    told = Told()
+    there = provisioner(clock)
+    there.destroy(name, told)
+    proof = there.prove(name)
+    assert not proof.left, proof.left
+    return told
+
+
+def with_pools(*pools: Pool, **changes: Any) -> ClusterSpec:
+    """The same cluster with other pools."""
+    return dataclasses.replace(SPEC, pools=pools or SPEC.pools, **changes)
+
+
+def counted(inventory: Mapping[str, set[str]]) -> dict[str, int]:
+    """How many of each kind: what of two runs that gave other ids can be compared."""
+    return {kind: len(found) for kind, found in inventory.items()}
+
+
+def changes(call: Call) -> bool:
+    """Whether a call changes something."""
+    return not call.operation.startswith(LOOKS)

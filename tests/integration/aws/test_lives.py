@@ -1,0 +1,88 @@
+"""A cluster's whole life at the fake of AWS: made, made again, interrupted anywhere, removed."""
+
+from __future__ import annotations
+
+from orchestune.domain.cluster import Happened
+from tests.integration.aws import plain, stage
+from tests.testbeds.aws.fake import Fake
+from tests.testbeds.aws.faults import Fault, throttled
+from tests.testbeds.aws.refusals import Cut
+from tests.testbeds.aws.wire import Call
+
+COMPLETE = {"cluster": 1, "node group": 2, "add-on": 5, "bucket": 1, "NAT gateway": 1, "instance": 1}
+
+
+def complete(aws: Fake) -> dict[str, int]:
+    """What there is of the kinds that a whole cluster has."""
+    made = stage.counted(aws.inventory())
+    assert {kind: made[kind] for kind in COMPLETE} == COMPLETE
+    return made
+
+
+def test_a_cluster_is_made_and_removed_and_only_what_was_there_before_is_left(aws: Fake) -> None:
+    _, subnets = plain.network()
+    other = plain.role("somebody-elses", "ec2.amazonaws.com")
+    plain.client("ec2").create_network_interface(SubnetId=subnets[0])
+    plain.client("ecr").create_repository(repositoryName="somebody/else")
+    before = aws.inventory()
+    stage.create()
+    complete(aws)
+    told = stage.destroy()
+    assert aws.inventory() == before and aws.world.role(other)
+    assert any("control plane" in one for one in told.ended(Happened.REMOVED))
+
+
+def test_a_second_create_finds_everything_and_makes_nothing(aws: Fake) -> None:
+    first = stage.create()
+    made = aws.inventory()
+    second = stage.create()
+    assert aws.inventory() == made
+    assert not second.ended(Happened.MADE) and set(second.ended(Happened.FOUND)) == set(first.ended(Happened.MADE))
+
+
+def test_answers_that_are_lost_on_the_way_make_nothing_twice(aws: Fake) -> None:
+    before = aws.inventory()
+    stage.create()
+    expected = complete(aws)
+    stage.destroy()
+    lost: set[tuple[str, str]] = set()
+
+    def first_time(call: Call) -> bool:
+        key = (call.name, repr(sorted(call.parameters.items(), key=lambda item: item[0])))
+        if not stage.changes(call) or key in lost:
+            return False
+        lost.add(key)
+        return True
+
+    aws.faults.plan(Fault(first_time, Cut(), times=1000, after=True))
+    stage.create()
+    assert complete(aws) == expected and len(lost) > 40
+    stage.destroy()
+    assert aws.inventory() == before and len(lost) > 80
+
+
+def test_throttling_of_every_operation_is_waited_out(aws: Fake) -> None:
+    times: dict[str, int] = {}
+
+    class Busy(Fault):
+        pass
+
+    def twice(call: Call) -> bool:
+        times[call.name] = times.get(call.name, 0) + 1
+        busy.error = throttled(call.name)
+        return times[call.name] <= 2
+
+    busy = aws.faults.plan(Busy(twice, Cut(), times=10_000))
+    stage.create()
+    complete(aws)
+    stage.destroy()
+    assert all(count > 2 for count in times.values()) and len(times) > 50
+
+
+def test_a_slow_cloud_in_which_nothing_is_known_at_once_is_waited_for(aws: Fake) -> None:
+    before = aws.inventory()
+    aws.behaviour.read_lag, aws.behaviour.role_lag, aws.behaviour.polls = 1, 3, 5
+    stage.create()
+    complete(aws)
+    stage.destroy()
+    assert aws.inventory() == before
