@@ -1,0 +1,100 @@
+"""What everything that makes clusters at a provider owes, one class for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from orchestune.domain.cluster import ClusterSpec, Event, Happened
+from orchestune.ports.provisioner import Provisioner
+
+
+class ProvisionerContract:
+    """Give `make`, `spec` and `everything`; the account is empty before each test, and time passes by waiting."""
+
+    def make(self) -> Provisioner:
+        """One that remembers nothing, as a new process has it."""
+        raise NotImplementedError
+
+    def spec(self) -> ClusterSpec:
+        """A cluster with two pools at least, of which the last one starts no machine."""
+        raise NotImplementedError
+
+    def everything(self) -> Any:
+        """All that the account has, to be compared."""
+        raise NotImplementedError
+
+    def test_looking_changes_nothing(self) -> None:
+        before, spec = self.everything(), self.spec()
+        there = self.make()
+        assert there.payer().account
+        assert there.check(spec)[0] == []
+        assert there.plan(spec)
+        assert there.status(spec.name) is None
+        assert there.reach(spec.name) is None
+        assert list(there.clusters()) == []
+        assert there.prove(spec.name).left == ()
+        assert self.everything() == before
+
+    def test_what_is_planned_is_what_is_made_in_that_order_and_a_repeat_finds_it(self) -> None:
+        spec = self.spec()
+        planned = [item.called for item in self.make().plan(spec)]
+        assert self.applied(spec, Happened.MADE) == planned
+        made = self.everything()
+        assert self.applied(spec, Happened.FOUND) == planned
+        assert self.everything() == made
+
+    def test_a_cluster_that_was_made_is_shown_reached_and_as_its_file_says(self) -> None:
+        spec = self.spec()
+        self.make().apply(spec, _silent)
+        there = self.make()
+        standing = there.status(spec.name)
+        assert standing is not None
+        assert {pool.name: (pool.least, pool.most) for pool in standing.pools} == {
+            pool.name: (pool.least, pool.most) for pool in spec.pools
+        }
+        assert [item.name for item in there.clusters()] == [spec.name]
+        reached = there.reach(spec.name)
+        assert reached is not None
+        assert "://" in reached.server
+        assert there.changes(spec) == []
+
+    def test_an_update_brings_sizes_and_pools_to_the_file_and_drains_what_goes(self) -> None:
+        spec = self.spec()
+        self.make().apply(spec, _silent)
+        first, *_, last = spec.pools
+        fresh = replace(last, name="fresh", key="pools.fresh")
+        wanted = replace(spec, pools=(replace(first, most=first.most + 1), fresh))
+        gone = {pool.name for pool in spec.pools} - {first.name}
+        drained: list[str] = []
+        assert self.make().changes(wanted)
+        self.make().update(wanted, _silent, drained.append)
+        assert set(drained) == gone
+        standing = self.make().status(spec.name)
+        assert standing is not None
+        assert {pool.name: pool.most for pool in standing.pools} == {first.name: first.most + 1, "fresh": fresh.most}
+        assert self.make().changes(wanted) == []
+
+    def test_destroying_leaves_nothing_and_may_be_repeated(self) -> None:
+        before, spec = self.everything(), self.spec()
+        self.make().apply(spec, _silent)
+        assert self.make().prove(spec.name).left
+        for _ in range(2):
+            self.make().destroy(spec.name, _silent)
+            proof = self.make().prove(spec.name)
+            assert proof.left == ()
+            assert proof.looked
+            assert self.make().status(spec.name) is None
+        assert self.everything() == before
+
+    def applied(self, spec: ClusterSpec, what: Happened) -> list[str]:
+        """What was told of, in order."""
+        events: list[Event] = []
+        self.make().apply(spec, events.append)
+        ended = [event for event in events if event.what is not Happened.WAITING]
+        assert {event.what for event in ended} == {what}
+        return [event.resource.called for event in ended]
+
+
+def _silent(event: Event) -> None:
+    return
