@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from orchestune.cli.cluster_archive import Archive, ask_to_end, copy_over
 from orchestune.cli.cluster_commands import known
@@ -42,7 +43,10 @@ def save(
 
 
 def forget(console: Console, cluster: Cluster) -> None:
-    """Know it no longer. One that is not known is no mistake."""
+    """Know it no longer; the way to one that was made goes with it. One that is not known is no mistake."""
     clusters = known(console)
-    if any(item.name == cluster.name for item in clusters.all()):
-        clusters.remove(cluster.name)
+    for item in clusters.connected():
+        if item.name == cluster.name:
+            clusters.remove(item.name)
+            if item.cloud and item.kubeconfig:
+                Path(item.kubeconfig).unlink(missing_ok=True)

@@ -176,11 +176,15 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     provider.fails = OrchestuneError("no")
     cli("cluster", "create", "--yes")
     provider.fails, provider.done = None, []
+    way = home / "home/kubeconfigs/vision.json"
+    way.parent.mkdir()
+    way.write_text("{}")
+    Clusters(home / "home").add(replace(known(home)[0], kubeconfig=str(way)))
     gone = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
     assert gone.code == 0
     assert provider.done == ["destroy vision but images"]
     assert "EKS                    nothing left" in gone.out
-    assert known(home) == ()
+    assert known(home) == () and not way.exists()
 
 
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
