@@ -140,6 +140,8 @@ def _resources(call: Call) -> Iterator[str]:
         bucket, key = parameters.get("Bucket"), parameters.get("Key")
         inside = "/*" if call.operation == "DeleteObjects" else f"/{key}" if key else ""
         yield f"arn:aws:s3:::{bucket}{inside}" if bucket else "*"
+    elif call.service == "ecr" and "resourceArn" in parameters:
+        yield parameters["resourceArn"]
     elif call.service == "ecr":
         names = parameters.get("repositoryNames") or [parameters.get("repositoryName")]
         for name in names:
@@ -173,7 +175,7 @@ def _path(role: str) -> str:
 
 def _eks(call: Call) -> Iterator[str]:
     parameters, start = call.parameters, f"arn:aws:eks:{call.region}:{ACCOUNT}"
-    cluster = parameters.get("clusterName") or (parameters.get("name") if "Cluster" in call.operation else None)
+    cluster = parameters.get("clusterName") or parameters.get("name")
     if call.operation in ("TagResource", "UntagResource", "ListTagsForResource"):
         yield parameters["resourceArn"]
     elif cluster is None:

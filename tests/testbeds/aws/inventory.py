@@ -54,8 +54,9 @@ def tags(eks: Eks, arn: str) -> dict[str, str] | None:
         role = next((one for one in cloud.backend("iam", "aws").get_roles() if one.arn == arn), None)
         return None if role is None else _pairs(role.tags)
     if service == "ecr":
-        found = cloud.backend("ecr", region).repositories.get(rest.partition("/")[2])
-        return None if found is None else _pairs(found.tags)
+        ecr = cloud.backend("ecr", region)
+        known = rest.partition("/")[2] in ecr.repositories
+        return _pairs(ecr.tagger.list_tags_for_resource(arn)["tags"]) if known else None
     return None
 
 

@@ -1,0 +1,63 @@
+"""One life of a cluster with everything that there can be in it, and the calls that it took."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from orchestune.domain.cluster import Grant, Pool
+from tests.integration.aws import plain, stage
+from tests.testbeds.aws.fake import Fake
+from tests.testbeds.aws.wire import Call
+
+BIG = Pool("big", ("m5.xlarge",), 0, 2, key="pools.big", spot=True)
+
+
+def left_by_kubernetes() -> None:
+    """Load balancers, a disk, an interface and a security group, as controllers in the cluster make them."""
+    ec2 = plain.client("ec2")
+    tags = [{"Key": "orchestune.dev/cluster", "Value": stage.NAME}]
+    specification = [{"ResourceType": "volume", "Tags": tags}]
+    ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=specification)
+    wanted = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
+    [subnet, other, *_] = ec2.describe_subnets(Filters=wanted)["Subnets"]
+    group = ec2.create_security_group(GroupName="k8s-elb", Description="made by a Service", VpcId=subnet["VpcId"])
+    owned = [{"Key": f"kubernetes.io/cluster/{stage.NAME}", "Value": "owned"}]
+    ec2.create_tags(Resources=[group["GroupId"]], Tags=owned)
+    interface = ec2.create_network_interface(SubnetId=subnet["SubnetId"], Description="aws-K8S-i-0123")
+    ec2.create_tags(Resources=[interface["NetworkInterface"]["NetworkInterfaceId"]],
+                    Tags=[{"Key": "cluster.k8s.amazonaws.com/name", "Value": stage.NAME}])  # fmt: skip
+    plain.client("elb").create_load_balancer(
+        LoadBalancerName="a1b2", Subnets=[other["SubnetId"]], SecurityGroups=[group["GroupId"]], Tags=owned,
+        Listeners=[{"Protocol": "TCP", "LoadBalancerPort": 80, "InstancePort": 80}],
+    )  # fmt: skip
+    plain.client("elbv2").create_load_balancer(
+        Name="c3d4", Subnets=[subnet["SubnetId"], other["SubnetId"]], SecurityGroups=[group["GroupId"]],
+        Tags=[{"Key": "elbv2.k8s.aws/cluster", "Value": stage.NAME}],
+    )  # fmt: skip
+
+
+def lived(aws: Fake) -> list[Call]:
+    """Make it, change it, look at it, remove it; only the calls of the provisioner."""
+    bob, carol = (aws.world.identities.add(name).arn for name in ("bob", "carol"))
+    spec = dataclasses.replace(stage.SPEC, access=(Grant(bob, "admin"), Grant(carol, "editor")))
+    before = aws.inventory()
+    there = stage.provisioner()
+    complaints, _ = there.check(spec)
+    assert not complaints
+    found: list[Call] = []
+    start = len(aws.journal)
+    stage.create(spec)
+    changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG))
+    stage.provisioner().update(changed, stage.Told(), lambda pool: None)
+    assert stage.provisioner().status(stage.NAME)
+    found += aws.journal[:]
+    aws.user.policy, policy = None, aws.user.policy
+    left_by_kubernetes()
+    s3 = plain.client("s3")
+    [bucket] = [one for one in aws.inventory()["bucket"] if stage.NAME in one]
+    s3.put_object(Bucket=bucket, Key="files/one", Body=b"x")
+    aws.user.policy = policy
+    start = len(aws.journal)
+    stage.destroy()
+    assert aws.inventory() == before
+    return found + aws.journal[start:]
