@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.provisioner import AwsProvisioner
 from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool
-from tests.testbeds.aws.fake import REGION
+from tests.testbeds.aws.fake import REGION, Fake
+from tests.testbeds.aws.fixtures import Died
 from tests.testbeds.aws.wire import Call
 
 NAME = "orchestrate-cluster"
@@ -95,3 +96,43 @@ def counted(inventory: Mapping[str, set[str]]) -> dict[str, int]:
 def changes(call: Call) -> bool:
     """Whether a call changes something."""
     return not call.operation.startswith(LOOKS)
+
+
+def die_again_and_again(aws: Fake, do: Callable[[], object], stride: int) -> int:
+    """Do it in processes that die right after every `stride`-th change, one after the other, until it is done.
+
+    What AWS has after a process that died right after a change is what it has after one that died right before the
+    next, so every point is passed at which an interruption leaves something of its own. What a process only does
+    again does not count. Returns how many died.
+    """
+    done: set[str] = set()
+    for deaths in range(200):
+        fresh: set[str] = set()
+
+        aws.faults.die_where(_nth_new_change(done, fresh, stride))
+        try:
+            do()
+        except Died:
+            done |= fresh
+        else:
+            return deaths
+        finally:
+            aws.faults.clear()
+    raise AssertionError(f"not done after {deaths} processes")
+
+
+def _nth_new_change(done: set[str], fresh: set[str], number: int) -> Callable[[Call], bool]:
+    def chosen(call: Call) -> bool:
+        if changes(call) and call.name not in _MARKS and _written(call) not in done:
+            fresh.add(_written(call))
+        return len(fresh) == number
+
+    return chosen
+
+
+_MARKS = "iam:TagRole", "iam:UntagRole"
+"""by which processes show each other that they live"""
+
+
+def _written(call: Call) -> str:
+    return f"{call.name} {sorted(call.parameters.items(), key=lambda item: item[0])}"

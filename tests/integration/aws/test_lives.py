@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestune.domain.cluster import Happened
 from tests.integration.aws import plain, stage
 from tests.testbeds.aws.fake import Fake
@@ -59,6 +61,15 @@ def test_answers_that_are_lost_on_the_way_make_nothing_twice(aws: Fake) -> None:
     assert complete(aws) == expected and len(lost) > 40
     stage.destroy()
     assert aws.inventory() == before and len(lost) > 80
+
+
+@pytest.mark.parametrize("stride", [11, pytest.param(7, marks=pytest.mark.long)])
+def test_processes_that_die_one_after_the_other_make_one_cluster_and_remove_it(aws: Fake, stride: int) -> None:
+    before = aws.inventory()
+    deaths = stage.die_again_and_again(aws, stage.create, stride)
+    complete(aws)
+    deaths += stage.die_again_and_again(aws, stage.destroy, stride)
+    assert aws.inventory() == before and deaths > 60 // stride
 
 
 def test_throttling_of_every_operation_is_waited_out(aws: Fake) -> None:
