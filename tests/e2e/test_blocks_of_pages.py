@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.cli.main import read
+from orchestune.config.cluster_file import read as cluster_file
 from orchestune.config.experiment_file import parse
 from tests.testbeds.home import Home
 from tests.testbeds.pages import ROOT, Block, blocks
@@ -56,6 +57,13 @@ NEEDS = {
     r"orchestune init --from sqlite": "a study of Optuna: tests/unit/cli/test_init.py",
 }
 """commands that need more than a folder and this machine, and what tries them"""
+FILES_OF_CLUSTERS = ("docs/how-to/aws.md", "docs/reference/cluster-file.md")
+"""pages whose YAML is a cluster file, or keys of one"""
+CLUSTER = {
+    "cloud_provider": "cloud_provider: aws",
+    "cluster_name": "cluster_name: vision",
+    "[cg]pu": "cpu: {instance_type: m7i.large, min_nodes: 1, max_nodes: 2}",
+}
 BASE = {
     "run": "run: python train.py {args}",
     "parameters": "parameters: {alpha: 1e-5..1 log, penalty: [l1, l2]}",
@@ -127,12 +135,22 @@ def test_the_command_line_takes_every_command_of_a_page(block: Block) -> None:
             assert read(words[1:]).command == words[1], command
 
 
-@pytest.mark.parametrize("block", of("yaml"), ids=place)
+@pytest.mark.parametrize("block", [block for block in of("yaml") if block.page not in FILES_OF_CLUSTERS], ids=place)
 def test_the_reader_of_experiment_files_takes_every_example(block: Block, tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("alpha,penalty,accuracy\n0.01,l1,0.9\n")
-    missing = [line for key, line in BASE.items() if not re.search(rf"^{key}:", block.text, re.MULTILINE)]
-    loaded = parse("\n".join([block.text, *missing, ""]), block.place, path=tmp_path / "experiment.yml")
+    loaded = parse(_with(block, BASE), block.place, path=tmp_path / "experiment.yml")
     assert [note for note in loaded.notes if ADVICE not in note] == []
+
+
+@pytest.mark.parametrize("block", [block for block in of("yaml") if block.page in FILES_OF_CLUSTERS], ids=place)
+def test_the_reader_of_cluster_files_takes_every_example(block: Block) -> None:
+    assert cluster_file.parse(_with(block, CLUSTER), block.place).notes == ()
+
+
+def _with(block: Block, lines: dict[str, str]) -> str:
+    """The block with what it leaves out."""
+    missing = [line for key, line in lines.items() if not re.search(rf"^{key}:", block.text, re.MULTILINE)]
+    return "\n".join([block.text, *missing, ""])
 
 
 @pytest.fixture(scope="module")

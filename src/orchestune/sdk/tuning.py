@@ -81,10 +81,12 @@ async def tune_async(
     >>> experiment.best().metrics
     {'y': 2.0}
     """
-    experiment = await asyncio.to_thread(start, function, parameters, metrics, budget, parallelism, **keys)
+    starting = asyncio.create_task(asyncio.to_thread(start, function, parameters, metrics, budget, parallelism, **keys))
     try:
+        experiment = await asyncio.shield(starting)
         await experiment.wait_async()
     except asyncio.CancelledError:
+        experiment = await starting  # no thread can be interrupted: what it makes all the same is stopped
         await experiment.stop_async()
         raise
     return await asyncio.to_thread(_checked, experiment)
