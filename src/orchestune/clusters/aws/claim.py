@@ -69,7 +69,8 @@ class Claim:
         """Show that this process is alive; seldom enough that it may be called at any time."""
         if self._held and self._aws.clock() - self._beaten >= _EVERY:
             self._beats, self._beaten = self._beats + 1, self._aws.clock()
-            self._mark()
+            with suppress(NotFound):  # whoever removes the cluster removes the role in the end
+                self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
 
     def release(self) -> None:
         """Take the marks away. Nothing is raised: one that is left behind is that of a dead process."""
