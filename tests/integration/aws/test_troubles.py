@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from orchestune.clusters.aws.errors import Expired
 from orchestune.errors import Conflict, OrchestuneError
-from tests.integration.aws import plain, stage
+from tests.integration.aws import life, plain, stage
 from tests.integration.aws.test_lives import complete
 from tests.integration.aws.together import Together
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.faults import Fault, named
+from tests.testbeds.aws.identities import ACCOUNT
 from tests.testbeds.aws.refusals import Refused
 
 REGION_ROLE = "orchestune-orchestrate-cluster-us-west-2-control"
@@ -101,13 +104,18 @@ def test_a_cluster_of_that_name_that_is_not_ours_is_neither_taken_nor_removed(aw
     assert aws.inventory() == before
 
 
-@pytest.mark.parametrize("what", ["role", "repository"])
+@pytest.mark.parametrize("what", ["role", "repository", "bucket"])
 def test_a_name_that_somebody_else_has_is_refused_and_left_alone(aws: Fake, what: str) -> None:
     before = aws.inventory()
+    bucket = f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}"
     if what == "role":
         plain.role(REGION_ROLE, "ec2.amazonaws.com")
-    else:
+    elif what == "repository":
         plain.client("ecr").create_repository(repositoryName=f"{stage.NAME}/orchestune")
+    else:
+        s3 = plain.client("s3")
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "team", "Value": "other"}]})
     with pytest.raises(Conflict, match="not ours"):
         stage.create()
     if what == "role":
@@ -140,13 +148,54 @@ def _remove_addon(aws: Fake) -> None:
     aws.eks.clusters.known["us-west-2", stage.NAME].addons.pop("coredns")
 
 
-def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake) -> None:
+def _remove_pool(aws: Fake) -> None:
+    eks = plain.client("eks")
+    eks.delete_nodegroup(clusterName=stage.NAME, nodegroupName="gpu")
+    eks.get_waiter("nodegroup_deleted").wait(clusterName=stage.NAME, nodegroupName="gpu", WaiterConfig={"Delay": 0})
+
+
+def _remove_policy(aws: Fake) -> None:
+    policy = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
+    role = REGION_ROLE.replace("control", "node")
+    plain.client("iam").detach_role_policy(RoleName=role, PolicyArn=policy)
+
+
+def _remove_repository(aws: Fake) -> None:
+    plain.client("ecr").delete_repository(repositoryName=f"{stage.NAME}/orchestune", force=True)
+
+
+def _remove_bucket(aws: Fake) -> None:
+    plain.client("s3").delete_bucket(Bucket=f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}")
+
+
+def _remove_identity(aws: Fake) -> None:
+    cluster = aws.eks.clusters.known["us-west-2", stage.NAME]
+    for name in [name for name, one in cluster.associations.items() if "ownerArn" not in one]:
+        del cluster.associations[name]
+
+
+BY_HAND: list[Callable[[Fake], None]] = [
+    _remove_addon, _remove_pool, _remove_policy, _remove_repository, _remove_bucket,
+    _remove_identity,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake, by_hand: Any) -> None:
     before = aws.inventory()
     stage.create()
     expected = complete(aws)
-    _remove_addon(aws)
+    by_hand(aws)
     stage.create()
     assert complete(aws) == expected
-    _remove_addon(aws)
+    by_hand(aws)
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+def test_what_kubernetes_left_behind_is_removed_too(aws: Fake) -> None:
+    before = aws.inventory()
+    stage.create()
+    life.left_by_kubernetes()
     stage.destroy()
     assert aws.inventory() == before
