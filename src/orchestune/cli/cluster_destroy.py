@@ -13,6 +13,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.clusters.existing import permissions, provisioner
 from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.providers import NAMES as PROVIDERS
 from orchestune.errors import Conflict, Unreachable, UsageError
 
 _TO = "where records and files go: a cluster, a folder or s3://BUCKET/PREFIX (default: local, this machine's server)"
@@ -80,7 +81,11 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
         from orchestune.cli import cluster_remove  # the provider's library takes its time
 
         return cluster_remove.destroy(console, args, made)
-    cluster = meant(console, args)
+    try:
+        cluster = meant(console, args)
+    except UsageError as exc:
+        exc.hint += f"; say --cloud {' or --cloud '.join(PROVIDERS)} where it was made there"
+        raise
     try:
         cluster_api = api(cluster)
         found = provisioner.present(cluster_api, cluster.namespace)

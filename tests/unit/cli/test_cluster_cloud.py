@@ -200,6 +200,15 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
     assert [item.name for item in known(home)] == ["vision"]
 
 
+def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(home / "none"))
+    said = cli("cluster", "destroy", "-n", "vision", "--yes")
+    assert said.code == 2
+    assert "say --cloud aws where it was made there" in said.err
+
+
 def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
     listed = cli("cluster", "list", "--cloud", "aws")
     assert listed.out.splitlines()[1].split() == ["vision", "eu-central-1", "ACTIVE", "1.33", "cpu", "1"]
