@@ -36,6 +36,7 @@ def create(console: Console, args: argparse.Namespace) -> int:
     planned = provider.plan(spec)
     if args.dry_run:
         return _show(console, payer, planned)
+    documents = provider.manifests(spec)  # the releases that they name are looked up before anything costs money
     if not args.yes:
         console.note(_costs(spec))
         confirm(f"Make the cluster '{spec.name}' in {where(payer)}?", "nothing was made")
@@ -45,7 +46,6 @@ def create(console: Console, args: argparse.Namespace) -> int:
         reached = provider.apply(spec, telling)
         cluster = write_kubeconfig(console, cluster, reached, provider.login(spec.name))
         known(console).add(cluster)
-        documents = provider.manifests(spec)
         there = _answering(api(cluster), console)
         for document in documents:
             there.apply(document)

@@ -49,6 +49,8 @@ class Provider:
     standing: Standing | None = None
     left: tuple[Left, ...] = ()
     fails: OrchestuneError | None = None
+    without: OrchestuneError | None = None
+    """why it cannot be said what has to run in the cluster"""
     done: list[str] = field(default_factory=list)
 
     def payer(self) -> Payer:
@@ -73,6 +75,8 @@ class Provider:
         return {"eks": {"cluster": name, "region": "eu-central-1"}}
 
     def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
+        if self.without is not None:
+            raise self.without
         return []
 
     def changes(self, spec: ClusterSpec) -> list[Planned]:
@@ -134,6 +138,16 @@ def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Pr
     assert refused.code == 2
     assert "cluster.yml:3:22: cpu.instance_type: there are none (did you mean c5.xlarge?)" in refused.err
     assert provider.done == []
+
+
+def test_releases_that_cannot_be_looked_up_are_told_before_anything_is_made(
+    provider: Provider, cli: Cli, home: Path
+) -> None:
+    provider.without = OrchestuneError("the releases of the autoscaler cannot be looked up", "write an image of it")
+    failed = cli("cluster", "create", "--yes")
+    assert failed.code == 1
+    assert "the releases of the autoscaler cannot be looked up" in failed.err
+    assert provider.done == [] and known(home) == ()
 
 
 @pytest.mark.parametrize("words", [("create",), ("destroy", "-n", "vision", "--cloud", "aws")])
