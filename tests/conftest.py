@@ -10,7 +10,9 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.testbeds.fixtures import (
+    core,
     docker_engine,
+    handles,
     kubernetes,
     kubernetes_postgres_url,
     namespace,
@@ -29,7 +31,9 @@ MARKS = {  # of a test that takes one of these fixtures; the first that fits, so
 LONGEST = {"test_document.py", "test_examples.py", "test_promises_server.py", "test_sklearn.py", "test_stateful.py"}
 """files with tests of a minute and more: they come first, so that no core waits for one of them at the end"""
 __all__ = [
+    "core",
     "docker_engine",
+    "handles",
     "kubernetes",
     "kubernetes_postgres_url",
     "namespace",

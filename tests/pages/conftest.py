@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from orchestune.client.address import Access
 from orchestune.client.api import Client
 from orchestune.services.core import Core
-from tests.testbeds.seed import TOKEN, core_of, seed, serve
+from tests.testbeds.seed import TOKEN, serve
 
 SHOTS = os.environ.get("ORCHESTUNE_SCREENSHOTS")
 """folder for a picture of each page that a test leaves"""
@@ -47,18 +47,6 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield launched
         launched.close()
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    core = core_of(tmp_path_factory.mktemp("seeded"))
-    yield core
-    core.store.close()
-
-
-@pytest.fixture(scope="module")
-def handles(core: Core) -> dict[str, str]:
-    return seed(core)
 
 
 @pytest.fixture(scope="module")

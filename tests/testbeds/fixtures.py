@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.services.core import Core
 from tests.testbeds import docker as engines
 from tests.testbeds.docker import Engine
 from tests.testbeds.kubernetes import build
@@ -20,6 +21,24 @@ from tests.testbeds.registry import Registry, image_registry
 from tests.testbeds.workers import Images, push_images
 
 KUBECONFIG = "ORCHESTUNE_TEST_KUBECONFIG"
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    """A core with nothing in it but what `handles` puts there."""
+    from tests.testbeds.seed import core_of  # the whole server: only who asks for it pays for it
+
+    made = core_of(tmp_path_factory.mktemp("seeded"))
+    yield made
+    made.store.close()
+
+
+@pytest.fixture(scope="module")
+def handles(core: Core) -> dict[str, str]:
+    """The handles of an experiment of each kind, as `seed` makes them, by name."""
+    from tests.testbeds.seed import seed
+
+    return seed(core)
 
 
 @pytest.fixture(scope="session")

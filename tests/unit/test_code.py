@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,6 @@ from orchestune.services import read_code, read_trials
 from orchestune.services.core import Core
 from orchestune.store.records import unreferenced_blobs
 from tests.testbeds.seed import CHANGED, CODE, HOSTILE, core_of, seed
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    made = core_of(tmp_path_factory.mktemp("seeded"))
-    yield made
-    made.store.close()
-
-
-@pytest.fixture(scope="module")
-def handles(core: Core) -> dict[str, str]:
-    return seed(core)
 
 
 def test_a_trial_has_the_files_it_began_with(core: Core, handles: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -16,21 +15,8 @@ from orchestune.services import columns, read_columns, read_experiments, read_tr
 from orchestune.services.core import Core
 from orchestune.store import trials as stored
 from orchestune.store.tables import attempts, experiments, points, trials
-from tests.testbeds.seed import core_of, seed
 
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    core = core_of(tmp_path_factory.mktemp("seeded"))
-    yield core
-    core.store.close()
-
-
-@pytest.fixture(scope="module")
-def handles(core: Core) -> dict[str, str]:
-    return seed(core)
 
 
 def read(kind: type[T], document: object) -> T:

@@ -21,18 +21,6 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    core = core_of(tmp_path_factory.mktemp("state"))
-    yield core
-    core.store.close()
-
-
-@pytest.fixture(scope="module")
-def handles(core: Core) -> dict[str, str]:
-    return seed(core)
-
-
-@pytest.fixture(scope="module")
 def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
     with live(core, pace=Pace(ping=0.1, look=0.05)) as found:
         yield found

@@ -15,22 +15,10 @@ from orchestune.server.context import Pace
 from orchestune.server.shared import Reading, Shared
 from orchestune.services import change_experiment, read_experiments
 from orchestune.services.core import Core
-from tests.testbeds.seed import TOKEN, core_of, seed
+from tests.testbeds.seed import TOKEN
 from tests.unit.server.harness import Live, live
 
 HEADERS = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    core = core_of(tmp_path_factory.mktemp("state"))
-    yield core
-    core.store.close()
-
-
-@pytest.fixture(scope="module")
-def handles(core: Core) -> dict[str, str]:
-    return seed(core)
 
 
 @pytest.fixture(scope="module")
