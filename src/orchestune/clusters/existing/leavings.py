@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.objects import called
-from orchestune.errors import OrchestuneError
+from orchestune.clusters.existing.objects import about, called
 
 Manifest = dict[str, Any]
 _SECONDS = 300.0
@@ -37,7 +36,8 @@ def clear(
             left += _workloads(api)
         for document in left:
             if not document["metadata"].get("deletionTimestamp"):
-                _delete(api, document)
+                with about(document):
+                    api.delete(document)
         disks = [volume for volume in api.items("v1", "PersistentVolume") if _goes(volume)]
         if not left and not disks:
             return
@@ -72,11 +72,3 @@ def _workloads(api: Api) -> list[Manifest]:
         found += [item for item in api.items(version, kind) if item["metadata"]["namespace"] not in _SYSTEM]
     pods = [item for item in api.items("v1", "Pod") if item["metadata"]["namespace"] not in _SYSTEM]
     return found + [pod for pod in pods if not pod["metadata"].get("ownerReferences")]
-
-
-def _delete(api: Api, document: Manifest) -> None:
-    try:
-        api.delete(document)
-    except OrchestuneError as exc:
-        exc.message = f"{called(document)}: {exc.message}"
-        raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from orchestune.clusters.existing.config import COMPONENT, OURS, Connection
+from orchestune.errors import OrchestuneError
 
 Manifest = dict[str, Any]
 
@@ -62,3 +65,13 @@ def path(document: Manifest) -> str:
 def called(document: Manifest) -> str:
     """How an object is called in messages: `Deployment orchestune-server`."""
     return f"{document['kind']} {document['metadata']['name']}"
+
+
+@contextmanager
+def about(document: Manifest) -> Iterator[None]:
+    """Errors of this block say which object they are about."""
+    try:
+        yield
+    except OrchestuneError as exc:
+        exc.message = f"{called(document)}: {exc.message}"
+        raise

@@ -13,7 +13,7 @@ from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, SETTINGS, Connection, read
 from orchestune.clusters.existing.deployment import configuration
-from orchestune.clusters.existing.objects import called
+from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.refusals import Forbidden
@@ -164,11 +164,8 @@ def deploy(
 
 
 def _apply(api: Api, document: Manifest) -> None:
-    try:
+    with about(document):
         api.apply(document)
-    except OrchestuneError as exc:
-        exc.message = f"{called(document)}: {exc.message}"
-        raise
 
 
 def _is_there(api: Api, document: Manifest) -> bool:
