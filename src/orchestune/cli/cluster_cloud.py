@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from orchestune.cli.cluster_commands import known
@@ -40,16 +41,13 @@ def provisioner(console: Console, provider: str, region: str = "") -> Provisione
 
 def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
     """The cluster that was made at a provider and is meant; None where it is none of those."""
-    try:
-        found = known(console).get(args.name)
-    except NotFound:
-        found = None
+    found = known(console).find(args.name)
     if args.cloud:
         base = found or Cluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
         if base.provider != "kubernetes" or (found and not found.cloud):
             raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
         region = args.region or base.region or provisioner(console, args.cloud).payer().region
-        return Cluster(**{**base.to_json(), "cloud": args.cloud, "region": region})
+        return replace(base, cloud=args.cloud, region=region)
     return found if found is not None and found.cloud else None
 
 
@@ -86,8 +84,7 @@ def write_kubeconfig(console: Console, cluster: Cluster, reached: Reached, login
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": NAMESPACE}}],
     }  # fmt: skip
     write_private(path, json.dumps(document, indent=1))
-    changes = {"kubeconfig": str(path), "context": name, "namespace": NAMESPACE}
-    return Cluster(**{**cluster.to_json(), **changes})
+    return replace(cluster, kubeconfig=str(path), context=name, namespace=NAMESPACE)
 
 
 class Telling:

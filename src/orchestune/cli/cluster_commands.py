@@ -14,7 +14,7 @@ from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import ROLES, Connection
 from orchestune.clusters.existing.permissions import Right, missing
 from orchestune.clusters.existing.rights import account
-from orchestune.errors import NotFound, UsageError
+from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
 
 
@@ -52,10 +52,7 @@ def _kind(cluster: Cluster) -> str:
 
 def meant(console: Console, args: argparse.Namespace) -> Cluster:
     """The cluster that options describe, or, where it is connected already and they do not, as it is known."""
-    try:
-        found = known(console).get(args.name)
-    except NotFound:
-        found = None
+    found = known(console).find(args.name)
     if found is not None and found.provider != "kubernetes":
         raise UsageError(f"'{args.name}' is {_kind(found)}", "choose another name, or disconnect it first")
     if found is not None and not (args.kubeconfig or args.context or args.namespace):

@@ -61,7 +61,7 @@ def disconnect(console: Console, args: argparse.Namespace) -> int:
     clusters = known(console)
     if args.to and not args.archive:
         raise UsageError("--to says where a copy goes", "say --archive as well")
-    if not any(cluster.name == args.name for cluster in clusters.all()):
+    if clusters.find(args.name) is None:
         console.note(f"{args.name} is not connected")
         return 0
     if args.archive:

@@ -28,7 +28,7 @@ def save(
                 f"`orchestune cluster connect -n {cluster.name}` brings the server back; --abandon removes the data",
             )
         return
-    if not any(item.name == cluster.name for item in known(console).all()):
+    if known(console).find(cluster.name) is None:
         known(console).add(cluster)  # the way to the server is found by its name
     try:
         with Archive(console, cluster.name, args.to) as archive:

@@ -90,12 +90,16 @@ class Clusters:
         """Those that were connected, by name."""
         return tuple(sorted(self._read()[1].values(), key=lambda cluster: cluster.name))
 
+    def find(self, name: str) -> Cluster | None:
+        """The cluster of that name, if there is one."""
+        return {**_RESERVED, **self._read()[1]}.get(name)
+
     def get(self, name: str) -> Cluster:
         """The cluster of that name. NotFound names what is near."""
-        known = {**_RESERVED, **self._read()[1]}
-        if name in known:
-            return known[name]
-        near = get_close_matches(name, known, 1)
+        found = self.find(name)
+        if found is not None:
+            return found
+        near = get_close_matches(name, [cluster.name for cluster in self.all()], 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise NotFound(
             f"there is no cluster '{name}'",
