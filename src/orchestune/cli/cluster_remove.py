@@ -28,7 +28,7 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
             f" Records and files go to {args.to or 'this machine'} first.",
             "nothing was changed",
         )
-    if standing is not None and standing.state in ("ACTIVE", "UPDATING"):
+    if standing is not None and standing.up:
         _empty(console, args, cluster, provider)
     telling = Telling(console)
     try:

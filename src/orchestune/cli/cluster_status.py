@@ -39,7 +39,7 @@ def status(console: Console, args: argparse.Namespace) -> int:
     """Ask the provider, where it was made at one, and the cluster's own server."""
     where = place(console.environ, args.name)
     standing = _at_provider(console, where.cluster) if where.cluster and where.cluster.cloud else None
-    if standing is not None and standing.state not in ("ACTIVE", "UPDATING"):
+    if standing is not None and not standing.up:
         if console.json:
             console.document({"cloud": document(standing)})
         return 0

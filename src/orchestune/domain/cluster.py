@@ -200,6 +200,9 @@ class Standing:
     name: str
     region: str
     state: str
+    """in the provider's words"""
     version: str = ""
     pools: tuple[PoolState, ...] = ()
     trouble: str = ""
+    up: bool = True
+    """its API server answers"""

@@ -39,7 +39,10 @@ class Provisioner(Protocol):
         """
 
     def reach(self, name: str) -> Reached | None:
-        """How a cluster that is there is reached; None where there is none of ours of that name."""
+        """How a cluster that is up is reached; None where there is none of ours of that name.
+
+        TemporaryError while one is made or removed.
+        """
 
     def login(self, name: str) -> dict[str, Any]:
         """The user of a kubeconfig that logs in there. Nothing secret stands in it."""

@@ -8,7 +8,8 @@ import pytest
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.provisioner import AwsProvisioner
-from orchestune.domain.cluster import ClusterSpec, Pool
+from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool
+from orchestune.errors import TemporaryError
 from orchestune.ports.provisioner import Provisioner
 from orchestune.testing.provisioner_contract import ProvisionerContract
 from tests.testbeds.aws.fake import REGION, Fake
@@ -33,3 +34,17 @@ class TestAws(ProvisionerContract):
 
     def everything(self) -> Any:
         return self.aws.inventory()
+
+    def test_a_cluster_that_is_being_made_is_not_reached_yet(self) -> None:
+        self.aws.behaviour.polls = 6
+        spec, said = self.spec(), set()
+
+        def look(event: Event) -> None:
+            if event.what is Happened.WAITING:
+                try:
+                    said.add("reached" if self.make().reach(spec.name) else "none")
+                except TemporaryError as exc:
+                    said.add(exc.message)
+
+        self.make().apply(spec, look)
+        assert said == {"none", f"the cluster '{spec.name}' is not up: CREATING", "reached"}

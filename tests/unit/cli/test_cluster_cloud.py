@@ -234,7 +234,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
 ) -> None:
     cli("cluster", "list")
     Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
-    provider.standing = replace(STANDING, state="CREATING", trouble="it takes long")
+    provider.standing = replace(STANDING, state="CREATING", up=False, trouble="it takes long")
     shown = cli("cluster", "status", "-n", "vision")
     assert shown.code == 0
     assert "vision: CREATING, Kubernetes 1.33, account 123456789012, eu-central-1" in shown.out

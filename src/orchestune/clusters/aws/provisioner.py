@@ -27,7 +27,7 @@ from orchestune.domain.cluster import (
     Reached,
     Standing,
 )  # fmt: skip
-from orchestune.errors import Conflict
+from orchestune.errors import Conflict, TemporaryError
 from orchestune.ports.provisioner import Say
 
 
@@ -70,7 +70,10 @@ class AwsProvisioner:
         return reached(self._aws, site.names, made)
 
     def reach(self, name: str) -> Reached | None:
-        return reached(self._aws, self._names(name), {}) if standing(self._aws, self._names(name)) else None
+        found = self.status(name)
+        if found is not None and not found.up:
+            raise TemporaryError(f"the cluster '{name}' is not up: {found.state}", "repeat the command when it is")
+        return reached(self._aws, self._names(name), {}) if found is not None else None
 
     def login(self, name: str) -> dict[str, Any]:
         wanted = {"cluster": name, "region": self._aws.region}

@@ -14,6 +14,8 @@ from orchestune.clusters.aws.steps.storage import bucket_owner, repository
 from orchestune.domain.cluster import PoolState, Reached, Standing
 from orchestune.errors import NotFound
 
+_UP = ("ACTIVE", "UPDATING")
+
 
 def standing(aws: Aws, names: Names) -> Standing | None:
     """One cluster with its pools; None where there is none of ours."""
@@ -22,7 +24,7 @@ def standing(aws: Aws, names: Names) -> Standing | None:
         return None
     return Standing(
         names.cluster, aws.region, str(found["status"]), str(found.get("version", "")), _pools(aws, names.cluster),
-        issues(found),
+        issues(found), found["status"] in _UP,
     )  # fmt: skip
 
 
