@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +15,12 @@ from orchestune.cli.parser import add_cluster
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
+from orchestune.errors import BadInput
 from orchestune.sdk.submitting import files_of_secrets
 
 if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
     from orchestune.config.experiment_file import Loaded
+    from orchestune.config.nodes import Entries
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Prepared:
     """a Dockerfile that makes it, relative to the folder"""
     text: str = ""
     """a file that says the same"""
+    document: Entries | None = None
+    """what was read"""
     warm_starts: WarmStarts = WarmStarts()
     """what the search begins with, as far as it is known without a server"""
     warm_start: WarmStart | None = None
@@ -81,8 +87,22 @@ def prepared_from(loaded: Loaded) -> Prepared:
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=saving.text(loaded.document, SAVED),
+        document=loaded.document,
         warm_starts=loaded.warm_start,
     )
+
+
+@contextmanager
+def located(prepared: Prepared) -> Iterator[None]:
+    """What turns out to be wrong within, though the file is right, is told with the lines that it is about."""
+    try:
+        yield
+    except BadInput as exc:
+        if prepared.document is None:
+            raise
+        from orchestune.config import report  # here, as above
+
+        raise BadInput([report.located(problem, prepared.document) for problem in exc.problems], exc.hint) from exc
 
 
 def listed(specification: Specification, folder: Path, code: Code) -> Prepared:

@@ -11,7 +11,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.describing import add_saving, write
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
-from orchestune.cli.preparing import Prepared, add_file_options, prepare, warmed
+from orchestune.cli.preparing import Prepared, add_file_options, located, prepare, warmed
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
@@ -44,8 +44,9 @@ def run(console: Console, args: argparse.Namespace) -> int:
     destination.need_image(place, prepared)
     prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(place, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
-    secrets = secret_values(sources, console.environ, prepared.folder)
-    outgoing(prepared.specification, prepared.folder, console.environ)  # what it lacks is said before anything is sent
+    with located(prepared):
+        secrets = secret_values(sources, console.environ, prepared.folder)
+        outgoing(prepared.specification, prepared.folder, console.environ)  # its faults are told before all else
     if args.save:
         write(args.save, prepared.folder, prepared.text, args.force)
     prepared = warmed(console, prepared)

@@ -10,7 +10,7 @@ from orchestune.cli.configuring import add_choices, configuration
 from orchestune.cli.console import Console
 from orchestune.cli.outcome import Outcome, missing, verdict
 from orchestune.cli.parser import Commands, add_command
-from orchestune.cli.preparing import Prepared, add_file_options, prepare
+from orchestune.cli.preparing import Prepared, add_file_options, located, prepare
 from orchestune.cli.progress import exact
 from orchestune.client.launch import secret_values
 from orchestune.domain.space import Value
@@ -52,7 +52,8 @@ def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Valu
     """One trial of the folder, its output on the screen: here, or where `--cluster` says."""
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
-    secrets = secret_values(sources, console.environ, prepared.folder)
+    with located(prepared):
+        secrets = secret_values(sources, console.environ, prepared.folder)
     if not console.json:
         names = max(map(len, parameters), default=0)
         console.say(*(f"{name:{names}}  {console.paint.bold(exact(value))}" for name, value in parameters.items()), "")

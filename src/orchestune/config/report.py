@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable, shown
@@ -104,6 +104,20 @@ class Field:
 
     def _child(self, name: str, node: Node) -> Field:
         return Field(node, self.below(name), self.report)
+
+
+def located(problem: Problem, root: Node) -> Problem:
+    """The same with the place of what its key leads to in a document, or of the last step that stands there."""
+    here = root
+    for name in problem.key.split("."):
+        if isinstance(here, Items):
+            below = dict(enumerate(here.items)).get(int(name)) if name.isdecimal() else None
+        else:
+            below = here.get(name) if isinstance(here, Entries) else None
+        if below is None:
+            break
+        here = below
+    return replace(problem, file=here.place.file, line=here.place.line, column=here.place.column)
 
 
 def closest(name: str, allowed: Iterable[str], known: Mapping[str, str] | None = None) -> str:

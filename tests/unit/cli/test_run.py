@@ -148,7 +148,8 @@ def test_a_missing_secret_is_an_error_before_anything_is_sent(
     monkeypatch.delenv("MY_KEY")
     result = cli("run", "--detach")
     assert result.code == 2
-    assert "secrets.KEY: the environment variable MY_KEY is not set" in result.err
+    line = (project / "experiment.yml").read_text().splitlines().index("secrets: {KEY: env:MY_KEY}") + 1
+    assert f"experiment.yml:{line}:16: secrets.KEY: the environment variable MY_KEY is not set" in result.err
     assert server.world.requests == []
 
 

@@ -1,0 +1,36 @@
+"""Mistakes that show only once a file was read find the line that they are about."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.config.compose import compose
+from orchestune.config.report import Report, located
+from orchestune.errors import Problem
+
+TEXT = """\
+secrets: {KEY: env:MINE}
+notify:
+  - when: finished
+    url: env:HOOK
+mlflow:
+  uri: env:PLACE
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("secrets.KEY", (1, 16)),
+        ("secrets.OTHER", (1, 10)),
+        ("notify.0.url", (4, 10)),
+        ("notify.3.url", (3, 3)),
+        ("mlflow.uri", (6, 8)),
+        ("mlflow.uri.deeper", (6, 8)),
+        ("elsewhere", (1, 1)),
+    ],
+)
+def test_a_mistake_is_placed_where_its_key_leads_or_as_near_as_that(key: str, place: tuple[int, int]) -> None:
+    found = located(Problem("is missing", key), compose(TEXT, "experiment.yml", Report()))
+    assert (found.file, found.line, found.column) == ("experiment.yml", *place)
+    assert (found.message, found.key) == ("is missing", key)
