@@ -22,7 +22,9 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._threads: dict[str, threading.Condition] = {}
+        """what threads wait on, by topic: to wake one that waits for another costs more than a trial's statements"""
         self._versions: dict[str, int] = defaultdict(int)
         self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
         """who waits, the longest first"""
@@ -36,10 +38,9 @@ class Signals:
         """Move the counters on and wake whoever waits. Any thread; never blocks for long."""
         with self._lock:
             for topic in topics:
-                self._versions[topic] += 1
+                self._move_on(topic)
                 for event, loop in self._waiting.pop(topic, {}).items():
                     _wake(event, loop)
-            self._lock.notify_all()
 
     def offer(self, topic: str, count: int) -> None:
         """`notify` for what only `count` can have: of the coroutines that wait, so many are woken, the longest first.
@@ -47,11 +48,10 @@ class Signals:
         Who was woken and cannot take it offers it again.
         """
         with self._lock:
-            self._versions[topic] += 1
+            self._move_on(topic)
             waiting = self._waiting.get(topic, {})
             for event in list(islice(waiting, count)):
                 _wake(event, waiting.pop(event))
-            self._lock.notify_all()
 
     async def wait(self, topic: str, version: int, timeout: float) -> int:
         """Return the counter once it differs from `version`, or after `timeout` seconds."""
@@ -75,8 +75,14 @@ class Signals:
     def wait_blocking(self, topic: str, version: int, timeout: float) -> int:
         """`wait` for threads."""
         with self._lock:
-            self._lock.wait_for(lambda: self._versions[topic] != version, timeout)
+            moved = self._threads.setdefault(topic, threading.Condition(self._lock))
+            moved.wait_for(lambda: self._versions[topic] != version, timeout)
             return self._versions[topic]
+
+    def _move_on(self, topic: str) -> None:
+        self._versions[topic] += 1
+        if topic in self._threads:
+            self._threads[topic].notify_all()
 
 
 def _wake(event: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

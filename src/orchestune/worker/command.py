@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 KNOWN = ("args", "hydra")
@@ -26,12 +27,13 @@ _BUILTINS = frozenset(_WORDS_OF_THE_SHELL.split())
 
 def placeholders(run: str | Sequence[str]) -> list[str]:
     """The names between braces in order of appearance, each once; `args` and `hydra` among them."""
-    found: dict[str, None] = {}
-    for text in [run] if isinstance(run, str) else run:
-        for match in _TOKEN.finditer(text):
-            if match.group(1):
-                found[match.group(1)] = None
-    return list(found)
+    texts = [run] if isinstance(run, str) else run
+    return list(dict.fromkeys(name for text in texts for name in _named(text)))
+
+
+@lru_cache(maxsize=256)  # the same few texts for every trial
+def _named(text: str) -> tuple[str, ...]:
+    return tuple(match.group(1) for match in _TOKEN.finditer(text) if match.group(1))
 
 
 def render(
@@ -117,7 +119,8 @@ def _substitute_words(words: Sequence[str], parameters: Mapping[str, Any], names
     return result
 
 
-def split(run: str) -> list[str] | None:
+@lru_cache(maxsize=16)
+def split(run: str) -> tuple[str, ...] | None:
     """The words of a command without any shell syntax; None where a shell has to read it."""
     if _SHELL.search(_TOKEN.sub(lambda match: "x" if match.group(1) else match.group(0), run)):
         return None
@@ -125,7 +128,7 @@ def split(run: str) -> list[str] | None:
         words = shlex.split(run)
     except ValueError:
         return None
-    return words if words and words[0] not in _BUILTINS else None
+    return tuple(words) if words and words[0] not in _BUILTINS else None
 
 
 def _join(words: Sequence[str]) -> str:

@@ -99,5 +99,5 @@ def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: st
 
 
 def parameters_document(parameters: Mapping[str, Any]) -> bytes:
-    """The content of `$ORCHESTUNE_PARAMS`."""
-    return json.dumps(parameters, indent=1).encode("utf-8")
+    """The content of `$ORCHESTUNE_PARAMS`, a line for each."""
+    return json.dumps(parameters, separators=(",\n ", ": ")).encode("utf-8")  # `indent` takes ten times as long
