@@ -100,6 +100,8 @@ class Suggesting:
             self._queue(row, [Suggestion(values, "try_first") for values in first])
             return
         opened = self._engine(row)
+        if not opened.engine.uses_history and _missing(row) <= 0:
+            return  # as after nearly every result
         with self._core.store.reading() as session:
             row = experiments.get(session, row.id)
             wanted = self._wanted(session, row, opened)
