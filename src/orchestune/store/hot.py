@@ -1,4 +1,8 @@
-"""The statements that run for every trial, as strings (see `session`). Guards on the old state are part of them."""
+"""The statements that run for every trial, as strings (see `session`). Guards on the old state are part of them.
+
+`ORDER BY +number` sorts the few rows that were found; without the sign SQLite would rather look through all trials of
+the experiment, which are in that order already.
+"""
 
 from __future__ import annotations
 
@@ -179,13 +183,15 @@ WHERE m.experiment = :experiment AND r.history_seq > :after AND r.history_seq <=
 AND r.history_seq % :every = 0
 """
 UNFINISHED = """
-SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY number
+SELECT number, parameters FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running') ORDER BY +number
 """
 _COLUMNS = "number, state, parameters, history_seq, created_at, started_at, finished_at"
 FINISHED_COLUMNS = f"""
 SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq > :after ORDER BY history_seq LIMIT :limit
 """
-OPEN_COLUMNS = f"SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS NULL ORDER BY number"
+OPEN_COLUMNS = f"""
+SELECT {_COLUMNS} FROM trials WHERE experiment = :experiment AND history_seq IS NULL ORDER BY +number
+"""
 VALUE_COLUMNS = """
 SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
