@@ -73,7 +73,8 @@ def parse(
     if path is not None and not (described and described.command):
         root = with_command_beside(root, path, report)
         if older and sigopt_modules.wanted(root, path.parent):
-            hint = f"orchestune init --from {path} puts a module in its place beside them"
+            force = " --force" if path.name == "experiment.yml" else ""  # it is the one that is written anew
+            hint = f"orchestune init --from {path}{force} puts a module in its place beside them"
             report.notes.append(f"its scripts ask a service that is gone; {hint}")
     root = describe(described or Described(), root, report)
     return _experiment(apply(root, overrides, report), report, environ, path or Path(name))
