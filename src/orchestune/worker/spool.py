@@ -10,6 +10,7 @@ from orchestune.worker.journal import say
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
 from orchestune.worker.reporting import Record
+from orchestune.worker.usage import Series
 
 PATIENCE = 2.0
 """seconds that an end may wait in memory alone: most are acknowledged at once, and never see the disk"""
@@ -36,6 +37,7 @@ class Spool:
                 "result": record.result,
                 "accepted": record.accepted,
                 "points": record.points.to_json(),
+                "usage": record.usage.parts(),
                 "log": record.log.persist(),
             }
             target = self._folder / f"{record.attempt}.json"
@@ -64,7 +66,8 @@ class Spool:
             try:
                 document = json.loads(path.read_text(encoding="ascii"))
                 log = Log.restore(self.log_file(document["attempt"]), document["log"])
-                record = Record(document["attempt"], document["token"], log, Points.restore(document["points"]))
+                points, usage = Points.restore(document["points"]), Series.restore(document.get("usage") or ())
+                record = Record(document["attempt"], document["token"], log, points, usage)
                 record.result, record.accepted = document["result"], document["accepted"]
             except (OSError, ValueError, KeyError, TypeError) as exc:
                 say(f"cannot read {path.name} in the spool: {exc}")

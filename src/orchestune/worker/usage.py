@@ -69,6 +69,13 @@ class Series:
         while told and self._waiting and self._waiting[0][0] <= told[-1][0]:
             self._waiting.popleft()
 
+    @classmethod
+    def restore(cls, waiting: Sequence[list[Any]]) -> Series:
+        """The series of an attempt that is over, of which the server lacks what `parts` gave."""
+        series = cls()
+        series._waiting.extend(waiting)
+        return series
+
 
 class Sampler:
     """Tell it which attempts to watch; read `samples` whenever you like."""
