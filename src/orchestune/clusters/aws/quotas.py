@@ -21,8 +21,13 @@ _CODES = {
     "dl": ("L-6E869C2A", "L-85EED4F7"),
     "x": ("L-7295265B", "L-E3A00192"),
     "f": ("L-74FC7D96", "L-88CF9481"),
+    "hpc": ("L-F7808C92", ""),
+    "u": ("L-43DA4232", ""),
 }
-"""codes of EC2's quotas, on demand and spot: docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html"""
+"""codes of EC2's quotas, on demand and spot (empty: there is none), as AWS lists them:
+docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html. `u` is High Memory, `g` counts VT too"""
+_TOGETHER = {"L-C4BD4855": "L-7212CCBC"}
+"""quotas that some accounts have (spot: "All P5", "All P4, P3 and P2"), and the one that others have for both"""
 _STANDARD = frozenset("acdhimrtz")
 
 
@@ -49,7 +54,7 @@ def kind_of(instance_type: str) -> str | None:
 def code_for(instance_type: str, *, spot: bool) -> str | None:
     """The code of the quota that counts such machines."""
     kind = kind_of(instance_type)
-    return None if kind is None else _CODES[kind][spot]
+    return None if kind is None else _CODES[kind][spot] or None
 
 
 def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) -> tuple[list[Complaint], list[str]]:
@@ -67,6 +72,10 @@ def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) ->
         code = code_for(machine.name, spot=pool.spot) if machine else None
         if machine is None or code is None:
             continue
+        known = code if code in quotas else _known(aws, code)
+        if known != code:
+            running[known] = running.get(known, 0) + running.pop(code, 0)
+        code = known
         if code not in quotas:
             quotas[code] = Quota(code, _limit(aws, code), running.get(code, 0))
         own = have.get(pool.name, 0)
@@ -91,6 +100,17 @@ def check(aws: Aws, spec: ClusterSpec, offer: Offer, have: Mapping[str, int]) ->
 def _largest(pool: Pool, offer: Offer) -> MachineType | None:
     found = [offer.types[name] for name in pool.instance_types if name in offer.types]
     return max(found, key=lambda item: item.cores, default=None)
+
+
+def _known(aws: Aws, code: str) -> str:
+    """The same, or the quota that this account has in its place."""
+    if code not in _TOGETHER:
+        return code
+    try:
+        _limit(aws, code)
+    except NotFound:
+        return _TOGETHER[code]
+    return code
 
 
 def _limit(aws: Aws, code: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -91,12 +92,43 @@ def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_cou
         ("g5.xlarge", "L-DB2E81BA"), ("g4dn.xlarge", "L-DB2E81BA"), ("gr6.4xlarge", "L-DB2E81BA"),
         ("vt1.3xlarge", "L-DB2E81BA"), ("p3.8xlarge", "L-417A185B"), ("p5.48xlarge", "L-417A185B"),
         ("inf2.xlarge", "L-1945791B"), ("trn1.2xlarge", "L-2C3B7624"), ("dl1.24xlarge", "L-6E869C2A"),
-        ("x2idn.16xlarge", "L-7295265B"), ("f1.2xlarge", "L-74FC7D96"), ("hpc7a.96xlarge", None),
-        ("u-6tb1.metal", None), ("mac2.metal", None),
+        ("x2idn.16xlarge", "L-7295265B"), ("f1.2xlarge", "L-74FC7D96"), ("hpc7a.96xlarge", "L-F7808C92"),
+        ("u-6tb1.metal", "L-43DA4232"), ("u7i-12tb.224xlarge", "L-43DA4232"), ("mac2.metal", None),
     ],
 )  # fmt: skip
 def test_each_type_is_counted_by_its_quota(name: str, code: str | None) -> None:
     assert quotas.code_for(name, spot=False) == code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("c5.xlarge", "L-34B43A08"), ("g5.xlarge", "L-3819A6DF"), ("p4d.24xlarge", "L-7212CCBC"),
+        ("p5.48xlarge", "L-C4BD4855"), ("inf2.xlarge", "L-B5D1601B"), ("trn1.2xlarge", "L-6B0D517C"),
+        ("dl1.24xlarge", "L-85EED4F7"), ("x2idn.16xlarge", "L-E3A00192"), ("f1.2xlarge", "L-88CF9481"),
+        ("hpc7a.96xlarge", None), ("u-6tb1.metal", None),
+    ],
+)  # fmt: skip
+def test_each_type_of_spot_machines_is_counted_by_its_quota(name: str, code: str | None) -> None:
+    assert quotas.code_for(name, spot=True) == code
+
+
+def test_where_an_account_has_one_quota_for_all_p_spot_machines_that_one_counts() -> None:
+    aws = quota(0)
+
+    def limit(request: Mapping[str, Any]) -> Any:
+        if request["QuotaCode"] == "L-C4BD4855":
+            return refusal("GetServiceQuota", "NoSuchResourceException")
+        return {"Quota": {"Value": 100.0}}
+
+    aws.answers["servicequotas:GetServiceQuota"] = limit
+    aws.answers["servicequotas:GetAWSDefaultServiceQuota"] = limit
+    text = "gpu: {instance_type: p5.48xlarge, min_nodes: 1, max_nodes: 1, spot: true}\n"
+    machine = facts.MachineType("p5.48xlarge", 192, "x86_64", 8, specs.EVERYWHERE)
+    offer = Offer(ZONES, {**OFFER.types, machine.name: machine})
+    found, _ = quotas.check(aws, specs.spec(HEAD + CPU + text), offer, {})
+    [about] = [item for item in found if item.key == "gpu.min_nodes"]
+    assert "the quota L-7212CCBC of eu-central-1 allows 100 cores" in about.message
 
 
 def test_a_quota_that_nobody_has_changed_has_its_default() -> None:
