@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import func, select, text
 
+from orchestune.archives.shelf import Shelf
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
@@ -20,6 +22,7 @@ from orchestune.controllers.loop import Controller, Loop
 from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.retiring import Retiring
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
@@ -27,6 +30,7 @@ from orchestune.controllers.tracking import Tracking
 from orchestune.controllers.watching import Watching
 from orchestune.engines import registry
 from orchestune.engines.process import HOST
+from orchestune.errors import UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
 from orchestune.outgoing.settings import Outgoing
@@ -34,8 +38,11 @@ from orchestune.ports.backend import Backend
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import Identity
+from orchestune.ports.retirement import Undertaker
 from orchestune.ports.secrets import SecretStore
+from orchestune.services import retirement
 from orchestune.services.core import Core
+from orchestune.services.ending import Retirement
 from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
 from orchestune.store import notices
 from orchestune.store.database import Store, open_store
@@ -95,11 +102,12 @@ def build(
     lease_seconds: float = 15.0,
     beat_seconds: float = 2.0,
     kubernetes: Path | None = None,
+    retire: Path | None = None,
     outgoing: Outgoing | None = None,
     backends: Mapping[str, Backend] | None = None,
 ) -> Running:
     """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone;
-    `kubernetes`: the configuration of the cluster in which workers run.
+    `kubernetes`: the configuration of the cluster in which workers run; `retire`: when that cluster goes.
     """
     site = _cluster(kubernetes) if kubernetes else _this_machine(state, endpoint, url)
     store = open_store(database_url or f"sqlite:///{state / 'orchestune.db'}")
@@ -115,6 +123,7 @@ def build(
         identities=site.identities,
         default_cluster=site.default,
         outgoing=outgoing or Outgoing(),
+        retirement=_retirement(retire, state),
         lease_seconds=lease_seconds,
         beat_seconds=beat_seconds,
     )
@@ -123,14 +132,37 @@ def build(
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
     acting += (Archiving(core), Sweeping(core), Forsaking(core))
-    loops = (
+    loops: tuple[Loop, ...] = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
         Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
         Loop("tracking", core, (tracking,), leads=leads),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
+    if core.retirement is not None:
+        loops = (*loops, Loop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
     return Running(core, loops, suggesting, tracking)
+
+
+def _retirement(file: Path | None, state: Path) -> Retirement | None:
+    if file is None:
+        retirement.forget(state)
+        return None
+    return retirement.read(file, state)
+
+
+def _retiring(core: Core, plan: Retirement, state: Path) -> Retiring:
+    shelf = partial(Shelf, open_files(plan.archive))
+    return Retiring(core, plan, _undertaker(plan.place), shelf, state / "archiving")
+
+
+def _undertaker(place: Mapping[str, str]) -> Undertaker:
+    """UsageError where nothing of that provider is known."""
+    if place.get("provider") == "aws":
+        from orchestune.clusters.aws.undertaker import Function  # boto3 is optional, and slow to import
+
+        return Function(place["cluster"], place["region"])
+    raise UsageError(f"clusters of '{place.get('provider')}' do not destroy themselves")
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ PAIRS: dict[type[Any], type[BaseModel]] = {
     documents.QuarantinedMachine: models.QuarantinedMachine,
     documents.ClusterEvent: models.ClusterEvent,
     documents.ClusterDocument: models.Cluster,
+    documents.RetirementDocument: models.Retirement,
     documents.BestSoFarDocument: models.BestSoFar,
     documents.ColumnsDocument: models.Columns,
     documents.ContourDocument: models.Contour,

@@ -14,6 +14,7 @@ from orchestune.cli.cluster_cloud import add_cloud, joined
 from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, role_of
 from orchestune.cli.cluster_image import server_image
 from orchestune.cli.cluster_joining import join_hosted, say_hello
+from orchestune.cli.cluster_wishes import Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command
@@ -118,28 +119,42 @@ def connect(console: Console, args: argparse.Namespace) -> int:
     if args.server:
         return join_hosted(console, args.name, args.server)
     cluster = joined(console, args) if args.cloud else meant(console, args)
+    wishes = Wishes.of(args)
+    if not (args.print_admin or args.dry_run):
+        return bring(console, cluster, wishes, ask=not args.yes)
     cluster_api = api(cluster)
-    found = provisioner.present(cluster_api, cluster.namespace)
-    if found is not None and found.connection.name != args.name:
-        raise UsageError(
-            f"the namespace {cluster.namespace} has the server of the cluster '{found.connection.name}'",
-            f"connect it by that name (-n {found.connection.name}), or choose another --namespace",
-        )
-    wanted = _wanted(cluster_api, cluster, args, found)
+    found = _present(cluster_api, cluster)
+    wanted = _wanted(cluster_api, cluster, wishes, found)
     if args.print_admin:
         return _print(console, [*_namespace(wanted), *plan.administrators_part(wanted)])
-    certificates = _certificates(args) or (found.certificates if found else "")
-    if args.dry_run:
-        return _dry_run(console, wanted, args, certificates)
-    said = args.database_url or args.ca
+    return _dry_run(console, wanted, wishes, _certificates(wishes) or (found.certificates if found else ""))
+
+
+def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> int:
+    """The same for a cluster that is known. `ask`: before anything is deployed, where somebody can answer."""
+    cluster_api = api(cluster)
+    found = _present(cluster_api, cluster)
+    wanted = _wanted(cluster_api, cluster, wishes, found)
+    certificates = _certificates(wishes) or (found.certificates if found else "")
+    said = wishes.database_url or wishes.ca
     changed = found is None or wanted != found.connection or bool(said)
     others = found is not None and _is_other_version(found, changed)
     if found is not None and not changed and (found.current or others):
         joining = _remember(console, cluster, cluster_api, wanted)
         rollout.wait(cluster_api, wanted, console.note)
         return say_hello(console, wanted, joining)
-    deployed = _deploy(console, cluster_api, cluster, wanted, args, certificates)
+    deployed = _deploy(console, cluster_api, cluster, wanted, certificates, database_url=wishes.database_url, ask=ask)
     return say_hello(console, deployed, known(console).get(cluster.name))
+
+
+def _present(cluster_api: Api, cluster: Cluster) -> Present | None:
+    found = provisioner.present(cluster_api, cluster.namespace)
+    if found is not None and found.connection.name != cluster.name:
+        raise UsageError(
+            f"the namespace {cluster.namespace} has the server of the cluster '{found.connection.name}'",
+            f"connect it by that name (-n {found.connection.name}), or choose another --namespace",
+        )
+    return found
 
 
 def _is_other_version(found: Present, changed: bool) -> bool:
@@ -161,31 +176,19 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
-    args.registry, args.database_url = None, None
     wanted = replace(found.connection, server_image=args.server_image or "", version="")
-    deployed = _deploy(console, cluster_api, cluster, wanted, args, found.certificates)
+    deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
-def _wanted(cluster_api: Api, cluster: Cluster, args: argparse.Namespace, found: Present | None) -> Connection:
-    """What the options ask for; what they leave open stays as it is in the cluster."""
-    names = (
-        "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
-        "env_secret", "replicas", "image_volumes",
-    )  # fmt: skip
-    changes: dict[str, Any] = {name: getattr(args, name) for name in (*names, "proxy", "no_proxy", "create_namespace")}
-    changes |= {
-        "server_image": args.server_image,
-        "elastic": args.autoscaling,
-        "pull_secrets": tuple(args.pull_secret) if args.pull_secret else None,
-        "database": True if args.database_url else None,
-        "certificates": True if args.ca else None,
-    }
-    if args.database_url and not args.database_url.startswith("postgresql://"):
+def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present | None) -> Connection:
+    """What is asked for; what that leaves open stays as it is in the cluster."""
+    changes = wishes.changes
+    if wishes.database_url and not wishes.database_url.startswith("postgresql://"):
         raise UsageError("--database-url takes a PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME")
     if found is not None:
         _refuse_moves(found.connection, changes)
-        if args.server_image not in (None, found.connection.server_image):
+        if wishes.server_image not in (None, found.connection.server_image):
             changes["version"] = ""  # whatever that image holds
         return found.connection.with_changes(changes)
     fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
@@ -207,19 +210,21 @@ def _deploy(
     cluster_api: Api,
     cluster: Cluster,
     wanted: Connection,
-    args: argparse.Namespace,
     certificates: str,
+    *,
+    ask: bool,
+    database_url: str | None = None,
 ) -> Connection:
     """Everything is checked before anything is changed."""
     provisioner.check_rights(cluster_api, permissions.to_deploy(wanted), f"deploy into {wanted.namespace}")
     provisioner.check_storage(cluster_api, wanted)
-    if not args.yes and sys.stdin.isatty():
+    if ask and sys.stdin.isatty():
         confirm(f"{_in_words(wanted)} Go on?", "nothing was changed")
     grant = provisioner.may_grant(cluster_api, wanted)
     wanted = server_image(console, cluster_api, wanted)
     _remember(console, cluster, cluster_api, wanted)
     provisioner.deploy(
-        cluster_api, wanted, console.note, database_url=args.database_url, certificates=certificates, grant=grant
+        cluster_api, wanted, console.note, database_url=database_url, certificates=certificates, grant=grant
     )
     if not grant:
         console.note(
@@ -244,15 +249,15 @@ def _remember(console: Console, cluster: Cluster, cluster_api: Api, wanted: Conn
     return made
 
 
-def _certificates(args: argparse.Namespace) -> str:
-    if not args.ca:
+def _certificates(wishes: Wishes) -> str:
+    if not wishes.ca:
         return ""
     try:
-        text: str = args.ca.read_text()
+        text = wishes.ca.read_text()
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{args.ca} cannot be read: {exc}") from exc
+        raise UsageError(f"{wishes.ca} cannot be read: {exc}") from exc
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise UsageError(f"{args.ca} holds no certificate in PEM")
+        raise UsageError(f"{wishes.ca} holds no certificate in PEM")
     return text
 
 
@@ -260,9 +265,9 @@ def _namespace(wanted: Connection) -> list[dict[str, Any]]:
     return [plan.namespace(wanted)] if wanted.create_namespace else []
 
 
-def _dry_run(console: Console, wanted: Connection, args: argparse.Namespace, certificates: str) -> int:
+def _dry_run(console: Console, wanted: Connection, wishes: Wishes, certificates: str) -> int:
     shown = wanted if wanted.server_image else replace(wanted, server_image="(known once it is pushed)")
-    documents = plan.foundation(shown, args.database_url) + plan.server(shown, certificates=certificates)
+    documents = plan.foundation(shown, wishes.database_url) + plan.server(shown, certificates=certificates)
     return _print(console, documents)
 
 

@@ -10,8 +10,8 @@ from orchestune.cli import cluster_connect
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_cloud import NAMESPACE, Telling, provisioner, where, write_kubeconfig
 from orchestune.cli.cluster_commands import api, known
+from orchestune.cli.cluster_wishes import Wishes
 from orchestune.cli.console import Console
-from orchestune.cli.parser import Parser
 from orchestune.cli.render import table
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.client import Api
@@ -20,7 +20,7 @@ from orchestune.clusters.existing.draining import drain
 from orchestune.clusters.existing.provisioner import present
 from orchestune.clusters.existing.rights import shared
 from orchestune.config.cluster_file.read import LoadedCluster, load
-from orchestune.domain.cluster import ClusterSpec, Payer, Planned, Reached
+from orchestune.domain.cluster import ClusterSpec, Payer, Planned
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.ports.provisioner import Provisioner
 
@@ -54,7 +54,11 @@ def create(console: Console, args: argparse.Namespace) -> int:
         raise
     finally:
         telling.close()
-    return _connect(console, cluster, reached, args)
+    wishes = Wishes(
+        registry=reached.registry or None, files=reached.files or None, server_image=args.server_image or None,
+        autoscaling=True, create_namespace=True, retirement=provider.retirement(spec),
+    )  # fmt: skip
+    return _connect(console, cluster, wishes)
 
 
 def update(console: Console, args: argparse.Namespace) -> int:
@@ -75,7 +79,8 @@ def update(console: Console, args: argparse.Namespace) -> int:
     known(console).add(cluster)
     documents = provider.manifests(spec)
     there = _answering(api(cluster), console)
-    label = (_connection(there, spec.name) or Connection(spec.name, NAMESPACE)).pool_label
+    connection = _connection(there, spec.name)
+    label = (connection or Connection(spec.name, NAMESPACE)).pool_label
     telling = Telling(console)
     try:
         if planned:
@@ -84,6 +89,9 @@ def update(console: Console, args: argparse.Namespace) -> int:
         telling.close()
     for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
+    retirement = provider.retirement(spec)
+    if connection is not None and (connection.retirement or {}) != retirement:
+        cluster_connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
     console.say(f"{spec.name}: updated" if planned else f"{spec.name}: its pools are as the file says")
     return 0
 
@@ -167,18 +175,9 @@ def _connection(there: Api, name: str) -> Connection | None:
     return found.connection if found else None
 
 
-def _connect(console: Console, cluster: Cluster, reached: Reached, args: argparse.Namespace) -> int:
+def _connect(console: Console, cluster: Cluster, wishes: Wishes) -> int:
     """The same as `cluster connect`, and then the groups of people who share it."""
-    words = ["connect", "-n", cluster.name, "--create-namespace", "--autoscaling", "--yes"]
-    if reached.registry:
-        words += ["--registry", reached.registry]
-    if reached.files:
-        words += ["--files", reached.files]
-    if args.server_image:
-        words += ["--server-image", args.server_image]
-    parser = Parser(prog="orchestune cluster")
-    cluster_connect.add(parser.add_subparsers(parser_class=Parser))
-    code = cluster_connect.connect(console, parser.parse_args(words))
+    code = cluster_connect.bring(console, cluster, wishes, ask=False)
     there = api(known(console).get(cluster.name))
     connection = _connection(there, cluster.name)
     for document in shared(connection) if connection else ():

@@ -11,11 +11,17 @@ from orchestune.cli.cluster_commands import add_name
 from orchestune.cli.cluster_standing import document
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
-from orchestune.cli.render import Paint, number, one_line, size, table
+from orchestune.cli.render import Paint, duration, number, one_line, size, table
 from orchestune.client.address import place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
-from orchestune.client.documents import Amount, ClusterDocument, ClusterExperiment, MachineDocument
+from orchestune.client.documents import (
+    Amount,
+    ClusterDocument,
+    ClusterExperiment,
+    MachineDocument,
+    RetirementDocument,
+)
 from orchestune.domain.cluster import Standing
 from orchestune.errors import NotFound
 
@@ -89,7 +95,28 @@ def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> l
         shown += ["", "machines are started on demand: more than this may come"]
     notes = found.get("notes") or []  # an older server has none
     shown += ["", *map(one_line, notes)] if notes else []
-    return [*shown, "", *_experiments(found["experiments"], paint, columns)]
+    shown += ["", *_experiments(found["experiments"], paint, columns)]
+    retirement = found.get("retirement")  # an older server has none
+    return [*shown, "", *_retirement(retirement)] if retirement else shown
+
+
+def _retirement(found: RetirementDocument) -> list[str]:
+    """When the cluster destroys itself."""
+    after = duration(found["after"])
+    if found["begun"]:
+        said = [
+            f"idle since {_minute(found['idle_since'])}: it is being destroyed, its records are in {found['archive']}"
+        ]
+    elif found["idle_since"]:
+        said = [f"idle since {_minute(found['idle_since'])}; destroys itself at {_minute(found['destroys_at'])}"]
+        said[0] += f", once its records are in {found['archive']}"
+    else:
+        said = [f"destroys itself after {after} without work, once its records are in {found['archive']}"]
+    return [*said, f"it is not destroyed yet: {one_line(found['trouble'])}"] if found["trouble"] else said
+
+
+def _minute(moment: str | None) -> str:
+    return f"{moment[:16].replace('T', ' ')} UTC" if moment else "-"
 
 
 def _pools(machines: Sequence[MachineDocument], paint: Paint, columns: int | None) -> list[str]:

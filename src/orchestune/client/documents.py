@@ -361,6 +361,17 @@ class ClusterEvent(TypedDict):
     message: str
 
 
+class RetirementDocument(TypedDict):
+    """When a cluster that nobody uses is archived and destroyed."""
+
+    after: float
+    archive: str
+    idle_since: str | None
+    destroys_at: str | None
+    begun: bool
+    trouble: str
+
+
 class ClusterDocument(TypedDict):
     """The machines behind a server, and what it runs on them."""
 
@@ -370,6 +381,7 @@ class ClusterDocument(TypedDict):
     elastic: bool
     machines: list[MachineDocument]
     notes: list[str]
+    retirement: RetirementDocument | None
     experiments: list[ClusterExperiment]
     gpus: list[GpuDocument]
     quarantined: list[QuarantinedMachine]

@@ -66,6 +66,16 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Retirement:
+    """That a cluster destroys itself once nobody uses it."""
+
+    after: float
+    """seconds with nothing unfinished and no worker"""
+    archive: str
+    """where its records and files go first, `s3://BUCKET/PREFIX`: a place that is not the cluster's own"""
+
+
+@dataclass(frozen=True)
 class ClusterSpec:
     """A cluster as its file describes it."""
 
@@ -82,6 +92,8 @@ class ClusterSpec:
     access: tuple[Grant, ...] = ()
     scale_down: float = 600.0
     """seconds after which a machine without work goes"""
+    retirement: Retirement | None = None
+    """None: it stays until somebody destroys it"""
     bucket: bool = False
     """whether files lie in an object store of the provider"""
     policies: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from orchestune.errors import UsageError
 NAME = "orchestune"
 _UNUSED = ("kubernetes/aio/",)
 """a second client, for asyncio: half of that library"""
-_SERVICES = ("s3", "sso", "sso-oidc", "sts")
+_SERVICES = ("lambda", "s3", "sso", "sso-oidc", "sts")
 """of AWS; botocore brings a description of each of its 400"""
 _NOT_AT_WORK = (".a", ".c", ".h", ".pxd", ".pyi", ".pyx")
 _NO_METADATA = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")

@@ -50,6 +50,12 @@ class Provisioner(Protocol):
     def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
         """What has to run in the cluster for its pools to grow, shrink and show their GPUs."""
 
+    def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
+        """What the server in the cluster is told, so that it can have an idle cluster destroyed; empty: it shall not.
+
+        With `after`, `archive`, `provider`, and what `Undertaker`s of this provider need. Nothing secret.
+        """
+
     def changes(self, spec: ClusterSpec) -> list[Planned]:
         """What `update` would do, in its order."""
 

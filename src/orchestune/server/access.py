@@ -17,6 +17,7 @@ from orchestune.server import cookies
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.services.core import Caller
+from orchestune.services.retirement import refuse
 
 API = "/api/v1/"
 USER_HEADER = b"orchestune-user"
@@ -120,6 +121,8 @@ class Access:
                         await _to_sign_in(scope)(scope, receive, send)
                         return
                     raise _refused(caller, wanted, scope["path"])
+                if wanted in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
+                    refuse(self.context.core)
                 scope["state"]["caller"] = caller
                 if caller.role != "worker":
                     send = _with_version(send)

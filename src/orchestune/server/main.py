@@ -65,6 +65,7 @@ class Build(Protocol):
         lease_seconds: float,
         beat_seconds: float,
         kubernetes: Path | None,
+        retire: Path | None,
         outgoing: Outgoing,
     ) -> Running: ...
 
@@ -96,6 +97,7 @@ def main(argv: Sequence[str], build: Build) -> int:
                 lease_seconds=settings.lease_seconds,
                 beat_seconds=settings.beat_seconds,
                 kubernetes=settings.kubernetes,
+                retire=settings.retire,
                 outgoing=settings.outgoing,
             )
         except OSError as exc:

@@ -785,6 +785,17 @@ class ClusterEvent(BaseModel):
     message: str
 
 
+class Retirement(BaseModel):
+    """When a cluster that nobody uses is archived and destroyed."""
+
+    after: float = Field(description="seconds with nothing unfinished and no worker")
+    archive: str = Field(description="where records and files go first")
+    idle_since: str | None
+    destroys_at: str | None
+    begun: bool = Field(description="nothing new is taken any more")
+    trouble: str = Field(description="why it is not destroyed, although it should be; empty where it is well")
+
+
 class Cluster(BaseModel):
     """The machines behind the server, and what it runs on them."""
 
@@ -797,6 +808,7 @@ class Cluster(BaseModel):
     machines: list[SurveyedMachine]
     notes: list[str]
     """what else is worth knowing of the place"""
+    retirement: Retirement | None = Field(description="null: it stays until somebody destroys it")
     experiments: list[ClusterExperiment]
     gpus: list[Gpu]
     quarantined: list[QuarantinedMachine]

@@ -63,6 +63,9 @@ class Settings:
     kubernetes: Path | None = setting(
         "path", None, "none: workers run on this machine", "kubernetes.json of the cluster in which workers run"
     )
+    retire: Path | None = setting(
+        "path", None, "none: it stays", "retirement.json: when a cluster that nobody uses is archived and destroyed"
+    )
     notify_url: str = setting(
         "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True
     )

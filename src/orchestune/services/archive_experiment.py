@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestune import __version__
@@ -66,6 +69,25 @@ class _Logs:
                 self._key, self._content = row["object"], file.read()
         start = row["object_offset"]
         return self._content[start : start + row["length"]]
+
+
+class Records:
+    """The experiments of this server that are over; fulfils `copying.Source`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def fetch_record(self, experiment: str, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        with part.open("wb") as file:
+            write(self._core, experiment, file)
+        os.replace(part, target)
+
+    def fetch_blob(self, digest: str, size: int, target: Path) -> None:
+        part = target.with_name(f".{target.name}.part")
+        with self._core.files.open(blob_key(digest)) as found, part.open("wb") as file:
+            shutil.copyfileobj(found, file)
+        os.replace(part, target)
 
 
 def read(core: Core, source: BinaryIO) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestune.ports.identity import Identity
 from orchestune.ports.secrets import SecretStore
 from orchestune.services.boards import Boards
 from orchestune.services.columns import Shelf
+from orchestune.services.ending import Retirement
 from orchestune.services.estimates import Estimates
 from orchestune.services.signals import Signals
 from orchestune.store.database import Store
@@ -43,6 +44,8 @@ class Core:
     """where an experiment runs that names no cluster"""
     outgoing: Outgoing = Outgoing()
     """what it sends to servers elsewhere, and which of them it may call"""
+    retirement: Retirement | None = None
+    """when the cluster destroys itself; None: never"""
     lease_seconds: float = 15.0
     beat_seconds: float = 2.0
 

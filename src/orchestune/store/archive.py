@@ -49,6 +49,12 @@ def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
             yield name, dict(row)
 
 
+def everything(session: Session) -> list[tuple[str, int]]:
+    """The id of every experiment, and the number of its last event; what is about to be removed is left out."""
+    query = select(experiments.c.id, experiments.c.event_seq).where(experiments.c.hidden < 2)
+    return [(row.id, row.event_seq) for row in session.select(query.order_by(experiments.c.id))]
+
+
 def blobs_of(session: Session, experiment: str) -> dict[str, int]:
     """Digest → bytes of its bundles, artifacts and checkpoints."""
     digests = named_blobs(session, experiment)

@@ -12,6 +12,9 @@ from tests.testbeds.aws.wire import Call
 BIG = Pool("big", ("m5.xlarge",), 0, 2, key="pools.big", spot=True)
 
 
+ARCHIVE = "team-archive"
+
+
 def left_by_kubernetes() -> None:
     """Load balancers, a disk, an interface and a security group, as controllers in the cluster make them."""
     ec2 = plain.client("ec2")
@@ -36,10 +39,19 @@ def left_by_kubernetes() -> None:
     )  # fmt: skip
 
 
+def archive(aws: Fake) -> None:
+    """The bucket to which records of idle clusters go, which is somebody's own."""
+    aws.user.policy, policy = None, aws.user.policy
+    where = {"LocationConstraint": "us-west-2"}
+    plain.client("s3").create_bucket(Bucket=ARCHIVE, CreateBucketConfiguration=where)
+    aws.user.policy = policy
+
+
 def lived(aws: Fake) -> list[Call]:
     """Make it, change it, look at it, remove it; only the calls of the provisioner."""
     bob, carol = (aws.world.identities.add(name).arn for name in ("bob", "carol"))
-    spec = dataclasses.replace(stage.SPEC, access=(Grant(bob, "admin"), Grant(carol, "editor")))
+    archive(aws)
+    spec = dataclasses.replace(stage.RETIRING, access=(Grant(bob, "admin"), Grant(carol, "editor")))
     before = aws.inventory()
     there = stage.provisioner()
     complaints, _ = there.check(spec)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.provisioner import AwsProvisioner
-from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool
+from orchestune.domain.cluster import ClusterSpec, Event, Happened, Pool, Retirement
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.fixtures import Died
 from tests.testbeds.aws.wire import Call
@@ -22,6 +22,8 @@ SPEC = ClusterSpec(
     images={"autoscaler": "example.org/autoscaler:v1", "device_plugin": "example.org/plugin:v1"},
 )  # fmt: skip
 """the paper's file, with a bucket"""
+RETIRING = dataclasses.replace(SPEC, retirement=Retirement(8 * 3600.0, "s3://team-archive/vision"))
+"""the same, which destroys itself when it is idle"""
 LOOKS = "Describe", "List", "Get", "Head"
 
 

@@ -26,6 +26,7 @@ _S3 = {
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }  # fmt: skip
+_ACTIONS = {"lambda:Invoke": "InvokeFunction"}
 _FREE = {"sts:GetCallerIdentity"}
 """what everybody may"""
 _EC2_ID = re.compile(r"^(vpc|subnet|igw|nat|rtb|sg|lt|eni|vol|i|eipalloc|vpce|snap)-[0-9a-f]+$")
@@ -59,7 +60,7 @@ def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
     """Everything that whoever makes this call must be allowed; `service_roles` are those that the account has."""
     prefix = _PREFIX.get(call.service, call.service)
     operation = _S3.get(call.operation, call.operation) if call.service == "s3" else call.operation
-    action = f"{prefix}:{operation}"
+    action = f"{prefix}:{_ACTIONS.get(call.name, operation)}"
     if action in _FREE:
         return []
     tags = {f"aws:RequestTag/{name}": value for name, value in tags_of(call.parameters).items()}
@@ -67,6 +68,9 @@ def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
     found += _tagging(call, tags)
     if call.service == "eks":
         found += _of_eks(call, service_roles)
+    if call.name == "lambda:CreateFunction":
+        passed = {"iam:PassedToService": "lambda.amazonaws.com"}
+        found.append(Need("iam:PassRole", call.parameters["Role"], passed))
     return found
 
 
@@ -80,6 +84,8 @@ def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
         yield Need("ec2:CreateTags", made, {**tags, "ec2:CreateAction": name})
     if call.service in ("eks", "ecr"):
         yield Need(f"{call.service}:TagResource", next(iter(_resources(call))), tags)
+    if call.service == "lambda":
+        yield Need("lambda:TagResource", next(iter(_resources(call))), tags)
     if call.service == "iam":
         yield Need(f"iam:Tag{name[6:]}", next(iter(_resources(call))), tags)
 
@@ -146,6 +152,12 @@ def _resources(call: Call) -> Iterator[str]:
         names = parameters.get("repositoryNames") or [parameters.get("repositoryName")]
         for name in names:
             yield f"arn:aws:ecr:{call.region}:{ACCOUNT}:repository/{name}" if name else "*"
+    elif call.service == "lambda":
+        name = parameters.get("FunctionName")
+        yield parameters.get("Resource") or f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{name}"
+    elif call.operation == "DeleteLoadBalancer":
+        classic = f"arn:aws:elasticloadbalancing:{call.region}:{ACCOUNT}:loadbalancer/"
+        yield parameters.get("LoadBalancerArn") or f"{classic}{parameters['LoadBalancerName']}"
     elif call.service == "ec2" and not call.operation.startswith("Describe"):
         yield from _ec2(call)
     else:

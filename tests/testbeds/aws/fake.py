@@ -16,6 +16,7 @@ from tests.testbeds.aws import cloud, inventory
 from tests.testbeds.aws.eks.service import Eks
 from tests.testbeds.aws.faults import Faults
 from tests.testbeds.aws.front import Front
+from tests.testbeds.aws.functions import Functions
 from tests.testbeds.aws.iam import Iam
 from tests.testbeds.aws.identities import Identity
 from tests.testbeds.aws.network import Network
@@ -47,9 +48,16 @@ class Fake:
         self.eks = Eks(self.world)
         tokens = Tokens(self.world, self.eks.clusters)
         network, iam = Network(self.world), Iam(self.world)
+        self.functions = Functions(self.world, lambda: self.url)
         self.front = Front(
             self.world,
-            services={"eks": self.eks, "ec2": network, "sts": tokens, "service-quotas": Quotas(self.world)},
+            services={
+                "eks": self.eks,
+                "ec2": network,
+                "sts": tokens,
+                "service-quotas": Quotas(self.world),
+                "lambda": self.functions,
+            },
             rules={
                 "ecr": Registries(self.world),
                 "ec2": network,
@@ -112,7 +120,9 @@ class Fake:
     def inventory(self, region: str = REGION) -> Mapping[str, set[str]]:
         """Everything that exists, by kind: what costs money or stands in the way of the next cluster."""
         with self.front.lock:
-            return inventory.everything(self.eks, region)
+            found = inventory.everything(self.eks, region)
+            functions = {name for where, name in self.functions.known if where == region}
+            return found | ({"function": functions} if functions else {})
 
     def _tags(self, arn: str) -> dict[str, str] | None:
         return inventory.tags(self.eks, arn)

@@ -70,10 +70,12 @@ class Front:
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             status, headers, answer = 500, {}, b""
+        lower = {name.lower(): value for name, value in headers.items()}
+        size = lower.get("content-length", "0") if request.method == "HEAD" else str(len(answer))
         headers = {
             name: value for name, value in headers.items() if name.lower() not in ("content-length", "connection")
         }
-        headers["Content-Length"] = str(len(answer))
+        headers["Content-Length"] = size
         start(f"{status} {'OK' if status < 300 else 'Error'}", list(headers.items()))
         return [answer]
 

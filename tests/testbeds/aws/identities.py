@@ -53,12 +53,16 @@ class Identities:
         return found
 
     def assume(self, by: Identity, role: str, name: str) -> Identity:
+        """Short-lived credentials of a role, with the rights of who takes it on."""
+        return self.take_on(role, name, by.policy)
+
+    def take_on(self, role: str, name: str, policy: dict[str, Any] | None) -> Identity:
         """Short-lived credentials of a role."""
         number = len(self.known) + 1
         found = Identity(
             f"ASIAIOSFODNN7EXAM{number:03}", f"zzalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE{number:03}",
             f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}", f"AROAIOSFODNN7EXAM{number:03}:{name}",
-            token=f"token-{number}", policy=by.policy,
+            token=f"token-{number}", policy=policy,
         )  # fmt: skip
         self.known[found.access_key] = found
         return found

@@ -53,11 +53,21 @@ def tags(eks: Eks, arn: str) -> dict[str, str] | None:
     if service == "iam" and rest.startswith("role/"):
         role = next((one for one in cloud.backend("iam", "aws").get_roles() if one.arn == arn), None)
         return None if role is None else _pairs(role.tags)
+    if service == "elasticloadbalancing":
+        return _balancer(region, arn)
     if service == "ecr":
         ecr = cloud.backend("ecr", region)
         known = rest.partition("/")[2] in ecr.repositories
         return _pairs(ecr.tagger.list_tags_for_resource(arn)["tags"]) if known else None
     return None
+
+
+def _balancer(region: str, arn: str) -> dict[str, str] | None:
+    new, classic = cloud.backend("elbv2", region), cloud.backend("elb", region).load_balancers
+    if arn in new.load_balancers:
+        return dict(new.tagging_service.get_tag_dict_for_resource(arn))
+    name = arn.rpartition("/")[2]
+    return dict(classic[name].tags) if name in classic else None
 
 
 def _by_start(tagged: dict[str, dict[str, str]], arn: str) -> dict[str, str] | None:

@@ -23,6 +23,7 @@ SERVICES = {
     "eks": "eks",
     "events": "events",
     "iam": "iam",
+    "lambda": "lambda",
     "logs": "logs",
     "pricing": "pricing",
     "s3": "s3",
@@ -194,7 +195,7 @@ def written(call: Call, result: dict[str, Any], request_id: str) -> tuple[int, d
     """Status, headers and body of a result."""
     kind = get_serializer_class(call.service, call.wire.service_model.resolved_protocol)
     answer = kind(call.wire, context=SerializationContext(request_id)).serialize(result)
-    body = answer["body"]
+    body = answer["body"] or b""
     return answer["status_code"], dict(answer["headers"]), body.encode() if isinstance(body, str) else body
 
 

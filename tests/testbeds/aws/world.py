@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ class Behaviour:
     """actions that nobody may, whatever the policies say"""
     terse: bool = False
     """EC2 does not name the permission that lacks"""
+    runs: bool = True
+    """whether functions that are called run"""
     registry: str = ""
     """where the images of repositories really are; empty: nowhere"""
     endpoint: str = ""
@@ -102,6 +105,13 @@ class World:
     def role(self, arn: str) -> Any | None:
         """moto's role by its ARN."""
         return next((role for role in cloud.backend("iam", "aws").get_roles() if role.arn == arn), None)
+
+    def take_on(self, arn: str, name: str) -> Identity:
+        """Short-lived credentials of a role for a service, which may what the role's own policies say."""
+        role = self.role(arn)
+        assert role is not None, f"there is no role {arn}"
+        statements = [one for text in role.policies.values() for one in json.loads(text)["Statement"]]
+        return self.identities.take_on(role.name, name, {"Version": "2012-10-17", "Statement": statements})
 
     def principal_exists(self, arn: str) -> bool:
         users = {identity.arn for identity in self.identities.known.values()}

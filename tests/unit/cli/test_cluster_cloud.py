@@ -79,6 +79,9 @@ class Provider:
             raise self.without
         return []
 
+    def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
+        return {}
+
     def changes(self, spec: ClusterSpec) -> list[Planned]:
         return []
 

@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from orchestune.clusters.aws import quotas
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.facts import Offer, offered_names, pool_zones
+from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import ClusterSpec, Complaint, Pool
-from orchestune.errors import NotFound
+from orchestune.errors import Denied, NotFound
 
 
 def check(
@@ -47,6 +48,22 @@ def subnets(aws: Aws, spec: ClusterSpec) -> tuple[dict[str, str], list[Complaint
     if not said and len(set(zones.values())) < 2:
         said.append(Complaint("network.subnets", "all are in one zone", "EKS needs subnets in two zones at least"))
     return zones, said
+
+
+def archive(aws: Aws, names: Names, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+    """Whether an idle cluster has a place for its records that outlives it."""
+    if spec.retirement is None:
+        return [], []
+    bucket = spec.retirement.archive.removeprefix("s3://").partition("/")[0]
+    if bucket == names.bucket:
+        return [Complaint("idle.archive", "is the cluster's own bucket, which goes with it", "name another one")], []
+    try:
+        aws.call("s3", "HeadBucket", {"Bucket": bucket}, about=f"bucket {bucket}")
+    except NotFound:
+        return [Complaint("idle.archive", f"there is no bucket '{bucket}'", "make it, or name another one")], []
+    except Denied:
+        return [], [f"idle.archive: whether the bucket '{bucket}' is there cannot be seen by this user"]
+    return [], []
 
 
 def _region(aws: Aws, spec: ClusterSpec, offer: Offer) -> list[Complaint]:

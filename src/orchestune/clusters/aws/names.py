@@ -68,6 +68,16 @@ class Names:
         """Buckets share one space of names with all the world."""
         return short(f"orchestune-{self.cluster}-{self.region}-{self.account}", 63)
 
+    @property
+    def function(self) -> str:
+        """What removes the cluster when it is idle."""
+        return short(f"orchestune-{self.cluster}-retirement", 64)
+
+    @property
+    def function_arn(self) -> str:
+        """Its ARN."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
+
     def template(self, pool: str) -> str:
         """The launch template of a pool."""
         return f"orchestune-{self.cluster}-{pool}"

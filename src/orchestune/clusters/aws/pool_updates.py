@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestune.clusters.aws import updating
+from orchestune.clusters.aws import retirement_updates, updating
 from orchestune.clusters.aws.applying import apply
 from orchestune.clusters.aws.inventory import clusters, network
 from orchestune.clusters.aws.made import Made, Step
@@ -27,7 +27,7 @@ def planned(site: Site) -> list[Planned]:
     made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}") for step in _new(site, there)]
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
-    return [*made, *access.planned(site)]
+    return [*made, *access.planned(site), *retirement_updates.planned(site)]
 
 
 def refused(site: Site) -> list[Complaint]:
@@ -43,7 +43,9 @@ def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str]
     for name in [name for name, shown in there.items() if shown["status"] == _FAILED]:
         _remove(site, name, say, beat)
     there = _there(site)
-    apply(site.aws, [*_new(site, there), *access.steps(site)], say, beat, _made(site))
+    steps = [*_new(site, there), *access.steps(site), *retirement_updates.needed(site)]
+    apply(site.aws, steps, say, beat, _made(site))
+    retirement_updates.call_off(site, say)
     for change in _changes(site, there):
         _change(site, change, say, beat)
     access.revoke(site, say)

@@ -16,7 +16,7 @@ from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.standing import listed, reached, standing
-from orchestune.clusters.aws.steps import access, control, network, pools, roles, storage
+from orchestune.clusters.aws.steps import access, control, network, pools, retirement, roles, storage
 from orchestune.clusters.aws.steps.network import existing_zones
 from orchestune.domain.cluster import (
     ClusterSpec,
@@ -49,11 +49,12 @@ class AwsProvisioner:
         site = self._site(spec)
         zones = tuple(dict.fromkeys(site.subnets.values())) or site.zones
         _, wrong = checking.subnets(self._aws, spec)
+        lost, remarks = checking.archive(self._aws, site.names, spec)
         have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
         known = facts.versions(self._aws)[1]
         said, notes = checking.check(self._aws, spec, site.offer, zones, known, have)
         fixed = pool_updates.refused(site) if have else []
-        return [*wrong, *said, *fixed], notes
+        return [*wrong, *lost, *said, *fixed], [*remarks, *notes]
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         site = self._site(spec)
@@ -81,6 +82,12 @@ class AwsProvisioner:
 
     def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
         return manifests_of.manifests(self._site(spec))
+
+    def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
+        if spec.retirement is None:
+            return {}
+        place = {"provider": "aws", "cluster": spec.name, "region": self._aws.region}
+        return {"after": spec.retirement.after, "archive": spec.retirement.archive, **place}
 
     def changes(self, spec: ClusterSpec) -> list[Planned]:
         site = self._site(spec)
@@ -155,4 +162,5 @@ class AwsProvisioner:
             *control.addons(site, BEFORE),
             *pools.steps(site),
             *control.addons(site, AFTER),
+            *retirement.steps(site),
         ]

@@ -39,7 +39,8 @@ at once: one makes it, the other one is told by whom it is being made.
 Whatever the AWS SDK finds: `AWS_PROFILE`, SSO (`aws sso login`), assumed roles, `AWS_ACCESS_KEY_ID` with
 `AWS_SECRET_ACCESS_KEY`, the role of a machine; `AWS_ENDPOINT_URL` leads elsewhere. None is ever stored. The name of the
 profile is, so that later commands find the cluster. The login at the cluster is made from the same credentials for each
-command. Where they expire in the middle of `create`, log in again and repeat it.
+command. Where they expire in the middle of a command, log in
+again and repeat it: it goes on from there.
 
 ## What is made
 
@@ -47,7 +48,8 @@ command. Where they expire in the middle of `create`, log in again and repeat it
   balancers, one NAT gateway, an endpoint for S3, so that images and files do not pay for the gateway. With
   `network: {vpc: …, subnets: […]}` machines go into yours instead, in which nothing else is changed;
 - a role for each part, with what that part needs: control plane, machines, addresses and disks of pods, the autoscaler,
-  and the server where there is a bucket. Pods get theirs by EKS Pod Identity;
+  the server where there is a bucket, and the function where an idle cluster destroys itself. Pods get theirs by EKS Pod
+  Identity;
 - an EKS control plane of EKS's default version with access entries, and the add-ons VPC CNI, kube-proxy, CoreDNS,
   EBS CSI, pod identity agent, each in the version that EKS takes by default;
 - for each pool a managed node group with a launch template: EKS's newest image of Amazon Linux 2023 (with NVIDIA's
@@ -119,6 +121,29 @@ registry: `images: {autoscaler: …, device_plugin: …}`.
 pools that the file has no more are drained (their trials are offered again) and removed. What a pool's machines are
 (type, disk, spot) cannot be changed: give the pool another name.
 
+## Destroying itself when nobody uses it
+
+```yaml
+idle: {destroy: 8h, archive: s3://team-archive/vision}
+```
+
+An idle cluster stays, and costs money, unless its file says so. Idle means: nothing is unfinished (a paused experiment
+is not over), and no worker is there, for all of that time as its server has seen it; a server that was restarted counts
+anew. Then the server copies all records and files to `archive`, a folder of a bucket of yours (never the cluster's own,
+which goes with it), and reads every copy again; what is not copied keeps the cluster, and `cluster status` says why.
+From then on it takes nothing new, and calls the one function of AWS Lambda that `create` has made for this. Machines go
+before the control plane, and with them whatever runs on them, so a cluster cannot remove itself from inside. The
+function does what `cluster destroy` does, with rights on this cluster alone, in runs of at most 15 minutes that call
+the next one, and removes itself in the end. The server's own rights are to call it and to write into the archive.
+
+One thing is left, which costs nothing: the function's role, since nobody can remove the rights that he is using.
+`orchestune cluster destroy -n NAME --cloud aws --region …` removes it, and what things of somebody else kept from
+going. `orchestune import s3://team-archive/vision` takes the records into another server.
+
+`cluster status` shows since when it is idle and when it goes. Leave `destroy` and `archive` out of the file and run
+`cluster update -f cluster.yml` to call it off: function, role and rights go. A bucket that is encrypted with a key of
+yours, or that belongs to another account, has to allow the role `orchestune-NAME-REGION-server` itself.
+
 ## Destroying it
 
 Records and files are copied and checked first, to this machine or `--to`. Then go: workloads, load balancers and disks
@@ -139,6 +164,7 @@ Where the cluster does not answer any more, `--abandon` goes on without a copy.
 | `is being made or changed right now, by …` | wait; a process that died is followed after a minute |
 | `network interfaces of somebody else are in it` | remove them, then repeat `destroy` |
 | `the credentials for AWS have run out` | log in, then repeat the command |
+| `it is not destroyed yet: …` | mend what keeps the server from copying its records to `archive`; it tries again |
 | the server does not come up | `orchestune cluster test -n NAME` |
 
 ## Permissions

@@ -16,20 +16,31 @@ Say = Callable[[Event], None]
 _FIRST, _LONGEST = 0.5, 15.0
 
 
-def shelves(aws: Aws, names: Names, *, keep_registry: bool = False) -> list[Shelf]:
-    """Everything that a cluster can have, in the order of removal."""
+def shelves(aws: Aws, names: Names, *, keep_registry: bool = False, within: bool = False) -> list[Shelf]:
+    """Everything that a cluster can have, in the order of removal; `within`: but for what the removal itself uses."""
     return [
         *clusters.shelves(aws, names),
         *kubernetes.shelves(aws, names),
         *network.shelves(aws, names),
-        *rest.shelves(aws, names, keep_registry=keep_registry),
+        *rest.shelves(aws, names, keep_registry=keep_registry, within=within),
     ]
 
 
-def remove(aws: Aws, names: Names, say: Say, beat: Callable[[], None], *, keep_registry: bool = False) -> list[Left]:
-    """Remove all of it. What could not be removed, with the reason; the role that proves ours stays with it."""
+def remove(
+    aws: Aws,
+    names: Names,
+    say: Say,
+    beat: Callable[[], None],
+    *,
+    keep_registry: bool = False,
+    within: bool = False,
+) -> list[Left]:
+    """Remove all of it. What could not be removed, with the reason; the role that proves ours stays with it.
+
+    `within`: the cluster's own function does it, and leaves itself and its role.
+    """
     stuck: list[Left] = []
-    found = shelves(aws, names, keep_registry=keep_registry)
+    found = shelves(aws, names, keep_registry=keep_registry, within=within)
     for number, shelf in enumerate(found):
         if stuck and number == len(found) - 1:
             break

@@ -16,6 +16,7 @@ ROLE = f"{_IAM}role/orchestune*"
 """with their path, and without: IAM knows no path of a role that is not there"""
 CLUSTER = f"{_EKS}cluster/*"
 BUCKET = "arn:aws:s3:::orchestune-*"
+FUNCTION = "arn:aws:lambda:*:*:function:orchestune-*"
 _NO_RESOURCES = "these calls know no resources"
 _MADE = {"StringLike": {f"aws:RequestTag/{TAG}": "*"}}
 _OURS = {"StringLike": {f"aws:ResourceTag/{TAG}": "*"}}
@@ -106,6 +107,7 @@ _SERVICE_ROLE = Grant(
 )
 _ROLE_BY_NAME = f"{_IAM}role/orchestune-*"
 _GET_ROLE = Grant(("iam:GetRole",), ROLE, "roles of the cluster alone")
+_RETIRING = "the function that removes an idle cluster"
 
 RIGHTS: dict[tuple[str, str], Right] = {
     **_looks("sts", "GetCallerIdentity"),
@@ -191,7 +193,16 @@ RIGHTS: dict[tuple[str, str], Right] = {
                                           "the bucket of the cluster"),)),
     ("s3", "AbortMultipartUpload"): Right((Grant(("s3:AbortMultipartUpload",), f"{BUCKET}/*",
                                                  "the bucket of the cluster"),)),
+    ("lambda", "CreateFunction"): Right((
+        Grant(("lambda:CreateFunction", "lambda:TagResource"), FUNCTION, _RETIRING),
+        Grant(("iam:PassRole",), ROLE, "roles of the cluster, to the services that use them and to no other",
+              "to:lambda.amazonaws.com"))),
+    **_on("lambda", FUNCTION, _RETIRING, "GetFunction", "UpdateFunctionCode", "DeleteFunction", "TagResource"),
 }  # fmt: skip
+INSIDE: dict[tuple[str, str], Right] = {
+    ("lambda", "Invoke"): Right((Grant(("lambda:InvokeFunction",), FUNCTION, _RETIRING),)),
+}
+"""calls that only the cluster itself makes, by its own roles"""
 PUSHING = Grant(
     ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
      "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
@@ -202,7 +213,7 @@ PUSHING = Grant(
 
 def of(service: str, operation: str) -> Right:
     """What a call takes. KeyError: nobody has said so yet, and the call must not be made."""
-    return RIGHTS[service, operation]
+    return INSIDE.get((service, operation)) or RIGHTS[service, operation]
 
 
 def policy() -> dict[str, Any]:

@@ -28,6 +28,7 @@ CONFIG = "orchestune-config"
 WORKER = "orchestune-worker"
 ROLES = ("viewer", "editor", "owner")
 PORT = 8470
+RETIREMENT = "retirement.json"
 SETTINGS = "connection.json"
 """the key of the ConfigMap that holds these settings"""
 
@@ -77,6 +78,8 @@ class Connection:
     replicas: int = 1
     image_volumes: str = "auto"
     """whether the worker's Python comes into pods by an image volume: auto, yes, no"""
+    retirement: Mapping[str, Any] | None = None
+    """when the server has the cluster destroyed; empty or None: never"""
 
     @property
     def url(self) -> str:
@@ -109,6 +112,8 @@ class Connection:
     def with_changes(self, changes: Mapping[str, Any]) -> Connection:
         """The same with what was said anew; None: nothing was said. One kind of storage takes the place of another."""
         given = {key: value for key, value in changes.items() if value is not None}
+        if "retirement" in given:
+            given["retirement"] = given["retirement"] or None
         if "claim" in given:
             given.setdefault("storage_class", None)
         elif "storage_class" in given:

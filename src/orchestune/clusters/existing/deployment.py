@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from orchestune.clusters.existing.config import COMPONENT, CONFIG, DATA, OURS, PORT, SERVER, Connection
+from orchestune.clusters.existing.config import COMPONENT, CONFIG, DATA, OURS, PORT, RETIREMENT, SERVER, Connection
 from orchestune.clusters.existing.objects import manifest
 
 Manifest = dict[str, Any]
@@ -116,6 +116,7 @@ def _container(connection: Connection) -> Manifest:
     command = ["orchestune", "server", "--host", "0.0.0.0", "--port", str(PORT), "--state", "/data"]
     command += ["--kubernetes", f"{CONFIG_FOLDER}/kubernetes.json", "--public-url", connection.url]
     command += ["--files", connection.files] if connection.files else []
+    command += ["--retire", f"{CONFIG_FOLDER}/{RETIREMENT}"] if connection.retirement else []
     secret = connection.env_secret
     return {
         "name": "server",

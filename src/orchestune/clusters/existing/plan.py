@@ -13,6 +13,7 @@ from orchestune.clusters.existing.config import (
     DATA,
     OURS,
     PORT,
+    RETIREMENT,
     SERVER,
     SERVICE,
     SETTINGS,
@@ -82,6 +83,8 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
         **({} if connection.image_volumes == "auto" else {"image_volumes": connection.image_volumes == "yes"}),
     }
     data = {"kubernetes.json": _text(backend), SETTINGS: _text(connection.to_json())}
+    if connection.retirement:
+        data[RETIREMENT] = _text(dict(connection.retirement))
     if certificates:
         data["ca.crt"] = certificates
     return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)

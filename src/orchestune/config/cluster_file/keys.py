@@ -40,6 +40,10 @@ ACCESS = list_of(
 
 IDLE_KEYS = (
     Key("scale_down", TIME, "How long a machine is without work before it goes, down to `min_nodes`.", "10m"),
+    Key("destroy", TIME, "How long nothing is unfinished and no worker is there before the cluster copies its records"
+        " and files to `archive` and destroys itself.", "it stays until somebody destroys it"),
+    Key("archive", text("a place such as s3://BUCKET/PREFIX", r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](?:/[\w.\-]+)+/?"),
+        "Where they go: a folder of a bucket that is there and is not the cluster's own. `destroy` needs it."),
 )  # fmt: skip
 IMAGE_NAMES = ("autoscaler", "device_plugin")
 IMAGES_KEYS = (
@@ -72,7 +76,7 @@ KEYS = (
     Key("network", section(NETWORK_KEYS, also={"vpc_id": "vpc", "subnet_ids": "subnets"}), "In which network.",
         "one is made"),
     Key("access", ACCESS, "Who else may use the cluster.", "who made it"),
-    Key("idle", section(IDLE_KEYS, later=("destroy",)), "What happens without work."),
+    Key("idle", section(IDLE_KEYS), "What happens without work."),
     Key("bucket", TRUTH, "Files lie in a bucket of the cluster's own, and not on the server's disk.", "false"),
     Key("policies", list_of(text("the ARN of a policy", r"arn:aws[a-z\-]*:iam::(?:[0-9]{12}|aws):policy/[\w+=,.@/\-]+"),
                             "a list of ARNs of policies", least=0, most=8),

@@ -14,10 +14,12 @@ from orchestune.config.compose import compose
 from orchestune.config.nodes import Entries, Scalar, shown
 from orchestune.config.report import Field, Report
 from orchestune.config.text_file import read_text
-from orchestune.domain.cluster import ClusterSpec, Complaint, Network, Pool
+from orchestune.domain.cluster import ClusterSpec, Complaint, Network, Pool, Retirement
 from orchestune.errors import BadInput, Problem
 
 _LONGEST_NAME = 40
+_SOONEST = 600.0
+"""seconds without work after which a cluster may destroy itself: people think between two experiments"""
 _SYSTEM = Pool("system", ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system")
 
 
@@ -66,13 +68,15 @@ def _assemble(top: Field, values: dict[str, Any]) -> ClusterSpec | None:
     _check_zones(top, values)
     network = _network(top.find("network"), values.get("network") or {})
     pools = _pools(top, values)
+    idle = values.get("idle") or {}
+    retirement = _retirement(top.find("idle"), idle)
     if top.report.found or network is None or not pools:
         return None
     pools = with_system(pools, top.report.notes)
     return ClusterSpec(
         values["cloud_provider"], values["cluster_name"], pools, values.get("region") or "",
         values.get("zones") or (), values.get("kubernetes_version") or "", network, values.get("access") or (),
-        (values.get("idle") or {}).get("scale_down") or 600.0, bool(values.get("bucket")), values.get("policies") or (),
+        idle.get("scale_down") or 600.0, retirement, bool(values.get("bucket")), values.get("policies") or (),
         {key: value for key, value in (values.get("images") or {}).items() if value}, values.get("tags") or {},
     )  # fmt: skip
 
@@ -134,6 +138,18 @@ def _check_network(found: Field, text: str, *, made: bool) -> None:
         return
     if made and not (16 <= network.prefixlen <= 20 and network.is_private):
         found.wrong(f"'{text}' is no private network from /16 to /20", "10.0.0.0/16 for instance")
+
+
+def _retirement(found: Field, read: dict[str, Any]) -> Retirement | None:
+    after, archive = read.get("destroy"), read.get("archive")
+    if after is not None and after < _SOONEST:
+        found.find("destroy").wrong("is less than ten minutes", "people think between two experiments")
+    if "destroy" in read and "archive" not in read:
+        hint = "archive: s3://BUCKET/PREFIX names a bucket that outlives the cluster"
+        found.find("destroy").wrong("says nothing of where records and files go first", hint)
+    if "archive" in read and "destroy" not in read:
+        found.find("archive").wrong("is for a cluster that destroys itself", "say after how long: destroy: 8h")
+    return Retirement(after, archive.rstrip("/")) if after is not None and archive is not None else None
 
 
 def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:

@@ -32,7 +32,7 @@ pools:
   big: {instance_type: p4d.24xlarge, min_nodes: 0, max_nodes: 2, gpu: true, taints: ["team=vision:NoSchedule"]}
 access:
 - {who: "arn:aws:iam::123456789012:role/ml-team", role: editor}
-idle: {scale_down: 5m}
+idle: {scale_down: 5m, destroy: 8h, archive: s3://team-archive/vision}
 tags: {cost-center: ml}
 ```
 

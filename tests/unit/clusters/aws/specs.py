@@ -28,7 +28,7 @@ network: {cidr: 10.8.0.0/18, allow: [203.0.113.0/24]}
 access:
 - {who: "arn:aws:iam::123456789012:role/ml-team", role: viewer}
 - {who: "arn:aws:iam::123456789012:user/ada", role: admin}
-idle: {scale_down: 5m}
+idle: {scale_down: 5m, destroy: 8h, archive: s3://team-archive/vision}
 bucket: true
 policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
 images: {autoscaler: "registry.lab:5000/autoscaler:1", device_plugin: "registry.lab:5000/plugin:1"}

@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.names import REPOSITORIES, Names, short
-from orchestune.clusters.aws.requests import control, network, pools, roles, storage
+from orchestune.clusters.aws.requests import control, network, pools, retirement, roles, storage
 from orchestune.clusters.aws.site import Site
 from orchestune.domain.cluster import ClusterSpec
 from tests.unit.clusters.aws import specs
@@ -67,6 +67,8 @@ def requests(text: str) -> Iterator[Request]:
         yield "ec2", "CreateLaunchTemplate", pools.template(names, pool)
         subnets = place.for_machines(made, pool)
         yield "eks", "CreateNodegroup", pools.group(names, pool, place.kind(pool), subnets, "lt-1")
+    if spec.retirement:
+        yield "lambda", "CreateFunction", retirement.function(names, spec.retirement, b"zip") | {"Code": {}}
 
 
 def network_requests(spec: ClusterSpec, names: Names) -> Iterator[Request]:

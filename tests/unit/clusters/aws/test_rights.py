@@ -9,6 +9,8 @@ import botocore.session
 import pytest
 
 from orchestune.clusters.aws import rights
+from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.requests import retirement
 from orchestune.clusters.aws.requests.roles import roles
 from tests.unit.clusters.aws import specs
 
@@ -60,3 +62,8 @@ def test_roles_of_the_cluster_may_no_more_than_their_part() -> None:
         for statement in role.own.get("Statement", ()):
             stars = statement["Resource"] == "*"
             assert not stars or "Condition" in statement or statement["Sid"] == "LookingKnowsNoResources", role.part
+
+
+def test_the_policy_of_the_function_that_removes_a_cluster_is_within_what_iam_takes_however_long_the_name() -> None:
+    text = json.dumps(retirement.policy(Names("a" * 40, "ap-southeast-1", "1" * 12)), separators=(",", ":"))
+    assert len(text) < 10_240

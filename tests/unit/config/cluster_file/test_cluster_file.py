@@ -135,7 +135,10 @@ def test_all_mistakes_are_told_together_each_at_its_place() -> None:
         "cluster.yml:4:43: cpu.min_nodes: 7 is more than max_nodes, which is 4",
         "cluster.yml:4:69: cpu.labels.kubernetes.io/a: labels of kubernetes.io are not yours to give",
         "cluster.yml:4:99: cpu.taints[0]: found 'a', expected a taint such as team=vision:NoSchedule",
-        "cluster.yml:5:8: idle.destroy: comes in a later version (leave it out)",
+        (
+            "cluster.yml:5:17: idle.destroy: says nothing of where records and files go first"
+            " (archive: s3://BUCKET/PREFIX names a bucket that outlives the cluster)"
+        ),
     ]
 
 
@@ -158,6 +161,10 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD + "zones: [eu-central-1a, eu-central-1a]\n", "names a zone twice"),
         (HEAD + "zones: [eu-central-1a]\n", "expected a list of two to six zones"),
         (HEAD + "network: {vpc: vpc-0a1b2c3d}\n", "needs subnets too"),
+        (HEAD + "idle: {destroy: 5m, archive: s3://a-b/c}\n", "idle.destroy: is less than ten minutes"),
+        (HEAD + "idle: {archive: s3://a-b/c}\n", "say after how long: destroy: 8h"),
+        (HEAD + "idle: {destroy: 8h, archive: s3://a-b}\n", "expected a place such as s3://BUCKET/PREFIX"),
+        (HEAD + "idle: {destroy: 8h, archive: /tmp}\n", "expected a place such as s3://BUCKET/PREFIX"),
         (HEAD + "network: {cidr: 8.8.0.0/16}\n", "is no private network from /16 to /20"),
         (HEAD + "network: {cidr: 10.0.0.1/16}\n", "is no network"),
         (HEAD + "network: {endpoint: private, allow: [10.0.0.0/8]}\n", "is for a public endpoint"),

@@ -1,24 +1,28 @@
-"""Registry, bucket and roles; the role of the control plane last, since it says that the cluster was ours."""
+"""Registry, bucket, function and roles; the role of the control plane last, since it says that the cluster was ours."""
 
 from __future__ import annotations
 
 from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.function import described, ours
 from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
-from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, SERVER, STORAGE
+from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, RETIREMENT, SERVER, STORAGE
 from orchestune.clusters.aws.steps.storage import bucket_owner, repository
 from orchestune.errors import NotFound
 
 
-def shelves(aws: Aws, names: Names, *, keep_registry: bool) -> list[Shelf]:
-    """In the order of removal."""
-    others = (SERVER, AUTOSCALER, STORAGE, CNI, NODE)
+def shelves(aws: Aws, names: Names, *, keep_registry: bool, within: bool = False) -> list[Shelf]:
+    """In the order of removal; `within`: without the function that does it, and the role by which that does it."""
+    others: tuple[str, ...] = (SERVER, AUTOSCALER, STORAGE, CNI, NODE)
+    function = [] if within else [Shelf("Lambda", "function", lambda: functions(aws, names))]
+    others = others if within else (RETIREMENT, *others)
     kept = [] if keep_registry else [Shelf("ECR", "repository", lambda: _repositories(aws, names))]
     return [
         *kept,
         Shelf("S3", "bucket", lambda: _buckets(aws, names)),
-        Shelf("IAM", "role", lambda: _roles(aws, names, others)),
-        Shelf("IAM", "role", lambda: _roles(aws, names, (CONTROL,))),
+        *function,
+        Shelf("IAM", "role", lambda: role_things(aws, names, others)),
+        Shelf("IAM", "role", lambda: role_things(aws, names, (CONTROL,))),
     ]
 
 
@@ -63,7 +67,20 @@ def _buckets(aws: Aws, names: Names) -> list[Thing]:
     return [Thing(names.bucket, names.bucket, remove)]
 
 
-def _roles(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
+def functions(aws: Aws, names: Names) -> list[Thing]:
+    """The one that removes an idle cluster."""
+    found = described(aws, names)
+    if found is None or not ours(found, names):
+        return []
+
+    def remove() -> None:
+        aws.call("lambda", "DeleteFunction", {"FunctionName": names.function}, about=f"function {names.function}")
+
+    return [Thing(names.function, names.function, remove)]
+
+
+def role_things(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
+    """The roles of these parts that are there."""
     found = []
     for part in parts:
         name = names.role(part)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestune.clusters.aws.names import NAMESPACE, SERVER_ACCOUNT, TAG, Names
-from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE
+from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE, serves
 from orchestune.domain.cluster import ClusterSpec, Grant
 
 Document = dict[str, Any]
@@ -63,7 +63,7 @@ def addon(names: Names, name: str, version: str) -> Document:
 def identities(spec: ClusterSpec) -> list[tuple[str, str, str]]:
     """Namespace, service account and role of each pod that has rights at AWS."""
     autoscaler = ("kube-system", AUTOSCALER_ACCOUNT, AUTOSCALER)
-    return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if spec.bucket else [autoscaler]
+    return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if serves(spec) else [autoscaler]
 
 
 def identity(names: Names, namespace: str, account: str, role: str) -> Document:

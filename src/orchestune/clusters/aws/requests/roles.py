@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.clusters.aws.names import PATH, Names
+from orchestune.clusters.aws.requests import retirement
 from orchestune.domain.cluster import ClusterSpec
 
 Document = dict[str, Any]
 PODS = "pods.eks.amazonaws.com"
 """the service that hands roles to pods"""
-CONTROL, NODE, CNI, STORAGE, AUTOSCALER, SERVER = "control", "node", "cni", "storage", "autoscaler", "server"
+LAMBDA = "lambda.amazonaws.com"
+CONTROL, NODE, CNI, STORAGE, AUTOSCALER, SERVER, RETIREMENT = retirement.PARTS
+
+
+POLICY = "orchestune"
+"""what the policy of its own is called in each role"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,16 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
         Role(STORAGE, "disks of pods", PODS, (names.managed("service-role/AmazonEBSCSIDriverPolicy"),)),
         Role(AUTOSCALER, "starting and ending machines", PODS, own=autoscaler_policy(names)),
     ]  # fmt: skip
-    return [*own, Role(SERVER, "files of the server", PODS, own=bucket_policy(names))] if spec.bucket else own
+    if serves(spec):
+        own.append(Role(SERVER, "files of the server", PODS, own=server_policy(spec, names)))
+    if spec.retirement:
+        own.append(Role(RETIREMENT, "removing the cluster when it is idle", LAMBDA, own=retirement.policy(names)))
+    return own
+
+
+def serves(spec: ClusterSpec) -> bool:
+    """Whether the server has something to do at AWS."""
+    return spec.bucket or spec.retirement is not None
 
 
 def create(names: Names, role: Role) -> Document:
@@ -72,7 +87,7 @@ def inline(names: Names, role: Role) -> Document:
     """PutRolePolicy."""
     return {
         "RoleName": names.role(role.part),
-        "PolicyName": "orchestune",
+        "PolicyName": POLICY,
         "PolicyDocument": json.dumps(dict(role.own)),
     }
 
@@ -98,16 +113,26 @@ def autoscaler_policy(names: Names) -> Document:
     }  # fmt: skip
 
 
-def bucket_policy(names: Names) -> Document:
-    """The cluster's bucket alone."""
-    bucket = f"arn:{names.partition}:s3:::{names.bucket}"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Sid": "Listing", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
-             "Resource": bucket},
-            {"Sid": "Files", "Effect": "Allow", "Resource": f"{bucket}/*",
-             "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
-                        "s3:ListMultipartUploadParts"]},
-        ],
-    }  # fmt: skip
+def server_policy(spec: ClusterSpec, names: Names) -> Document:
+    """The cluster's bucket; where the cluster goes when it is idle, the archive and the word that begins it."""
+    found = _folder(f"arn:{names.partition}:s3:::{names.bucket}") if spec.bucket else []
+    if spec.retirement:
+        bucket, _, folder = spec.retirement.archive.removeprefix("s3://").partition("/")
+        found += _folder(f"arn:{names.partition}:s3:::{bucket}", "Archive", folder)
+        found.append({"Sid": "Retirement", "Effect": "Allow", "Action": ["lambda:InvokeFunction"],
+                      "Resource": names.function_arn})  # fmt: skip
+    return {"Version": "2012-10-17", "Statement": found}
+
+
+def _folder(bucket: str, mark: str = "", folder: str = "") -> list[Document]:
+    """Looking at a bucket, and everything with the files of one folder of it (of all of it where none is named).
+
+    Who may not list the whole bucket hears of a file that is not there that he may not see it.
+    """
+    return [
+        {"Sid": f"{mark}Listing", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+         "Resource": bucket},
+        {"Sid": f"{mark}Files", "Effect": "Allow", "Resource": f"{bucket}/{folder}/*" if folder else f"{bucket}/*",
+         "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts"]},
+    ]  # fmt: skip

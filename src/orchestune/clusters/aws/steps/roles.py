@@ -25,15 +25,20 @@ def steps(site: Site, claim: Claim) -> list[Step]:
     return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
 
 
-def _role(site: Site, claim: Claim, role: Role) -> Step:
+def of_parts(site: Site, *parts: str) -> list[Step]:
+    """Some of them, for a cluster that is there."""
+    return [_role(site, None, role) for role in roles.roles(site.spec, site.names) if role.part in parts]
+
+
+def _role(site: Site, claim: Claim | None, role: Role) -> Step:
     name = site.names.role(role.part)
     may = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "a policy of its own"
     planned = Planned("role", name, f"{role.about}: {may}")
-    first = role.part == CONTROL
+    first = claim if role.part == CONTROL else None
 
     def find(made: Made) -> str | None:
         if first:
-            return name if claim.take() else None
+            return name if first.take() else None
         try:
             found = site.aws.call("iam", "GetRole", {"RoleName": name}, about=planned.called)["Role"]
         except NotFound:
@@ -45,7 +50,7 @@ def _role(site: Site, claim: Claim, role: Role) -> Step:
     def make(made: Made) -> str:
         request: dict[str, Any] = roles.create(site.names, role)
         if first:
-            request["Tags"] = [*request["Tags"], *claim.marks]
+            request["Tags"] = [*request["Tags"], *first.marks]
         try:
             site.aws.call("iam", "CreateRole", request, about=planned.called)
         except OrchestuneError as exc:
@@ -53,7 +58,7 @@ def _role(site: Site, claim: Claim, role: Role) -> Step:
                 return name
             raise
         if first:
-            claim.made()
+            first.made()
         return name
 
     def settle(made: Made, beat: Callable[[], None]) -> None:

@@ -1,0 +1,24 @@
+"""The part of this installation that removes clusters, as Lambda wants code."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from orchestune.images.distribution import own_files
+
+_TAKEN = ("orchestune/__init__.py", "orchestune/errors.py", "orchestune/domain/", "orchestune/clusters/__init__.py",
+          "orchestune/clusters/aws/")  # fmt: skip
+_WHEN = (1980, 1, 1, 0, 0, 0)
+
+
+def parcel() -> bytes:
+    """A zip of modules that need boto3 alone; of one installation always the same bytes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as packed:
+        for name, file in own_files():
+            if name.endswith(".py") and name.startswith(_TAKEN):
+                entry = zipfile.ZipInfo(name, _WHEN)
+                entry.external_attr = 0o644 << 16
+                packed.writestr(entry, file.read_bytes())
+    return made.getvalue()

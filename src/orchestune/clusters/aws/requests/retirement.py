@@ -1,0 +1,127 @@
+"""The function that removes an idle cluster from outside of it, and what that function may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestune.clusters.aws import rights
+from orchestune.clusters.aws.names import TAG, Names
+from orchestune.clusters.aws.rights import EVERYTHING, Grant
+from orchestune.domain.cluster import Retirement
+
+Document = dict[str, Any]
+HANDLER = "orchestune.clusters.aws.retiring.handler"
+RUNTIME = "python3.13"
+"""of Lambda, which has boto3 in it; AWS tells in no call which there are"""
+AFTER, ARCHIVE = "orchestune.dev/after", "orchestune.dev/archive"
+"""tags: what the cluster's file says of it"""
+_SECONDS = 900
+"""the longest that Lambda lets one run last"""
+PARTS = ("control", "node", "cni", "storage", "autoscaler", "server", "retirement")
+"""the roles of a cluster"""
+_OWNED = "aws:ResourceTag/kubernetes.io/cluster/{}"
+DESTROYING = (
+    "eks:DescribeCluster", "eks:ListNodegroups", "eks:DescribeNodegroup", "eks:DeleteNodegroup", "eks:DeleteCluster",
+    "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances", "elb:DescribeLoadBalancers", "elb:DescribeTags",
+    "ec2:DescribeVolumes", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeVpcEndpoints", "ec2:DescribeNatGateways", "ec2:DescribeAddresses", "ec2:DescribeSubnets",
+    "ec2:DescribeRouteTables", "ec2:DescribeInternetGateways", "ec2:DescribeVpcs", "ec2:DeleteLaunchTemplate",
+    "ec2:DeleteVpcEndpoints", "ec2:DeleteNatGateway", "ec2:ReleaseAddress", "ec2:DeleteSubnet",
+    "ec2:DisassociateRouteTable", "ec2:DeleteRouteTable", "ec2:DetachInternetGateway", "ec2:DeleteInternetGateway",
+    "ec2:DeleteVpc", "ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecr:DeleteRepository", "s3:HeadBucket",
+    "s3:GetBucketTagging", "s3:ListObjectVersions", "s3:ListMultipartUploads", "s3:AbortMultipartUpload",
+    "s3:DeleteObjects", "s3:DeleteBucket", "iam:GetRole", "iam:TagRole", "iam:UntagRole",
+    "iam:ListAttachedRolePolicies", "iam:DetachRolePolicy", "iam:ListRolePolicies", "iam:DeleteRolePolicy",
+    "iam:DeleteRole", "lambda:DeleteFunction", "lambda:Invoke",
+)  # fmt: skip
+"""the calls of a destruction, beside those about what Kubernetes made"""
+
+
+def function(names: Names, retirement: Retirement, code: bytes) -> Document:
+    """CreateFunction. What is removed stands in its environment: who calls it does not choose that."""
+    return {
+        "FunctionName": names.function,
+        "Description": f"Orchestune cluster {names.cluster}: removes it when its server says that it is idle",
+        "Runtime": RUNTIME,
+        "Handler": HANDLER,
+        "Role": names.role_arn("retirement"),
+        "Code": {"ZipFile": code},
+        "Timeout": _SECONDS,
+        "MemorySize": 256,
+        "Environment": {"Variables": environment(names)},
+        "Tags": tags(names, retirement),
+    }
+
+
+def environment(names: Names) -> dict[str, str]:
+    """Which cluster it removes."""
+    return {
+        "ORCHESTUNE_CLUSTER": names.cluster, "ORCHESTUNE_ACCOUNT": names.account,
+        "ORCHESTUNE_PARTITION": names.partition,
+    }  # fmt: skip
+
+
+def tags(names: Names, retirement: Retirement) -> dict[str, str]:
+    """Of the function."""
+    return {**names.tags("retirement"), AFTER: f"{retirement.after:g}", ARCHIVE: retirement.archive}
+
+
+def policy(names: Names) -> Document:
+    """What the function may: everything that removing this cluster takes, and nothing of another one."""
+    merged: dict[tuple[tuple[str, ...], str], tuple[Mapping[str, Any], list[str]]] = {}
+    for grant in _grants(names):
+        on, condition = tuple(_narrowed(grant.on, names)), _condition(grant, names)
+        _, actions = merged.setdefault((on, repr(condition)), (condition, []))
+        actions += [action for action in grant.actions if action not in actions]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "LookingKnowsNoResources" if on == (EVERYTHING,) and not condition else f"ThisCluster{number}",
+                "Effect": "Allow",
+                "Action": sorted(actions),
+                "Resource": list(on) if len(on) > 1 else on[0],
+                **({"Condition": condition} if condition else {}),
+            }
+            for number, ((on, _), (condition, actions)) in enumerate(merged.items(), 1)
+        ],
+    }
+
+
+def _grants(names: Names) -> Iterator[Grant]:
+    for name in DESTROYING:
+        service, _, operation = name.partition(":")
+        yield from rights.of(service, operation).grants
+    ec2, name = "arn:aws:ec2:*:*:", names.cluster
+    yield Grant(("ec2:DeleteVolume",), f"{ec2}volume/*", "", "ours")
+    yield Grant(("ec2:DeleteNetworkInterface",), f"{ec2}network-interface/*", "", "ours")
+    interface = "aws:ResourceTag/cluster.k8s.amazonaws.com/name"
+    yield Grant(("ec2:DeleteNetworkInterface",), f"{ec2}network-interface/*", "", f"{interface}={name}")
+    yield Grant(("ec2:DeleteSecurityGroup",), f"{ec2}security-group/*", "", f"{_OWNED.format(name)}=owned")
+    for condition in (f"{_OWNED.format(name)}=owned", f"aws:ResourceTag/elbv2.k8s.aws/cluster={name}"):
+        balancer = "arn:aws:elasticloadbalancing:*:*:loadbalancer/*"
+        yield Grant(("elasticloadbalancing:DeleteLoadBalancer",), balancer, "", condition)
+
+
+def _condition(grant: Grant, names: Names) -> Mapping[str, Any]:
+    key, _, value = grant.condition.partition("=")
+    if value:
+        return {"StringEquals": {key: value}}
+    return {"StringEquals": {f"aws:ResourceTag/{TAG}": names.cluster}} if grant.condition == "ours" else {}
+
+
+def _narrowed(on: str, names: Names) -> list[str]:
+    """The same resources, but of this cluster alone."""
+    start = f"arn:{names.partition}:"
+    if on.startswith("arn:aws:iam:"):  # of a role that is not there IAM knows no path, and judges by its name
+        bare = [f"{start}iam::{names.account}:role/{names.role(part)}" for part in PARTS]
+        return [*(names.role_arn(part) for part in PARTS), *bare]
+    if on.startswith(rights.BUCKET):
+        return [f"{start}s3:::{names.bucket}{on.removeprefix(rights.BUCKET)}"]
+    if on == rights.FUNCTION:
+        return [names.function_arn]
+    own = on.replace("arn:aws:", start, 1).replace(":*:*:", f":{names.region}:{names.account}:", 1)
+    for part in ("nodegroup", "addon", "access-entry", "repository"):
+        own = own.replace(f":{part}/*", f":{part}/{names.cluster}/*")
+    return [own.replace(":cluster/*", f":cluster/{names.cluster}")]

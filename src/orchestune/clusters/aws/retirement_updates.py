@@ -1,0 +1,56 @@
+"""`update`: whether an idle cluster destroys itself comes, changes, or is called off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestune.clusters.aws.errors import already
+from orchestune.clusters.aws.function import described, ours, tags
+from orchestune.clusters.aws.inventory import rest
+from orchestune.clusters.aws.made import Step
+from orchestune.clusters.aws.requests import retirement
+from orchestune.clusters.aws.requests.roles import POLICY, RETIREMENT, SERVER
+from orchestune.clusters.aws.site import Site
+from orchestune.clusters.aws.steps import control, roles
+from orchestune.clusters.aws.steps.retirement import said, steps
+from orchestune.domain.cluster import Event, Happened, Planned
+
+
+def planned(site: Site) -> list[Planned]:
+    """What `update` does about it."""
+    found, wanted = described(site.aws, site.names), site.spec.retirement
+    there = found if found is not None and ours(found, site.names) else None
+    name = site.names.function
+    if wanted is None:
+        return [Planned("function", name, "removed: the cluster stays, however idle it is")] if there else []
+    now = tags(there) if there else {}
+    if all(now.get(key) == value for key, value in retirement.tags(site.names, wanted).items()):
+        return []
+    return [Planned("function", name, said(wanted) if there else f"new: {said(wanted)}")]
+
+
+def needed(site: Site) -> list[Step]:
+    """The function, and the roles and the identity that it takes; nothing where the file does not ask for it."""
+    if site.spec.retirement is None:
+        return []
+    return [*roles.of_parts(site, SERVER, RETIREMENT), *control.identities(site), *steps(site)]
+
+
+def call_off(site: Site, say: Callable[[Event], None]) -> None:
+    """Remove the function, its role, and the server's right to call it, where the file does not ask for them."""
+    things = [] if site.spec.retirement else rest.functions(site.aws, site.names)
+    if not things:
+        return
+    name = site.names.role(SERVER)
+    if site.spec.bucket:
+        for step in roles.of_parts(site, SERVER):
+            step.settle({}, lambda: None)  # writes its policy anew
+    else:
+        request = {"RoleName": name, "PolicyName": POLICY}
+        with already("NoSuchEntity"):
+            site.aws.call("iam", "DeleteRolePolicy", request, about=f"role {name}")
+    for kind, found in (("role", rest.role_things(site.aws, site.names, (RETIREMENT,))), ("function", things)):
+        for thing in found:
+            if thing.remove:
+                thing.remove()
+                say(Event(Happened.REMOVED, Planned(kind, thing.name)))

@@ -1,0 +1,92 @@
+"""The function that removes the cluster when it is idle, where the file asks for that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.function import described, ours, tags
+from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.parcel import parcel
+from orchestune.clusters.aws.requests import retirement
+from orchestune.clusters.aws.site import Site
+from orchestune.domain.cluster import Planned, Retirement
+from orchestune.errors import Conflict, OrchestuneError
+
+_SECONDS = 300.0
+
+
+def steps(site: Site) -> list[Step]:
+    """One, or none."""
+    return [_function(site, site.spec.retirement)] if site.spec.retirement else []
+
+
+def said(wanted: Retirement) -> str:
+    """What becomes of an idle cluster, in words."""
+    return f"removes the cluster after {length(wanted.after)} without work, once its records are in {wanted.archive}"
+
+
+def length(seconds: float) -> str:
+    """`8h`, `1d 30m`."""
+    left, words = round(seconds), []
+    for letter, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        words += [f"{count}{letter}"] if count else []
+    return " ".join(words)
+
+
+def _function(site: Site, wanted: Retirement) -> Step:
+    names, aws = site.names, site.aws
+    planned = Planned("function", names.function, said(wanted))
+
+    def find(made: Made) -> str | None:
+        found = described(aws, names)
+        if found is not None and not ours(found, names):
+            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another cluster_name")
+        return names.function if found is not None else None
+
+    def make(made: Made) -> str:
+        request = retirement.function(names, wanted, parcel())
+        aws.settled("lambda", "CreateFunction", request, about=planned.called, unknown=_role_unknown)
+        return names.function
+
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        aws.wait(lambda: _state(aws, names), _SECONDS, planned.called, beat)
+        _complete(aws, names, wanted)
+        aws.wait(lambda: _state(aws, names), _SECONDS, planned.called, beat)
+
+    return Step("retirement", planned, find, make, settle)
+
+
+def _state(aws: Aws, names: Names) -> str | None:
+    """What it is instead of ready."""
+    found = described(aws, names)
+    if found is None:
+        return "not there"
+    shown = found["Configuration"]
+    for key in ("State", "LastUpdateStatus"):
+        if shown.get(key) == "Failed":
+            raise OrchestuneError(f"function {names.function}: {shown.get(f'{key}Reason') or 'it failed'}")
+    if shown.get("State") == "Pending":
+        return "Pending"
+    return "InProgress" if shown.get("LastUpdateStatus") == "InProgress" else None
+
+
+def _complete(aws: Aws, names: Names, wanted: Retirement) -> None:
+    """The code of this version, and the tags of this file."""
+    found, about = described(aws, names), f"function {names.function}"
+    if found is None:
+        return
+    code = parcel()
+    if found["Configuration"].get("CodeSha256") != base64.b64encode(hashlib.sha256(code).digest()).decode():
+        aws.call("lambda", "UpdateFunctionCode", {"FunctionName": names.function, "ZipFile": code}, about=about)
+    says = retirement.tags(names, wanted)
+    if any(tags(found).get(key) != value for key, value in says.items()):
+        aws.call("lambda", "TagResource", {"Resource": names.function_arn, "Tags": says}, about=about)
+
+
+def _role_unknown(code: str, message: str) -> bool:
+    return code == "InvalidParameterValueException" and "assumed by lambda" in message.lower()

@@ -1,0 +1,88 @@
+"""Ends a cluster that nobody uses: copies all that its server has to a place that stays, then has it destroyed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestune.archives.copying import Target, copy
+from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.ports.retirement import Undertaker
+from orchestune.services import retirement
+from orchestune.services.archive_experiment import Records
+from orchestune.services.core import Core
+from orchestune.services.ending import Retirement
+
+log = logging.getLogger(__name__)
+
+AGAIN = 300.0
+"""seconds after which what failed, or what was asked for and did not happen, is tried again"""
+
+
+class Retiring:
+    """Counts on a clock that does not jump, and from the start of this server on: it ends nothing too early.
+
+    First everything is copied while work may still come; then nothing new is taken, what changed meanwhile is copied,
+    and the undertaker is called, again and again until this server is gone.
+    """
+
+    def __init__(
+        self, core: Core, plan: Retirement, undertaker: Undertaker, shelf: Callable[[], Target], scratch: Path
+    ) -> None:
+        self._core, self._plan, self._undertaker, self._shelf, self._scratch = core, plan, undertaker, shelf, scratch
+        self._since: float | None = None
+        self._wait_until = float("-inf")
+        self._copied: list[tuple[str, int]] | None = None
+
+    def tick(self) -> None:
+        """Go one step towards the end, or back."""
+        if not retirement.at_rest(self._core):
+            self._go_back()
+            return
+        now = self._core.clock.monotonic()
+        if self._since is None:
+            self._since, self._plan.since = now, self._core.clock.now()
+        if now < self._wait_until or (now - self._since < self._plan.after and not self._plan.begun):
+            return
+        try:
+            self._step()
+        except OrchestuneError as exc:
+            self._plan.trouble = exc.message
+            log.warning("the idle cluster cannot be destroyed: %s", exc)
+            if not isinstance(exc, TemporaryError):
+                self._plan.call_off()
+            self._wait_until = self._core.clock.monotonic() + AGAIN
+
+    def _go_back(self) -> None:
+        self._since = self._plan.since = None
+        self._wait_until = float("-inf")
+        self._plan.trouble = ""
+        if self._plan.begun:  # what was on its way when the end began has come in
+            self._plan.call_off()
+
+    def _step(self) -> None:
+        self._copy()
+        if not self._plan.begun:
+            self._plan.begin()
+            return
+        log.info("the cluster was idle for %.0f s; its records are in %s", self._plan.after, self._plan.archive)
+        self._undertaker.begin()
+        self._plan.trouble = ""
+        self._wait_until = self._core.clock.monotonic() + AGAIN
+
+    def _copy(self) -> None:
+        """Everything that is not there as it is here; each is read again where it arrived."""
+        found = retirement.kept(self._core)
+        if found == self._copied:
+            return
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(mode=0o700, parents=True)
+        try:
+            target, source = self._shelf(), Records(self._core)
+            for experiment, _ in found:
+                copy(source, target, experiment, self._scratch)
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._copied = found

@@ -1,0 +1,227 @@
+"""A cluster that destroys itself when it is idle, seen from AWS: its function, what that may, and what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.retiring import retire
+from orchestune.clusters.aws.undertaker import Function
+from orchestune.domain.cluster import ClusterSpec, Retirement
+from orchestune.errors import Conflict, Denied
+from tests.integration.aws import life, plain, stage
+from tests.testbeds.aws.fake import REGION, Fake
+from tests.testbeds.aws.identities import ACCOUNT, Identity
+
+NAMES = Names(stage.NAME, REGION, ACCOUNT)
+ROLE = "orchestune-orchestrate-cluster-us-west-2-retirement"
+As = Callable[[Identity], None]
+
+
+@pytest.fixture
+def acting(aws: Fake, monkeypatch: pytest.MonkeyPatch) -> As:
+    """Whose credentials are in the environment from here on."""
+
+    def become(who: Identity) -> None:
+        for name, value in aws.environment(who).items():
+            monkeypatch.setenv(name, value)
+        if not who.token:
+            monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+
+    return become
+
+
+def part(aws: Fake, name: str) -> Identity:
+    """One of the cluster's own roles, with what its policies say."""
+    return aws.world.take_on(NAMES.role_arn(name), name)
+
+
+def run(left: Callable[[], float] = lambda: 900.0, clock: stage.Clock | None = None) -> str:
+    clock = clock or stage.Clock()
+    return retire(Aws(REGION, clock=clock, sleep=clock.sleep), NAMES, left)
+
+
+def made(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
+    """The cluster, after all that was there before it."""
+    life.archive(aws)
+    aws.behaviour.runs = False
+    before = aws.inventory()
+    assert stage.provisioner().check(spec)[0] == []
+    stage.create(spec)
+    return before
+
+
+def test_its_function_removes_all_of_it_with_its_own_rights_and_leaves_one_role_that_destroy_finds(
+    aws: Fake, acting: As
+) -> None:
+    before = made(aws)
+    life.left_by_kubernetes()
+    acting(part(aws, "retirement"))
+    assert run() == "removed"
+    acting(aws.user)
+    left = dict(aws.inventory())
+    assert ROLE in left["role"]
+    left["role"] = left["role"] - {ROLE}
+    assert {kind: names for kind, names in left.items() if names} == before
+    proof = stage.provisioner().prove(stage.NAME)
+    assert [(item.kind, item.name) for item in proof.left] == [("role", ROLE)]
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+def _until(clock: stage.Clock) -> Callable[[], float]:
+    """A run whose time is over after two seconds."""
+    return lambda: 62.0 - clock.now
+
+
+def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fake, acting: As) -> None:
+    made(aws)
+    acting(part(aws, "retirement"))
+    said = ""
+    for count in range(1, 60):
+        clock = stage.Clock()
+        said = run(_until(clock), clock)
+        if said == "removed":
+            break
+        assert said == "goes on" and len(aws.functions.invoked) == count
+    assert said == "removed" and len(aws.functions.invoked) > 2
+    acting(aws.user)
+    assert stage.provisioner().status(stage.NAME) is None
+    stage.destroy()
+
+
+def test_runs_that_die_at_any_change_leave_what_the_next_one_removes(aws: Fake, acting: As) -> None:
+    before = made(aws)
+    acting(part(aws, "retirement"))
+    deaths = stage.die_again_and_again(aws, run, 6)
+    acting(aws.user)
+    stage.destroy()
+    assert aws.inventory() == before and deaths > 5
+
+
+def test_what_somebody_else_put_into_its_network_stops_it_and_a_later_run_goes_on(aws: Fake, acting: As) -> None:
+    made(aws)
+    ec2 = plain.client("ec2")
+    wanted = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
+    subnet = ec2.describe_subnets(Filters=wanted)["Subnets"][0]["SubnetId"]
+    strange = ec2.create_network_interface(SubnetId=subnet, Description="a database")["NetworkInterface"]
+    acting(part(aws, "retirement"))
+    with pytest.raises(Conflict, match="a database"):
+        run()
+    assert "function" in aws.inventory()
+    acting(aws.user)
+    ec2.delete_network_interface(NetworkInterfaceId=strange["NetworkInterfaceId"])
+    acting(part(aws, "retirement"))
+    assert run() == "removed"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_"),
+    [
+        ("eks", "DeleteCluster", {"name": "demo"}),
+        ("ecr", "DeleteRepository", {"repositoryName": "somebody/else"}),
+        ("iam", "DeleteRole", {"RoleName": "orchestune-demo-us-west-2-node"}),
+        ("lambda", "Invoke", {"FunctionName": "orchestune-demo-retirement", "InvocationType": "Event"}),
+        ("s3", "DeleteBucket", {"Bucket": "team-archive"}),
+        ("iam", "CreateRole", {"RoleName": "orchestune-mine", "AssumeRolePolicyDocument": "{}"}),
+    ],
+)
+def test_its_function_may_nothing_to_other_things(
+    aws: Fake, acting: As, service: str, operation: str, request_: dict[str, str]
+) -> None:
+    made(aws)
+    plain.cluster("demo")
+    plain.client("ecr").create_repository(repositoryName="somebody/else")
+    before = aws.inventory()
+    acting(part(aws, "retirement"))
+    with pytest.raises(Denied):
+        Aws(REGION).call(service, operation, request_)
+    assert aws.inventory() == before
+
+
+def test_the_server_may_call_the_function_and_keep_records_and_destroy_nothing(aws: Fake, acting: As) -> None:
+    made(aws)
+    acting(part(aws, "server"))
+    Function(stage.NAME, REGION).begin()
+    assert aws.functions.invoked == [NAMES.function]
+    s3 = plain.client("s3")
+    s3.put_object(Bucket="team-archive", Key="vision/experiments/one", Body=b"x")
+    for key in ("other/one", "one"):
+        elsewhere = partial(s3.put_object, Bucket="team-archive", Key=key, Body=b"x")
+        assert plain.refused(elsewhere)[0] == "AccessDenied"
+    for operation, request in (
+        ("DeleteCluster", {"name": stage.NAME}),
+        ("ListNodegroups", {"clusterName": stage.NAME}),
+    ):
+        with pytest.raises(Denied):
+            Aws(REGION).call("eks", operation, request)
+
+
+def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
+    life.archive(aws)
+    plainly = dataclasses.replace(stage.SPEC, bucket=False)
+    stage.create(plainly)
+    before = aws.inventory()
+    wanted = dataclasses.replace(stage.RETIRING, bucket=False)
+    [said] = stage.provisioner().changes(wanted)
+    assert (
+        said.called == f"function {NAMES.function}" and "new: removes the cluster after 8h without work" in said.detail
+    )
+    stage.provisioner().update(wanted, stage.Told(), lambda pool: None)
+    assert aws.inventory()["function"] == {NAMES.function} and ROLE in aws.inventory()["role"]
+    assert stage.provisioner().changes(wanted) == []
+
+    sooner = dataclasses.replace(wanted, retirement=Retirement(3600.0, "s3://team-archive/elsewhere"))
+    [said] = stage.provisioner().changes(sooner)
+    assert said.detail.startswith(
+        "removes the cluster after 1h without work, once its records are in s3://team-archive/e"
+    )
+    stage.provisioner().update(sooner, stage.Told(), lambda pool: None)
+    assert stage.provisioner().changes(sooner) == []
+    assert "elsewhere" in json.dumps(part(aws, "server").policy)
+
+    [said] = stage.provisioner().changes(plainly)
+    assert said.detail == "removed: the cluster stays, however idle it is"
+    stage.provisioner().update(plainly, stage.Told(), lambda pool: None)
+    assert stage.provisioner().changes(plainly) == []
+    left = dict(aws.inventory())
+    assert "function" not in left and ROLE not in left["role"]
+    assert part(aws, "server").policy == {"Version": "2012-10-17", "Statement": []}
+    stage.destroy()
+    assert set(before) - set(aws.inventory())
+
+
+def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
+    made(aws)
+    function = aws.functions.known[REGION, NAMES.function]
+    good = function.code
+    function.code, function.document["CodeSha256"] = b"old", "old"
+    stage.create(stage.RETIRING)
+    assert function.code == good
+
+
+def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake) -> None:
+    [said], _ = stage.provisioner().check(stage.RETIRING)
+    assert said.key == "idle.archive" and "there is no bucket 'team-archive'" in said.message
+    own = Retirement(3600.0, f"s3://{NAMES.bucket}/archive")
+    [said], _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, retirement=own))
+    assert "the cluster's own bucket" in said.message
+
+
+def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws: Fake, acting: As) -> None:
+    made(aws)
+    aws.behaviour.runs, aws.behaviour.polls = True, 1
+    acting(part(aws, "server"))
+    Function(stage.NAME, REGION).begin()
+    runs = aws.functions.join()
+    acting(aws.user)
+    assert [one.code for one in runs] == [0], runs
+    assert "removed" in runs[0].said.split()
+    assert "cluster" not in aws.inventory() and "function" not in aws.inventory()
+    stage.destroy()

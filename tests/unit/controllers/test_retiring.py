@@ -1,0 +1,208 @@
+"""A cluster that nobody uses is archived, and then destroyed; anything that comes up calls that off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from orchestune.archives.shelf import Shelf
+from orchestune.controllers.retiring import AGAIN, Retiring
+from orchestune.errors import Conflict, Denied, StoreUnavailable, Unreachable
+from orchestune.files.folder import FolderFiles
+from orchestune.services import change_experiment, retirement
+from orchestune.services.ending import Retirement
+from orchestune.services.read_cluster import cluster
+from orchestune.testing.world import World
+
+HOURS = 8 * 3600.0
+
+
+@dataclass
+class Undertaker:
+    """Counts; `fails` is what it says instead."""
+
+    begun: int = 0
+    fails: Exception | None = None
+
+    def begin(self) -> None:
+        self.begun += 1
+        if self.fails is not None:
+            raise self.fails
+
+
+class Place:
+    """The world with a controller that ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.world = folder, World(folder)
+        self.undertaker, self.shelf = Undertaker(), Shelf(FolderFiles(folder / "archive"))
+        self.start()
+
+    def start(self) -> None:
+        """As a new server would have it."""
+        self.plan = Retirement(HOURS, "s3://team/vision", {}, self.folder / "retiring")
+        self.core = replace(self.world.core, retirement=self.plan)
+        self.controller = Retiring(self.core, self.plan, self.undertaker, self._shelf, self.folder / "scratch")
+        self.broken: Exception | None = None
+
+    def _shelf(self) -> Shelf:
+        if self.broken is not None:
+            raise self.broken
+        return self.shelf
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.world.clock.pass_time(seconds)
+        self.controller.tick()
+
+    def end(self, experiment: str) -> None:
+        """It is over, and its workers have gone."""
+        self.world.run(experiment)
+        for _ in range(100):
+            self.world.clock.pass_time(1.0)
+            self.world.tick()
+            if retirement.at_rest(self.core):
+                return
+        raise AssertionError("its workers stay")
+
+    def begun(self) -> bool:
+        return self.plan.begun
+
+    def kept(self) -> int:
+        return len(list(self.shelf.records()))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.world.close()
+
+
+def over(place: Place, name: str) -> str:
+    """An experiment of one trial that is over, and whose worker has gone."""
+    made = place.world.create(name=name, budget=1)
+    place.end(made)
+    return made
+
+
+def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(place: Place) -> None:
+    over(place, "sgd")
+    place.tick()
+    place.tick(HOURS - 60)
+    assert place.kept() == 0 and place.undertaker.begun == 0
+    place.tick(120)
+    assert place.kept() == 1 and place.undertaker.begun == 0
+    place.tick(1)
+    assert place.undertaker.begun == 1
+
+
+def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place) -> None:
+    place.tick()
+    place.tick(HOURS - 60)
+    made = place.world.create(name="sgd", budget=1)
+    place.tick(120)
+    place.tick(10 * HOURS)
+    assert place.undertaker.begun == 0 and cluster(place.core)["retirement"]["idle_since"] is None
+    place.end(made)
+    place.tick()
+    place.tick(HOURS - 60)
+    assert place.kept() == 0
+    place.tick(120)
+    place.tick(1)
+    assert place.undertaker.begun == 1
+
+
+def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it_off(place: Place) -> None:
+    place.tick()
+    retirement.refuse(place.core)
+    place.tick(HOURS + 1)
+    with pytest.raises(Conflict, match="is being destroyed; its records are in s3://team/vision"):
+        retirement.refuse(place.core)
+    made = place.world.create(name="late", budget=1)
+    place.tick(1)
+    assert place.undertaker.begun == 0
+    retirement.refuse(place.core)
+    place.end(made)
+    place.tick()
+    place.tick(HOURS + 1)
+    place.tick(1)
+    assert place.undertaker.begun == 1 and place.kept() == 1
+
+
+def test_a_server_that_is_started_again_in_the_middle_goes_on_and_still_takes_nothing_new(place: Place) -> None:
+    place.tick()
+    place.tick(HOURS + 1)
+    place.start()
+    with pytest.raises(Conflict):
+        retirement.refuse(place.core)
+    place.tick()
+    assert place.undertaker.begun == 1
+
+
+def test_a_server_that_is_started_again_before_that_counts_anew(place: Place) -> None:
+    place.tick()
+    place.tick(HOURS - 60)
+    place.start()
+    place.tick(120)
+    place.tick(HOURS - 60)
+    assert place.undertaker.begun == 0 and not place.begun()
+
+
+@pytest.mark.parametrize("failure", [Denied("you may not s3:PutObject"), StoreUnavailable("the bucket is away")])
+def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure: Exception) -> None:
+    over(place, "sgd")
+    place.broken = failure
+    place.tick()
+    for _ in range(3):
+        place.tick(HOURS + AGAIN)
+    assert place.undertaker.begun == 0
+    assert str(failure) in cluster(place.core)["retirement"]["trouble"]
+    retirement.refuse(place.core)
+    place.broken = None
+    place.tick(AGAIN + 1)
+    place.tick(1)
+    assert place.undertaker.begun == 1 and cluster(place.core)["retirement"]["trouble"] == ""
+
+
+def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refuses_is_told_of(place: Place) -> None:
+    place.undertaker.fails = Unreachable("no network")
+    place.tick()
+    place.tick(HOURS + 1)
+    place.tick(1)
+    place.tick(1)
+    assert place.undertaker.begun == 1 and place.begun()
+    place.undertaker.fails = Denied("you may not lambda:InvokeFunction")
+    place.tick(AGAIN + 1)
+    assert place.undertaker.begun == 2 and not place.begun()
+    assert "lambda:InvokeFunction" in cluster(place.core)["retirement"]["trouble"]
+    retirement.refuse(place.core)
+
+
+def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) -> None:
+    place.tick()
+    place.tick(HOURS + 1)
+    place.tick(1)
+    place.tick(AGAIN / 2)
+    assert place.undertaker.begun == 1
+    place.tick(AGAIN)
+    assert place.undertaker.begun == 2
+
+
+def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
+    made = place.world.create(name="sgd", budget=1)
+    change_experiment.pause(place.world.core, made, False, "ada")
+    place.tick()
+    place.tick(10 * HOURS)
+    place.tick(1)
+    assert place.undertaker.begun == 0
+
+
+def test_the_status_tells_when_it_goes(place: Place) -> None:
+    place.tick()
+    shown = cluster(place.core)["retirement"]
+    assert shown["after"] == HOURS and shown["archive"] == "s3://team/vision" and not shown["begun"]
+    assert shown["idle_since"] and shown["destroys_at"] > shown["idle_since"]
+    assert cluster(place.world.core)["retirement"] is None
