@@ -134,7 +134,7 @@ def _run(words: Sequence[str]) -> Node:
     text = " ".join(words)
     if len(words) == 1 and re.search(r"\s", text):
         return _word(text, place)
-    if resolve(text) == text and split(text) == list(words):
+    if resolve(text) == text and split(text) == tuple(words):
         return _word(text, place)
     return Items(place, tuple(_word(word, place) for word in words), 1 + len(words))
 
