@@ -90,8 +90,12 @@ $(VENV)/tsc.stamp:
 types-pages: $(VENV)/tsc.stamp ## the types of the pages' scripts (npm must be installed)
 	@$(VENV)/node/node_modules/.bin/tsc -p tests/pages
 
+# Chromium drops every connection when its machine gets a network device, as clusters beside it make: where that may be
+# done it gets a network of its own
 test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Chromium must be installed)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m pages
+	@alone() { unshare --net sh -c 'ip link set lo up && exec "$$@"' alone "$$@"; }; \
+	unshare --net true 2>/dev/null || alone() { "$$@"; }; \
+	export PATH="$(CURDIR)/$(BIN):$$PATH"; alone $(PYTEST) -m pages
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
 	@$(PYTEST) -m wheel
