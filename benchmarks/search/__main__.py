@@ -2,10 +2,11 @@
 
     python -m benchmarks.search run --engines auto tpe optuna-tpe --problems held --seeds 100 101 --to x.jsonl.gz
     python -m benchmarks.search report benchmarks/search/results/*.jsonl.gz
-    python -m benchmarks.search baseline                      # measures random search again
+    python -m benchmarks.search plot benchmarks/search/results/*.jsonl.gz --to docs/images
+    python -m benchmarks.search baseline                      # measures random search where that is not known yet
 
-Engines: those of the registry, with options as in `tpe:startup=5`, and `optuna-tpe`, `optuna-tpe-group`, `optuna-gp`
-(`pip install -r benchmarks/search/requirements.txt`). Seeds below 100 and the problems marked as tuned are for trying
+Engines: those of the registry, with options as in `tpe:startup=5`, and those of `peers.table`, most of which get an
+environment of their own at their first use. Seeds below 100 and the problems marked as tuned are for trying
 things out; what is published comes from seeds of 100 and more, and says which problems were held out.
 """
 
@@ -19,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.search import report
+from benchmarks.search import plot, report
 from benchmarks.search.searchers import searcher
-from benchmarks.search.simulation import simulate
+from benchmarks.search.simulation import MARK, simulate
 from benchmarks.search.suite import PROBLEMS, measure_random_search
 from benchmarks.table import percentile
 
@@ -40,15 +41,17 @@ def _chosen(words: Sequence[str]) -> list[str]:
 def run(engine: str, problem: str, seed: int, budget: int, workers: int) -> dict[str, Any]:
     """One search as a line of the results."""
     found = PROBLEMS[problem]
-    trace = simulate(found, searcher(engine, found.space, seed, budget), seed=seed, budget=budget, workers=workers)
+    runs = searcher(engine, found.space, seed, budget, workers)
+    trace = simulate(found, runs, seed=seed, budget=budget, workers=workers)
     asks = [1000 * seconds for seconds in trace.seconds]
     return {
         "engine": engine,
+        "version": getattr(runs, "version", None),
         "problem": problem,
         "seed": seed,
         "budget": budget,
         "workers": workers,
-        "best": {mark: min(trace.best[mark - 1], 1e300) for mark in range(20, budget + 1, 20)},
+        "best": {mark: min(trace.best[mark - 1], 1e300) for mark in range(MARK, budget + 1, MARK)},
         "ask_ms": [round(percentile(asks, share), 2) for share in (0.5, 0.95, 1.0)],
         "repeated": trace.repeated,
     }
@@ -78,6 +81,9 @@ def main() -> None:
     reporting.add_argument("files", nargs="+", type=Path)
     reporting.add_argument("--at", type=int, help="after so many results instead of all")
     reporting.add_argument("--each", action="store_true", help="each problem by itself")
+    plotting = verbs.add_parser("plot")
+    plotting.add_argument("files", nargs="+", type=Path)
+    plotting.add_argument("--to", type=Path, required=True, help="a folder, for one picture per budget and workers")
     running = verbs.add_parser("run")
     running.add_argument("--engines", nargs="+", default=["auto", "tpe", "optuna-tpe"])
     running.add_argument("--problems", nargs="+", default=["tuned"])
@@ -92,8 +98,10 @@ def main() -> None:
         return measure_random_search()
     elif options.verb == "report":
         return report.show(_read(options.files), options.at, each=options.each)
+    elif options.verb == "plot":
+        return print(*plot.draw(_read(options.files), options.to), sep="\n")
     elif options.verb is None:
-        parser.error("say run, report, baseline or --quick")
+        parser.error("say run, report, plot, baseline or --quick")
     lines = []
     for line in _run_all(options):
         lines.append(line)

@@ -95,6 +95,26 @@ def memory(c: Configuration) -> float | None:
     )
 
 
+def divergence(c: Configuration) -> float | None:
+    """The longer the steps the better, until the training diverges; how long they may be depends on a choice."""
+    normalized = c["norm"] == "batch"
+    step = math.log10(float(c["rate"])) - math.log10(1 - float(c["momentum"]))
+    room = (-0.5 if normalized else -1.5) - step
+    if room < 0:
+        return None
+    rest = 0.3 * (float(c["momentum"]) - 0.9) ** 2 + (math.log10(float(c["decay"])) + 4) ** 2 / 20
+    return room / 4 + rest + 0.02 * abs(float(c["layers"]) - 6) + (0.0 if normalized else 0.05)
+
+
+_DIVERGENCE = Space.of(
+    (
+        Parameter("rate", "float", 1e-5, 10.0, log=True),
+        Parameter("momentum", "float", 0.0, 0.99),
+        Parameter("decay", "float", 1e-7, 1e-1, log=True),
+        Parameter("layers", "int", 1, 12),
+        Parameter("norm", "categorical", choices=("none", "batch")),
+    )
+)
 _MEMORY = Space.of(
     (
         Parameter("width", "int", 16, 4096, log=True),
@@ -121,4 +141,5 @@ PROBLEMS = (
     Problem("sparse16", "wide", box(16, 0.0, 1.0), sparse, 0.0),
     Problem("levy16", "wide", box(16, -10.0, 10.0), levy, 0.0),
     Problem("memory4", "failing", _MEMORY, memory, 0.0, tuned=True),
+    Problem("divergence5", "failing", _DIVERGENCE, divergence, 0.0),
 )

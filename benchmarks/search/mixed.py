@@ -61,6 +61,21 @@ def pipeline(c: Configuration) -> float:
     return loss + 0.12 + 0.02 * abs(float(c["leaves"]) - 31) / 10
 
 
+def training(c: Configuration) -> float:
+    """An optimizer and a schedule, each with parameters of its own beside those of all."""
+    rate = math.log10(float(c["rate"]))
+    if c["optimizer"] == "sgd":
+        loss = 0.08 + 0.1 * (rate + 1) ** 2 + 0.6 * (float(c["momentum"]) - 0.85) ** 2
+        loss += 0.0 if c["nesterov"] else 0.02
+    else:
+        loss = 0.1 * (rate + 2.8) ** 2 + 0.1 * (math.log10(1 - float(c["beta2"])) + 2.2) ** 2
+    if c["schedule"] == "cosine":
+        return loss + 2 * (float(c["warmup"]) - 0.08) ** 2
+    if c["schedule"] == "steps":
+        return loss + 0.04 + 0.2 * abs(float(c["gamma"]) - 0.3) + 0.01 * abs(float(c["drops"]) - 3)
+    return loss + 0.12
+
+
 _NETWORK = Space.of(
     (
         Parameter("optimizer", "categorical", choices=("sgd", "momentum", "adam", "rmsprop")),
@@ -116,6 +131,19 @@ _PIPELINE = Space.of(
         Parameter("leaves", "int", 2, 256, log=True, when=(("booster", ("plain",)),)),
     )
 )
+_TRAINING = Space.of(
+    (
+        Parameter("rate", "float", 1e-6, 10.0, log=True),
+        Parameter("optimizer", "categorical", choices=("sgd", "adam")),
+        Parameter("momentum", "float", 0.0, 0.99, when=(("optimizer", ("sgd",)),)),
+        Parameter("nesterov", "bool", choices=(False, True), when=(("optimizer", ("sgd",)),)),
+        Parameter("beta2", "float", 0.5, 0.9999, when=(("optimizer", ("adam",)),)),
+        Parameter("schedule", "categorical", choices=("none", "cosine", "steps")),
+        Parameter("warmup", "float", 0.0, 0.5, when=(("schedule", ("cosine",)),)),
+        Parameter("gamma", "float", 0.01, 0.9, when=(("schedule", ("steps",)),)),
+        Parameter("drops", "int", 1, 10, when=(("schedule", ("steps",)),)),
+    )
+)
 
 PROBLEMS = (
     Problem("network7", "mixed", _NETWORK, network, 0.0, tuned=True),
@@ -123,4 +151,6 @@ PROBLEMS = (
     Problem("forest6", "mixed", _FOREST, forest, 0.0),
     Problem("branches", "conditional", _BRANCHES, branches, 0.0, tuned=True),
     Problem("pipeline", "conditional", _PIPELINE, pipeline, 0.0),
+    Problem("training", "conditional", _TRAINING, training, 0.0),
+    Problem("noisy-forest6", "noisy", _FOREST, forest, 0.0, noise=0.02),
 )

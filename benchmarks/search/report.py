@@ -12,15 +12,12 @@ from benchmarks import table
 from benchmarks.search.suite import PROBLEMS, regret
 
 _RESAMPLED = 2000
+Settings = dict[tuple[int, int], dict[str, dict[tuple[str, int], Mapping[str, Any]]]]
 
 
 def show(lines: Sequence[Mapping[str, Any]], at: int | None, *, each: bool) -> None:
     """Print one table for each budget and number of workers; only searches that every engine has run are compared."""
-    settings: dict[tuple[int, int], dict[str, dict[tuple[str, int], Mapping[str, Any]]]] = defaultdict(dict)
-    for line in lines:
-        runs = settings[(line["budget"], line["workers"])].setdefault(line["engine"], {})
-        runs[(line["problem"], line["seed"])] = line
-    for (budget, workers), engines in sorted(settings.items()):
+    for (budget, workers), engines in sorted(by_setting(lines).items()):
         shared = sorted(set.intersection(*(set(runs) for runs in engines.values())))
         mark = at or budget
         values = {
@@ -40,20 +37,29 @@ def show(lines: Sequence[Mapping[str, Any]], at: int | None, *, each: bool) -> N
             table.show("Each problem", *_by_problem(values))
 
 
+def by_setting(lines: Sequence[Mapping[str, Any]]) -> Settings:
+    """The lines by budget and workers, engine, and problem and seed."""
+    settings: Settings = defaultdict(dict)
+    for line in lines:
+        runs = settings[(line["budget"], line["workers"])].setdefault(line["engine"], {})
+        runs[(line["problem"], line["seed"])] = line
+    return settings
+
+
 def _by_class(
     values: Mapping[str, Mapping[tuple[str, int], float]], engines: Mapping[str, Mapping[Any, Mapping[str, Any]]]
 ) -> tuple[list[str], list[table.Row]]:
     kinds = sorted({PROBLEMS[problem].kind for runs in values.values() for problem, _ in runs})
     ranks = _ranks(values)
     rows: list[table.Row] = []
-    for engine, runs in sorted(values.items(), key=lambda item: _mean_of_problems(item[1])):
-        by_kind = [_mean_of_problems({k: v for k, v in runs.items() if PROBLEMS[k[0]].kind == kind}) for kind in kinds]
+    for engine, runs in sorted(values.items(), key=lambda item: mean_of_problems(item[1])):
+        by_kind = [mean_of_problems({k: v for k, v in runs.items() if PROBLEMS[k[0]].kind == kind}) for kind in kinds]
         low, high = _interval(runs)
         asks = [engines[engine][key]["ask_ms"] for key in runs]
         rows.append(
             [
                 engine,
-                f"{_mean_of_problems(runs):.3f}",
+                f"{mean_of_problems(runs):.3f}",
                 f"{low:.2f}-{high:.2f}" if len({seed for _, seed in runs}) > 1 else "-",
                 f"{ranks[engine]:.2f}",
                 *(f"{value:.2f}" for value in by_kind),
@@ -75,7 +81,8 @@ def _by_problem(values: Mapping[str, Mapping[tuple[str, int], float]]) -> tuple[
     return ["problem", *values], rows
 
 
-def _mean_of_problems(runs: Mapping[tuple[str, int], float]) -> float:
+def mean_of_problems(runs: Mapping[tuple[str, int], float]) -> float:
+    """Each problem weighs the same, however many seeds it was run with."""
     by_problem = defaultdict(list)
     for (problem, _), value in runs.items():
         by_problem[problem].append(value)

@@ -21,6 +21,8 @@ from orchestune.domain.trial import Observation
 
 _SPREAD = 0.5
 """standard deviation of the logarithm of a trial's duration"""
+MARK = 20
+"""results from one look at the best to the next"""
 _FAILS_AFTER = 0.3
 """of its duration"""
 
@@ -34,13 +36,19 @@ class Searcher(Protocol):
     def tell(self, observation: Observation) -> None:
         """A trial has ended."""
 
+    def best(self) -> int | None:
+        """The trial that it would have its user take where values are noisy; None: the one with the best value."""
+
 
 @dataclass
 class Trace:
     """What a search found."""
 
     best: list[float] = field(default_factory=list)
-    """after each result: the loss without noise of the configuration whose value is best; infinite without one"""
+    """after each result: the loss without noise of the best configuration; infinite without one.
+
+    Best is the one whose value is; at the marks, where results tell how noisy they are, the searcher's choice.
+    """
     seconds: list[float] = field(default_factory=list)
     """of each ask"""
     repeated: int = 0
@@ -50,17 +58,19 @@ class Trace:
 def simulate(problem: Problem, searcher: Searcher, *, seed: int, budget: int, workers: int) -> Trace:
     """Run `budget` trials; whoever becomes free asks at once, and knows what had ended by then."""
     trace, running, pending = Trace(), list[tuple[float, int]](), dict[int, dict[str, Value]]()
-    known, found, leader, now = set[str](), math.inf, math.inf, 0.0
+    known, losses, found, leader, now = set[str](), dict[int, float](), math.inf, math.inf, 0.0
     workers = min(workers, budget)
     for number in range(1, budget + workers + 1):
         if len(running) == workers or number > budget:
             now, ended = heapq.heappop(running)
             observation, clean = _outcome(problem, ended, pending.pop(ended), seed)
             searcher.tell(observation)
+            losses[ended] = clean
             value = observation.metrics.get("loss", math.inf)
             if value < leader:
                 leader, found = value, clean
-            trace.best.append(found)
+            chosen = searcher.best() if problem.tells_noise and len(trace.best) % MARK == MARK - 1 else None
+            trace.best.append(found if chosen is None else losses[chosen])
         if number <= budget:
             began = time.perf_counter()
             configuration = searcher.ask(list(pending.values()), number)

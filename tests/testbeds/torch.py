@@ -33,6 +33,12 @@ def make(folder: Path) -> None:
     pip = [str(folder / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     pip += ["-c", str(ROOT / "constraints.txt")]
     subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
+    install_torch(folder, pip)
+    subprocess.run([*pip, "--group", "torch"], check=True, cwd=ROOT)
+
+
+def install_torch(folder: Path, pip: list[str]) -> None:
+    """PyTorch alone into an environment, by the command `pip` of it, so that nothing asks for CUDA afterwards."""
     subprocess.run([*pip, "--no-deps", "torch"], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     lib = packages / "torch/lib"
@@ -43,7 +49,6 @@ def make(folder: Path) -> None:
         [runtime] = packages.glob("nvidia/**/libcudart.so.*[0-9]")
         (lib / runtime.name).symlink_to(runtime.resolve())
         stand_in(lib)
-    subprocess.run([*pip, "--group", "torch"], check=True, cwd=ROOT)
 
 
 def stand_in(lib: Path) -> None:

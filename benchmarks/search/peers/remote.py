@@ -1,0 +1,71 @@
+"""A searcher whose library lives in another environment, behind pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.environment import peers_python
+from benchmarks.search.peers.table import Peer
+from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.trial import Observation
+from orchestune.engines.wire import observation_to_json
+
+ROOT = Path(__file__).parents[3]
+
+
+class Remote:
+    """A process for one search. What is told goes with the next ask, whose time so has the learning in it."""
+
+    def __init__(self, name: str, peer: Peer, space: Space, seed: int, budget: int, workers: int) -> None:
+        environment = peer.environment
+        assert environment is not None, "it has none of its own"
+        python = peers_python(environment.name, environment.packages, torch=environment.torch)
+        self._child = subprocess.Popen(
+            [str(python), "-m", "benchmarks.search.peers.child", name],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._name = name
+        self._told: list[Any] = []
+        weakref.finalize(self, _end, self._child)
+        made = self._call({"space": space.to_json(), "seed": seed, "budget": budget, "workers": workers})
+        self.version: str = made["version"]
+
+    def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
+        found: dict[str, Value] = self._told_and({"pending": [dict(each) for each in pending], "number": number})
+        return found
+
+    def tell(self, observation: Observation) -> None:
+        self._told.append(observation_to_json(observation))
+
+    def best(self) -> int | None:
+        found: int | None = self._told_and({})["best"]
+        return found
+
+    def _told_and(self, question: dict[str, Any]) -> dict[str, Any]:
+        told, self._told = self._told, []
+        return self._call({"told": told, **question})
+
+    def _call(self, document: dict[str, Any]) -> dict[str, Any]:
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._child.stdin.write(json.dumps(document) + "\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._name} ended with {self._child.wait()}; see above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait()
