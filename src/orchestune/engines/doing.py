@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestune.domain.metrics import Metric, objectives
+from orchestune.engines.start import STARTUP, least
 
-STARTUP = 10
-"""results before a model is asked, where the options do not say"""
 _FIXED = {
     "random": "uniform draws, which learn nothing",
     "sobol": "a Sobol sequence, which learns nothing",
@@ -25,16 +24,17 @@ _WORDS = {
 }
 
 
-def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], results: int) -> str:
-    """The line for an engine that knows so many results with a value."""
+def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], results: int, running: int = 0) -> str:
+    """The line for an engine that knows so many results with a value while so many trials are on their way."""
     if name in _FIXED:
         return _FIXED[name]
     if name in ("evolution", "swarm"):
         return f"{_WORDS[name]} on {results} results"
     startup = int(options.get("startup", STARTUP))
-    if results < startup:
+    wanted = startup if name == "cma" else max(least(startup), startup - running)
+    if results < wanted:
         start = "random draws" if name == "tpe" else "a Sobol sequence"
-        return f"{start}, until {startup} results are known (now {results})"
+        return f"{start}, until {wanted} results are known (now {results})"
     known = f"{results} results"
     if name == "tpe":
         return f"TPE on {known}"

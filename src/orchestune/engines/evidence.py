@@ -3,8 +3,7 @@
 - completed, every metric finite: its loss;
 - completed with a reported standard deviation: the same, with that noise;
 - pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
-- failed, or not finite: the upper quartile of the losses, so that suggestions keep away from there, yet not from its
-  surroundings, where the best may lie;
+- failed, or not finite: no loss. A process of its own tells how likely that is elsewhere;
 - cancelled: nothing is known.
 """
 
@@ -37,6 +36,11 @@ class Entry:
     pruned: bool = False
     excesses: tuple[float, ...] = ()
     """by how much each limit is exceeded; of a completed one that has a value for each"""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a loss, and not because it was pruned."""
+        return self.losses is None and not self.pruned
 
     @property
     def feasible(self) -> bool:
@@ -88,6 +92,21 @@ def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Ev
     return Evidence(points, values, np.zeros(len(known))), limit
 
 
+def failure_evidence(entries: Sequence[Entry], width: int) -> tuple[Evidence, float] | None:
+    """Which trials failed, standardized, and what on that scale is halfway; None where all failed or none.
+
+    A regression on labels in the place of a classification, which is enough to rank points (Rasmussen and Williams,
+    2006, 6.5).
+    """
+    labels = np.array([1.0 if item.failed else -1.0 for item in entries])
+    deviation = float(labels.std())
+    if deviation == 0:
+        return None
+    mean = float(labels.mean())
+    points = stacked([item.point for item in entries], width)
+    return Evidence(points, (labels - mean) / deviation, np.zeros(len(labels))), -mean / deviation
+
+
 def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
     """At most so many of them, in order: the best third by the first metric, and an even selection of the rest."""
     if len(entries) <= most:
@@ -99,23 +118,19 @@ def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
 
 
 def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequence[float]) -> Evidence:
-    """The evidence of `entries`, one of which at least has losses; `shares` weigh metrics against each other."""
+    """The evidence of `entries`, one of which at least has losses and none has failed.
+
+    `shares` weigh metrics against each other.
+    """
     scored = [entry for entry in entries if entry.losses is not None]
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
         variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
-    poor = float(np.quantile(values, 0.75))
-    poorer = (poor + float(values.max())) / 2
-    found, spread, score = np.empty(len(entries)), np.zeros(len(entries)), iter(range(len(scored)))
-    for index, item in enumerate(entries):
-        if item.losses is not None:
-            at = next(score)
-            found[index], spread[index] = values[at], variances[at]
-        elif item.pruned:
-            found[index], spread[index] = poorer, _PRUNED_VARIANCE
-        else:
-            found[index] = poor
+    poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
+    completed = np.array([entry.losses is not None for entry in entries])
+    found, spread = np.full(len(entries), poorer), np.full(len(entries), _PRUNED_VARIANCE)
+    found[completed], spread[completed] = values, variances
     return Evidence(stacked([item.point for item in entries], width), found, spread)
 
 

@@ -7,6 +7,7 @@ history, not from when somebody asked, and few asks wait for a fit. What is told
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -19,13 +20,22 @@ from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
 from orchestune.engines.candidates import Acquisition, Effort, ranked
 from orchestune.engines.cube import Cube, Flags, Floats, stacked
-from orchestune.engines.evidence import Entry, entry, gathered, limit_evidence, thinned
+from orchestune.engines.evidence import (
+    Entry,
+    Evidence,
+    entry,
+    failure_evidence,
+    gathered,
+    limit_evidence,
+    thinned,
+)
 from orchestune.engines.fitting import fit
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.start import STARTUP, enough, least
 from orchestune.engines.versions import version_of
 from orchestune.engines.warping import Warping
 
@@ -37,7 +47,11 @@ _MOST_FITTED = 150
 """observations that the scales are fitted to; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
-_STARTUP = 10
+_FAILURES = -1
+"""stands for the model of failures among those of limits"""
+_FORBIDDING = 100.0
+"""Where three of four trials fail nothing is tried: what the slope before a border promises far beyond it, times a
+small chance, would outweigh the little that is left to gain beside the border."""
 _BELIEF = 10.0
 """results after which a prior weighs as much as what is known"""
 _BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
@@ -51,6 +65,22 @@ class View:
 
     warping: Warping
     additive: bool
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A process of what must not be beyond a limit: a metric, or failing."""
+
+    model: Posterior
+    limit: float
+    worst: float
+    """beyond which nothing is tried that anything else could be tried for"""
+
+    def log_chance(self, features: Floats) -> Floats:
+        """The logarithm of the probability that it is kept."""
+        mean, deviation = self.model.at(features)
+        found: Floats = log_ndtr((self.limit - mean) / deviation)
+        return found - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
 
 
 VIEWS = (View("plain", False), View("plain", True), View("power", False))
@@ -71,7 +101,7 @@ class GpProposer:
         metrics: Sequence[Metric],
         seed: int,
         *,
-        startup: int = _STARTUP,
+        startup: int = STARTUP,
         history: int | None = None,
         views: Sequence[View] = VIEWS,
     ) -> None:
@@ -89,15 +119,14 @@ class GpProposer:
         self.source = self._design.source
         self._told: set[bytes] = set()
         self._scored = 0
-        self._next_fit = startup
+        self._next_fit = least(startup)
         self._fitted: list[Entry] = []
         self._scales: dict[tuple[View, tuple[float, ...]], Scales] = {}
         self._limit_scales: dict[int, Scales] = {}
 
-    @property
-    def ready(self) -> bool:
-        """Whether enough is known for a model."""
-        return self._scored >= self._startup and self._cube.width > 0
+    def ready(self, pending: int) -> bool:
+        """Whether enough is known for a model while so many trials are on their way."""
+        return enough(self._startup, self._scored, pending) and self._cube.width > 0
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
@@ -108,20 +137,22 @@ class GpProposer:
                 continue
             self._history.add(found, found.losses if found.feasible else None)
             self._scored += found.losses is not None
-            if len(self._history) >= self._next_fit and self.ready:
+            if len(self._history) >= self._next_fit and self._scored >= least(self._startup):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
                 self._fitted = thinned([item for _, item in self._history.window()], _MOST_FITTED)
                 self._scales.clear()
                 self._limit_scales.clear()
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        self.source = self.name if self.ready else self._design.source
-        if not self.ready:
+        ready = self.ready(len(pending))
+        self.source = self.name if ready else self._design.source
+        if not ready:
             return self._design.propose(pending, number, seed)
         random = np.random.default_rng(seed)
         view = self._views[number // 2 % len(self._views)]
         shares = self._shares(random)
-        entries = [item for _, item in self._history.window()]
+        everything = [item for _, item in self._history.window()]
+        entries = [item for item in everything if not item.failed]
         evidence = gathered(entries, self._cube.width, view.warping, shares)
         waiting = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
         with np.errstate(over="ignore", under="ignore"):
@@ -135,9 +166,10 @@ class GpProposer:
             )
             known = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
             order, acquisition = posterior.expected, cast(Acquisition, posterior.log_improvement)
-            if self._limits:
+            bounds = [bound for index in (_FAILURES, *range(self._limits)) if (bound := self._bound(index, everything))]
+            if bounds:
                 kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
-                order, acquisition = self._within_limits(posterior, kept, entries)
+                order, acquisition = _within(posterior, kept, bounds)
             parents = known[np.argsort(order, kind="stable")[:_PARENTS]]
             if self._cube.believes:
                 acquisition = self._weighed(acquisition)
@@ -155,47 +187,37 @@ class GpProposer:
         weight = _BELIEF / max(self._scored, 1)
         return lambda features: acquisition(features) + weight * self._cube.log_prior(features)
 
-    def _within_limits(self, posterior: Posterior, kept: Flags, entries: Sequence[Entry]) -> tuple[Floats, Acquisition]:
-        """What the known points are sorted by, and the improvement times the probability that every limit is kept.
+    def _bound(self, index: int, entries: Sequence[Entry]) -> _Bound | None:
+        """What is known of a limit, or of failures; None where nothing is."""
+        found = self._beyond(entries, index)
+        if found is None:
+            return None
+        evidence, limit = found
+        features = self._cube.features(evidence.points)
+        scales = self._scales_of_limit(index, found)
+        with np.errstate(over="ignore", under="ignore"):
+            model = Posterior(scales, features, evidence.values, evidence.variances, features[:0], self._cube.numeric)
+        worst = (limit + float(evidence.values.max())) / 2 if index == _FAILURES else math.inf
+        return _Bound(model, limit, worst)
 
-        While no point is known that keeps them all, that probability alone (Gardner et al., 2014).
-        """
-        models: list[tuple[Posterior, float]] = []
-        none = np.empty((0, self._cube.width))
-        for index in range(self._limits):
-            found = limit_evidence(entries, self._cube.width, index)
-            if found is not None:
-                evidence, limit = found
-                features = self._cube.features(evidence.points)
-                scales = self._scales_of_limit(index)
-                models.append(
-                    (Posterior(scales, features, evidence.values, evidence.variances, none, self._cube.numeric), limit)
-                )
-        any_kept = bool(kept.any())
-        if any_kept:
-            posterior.best = float(posterior.expected[kept].min())
+    def _beyond(self, entries: Sequence[Entry], index: int) -> tuple[Evidence, float] | None:
+        """What tells about a limit, or about failures; None where nothing does."""
+        if index == _FAILURES:
+            return failure_evidence(entries, self._cube.width)
+        return limit_evidence(entries, self._cube.width, index)
 
-        def acquisition(features: Floats) -> Floats:
-            total = posterior.log_improvement(features) if any_kept else np.zeros(len(features))
-            for model, limit in models:
-                mean, deviation = model.at(features)
-                total = total + log_ndtr((limit - mean) / deviation)
-            return total
-
-        return np.where(kept, posterior.expected, posterior.expected + _BEHIND), acquisition
-
-    def _scales_of_limit(self, index: int) -> Scales:
+    def _scales_of_limit(self, index: int, known: tuple[Evidence, float]) -> Scales:
+        """`known` serves where the last fit had nothing to tell of it yet."""
         if index not in self._limit_scales:
-            found = limit_evidence(self._fitted, self._cube.width, index)
-            assert found is not None, "what is scored has values for every limit"
-            evidence = found[0]
+            evidence = (self._beyond(self._fitted, index) or known)[0]
             features = self._cube.features(evidence.points)
             self._limit_scales[index] = fit(features, evidence.values, evidence.variances, self._cube.numeric)
         return self._limit_scales[index]
 
     def _scales_of(self, view: View, shares: tuple[float, ...]) -> Scales:
         if (view, shares) not in self._scales:
-            found = gathered(self._fitted, self._cube.width, view.warping, shares)
+            fitted = [item for item in self._fitted if not item.failed]
+            found = gathered(fitted, self._cube.width, view.warping, shares)
             features = self._cube.features(found.points)
             self._scales[view, shares] = fit(
                 features, found.values, found.variances, self._cube.numeric, additive=view.additive
@@ -207,3 +229,21 @@ class GpProposer:
             return (1.0,)
         weights = np.random.default_rng(int(random.integers(_DIRECTIONS))).dirichlet(np.ones(self._objectives))
         return tuple(weights.tolist())
+
+
+def _within(posterior: Posterior, kept: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:
+    """What the known points are sorted by, and the improvement times the probability that every bound is kept.
+
+    While no point is known that keeps them all, that probability alone (Gardner et al., 2014).
+    """
+    any_kept = bool(kept.any())
+    if any_kept:
+        posterior.best = float(posterior.expected[kept].min())
+
+    def acquisition(features: Floats) -> Floats:
+        total = posterior.log_improvement(features) if any_kept else np.zeros(len(features))
+        for bound in bounds:
+            total = total + bound.log_chance(features)
+        return total
+
+    return np.where(kept, posterior.expected, posterior.expected + _BEHIND), acquisition

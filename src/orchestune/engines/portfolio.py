@@ -9,6 +9,7 @@ from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import Proposer
 from orchestune.engines.gp import HISTORY, GpProposer
+from orchestune.engines.start import STARTUP
 from orchestune.engines.tpe import TpeProposer
 from orchestune.engines.versions import version_of
 
@@ -26,7 +27,7 @@ class AutoProposer:
         metrics: Sequence[Metric],
         seed: int,
         *,
-        startup: int = 10,
+        startup: int = STARTUP,
         candidates: int = 24,
         history: int | None = None,
     ) -> None:
@@ -41,9 +42,10 @@ class AutoProposer:
         self._tpe.tell(observations)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if self._several and self._gp.ready:
+        ready = self._gp.ready(len(pending))
+        if self._several and ready:
             return self._from(self._tpe, pending, number, seed)
-        if number % 2 == 0 or not self._gp.ready:
+        if number % 2 == 0 or not ready:
             return self._from(self._gp, pending, number, seed)
         return self._from(self._tpe, pending, number, seed)
 

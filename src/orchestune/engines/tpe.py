@@ -35,6 +35,7 @@ from orchestune.engines.axes import Axis, axis
 from orchestune.engines.feasible import draw_allowed
 from orchestune.engines.history import History
 from orchestune.engines.snapshot import Snapshot, frozen
+from orchestune.engines.start import STARTUP, enough
 from orchestune.engines.versions import version_of
 
 # Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
@@ -63,7 +64,7 @@ class TpeProposer:
         space: Space,
         metrics: Sequence[Metric],
         *,
-        startup: int = 10,
+        startup: int = STARTUP,
         candidates: int = 24,
         history: int | None = None,
     ) -> None:
@@ -103,8 +104,11 @@ class TpeProposer:
                 self._completed += state is TrialState.COMPLETE
                 self._ranked += state is not TrialState.RUNNING
 
+    def _ready(self, pending: int) -> bool:
+        return enough(self._startup, self._ranked, pending) and self._completed > 0
+
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if self._ranked < self._startup or not self._completed:
+        if not self._ready(len(pending)):
             self.source = "random"
             return draw_allowed(self._space, Random(seed))
         if self._believes and Random(seed).random() < _BELIEF / 2 / (_BELIEF + self._completed):

@@ -25,16 +25,27 @@ def warped(losses: Floats, how: Warping) -> tuple[Floats, float]:
     `plain` shifts and scales; `power` bends by the power (Yeo and Johnson, 2000) that makes them most like a normal
     distribution. Order is kept but for the cut.
     """
-    largest = float(np.abs(losses).max(initial=0.0))
+    values = _cut(losses)
+    largest = float(np.abs(values).max(initial=0.0))
     unit = 1 / largest if largest > 0 and np.isfinite(1 / largest) else 1.0  # no sum of these overflows
-    values = losses * unit
-    low, high = np.quantile(values, [0.25, 0.75])
-    if high > low:
-        values = np.minimum(values, high + _OUTSIDE * (high - low))
+    values = values * unit
     values, factor = _standardized(values)
     if how == "power" and factor > 0:
         values = _bent(values)
     return values, factor * unit
+
+
+def _cut(losses: Floats) -> Floats:
+    """Without values that are bad beyond measure, before any arithmetic in which the others would vanish beside them.
+
+    The middle half is between two of the losses: of those that are far apart no mean is taken, which could be infinite.
+    Where it has no width, that of the better half serves.
+    """
+    ordered = np.sort(losses)
+    low, high = ordered[(len(ordered) - 1) // 4], ordered[-((len(ordered) - 1) // 4) - 1]
+    with np.errstate(over="ignore"):
+        width = high - (low if low < high else ordered[0])
+        return np.minimum(losses, high + _OUTSIDE * width) if width > 0 else losses
 
 
 def _standardized(values: Floats) -> tuple[Floats, float]:

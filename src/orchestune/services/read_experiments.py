@@ -169,7 +169,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         warm = warm_starts.summary(session, row.id)
         known = row.completed + (warm[1] if warm else 0)
         wanted = row.specification
-        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known)
+        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["running"] = [
             {

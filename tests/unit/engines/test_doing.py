@@ -14,6 +14,7 @@ WITHIN = Metric("time", "minimize", limit=Limit(1.0, False), optimized=False)
     ("name", "metrics", "options", "results", "line"),
     [
         ("auto", [LOSS], {}, 9, "a Sobol sequence, until 10 results are known (now 9)"),
+        ("cma", [LOSS], {}, 7, "a Sobol sequence, until 10 results are known (now 7)"),
         ("auto", [LOSS, WITHIN], {}, 34, "a Gaussian process and TPE in turns on 34 results"),
         ("auto", [LOSS, SIZE], {}, 34, "TPE on 34 results, alone since several metrics are optimized"),
         ("tpe", [LOSS], {"startup": 40}, 34, "random draws, until 40 results are known (now 34)"),
@@ -25,6 +26,12 @@ def test_an_engine_says_what_it_does(
     name: str, metrics: list[Metric], options: dict[str, int], results: int, line: str
 ) -> None:
     assert doing(name, metrics, options, results) == line
+
+
+@pytest.mark.parametrize(("running", "wanted"), [(1, 9), (3, 7), (15, 5)])
+def test_trials_that_run_count_for_the_start_of_a_model(running: int, wanted: int) -> None:
+    assert doing("auto", [LOSS], {}, 4, running) == f"a Sobol sequence, until {wanted} results are known (now 4)"
+    assert doing("auto", [LOSS], {}, wanted, running).startswith("a Gaussian process and TPE")
 
 
 def test_every_engine_has_a_line() -> None:

@@ -65,6 +65,32 @@ def test_suggestions_keep_away_from_where_trials_fail_or_are_pruned(state: Trial
     assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.53
 
 
+def test_the_best_beside_a_border_of_failures_is_found() -> None:
+    def outcome(number: int, configuration: Configuration) -> Observation:
+        x, y = float(configuration["x0"]), float(configuration["x1"])
+        if x + y > 1.1:
+            return Observation(number, configuration, TrialState.FAILED)
+        return completed(number, configuration, 1.1 - x - y + (x - 0.4) ** 2)
+
+    told = search(PLANE, outcome, 40)
+    assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.03
+
+
+def test_a_model_begins_with_half_of_the_results_where_the_others_are_on_their_way() -> None:
+    proposer = GpProposer(PLANE, [LOSS], 3, startup=10)
+    points: list[dict[str, Value]] = [{"x0": (0.37 * n) % 1, "x1": (0.59 * n) % 1} for n in range(1, 16)]
+
+    def source(pending: int) -> str:
+        proposer.propose(points[5 : 5 + pending], 20, 1)
+        return proposer.source
+
+    proposer.tell([bowl(number, point) for number, point in enumerate(points[:4], start=1)])
+    assert source(9) == "sobol", "four are too few"
+    proposer.tell([bowl(5, points[4])])
+    assert source(4) == "sobol", "one worker brings ten results first"
+    assert source(5) == "gp"
+
+
 def test_a_lucky_value_that_says_how_unsure_it_is_does_not_draw_the_search_to_it() -> None:
     lucky = {"x0": 0.95, "x1": 0.05}
 

@@ -140,11 +140,17 @@ def test_losses_of_any_size_come_out_finite_and_in_their_order(how: Warping, los
 
 
 def test_losses_are_standardized_and_one_that_diverged_does_not_flatten_the_others() -> None:
-    losses = np.concatenate([np.linspace(0, 1, 50), [1e30]])
-    values, _ = warped(losses, "plain")
-    assert values.mean() == pytest.approx(0, abs=1e-9)
-    assert values.std() == pytest.approx(1)
-    assert values[49] - values[0] > 0.5
+    for diverged in (1e30, 1e300):
+        values, factor = warped(np.concatenate([np.linspace(0, 1, 50), [diverged]]), "plain")
+        assert values.mean() == pytest.approx(0, abs=1e-9)
+        assert values.std() == pytest.approx(1)
+        assert values[49] - values[0] > 0.5
+        assert factor == pytest.approx(values[49] - values[0])
+
+
+def test_nor_does_it_flatten_them_where_most_losses_are_equal() -> None:
+    values, _ = warped(np.array([0.1, 0.2, *[0.9] * 8, 1e300]), "plain")
+    assert values[2] - values[1] > 3 * (values[1] - values[0]) > 0.1
 
 
 def test_equal_losses_have_no_scale() -> None:

@@ -1,0 +1,20 @@
+"""When a model begins. Loads no library."""
+
+from __future__ import annotations
+
+STARTUP = 10
+"""trials before a model is asked, where the options do not say"""
+
+
+def least(startup: int) -> int:
+    """Results that a model needs at least."""
+    return max(1, -(-startup // 2))
+
+
+def enough(startup: int, known: int, pending: int) -> bool:
+    """Whether a model begins with so many results known and so many trials on their way.
+
+    One worker brings `startup` results first. Many workers have as many trials on their way before the first result, so
+    half of the results will do: what waits for the others is spent on points that nothing was learnt for.
+    """
+    return known >= least(startup) and known + pending >= startup
