@@ -137,12 +137,13 @@ class Access:
         caller = self.context.known.get(token)
         if caller is None:
             services, core = self.context.services.authenticate, self.context.core
+            taken = self.context.known.taken
             caller = await self.context.hot(services.authenticate, core, token)
             if caller is None and core.identities:
                 caller = await self.context.cold(services.identify, core, token)
             if caller is None:
                 raise Unknown("the token is unknown", _HINT)
-            self.context.known.remember(token, caller)
+            self.context.known.remember(token, caller, taken)
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
 
     async def _session(self, scope: Scope) -> Caller:
@@ -152,10 +153,11 @@ class Access:
             raise Unknown("a token is missing", _HINT)
         caller = self.context.known.get(token)
         if caller is None:
+            taken = self.context.known.taken
             caller = await self.context.hot(self.context.services.authenticate.session_of, self.context.core, token)
             if caller is None:
                 raise Unknown("the session is over", "sign in again: `orchestune ui`")
-            self.context.known.remember(token, caller)
+            self.context.known.remember(token, caller, taken)
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
             raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
         return caller

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
     now = [0.0]
     known = KnownCallers(lambda: now[0])
     ada = Caller("ada", "owner")
-    known.remember("token", ada)
+    known.remember("token", ada, known.taken)
     now[0] = 59.0
     assert known.get("token") is ada
     now[0] = 61.0
@@ -51,6 +52,15 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
 def test_memory_of_callers_is_bounded() -> None:
     known = KnownCallers()
     for number in range(10_000):
-        known.remember(str(number), Caller("w", "worker"))
+        known.remember(str(number), Caller("w", "worker"), known.taken)
     assert len(known._callers) <= 4096
     assert known.get("9999") is not None
+
+
+@pytest.mark.parametrize("take_back", [KnownCallers.clear, lambda known: known.forget("token")])
+def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: Callable[[KnownCallers], None]) -> None:
+    known = KnownCallers()
+    before = known.taken
+    take_back(known)
+    known.remember("token", Caller("ada", "owner"), before)
+    assert known.get("token") is None
