@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,6 +23,8 @@ from orchestune.client.address import Access
 from orchestune.client.api import Client
 from tests.testbeds.seed import TOKEN
 
+OpenPage = Callable[[int, str, threading.Event], None]
+"""asks as a page does: of which server, of which experiment, until when"""
 TABS = {
     "overview": "canvas[aria-label^='accuracy of every trial: ']",
     "analysis": "canvas[aria-label^='Parallel coordinates: ']",
@@ -85,15 +88,61 @@ def measure(browser: Browser, url: str, client: Client, where: str, ready: str) 
     return paint, usable, memory
 
 
-def watch(port: int, ref: str, ended: threading.Event) -> None:
-    """One page's stream, read until the end."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {TOKEN}"}
-    connection.request("GET", f"/api/v1/experiments/{ref}", headers=headers)
-    answer = connection.getresponse()
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def overview(port: int, ref: str, ended: threading.Event) -> None:
+    """What an open page of an experiment asks for: its stream, and the plots anew whenever that tells of a change."""
+    stream = HTTPConnection("127.0.0.1", port, timeout=60)
+    stream.request("GET", f"/api/v1/experiments/{ref}", headers=HEADERS | {"Accept": "text/event-stream"})
+    answer = stream.getresponse()
+    plots = HTTPConnection("127.0.0.1", port, timeout=60)
+    rested = 0.0
     while not ended.is_set():
-        answer.readline()
+        if not answer.readline().startswith(b"event: status") or time.monotonic() < rested:
+            continue
+        began = time.monotonic()
+        for part in ("columns?limit=3000", "overview"):
+            get(plots, f"/api/v1/experiments/{ref}/{part}")
+        rested = time.monotonic() + max(2.0, 3 * (time.monotonic() - began))
+    stream.close()
+    plots.close()
+
+
+def log(port: int, ref: str, ended: threading.Event) -> None:
+    """The same of the tab of logs, where lines come all the time."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    after, tail = 0, "&tail=1000"
+    while not ended.is_set():
+        found = json.loads(get(connection, f"/api/v1/experiments/{ref}/logs?after={after}&limit=200{tail}"))
+        after, tail = found["next"], ""
+        time.sleep(1)
     connection.close()
+
+
+def get(connection: HTTPConnection, path: str) -> bytes:
+    """The body of an answer."""
+    connection.request("GET", path, headers=HEADERS)
+    return connection.getresponse().read()
+
+
+def share(process: int, seconds: float, page: OpenPage, port: int, ref: str, client: Client) -> float:
+    """The part of a core that 50 such pages cost the server while the experiment changes once a second."""
+    ended = threading.Event()
+    pages = [threading.Thread(target=page, args=(port, ref, ended), daemon=True) for _ in range(50)]
+    for each in pages:
+        each.start()
+    time.sleep(3)
+    used, began = cpu_seconds(process), time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        client.change(ref, labels={"at": str(time.time())})
+        time.sleep(1)
+    found = (cpu_seconds(process) - used) / (time.perf_counter() - began)
+    ended.set()
+    client.change(ref, labels={})  # what waits for news ends
+    for each in pages:
+        each.join()
+    return found
 
 
 def main() -> None:
@@ -123,19 +172,13 @@ def main() -> None:
             browser.close()
         table.show(f"An experiment of {trials:,} trials", ("page", "first paint", "usable", "memory"), rows)
         running = next(item["handle"] for item in client.experiments() if item["name"] == "image model")
-        ended = threading.Event()
         port = int(url.rpartition(":")[2])
-        watchers = [threading.Thread(target=watch, args=(port, running, ended), daemon=True) for _ in range(50)]
-        for watcher in watchers:
-            watcher.start()
-        time.sleep(2)
-        used, began = cpu_seconds(process.pid), time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            client.change(running, labels={"at": str(time.time())})
-            time.sleep(1)
-        share = (cpu_seconds(process.pid) - used) / (time.perf_counter() - began)
-        ended.set()
-        print(f"50 open pages of an experiment that changes once a second: {100 * share:.1f} % of a core")
+        shares = [
+            (f"overview, {trials:,} trials", f"{100 * share(process.pid, seconds, overview, port, ref, client):.1f} %"),
+            ("overview, 65 trials", f"{100 * share(process.pid, seconds, overview, port, running, client):.1f} %"),
+            ("logs", f"{100 * share(process.pid, seconds, log, port, running, client):.1f} %"),
+        ]
+        table.show("50 open pages of an experiment that changes once a second", ("page", "of a core"), shares)
         client.close()
 
 

@@ -85,6 +85,8 @@ class Context:
     known: KnownCallers = field(default_factory=KnownCallers)
     terminals: Terminals = field(default_factory=Terminals)
     shared: Shared = field(default_factory=Shared)
+    plots: Shared = field(default_factory=lambda: Shared(kept=20))
+    """larger documents, which every page that shows them asks for whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))

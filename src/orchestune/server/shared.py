@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-_KEPT = 200
-
 Items = Mapping[str, bytes]
 
 
@@ -31,16 +29,17 @@ class _Last:
 
 
 class Shared:
-    """Keeps the last readings by key. Used on the event loop alone."""
+    """Keeps the last readings by key, so many of them. Used on the event loop alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 200) -> None:
+        self._kept = kept
         self._readings: OrderedDict[str, _Last] = OrderedDict()
 
     async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[Reading]]) -> Reading:
         """What `read` gives: from now, or from up to `seconds` ago if somebody else asked then."""
         last = self._readings.setdefault(key, _Last())
         self._readings.move_to_end(key)
-        while len(self._readings) > _KEPT:
+        while len(self._readings) > self._kept:
             self._readings.popitem(last=False)
         asked = time.monotonic()
         async with last.lock:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import Query, Response
 
 from orchestune.server import models, routers
-from orchestune.server.answers import answer
-from orchestune.server.context import Here
+from orchestune.server.answers import answer, encoded
+from orchestune.server.context import Context, Here
+from orchestune.server.shared import Reading
 
 router = routers.of_clients("plots", "/experiments/{ref}")
 
+_SHARED = 5000
+"""trials by columns that are kept for the next page that asks for them; more are too large"""
+
 
 @router.get("/columns", response_model=models.Columns)
-def columns(
+async def columns(
     context: Here,
     ref: str,
     limit: Annotated[int, Query(ge=10, le=100_000)] = 4000,
     where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
 ) -> Response:
     """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
-    return answer(context.services.read_columns.columns(context.core, ref, limit, where))
+    read = partial(context.services.read_columns.columns, context.core, ref, limit, where)
+    return await _drawn(context, f"columns {ref} {limit} {where}" if limit <= _SHARED else None, read)
 
 
 @router.get("/hypervolume", response_model=models.Hypervolume)
@@ -37,20 +44,33 @@ def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) 
 
 
 @router.get("/overview", response_model=models.Overview)
-def overview(context: Here, ref: str) -> Response:
+async def overview(context: Here, ref: str) -> Response:
     """Why trials failed, and how many ran over time."""
-    return answer(context.services.read_columns.overview(context.core, ref))
+    read = partial(context.services.read_columns.overview, context.core, ref)
+    return await _drawn(context, f"overview {ref}", read)
 
 
 @router.get("/timeline", response_model=models.Timeline)
-def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
+async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
     """When and where attempts ran."""
-    return answer(context.services.read_columns.timeline(context.core, ref, limit))
+    read = partial(context.services.read_columns.timeline, context.core, ref, limit)
+    return await _drawn(context, f"timeline {ref} {limit}", read)
 
 
 @router.get("/curves", response_model=models.Curves)
-def curves(
+async def curves(
     context: Here, ref: str, metric: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> Response:
     """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
-    return answer(context.services.read_columns.curves(context.core, ref, metric, limit))
+    read = partial(context.services.read_columns.curves, context.core, ref, metric, limit)
+    return await _drawn(context, f"curves {ref} {limit} {metric!r}", read)
+
+
+async def _drawn(context: Context, key: str | None, read: Callable[[], Mapping[str, Any]]) -> Response:
+    """What all pages that ask at about the same time are shown, read and written once."""
+
+    async def made() -> Reading:
+        return Reading(0, {"": await context.cold(lambda: encoded(read()))})
+
+    found = await context.plots.read(key, context.pace.shared, made) if key else await made()
+    return Response(found.items[""], media_type="application/json")
