@@ -118,6 +118,12 @@ def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) ->
     best = read_experiments.status(core, ref)["best"][0]
     assert found["best"]["number"][-1] == best["trial"] and found["front"] == [best["trial"]]
     assert found["best"]["value"] == sorted(found["best"]["value"])
+    costs = dict(zip(found["number"], found["seconds"], strict=True))
+    assert found["best"]["all_seconds"] == pytest.approx(sum(costs.values()), rel=1e-4)
+    for place, number in enumerate(found["best"]["number"]):
+        assert found["best"]["finished_at"][place] == known[number]["finished_at"]
+        before = found["number"][: found["best"]["finished"][place]]
+        assert found["best"]["seconds"][place] == pytest.approx(sum(costs[each] for each in before), rel=1e-4)
 
 
 def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: Core, handles: dict[str, str]) -> None:

@@ -389,11 +389,14 @@ class ClusterDocument(TypedDict):
 
 
 class BestSoFarDocument(TypedDict):
-    """Every step to a better value of the first metric: how many trials had finished, with which, and the value."""
+    """Every step to a better value of the first metric: how many trials had finished, which, when, and the cost."""
 
     finished: list[int]
     number: list[int]
     value: list[float | None]
+    finished_at: list[str | None]
+    seconds: list[float | None]
+    all_seconds: float
 
 
 class ColumnsDocument(TypedDict):

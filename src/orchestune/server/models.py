@@ -416,6 +416,9 @@ class BestSoFar(BaseModel):
     finished: list[int] = Field(description="trials that had finished, with this one")
     number: list[int]
     value: list[float | None]
+    finished_at: list[str | None]
+    seconds: list[float | None] = Field(description="that all trials up to this one took together")
+    all_seconds: float = Field(description="that all finished trials took together")
 
 
 class Columns(BaseModel):

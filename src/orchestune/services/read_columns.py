@@ -76,16 +76,20 @@ def _chosen(found: Columns, places: Places, objective: Metric, limit: int) -> Pl
 
 
 def _best_so_far(found: Columns, objective: Metric) -> Document:
-    """Every step to a better value, by the number of trials that had finished (with this one) and by time."""
+    """Every step to a better value: how many trials had finished (with this one), when, and what all those had cost."""
     values = found.metrics[objective.name].array()
     done = (found.state() == STATES.index("completed")) & ~np.isnan(values)
     loss = np.where(done, -values if objective.goal == "maximize" else values, np.inf)
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss]))[:-1] if len(loss) else loss
     steps = np.flatnonzero(loss < before)
+    ended, cost = found.plain["finished_at"].array()[steps], np.cumsum(np.nan_to_num(found.seconds()))
     return {
         "finished": [int(step) + 1 for step in steps],
         "number": [int(number) for number in found.number()[steps]],
         "value": _plain(values[steps]),
+        "finished_at": [rfc3339(at) if at == at else None for at in ended],
+        "seconds": _plain(cost[steps]),
+        "all_seconds": float(cost[-1]) if len(cost) else 0.0,
     }
 
 
