@@ -136,7 +136,7 @@ def test_words_are_brushed_as_words(open_page: OpenPage, handles: dict[str, str]
     brush(page, 0.25, 0.02, 0.34)
     expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
     page.get_by_role("link", name="Show in the table").click()
-    expect(page.get_by_text("only penalty as brushed")).to_be_visible()
+    expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
     words = page.locator(".virtual tbody tr:not(.space)").filter(has_text="elasticnet")
     expect(words.first).to_be_visible()
     expect(page.locator(".virtual tbody tr:not(.space)").filter(has_not_text="elasticnet")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -9,7 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
+from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble
+from tests.testbeds.seed import ACCURACY, CARDS, SGD, SHUT, Plan, Writer, plans
 
 
 def clean(page: Page) -> None:
@@ -34,12 +37,55 @@ def test_the_cluster_says_who_runs_and_who_waits(open_page: OpenPage, handles: d
     page = open_page("/cluster", color_scheme=scheme)
     waiting = page.get_by_role("region", name="Experiments").get_by_role("row").filter(has_text="nothing yet")
     expect(waiting).to_contain_text("no machine has 8 free GPUs")
-    expect(page.get_by_role("region", name="Machines").get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("region", name="Machines").get_by_role("row")).to_have_count(3)
+    cards = page.get_by_role("region", name="GPUs").get_by_role("row").filter(has_text="NVIDIA A100")
+    expect(cards).to_have_count(4)
+    first = cards.filter(has_text=CARDS[0].id)
+    expect(first).to_contain_text(
+        re.compile(rf"gpu-node-1.*40 GiB.*{handles['image model']} w\d, 25 % of it: trial \d+")
+    )
+    expect(cards.filter(has_text=CARDS[3].id)).to_contain_text("free")
+    machine = page.get_by_role("region", name="Machines").get_by_role("row").filter(has_text="cpu-node-1")
+    expect(machine).to_contain_text("no space left on device")
     events = page.get_by_role("region", name="Events").get_by_role("row")
     expect(events.filter(has_text="worker started").first).to_be_visible()
     expect(events.filter(has_text=handles["sgd classifier"]).filter(has_text="worker ended").first).to_be_visible()
     assert "pwned" not in page.title()
     clean(page)
+
+
+def test_a_machine_in_quarantine_is_released_and_whoever_looks_sees_it(
+    open_page: OpenPage, handles: dict[str, str], core: Core
+) -> None:
+    page, other = open_page("/cluster"), open_page("/cluster")
+    for each in (page, other):
+        row = each.get_by_role("region", name="In quarantine").get_by_role("row").filter(has_text="cpu-node-1")
+        expect(row).to_contain_text(SHUT)
+    page.get_by_role("button", name="Release").click()
+    page.get_by_role("dialog").get_by_role("button", name="Release").click()
+    for each in (page, other):
+        expect(each.get_by_role("region", name="In quarantine")).to_have_count(0)
+        expect(each.get_by_role("region", name="Machines")).not_to_contain_text(SHUT)
+
+
+def test_nothing_moves_under_the_mouse_on_the_cluster(
+    open_page: OpenPage, handles: dict[str, str], core: Core, client: Client
+) -> None:
+    page, other = open_page("/cluster"), open_page("/cluster")
+    table = page.get_by_role("region", name="Experiments")
+    link = table.get_by_role("link", name="image model")
+    link.focus()
+    link.hover()
+    link.evaluate("element => { element.mark = true; }")
+    plan = Plan("one more", SGD, ACCURACY, plans(0)[2].outcome, 3, 9, running=1, state="running")
+    Writer(core.store, plan, random.Random(1)).write()
+    client.change(handles["image model"], parallelism=9)
+    expect(other.get_by_role("region", name="Experiments")).to_contain_text("one more")
+    expect(table).not_to_contain_text("one more")
+    page.get_by_role("region", name="Machines").hover()
+    expect(table).to_contain_text("one more")
+    expect(table.get_by_role("row").filter(has_text="image model")).to_contain_text("of 9")
+    assert link.evaluate("element => element.mark && element === document.activeElement")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,7 +21,9 @@ from typing import Any
 from sqlalchemy import insert
 
 from orchestune.bundles.pack import pack
+from orchestune.domain.cards import Card
 from orchestune.domain.experiment import Specification
+from orchestune.domain.resources import Capacity, Machine
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.clock import SystemClock, new_id
@@ -32,8 +34,9 @@ from orchestune.server.serving import Server
 from orchestune.server.settings import Settings
 from orchestune.services import bundles
 from orchestune.services.core import Core
-from orchestune.store import experiments, tables
+from orchestune.store import experiments, quarantines, tables
 from orchestune.store.database import Store, open_store
+from orchestune.store.quarantines import Quarantine
 from orchestune.testing.world import FakeBackend
 
 TOKEN = "the-token-of-the-owner-of-the-pages"
@@ -69,6 +72,9 @@ class Plan:
     code: Sequence[Mapping[str, str]] = ()
     """its files; several: the code was changed meanwhile, each has as many trials"""
     image: str = ""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    gpus: Sequence[str] = ()
+    """cards, dealt out to its workers"""
 
 
 def _number(name: str, low: float, high: float, **more: Any) -> dict[str, Any]:
@@ -103,6 +109,9 @@ for epoch in range(3):
 """
 CODE = {"train.py": MODEL, "data/classes.txt": "cat\ndog\n", "setup.sh": "pip install scikit-learn\n"}
 CHANGED = {**CODE, "train.py": MODEL.replace("max_iter=50", "max_iter=200"), "README.md": "# Classes of texts\n"}
+CARDS = tuple(Card(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30) for n in range(4))
+MACHINES = (Machine(32, 2**37, CARDS, "gpu-node-1", "gpu"), Machine(16, 2**36, (), "cpu-node-1", "cpu"))
+SHUT = "3 of 3 trials failed here, and none elsewhere: no space left on device"
 IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
 ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
 
@@ -157,7 +166,8 @@ def plans(large: int) -> list[Plan]:
         Plan("sgd classifier", SGD, ACCURACY, _sgd, 120, 120, steps=12, ago=20000, labels={"team": "text"},
              code=[CODE, CHANGED]),
         Plan("image model", SGD, ACCURACY, _sgd, 57, 200, running=8, state="running", steps=10, ago=5000,
-             code=[CODE], image=IMAGE),
+             code=[CODE], image=IMAGE, resources={"cpu": 2, "memory": 4 * 2**30, "gpu": 0.25},
+             gpus=[card.id for card in CARDS[:3]]),
     ]  # fmt: skip
     if large:
         found.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
@@ -206,7 +216,8 @@ class Writer:
             {
                 "name": plan.name, "run": plan.run, "parameters": list(plan.parameters), "metrics": list(plan.metrics),
                 "budget": plan.budget, "parallelism": plan.parallelism, "labels": dict(plan.labels),
-                "engine": plan.engine, **({"placement": {"image": plan.image}} if plan.image else {}),
+                "engine": plan.engine, "resources": dict(plan.resources),
+                **({"placement": {"image": plan.image}} if plan.image else {}),
             }
         )  # fmt: skip
         for number in range(1, plan.finished + plan.running + 1):
@@ -344,11 +355,13 @@ class Writer:
         return steps
 
     def _workers(self, gone: bool) -> None:
+        cards = self.plan.gpus
         for index, worker in enumerate(self.workers, 1):
             self.rows["workers"].append(
                 {
                     "id": worker, "experiment": self.id, "cluster": "local", "name": f"w{index}",
                     "state": "ended" if gone else "alive", "node": self.plan.node, "slots": 1,
+                    "gpus": json.dumps([cards[index % len(cards)]]) if cards else None,
                     "succeeded": self.plan.finished // len(self.workers), "created_at": self.begin,
                     "ended_at": self.begin + self.plan.ago if gone else None,
                 }
@@ -358,6 +371,8 @@ class Writer:
 def seed(core: Core, large: int = 0) -> dict[str, str]:
     """Write everything; name → handle."""
     chance = random.Random(7)
+    with core.store.transaction() as session:
+        quarantines.put(session, "local", Quarantine("cpu-node-1", SHUT, session.now + 1800))
     return {
         plan.name: Writer(core.store, plan, chance, [_bundle(core, files) for files in plan.code]).write()
         for plan in plans(large)
@@ -386,17 +401,21 @@ def core_of(folder: Path, url: str = "") -> Core:
         secrets=FolderSecrets(folder / "secrets"),
         clock=SystemClock(),
         key=b"k" * 32,
-        backends={"local": FakeBackend()},
+        backends={"local": FakeBackend(Capacity(MACHINES))},
         owners={TOKEN: "ada"},
         url=url,
     )
 
 
 @contextmanager
-def serve(core: Core, port: int = 0) -> Iterator[str]:
+def serve(
+    core: Core,
+    port: int = 0,
+    pace: Pace = Pace(ping=2.0, look=0.2, shared=0.1),  # noqa: B008 (frozen)
+) -> Iterator[str]:
     """Answer requests until the block ends; the address."""
     draining, started = Draining(), threading.Event()
-    app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=Pace(ping=2.0, look=0.2, shared=0.1))
+    app = create_app(core, on_shutdown=lambda: None, draining=draining, pace=pace)
     server = Server(Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", port)) as listening:
         thread = threading.Thread(target=lambda: server.run(sockets=[listening]))

@@ -28,6 +28,8 @@ class View:
     key: str
     topic: str
     read: Callable[[], Mapping[str, Mapping[str, Any]]]
+    every: float = float("inf")
+    """seconds after which it is read again though nothing was said: of what changes without a word"""
 
 
 async def stream(context: Context, view: View) -> Response:
@@ -54,7 +56,7 @@ async def _read(context: Context, view: View) -> Reading:
 
 async def _follow(context: Context, view: View, reading: Reading) -> AsyncIterator[bytes]:
     pace, signals, draining = context.pace, context.core.signals, context.draining
-    longest = pace.ping if context.core.store.inline else min(pace.poll, pace.ping)
+    longest = min(view.every, pace.ping if context.core.store.inline else min(pace.poll, pace.ping))
     with context.audience.watch():
         yield OPENING + _changes({}, reading.items) + _READY
         read = spoke = time.monotonic()

@@ -8,6 +8,7 @@ from orchestune.domain.transitions import Cause
 from orchestune.errors import NotFound
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
+from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import quarantines, workers
 from orchestune.store.quarantines import Quarantine
 
@@ -45,4 +46,4 @@ def lift(core: Core, cluster: str | None, node: str) -> None:
         if not quarantines.lift(session, name, node):
             nodes = ", ".join(found.node for found in quarantines.present(session, name)) or "none"
             raise NotFound(f"{node} is in no quarantine", f"in quarantine: {nodes}")
-    core.signals.notify("controllers")
+    core.signals.notify(ACTING, EXPERIMENTS)

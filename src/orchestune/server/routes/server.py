@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from orchestune import __version__
 from orchestune.errors import StoreUnavailable
-from orchestune.server import models, routers
+from orchestune.server import live, models, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
+from orchestune.server.live import View
 from orchestune.server.prometheus import exposition
+from orchestune.services.signals import EXPERIMENTS
 
 router = routers.of_clients("server")
 probes = routers.of_pages()
 """what needs no token"""
+_EVERY = 5.0
+"""seconds between two looks at machines, which say nothing by themselves"""
 
 
 @router.get("/server", response_model=models.Server)
@@ -39,9 +44,15 @@ async def check(context: Here) -> Response:
 
 
 @router.get("/cluster", response_model=models.Cluster)
-async def cluster(context: Here, name: str | None = None) -> Response:
-    """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server."""
-    return answer(await context.cold(context.services.read_cluster.cluster, context.core, name))
+async def cluster(context: Here, request: Request, name: str | None = None) -> Response:
+    """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server.
+
+    With `Accept: text/event-stream` again whenever it changes.
+    """
+    read = partial(context.services.read_cluster.cluster, context.core, name)
+    if not streams.wants_stream(request):
+        return answer(await context.cold(read))
+    return await live.stream(context, View(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY))
 
 
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)

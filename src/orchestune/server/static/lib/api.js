@@ -83,7 +83,8 @@
  * @property {(number | null)[]} seconds
  * @property {Record<string, (number | null)[]>} metrics
  * @property {Record<string, (string | number | boolean | null)[]>} parameters
- * @property {{finished: number[], number: number[], value: (number | null)[]}} best
+ * @property {{finished: number[], number: number[], value: (number | null)[], finished_at: (string | null)[],
+ *   seconds: (number | null)[], all_seconds: number}} best
  * @property {number[]} front
  */
 
@@ -98,6 +99,7 @@ export class Refused extends Error {
 }
 
 const V1 = "/api/v1";
+const PATIENCE = 120000; // a connection that a sleep or a network cut off may never say so
 
 /**
  * The address of an experiment or of something of it.
@@ -125,34 +127,44 @@ export function address(where) {
 /**
  * Ask, and read the answer. Who is no longer signed in is sent to sign in.
  * @param {string} where
- * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal, patience?: number}} [options] patience in milliseconds
  * @returns {Promise<any>}
  */
-export async function ask(where, { method = "GET", body, signal } = {}) {
+export async function ask(where, { method = "GET", body, signal, patience = PATIENCE } = {}) {
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  const timer = setTimeout(end, patience);
+  signal?.addEventListener("abort", end);
+  if (signal?.aborted) end();
+  try {
+    return await answered(where, method, body, ending.signal);
+  } catch (error) {
+    if (error instanceof Refused || signal?.aborted) throw error;
+    throw new Refused(0, "the server does not answer", "it may be restarting, or the connection is down");
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", end);
+  }
+}
+
+/** @param {string} where @param {string} method @param {unknown} body @param {AbortSignal} signal @returns {Promise<any>} */
+async function answered(where, method, body, signal) {
   /** @type {RequestInit} */
   const request = { method, signal, headers: {}, credentials: "same-origin" };
   if (body !== undefined) {
     request.headers = { "Content-Type": "application/json" };
     request.body = JSON.stringify(body);
   }
-  let answer;
-  try {
-    answer = await fetch(V1 + where, request);
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new Refused(0, "the server does not answer", "it may be restarting, or the connection is down");
-  }
+  const answer = await fetch(V1 + where, request);
   if (answer.status === 401) {
     toSignIn();
     throw new Refused(401, "the session is over", "sign in again");
   }
   if (answer.status === 204) return null;
+  if (answer.ok) return await answer.json();
   const document = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const { message = `the server answered ${answer.status}`, hint = "" } = document.error ?? {};
-    throw new Refused(answer.status, message, hint);
-  }
-  return document;
+  const { message = `the server answered ${answer.status}`, hint = "" } = document.error ?? {};
+  throw new Refused(answer.status, message, hint);
 }
 
 /** Go to the page where one signs in, and come back here after it. */

@@ -31,11 +31,29 @@ export function s(tag, properties = {}, ...children) {
   return element;
 }
 
+/** @type {WeakMap<EventTarget, Map<string, (event: Event) => void>>} what each element does, by the kind of event */
+const doing = new WeakMap();
+
+/** @param {EventTarget} element @param {string} kind @param {(event: Event) => void} run */
+function listen(element, kind, run) {
+  const mine = doing.get(element) ?? new Map();
+  doing.set(element, mine);
+  if (!mine.has(kind)) element.addEventListener(kind, (event) => doing.get(element)?.get(kind)?.(event));
+  mine.set(kind, run);
+}
+
+/** Let an element do what another one does. @param {Element} element @param {Element} other */
+export function listeners(element, other) {
+  const theirs = doing.get(other);
+  for (const kind of doing.get(element)?.keys() ?? []) if (!theirs?.has(kind)) listen(element, kind, () => undefined);
+  theirs?.forEach((run, kind) => listen(element, kind, run));
+}
+
 /** @param {Element} element @param {Record<string, any>} properties */
 function assign(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) listen(element, name.slice(2), value);
     else if (name === "data") Object.assign(/** @type {HTMLElement} */ (element).dataset, value);
     else if (name === "style") Object.assign(/** @type {HTMLElement} */ (element).style, value);
     else if (name === "value" || name === "checked") /** @type {any} */ (element)[name] = value;
@@ -44,7 +62,7 @@ function assign(element, properties) {
 }
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
-function nodes(children) {
+export function nodes(children) {
   return children.flat(Infinity).flatMap((child) => {
     if (child === null || child === undefined || typeof child === "boolean") return [];
     return [child instanceof Node ? child : String(child)];

@@ -17,6 +17,14 @@ export function number(value, digits = 5) {
   return String(Number(value.toPrecision(digits)));
 }
 
+export const ENDLESS = Number.MAX_VALUE; // JSON has no infinity
+
+/** From where to where; either end may be open. @param {number[]} range @param {number} [digits] */
+export function interval([low, high], digits) {
+  if (low <= -ENDLESS) return high >= ENDLESS ? "any" : `at most ${number(high, digits)}`;
+  return high >= ENDLESS ? `at least ${number(low, digits)}` : `${number(low, digits)} to ${number(high, digits)}`;
+}
+
 /** A count with thousands apart. @param {number} value @returns {string} */
 export function count(value) {
   return value.toLocaleString("en-US");

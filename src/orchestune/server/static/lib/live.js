@@ -20,6 +20,7 @@ export function follow(where, told) {
   let heard = 0;
   let tries = 0;
   let timer = 0;
+  let known = false;
   /** @type {Set<string>} */
   let seen = new Set();
 
@@ -32,6 +33,7 @@ export function follow(where, told) {
   const open = () => {
     close();
     if (document.hidden) return;
+    if (known) show("stale", "catching up");
     seen = new Set();
     heard = Date.now();
     source = new EventSource(address(where));
@@ -48,6 +50,7 @@ export function follow(where, told) {
     source.addEventListener("ready", () => {
       heard = Date.now();
       tries = 0;
+      known = true;
       show("live", "live");
       told.ready?.(seen);
     });
@@ -61,14 +64,16 @@ export function follow(where, told) {
     close();
     show("stale", tries ? "not connected: this is how it was" : "reconnecting");
     try {
-      await ask(where); // says why, which a stream cannot
+      await ask(where, { patience: 10000 }); // says why, which a stream cannot
     } catch (error) {
       const status = /** @type {any} */ (error).status;
-      if (status && status !== 503) {
-        told.failed(/** @type {Error} */ (error));
-        if (status !== 500) return;
+      if (status && status !== 503) told.failed(/** @type {Error} */ (error));
+      if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+        show("stale", known ? `this is how it was: ${/** @type {Error} */ (error).message}` : "");
+        return; // asking again would not help
       }
     }
+    if (source) return; // it was opened again meanwhile
     timer = setTimeout(open, LATER[Math.min(tries, LATER.length - 1)]);
     tries += 1;
   };

@@ -29,10 +29,15 @@ export function meter(status) {
   );
 }
 
+/** The metrics that are optimized; the others have a limit, or are told of. @param {Status} status */
+export function objectives(status) {
+  return status.metrics.filter((metric) => metric.optimized);
+}
+
 /** The best value of the first metric, or the size of the front. @param {Status} status @returns {string} */
 export function bestValue(status) {
   if (!status.best.length) return "–";
-  if (status.metrics.length > 1) return `${status.best.length} on the front`;
+  if (objectives(status).length > 1) return `${status.best.length} on the front`;
   return number(status.best[0].metrics[status.metrics[0].name]?.value);
 }
 
@@ -58,7 +63,7 @@ export function empty(title, ...text) {
 /** @param {Parameters} parameters @returns {string} a value as it stands in YAML */
 export function yaml(parameters) {
   return Object.entries(parameters)
-    .map(([name, value]) => `${/^[\w.-]+$/.test(name) ? name : JSON.stringify(name)}: ${JSON.stringify(value)}\n`)
+    .map(([name, value]) => `${/^[A-Za-z_][\w.-]*$/.test(name) && !/^(null|true|false)$/i.test(name) ? name : JSON.stringify(name)}: ${JSON.stringify(value)}\n`)
     .join("");
 }
 

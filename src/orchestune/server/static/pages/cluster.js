@@ -3,9 +3,11 @@
 import * as address from "../lib/address.js";
 import { confirm, note, words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
-import { byId, fill, h, say } from "../lib/dom.js";
+import { byId, fill, h } from "../lib/dom.js";
 import { bytes, many, number } from "../lib/format.js";
+import { follow } from "../lib/live.js";
 import { badge, empty } from "../lib/pieces.js";
+import { steady } from "../lib/steady.js";
 import { events, gpus, quarantined, section } from "../tabs/cluster_parts.js";
 
 /** @typedef {{cpu: number | null, memory: number | null, gpu: number}} Amount */
@@ -16,67 +18,37 @@ import { events, gpus, quarantined, section } from "../tabs/cluster_parts.js";
  *   gpus: import("../tabs/cluster_parts.js").Gpu[], quarantined: import("../tabs/cluster_parts.js").Quarantined[],
  *   events: import("../tabs/cluster_parts.js").Event[]}} Cluster */
 
-const PAUSE = 3000;
 const page = byId("page");
 const owner = document.body.dataset.role === "owner";
-let drawn = "";
-
-async function read() {
-  const connection = byId("connection");
-  try {
-    const found = await ask(`/cluster${query({ name: address.get("name") })}`);
-    connection.dataset.state = "live";
-    say(connection, "live");
-    const text = JSON.stringify(found);
-    if (text !== drawn) show(found);
-    drawn = text;
-  } catch (error) {
-    if (!drawn) fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
-    connection.dataset.state = "stale";
-    say(connection, "not connected: this is how it was");
-  }
-  setTimeout(next, PAUSE);
-}
-
-/** Read again, once somebody looks. */
-function next() {
-  if (!document.hidden) read();
-  else document.addEventListener("visibilitychange", next, { once: true });
-}
+const bar = h("div", { class: "bar" });
+const drawnBar = steady(bar);
+const slots = Array.from({ length: 7 }, () => h("div"));
+const drawn = slots.map(steady);
+const parts = h("div", { class: "stack" }, slots);
+/** @type {Cluster | null} */
+let now = null;
 
 /** @param {Cluster} found */
 function show(found) {
+  if (!now) fill(page, bar, parts);
+  now = found;
   const select = h(
     "select",
     { "aria-label": "Cluster", onchange: () => { address.set({ name: select.value }); location.reload(); } },
-    found.clusters.map((name) => h("option", { value: name }, name)),
+    found.clusters.map((name) => h("option", { value: name, selected: name === found.cluster }, name)),
   );
-  select.value = found.cluster;
+  drawnBar(found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", more come as they are needed" : ""}`));
   const pools = [...new Set(found.machines.map((machine) => machine.pool))];
-  const before = scrolls();
-  fill(
-    page,
-    h("div", { class: "bar" }, found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", more come as they are needed" : ""}`)),
-    h(
-      "div",
-      { class: "stack" },
-      found.notes.map((note_) => h("p", { class: "remark" }, note_)),
-      totals(found.machines, pools),
-      waiting(found.experiments),
-      machines(found.machines),
-      quarantined(found.quarantined, owner ? release : null),
-      gpus(found.gpus),
-      events(found.events),
-    ),
-  );
-  scrolls(before);
-}
-
-/** How far each table is scrolled; puts it back where it is given. @param {Map<string, number>} [before] */
-function scrolls(before) {
-  const tables = [...page.querySelectorAll(".scroll")];
-  if (before) for (const table of tables) table.scrollTop = before.get(table.getAttribute("aria-label") ?? "") ?? 0;
-  return new Map(tables.map((table) => [table.getAttribute("aria-label") ?? "", table.scrollTop]));
+  const content = [
+    found.notes.length ? h("div", { class: "stack" }, found.notes.map((text) => h("p", { class: "remark" }, text))) : null,
+    totals(found.machines, pools),
+    waiting(found.experiments),
+    machines(found.machines),
+    quarantined(found.quarantined, owner ? release : null),
+    gpus(found.gpus),
+    events(found.events),
+  ];
+  content.forEach((part, index) => drawn[index](part));
 }
 
 /** @param {Machine[]} all @param {string[]} pools */
@@ -90,10 +62,10 @@ function totals(all, pools) {
       const kinds = /** @type {["cpu" | "memory" | "gpu", string][]} */ ([["cpu", "cores"], ["memory", "memory"], ["gpu", "GPUs"]]);
       return kinds.map(([kind, title]) => {
         const has = sum(mine.map((machine) => machine.has[kind]));
-        const used = sum(mine.map((machine) => machine.ours[kind])) + sum(mine.map((machine) => machine.others?.[kind] ?? 0));
+        const [ours, others] = [sum(mine.map((machine) => machine.ours[kind])), sum(mine.map((machine) => machine.others?.[kind] ?? 0))];
         if (!has) return null;
         const show_ = (/** @type {number} */ value) => (kind === "memory" ? bytes(value) : number(value, 3));
-        return h("div", {}, h("div", { class: "term" }, pool ? `${pool}: ${title}` : title), h("div", { class: "value" }, `${show_(used)} of ${show_(has)}`), meter(used, 0, has));
+        return h("div", {}, h("div", { class: "term" }, pool ? `${pool}: ${title}` : title), h("div", { class: "value" }, `${show_(ours + others)} of ${show_(has)}`), meter(ours, others, has));
       });
     }),
   );
@@ -124,13 +96,13 @@ function machines(all) {
   const rows = all.map((machine) =>
     h(
       "tr",
-      {},
+      { data: { key: machine.name } },
       h("td", { class: "break" }, machine.name),
       h("td", {}, machine.pool),
       amount(machine, "cpu"),
       amount(machine, "memory"),
       amount(machine, "gpu"),
-      h("td", { class: "break" }, machine.trouble),
+      h("td", { class: "break long" }, machine.trouble),
     ),
   );
   return section("Machines", ["Machine", "Pool", "Cores", "Memory", "GPUs", "Trouble"], rows, [2, 3, 4]);
@@ -154,18 +126,23 @@ function waiting(all) {
   const rows = all.map((experiment) =>
     h(
       "tr",
-      {},
-      h("td", {}, h("a", { href: path(experiment.handle) }, h("div", { class: "cut" }, experiment.name)), h("div", { class: "small faint mono" }, experiment.handle)),
-      h("td", {}, h("div", { class: "cut" }, experiment.owner)),
+      { data: { key: experiment.id } },
+      h("td", {}, h("a", { href: path(experiment.handle) }, h("div", { class: "cut" }, experiment.name)), h("div", { class: "small faint mono" }, experiment.handle), experiment.waiting && h("div", { class: "small waits" }, `waits: ${experiment.waiting}`)),
+      h("td", {}, h("div", { class: "cut", title: experiment.owner }, experiment.owner)),
       h("td", {}, badge(experiment.state)),
       h("td", { class: "right" }, `${experiment.running} of ${experiment.parallelism}`),
       h("td", { class: "right" }, experiment.pending),
       h("td", { class: "right" }, experiment.workers),
       h("td", { class: "nowrap" }, each(experiment.each)),
-      h("td", { class: "break" }, experiment.waiting ?? ""),
     ),
   );
-  return section("Experiments", ["Experiment", "Owner", "State", "Running", "Pending", "Workers", "Each trial", "Waits because"], rows, [3, 4, 5]);
+  return section("Experiments", ["Experiment", "Owner", "State", "Running", "Pending", "Workers", "Each trial"], rows, [3, 4, 5]);
 }
 
-read();
+follow(`/cluster${query({ name: address.get("name") })}`, {
+  status: show,
+  failed: (error) => {
+    if (!now) fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
+  },
+});
+setInterval(() => now && show(now), 30000); // ages

@@ -3,9 +3,10 @@
 import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
-import { byId, fill, h } from "../lib/dom.js";
+import { byId, fill, h, say } from "../lib/dom.js";
 import { count, duration, number } from "../lib/format.js";
 import { badge, bestValue, empty, finished } from "../lib/pieces.js";
+import { steady } from "../lib/steady.js";
 import { axes, Frame } from "../plot/frame.js";
 import { color } from "../plot/pen.js";
 import { fit } from "../plot/scale.js";
@@ -16,84 +17,105 @@ import { fit } from "../plot/scale.js";
 
 const INKS = ["plot-1", "plot-2", "plot-3", "plot-4", "pruned", "ink"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
+const PAUSE = 10000;
 const page = byId("page");
 const refs = address.get("experiments").split(",").filter(Boolean).slice(0, 12);
 
-async function start() {
-  if (refs.length < 2) {
-    fill(page, empty("Nothing to compare", "Select two or more experiments in ", h("a", { href: "/experiments" }, "the list"), "."));
-    return;
-  }
+async function read() {
   /** @type {One[]} */
   const all = await Promise.all(
     refs.map(async (ref) => {
       const [status, columns, specification] = await Promise.all([
         ask(path(ref)),
-        ask(path(ref, "columns") + query({ limit: 2000 })),
+        ask(path(ref, "columns") + query({ limit: 10 })),
         ask(path(ref, "specification")),
       ]);
       return { status, columns, specification: specification.specification };
     }),
   );
+  const connection = byId("connection");
   show(all);
+  const live = all.some((one) => !["completed", "failed", "stopped"].includes(one.status.state));
+  connection.dataset.state = live ? "live" : "";
+  say(connection, live ? "live" : "");
+  if (live) setTimeout(again, PAUSE);
 }
+
+/** Once somebody looks. */
+async function again() {
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", again, { once: true });
+    return;
+  }
+  try {
+    await read();
+  } catch {
+    const connection = byId("connection");
+    connection.dataset.state = "stale";
+    say(connection, "not connected: this is how it was");
+    setTimeout(again, PAUSE);
+  }
+}
+
+const by = h("select", { "aria-label": "Across", onchange: () => { address.set({ by: by.value === "trials" ? "" : by.value }); draw(); } }, h("option", { value: "trials" }, "by trials"), h("option", { value: "time" }, "by time"), h("option", { value: "compute" }, "by compute"));
+by.value = address.get("by", "trials");
+const below = h("div", { class: "frame", style: { marginTop: "14px" }, tabindex: "0", role: "region", "aria-label": "Differences" });
+const drawn = steady(below);
+/** @type {Frame | null} */
+let frame = null;
+let draw = () => {};
 
 /** @param {One[]} all */
 function show(all) {
   const goal = all[0].status.metrics[0];
   const same = all.filter((one) => one.status.metrics[0].name === goal.name);
-  const by = h("select", { "aria-label": "Across", onchange: draw }, h("option", { value: "trials" }, "by trials"), h("option", { value: "time" }, "by time"), h("option", { value: "compute" }, "by compute"));
-  by.value = address.get("by", "trials");
-  const frame = new Frame(`Best ${goal.name}`, 320);
-
-  function draw() {
-    address.set({ by: by.value === "trials" ? "" : by.value });
-    const lines = same.map((one) => line(one, by.value));
-    const x = fit(lines.flatMap((points) => points.map((point) => point[0])), { low: 0, title: by.value === "trials" ? "finished trials" : by.value === "time" ? "hours since the start" : "hours of computing" });
-    const y = fit(lines.flatMap((points) => points.map((point) => point[1])), { title: goal.name });
-    frame.draw({
-      summary: same.map((one) => `${one.status.handle} ${bestValue(one.status)}`).join(", "),
-      paint: (pen, width, height) => {
-        const scales = axes(pen, width, height, x, y);
-        return lines.flatMap((points, index) => {
-          const drawn = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at), scales.y.map(value)]));
-          pen.line(drawn, { stroke: color(INKS[index % INKS.length]), width: 1.8, dash: DASHES[Math.floor(index / INKS.length) % DASHES.length] });
-          return drawn.map(([left, up], place) => ({ x: left, y: up, tip: `${same[index].status.handle}\n${goal.name} ${number(points[place][1])}` }));
-        });
-      },
-    });
+  if (!frame) {
+    frame = new Frame(`Best ${goal.name}`, 320);
+    fill(
+      page,
+      h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, legend(same)),
+      same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`),
+      below,
+    );
   }
-
-  fill(
-    page,
-    h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, legend(same)),
-    same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`),
-    h("div", { class: "frame", style: { marginTop: "14px" }, tabindex: "0", role: "region", "aria-label": "Differences" }, table(all)),
-  );
+  draw = () => frame?.draw(lines(same, goal.name));
   draw();
+  drawn(table(all));
+}
+
+/** @param {One[]} all @param {string} metric @returns {import("../plot/frame.js").Drawing} */
+function lines(all, metric) {
+  const found = all.map((one) => line(one, by.value));
+  const titles = /** @type {Record<string, string>} */ ({ trials: "finished trials", time: "hours since the start", compute: "hours of computing" });
+  const x = fit(found.flatMap((points) => points.map((point) => point[0])), { low: 0, title: titles[by.value] });
+  const y = fit(found.flatMap((points) => points.map((point) => point[1])), { title: metric });
+  return {
+    summary: all.map((one) => `${one.status.handle} ${bestValue(one.status)}`).join(", "),
+    paint: (pen, width, height) => {
+      const scales = axes(pen, width, height, x, y);
+      return found.flatMap((points, index) => {
+        const ends = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at), scales.y.map(value)]));
+        pen.line(ends, { stroke: color(INKS[index % INKS.length]), width: 1.8, dash: DASHES[Math.floor(index / INKS.length) % DASHES.length] });
+        return ends.map(([left, up], place) => ({ x: left, y: up, tip: `${all[index].status.handle}\n${metric} ${number(points[place][1])}` }));
+      });
+    },
+  };
 }
 
 /** @param {One} one @param {string} by @returns {[number, number][]} */
-function line({ status, columns }, by) {
-  const { finished: at, value, number: trial } = columns.best;
+function line({ status, columns: { best } }, by) {
   const start = Date.parse(status.started_at ?? status.created_at);
-  const ends = new Map(columns.number.map((each, index) => [each, columns.finished_at[index]]));
-  const shown = columns.seconds.reduce((/** @type {number} */ sum, each) => sum + (each ?? 0), 0);
-  const total = (shown * columns.total) / Math.max(columns.shown, 1);
-  const done = Math.max(finished(status), 1);
-  const place = (/** @type {number} */ index) => {
-    if (by === "trials") return at[index];
-    if (by === "compute") return (total * at[index]) / done / 3600; // at the mean cost of a trial
-    return (Date.parse(ends.get(trial[index]) ?? status.created_at) - start) / 3600000;
-  };
+  const now = status.finished_at ?? new Date().toISOString();
+  const hours = (/** @type {string | null} */ time) => (Date.parse(time ?? now) - start) / 3600000;
+  const place = (/** @type {number} */ index) => (by === "trials" ? best.finished[index] : by === "compute" ? (best.seconds[index] ?? 0) / 3600 : hours(best.finished_at[index]));
+  const end = by === "trials" ? finished(status) : by === "compute" ? best.all_seconds / 3600 : hours(now);
   /** @type {[number, number][]} */
   const points = [];
-  value.forEach((each, index) => {
+  best.value.forEach((each, index) => {
     if (each === null) return;
     if (points.length) points.push([place(index), points[points.length - 1][1]]);
     points.push([place(index), each]);
   });
-  const end = by === "trials" ? done : by === "compute" ? total / 3600 : (Date.parse(status.finished_at ?? new Date().toISOString()) - start) / 3600000;
   if (points.length) points.push([Math.max(end, points[points.length - 1][0]), points[points.length - 1][1]]);
   return points;
 }
@@ -134,4 +156,5 @@ function table(all) {
   );
 }
 
-start().catch((error) => fill(page, h("p", { class: "problem", role: "alert" }, words(error))));
+if (refs.length < 2) fill(page, empty("Nothing to compare", "Select two or more experiments in ", h("a", { href: "/experiments" }, "the list"), "."));
+else read().catch((error) => fill(page, h("p", { class: "problem", role: "alert" }, words(error))));

@@ -7,7 +7,8 @@ import { path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
+import { badge, bestValue, empty, finished, meter, objectives } from "../lib/pieces.js";
+import { steady } from "../lib/steady.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {{update: (status: Status) => void, close: () => void}} Tab */
@@ -26,6 +27,7 @@ const head = h("div");
 const facts = h("div", { class: "facts" });
 const tabs = h("nav", { class: "tabs", "aria-label": "Parts of this experiment" });
 const place = h("div", { id: "tab" });
+const [drawnHead, drawnFacts] = [head, facts].map(steady);
 
 /** @param {Status} status */
 function show(status) {
@@ -42,16 +44,10 @@ function show(status) {
   else tab?.update(status);
 }
 
-let headline = "";
-
 /** @param {Status} status */
 function drawHead(status) {
-  const text = JSON.stringify([status.name, status.state, status.desired, status.reason, status.labels, status.budget, status.parallelism]);
-  if (text === headline) return;
-  headline = text;
   const labels = Object.entries(status.labels).map(([name, value]) => h("span", { class: "label" }, value ? `${name}=${value}` : name));
-  fill(
-    head,
+  drawnHead(
     h(
       "div",
       { class: "head" },
@@ -66,18 +62,12 @@ function drawHead(status) {
   );
 }
 
-let factline = "";
-
 /** @param {Status} status */
 function drawFacts(status) {
   const over = ["completed", "failed", "stopped"].includes(status.state);
   const took = over ? duration((Date.parse(status.finished_at ?? "") - Date.parse(status.started_at ?? "")) / 1000) : "";
-  const text = JSON.stringify([status.counts, status.best, status.state, status.budget, status.parallelism, Math.floor((status.eta_seconds ?? 0) / 10)]);
-  if (text === factline) return;
-  factline = text;
   const metric = status.metrics[0];
-  fill(
-    facts,
+  drawnFacts(
     h(
       "div",
       { class: "wide" },
@@ -85,7 +75,7 @@ function drawFacts(status) {
       h("div", { class: "value" }, `${count(finished(status))} of ${count(status.budget)}`),
       meter(status),
     ),
-    fact(`Best ${status.metrics.length > 1 ? "" : metric.name}`, bestValue(status), best(status)),
+    fact(`Best ${objectives(status).length > 1 ? "" : metric.name}`, bestValue(status), best(status)),
     fact("Running", String(status.counts.running), `of ${status.parallelism} at a time`),
     fact("Failed", count(status.counts.failed), `${count(status.counts.pruned)} pruned`),
     over
@@ -108,10 +98,10 @@ function fact(term, value, more) {
 
 /** @param {Status} status */
 function best(status) {
-  if (!status.best.length) return status.metrics.map((metric) => `${metric.goal} ${metric.name}`).join(", ");
+  if (!status.best.length) return objectives(status).map((metric) => `${metric.goal} ${metric.name}`).join(", ");
   const { trial } = status.best[0];
-  return status.metrics.length > 1
-    ? status.metrics.map((metric) => metric.name).join(" against ")
+  return objectives(status).length > 1
+    ? objectives(status).map((metric) => metric.name).join(" against ")
     : h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`);
 }
 

@@ -5,8 +5,9 @@ import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, commandLine, empty, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, objectives, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { steady } from "../lib/steady.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
 import { configure } from "../tabs/configure.js";
@@ -33,10 +34,12 @@ const head = h("div");
 const facts = h("div", { class: "facts", style: { marginBottom: "14px" } });
 const parameters = h("div");
 const metrics = h("div");
+const folds = h("div");
 const attempts = h("div");
 const files = h("div");
 const log = h("div");
 const curves = h("div", { class: "stack" });
+const [drawnHead, drawnFacts, drawnParameters, drawnMetrics, drawnFolds, drawnAttempts, drawnFiles] = [head, facts, parameters, metrics, folds, attempts, files].map(steady);
 const resources = usage();
 /** @type {Map<string, Frame>} */
 const frames = new Map();
@@ -45,7 +48,6 @@ let status = null;
 /** @type {{update: (status: Status) => void} | null} */
 let logTab = null;
 let version = "";
-let headline = "";
 
 const trials = reloader(
   async (signal) => {
@@ -99,7 +101,7 @@ function show(trial, points, now) {
       page,
       head,
       facts,
-      h("div", { class: "grid" }, h("div", { class: "stack" }, curves, resources.element, attempts, files), h("div", { class: "stack" }, metrics, parameters)),
+      h("div", { class: "grid" }, h("div", { class: "stack" }, curves, resources.element, folds, attempts, files), h("div", { class: "stack" }, metrics, parameters)),
       h("h2", { style: { margin: "18px 0 8px" } }, "Log"),
       log,
     );
@@ -112,6 +114,7 @@ function show(trial, points, now) {
   drawMetrics(trial, now);
   drawParameters(trial, now);
   drawCurves(points, trial);
+  drawFolds(trial, now);
   drawAttempts(trial);
   drawFiles(trial);
 }
@@ -121,18 +124,14 @@ function drawHead(trial, now) {
   const step = (/** @type {number} */ other, /** @type {string} */ title, /** @type {string} */ sign) =>
     other >= 1 && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
   const best = now.best.some((each) => each.trial === trial.number);
-  const text = JSON.stringify([now.name, now.state, now.metrics.length, trial.state, trial.reason, best]);
-  if (text === headline) return; // nothing moves under the mouse
-  headline = text;
-  fill(
-    head,
+  drawnHead(
     h("p", { class: "small" }, h("a", { href: path(now.handle) }, now.name)),
     h(
       "div",
       { class: "head" },
       h("h1", {}, `Trial ${trial.number}`),
       badge(trial.state),
-      best && h("span", { class: "state", data: { state: "completed" } }, now.metrics.length > 1 ? "on the front" : "best"),
+      best && h("span", { class: "state", data: { state: "completed" } }, objectives(now).length > 1 ? "on the front" : "best"),
       h("span", { class: "mono faint" }, `${now.handle}/${trial.number}`),
       h("span", { class: "grow" }),
       step(trial.number - 1, "Previous trial", "← previous"),
@@ -185,8 +184,7 @@ function drawFacts(trial) {
     ["On the history of", trial.suggested_after === null ? "–" : String(trial.suggested_after), "finished trials"],
     ["Seed", String(trial.seed), `revision ${trial.revision}`],
   ]);
-  fill(
-    facts,
+  drawnFacts(
     entries.map(([term, value, more]) =>
       h("div", {}, h("div", { class: "term" }, term), h("div", { class: "value", title: value }, value), h("div", { class: "small faint cut", title: more }, more)),
     ),
@@ -205,7 +203,7 @@ function drawMetrics(trial, now) {
       h("td", { class: "right faint" }, best?.metrics[name] ? number(best.metrics[name].value) : ""),
     ),
   );
-  fill(metrics, table("Metrics", ["Metric", "Value", best ? `Best (${best.trial})` : ""], rows, "No values yet"));
+  drawnMetrics(table("Metrics", ["Metric", "Value", best ? `Best (${best.trial})` : ""], rows, "No values yet"));
 }
 
 /** @param {Trial} trial @param {Status} now */
@@ -225,8 +223,7 @@ function drawParameters(trial, now) {
   });
   const button = (/** @type {string} */ title, /** @type {string} */ text) =>
     h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
-  fill(
-    parameters,
+  drawnParameters(
     table("Parameters", ["Parameter", "Value", best ? `Best (${best.trial})` : ""], rows, "None", [
       button("YAML", yaml(trial.parameters)),
       button("JSON", JSON.stringify(trial.parameters, null, 2)),
@@ -266,6 +263,18 @@ function drawCurves(points, trial) {
   }
 }
 
+/** What each fold came to; a trial without folds has one, whose values are the trial's. @param {Trial} trial @param {Status} now */
+function drawFolds(trial, now) {
+  const found = trial.tasks ?? [];
+  if (now.folds < 2 || !found.length) {
+    drawnFolds();
+    return;
+  }
+  const names = [...new Set([...now.metrics.map((metric) => metric.name), ...found.flatMap((fold) => Object.keys(fold.metrics))])];
+  const rows = found.map((fold) => h("tr", { data: { key: String(fold.fold) } }, h("td", { class: "right" }, fold.fold), h("td", {}, badge(fold.state)), names.map((name) => h("td", { class: "right" }, number(fold.metrics[name]?.value)))));
+  drawnFolds(table("Folds", ["Fold", "State", ...names], rows, "None"));
+}
+
 /** @param {Trial} trial */
 function drawAttempts(trial) {
   const folds = new Set(trial.attempts.map((attempt) => attempt.task)).size > 1;
@@ -283,14 +292,13 @@ function drawAttempts(trial) {
     ),
   );
   const heads = [folds && "Fold", "Attempt", "State", "Where", "Started", "Took", "Reason"].filter(Boolean);
-  fill(
-    attempts,
+  drawnAttempts(
     h(
       "section",
       { class: "card", "aria-label": "Attempts" },
       h("h2", {}, "Attempts"),
       rows.length
-        ? h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col" }, each)))), h("tbody", {}, rows)))
+        ? h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col", class: ["Fold", "Attempt", "Took"].includes(String(each)) ? "right" : "" }, each)))), h("tbody", {}, rows)))
         : h("p", { class: "faint" }, "It waits for a free slot."),
     ),
   );
@@ -300,12 +308,12 @@ function drawAttempts(trial) {
 function drawFiles(trial) {
   const found = trial.artifacts ?? [];
   if (!found.length) {
-    fill(files);
+    drawnFiles();
     return;
   }
   const rows = found.map((file) => {
     const where = address(`${path(ref, "trials", trial.number, "artifacts")}/${file.path.split("/").map(encodeURIComponent).join("/")}`);
     return h("tr", {}, h("td", { class: "break" }, h("a", { href: where, download: file.path.split("/").pop() }, file.path)), h("td", { class: "right nowrap" }, bytes(file.size)));
   });
-  fill(files, table("Files it kept", ["File", "Size"], rows, "None"));
+  drawnFiles(table("Files it kept", ["File", "Size"], rows, "None"));
 }

@@ -101,7 +101,7 @@ export class Frame {
   savers() {
     const save = (/** @type {Blob | null} */ blob, /** @type {string} */ kind) => {
       if (!blob) return;
-      const link = h("a", { href: URL.createObjectURL(blob), download: `${this.name.toLowerCase().replaceAll(/\W+/g, "-")}.${kind}` });
+      const link = h("a", { href: URL.createObjectURL(blob), download: `${this.name.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "-").slice(0, 80)}.${kind}` });
       link.click();
       URL.revokeObjectURL(link.href);
     };

@@ -1,7 +1,7 @@
 // Parallel coordinates: one line for each trial, one axis for each parameter; an axis is brushed by dragging along it.
 
 import { h } from "../lib/dom.js";
-import { number } from "../lib/format.js";
+import { interval } from "../lib/format.js";
 import { color } from "./pen.js";
 import { Frame } from "./frame.js";
 import { scale, short } from "./scale.js";
@@ -106,7 +106,7 @@ export class Parallel {
       }
       const range = this.ranges.get(dimension.key);
       if (range) {
-        const [low, high] = [scales[index].map(range[0]), scales[index].map(range[1])];
+        const [low, high] = range.map((end) => within(scales[index].map(end), TOP, height - BOTTOM));
         pen.rect(x - 7, Math.min(low, high), 14, Math.abs(high - low), { fill: color("accent"), alpha: 0.35 });
       }
     });
@@ -181,7 +181,7 @@ export class Parallel {
         const [low, high] = this.ranges.get(dimension.key) ?? [0, 0];
         const words = dimension.axis.words;
         if (words) return `${dimension.title}: ${words.filter((_, place) => place >= low && place <= high).join(", ") || "none"}`;
-        return `${dimension.title}: ${number(low, 3)} to ${number(high, 3)}`;
+        return `${dimension.title}: ${interval([low, high], 3)}`;
       })
       .join("; ");
   }
@@ -199,6 +199,11 @@ function ranks(values, better) {
   const found = values.map(() => null);
   places.forEach((place, rank) => (found[place] = places.length > 1 ? rank / (places.length - 1) : 1));
   return found;
+}
+
+/** @param {number} value of an end that may lie beyond the axis, or nowhere on it @param {number} top @param {number} bottom */
+function within(value, top, bottom) {
+  return Math.min(Math.max(Number.isNaN(value) ? bottom : value, top), bottom);
 }
 
 const DARK = [[72, 85, 99], [86, 180, 233], [240, 200, 80]];

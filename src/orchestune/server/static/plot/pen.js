@@ -87,9 +87,9 @@ export function svgPen() {
   };
 }
 
-/** @param {string} text */
+/** As XML has it, which takes no control characters at all. @param {string} text */
 function escaped(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return text.replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd").replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** A picture of `width` by `height`. @param {number} width @param {number} height @param {string} ground @param {string[]} parts */

@@ -112,5 +112,6 @@ function timeTicks(low, high, most) {
 
 /** @param {string} text */
 export function short(text, most = 14) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  const letters = text.length > most ? [...text] : [];
+  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : text;
 }

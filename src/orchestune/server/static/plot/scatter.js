@@ -9,10 +9,10 @@ import { color } from "./pen.js";
  * @param {Point[]} points
  * @param {import("./scale.js").Axis} x
  * @param {import("./scale.js").Axis} y
- * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[]}} how
+ * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[], line?: boolean}} how with a line through the front, where it is one
  * @returns {import("./frame.js").Drawing}
  */
-export function scatter(points, x, y, { summary, chosen = null, pick, front = [] }) {
+export function scatter(points, x, y, { summary, chosen = null, pick, front = [], line: drawn = false }) {
   return {
     summary,
     paint: (pen, width, height) => {
@@ -31,7 +31,7 @@ export function scatter(points, x, y, { summary, chosen = null, pick, front = []
       const line = front.map((point) => /** @type {[number, number]} */ ([scales.x.map(Number(point.x)), scales.y.map(Number(point.y))]));
       if (line.length) {
         line.sort((a, b) => a[0] - b[0]);
-        pen.line(line, { stroke: color("plot-2"), width: 1.4 });
+        if (drawn) pen.line(line, { stroke: color("plot-2"), width: 1.4 });
         for (const [at, up] of line) pen.circle(at, up, 4.5, { stroke: color("plot-2"), width: 1.8 });
       }
       return spots;

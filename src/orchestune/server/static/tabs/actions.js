@@ -77,9 +77,10 @@ async function change(status) {
     ],
     action: "Change",
     run: (form) => {
-      const labels = labelsOf(String(form.get("labels")), status.labels);
-      const body = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")), labels };
-      return ask(path(status.handle), { method: "PATCH", body });
+      const asked = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")), labels: labelsOf(String(form.get("labels")), status.labels) };
+      // what somebody else changed meanwhile is not changed back
+      const body = Object.fromEntries(Object.entries(asked).filter(([name, value]) => value !== /** @type {any} */ (status)[name]));
+      return Object.keys(body).length ? ask(path(status.handle), { method: "PATCH", body }) : Promise.resolve();
     },
   });
   if (done) note(`${status.handle} changed`);

@@ -5,7 +5,7 @@ import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { count, many, number } from "../lib/format.js";
-import { empty, finished } from "../lib/pieces.js";
+import { empty, finished, objectives } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { contourPlot } from "../plot/contour.js";
 import { curvePlot } from "../plot/curve.js";
@@ -43,7 +43,8 @@ export function mount(place, first) {
   let volume = null;
   /** @type {any} */
   let surface = null;
-  const several = first.metrics.filter((each) => each.optimized).length > 1;
+  const aims = objectives(first);
+  const several = aims.length > 1;
   let metric = first.metrics[0];
   const asked = address.get("metric");
   metric = first.metrics.find((each) => each.name === asked) ?? metric;
@@ -173,13 +174,20 @@ export function mount(place, first) {
   function dimension(parameter) {
     const values = columns?.parameters[parameter.name] ?? [];
     if (parameter.type === "float" || parameter.type === "int") {
+      const numbers = values.map((value) => (typeof value === "number" ? value : null));
       const axis = { kind: /** @type {any} */ (parameter.log ? "log" : "linear"), low: Number(parameter.min), high: Number(parameter.max), whole: parameter.type === "int" };
+      for (const value of numbers) {
+        if (value === null || (parameter.log && value <= 0)) continue; // the space may have been another one for older trials
+        axis.low = Math.min(axis.low, value);
+        axis.high = Math.max(axis.high, value);
+      }
       if (axis.low === axis.high) [axis.low, axis.high] = [axis.low - 0.5, axis.high + 0.5];
-      return { axis, values: values.map((value) => (typeof value === "number" ? value : null)) };
+      return { axis, values: numbers };
     }
     const choices = parameter.choices ?? [];
     const axis = { kind: /** @type {const} */ ("words"), low: 0, high: 1, words: choices.map(String) };
-    return { axis, values: values.map((value) => (value === null ? null : choices.indexOf(value))) };
+    const places = values.map((value) => choices.indexOf(value));
+    return { axis, values: places.map((place) => (place < 0 ? null : place)) };
   }
 
   function values() {
@@ -227,7 +235,7 @@ export function mount(place, first) {
     none.hidden = any;
     all.hidden = !any && !attempts.items.length;
     for (const [name, card] of Object.entries(cards)) card.hidden = !any && name !== "timeline";
-    cards.front.hidden ||= first.metrics.length < 2;
+    cards.front.hidden ||= !several;
     cards.volume.hidden ||= !volume;
     cards.curves.hidden ||= !curves.items.some((/** @type {any} */ each) => each.points.length > 1);
     cards.timeline.hidden = !attempts.items.length;
@@ -258,7 +266,7 @@ export function mount(place, first) {
     frames.history.draw(history(columns, metric, { pick: go, chosen }));
     drawSlices();
     drawPair();
-    if (first.metrics.length > 1) drawFront();
+    if (several) drawFront();
     if (volume) frames.volume.draw(hypervolumePlot(volume, finished(status), go));
     const best = status.best[0]?.trial ?? null;
     frames.curves.draw(curvePlot(curves.items.filter((/** @type {any} */ each) => each.points.length > 1), curves.metric ?? metric.name, { best, chosen, pick: go }));
@@ -307,11 +315,11 @@ export function mount(place, first) {
 
   function drawFront() {
     if (!columns) return;
-    const [one, two] = first.metrics;
+    const [one, two] = aims;
     const [x, y] = [columns.metrics[one.name] ?? [], columns.metrics[two.name] ?? []];
     const points = columns.number.map((trial, index) => ({ x: x[index], y: y[index], state: columns?.state[index] ?? "", trial, tip: `trial ${trial}\n${one.name} ${number(x[index])}\n${two.name} ${number(y[index])}` }));
     const front = new Set(columns.front);
-    frames.front.draw(scatter(points, fit(x, { title: `${one.name} (${one.goal})` }), fit(y, { title: `${two.name} (${two.goal})` }), { summary: `${many(front.size, "trial")} that no other one beats`, chosen, pick: go, front: points.filter((point) => front.has(point.trial)) }));
+    frames.front.draw(scatter(points, fit(x, { title: `${one.name} (${one.goal})` }), fit(y, { title: `${two.name} (${two.goal})` }), { summary: `${many(front.size, "trial")} that no other one beats`, chosen, pick: go, front: points.filter((point) => front.has(point.trial)), line: aims.length === 2 }));
   }
 
   /** @param {number} trials */

@@ -17,12 +17,12 @@ export function gpus(all) {
   const rows = all.map((gpu) =>
     h(
       "tr",
-      {},
+      { data: { key: `${gpu.machine} ${gpu.id}` } },
       h("td", { class: "break" }, gpu.machine || "this machine"),
       h("td", { class: "mono break" }, gpu.id),
       h("td", { class: "break" }, gpu.model ?? h("span", { class: "faint" }, "unknown")),
       h("td", { class: "right nowrap" }, gpu.memory ? bytes(gpu.memory) : h("span", { class: "faint" }, "unknown")),
-      h("td", { class: "break" }, holders(gpu)),
+      h("td", { class: "break long" }, holders(gpu)),
     ),
   );
   return section("GPUs", ["Machine", "Card", "Type", "Memory", "Held by"], rows, [3]);
@@ -48,7 +48,7 @@ function holders(gpu) {
 export function quarantined(all, release) {
   if (!all.length) return null;
   const rows = all.map(({ node, reason, until }) =>
-    h("tr", {}, h("td", { class: "break" }, node), h("td", { class: "break" }, reason), h("td", { class: "nowrap" }, moment(until)), h("td", {}, release && h("button", { type: "button", onclick: () => release(node) }, "Release"))),
+    h("tr", { data: { key: node } }, h("td", { class: "break" }, node), h("td", { class: "break long" }, reason), h("td", { class: "nowrap" }, moment(until)), h("td", {}, release && h("button", { type: "button", onclick: () => release(node) }, "Release"))),
   );
   return section("In quarantine", ["Machine", "Because", "Until", ""], rows, []);
 }
@@ -58,12 +58,12 @@ export function events(all) {
   const rows = all.map((event) =>
     h(
       "tr",
-      {},
+      { data: { key: `${event.at} ${event.kind} ${event.worker} ${event.node}` } },
       h("td", { class: "nowrap", title: moment(event.at) }, ago(event.at)),
       h("td", { class: "nowrap" }, /** @type {any} */ (KINDS)[event.kind] ?? event.kind.replaceAll("_", " ")),
-      h("td", { class: "break" }, event.worker),
-      h("td", { class: "break" }, event.node),
-      h("td", { class: "break" }, event.message),
+      h("td", { class: "nowrap" }, event.worker),
+      h("td", {}, h("div", { class: "cut", title: event.node }, event.node)),
+      h("td", { class: "break long" }, event.message),
     ),
   );
   if (!rows.length) return h("section", { class: "card", "aria-label": "Events" }, h("h2", {}, "Events"), h("p", { class: "faint" }, "Nothing happened yet."));

@@ -4,6 +4,7 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
+import { count, many } from "../lib/format.js";
 import { empty } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -13,6 +14,10 @@ import { empty } from "../lib/pieces.js";
 const MOST = 5000;
 const TAIL = 1000;
 const PAUSE = 1000;
+const REST = 3000; // where nothing is printed
+const LONGEST = 20000; // characters of a line
+const WEIGHT = 5e6; // characters in all
+const ROUNDS = 10; // pages that are read one after the other before what is missed is left out
 
 /**
  * @param {HTMLElement} place @param {Status} status @param {number | null} [only] the trial, where it is one trial's log
@@ -28,18 +33,22 @@ export function mount(place, status, only = null) {
   let timer = 0;
   let over = false;
   let turn = 0;
+  let pause = PAUSE;
+  let weight = 0;
+  let room = MOST; // lines that still fit behind the time that was chosen
 
   const trial = h("input", { type: "number", min: 1, step: 1, placeholder: "all", "aria-label": "Trial", style: { width: "90px" }, value: only ? String(only) : address.get("trial"), onchange: () => { address.set({ trial: trial.value }); begin(); } });
   const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search in the log", value: address.get("find"), oninput: () => { address.set({ find: search.value }); filter(); } });
-  const since = h("input", { type: "datetime-local", step: 1, "aria-label": "From this time on", onchange: begin });
-  const follow = h("input", { type: "checkbox", checked: true, onchange: () => follow.checked && toEnd() });
+  const since = h("input", { type: "datetime-local", step: 1, "aria-label": "From this time on", value: address.get("since"), onchange: () => { address.set({ since: since.value }); begin(); } });
+  const follow = h("input", { type: "checkbox", checked: true, onchange: followed });
+  const later = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => { later.hidden = true; room = MOST; read(turn); } }, "Later lines");
   const told = h("span", { class: "faint small", role: "status" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const log = h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Output of trials", "aria-live": "off", onscroll: scrolled });
   const nothing = h("div", { hidden: true });
   fill(
     place,
-    h("div", { class: "bar" }, !only && h("label", {}, "Trial ", trial), search, h("label", { class: "wide-only" }, "From ", since), h("label", {}, follow, " Follow"), told),
+    h("div", { class: "bar" }, !only && h("label", {}, "Trial ", trial), search, h("label", {}, "From ", since), h("label", {}, follow, " Follow"), told, later),
     problem,
     log,
     nothing,
@@ -50,31 +59,48 @@ export function mount(place, status, only = null) {
     clearTimeout(timer);
     lines = [];
     open.clear();
-    after = 0;
+    after = weight = 0;
+    room = MOST;
+    later.hidden = true;
+    follow.checked = !since.value;
     fill(log);
     read(turn);
   }
 
+  function followed() {
+    if (!follow.checked) return;
+    if (later.hidden) return toEnd();
+    since.value = "";
+    address.set({ since: "" });
+    begin();
+  }
+
   /** @param {number} mine */
   async function read(mine) {
+    const missed = after > 0;
+    pause = Math.min(REST, pause * 1.2);
     try {
       let more = true;
-      while (more && mine === turn && !ended) {
+      for (let round = 0; more && mine === turn && !ended; round += 1) {
+        if (missed && round >= ROUNDS && !since.value) return begin(); // after a long sleep: what is printed now, not all of it
         const from = since.value ? new Date(since.value).toISOString() : null;
         const first = after === 0;
         const answer = await ask(path(ref, "logs") + query({ after, limit: 200, trial: only ?? trial.value, since: from, tail: first && !from ? TAIL : null }));
         if (mine !== turn || ended) return;
         answer.items.forEach(add);
+        if (answer.items.length) pause = PAUSE;
         more = answer.items.length >= 200;
         after = answer.next;
         problem.hidden = true;
         settle();
+        later.hidden = !(more && since.value && !follow.checked && room <= 0);
+        if (!later.hidden) return;
       }
     } catch (error) {
       problem.hidden = false;
       problem.textContent = words(error);
     }
-    if (mine === turn && !ended) timer = setTimeout(() => (document.hidden ? (timer = setTimeout(() => read(mine), PAUSE)) : read(mine)), over ? 15000 : PAUSE);
+    if (mine === turn && !ended) timer = setTimeout(() => (document.hidden ? (timer = setTimeout(() => read(mine), PAUSE)) : read(mine)), over ? 15000 : pause);
   }
 
   /** @param {Chunk & {attempt: string}} chunk */
@@ -82,7 +108,7 @@ export function mount(place, status, only = null) {
     if (chunk.gap) put(chunk, `… ${chunk.gap} bytes were left out …`);
     const text = (open.get(chunk.attempt) ?? "") + chunk.text;
     const parts = text.split("\n");
-    const rest = parts.pop() ?? "";
+    const rest = shortened(parts.pop() ?? "");
     parts.forEach((part) => put(chunk, part));
     if (chunk.last && rest) put(chunk, rest);
     if (chunk.last) open.delete(chunk.attempt);
@@ -91,24 +117,32 @@ export function mount(place, status, only = null) {
 
   /** @param {Chunk} chunk @param {string} text */
   function put(chunk, text) {
-    const plain = text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
+    const plain = text.slice(0, LONGEST).replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
     const who = only ? clock(chunk.at) : String(chunk.trial);
     const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${new Date(chunk.at).toLocaleString()}` }, h("span", { class: "who" }, who), h("span"));
     const line = { trial: chunk.trial, at: chunk.at, text: plain, element };
     lines.push(line);
+    room -= 1;
+    weight += plain.length;
     mark(line);
     log.append(element);
   }
 
   function settle() {
-    while (lines.length > MOST) lines.shift()?.element.remove();
+    let gone = 0;
+    let freed = 0;
+    while (lines.length - gone > MOST || (weight - freed > WEIGHT && gone < lines.length - 1)) freed += lines[gone++].text.length;
+    const before = log.scrollHeight;
+    lines.splice(0, gone).forEach((line) => line.element.remove());
+    weight -= freed;
     if (follow.checked) toEnd();
+    else if (gone) log.scrollTop -= before - log.scrollHeight; // what is being read stays where it is
     tell();
   }
 
   function tell() {
     const found = search.value ? lines.filter((line) => !line.element.hidden).length : lines.length;
-    const cut = lines.length >= MOST ? `the last ${MOST} lines` : `${lines.length} lines`;
+    const cut = lines.length >= MOST ? `the last ${count(MOST)} lines` : many(lines.length, "line");
     told.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
     log.hidden = !lines.length;
     nothing.hidden = Boolean(lines.length);
@@ -153,6 +187,12 @@ export function mount(place, status, only = null) {
       clearTimeout(timer);
     },
   };
+}
+
+/** What is still to be shown of a line that goes on: not what a progress bar wrote over. @param {string} text */
+function shortened(text) {
+  const begin = text.lastIndexOf("\r", text.length - 2) + 1;
+  return text.slice(Math.max(begin, text.length - LONGEST));
 }
 
 /** @param {string} time */

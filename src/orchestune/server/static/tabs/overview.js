@@ -4,8 +4,9 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
-import { badge, card, commandLine, empty, finished, pairs, yaml } from "../lib/pieces.js";
+import { badge, card, commandLine, empty, finished, objectives, pairs, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
 import { Frame, key } from "../plot/frame.js";
 import { history, shownOf } from "../plot/history.js";
@@ -25,6 +26,7 @@ export function mount(place, first) {
   const best = h("div");
   const running = h("div");
   const workers = h("div");
+  const [drawnBest, drawnRunning, drawnWorkers, drawnFailures] = [best, running, workers, failures].map(steady);
   const history_ = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.savers()), results.element, key(["completed", "pruned", "failed"]), remark);
   const none = h("div", {}, empty("Nothing to show yet", "The first trial has not finished."));
   fill(
@@ -52,32 +54,21 @@ export function mount(place, first) {
     results.draw(history(columns, metric, { pick }));
     remark.textContent = shownOf(columns);
     busy.draw(busyOverTime(overview.busy, status.parallelism));
-    const text = JSON.stringify(overview.failures);
-    if (text !== failuresText) fill(failures, failureCard(ref, overview.failures));
-    failuresText = text;
+    drawnFailures(failureCard(ref, overview.failures));
   }, failed);
 
-  let bestText = "";
-  let workersText = "";
-  let failuresText = "";
   const update = (/** @type {Status} */ next) => {
     status = next;
     const any = next.counts.completed + next.counts.failed + next.counts.pruned + next.counts.running > 0;
     history_.hidden = !any;
     none.hidden = any;
     plots.want(`${finished(next)} ${next.counts.running} ${next.revision}`);
-    const text = JSON.stringify(next.best);
-    if (text !== bestText) {
-      bestText = text;
-      fill(best, bestCard(next));
-    }
-    drawRunning(running, next);
-    const now = JSON.stringify(next.workers);
-    if (now !== workersText) fill(workers, workerCard(next));
-    workersText = now;
+    drawnBest(bestCard(next));
+    drawnRunning(runningCard(next));
+    drawnWorkers(workerCard(next));
   };
   update(first);
-  const clock = setInterval(() => drawRunning(running, status), 5000);
+  const clock = setInterval(() => drawnRunning(runningCard(status)), 5000);
   return {
     update,
     close: () => {
@@ -92,7 +83,7 @@ export function mount(place, first) {
 /** @param {Status} status */
 function bestCard(status) {
   if (!status.best.length) return null;
-  if (status.metrics.length > 1) return frontCard(status);
+  if (objectives(status).length > 1) return frontCard(status);
   const { trial, parameters, metrics } = status.best[0];
   const button = (/** @type {string} */ title, /** @type {string} */ text) =>
     h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
@@ -121,12 +112,12 @@ function bestCard(status) {
 
 /** @param {Status} status */
 function frontCard(status) {
-  const names = status.metrics.map((metric) => metric.name);
+  const names = objectives(status).map((metric) => metric.name);
   const rows = status.best.map(({ trial, metrics }) =>
     h(
       "tr",
       {},
-      h("td", {}, h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`)),
+      h("td", { class: "nowrap" }, h("a", { href: path(status.handle, "trials", trial) }, `trial ${trial}`)),
       names.map((name) => h("td", { class: "right" }, number(metrics[name]?.value, 4))),
     ),
   );
@@ -139,31 +130,21 @@ function frontCard(status) {
   );
 }
 
-/** @param {Element} place @param {Status} status */
-function drawRunning(place, status) {
+/** @param {Status} status */
+function runningCard(status) {
   const found = status.running ?? [];
-  if (!found.length) {
-    fill(place);
-    return;
-  }
+  if (!found.length) return null;
   const rows = found.map((each) =>
     h(
       "tr",
-      {},
+      { data: { key: each.attempt } },
       h("td", {}, h("a", { href: path(status.handle, "trials", each.trial) }, `trial ${each.trial}`)),
       h("td", {}, h("div", { class: "cut" }, each.worker ?? "–")),
       h("td", { class: "right nowrap" }, duration(between(each.started_at, null))),
     ),
   );
   const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), h("th", { class: "right", scope: "col" }, "For"));
-  const scroll = h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows)));
-  const text = found.map((each) => each.attempt).join();
-  const held = place.matches(":hover") || place.contains(document.activeElement);
-  if (held && /** @type {HTMLElement} */ (place).dataset.text === text) return; // nothing moves under the mouse
-  /** @type {HTMLElement} */ (place).dataset.text = text;
-  const before = place.querySelector(".scroll")?.scrollTop ?? 0;
-  fill(place, h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), scroll));
-  scroll.scrollTop = before;
+  return h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))));
 }
 
 /** @param {Status} status */
@@ -173,7 +154,7 @@ function workerCard(status) {
   const rows = found.map((worker) =>
     h(
       "tr",
-      {},
+      { data: { key: worker.id } },
       h("td", {}, worker.name),
       h("td", {}, badge(worker.state), worker.reason && h("div", { class: "small faint" }, worker.reason)),
       h("td", {}, h("div", { class: "cut", title: worker.node }, worker.node)),

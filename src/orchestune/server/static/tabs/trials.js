@@ -7,6 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { between, count, duration, moment, number } from "../lib/format.js";
 import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { askCondition, named, parsed, told as told_ } from "./filter.js";
 import { rows } from "./rows.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -15,6 +16,7 @@ import { rows } from "./rows.js";
 
 const ROW = 30;
 const BLOCK = 100;
+const KEPT = 30; // blocks: a table through which somebody scrolls does not become the whole experiment
 const STATES = ["completed", "failed", "pruned", "running", "queued", "cancelled"];
 
 /** @param {HTMLElement} place @param {Status} first */
@@ -51,9 +53,10 @@ export function mount(place, first) {
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const nothing = h("div", { hidden: true });
   const newer = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => again() }, "Others came: show them");
+  const filter = h("button", { type: "button", onclick: narrow }, "Filter…");
   const choose = h("button", { type: "button", onclick: chooseColumns }, "Columns");
   const save = h("a", { class: "small", href: "#", onclick: exportCsv }, "Export CSV");
-  fill(place, h("div", { class: "bar" }, states, where, told, newer, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
+  fill(place, h("div", { class: "bar" }, states, filter, where, told, newer, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
   fill(where, filters());
 
   /** @param {string} error */
@@ -66,23 +69,46 @@ export function mount(place, first) {
     async () => {
       turn += 1;
       asked.clear();
-      await load(Math.floor(box.scrollTop / ROW / BLOCK), true);
+      await load(atHand(), true);
     },
     (error) => fail(words(error)),
     3000,
   );
 
-  /** @param {number} block @param {boolean} [fresh] */
-  async function load(block, fresh = false) {
-    if (asked.has(block)) return;
-    asked.add(block);
+  /** The rows that are drawn: what one sees, and some around it. */
+  function view() {
+    const start = Math.max(0, Math.floor(box.scrollTop / ROW) - 10);
+    return [start, Math.min(total, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + 10)];
+  }
+
+  /** The blocks that they lie in. */
+  function atHand() {
+    const [start, end] = view();
+    const [first_, last] = [Math.floor(start / BLOCK), Math.floor(Math.max(end - 1, start) / BLOCK)];
+    return Array.from({ length: last - first_ + 1 }, (_, index) => first_ + index);
+  }
+
+  /** @param {number[]} wanted @param {boolean} [fresh] */
+  async function load(wanted, fresh = false) {
+    const missing = wanted.filter((block) => !asked.has(block));
+    if (!missing.length) return;
+    missing.forEach((block) => asked.add(block));
     const mine = turn;
-    const answer = await ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK, limit: BLOCK }));
-    if (mine !== turn) return;
+    try {
+      const answers = await Promise.all(missing.map((block) => ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK, limit: BLOCK }))));
+      if (mine === turn) take(missing, answers, fresh);
+    } catch (error) {
+      if (mine === turn) missing.forEach((block) => asked.delete(block));
+      throw error;
+    }
+  }
+
+  /** @param {number[]} places @param {{items: Trial[], total: number}[]} answers @param {boolean} fresh */
+  function take(places, answers, fresh) {
     fail("");
-    if (fresh && held() && moves(block, answer.items)) {
-      /** @type {Map<number, Trial>} */
-      const now = new Map(answer.items.map((/** @type {Trial} */ trial) => [trial.number, trial]));
+    const found = new Map(places.map((block, index) => [block, answers[index].items]));
+    if (fresh && held() && places.some((block) => moves(block, found.get(block) ?? []))) {
+      const now = new Map(answers.flatMap((answer) => answer.items).map((trial) => [trial.number, trial]));
       for (const [place, items] of blocks) blocks.set(place, items.map((trial) => now.get(trial.number) ?? trial));
       newer.hidden = false;
       draw();
@@ -90,9 +116,14 @@ export function mount(place, first) {
     }
     if (fresh) blocks = new Map();
     newer.hidden = true;
-    blocks.set(block, answer.items);
-    total = answer.total;
-    setColumns(answer.items);
+    found.forEach((items, block) => blocks.set(block, items));
+    const far = [...blocks.keys()].sort((a, b) => Math.abs(b - places[0]) - Math.abs(a - places[0]));
+    for (const block of far.slice(0, Math.max(0, far.length - KEPT))) {
+      blocks.delete(block);
+      asked.delete(block);
+    }
+    total = answers[0].total;
+    setColumns(answers.flatMap((answer) => answer.items));
     draw();
   }
 
@@ -138,16 +169,23 @@ export function mount(place, first) {
   }
 
   function filters() {
-    const text = address.get("where");
-    if (!text) return null;
-    let names = [];
+    const conditions = parsed(address.get("where"));
+    const without = (/** @type {string} */ key) => JSON.stringify(Object.fromEntries(Object.entries(conditions).filter(([name]) => name !== key)));
+    return Object.entries(conditions).map(([key, range]) => {
+      const text = `${named(key)}: ${told_(range)}`;
+      const clear = () => change({ where: without(key) === "{}" ? "" : without(key) });
+      return h("span", { class: "label chip", title: text }, h("span", { class: "cut" }, text), h("button", { type: "button", class: "quiet small", "aria-label": `Show all values of ${named(key)}`, onclick: clear }, "×"));
+    });
+  }
+
+  async function narrow() {
+    const names = [...everyColumn().filter((column) => column.key.startsWith("metrics.")).map((column) => column.key), "seconds", "number"];
     try {
-      names = Object.keys(JSON.parse(text));
-    } catch {
-      names = ["what the address says"];
+      const condition = await askCondition(ref, names, parsed(address.get("where")));
+      if (condition) change({ where: JSON.stringify({ ...parsed(address.get("where")), ...condition }) });
+    } catch (error) {
+      fail(words(error));
     }
-    const button = h("button", { type: "button", class: "quiet small", onclick: () => change({ where: "" }) }, "clear");
-    return h("span", { class: "label", style: { maxWidth: "none" } }, `only ${names.map((name) => name.replace(/^\w+\./, "")).join(", ")} as brushed `, button);
   }
 
   /** @param {Trial[]} items */
@@ -201,11 +239,8 @@ export function mount(place, first) {
       return;
     }
     told.textContent = count(total) + (total === 1 ? " trial" : " trials");
-    const start = Math.max(0, Math.floor(box.scrollTop / ROW) - 10);
-    const end = Math.min(total, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + 10);
-    for (let block = Math.floor(start / BLOCK); block <= Math.floor(Math.max(end - 1, 0) / BLOCK); block += 1) {
-      if (!blocks.has(block)) load(block).catch((error) => fail(words(error)));
-    }
+    const [start, end] = view();
+    load(atHand().filter((block) => !blocks.has(block))).catch((error) => fail(words(error)));
     const wanted = [];
     for (let index = start; index < end; index += 1) wanted.push(row(blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK], index));
     drawRows(wanted, shape, { before: start * ROW, after: (total - end) * ROW, columns: columns.length + 1 });

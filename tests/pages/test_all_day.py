@@ -1,0 +1,74 @@
+"""Pages that stay open: they neither grow nor fall behind, and say when what they show is old."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from orchestune.client.api import Client
+from orchestune.services.core import Core
+from tests.pages.conftest import sign_in
+from tests.testbeds.line import Line
+from tests.testbeds.open_pages import EAGER, opened, paths
+from tests.testbeds.seed import serve
+from tests.testbeds.stir import Stir
+
+RUNNING = 60
+WARM, HALF = 150, 200
+"""events that each page hears before it is measured, and in each half of the measurement"""
+
+
+def test_no_page_grows_with_what_it_is_told(browser: Browser, core: Core, handles: Mapping[str, str]) -> None:
+    """The second half of the events leaves no more behind than the noise of a measurement."""
+    handle = handles["image model"]
+    stir = Stir(core, handle, RUNNING)
+    with serve(core, pace=EAGER) as url, opened(browser, url, paths(handle, RUNNING), stir) as pages:
+        pages.hear(WARM, 60)
+        first = pages.hear(HALF, 60)
+        second = pages.hear(HALF, 60)
+    for path in first:
+        grown = second[path] - first[path]
+        print(path, first[path], grown)
+        assert grown.nodes < HALF / 2, (path, grown)
+        assert grown.listeners < HALF / 10, (path, grown)
+        assert grown.heap < 2000 * HALF, (path, grown)
+
+
+@pytest.mark.parametrize("path", ["/experiments/{}", "/cluster"])
+def test_a_page_behind_a_network_that_fell_silent_says_so_and_catches_up(
+    browser: Browser, url: str, client: Client, handles: Mapping[str, str], path: str
+) -> None:
+    """As after a sleep: no connection is closed, nothing comes any more, and meanwhile much happens."""
+    ref = handles["image model"]
+    with Line("127.0.0.1", int(url.rpartition(":")[2])) as line:
+        near = f"http://127.0.0.1:{line.port}"
+        client.change(ref, parallelism=8)
+        page = browser.new_page()
+        page.clock.install()
+        sign_in(page, near)
+        page.goto(near + path.format(ref))
+        connection, row = page.locator("#connection"), page.locator("main")
+        expect(connection).to_have_attribute("data-state", "live")
+        line.silence()
+        for parallelism in range(20, 60):
+            client.change(ref, parallelism=parallelism)
+        page.clock.fast_forward(3_600_000)
+        expect(connection).to_have_attribute("data-state", "stale")
+        expect(row).not_to_contain_text("of 59")
+        line.mend()
+        let_time_pass(page, re.compile("of 59"))
+        expect(connection).to_have_attribute("data-state", "live")
+        page.context.close()
+
+
+def let_time_pass(page: Page, text: re.Pattern[str]) -> None:
+    """Until the page shows it: what waits for its clock goes on."""
+    for _ in range(100):
+        page.clock.run_for(2000)
+        if text.search(page.locator("main").inner_text()):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(page.locator("main").inner_text())
