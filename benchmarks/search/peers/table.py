@@ -27,7 +27,14 @@ TORCH = Environment(
     [
         "optuna>=5,<6",      # its Gaussian process
         "ax-platform>=1.3",  # brings BoTorch and GPyTorch
-        "hebo>=0.3.6",
+    ],
+    torch=True,
+)  # fmt: skip
+OLDER = Environment(
+    "search-hebo",
+    [
+        "hebo==0.3.6",  # its last version, which asks for a NumPy of 2022, and so for others of then
+        "numpy==1.24.4", "scipy<1.14", "pandas<2.3", "matplotlib<3.9", "scikit-learn<1.6",
     ],
     torch=True,
 )  # fmt: skip
@@ -62,7 +69,7 @@ PEERS: Mapping[str, Peer] = {
     "optuna-tpe-group": Peer("optuna", "optuna_study", "tpe_group"),
     "optuna-gp": Peer("optuna", "optuna_study", "gp", TORCH),
     "ax": Peer("ax-platform", "ax", "Ax", TORCH),
-    "hebo": Peer("hebo", "hebo", "Hebo", TORCH),
+    "hebo": Peer("hebo", "hebo", "Hebo", OLDER),
     "smac": Peer("smac", "smac3", "Smac3", PLAIN),
     "skopt": Peer("scikit-optimize", "scikit_optimize", "ScikitOptimize", PLAIN),
     "nevergrad": Peer("nevergrad", "nevergrad", "Nevergrad", PLAIN),
