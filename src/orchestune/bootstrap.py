@@ -17,6 +17,7 @@ from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.forsaking import Forsaking
+from orchestune.controllers.judging import Judging
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, Loop
 from orchestune.controllers.notifying import Notifying
@@ -137,6 +138,7 @@ def build(
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
         Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
         Loop("tracking", core, (tracking,), leads=leads),
+        Loop("judging", core, (Judging(core),), leads=leads, pause=0.5),
         Loop("checkpointing", core, (Checkpointing(core),), leads=leads),
     )
     if core.retirement is not None:

@@ -44,6 +44,11 @@ class StopRules:
     """finished trials in a row without a better value"""
     futile: Futile | None = None
 
+    @property
+    def ask_for_the_best(self) -> bool:
+        """Whether one of them looks at the best trial."""
+        return self.target is not None or self.patience is not None or self.futile is not None
+
 
 @dataclass(frozen=True)
 class Keep:

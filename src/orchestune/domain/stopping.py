@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from orchestune.domain.experiment import StopRules
@@ -27,12 +27,26 @@ class Progress:
     seconds: float
     """since the first lease"""
     exhausted: bool = False
+    unsure: bool = False
+    """the best value is noisy, and what a model expects of the best trial is not known here"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The best trial as people are shown it."""
+
+    value: float
+    """what is expected of it, or what it had"""
+    place: int
+    """how many trials had finished with it"""
 
 
 def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | None:
-    """Why the experiment is at its end, or None while it goes on."""
+    """Why the experiment is at its end, or None while it goes on. While the best is unsure, rules about it wait."""
     best, target = progress.best_value, rules.target
-    if best is not None and target is not None and objective.reached(best, target):
+    if progress.unsure:
+        rules = replace(rules, target=None, futile=None, patience=None)
+    elif best is not None and target is not None and objective.reached(best, target):
         return Reason(ReasonCode.TARGET, f"{objective.name} reached {best:g}, the target was {target:g}")
     if rules.max_failures is not None and progress.failed >= rules.max_failures:
         return Reason(ReasonCode.MAX_FAILURES, f"{progress.failed} trials failed, the limit is {rules.max_failures}")
@@ -56,6 +70,8 @@ def _reached(metric: Metric, best: float | None, limit: float) -> bool:
     return best is not None and metric.reached(best, limit)
 
 
+OF_THE_BEST = frozenset({ReasonCode.TARGET, ReasonCode.FUTILE, ReasonCode.PATIENCE})
+"""Ends that the best trial decides."""
 FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
 """Ends that mean that the experiment failed."""
 

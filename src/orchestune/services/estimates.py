@@ -19,6 +19,7 @@ from orchestune.services import read_history
 from orchestune.store import trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,17 @@ class Estimate:
     trial: int
     value: float
     stddev: float
+
+
+def unsure(session: Session, row: ExperimentRow) -> bool:
+    """Whether the trial with the best value may not be the best, so that a model is asked.
+
+    An exact value that beats all noisy ones is the best.
+    """
+    if row.best_trial is None or row.completed < _LEAST or len(objectives(row.specification.metrics)) > 1:
+        return False
+    best = trials.metrics_of(session, row.id, [row.best_trial]).get(row.best_trial, {})
+    return bool(best.get(row.specification.objective.name, {}).get("stddev"))
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,12 @@ class Estimates:
         with self._lock:
             kept = self._kept.get(row.id)
         return kept.found if kept is not None and kept.version[1] == row.revision else None
+
+    def fresh(self, row: ExperimentRow) -> bool:
+        """Whether `known` rests on all results of the row."""
+        with self._lock:
+            kept = self._kept.get(row.id)
+        return kept is not None and kept.version == (row.history_seq, row.revision)
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Bring what is known up to date, where results say how noisy they are. Takes up to a second.
@@ -90,12 +108,9 @@ class Estimates:
 
     def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
         specification = row.specification
-        if row.best_trial is None or row.completed < _LEAST or len(objectives(specification.metrics)) > 1:
-            return None
         with store.reading() as session:
-            best = trials.metrics_of(session, row.id, [row.best_trial]).get(row.best_trial, {})
-            if not best.get(specification.objective.name, {}).get("stddev"):
-                return None  # an exact value that beats all noisy ones is the best
+            if not unsure(session, row):
+                return None
             history = read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
             if row.history_seq > _MOST:
                 seen = {observation.number for observation in history}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from orchestune.domain import stopping
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
-from orchestune.services import notices
+from orchestune.services import estimates, notices
 from orchestune.services.core import Core
 from orchestune.services.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
 from orchestune.store import experiments, hot
@@ -77,10 +78,10 @@ class Ledger:
             }
         )
 
-    def progress(self) -> stopping.Progress:
-        """What the stop rules look at."""
+    def progress(self, chosen: stopping.Chosen | None) -> stopping.Progress:
+        """What the stop rules look at; `chosen`: the best trial where the best value is not it."""
         row = self.row
-        return stopping.Progress(
+        found = stopping.Progress(
             budget=row.budget,
             finished=row.finished,
             completed=row.completed,
@@ -90,14 +91,24 @@ class Ledger:
             since_best=row.since_best,
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted="exhausted" in row.guards.split(),
+            unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
         )
+        if chosen is None:
+            return found
+        return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
 
-    def evaluate(self) -> None:
-        """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on."""
+    def evaluate(self, chosen: stopping.Chosen | None = None) -> None:
+        """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on.
+
+        What a noisy best decided stands: only the controller that brings `chosen` can tell.
+        """
         row = self.row
         specification = row.specification
-        reason = stopping.ended(self.progress(), specification.stop, specification.objective)
+        progress = self.progress(chosen)
+        reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
+            if progress.unsure and row.ended in stopping.OF_THE_BEST:
+                return
             if row.ended is not None:
                 row.ended, row.reason, row.finished_at = None, None, None
             return

@@ -1,0 +1,56 @@
+"""Ends searches whose results are noisy by what is expected of their best trial, as `best` shows it."""
+
+from __future__ import annotations
+
+from orchestune.domain.states import Desired
+from orchestune.domain.stopping import Chosen
+from orchestune.services.core import Core
+from orchestune.services.estimates import unsure
+from orchestune.services.ledger import locked
+from orchestune.services.trials import cancel_open
+from orchestune.store import experiments, trials
+from orchestune.store.experiments import ExperimentRow
+
+
+class Judging:
+    """A model takes up to a second, so that it has no place where trials finish: rules that ask for the best wait for
+    this controller where the best value says how unsure it is.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._judged: dict[str, int] = {}
+        """how long the history was"""
+
+    def tick(self) -> None:
+        """Look at what has grown since."""
+        with self._core.store.reading() as session:
+            rows = [row for row in experiments.unfinished(session) if _asks(row)]
+            grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
+            noisy = [row for row in grown if unsure(session, row)]
+        self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
+        for row in noisy:
+            self._experiment(row)
+
+    def _experiment(self, row: ExperimentRow) -> None:
+        estimates = self._core.estimates
+        estimates.refresh(self._core.store, row)
+        if not estimates.fresh(row):
+            return  # a model was made a moment ago, or somebody else makes one just now
+        found = estimates.known(row)
+        assert row.best_value is not None, "it is unsure"
+        chosen = Chosen(row.best_value, row.finished - row.since_best)
+        if found is not None:
+            with self._core.store.reading() as session:
+                trial = trials.get(session, row.id, found.trial)
+            chosen = Chosen(found.value, trial.history_seq if trial is not None else row.finished)
+        with locked(self._core, row.id) as ledger:
+            if ledger.row.desired is not Desired.STOPPED:
+                ledger.evaluate(chosen)
+            if ledger.to_be_cancelled and ledger.row.reason is not None:
+                cancel_open(ledger, ledger.row.reason)
+        self._judged[row.id] = row.history_seq
+
+
+def _asks(row: ExperimentRow) -> bool:
+    return row.desired is not Desired.STOPPED and row.ended is None and row.specification.stop.ask_for_the_best

@@ -1,0 +1,134 @@
+"""Noisy searches end by what is expected of their best trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.judging import Judging
+from orchestune.engines import process
+from orchestune.engines.process import EngineLost
+from orchestune.services import change_experiment
+from orchestune.testing.world import World
+
+VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
+"""the one before the last is the best, by luck"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+class Expecting:
+    """A model that was told beforehand what to expect."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, trial: int, value: float) -> None:
+        self.asked: list[int] = []
+        self._answer = (trial, value, 0.1)
+        monkeypatch.setattr(process, "best_estimate", self._estimate)
+
+    def _estimate(self, space: object, metrics: object, history: Sequence[object]) -> tuple[int, float, float]:
+        self.asked.append(len(history))
+        return self._answer
+
+
+def searched(world: World, rules: dict[str, Any], stddev: float | None, values: Sequence[float] = VALUES) -> str:
+    """An experiment with so many results."""
+    experiment = world.create(budget=60, parallelism=1, stop=rules)
+    for value in values:
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, stddev]])])
+    return experiment
+
+
+def judged(world: World, experiment: str) -> dict[str, Any]:
+    """Its status after the controllers have looked at it."""
+    judging = Judging(world.core)
+    judging.tick()
+    world.tick(3)
+    judging.tick()
+    return world.status(experiment)
+
+
+def test_a_lucky_value_does_not_reach_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3))
+    assert shown["state"] == "running" and model.asked == [len(VALUES)]
+    assert shown["best"][0]["trial"] == 3
+
+
+def test_what_is_expected_reaches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Expecting(monkeypatch, 3, 0.45)
+    experiment = searched(world, {"target": 0.5}, stddev=0.3)
+    assert world.status(experiment)["state"] == "running", "a model has no place where trials finish"
+    shown = judged(world, experiment)
+    assert (shown["state"], shown["reason"]["code"]) == ("completed", "target")
+    assert shown["reason"]["message"] == "loss reached 0.45, the target was 0.5"
+    assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
+
+
+def test_a_search_whose_best_was_luck_is_futile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Expecting(monkeypatch, 3, 0.92)
+    rules = {"futile": {"limit": 0.5, "after": 12, "side": "above"}}
+    shown = judged(world, searched(world, rules, stddev=0.3))
+    assert (shown["state"], shown["reason"]["code"]) == ("completed", "futile")
+
+
+@pytest.mark.parametrize(("chosen", "state"), [(2, "completed"), (9, "running")])
+def test_patience_counts_from_the_trial_that_is_expected_to_be_the_best(
+    world: World, monkeypatch: pytest.MonkeyPatch, chosen: int, state: str
+) -> None:
+    Expecting(monkeypatch, chosen, 0.92)
+    assert judged(world, searched(world, {"patience": 10}, stddev=0.3))["state"] == state
+
+
+def test_what_was_decided_stands_whoever_looks_at_the_rules_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Expecting(monkeypatch, 3, 0.45)
+    experiment = searched(world, {"target": 0.5}, stddev=0.3)
+    judged(world, experiment)
+    world.close()
+    world.open()
+    change_experiment.change_experiment(world.core, experiment, {"budget": 80}, "ada")
+    world.tick(3)
+    assert world.status(experiment)["reason"]["code"] == "target"
+
+
+def test_without_noise_no_model_is_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    experiment = searched(world, {"target": 0.5}, stddev=None, values=[1.0, 0.1])
+    assert world.status(experiment)["reason"]["code"] == "target"
+    judged(world, experiment)
+    assert model.asked == []
+
+
+def test_of_few_noisy_values_the_best_is_taken_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    experiment = searched(world, {"target": 0.5}, stddev=0.3, values=[1.0, 0.1])
+    assert world.status(experiment)["reason"]["code"] == "target"
+    assert model.asked == []
+
+
+def test_where_no_model_can_be_made_the_best_value_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise EngineLost("it is gone")
+
+    monkeypatch.setattr(process, "best_estimate", gone)
+    shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3, values=VALUES))
+    assert shown["reason"]["code"] == "target"
+
+
+def test_a_model_is_asked_once_for_each_new_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    searched(world, {"target": 0.5}, stddev=0.3)
+    judging = Judging(world.core)
+    for _ in range(3):
+        judging.tick()
+    assert model.asked == [len(VALUES)]
