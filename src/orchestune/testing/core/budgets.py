@@ -1,0 +1,160 @@
+"""How much is tried, and what with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.errors import BadInput, Conflict
+from orchestune.services import (
+    create_experiment,
+    idempotency,
+    queue_trial,
+    read_experiments,
+    read_trials,
+    rerun_trial,
+)
+from orchestune.services.authenticate import authenticate
+from orchestune.services.signatures import worker_token
+from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
+
+
+class BudgetsContract(WorldContract):
+    """Budget and parallelism, where configurations come from, who may ask."""
+
+    def test_a_budget_is_spent_exactly(self, world: World) -> None:
+        experiment = world.create(budget=37, parallelism=5)
+        shown = world.run(experiment)
+        assert shown["state"] == "completed"
+        assert shown["reason"]["code"] == "budget"
+        assert shown["counts"] == {
+            "queued": 0, "running": 0, "completed": 37, "failed": 0, "pruned": 0, "cancelled": 0,
+        }  # fmt: skip
+        assert [trial["number"] for trial in world.trials(experiment)] == list(range(1, 38))
+
+    def test_no_more_leases_are_out_than_parallelism_allows(self, world: World) -> None:
+        experiment = world.create(budget=30, parallelism=3)
+        world.lease(3)
+        for worker in list(world.workers.values()):
+            assert worker.call(want=8)["leases"] == []
+        assert world.status(experiment)["counts"]["running"] == 3
+
+    def test_failed_trials_count_and_the_best_is_the_best_of_the_completed(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        for value in (0.5, None, 0.2, 0.9):
+            worker, lease = world.lease()[0]
+            reason = {"code": "exit_code", "message": "exited with code 3"}
+            failed: dict[str, Any] = {"state": "failed", "exit_code": 3, "points": [], "reason": reason}
+            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
+            worker.call(finished=[said])
+        shown = world.status(experiment)
+        assert shown["counts"]["completed"] == 3
+        assert shown["counts"]["failed"] == 1
+        assert shown["best"][0]["trial"] == 3
+        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.2
+        assert read_trials.trial(world.core, experiment, 2)["reason"]["message"] == "exited with code 3"
+
+    def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: World) -> None:
+        with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'auto'"):
+            world.create(engine="auto", engine_options={"startups": 3})
+        assert read_experiments.statuses(world.core)["items"] == []
+
+    def test_only_a_trial_that_keeps_every_limit_becomes_the_best(self, world: World) -> None:
+        metrics = [
+            {"name": "loss", "goal": "minimize"},
+            {"name": "cost", "goal": "minimize", "constraint": "<= 20", "optimized": False},
+        ]
+        experiment = world.create(budget=4, parallelism=1, metrics=metrics)
+        assert world.status(experiment)["metrics"][1]["constraint"] == "<= 20"
+        for loss, cost in ((0.1, 21.0), (0.5, 20.0), (0.2, 50.0), (0.4, 3.0)):
+            ((worker, lease),) = world.lease()
+            points = [[0, "loss", loss, None, None], [0, "cost", cost, None, None]]
+            worker.call(finished=[worker.finish(lease, points=points)])
+            best = world.status(experiment)["best"]
+            assert [item["trial"] for item in best] == {0.1: [], 0.5: [2], 0.2: [2], 0.4: [4]}[loss]
+
+    def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: World) -> None:
+        known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
+                 for index in range(30)]  # fmt: skip
+        strange = [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": -99.0}}}]
+        warm = {"source": "30 results of old-1234", "results": [*known, *strange]}
+        experiment = world.create(budget=6, parallelism=1, engine="auto", warm_start=warm)
+        assert world.status(experiment)["warm_start"] == {"source": "30 results of old-1234", "results": 30}
+        shown = world.run(experiment)
+        found = world.trials(experiment)
+        assert shown["counts"]["completed"] == 6
+        assert shown["best"][0]["metrics"]["loss"]["value"] == min(trial["metrics"]["loss"]["value"] for trial in found)
+        assert {trial["source"] for trial in found} == {"gp", "tpe"}
+        assert [trial["suggested_after"] for trial in found] == [30, 31, 32, 33, 34, 35]
+        assert abs(found[0]["parameters"]["x"] - 8.5 / 30) < 0.2, "it went where the results were good"
+        assert len(world.observations(experiment)) == 6
+
+    def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: World) -> None:
+        warm = {"source": "old.csv", "results": [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": 1.0}}}]}
+        with pytest.raises(BadInput, match=r"warm_start: none of its results can be used .*outside this space"):
+            world.create(engine="auto", warm_start=warm)
+        assert read_experiments.statuses(world.core)["items"] == []
+
+    def test_a_users_configuration_is_tried_and_a_wrong_one_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
+        with pytest.raises(BadInput, match="outside"):
+            queue_trial.queue_trial(world.core, experiment, {"x": 25}, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 3
+        first = world.trials(experiment)[0]
+        assert first["source"] == "user"
+        assert first["parameters"] == {"x": 0.25}
+
+    def test_rerun_repeats_configuration_and_seed(self, world: World) -> None:
+        experiment = world.create(budget=2)
+        world.run(experiment)
+        again = rerun_trial.rerun_trial(world.core, experiment, 2, {}, "ada")
+        shown = world.run(again["id"])
+        assert shown["budget"] == 1
+        assert shown["origin"].endswith("/2")
+        (old, new) = (read_trials.trial(world.core, e, n) for e, n in ((experiment, 2), (again["id"], 1)))
+        assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
+        with pytest.raises(Conflict, match="no checkpoint"):
+            rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
+
+    def test_the_same_request_makes_one_experiment(self, world: World) -> None:
+        first = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
+        second = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
+        assert first["id"] == second["id"]
+        assert len(read_experiments.statuses(world.core)["items"]) == 1
+
+    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, tmp_path: Path, world: World) -> None:
+        wanted = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
+        straight = world.create(**wanted)
+        world.run(straight)
+        restarted = world.create(**wanted)
+        for _ in range(10):
+            worker, lease = world.lease()[0]
+            world.close()
+            world.open()
+            worker.call(finished=[worker.finish(lease)])
+        world.run(restarted)
+        first, second = ([t["parameters"] for t in world.trials(e)] for e in (straight, restarted))
+        assert first == second
+
+    def test_tokens_reach_what_they_are_for(self, world: World) -> None:
+        token = worker_token(world.core, "w-1", "e-1")
+        caller = authenticate(world.core, token)
+        assert caller is not None
+        assert (caller.role, caller.worker, caller.experiment) == ("worker", "w-1", "e-1")
+        assert authenticate(world.core, token[:-1] + ("0" if token[-1] != "0" else "1")) is None
+        assert authenticate(world.core, "") is None
+        owner = authenticate(world.core, "secret-token")
+        assert owner is not None
+        assert owner.name == "ada"
+
+    def test_an_idempotency_key_gives_the_first_answer_again(self, world: World) -> None:
+        assert idempotency.remembered(world.core, "key", "hash") is None
+        idempotency.remember(world.core, "key", "hash", 201, json.dumps({"a": 1}))
+        assert idempotency.remembered(world.core, "key", "hash") == (201, '{"a": 1}')
+        with pytest.raises(Conflict):
+            idempotency.remembered(world.core, "key", "another")

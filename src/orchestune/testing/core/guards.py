@@ -1,0 +1,137 @@
+"""What ends an experiment or holds it up by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestune.services import (
+    change_experiment,
+    read_trials,
+)
+from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
+
+
+class GuardsContract(WorldContract):
+    """Stop rules, guards against burning a budget, retries."""
+
+    @pytest.mark.parametrize(
+        ("rules", "code", "finished"),
+        [
+            ({"target": 0.9}, "target", 3),
+            ({"patience": 2}, "patience", 3),
+            ({"futile": {"limit": 0.5, "after": 3, "side": "above"}}, "futile", 3),
+            ({"max_failures": 1}, "max_failures", 2),
+        ],
+    )
+    def test_a_stop_rule_ends_the_experiment_with_its_reason(
+        self, world: World, rules: dict[str, Any], code: str, finished: int
+    ) -> None:
+        experiment = world.create(budget=50, parallelism=1, stop=rules)
+        scripts: dict[str, list[float | None]] = {
+            "target": [2.0, 1.0, 0.5],
+            "patience": [1.0, 2.0, 3.0],
+            "futile": [1.0, 0.7, 0.9],
+            "max_failures": [1.0, None],
+        }
+        values = scripts[code]
+        for value in values:
+            worker, lease = world.lease()[0]
+            failed: dict[str, Any] = {
+                "state": "failed",
+                "exit_code": 1,
+                "points": [],
+                "reason": {"code": "exit_code", "message": "x"},
+            }
+            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
+            worker.call(finished=[said])
+        world.tick(3)
+        shown = world.status(experiment)
+        assert shown["state"] == ("failed" if code == "max_failures" else "completed")
+        assert shown["reason"]["code"] == code
+        assert sum(shown["counts"][key] for key in ("completed", "failed")) == finished
+        assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
+
+    def test_a_time_limit_ends_it_while_trials_run(self, world: World) -> None:
+        experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
+        world.lease(2)
+        world.clock.pass_time(61)
+        world.tick(4)
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "time")
+        assert shown["counts"]["cancelled"] >= 2
+
+    def test_an_exhausted_space_ends_it(self, world: World) -> None:
+        choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
+        shown = world.run(world.create(budget=10, parallelism=2, parameters=choices))
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "exhausted")
+        assert shown["counts"]["completed"] == 3
+
+    def test_a_first_success_without_the_metric_pauses_with_a_hint_and_resume_goes_on(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, points=[[0, "eval_loss", 0.91, None, None]])])
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("paused", "metric_missing_at_first")
+        assert "saw eval_loss=0.91; did you mean eval_loss?" in shown["reason"]["message"]
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 2
+
+    def test_three_failures_at_the_start_pause(self, world: World) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        for _ in range(3):
+            worker, lease = world.lease()[0]
+            reason = {"code": "exit_code", "message": "exited with code 7"}
+            worker.call(finished=[worker.finish(lease, state="failed", exit_code=7, points=[], reason=reason)])
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("paused", "first_trials_failed")
+        assert "exited with code 7" in shown["reason"]["message"]
+
+    def test_five_configurations_with_the_same_metrics_pause(self, world: World) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        for _ in range(5):
+            worker, lease = world.lease()[0]
+            worker.call(finished=[worker.finish(lease, 0.5)])
+        assert world.status(experiment)["reason"]["code"] == "identical_metrics"
+        change_experiment.resume(world.core, experiment, "ada")
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, 0.5)])
+        assert world.status(experiment)["state"] == "running"
+
+    @pytest.mark.parametrize("value", ["nan", "inf"])
+    def test_a_metric_that_is_not_finite_fails_the_trial(self, world: World, value: str) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, None]])])
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
+
+    def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1, retries=2)
+        for _ in range(3):
+            worker, lease = world.lease()[0]
+            reason = {"code": "exit_code", "message": "exited with code 1"}
+            worker.call(finished=[worker.finish(lease, state="failed", exit_code=1, points=[], reason=reason)])
+            world.clock.pass_time(60)
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert trial["state"] == "failed"
+        assert [attempt["state"] for attempt in trial["attempts"]] == ["failed"] * 3
+
+    def test_a_trial_that_was_killed_for_memory_gets_more_of_it(self, world: World) -> None:
+        experiment = world.create(
+            budget=3, parallelism=2, resources={"memory": 2**30}, oom_retries=2, memory_factor=1.5
+        )
+        killed = {"code": "out_of_memory", "message": "killed for memory"}
+        for memory in (None, 3 * 2**29):
+            worker, lease = next(pair for pair in world.lease(2) if pair[1]["trial"] == 1)
+            worker.call(finished=[worker.finish(lease, state="failed", signal=9, points=[], reason=killed)])
+            assert read_trials.trial(world.core, experiment, 1)["attempts"][-1]["raised_memory_bytes"] == memory
+            for other in list(world.workers.values()):
+                other.call(finished=[other.finish(held) for held in other.leases.values()])
+        shown = world.run(experiment)
+        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+        attempts = read_trials.trial(world.core, experiment, 1)["attempts"]
+        assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
+        assert attempts[1]["reason"]["message"] == "killed for memory; tried again with 2.25 GiB"

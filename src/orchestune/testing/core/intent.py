@@ -1,0 +1,227 @@
+"""What an owner may ask of an experiment that is there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import pytest
+from sqlalchemy import func, select
+
+from orchestune.controllers.archiving import Archiving
+from orchestune.errors import Ambiguous, Conflict, NotFound, Purged
+from orchestune.services import (
+    bundles,
+    change_experiment,
+    create_experiment,
+    queue_trial,
+    read_experiments,
+    read_trials,
+    stop_trial,
+)
+from orchestune.services.read_trials import blob_key
+from orchestune.store.tables import metadata
+from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
+
+
+class IntentContract(WorldContract):
+    """Pause, stop, extend, delete; names."""
+
+    def test_pause_lets_running_trials_end_and_resume_goes_on(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.pause(world.core, experiment, False, "ada")
+        worker.call(finished=[worker.finish(lease)])
+        world.tick(2)
+        assert worker.call(want=1)["leases"] == []
+        assert world.status(experiment)["state"] == "paused"
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 4
+
+    def test_a_pause_of_what_is_over_or_stopped_changes_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.run(experiment)
+        assert change_experiment.pause(world.core, experiment, True, "ada")["state"] == "completed"
+        assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"
+        other = world.create(budget=2, parallelism=1)
+        change_experiment.stop(world.core, other, "ada")
+        assert change_experiment.pause(world.core, other, False, "ada")["desired"] == "stopped"
+
+    def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.pause(world.core, experiment, True, "ada")
+        order = worker.call()["orders"][0]
+        assert order["state"] == "preempted"
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        assert world.trials(experiment)[0]["state"] == "queued"
+        assert world.status(experiment)["counts"]["running"] == 0
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 2
+        assert len(read_trials.trial(world.core, experiment, 1)["attempts"]) == 2
+
+    def test_a_trial_that_says_something_while_it_is_stopped_is_not_killed_at_once(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.stop(world.core, experiment, "ada")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True, "points": []}
+        answer = worker.call(beats=[said])
+        assert [ack["result"] for ack in answer["acks"]] == ["ok"]
+        assert [(order["attempt"], order["state"]) for order in answer["orders"]] == [(lease["attempt"], "cancelled")]
+
+    @pytest.mark.parametrize("parallelism", [1, 2])
+    def test_a_trial_that_is_stopped_is_none_of_the_budget(self, world: World, parallelism: int) -> None:
+        experiment = world.create(budget=3, parallelism=parallelism)
+        (worker, lease), *_ = world.lease(parallelism)
+        number = lease["trial"]
+        for _ in range(2):
+            shown = stop_trial.stop_trial(world.core, experiment, number, "ada")
+            assert (shown["state"], shown["reason"]["code"]) == ("cancelled", "stopped")
+            assert shown["attempts"][0]["state"] == "cancelled"
+        orders = worker.call()["orders"]
+        assert [(order["attempt"], order["state"]) for order in orders] == [(lease["attempt"], "cancelled")]
+        assert worker.call(finished=[worker.finish(lease, 0.0)])["acks"][0]["result"] == "superseded"
+        shown = world.run(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "budget")
+        assert shown["counts"]["completed"] == 3 and shown["counts"]["cancelled"] == 1
+        assert number not in [best["trial"] for best in shown["best"]]
+
+    def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
+        assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
+        shown = world.run(experiment)
+        assert shown["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == shown["counts"]
+        with pytest.raises(Conflict, match="completed already"):
+            stop_trial.stop_trial(world.core, experiment, 2, "ada")
+        with pytest.raises(NotFound, match="no trial 9"):
+            stop_trial.stop_trial(world.core, experiment, 9, "ada")
+
+    def test_a_space_whose_last_trial_is_stopped_is_exhausted(self, world: World) -> None:
+        choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
+        experiment = world.create(budget=10, parallelism=3, parameters=choices)
+        held = world.lease(3)
+        world.tick(3)
+        stop_trial.stop_trial(world.core, experiment, held[0][1]["trial"], "ada")
+        shown = world.run(experiment)
+        assert shown["reason"]["code"] == "exhausted" and shown["state"] == "completed"
+
+    def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=2)
+        (worker, lease), _ = world.lease(2)
+        shown = change_experiment.stop(world.core, experiment, "ada")
+        assert shown["state"] == "stopping"
+        assert shown["counts"]["running"] == 0
+        orders = worker.call()["orders"]
+        assert {order["state"] for order in orders} == {"cancelled"}
+        assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "superseded"
+        world.tick(3)
+        shown = world.status(experiment)
+        assert shown["state"] == "stopped"
+        assert shown["counts"]["completed"] == 0
+        assert world.backend.ended
+        assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
+
+    def test_a_worker_that_takes_its_time_is_told_once_to_end(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=10, parallelism=2)
+        world.lease(2)
+        told: list[str] = []
+        monkeypatch.setattr(world.backend, "end", lambda worker, handle, grace: told.append(worker))
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(5)
+        assert len(told) == len(set(told)) > 0
+        assert world.status(experiment)["state"] == "stopping"
+
+    def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 7, "parallelism": 3}, "ada")
+        shown = world.run(experiment)
+        assert shown["counts"]["completed"] == 7
+        assert shown["parallelism"] == 3
+
+    def test_a_budget_below_what_was_handed_out_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        with pytest.raises(Conflict, match="5 trials"):
+            change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+
+    def test_delete_hides_and_purge_removes_every_row(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        change_experiment.delete(world.core, experiment, False, "ada")
+        assert read_experiments.statuses(world.core)["items"] == []
+        assert world.status(experiment)["counts"]["completed"] == 3
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        with pytest.raises(NotFound):
+            world.status(experiment)
+        with world.core.store.reading() as session:
+            for table in metadata.sorted_tables:
+                if "experiment" in table.c:
+                    assert session.select(select(func.count()).select_from(table))[0][0] == 0, table.name
+
+    def test_what_was_purged_is_deleted_again_without_a_word_and_a_typo_is_not(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        handle = world.run(experiment)["handle"]
+        for name in (handle, experiment):
+            for purge in (True, False):
+                change_experiment.delete(world.core, name, purge, "ada")
+                world.tick(4)
+            with pytest.raises(Purged, match="removed for good"):
+                world.status(name)
+        with pytest.raises(NotFound, match="there is no experiment") as caught:
+            change_experiment.delete(world.core, handle[:-1] + "_", True, "ada")
+        assert not isinstance(caught.value, Purged)
+
+    def test_a_purge_is_not_taken_back_by_another_delete(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        change_experiment.delete(world.core, experiment, False, "ada")
+        world.tick(4)
+        with pytest.raises(Purged):
+            world.status(experiment)
+
+    def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: World) -> None:
+        hidden, shown = world.create(name="same"), world.create(name="same")
+        with pytest.raises(Ambiguous, match=r"'sa' could be same-\w{4} \(pending\) or same-\w{4} \(pending\)"):
+            world.status("sa")
+        change_experiment.delete(world.core, hidden, False, "ada")
+        assert world.status("SA")["id"] == shown
+        change_experiment.delete(world.core, "same", False, "ada")
+        with pytest.raises(Ambiguous):
+            world.status("same")
+        change_experiment.delete(world.core, shown, True, "ada")
+        world.tick(4)
+        assert world.status("same")["id"] == hidden
+
+    def test_a_prefix_of_many_names_the_newest_of_them_and_how_many_more_there_are(self, world: World) -> None:
+        handles = [world.status(world.create(name="many"))["handle"] for _ in range(8)]
+        with pytest.raises(
+            Ambiguous, match=rf"could be {handles[7]} \(pending\), {handles[6]} .*{handles[3]} .* or 3 more"
+        ):
+            world.status("many")
+
+    def test_a_purged_experiments_files_go_with_the_next_sweep_unless_another_one_names_them(
+        self, world: World
+    ) -> None:
+        contents = {hashlib.sha256(content).hexdigest(): content for content in (b"shared", b"own")}
+        for digest, content in contents.items():
+            bundles.store(world.core, digest, io.BytesIO(content))
+        shared, own = contents
+        request = world.request()
+        kept = create_experiment.create_experiment(world.core, request | {"bundle": shared}, "ada")["id"]
+        purged = [
+            create_experiment.create_experiment(world.core, request | {"bundle": d}, "ada")["id"] for d in contents
+        ]
+        for experiment in purged:
+            change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        Archiving(world.core).drop_orphans()
+        assert world.core.files.size(blob_key(shared)) is not None
+        assert world.core.files.size(blob_key(own)) is None
+        assert world.status(kept)["state"] != "completed"

@@ -1,0 +1,156 @@
+"""What becomes of messages and workers that get lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.services import (
+    read_logs,
+    read_trials,
+)
+from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
+
+
+class LossesContract(WorldContract):
+    """Repeated, late and lost messages; lost workers; clocks that jump; restarts."""
+
+    def test_the_same_report_twice_counts_once(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        worker, lease = world.lease()[0]
+        said = worker.finish(lease)
+        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        worker.leases[lease["attempt"]] = lease
+        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["completed"] == 1
+        assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
+
+    def test_a_lease_that_was_lost_on_the_way_is_offered_again_for_free(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        world.tick(2)
+        worker = next(iter(world.workers.values()))
+        answer = worker.call(want=1, lose_answer=True)
+        assert len(answer["leases"]) == 1
+        for _ in range(4):
+            answer = worker.call(want=1)
+            if answer["leases"]:
+                break
+        assert answer["leases"][0]["trial"] == 1
+        assert answer["leases"][0]["token"] == 2
+        assert world.run(experiment)["counts"]["completed"] == 3
+
+    def test_leases_that_keep_getting_lost_on_the_way_are_no_losses_of_their_trial(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        world.tick(2)
+        worker = next(iter(world.workers.values()))
+        while len(read_trials.trial(world.core, experiment, 1)["attempts"]) < 12:
+            worker.call(want=1, lose_answer=True)
+        assert world.status(experiment)["state"] == "running"
+        assert world.run(experiment)["counts"]["completed"] == 1
+
+    def test_a_silent_worker_is_lost_after_the_lease_time_and_its_trials_run_elsewhere(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        world.tick()
+        world.clock.pass_time(world.core.lease_seconds + 1)
+        world.tick()
+        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert world.trials(experiment)[0]["state"] == "queued"
+        del world.workers[worker.id]
+        world.backend.gone[worker.id] = "killed by signal 9"
+        other, again = world.lease()[0]
+        assert other is not worker
+        assert (again["trial"], again["token"]) == (1, 2)
+
+    def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        for controller in world.controllers[:2]:
+            controller.tick()
+        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+        assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "ok"
+        assert world.status(experiment)["counts"]["completed"] == 1
+        assert world.run(experiment)["counts"]["completed"] == 2
+
+    def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.tick()
+        world.clock.pass_time(100)
+        world.tick()
+        newer, again = world.lease()[0]
+        assert again["trial"] == lease["trial"]
+        assert worker.call(finished=[worker.finish(lease, 0.1)])["acks"][0]["result"] == "superseded"
+        newer.call(finished=[newer.finish(again, 0.7)])
+        shown = world.status(experiment)
+        assert shown["counts"]["completed"] == 1
+        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.7
+        texts = {item["text"] for item in read_logs.logs(world.core, experiment, 0, 100)["items"]}
+        assert texts == {"loss=0.1\n", "loss=0.7\n"}
+
+    def test_a_clock_that_jumps_an_hour_expires_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.lease()
+        world.tick()
+        world.clock.wall += 3600
+        world.tick()
+        world.clock.wall -= 7200
+        world.tick()
+        assert world.status(experiment)["counts"]["running"] == 1
+
+    def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        reason = {"code": "sandbox", "message": "no folder for the trial"}
+        worker.call(finished=[worker.finish(lease, state="lost", points=[], reason=reason)])
+        assert worker.call(want=1)["leases"] == []
+        world.clock.wall -= 3600
+        assert world.run(experiment, 100)["counts"]["completed"] == 1
+
+    def test_a_clock_that_jumps_back_does_not_change_which_value_was_reported_last(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True}
+        worker.call(beats=[{**said, "points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.8, 2, None]]}])
+        world.clock.wall -= 3600
+        worker.call(beats=[{**said, "points": [[2, "loss", 0.7, 3, None]]}])
+        worker.call(finished=[worker.finish(lease, points=[[3, "loss", 0.3, 4, None]])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
+
+    def test_a_restart_of_the_server_expires_nothing(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.lease()
+        world.tick()
+        world.close()
+        world.clock.pass_time(3600)
+        world.open()
+        world.tick()
+        assert world.status(experiment)["counts"]["running"] == 1
+
+    @pytest.mark.parametrize("told", [True, False], ids=["start was told", "died at once"])
+    def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
+        self, world: World, told: bool
+    ) -> None:
+        experiment = world.create(budget=6, parallelism=2)
+        for _ in range(40):
+            world.tick()
+            for worker in list(world.workers.values()):
+                answer = worker.call(want=2)
+                killers = [lease for lease in worker.leases.values() if lease["trial"] == 1]
+                if killers:
+                    if told:
+                        worker.call(beats=[worker.started(killers[0])])
+                    world.backend.gone[worker.id] = "killed by signal 9"
+                elif answer["leases"] or worker.leases:
+                    worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
+            world.clock.pass_time(60)
+            if world.status(experiment)["state"] == "paused":
+                break
+        shown = world.status(experiment)
+        assert shown["reason"]["code"] == "trial_kills_workers"
+        assert "trial 1" in shown["reason"]["message"]
+        assert shown["counts"]["completed"] == 5
+        assert shown["counts"]["failed"] == 0

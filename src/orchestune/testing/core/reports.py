@@ -1,0 +1,152 @@
+"""What trials report and leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import BadInput, Denied
+from orchestune.services import (
+    bundles,
+    change_experiment,
+    read_experiments,
+    read_logs,
+    read_trials,
+    report_metrics,
+    uploads,
+)
+from orchestune.services.signatures import report_signature
+from orchestune.services.usage import usage
+from orchestune.testing.world import World
+from orchestune.testing.world_contract import WorldContract
+
+
+class ReportsContract(WorldContract):
+    """Metrics, usage, logs, events, checkpoints, artifacts, code."""
+
+    def test_intermediate_values_are_reduced_as_the_metric_says(self, world: World) -> None:
+        metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
+        experiment = world.create(budget=1, parallelism=1, metrics=metrics)
+        worker, lease = world.lease()[0]
+        beat = worker.started(lease) | {"points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.3, 2, None]]}
+        worker.call(beats=[beat])
+        worker.call(beats=[beat])
+        worker.call(finished=[worker.finish(lease, points=[[2, "loss", 0.6, 3, None]])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
+
+    def test_values_that_come_by_http_count_and_a_wrong_signature_is_refused(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": "0.125", "step": 1})
+        with pytest.raises(Denied):
+            report_metrics.report(world.core, attempt, "0" * 40, {"loss": 9})
+        worker.call(finished=[worker.finish(lease, points=[])])
+        assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
+
+    def test_what_an_attempt_uses_is_kept_once_and_goes_with_its_experiment(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        samples = [[n, 4.0 * n, 1.5, 2**30 + n, 0.5, 2**31] for n in range(3)]
+        for told in (samples[:2], samples[:2], samples[1:]):
+            worker.call(beats=[worker.started(lease) | {"usage": told}])
+        found = usage(world.core, experiment, 1)["items"]
+        assert [item["samples"] for item in found] == [[sample[1:] for sample in samples]]
+        assert (found[0]["number"], found[0]["state"]) == (1, "running")
+        last = [[3, 12.0, 1.0, 2**30, None, None]]
+        worker.call(finished=[worker.finish(lease, usage=last)])
+        (item,) = usage(world.core, experiment, 1)["items"]
+        assert item["samples"][-1] == last[0][1:] and item["state"] == "succeeded"
+        world.tick(4)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        world.tick(4)
+        with world.core.store.reading() as session:
+            assert session.rows("SELECT attempt FROM usage", {}) == []
+
+    def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        said = worker.started(lease)
+        worker.call(beats=[said | {"logs": [[0, "one\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[0, "one\n", 0], [4, "two\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[12, "never mind\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[4, "two\nthree\n", 0]]}])
+        worker.call(beats=[said | {"logs": [[100, "tail\n", 86]]}])
+        items = read_logs.logs(world.core, experiment, 0, 100)["items"]
+        assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
+        assert [item["gap"] for item in items] == [0, 0, 0, 86]
+
+    def test_the_last_part_of_a_log_says_so(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        worker.call(finished=[worker.finish(lease, logs=[[4, "two", 0]], log_bytes=7)])
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        items = read_logs.logs(world.core, experiment, 0, 100)["items"]
+        assert [(item["trial"], item["last"]) for item in items] == [(1, False), (1, True), (2, False)]
+
+    def test_events_are_numbered_without_a_gap(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        items = read_experiments.events(world.core, experiment, 0, 10_000)["items"]
+        assert [item["seq"] for item in items] == list(range(1, len(items) + 1))
+        assert items[0]["kind"] == "experiment_created"
+        assert sum(item["kind"] == "trial_finished" for item in items) == 5
+
+    def test_events_of_some_kinds_are_pages_of_those_alone_and_end_when_all_were_read(self, world: World) -> None:
+        experiment = world.create(budget=5)
+        world.run(experiment)
+        kinds = ("trial_finished", "experiment_created")
+        pages, after, over = [], 0, False
+        while not over:
+            page = read_experiments.events(world.core, experiment, after, 2, kinds)
+            pages.append([item["kind"] for item in page["items"]])
+            assert page["next"] > after
+            after, over = page["next"], page["over"]
+        assert pages == [["experiment_created", "trial_finished"], ["trial_finished"] * 2, ["trial_finished"] * 2, []]
+
+    def test_a_checkpoint_is_published_by_the_newest_attempt_only_and_the_next_one_starts_with_it(
+        self, world: World
+    ) -> None:
+        world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        worker, lease = world.lease()[0]
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": 7}
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        newer, again = world.lease()[0]
+        assert again["checkpoint"] == {"digest": digest, "step": 7}
+        stream, size = uploads.open_blob(world.core, newer.id, digest)
+        with stream:
+            assert (stream.read(), size) == (b"hello", 5)
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
+
+    def test_artifacts_are_kept_and_listed(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+        uploads.append(world.core, worker.id, digest, 0, b"hel")
+        assert uploads.state(world.core, worker.id, digest) == (3, False)
+        uploads.append(world.core, worker.id, digest, 3, b"lo")
+        said = {
+            "attempt": lease["attempt"],
+            "token": lease["token"],
+            "files": [{"path": "best.pt", "digest": digest, "size": 5}],
+        }
+        for _ in range(2):
+            assert uploads.keep_artifacts(world.core, worker.id, said) == {"kept": ["best.pt"]}
+        assert uploads.state(world.core, worker.id, digest) == (5, True)
+        assert read_trials.artifacts(world.core, experiment, 1) == [{"path": "best.pt", "digest": digest, "size": 5}]
+        stream, _ = read_trials.open_artifact(world.core, experiment, 1, "best.pt")
+        with stream:
+            assert stream.read() == b"hello"
+
+    def test_a_bundle_with_a_wrong_digest_is_refused_and_leaves_nothing(self, world: World, tmp_path: Path) -> None:
+        archive = tmp_path / "archive"
+        archive.write_bytes(b"hello")
+        with archive.open("rb") as stream, pytest.raises(BadInput, match="SHA-256"):
+            bundles.store(world.core, "0" * 64, stream)
+        assert list(world.core.files.keys("")) == []
