@@ -121,6 +121,7 @@ class GpProposer:
         self._scored = 0
         self._next_fit = least(startup)
         self._fitted: list[Entry] = []
+        self._failures_fitted = False
         self._scales: dict[tuple[View, tuple[float, ...]], Scales] = {}
         self._limit_scales: dict[int, Scales] = {}
 
@@ -137,9 +138,11 @@ class GpProposer:
                 continue
             self._history.add(found, found.losses if found.feasible else None)
             self._scored += found.losses is not None
-            if len(self._history) >= self._next_fit and self._scored >= least(self._startup):
+            due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
+            if due and self._scored >= least(self._startup):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
                 self._fitted = thinned([item for _, item in self._history.window()], _MOST_FITTED)
+                self._failures_fitted = any(item.failed for item in self._fitted)
                 self._scales.clear()
                 self._limit_scales.clear()
 
@@ -188,13 +191,12 @@ class GpProposer:
         return lambda features: acquisition(features) + weight * self._cube.log_prior(features)
 
     def _bound(self, index: int, entries: Sequence[Entry]) -> _Bound | None:
-        """What is known of a limit, or of failures; None where nothing is."""
-        found = self._beyond(entries, index)
-        if found is None:
+        """What is known of a limit, or of failures; None where nothing is, or was at the last fit."""
+        found, scales = self._beyond(entries, index), self._scales_of_limit(index)
+        if found is None or scales is None:
             return None
         evidence, limit = found
         features = self._cube.features(evidence.points)
-        scales = self._scales_of_limit(index, found)
         with np.errstate(over="ignore", under="ignore"):
             model = Posterior(scales, features, evidence.values, evidence.variances, features[:0], self._cube.numeric)
         worst = (limit + float(evidence.values.max())) / 2 if index == _FAILURES else math.inf
@@ -206,12 +208,13 @@ class GpProposer:
             return failure_evidence(entries, self._cube.width)
         return limit_evidence(entries, self._cube.width, index)
 
-    def _scales_of_limit(self, index: int, known: tuple[Evidence, float]) -> Scales:
-        """`known` serves where the last fit had nothing to tell of it yet."""
+    def _scales_of_limit(self, index: int) -> Scales | None:
         if index not in self._limit_scales:
-            evidence = (self._beyond(self._fitted, index) or known)[0]
-            features = self._cube.features(evidence.points)
-            self._limit_scales[index] = fit(features, evidence.values, evidence.variances, self._cube.numeric)
+            found = self._beyond(self._fitted, index)
+            if found is None:
+                return None
+            features = self._cube.features(found[0].points)
+            self._limit_scales[index] = fit(features, found[0].values, found[0].variances, self._cube.numeric)
         return self._limit_scales[index]
 
     def _scales_of(self, view: View, shares: tuple[float, ...]) -> Scales:

@@ -151,6 +151,21 @@ def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_aske
         assert asked.propose([], number, number) == fresh.propose([], number, number)
 
 
+def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_asked_before() -> None:
+    def outcome(number: int) -> Observation:
+        point: dict[str, Value] = {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}
+        fails = number > 20 and float(point["x0"]) > 0.6
+        return Observation(number, point, TrialState.FAILED) if fails else bowl(number, point)
+
+    history = [outcome(number) for number in range(1, 31)]
+    asked = GpProposer(PLANE, [LOSS], 3)
+    for index, observation in enumerate(history):
+        asked.tell([observation])
+        fresh = GpProposer(PLANE, [LOSS], 3)
+        fresh.tell(history[: index + 1])
+        assert asked.propose([], index + 2, index) == fresh.propose([], index + 2, index)
+
+
 def entries(count: int) -> list[Entry]:
     cube = Cube(PLANE)
     places = [{"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1} for number in range(count)]
