@@ -188,13 +188,22 @@ class Scanner:
         if isinstance(name, str) and value is not None and name.lower() not in _NO_NAMES:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
-        found = []
+        found, noisy = [], self._noisy(document)
         for key, item in document.items():
             value = number(item)
-            known = self._name(key) if value is not None else None
+            known = self._name(key) if value is not None and not (noisy and key == "stddev") else None
             if value is not None and known is not None:
-                found.append(Reported(known, value, step, number(document.get(f"{key}_stddev"))))
+                spread = document.get("stddev" if key == noisy else f"{key}_stddev")
+                found.append(Reported(known, value, step, number(spread)))
         return found
+
+    def _noisy(self, document: Mapping[str, Any]) -> str | None:
+        """The one metric that `stddev` belongs to; None where there is none, or several, or it is a metric itself."""
+        if number(document.get("stddev")) is None or "stddev" in self._declared.by_lower:
+            return None
+        others = [key for key in document if key != "stddev" and key.lower() not in _STEP_NAMES]
+        metrics = [key for key in others if number(document[key]) is not None]
+        return metrics[0] if len(metrics) == 1 else None
 
 
 def number(value: Any) -> float | None:

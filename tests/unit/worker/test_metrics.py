@@ -39,6 +39,11 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ("accuracy=nan val_loss: -inf", [("accuracy", math.nan, None, None), ("Val_Loss", -math.inf, None, None)]),
         ('{"accuracy": 0.9, "step": 3}', [("accuracy", 0.9, 3.0, None)]),
         ('{"name": "ACCURACY", "value": 0.9, "stddev": 0.1}', [("accuracy", 0.9, None, 0.1)]),
+        ('{"accuracy": 0.9, "stddev": 0.1, "epoch": 2, "note": "x"}', [("accuracy", 0.9, 2.0, 0.1)]),
+        (
+            '{"accuracy": 0.9, "val_loss": 1, "stddev": 0.1}',  # whose it is nobody knows
+            [("accuracy", 0.9, None, None), ("Val_Loss", 1.0, None, None), ("stddev", 0.1, None, None)],
+        ),
         ('{"accuracy": NaN}', [("accuracy", math.nan, None, None)]),
         ("{'accuracy': 0.5, 'other': 1}", [("accuracy", 0.5, None, None)]),
         ("\x1b[1maccuracy\x1b[0m: \x1b[32m0.5\x1b[0m", [("accuracy", 0.5, None, None)]),
