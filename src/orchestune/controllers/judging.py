@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestune.domain.states import Desired
 from orchestune.domain.stopping import Chosen
 from orchestune.services.core import Core
-from orchestune.services.estimates import unsure
+from orchestune.services.estimates import LEAST, unsure
 from orchestune.services.ledger import locked
 from orchestune.services.trials import cancel_open
 from orchestune.store import experiments, trials
@@ -14,7 +14,7 @@ from orchestune.store.experiments import ExperimentRow
 
 class Judging:
     """A model takes up to a second, so that it has no place where trials finish: rules that ask for the best wait for
-    this controller where the best value says how unsure it is.
+    this controller, and for as many results as a model needs, where the best value says how unsure it is.
     """
 
     def __init__(self, core: Core) -> None:
@@ -27,7 +27,7 @@ class Judging:
         with self._core.store.reading() as session:
             rows = [row for row in experiments.unfinished(session) if _asks(row)]
             grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
-            noisy = [row for row in grown if unsure(session, row)]
+            noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
         self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
         for row in noisy:
             self._experiment(row)

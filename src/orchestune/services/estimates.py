@@ -23,7 +23,7 @@ from orchestune.store.session import Session
 
 log = logging.getLogger(__name__)
 
-_LEAST = 10
+LEAST = 10
 """completed trials below which no model is asked"""
 _MOST, _BEST = 500, 100
 """results that the model chooses from: an even selection, and so many of the best"""
@@ -42,11 +42,8 @@ class Estimate:
 
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
-    """Whether the trial with the best value may not be the best, so that a model is asked.
-
-    An exact value that beats all noisy ones is the best.
-    """
-    if row.best_trial is None or row.completed < _LEAST or len(objectives(row.specification.metrics)) > 1:
+    """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is."""
+    if row.best_trial is None or len(objectives(row.specification.metrics)) > 1:
         return False
     best = trials.metrics_of(session, row.id, [row.best_trial]).get(row.best_trial, {})
     return bool(best.get(row.specification.objective.name, {}).get("stddev"))
@@ -109,7 +106,7 @@ class Estimates:
     def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
         specification = row.specification
         with store.reading() as session:
-            if not unsure(session, row):
+            if row.completed < LEAST or not unsure(session, row):
                 return None
             history = read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
             if row.history_seq > _MOST:

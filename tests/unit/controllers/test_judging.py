@@ -109,11 +109,10 @@ def test_without_noise_no_model_is_asked(world: World, monkeypatch: pytest.Monke
     assert model.asked == []
 
 
-def test_of_few_noisy_values_the_best_is_taken_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_noisy_values_end_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
-    experiment = searched(world, {"target": 0.5}, stddev=0.3, values=[1.0, 0.1])
-    assert world.status(experiment)["reason"]["code"] == "target"
-    assert model.asked == []
+    shown = judged(world, searched(world, {"target": 0.5, "patience": 3}, stddev=0.3, values=[1.0, 0.1, *[1.0] * 7]))
+    assert shown["state"] == "running" and model.asked == []
 
 
 def test_where_no_model_can_be_made_the_best_value_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
