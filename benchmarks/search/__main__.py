@@ -1,8 +1,8 @@
 """Which engine finds better configurations, in simulated time: `python -m benchmarks.search --quick`.
 
     python -m benchmarks.search run --engines auto tpe optuna-tpe --problems held --seeds 100 101 --to x.jsonl.gz
-    python -m benchmarks.search report benchmarks/search/results/*.jsonl.gz
-    python -m benchmarks.search plot benchmarks/search/results/*.jsonl.gz --to docs/images
+    python -m benchmarks.search report benchmarks/search/results/40-*.jsonl.gz
+    python -m benchmarks.search plot benchmarks/search/results/*-trials-15-*.jsonl.gz --to docs/images
     python -m benchmarks.search baseline                      # measures random search where that is not known yet
 
 Engines: those of the registry, with options as in `tpe:startup=5`, and those of `peers.table`, most of which get an

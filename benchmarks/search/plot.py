@@ -22,6 +22,8 @@ def draw(lines: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     written: list[Path] = []
     for (budget, workers), engines in sorted(by_setting(lines).items()):
         shared = sorted(set.intersection(*(set(runs) for runs in engines.values())))
+        if not shared:
+            continue
         first = next(iter(next(iter(engines.values())).values()))
         marks = [mark for mark in MARKS if str(mark) in first["best"]]
         traces = {engine: [_reached(runs, shared, mark) for mark in marks] for engine, runs in engines.items()}

@@ -19,6 +19,9 @@ def show(lines: Sequence[Mapping[str, Any]], at: int | None, *, each: bool) -> N
     """Print one table for each budget and number of workers; only searches that every engine has run are compared."""
     for (budget, workers), engines in sorted(by_setting(lines).items()):
         shared = sorted(set.intersection(*(set(runs) for runs in engines.values())))
+        if not shared:
+            print(f"\n{budget} trials, {workers} workers: no search was run by each of {', '.join(engines)}")
+            continue
         mark = at or budget
         values = {
             engine: {
