@@ -24,6 +24,10 @@ class Ax:
         self._client = Client(random_seed=seed)
         self._client.configure_experiment(parameters=[_dimension(dial) for dial in self._dials.all])
         self._client.configure_optimization(objective="-loss")
+        # Without that it refuses a sixth trial while five run, and a start with more workers is not possible.
+        self._client.configure_generation_strategy(
+            initialization_random_seed=seed, allow_exceeding_initialization_budget=True
+        )
         self._open: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
 
