@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from orchestune.client.address import Access
@@ -72,6 +73,22 @@ def sign_in(page: Page, url: str, token: str = TOKEN) -> None:
     client = client_of(url, token)
     page.goto(url + client.invite()["path"])
     client.close()
+
+
+def for_everybody(page: Page) -> None:
+    """Nothing that keeps anybody out, in light and, of its colours, in dark; the page is light."""
+    _axe_finds_nothing(page, None)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+        if scheme == "dark":
+            _axe_finds_nothing(page, {"runOnly": {"type": "rule", "values": ["color-contrast"]}})
+
+
+def _axe_finds_nothing(page: Page, options: dict[str, Any] | None) -> None:
+    found = Axe().run(page, options=options).response["violations"]
+    told = [(each["id"], [node["html"][:200] for node in each["nodes"][:2]]) for each in found]
+    assert told == [], page.url
 
 
 class Trouble:

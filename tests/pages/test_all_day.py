@@ -17,24 +17,24 @@ from tests.testbeds.seed import serve
 from tests.testbeds.stir import Stir
 
 RUNNING = 60
-WARM, HALF = 150, 200
+WARM, HALF = 100, 120
 """events that each page hears before it is measured, and in each half of the measurement"""
 
 
+@pytest.mark.timeout(400)
 def test_no_page_grows_with_what_it_is_told(browser: Browser, core: Core, handles: Mapping[str, str]) -> None:
     """The second half of the events leaves no more behind than the noise of a measurement."""
     handle = handles["image model"]
-    stir = Stir(core, handle, RUNNING)
+    stir = Stir(core, handle, RUNNING, lines=60)
     with serve(core, pace=EAGER) as url, opened(browser, url, paths(handle, RUNNING), stir) as pages:
-        pages.hear(WARM, 60)
-        first = pages.hear(HALF, 60)
-        second = pages.hear(HALF, 60)
+        pages.hear(WARM, 120)
+        first = pages.hear(HALF, 120)
+        second = pages.hear(HALF, 120)
     for path in first:
         grown = second[path] - first[path]
-        print(path, first[path], grown)
         assert grown.nodes < HALF / 2, (path, grown)
         assert grown.listeners < HALF / 10, (path, grown)
-        assert grown.heap < 2000 * HALF, (path, grown)
+        assert grown.heap < 3000 * HALF, (path, grown)
 
 
 @pytest.mark.parametrize("path", ["/experiments/{}", "/cluster"])

@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
-from tests.pages.conftest import OpenPage
+from tests.pages.conftest import OpenPage, for_everybody
 
 MARK = "element => { element.mark = true; }"
 MARKED = "element => element.mark === true"
@@ -81,3 +81,29 @@ def test_the_mouse_holds_a_row_until_it_leaves(open_page: OpenPage, handles: dic
     expect(first).to_have_text(str(before))
     page.mouse.move(5, 5)
     expect(first).to_have_text(str(new))
+
+
+def test_trials_are_filtered_without_a_mouse(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
+    dialog, shown = page.get_by_role("dialog"), page.locator(".virtual tbody tr:not(.space)")
+    page.get_by_role("button", name="Filter…").press("Enter")
+    dialog.get_by_label("Column").select_option(label="layers")
+    dialog.get_by_label("At least").fill("7")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("layers: at least 7")).to_be_visible()
+    page.get_by_role("button", name="Filter…").press("Enter")
+    dialog.get_by_label("Column").select_option(label="penalty")
+    for word in ("l1", "l2"):
+        dialog.get_by_label(word, exact=True).press("Space")
+    for_everybody(page)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
+    expect(shown.filter(has_not_text="elasticnet")).to_have_count(0)
+    few = shown.count()
+    assert 0 < few < 40
+    page.reload()  # it stands in the address
+    expect(shown).to_have_count(few)
+    page.get_by_role("button", name="Show all values of layers").press("Enter")
+    expect(page.get_by_text("layers: at least 7")).to_be_hidden()
+    page.get_by_role("button", name="Show all values of penalty").press("Enter")
+    expect(page.get_by_text("120 trials", exact=True)).to_be_visible()

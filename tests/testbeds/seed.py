@@ -41,7 +41,7 @@ from orchestune.testing.world import FakeBackend
 
 TOKEN = "the-token-of-the-owner-of-the-pages"
 HOSTILE = '<script>document.title="pwned"</script><img src=x onerror=document.title="pwned">'
-LONG = "a-very-long-name-that-somebody-made-with-a-program-" * 5
+WIDE = "a-very-long-name-that-somebody-made-with-a-program-" * 5 + "ünïcode 实验 \u202eעברית"
 
 Outcome = tuple[str, dict[str, float], dict[str, Any] | None]
 
@@ -113,6 +113,7 @@ CARDS = tuple(Card(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30
 MACHINES = (Machine(32, 2**37, CARDS, "gpu-node-1", "gpu"), Machine(16, 2**36, (), "cpu-node-1", "cpu"))
 SHUT = "3 of 3 trials failed here, and none elsewhere: no space left on device"
 IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
+LIMITED = {"goal": "maximize", "optimized": False, "constraint": ">= -10"}
 ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
 
 
@@ -154,8 +155,9 @@ def plans(large: int) -> list[Plan]:
         code=[{"page.html": f"<b>1</b>\n{HOSTILE}\n", "<img src=x>.py": HOSTILE}, {"page.html": "<b>2</b>\n"}],
     )  # fmt: skip
     found = [
-        Plan(LONG + "ünïcode 实验", [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
-             [{"name": f"metric_{n}", "goal": "maximize"} for n in range(30)][:1], _wide, 40, 40, ago=900000),
+        Plan(WIDE, [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
+             [{"name": f"metric_{n}", **(LIMITED if n else {"goal": "maximize"})} for n in range(30)], _wide, 40, 40,
+             ago=900000),
         Plan("nothing yet", SGD, ACCURACY, _sgd, 0, 40, state="pending", ago=80000,
              reason={"code": "waiting_for_resources", "message": "no machine has 8 free GPUs; the largest has 4"}),
         Plan("one trial", SGD, ACCURACY, _sgd, 1, 1, ago=70000),

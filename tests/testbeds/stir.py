@@ -17,7 +17,7 @@ class Stir:
     def __init__(self, core: Core, handle: str, trial: int, lines: int = 20) -> None:
         self.core, self.trial = core, trial
         self.steps = 0
-        self._text = "".join(f"step {n} of many, of which each prints about as much\n" for n in range(lines)).encode()
+        self._lines, self._offset = lines, 1 << 20
         with core.store.reading() as session:
             row = experiments.find(session, handle)
             self.experiment, self._running = row.id, row.running
@@ -31,6 +31,8 @@ class Stir:
     def step(self) -> None:
         """Once more."""
         self.steps += 1
+        text = "".join(f"line {n} of step {self.steps}\n" for n in range(self._lines)) + "a bar that moves\r" * 10
+        data = text.encode()
         with self.core.store.transaction() as session:
             row = experiments.find(session, self.experiment)
             values = {"event_seq": row.event_seq + 1, "log_seq": row.log_seq + 1}
@@ -38,8 +40,8 @@ class Stir:
             session.change(update(table).where(table.c.id == self.experiment).values(**values))
             segment = {
                 "experiment": self.experiment, "seq": row.log_seq + 1, "attempt": self._attempt, "trial": self.trial,
-                "offset": self.steps * len(self._text), "length": len(self._text), "gap": 0, "at": session.now,
-                "data": self._text + b"a bar that goes on\r" * 10,
+                "offset": self._offset, "length": len(data), "gap": 0, "at": session.now, "data": data,
             }  # fmt: skip
+            self._offset += len(data)
             session.change(log_segments.insert().values(**segment))
         self.core.signals.notify(f"events:{self.experiment}", f"logs:{self.experiment}", EXPERIMENTS)

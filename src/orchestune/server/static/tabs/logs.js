@@ -35,6 +35,7 @@ export function mount(place, status, only = null) {
   let turn = 0;
   let pause = PAUSE;
   let weight = 0;
+  let dropped = false;
   let room = MOST; // lines that still fit behind the time that was chosen
 
   const trial = h("input", { type: "number", min: 1, step: 1, placeholder: "all", "aria-label": "Trial", style: { width: "90px" }, value: only ? String(only) : address.get("trial"), onchange: () => { address.set({ trial: trial.value }); begin(); } });
@@ -62,6 +63,7 @@ export function mount(place, status, only = null) {
     after = weight = 0;
     room = MOST;
     later.hidden = true;
+    dropped = false;
     follow.checked = !since.value;
     fill(log);
     read(turn);
@@ -87,13 +89,14 @@ export function mount(place, status, only = null) {
         const first = after === 0;
         const answer = await ask(path(ref, "logs") + query({ after, limit: 200, trial: only ?? trial.value, since: from, tail: first && !from ? TAIL : null }));
         if (mine !== turn || ended) return;
-        answer.items.forEach(add);
+        const rest = since.value && !follow.checked ? answer.items.findIndex(full) : -1;
+        answer.items.slice(0, rest < 0 ? undefined : rest).forEach(add);
         if (answer.items.length) pause = PAUSE;
-        more = answer.items.length >= 200;
-        after = answer.next;
+        more = rest >= 0 || answer.items.length >= 200;
+        after = rest > 0 ? answer.items[rest - 1].cursor : rest < 0 ? answer.next : after;
         problem.hidden = true;
         settle();
-        later.hidden = !(more && since.value && !follow.checked && room <= 0);
+        later.hidden = rest < 0;
         if (!later.hidden) return;
       }
     } catch (error) {
@@ -101,6 +104,14 @@ export function mount(place, status, only = null) {
       problem.textContent = words(error);
     }
     if (mine === turn && !ended) timer = setTimeout(() => (document.hidden ? (timer = setTimeout(() => read(mine), PAUSE)) : read(mine)), over ? 15000 : pause);
+  }
+
+  /** Whether this is more than there is room for; counts it otherwise. @param {Chunk} chunk */
+  function full(chunk) {
+    const many_ = chunk.text.split("\n").length - 1;
+    if (many_ > room && room < MOST) return true;
+    room -= many_;
+    return false;
   }
 
   /** @param {Chunk & {attempt: string}} chunk */
@@ -122,7 +133,6 @@ export function mount(place, status, only = null) {
     const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${new Date(chunk.at).toLocaleString()}` }, h("span", { class: "who" }, who), h("span"));
     const line = { trial: chunk.trial, at: chunk.at, text: plain, element };
     lines.push(line);
-    room -= 1;
     weight += plain.length;
     mark(line);
     log.append(element);
@@ -131,8 +141,10 @@ export function mount(place, status, only = null) {
   function settle() {
     let gone = 0;
     let freed = 0;
-    while (lines.length - gone > MOST || (weight - freed > WEIGHT && gone < lines.length - 1)) freed += lines[gone++].text.length;
+    const most = since.value && !follow.checked ? 3 * MOST : MOST;
+    while (lines.length - gone > most || (weight - freed > WEIGHT && gone < lines.length - 1)) freed += lines[gone++].text.length;
     const before = log.scrollHeight;
+    dropped ||= gone > 0;
     lines.splice(0, gone).forEach((line) => line.element.remove());
     weight -= freed;
     if (follow.checked) toEnd();
@@ -142,7 +154,7 @@ export function mount(place, status, only = null) {
 
   function tell() {
     const found = search.value ? lines.filter((line) => !line.element.hidden).length : lines.length;
-    const cut = lines.length >= MOST ? `the last ${count(MOST)} lines` : many(lines.length, "line");
+    const cut = dropped ? `the last ${count(lines.length)} lines` : many(lines.length, "line");
     told.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
     log.hidden = !lines.length;
     nothing.hidden = Boolean(lines.length);
@@ -171,6 +183,7 @@ export function mount(place, status, only = null) {
   }
 
   function scrolled() {
+    if (log.scrollHeight <= log.clientHeight) return; // it was emptied
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     if (follow.checked !== atEnd) follow.checked = atEnd;
   }

@@ -1,0 +1,54 @@
+"""The log of many trials: from a time on, and what a bar that moves leaves behind."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from playwright.sync_api import expect
+
+from orchestune.client.api import Client
+from orchestune.services.core import Core
+from tests.pages.conftest import OpenPage
+from tests.testbeds.stir import Stir
+
+RUNNING = 60
+
+
+def test_a_log_is_read_from_a_time_on_piece_by_piece(
+    open_page: OpenPage, handles: dict[str, str], core: Core, client: Client
+) -> None:
+    stir = Stir(core, handles["image model"], RUNNING, lines=2000)
+    begin = datetime.now(UTC) - timedelta(seconds=2)
+    for _ in range(4):
+        stir.step()
+    page = open_page(f"/experiments/{handles['image model']}?tab=logs", timezone_id="UTC")
+    log, follow = page.get_by_role("log"), page.get_by_label("Follow")
+    expect(log.locator("> div").last).to_contain_text("line 1999 of step 4")
+    page.get_by_label("From this time on").fill(begin.strftime("%Y-%m-%dT%H:%M:%S"))
+    expect(log.locator("> div").first).to_contain_text("line 0 of step 1")
+    expect(follow).not_to_be_checked()
+    later = page.get_by_role("button", name="Later lines")
+    later.click()
+    expect(log.locator("> div").last).to_contain_text("line 1999 of step 4")
+    expect(page.get_by_text("8,000 lines")).to_be_visible()
+    expect(log.locator("> div").first).to_contain_text("line 0 of step 1")
+    expect(later).to_be_hidden()
+    page.get_by_label("Search in the log").fill("line 7 of step 4")
+    expect(page.get_by_text("1 of 8,000 lines")).to_be_visible()
+    follow.check()
+    page.get_by_label("Search in the log").fill("")
+    stir.step()
+    expect(log.locator("> div").last).to_contain_text("line 1999 of step 5")
+
+
+def test_a_bar_that_moves_is_one_line(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
+    stir = Stir(core, handles["image model"], RUNNING, lines=1)
+    page = open_page(f"/experiments/{handles['image model']}/trials/{RUNNING}")
+    log = page.get_by_role("log")
+    expect(log).to_be_visible()
+    for _ in range(3):
+        stir.step()
+    last = log.locator("> div").last
+    expect(last).to_contain_text(re.compile(r"line 0 of step 3$"))
+    assert "bar" not in log.inner_text()
