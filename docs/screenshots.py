@@ -11,7 +11,6 @@ from playwright.sync_api import ViewportSize, sync_playwright
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
-from orchestune.services import change_experiment
 from tests.testbeds.seed import TOKEN, core_of, seed, serve
 
 FOLDER = Path(__file__).parent / "images"
@@ -19,6 +18,7 @@ PICTURES = {
     "experiments": ("/experiments", False, 620),
     "experiment": ("/experiments/{image model}", False, 900),
     "analysis": ("/experiments/{sgd classifier}?tab=analysis", True, 1000),
+    "cluster": ("/cluster", False, 1060),
 }
 """address (with names of seeded experiments), whether dark, height"""
 
@@ -32,9 +32,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         core = core_of(Path(folder))
-        handles = seed(core)
-        for name in [name for name in handles if "<" in name or len(name) > 40]:  # those that tests alone want to see
-            change_experiment.delete(core, handles.pop(name), False, "docs")
+        handles = seed(core, odd=False)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serve(core) as url:
             for name in wanted:

@@ -127,7 +127,7 @@ function waiting(all) {
     h(
       "tr",
       { data: { key: experiment.id } },
-      h("td", {}, h("a", { href: path(experiment.handle) }, h("div", { class: "cut" }, experiment.name)), h("div", { class: "small faint mono" }, experiment.handle), experiment.waiting && h("div", { class: "small waits" }, `waits: ${experiment.waiting}`)),
+      h("td", {}, h("a", { href: path(experiment.handle) }, h("div", { class: "cut" }, experiment.name)), h("div", { class: "small faint mono" }, experiment.handle), experiment.waiting && h("div", { class: "small waits" }, experiment.waiting)),
       h("td", {}, h("div", { class: "cut", title: experiment.owner }, experiment.owner)),
       h("td", {}, badge(experiment.state)),
       h("td", { class: "right" }, `${experiment.running} of ${experiment.parallelism}`),

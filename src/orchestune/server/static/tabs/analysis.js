@@ -284,14 +284,14 @@ export function mount(place, first) {
     for (const [name, frame] of slices) {
       if (shown.some((parameter) => parameter.name === name)) continue;
       frame.close();
-      frame.element.remove();
+      frame.element.parentElement?.remove();
       slices.delete(name);
     }
     for (const parameter of shown) {
       const frame = slices.get(parameter.name) ?? new Frame(`${metric.name} by ${parameter.name}`, 190);
       if (!slices.has(parameter.name)) {
         slices.set(parameter.name, frame);
-        grid.append(frame.element);
+        grid.append(h("div", { class: "slice" }, frame.element, frame.savers()));
       }
       const { axis, values: given } = dimension(parameter);
       const points = values().map((value, index) => ({ x: given[index] ?? null, y: value, state: columns?.state[index] ?? "", trial: columns?.number[index] ?? 0, tip: tip([parameter], index) }));

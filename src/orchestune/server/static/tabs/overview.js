@@ -4,7 +4,7 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
-import { badge, card, commandLine, empty, finished, objectives, pairs, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, finished, objectives, pairs, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
@@ -28,6 +28,7 @@ export function mount(place, first) {
   const workers = h("div");
   const [drawnBest, drawnRunning, drawnWorkers, drawnFailures] = [best, running, workers, failures].map(steady);
   const history_ = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.savers()), results.element, key(["completed", "pruned", "failed"]), remark);
+  const busy_ = h("section", { class: "card", "aria-label": "Busy" }, h("h2", {}, "Busy", h("span", { class: "grow" }), busy.savers()), busy.element);
   const none = h("div", {}, empty("Nothing to show yet", "The first trial has not finished."));
   fill(
     place,
@@ -35,7 +36,7 @@ export function mount(place, first) {
     h(
       "div",
       { class: "grid" },
-      h("div", { class: "stack" }, history_, none, card("Busy", busy.element), failures),
+      h("div", { class: "stack" }, history_, none, busy_, failures),
       h("div", { class: "stack" }, best, running, workers),
     ),
   );
