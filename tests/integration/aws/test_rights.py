@@ -23,6 +23,8 @@ UNTAKEN = {
     "ecr:GetAuthorizationToken": "pushing images, which is not the provisioner's",
     "eks:DeleteAccessEntry": "somebody gets another role",
     "eks:ListClusters": "`cluster list`",
+    "ec2:ModifyVpcEndpoint": "a route table that somebody has removed",
+    "ec2:ReplaceRoute": "a gateway that somebody has removed",
     "lambda:UpdateFunctionCode": "clusters that another version has made",
     "s3:AbortMultipartUpload": "uploads that were broken off",
     "s3:DeleteObjectVersion": "buckets in which somebody has switched versions on",

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.aws.errors import Expired
+from orchestune.domain.cluster import Grant
 from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import life, plain, stage
 from tests.integration.aws.test_lives import complete
 from tests.integration.aws.together import Together
-from tests.testbeds.aws.fake import Fake
+from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.faults import Fault, named
 from tests.testbeds.aws.identities import ACCOUNT
 from tests.testbeds.aws.refusals import Refused
@@ -60,19 +61,77 @@ def test_no_machines_in_one_zone_start_in_another(aws: Fake) -> None:
     complete(aws)
 
 
-@pytest.mark.parametrize("operation", ["ec2:CreateNatGateway", "eks:CreateCluster", "eks:CreateNodegroup"])
-def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_on(aws: Fake, operation: str) -> None:
-    def expire() -> None:
+GONE = Refused("ExpiredToken", "The security token included in the request is expired", 403)
+
+
+def expire(aws: Fake, operation: str) -> None:
+    """The credentials run out at the next such call."""
+
+    def end() -> None:
         aws.user.expired = True
 
-    gone = Refused("ExpiredToken", "The security token included in the request is expired", 403)
-    aws.faults.plan(Fault(named(operation), gone, then=expire))
+    aws.faults.plan(Fault(named(operation), GONE, then=end))
+
+
+@pytest.mark.parametrize("operation", ["ec2:CreateNatGateway", "eks:CreateCluster", "eks:CreateNodegroup"])
+def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_on(aws: Fake, operation: str) -> None:
+    expire(aws, operation)
     with pytest.raises(Expired, match="run out"):
         stage.create()
     assert stage.counted(aws.inventory())["role"] == 6
     aws.user.expired = False
     stage.create()
     complete(aws)
+
+
+def _update() -> object:
+    changed = stage.with_pools(dataclasses.replace(stage.CPU, least=2), life.BIG)
+    stage.provisioner().update(changed, stage.Told(), lambda pool: None)
+    return stage.provisioner().changes(changed)
+
+
+COMMANDS: list[tuple[str, Callable[[], object], object]] = [
+    ("eks:CreateNodegroup", _update, []),
+    ("eks:UpdateNodegroupConfig", _update, []),
+    ("eks:DeleteNodegroup", _update, []),
+    ("eks:DescribeNodegroup", lambda: getattr(stage.provisioner().status(stage.NAME), "name", ""), stage.NAME),
+    ("eks:ListClusters", lambda: [one.name for one in stage.provisioner().clusters()], [stage.NAME]),
+    ("ecr:DescribeRepositories", lambda: stage.provisioner().reach(stage.NAME) is not None, True),
+]
+
+
+@pytest.mark.parametrize(("operation", "command", "answer"), COMMANDS, ids=[item[0] for item in COMMANDS])
+def test_credentials_that_expire_in_the_middle_of_other_commands_end_them_and_new_ones_go_on(
+    aws: Fake, operation: str, command: Callable[[], object], answer: object
+) -> None:
+    before = aws.inventory()
+    stage.create()
+    expire(aws, operation)
+    with pytest.raises(Expired, match="run out") as caught:
+        command()
+    assert "log in again" in caught.value.hint
+    aws.user.expired = False
+    assert command() == answer
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["eks:DeleteNodegroup", "eks:DeleteCluster", "ec2:DeleteNatGateway", "ec2:DeleteSubnet", "s3:DeleteBucket",
+     "iam:DeleteRole"],
+)  # fmt: skip
+def test_credentials_that_expire_while_a_cluster_is_removed_leave_what_new_ones_remove(
+    aws: Fake, operation: str
+) -> None:
+    before = aws.inventory()
+    stage.create()
+    expire(aws, operation)
+    with pytest.raises(Expired, match="run out"):
+        stage.destroy()
+    aws.user.expired = False
+    stage.destroy()
+    assert aws.inventory() == before
 
 
 def test_two_creates_at_once_make_one_cluster(aws: Fake) -> None:
@@ -174,21 +233,182 @@ def _remove_identity(aws: Fake) -> None:
         del cluster.associations[name]
 
 
+def _one(operation: str, key: str, part: str, **more: Any) -> Any:
+    """A resource of EC2 of the cluster, by the part that it is."""
+    name = "Filter" if operation == "describe_nat_gateways" else "Filters"
+    ours = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]},
+            {"Name": "tag:orchestune.dev/part", "Values": [part]}]  # fmt: skip
+    found = getattr(plain.client("ec2"), operation)(**{name: ours}, **more)[key]
+    return next(one for one in found if one.get("State") not in ("deleted", "deleting"))
+
+
+def _remove_gateway(aws: Fake) -> None:
+    """The way out; its address stays."""
+    ec2 = plain.client("ec2")
+    identity = _one("describe_nat_gateways", "NatGateways", "way-out")["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=identity)
+    while ec2.describe_nat_gateways(NatGatewayIds=[identity])["NatGateways"][0]["State"] != "deleted":
+        pass
+
+
+def _remove_internet(aws: Fake) -> None:
+    """The internet gateway, which takes the NAT gateway's going first."""
+    _remove_gateway(aws)
+    ec2, found = plain.client("ec2"), _one("describe_internet_gateways", "InternetGateways", "gateway")
+    identity, vpc = found["InternetGatewayId"], found["Attachments"][0]["VpcId"]
+    ec2.detach_internet_gateway(InternetGatewayId=identity, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=identity)
+
+
+def _remove_address(aws: Fake) -> None:
+    _remove_gateway(aws)
+    plain.client("ec2").release_address(AllocationId=_one("describe_addresses", "Addresses", "way-out")["AllocationId"])
+
+
+def _remove_route(aws: Fake) -> None:
+    table = _one("describe_route_tables", "RouteTables", "routes-private")["RouteTableId"]
+    plain.client("ec2").delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
+
+
+def _remove_table(aws: Fake) -> None:
+    ec2, found = plain.client("ec2"), _one("describe_route_tables", "RouteTables", "routes-private")
+    for pair in found["Associations"]:
+        ec2.disassociate_route_table(AssociationId=pair["RouteTableAssociationId"])
+    ec2.delete_route_table(RouteTableId=found["RouteTableId"])
+
+
+def _remove_endpoint(aws: Fake) -> None:
+    identity = _one("describe_vpc_endpoints", "VpcEndpoints", "storage")["VpcEndpointId"]
+    plain.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[identity])
+
+
+def _remove_public_subnet(aws: Fake) -> None:
+    """One without a NAT gateway in it."""
+    identity = _one("describe_subnets", "Subnets", "public-us-west-2c")["SubnetId"]
+    ec2 = plain.client("ec2")
+    tables = ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [identity]}])
+    for pair in tables["RouteTables"][0]["Associations"]:
+        if pair.get("SubnetId") == identity:
+            ec2.disassociate_route_table(AssociationId=pair["RouteTableAssociationId"])
+    ec2.delete_subnet(SubnetId=identity)
+
+
+def _remove_role(aws: Fake) -> None:
+    iam, name = plain.client("iam"), REGION_ROLE.replace("control", "autoscaler")
+    iam.delete_role_policy(RoleName=name, PolicyName="orchestune")
+    iam.delete_role(RoleName=name)
+
+
+def _remove_access(aws: Fake) -> None:
+    for who in [grant.who for grant in SHARED.access]:
+        plain.client("eks").delete_access_entry(clusterName=stage.NAME, principalArn=who)
+
+
+SHARED = dataclasses.replace(stage.SPEC, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/bob", "editor"),))
 BY_HAND: list[Callable[[Fake], None]] = [
-    _remove_addon, _remove_pool, _remove_policy, _remove_repository, _remove_bucket,
-    _remove_identity,
+    _remove_addon, _remove_pool, _remove_policy, _remove_repository, _remove_bucket, _remove_identity,
+    _remove_gateway, _remove_internet, _remove_address, _remove_route, _remove_table, _remove_endpoint,
+    _remove_public_subnet, _remove_role, _remove_access,
 ]  # fmt: skip
+
+
+def routed(aws: Fake) -> None:
+    """Every subnet of the cluster has a way out through a gateway that is there, and to S3."""
+    ec2, there = plain.client("ec2"), {"Filters": [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]}
+    nats = ec2.describe_nat_gateways(Filter=there["Filters"])["NatGateways"]
+    ways = {one["NatGatewayId"] for one in nats if one["State"] == "available"}
+    ways |= {one["InternetGatewayId"] for one in ec2.describe_internet_gateways(**there)["InternetGateways"]}
+    tables = ec2.describe_route_tables(**there)["RouteTables"]
+    for table in tables:
+        [way] = [one for one in table["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0"]
+        assert ways & {way.get("GatewayId"), way.get("NatGatewayId")}, way
+    out = {pair["SubnetId"] for table in tables for pair in table["Associations"] if "SubnetId" in pair}
+    assert out == {one["SubnetId"] for one in ec2.describe_subnets(**there)["Subnets"]}
+    endpoints = [one for one in ec2.describe_vpc_endpoints(**there)["VpcEndpoints"] if one["State"] == "available"]
+    assert {table["RouteTableId"] for table in tables} <= set(endpoints[0]["RouteTableIds"])
 
 
 @pytest.mark.parametrize("by_hand", BY_HAND)
 def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake, by_hand: Any) -> None:
+    aws.world.identities.add("bob")
+    before = aws.inventory()
+    stage.create(SHARED)
+    expected = complete(aws)
+    routed(aws)
+    by_hand(aws)
+    stage.create(SHARED)
+    assert complete(aws) == expected
+    routed(aws)
+    by_hand(aws)
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+def _remove_template(aws: Fake) -> None:
+    """Of a pool that has no machine now."""
+    plain.client("ec2").delete_launch_template(LaunchTemplateName=f"orchestune-{stage.NAME}-gpu")
+
+
+def _remove_subnet(aws: Fake) -> None:
+    """In which no machine stands now, and no address of the control plane."""
+    with aws.quietly() as backend:
+        ec2 = backend("ec2", REGION)
+        identity = _one_of(ec2, "private-us-west-2a")
+        for interface in [one for one in ec2.enis.values() if one.subnet.id == identity]:
+            del ec2.enis[interface.id]
+        for table in ec2.route_tables.values():
+            for pair in [pair for pair, subnet in table._associations.items() if subnet == identity]:
+                del table._associations[pair]
+        ec2.delete_subnet(identity)
+
+
+def _one_of(ec2: Any, part: str) -> str:
+    return next(
+        str(one.id) for zone in ec2.subnets.values() for one in zone.values()
+        if {"key": "orchestune.dev/part", "value": part} in [
+            {"key": tag["key"], "value": tag["value"]} for tag in one.get_tags()
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("by_hand", "words"), [(_remove_template, "lt-"), (_remove_subnet, "subnet-")])
+def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
+    aws: Fake, by_hand: Callable[[Fake], None], words: str
+) -> None:
     before = aws.inventory()
     stage.create()
-    expected = complete(aws)
     by_hand(aws)
+    said, _ = stage.provisioner().check(stage.SPEC)
+    assert said and {item.key for item in said} <= {"cpu", "gpu"}
+    assert all(words in item.message and "gone" in item.message for item in said)
+    assert all("give the pool another name" in item.hint for item in said)
+    named = {item.key for item in said}
+    other = stage.with_pools(*(
+        dataclasses.replace(pool, name=f"{pool.name}2", key=f"pools.{pool.name}2") if pool.name in named else pool
+        for pool in stage.SPEC.pools
+    ))  # fmt: skip
+    assert stage.provisioner().check(other)[0] == []
+    stage.provisioner().update(other, stage.Told(), lambda pool: None)
+    stage.create(other)
+    assert stage.provisioner().check(other)[0] == []
+    complete(aws)
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+def test_a_pool_that_eks_finds_broken_is_told_with_its_reason_and_what_to_do(aws: Fake) -> None:
+    """Such as one whose instance profile, which EKS makes itself, somebody has removed."""
+    before = aws.inventory()
     stage.create()
-    assert complete(aws) == expected
-    by_hand(aws)
+    pool = aws.eks.clusters.known[REGION, stage.NAME].nodegroups["gpu"]
+    text = "The instance profile eks-1234 of the Auto Scaling group was not found"
+    issue = {"code": "IamInstanceProfileNotFound", "message": text, "resourceIds": ["eks-1234"]}
+    pool.document |= {"status": "DEGRADED", "health": {"issues": [issue]}}
+    with pytest.raises(OrchestuneError, match="pool gpu: The instance profile eks-1234") as caught:
+        stage.create()
+    assert "give the pool another name" in caught.value.hint
+    standing = stage.provisioner().status(stage.NAME)
+    assert standing is not None and any(text in one.trouble for one in standing.pools)
     stage.destroy()
     assert aws.inventory() == before
 

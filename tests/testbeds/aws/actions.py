@@ -35,7 +35,7 @@ _EC2_KIND = {
     "sg": "security-group", "lt": "launch-template", "eni": "network-interface", "vol": "volume", "i": "instance",
     "eipalloc": "elastic-ip", "vpce": "vpc-endpoint", "snap": "snapshot",
 }  # fmt: skip
-_EC2_ONLY = {"CreateRoute": "rtb"}
+_EC2_ONLY = {"CreateRoute": "rtb", "ReplaceRoute": "rtb"}
 """operations that ask for a permission on one kind of what they name"""
 _EC2_MADE = {
     "CreateVpc": "vpc", "CreateSubnet": "subnet", "CreateInternetGateway": "internet-gateway",

@@ -55,6 +55,7 @@ class Network:
             "DeleteVpc": self._vpc, "DeleteSubnet": self._subnet, "DeleteSecurityGroup": self._group,
             "DetachInternetGateway": self._gateway, "ReleaseAddress": self._address,
             "DeleteNetworkInterface": self._interface, "DeleteNatGateway": self._nat_known,
+            "DeleteRouteTable": self._table,
         }.get(call.operation)  # fmt: skip
         if rule is not None:
             rule(cloud.backend("ec2", call.region), parameters)
@@ -105,7 +106,11 @@ class Network:
             ec2.nat_gateways[name].state = state
             del self._turning[name]
             if state == "deleted":
-                ec2.enis.pop(ec2.nat_gateways[name]._eni.id, None)
+                gone = ec2.nat_gateways[name]
+                ec2.enis.pop(gone._eni.id, None)
+                held = {one.get("allocationId") for one in gone.address_set}
+                for address in [one for one in ec2.addresses if one.allocation_id in held]:
+                    address.association_id = address.eni = None  # free for another gateway
 
     def _nat_known(self, ec2: Any, parameters: dict[str, Any]) -> None:
         found = ec2.nat_gateways.get(parameters["NatGatewayId"])
@@ -124,6 +129,12 @@ class Network:
         subnet = parameters["SubnetId"]
         if any(one.subnet.id == subnet for one in ec2.enis.values()):
             raise Refused("DependencyViolation", f"The subnet '{subnet}' has dependencies and cannot be deleted.")
+
+    def _table(self, ec2: Any, parameters: dict[str, Any]) -> None:
+        """Endpoints lose it."""
+        for endpoint in ec2.vpc_end_points.values():
+            kept = [one for one in endpoint.route_table_ids or () if one != parameters["RouteTableId"]]
+            endpoint.route_table_ids = kept
 
     def _group(self, ec2: Any, parameters: dict[str, Any]) -> None:
         group = parameters.get("GroupId", "")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestune.clusters.aws import retirement_updates, updating
 from orchestune.clusters.aws.applying import apply
 from orchestune.clusters.aws.inventory import clusters, network
+from orchestune.clusters.aws.inventory.things import take_away
 from orchestune.clusters.aws.made import Made, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps import access, control, pools
 from orchestune.clusters.aws.steps.network import steps as network_steps
-from orchestune.domain.cluster import Complaint, Event, Happened, Planned
+from orchestune.domain.cluster import Complaint, Event, Happened, Planned, Pool
 from orchestune.errors import NotFound, OrchestuneError
 
 Say = Callable[[Event], None]
@@ -27,14 +28,32 @@ def planned(site: Site) -> list[Planned]:
     made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}") for step in _new(site, there)]
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
+    made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]
     return [*made, *access.planned(site), *retirement_updates.planned(site)]
 
 
 def refused(site: Site) -> list[Complaint]:
     """What of the file cannot be brought about in place."""
     there = _there(site)
-    return [complaint for pool in site.spec.pools if pool.name in there
-            for complaint in updating.fixed(pool, there[pool.name])]  # fmt: skip
+    stay = [(pool, there[pool.name]) for pool in site.spec.pools if pool.name in there]
+    said = [complaint for pool, shown in stay for complaint in updating.fixed(pool, shown)]
+    return [*said, *_without(site, stay)]
+
+
+def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complaint]:
+    """Pools whose machines were made from what somebody has removed since: EKS takes nothing else in its place."""
+    wanted = sorted({str(subnet) for _, shown in stay for subnet in shown.get("subnets") or ()})
+    request = {"Filters": [{"Name": "subnet-id", "Values": wanted}]}
+    subnets = {str(item["SubnetId"]) for item in site.aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
+    templates = {thing.id for thing in network.shelves(site.aws, site.names)[0].find()}
+    hint = "give the pool another name, and run `orchestune cluster update`: this one is drained and removed"
+    for pool, shown in stay:
+        template = str((shown.get("launchTemplate") or {}).get("id", ""))
+        lost = [subnet for subnet in shown.get("subnets") or () if subnet not in subnets]
+        if template and template not in templates:
+            yield Complaint(pool.key, f"the pool '{pool.name}' starts machines by {template}, which is gone", hint)
+        elif lost:
+            yield Complaint(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
 
 
 def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str], None]) -> None:
@@ -53,6 +72,15 @@ def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str]
         say(Event(Happened.WAITING, Planned("pool", name, "draining")))
         drain(name)
         _remove(site, name, say, beat)
+    for name in _rests(site, there):
+        _remove(site, name, say, beat)
+
+
+def _rests(site: Site, there: dict[str, Document]) -> list[str]:
+    """Pools that the file has no more, whose removal an earlier run has begun: a template is left at least."""
+    kept = {pool.name for pool in site.spec.pools}
+    things = network.shelves(site.aws, site.names)[0].find()
+    return sorted({thing.name for thing in things} - kept - set(there))
 
 
 def _there(site: Site) -> dict[str, Document]:
@@ -102,6 +130,7 @@ def _made(site: Site) -> Made:
 def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], None]) -> None:
     aws, name, began = site.aws, change.pool.name, site.aws.clock()
     say(Event(Happened.WAITING, change.planned))
+    aws.wait(lambda: _changing(site, name), pools.GROUP_SECONDS, f"pool {name}", beat)  # what a run before has begun
     answer = aws.call("eks", "UpdateNodegroupConfig", change.request, about=f"pool {name}")
     asked = {"name": site.spec.name, "nodegroupName": name, "updateId": answer["update"]["id"]}
 
@@ -120,6 +149,11 @@ def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], No
     say(Event(Happened.CHANGED, change.planned, aws.clock() - began))
 
 
+def _changing(site: Site, name: str) -> str | None:
+    shown = pools.described(site.aws, site.spec.name, name)
+    return str(shown["status"]) if shown and shown["status"] in ("CREATING", "UPDATING") else None
+
+
 def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
     """The node group, and then its template."""
     aws, what, began = site.aws, Planned("pool", name), site.aws.clock()
@@ -130,13 +164,12 @@ def _remove(site: Site, name: str, say: Say, beat: Callable[[], None]) -> None:
         thing = next((item for item in shelf.find() if item.id == name), None)
         if thing is None:
             return None
-        if thing.remove:
-            thing.remove()
+        take_away(thing)
         say(Event(Happened.WAITING, what, aws.clock() - began))
         return "being removed"
 
     aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", beat)
     for thing in network.shelves(aws, site.names)[0].find():
-        if thing.name == name and thing.remove:
-            thing.remove()
+        if thing.name == name:
+            take_away(thing)
     say(Event(Happened.REMOVED, what, aws.clock() - began))

@@ -121,6 +121,10 @@ registry: `images: {autoscaler: …, device_plugin: …}`.
 pools that the file has no more are drained (their trials are offered again) and removed. What a pool's machines are
 (type, disk, spot) cannot be changed: give the pool another name.
 
+What somebody has removed by hand `cluster create -f` makes again: gateways, addresses, routes and their tables,
+subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. A pool whose launch template or subnet
+is gone cannot get another one from EKS, which is told; under another name it is made anew by `cluster update`.
+
 ## Destroying itself when nobody uses it
 
 ```yaml

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.errors import IN_USE, code_of
 from orchestune.clusters.aws.inventory import clusters, kubernetes, network, rest
-from orchestune.clusters.aws.inventory.things import Shelf, Thing
+from orchestune.clusters.aws.inventory.things import Shelf, Thing, take_away
 from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import Event, Happened, Left, Planned, Proof
-from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError
+from orchestune.errors import Conflict, Denied, OrchestuneError, TemporaryError
 
 Say = Callable[[Event], None]
 _FIRST, _LONGEST = 0.5, 15.0
@@ -81,12 +81,8 @@ def _left(shelf: Shelf, thing: Thing, why: str) -> Left:
 
 def _try(thing: Thing) -> str:
     """Remove it, or say why that is not possible yet."""
-    if thing.remove is None:
-        return ""
     try:
-        thing.remove()
-    except NotFound:
-        return ""
+        take_away(thing)
     except Denied:
         raise
     except OrchestuneError as exc:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orchestune.clusters.aws.errors import already
 from orchestune.clusters.aws.function import described, ours, tags
 from orchestune.clusters.aws.inventory import rest
+from orchestune.clusters.aws.inventory.things import take_away
 from orchestune.clusters.aws.made import Step
 from orchestune.clusters.aws.requests import retirement
 from orchestune.clusters.aws.requests.roles import POLICY, RETIREMENT, SERVER
@@ -51,6 +52,5 @@ def call_off(site: Site, say: Callable[[Event], None]) -> None:
             site.aws.call("iam", "DeleteRolePolicy", request, about=f"role {name}")
     for kind, found in (("role", rest.role_things(site.aws, site.names, (RETIREMENT,))), ("function", things)):
         for thing in found:
-            if thing.remove:
-                thing.remove()
-                say(Event(Happened.REMOVED, Planned(kind, thing.name)))
+            take_away(thing)
+            say(Event(Happened.REMOVED, Planned(kind, thing.name)))

@@ -137,6 +137,8 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **_changes("AttachInternetGateway", "internet-gateway", "vpc"),
     **_changes("DetachInternetGateway", "internet-gateway", "vpc"),
     **_changes("CreateRoute", "route-table"),
+    **_changes("ReplaceRoute", "route-table"),
+    **_changes("ModifyVpcEndpoint", "vpc-endpoint", "route-table"),
     **_changes("AssociateRouteTable", "route-table", "subnet"),
     **_changes("DisassociateRouteTable", "route-table", "subnet"),
     **_changes("DeleteVpc", "vpc"),

@@ -34,6 +34,8 @@ class Nodegroups:
 
     def __init__(self, world: World, clusters: Clusters) -> None:
         self._world, self._clusters = world, clusters
+        self._updates: dict[str, dict[str, Any]] = {}
+        """answers by the token of who asked"""
 
     def of(self, call: Call) -> tuple[Cluster, Nodegroup]:
         cluster, name = self._clusters.of(call), call.parameters["nodegroupName"]
@@ -161,6 +163,12 @@ class Nodegroups:
         return {"nodegroup": found.document}
 
     def update_nodegroup_config(self, call: Call) -> dict[str, Any]:
+        token = call.parameters.get("clientRequestToken", "")
+        if token not in self._updates:  # whoever does not hear the answer asks again, and gets it
+            self._updates[token] = self._update_config(call)
+        return self._updates[token]
+
+    def _update_config(self, call: Call) -> dict[str, Any]:
         cluster, found, request = *self._still(call), call.parameters
         scaling = {**found.document["scalingConfig"], **request.get("scalingConfig", {})}
         if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:

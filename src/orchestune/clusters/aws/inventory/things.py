@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestune.domain.cluster import Planned
+from orchestune.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,13 @@ class Thing:
     """None: it goes with something else, and is waited for"""
     blocked: Callable[[], str] = lambda: ""
     """what of somebody else keeps it from going, so that waiting is in vain"""
+
+
+def take_away(thing: Thing) -> None:
+    """Remove it, unless it is gone: an earlier try may have done that whose answer was lost."""
+    if thing.remove is not None:
+        with suppress(NotFound):
+            thing.remove()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.made import Made, Step
@@ -34,8 +35,7 @@ def revoke(site: Site, say: Callable[[Event], None]) -> None:
     """Take access away from whom the file names no more; what others have granted stays."""
     for who in _gone(site, entries(site)):
         what = Planned("access", who)
-        request = {"clusterName": site.names.cluster, "principalArn": who}
-        site.aws.call("eks", "DeleteAccessEntry", request, about=what.called)
+        _take_away(site, who)
         say(Event(Happened.REMOVED, what))
 
 
@@ -69,16 +69,22 @@ def _described(site: Site, who: str) -> Document | None:
     return found
 
 
+def _take_away(site: Site, who: str) -> None:
+    """What is gone already is no mistake: an answer may have been lost."""
+    asked = {"clusterName": site.names.cluster, "principalArn": who}
+    with suppress(NotFound):
+        site.aws.call("eks", "DeleteAccessEntry", asked, about=f"access {who}")
+
+
 def _entry(site: Site, grant: Grant) -> Step:
     what = Planned("access", grant.who, grant.role)
-    asked = {"clusterName": site.names.cluster, "principalArn": grant.who}
 
     def find(made: Made) -> str | None:
         found = _described(site, grant.who)
         if found is None:
             return None
         if (found.get("tags") or {}).get(TAG) == site.names.cluster and _role(found) != grant.role:
-            site.aws.call("eks", "DeleteAccessEntry", asked, about=what.called)
+            _take_away(site, grant.who)
             return None
         return grant.who
 

@@ -140,11 +140,14 @@ def _routed(site: Site, part: str, planned: Planned) -> Settle:
         table = made[f"routes-{part}"]
         request = {"RouteTableIds": [table]}
         shown = site.aws.settled("ec2", "DescribeRouteTables", request, about=planned.called)["RouteTables"][0]
-        if not any(route.get("DestinationCidrBlock") == network.EVERYWHERE for route in shown.get("Routes") or ()):
-            way = {"GatewayId": made["gateway"]} if part == "public" else {"NatGatewayId": made["nat"]}
-            route = {"RouteTableId": table, "DestinationCidrBlock": network.EVERYWHERE, **way}
+        way = {"GatewayId": made["gateway"]} if part == "public" else {"NatGatewayId": made["nat"]}
+        route = {"RouteTableId": table, "DestinationCidrBlock": network.EVERYWHERE, **way}
+        there = [item for item in shown.get("Routes") or () if item.get("DestinationCidrBlock") == network.EVERYWHERE]
+        if not there:
             with already("RouteAlreadyExists"):
                 site.aws.settled("ec2", "CreateRoute", route, about=planned.called)
+        elif any(there[0].get(key) != value for key, value in way.items()):  # through a gateway that is gone
+            site.aws.settled("ec2", "ReplaceRoute", route, about=planned.called)
         has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
         for zone in site.zones:
             subnet = made[f"{part}-{zone}"]
@@ -164,8 +167,17 @@ def _endpoint(site: Site) -> Step:
         answer = site.aws.settled("ec2", "CreateVpcEndpoint", request, about=planned.called)
         return str(answer["VpcEndpoint"]["VpcEndpointId"])
 
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        asked = {"VpcEndpointIds": [made["endpoint"]]}
+        shown = site.aws.settled("ec2", "DescribeVpcEndpoints", asked, about=planned.called)["VpcEndpoints"][0]
+        has = set(shown.get("RouteTableIds") or ())
+        more = [table for key in ("routes-public", "routes-private") if (table := made[key]) not in has]
+        if more:  # tables that somebody has removed, and that were made anew
+            request = {"VpcEndpointId": made["endpoint"], "AddRouteTableIds": more}
+            site.aws.settled("ec2", "ModifyVpcEndpoint", request, about=planned.called)
+
     find = found(site, "DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId", "storage")
-    return Step("endpoint", planned, find, make)
+    return Step("endpoint", planned, find, make, settle)
 
 
 def existing_zones(aws: Aws, names: Names) -> tuple[str, ...]:

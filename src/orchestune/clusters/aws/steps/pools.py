@@ -85,6 +85,8 @@ def state(aws: Aws, cluster: str, name: str) -> str | None:
         why = issues(shown)
         hint = next((text for mark, text in _HINTS.items() if mark in why), "")
         more = "what failed is removed by `orchestune cluster update`, which makes it anew, or by `cluster destroy`"
+        if now == "DEGRADED":
+            more = "mend that; or give the pool another name, and `orchestune cluster update` puts the new in its place"
         raise OrchestuneError(f"pool {name}: {why}", f"{hint}; {more}" if hint else more)
     return None if now == "ACTIVE" else now
 
