@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
-from tests.pages.conftest import sign_in
+from tests.pages.conftest import OpenPage, Trouble, sign_in
 from tests.testbeds.line import Line
 from tests.testbeds.open_pages import EAGER, opened, paths
 from tests.testbeds.seed import serve
@@ -72,3 +72,17 @@ def let_time_pass(page: Page, text: re.Pattern[str]) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(page.locator("main").inner_text())
+
+
+def test_a_gateway_that_is_in_trouble_for_a_while_is_asked_again(
+    open_page: OpenPage, handles: Mapping[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("502|MIME type")
+    address = re.compile(rf"/api/v1/experiments/{handles['sgd classifier']}$")
+    page = open_page("/experiments")
+    page.route(address, lambda route: route.fulfill(status=502, body="bad gateway"))
+    page.goto(f"{page.url}/{handles['sgd classifier']}")
+    expect(page.get_by_role("alert")).to_contain_text("The server answered 502")
+    page.unroute(address)
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    expect(page.locator(".facts")).to_contain_text("120 of 120")

@@ -85,6 +85,14 @@ def test_an_experiment_says_at_once_how_it_goes(open_page: OpenPage, handles: di
     expect(page.get_by_role("region", name="Why trials failed")).to_contain_text("more than its 2 GiB of memory")
 
 
+def test_metrics_that_only_have_a_limit_make_no_front(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles[WIDE]}")
+    best = page.locator(".facts > div").filter(has_text="Best metric_0")
+    expect(best).to_contain_text(re.compile(r"\d.*trial \d+"))
+    expect(page.get_by_role("region", name="Best configuration")).to_contain_text("metric_29")
+    expect(page.get_by_role("region", name="Pareto front")).to_have_count(0)
+
+
 def test_the_best_configuration_can_be_copied(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}", permissions=["clipboard-read", "clipboard-write"])
     best = client.experiment(handles["sgd classifier"])["best"][0]["parameters"]

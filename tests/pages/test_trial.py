@@ -6,9 +6,10 @@ import json
 import re
 
 from playwright.sync_api import expect
+from sqlalchemy import insert, update
 
 from orchestune.services.core import Core
-from orchestune.store import hot
+from orchestune.store import experiments, hot, tables
 from tests.pages.conftest import OpenPage, for_everybody
 
 RUNNING = 60
@@ -50,3 +51,21 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
         session.run(hot.PUT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
     page.close()
+
+
+def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
+    with core.store.transaction() as session:
+        row = experiments.find(session, handles["one trial"])
+        specification = {**json.loads(row.specification_json), "folds": {"count": 3}}
+        where = tables.experiments.c.id == row.id
+        session.change(update(tables.experiments).where(where).values(specification=json.dumps(specification)))
+        for fold, value in ((1, 0.81), (2, 0.87)):
+            metrics = json.dumps({"accuracy": {"value": value, "stddev": None}})
+            task = {"experiment": row.id, "trial": 1, "fold": fold, "state": "done", "token": 1, "metrics": metrics}
+            session.change(insert(tables.tasks).values(**task))
+    page = open_page(f"/experiments/{handles['one trial']}/trials/1")
+    folds = page.get_by_role("region", name="Folds").get_by_role("row")
+    expect(folds).to_have_count(4)
+    expect(folds.nth(2)).to_contain_text("0.81")
+    expect(folds.nth(3)).to_contain_text("0.87")
+    for_everybody(page)
