@@ -32,6 +32,8 @@ class Source:
     packages: Sequence[str]
     variables: Sequence[str] = ()
     tags: str = ""
+    main: str = ""
+    """the text of a program of our own made of its packages, which is built in the folder NAME instead of them"""
 
     @property
     def folder(self) -> str:
@@ -41,6 +43,23 @@ class Source:
 
 _CONTAINERD, _STAMP = "github.com/containerd/containerd/v2", "k8s.io/component-base/version"
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
+_COREDNS = "github.com/coredns/coredns"
+# its own program has the libraries of three clouds in it, which take longer to compile than all the rest
+_NAME_SERVER = f"""\
+package main
+
+import (
+	"{_COREDNS}/coremain"
+	_ "{_COREDNS}/plugin/bind"
+	_ "{_COREDNS}/plugin/cache"
+	_ "{_COREDNS}/plugin/errors"
+	_ "{_COREDNS}/plugin/kubernetes"
+)
+
+func main() {{
+	coremain.Run()
+}}
+"""
 SOURCES = (
     Source(
         "kubernetes", "k8s.io/kubernetes", KUBERNETES, [f"k8s.io/kubernetes/cmd/{program}" for program in PROGRAMS],
@@ -52,7 +71,7 @@ SOURCES = (
         [f"{_CONTAINERD}/version.Version=2.4.2"], "no_btrfs no_devmapper no_zfs",
     ),
     Source("etcd", "go.etcd.io/etcd/server/v3", "3.6.16", ["go.etcd.io/etcd/server/v3"]),
-    Source("coredns", "github.com/coredns/coredns", "1.14.7", ["github.com/coredns/coredns"]),
+    Source("coredns", _COREDNS, "1.14.7", ["./coredns"], main=_NAME_SERVER),
 )  # fmt: skip
 
 
@@ -109,6 +128,9 @@ def _build(source: Source, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="orchestune-build-") as name:
         work = Path(name)
         (work / "go.mod").write_text(go_mod(source, _staging(source, work)))
+        if source.main:
+            (work / source.name).mkdir()
+            (work / source.name / "main.go").write_text(source.main)
         _go("mod", "tidy", cwd=work)
         flags = " ".join(["-s -w", *(f"-X {variable}" for variable in source.variables)])
         _go(
@@ -135,9 +157,11 @@ def _staging(source: Source, work: Path) -> list[str]:
 
 
 def go_mod(source: Source, replaced: Sequence[str]) -> str:
-    """A module whose tools are the programs of the source."""
-    tools = "\n".join(f"\t{package}" for package in source.packages)
-    lines = ["module testbed", f"go {'.'.join(map(str, GO))}.0", f"tool (\n{tools}\n)"]
+    """A module whose tools are the programs of the source, or which has a program of its own."""
+    lines = ["module testbed", f"go {'.'.join(map(str, GO))}.0"]
+    if not source.main:
+        tools = "\n".join(f"\t{package}" for package in source.packages)
+        lines.append(f"tool (\n{tools}\n)")
     lines.append(f"require {source.module} v{source.version}")
     if replaced:
         lines.append("replace (\n" + "\n".join(f"\t{line}" for line in replaced) + "\n)")
