@@ -6,12 +6,15 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestune.images import registry as registries
+from orchestune.images.reference import Reference, parse
 from orchestune.images.registry import open_registry
-from orchestune.images.server_image import push_server_image
+from orchestune.images.upload import push_blob
 from tests.kubernetes.lab import Lab, gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
@@ -169,12 +172,21 @@ def test_an_upgrade_keeps_data_and_no_other_command_does_it(
     assert refused.returncode != 0 and f"`orchestune cluster upgrade -n {lab.name}` first" in refused.stderr
     assert running_image(lab) == server_image
     with open_registry(registry.address) as place:
-        other = str(push_server_image(place, "testbed/server-again"))
+        other = elsewhere(place, server_image, "testbed/server-again")
     lab.run("upgrade", "--server-image", other)
     assert running_image(lab) == other
     assert answers(lab, handle) == before
     lab.connect("--gpu-resource", "amd.com/gpu")
     assert answers(lab, handle) == before
+
+
+def elsewhere(place: registries.Registry, image: str, repository: str) -> str:
+    """The same image in another repository: for the cluster another one, whose layers need not be made again."""
+    own = parse(image)
+    manifest = place.manifest(own.repository, own.version)
+    for blob in (manifest.document["config"], *manifest.document["layers"]):
+        push_blob(place, repository, blob["digest"], Path("mounted, not sent"), mount_from=own.repository)
+    return str(Reference(own.registry, repository, None, place.put_manifest(repository, "1", manifest)))
 
 
 def as_if_deployed_by(lab: Lab, version: str) -> None:
