@@ -301,6 +301,28 @@ def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: L
     assert handles(lab) == before
 
 
+def test_what_is_tried_next_runs_in_the_pod_that_the_one_before_left_warm(lab: Lab, shell: str) -> None:
+    home, told = lab.home, []
+    folder = lab.experiment(shell, name="warm", run="hostname; echo score={x}", keep=[], budget=1, parallelism=1)
+    handle = home.run("run", "--detach", cwd=folder).stdout.strip()
+    ended(lab, handle)
+    until("its worker to go", lambda: not pods(lab, WORKERS))
+    told.append(home.run("test", "--cluster", lab.name, cwd=folder).stdout)
+    [pod] = running(lab)
+    name = pod["metadata"]["name"]
+    told.append(home.run("try", handle, cwd=folder).stdout)
+    told.append(home.run("shell", f"{handle}/1", "--", "{run}").stdout)
+    with closing(Terminal(["shell", f"{handle}/1"], home.env)) as screen:
+        screen.wait_for(r"[#$] $", 120)
+        screen.press("hostname; exit\r")
+        assert screen.end() == 0
+        told.append(plain(screen.screen))
+    told.append(home.run("test", "--cluster", lab.name, cwd=folder).stdout)
+    assert [name in text for text in told] == [True] * 5, (name, told)
+    assert [pod["metadata"]["name"] for pod in running(lab)] == [name]
+    until("the warm pod to go", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
+
+
 def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opened_in_a_pod(
     lab: Lab, shell: str
 ) -> None:
@@ -326,29 +348,6 @@ def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opene
         screen.press("hostname; exit 4\r")
         assert screen.end() == 4
         assert "orchestune-shell-" in plain(screen.screen)
-    until("the pods to go", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
-
-
-def test_what_is_tried_next_runs_in_the_pod_that_the_one_before_left_warm(lab: Lab, shell: str) -> None:
-    home, told = lab.home, []
-    folder = lab.experiment(shell, name="warm", run="hostname; echo score={x}", keep=[], budget=1, parallelism=1)
-    handle = home.run("run", "--detach", cwd=folder).stdout.strip()
-    ended(lab, handle)
-    until("its worker to go", lambda: not pods(lab, WORKERS))
-    told.append(home.run("test", "--cluster", lab.name, cwd=folder).stdout)
-    [pod] = running(lab)
-    name = pod["metadata"]["name"]
-    told.append(home.run("try", handle, cwd=folder).stdout)
-    told.append(home.run("shell", f"{handle}/1", "--", "{run}").stdout)
-    with closing(Terminal(["shell", f"{handle}/1"], home.env)) as screen:
-        screen.wait_for(r"[#$] $", 120)
-        screen.press("hostname; exit\r")
-        assert screen.end() == 0
-        told.append(plain(screen.screen))
-    told.append(home.run("test", "--cluster", lab.name, cwd=folder).stdout)
-    assert [name in text for text in told] == [True] * 5, (name, told)
-    assert [pod["metadata"]["name"] for pod in running(lab)] == [name]
-    until("the warm pod to go", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
 
 
 def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:
