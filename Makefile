@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 SPREAD := -n auto --dist worksteal
+# two clusters at a time: what one waits for, leases and grace periods, the other uses; a developer's own is one
+CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 FAST := not postgres and not chaos and not wheel and not docker and not kubernetes and not torch and not mlflow and not pages and not long
 
@@ -78,7 +80,7 @@ test-docker: $(VENV)/dev.stamp ## Docker and image registries, on real ones (roo
 	@$(PYTEST) -m 'docker and not kubernetes and not long'
 
 test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHESTUNE_TEST_KUBECONFIG
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and not long'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(CLUSTERS) -m 'kubernetes and not long'
 
 test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and long'
