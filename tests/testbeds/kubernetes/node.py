@@ -119,7 +119,10 @@ state = "/run/containerd"
             "containerRuntimeEndpoint": f"unix://{self.socket}",
             "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self.cgroup}", "failCgroupV1": False, "failSwapOn": False,
             "clusterDNS": [DNS], "clusterDomain": "cluster.local", "resolvConf": f"{self.folder}/resolv.conf",
-            "maxPods": 250, "nodeStatusUpdateFrequency": "2s", "evictionHard": {"memory.available": "100Mi"},
+            "maxPods": 250, "nodeStatusUpdateFrequency": "2s",
+            # a sign of life each 2 s, a quarter of the lease; a report only when there is something to tell
+            "nodeLeaseDurationSeconds": 8, "nodeStatusReportFrequency": "5m",
+            "evictionHard": {"memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100, "podLogsDir": f"{self.folder}/pod-logs",
             "registryPullQPS": 0, "eventRecordQPS": 0,
         }  # fmt: skip
