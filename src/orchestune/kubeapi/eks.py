@@ -61,8 +61,9 @@ class Presigned:
             wanted = {"method": "GET", "url": asked, "body": {}, "headers": {_HEADER: self._cluster}, "context": {}}
             url = signer.generate_presigned_url(wanted, region_name=self._region, expires_in=_SIGNED, operation_name="")
         except botocore.exceptions.BotoCoreError as exc:
+            more = f" --profile {self._profile}" if self._profile else ""
             raise Denied(
                 f"the login at AWS for the cluster '{self._cluster}' fails: {exc}",
-                "set AWS_PROFILE, run `aws sso login`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                f"set AWS_PROFILE, run `aws sso login{more}`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ) from exc
         return _PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")

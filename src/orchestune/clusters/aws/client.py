@@ -54,10 +54,9 @@ class Aws:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.clock, self.sleep = clock, sleep
+        self._profile = profile or environ.get("AWS_PROFILE") or ""
         try:
-            self._session = boto3.session.Session(
-                profile_name=profile or environ.get("AWS_PROFILE") or None, region_name=region or None
-            )
+            self._session = boto3.session.Session(profile_name=self._profile or None, region_name=region or None)
         except botocore.exceptions.BotoCoreError as exc:
             raise translated(exc, "sts", "", "", "") from exc
         self.region = str(region or self._session.region_name or "")
@@ -75,7 +74,7 @@ class Aws:
             client = self._client(service, 1 if once else _TRIES)
             made: Document = getattr(client, xform_name(operation))(**(request or {}))
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
-            raise translated(exc, service, operation, about, right.actions[0]) from exc
+            raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
         return made
 
     def pages(
@@ -92,7 +91,7 @@ class Aws:
             for page in client.get_paginator(method).paginate(**(request or {})):
                 yield from page.get(key) or ()
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
-            raise translated(exc, service, operation, about, right.actions[0]) from exc
+            raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
 
     def settled(
         self,

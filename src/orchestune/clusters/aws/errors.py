@@ -19,9 +19,7 @@ from orchestune.errors import (
     UsageError,
 )
 
-_LOGIN = (
-    "log in again (`aws sso login`, or new keys in the environment), then repeat the command: it goes on from there"
-)
+_LOGIN = "log in again ({}, or new keys in the environment), then repeat the command: it goes on from there"
 _CREDENTIALS = (
     "set AWS_PROFILE, run `aws sso login` or `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
@@ -81,16 +79,22 @@ def already(*codes: str) -> Iterator[None]:
             raise
 
 
-def translated(exc: Exception, service: str, operation: str, resource: str, action: str) -> OrchestuneError:
-    """The error of ours for one of botocore's. `resource` is what the call was about, `action` the right it takes."""
+def translated(
+    exc: Exception, service: str, operation: str, resource: str, action: str, profile: str = ""
+) -> OrchestuneError:
+    """The error of ours for one of botocore's.
+
+    `resource` is what the call was about, `action` the right it takes, `profile` as whom it was made.
+    """
+    login = _LOGIN.format(f"`aws sso login{f' --profile {profile}' if profile else ''}`")
     if isinstance(exc, vendor.ClientError):
-        return _answered(exc, service, operation, resource, action)
+        return _answered(exc, service, operation, resource, action, login)
     if isinstance(exc, vendor.NoCredentialsError | vendor.PartialCredentialsError | vendor.CredentialRetrievalError):
         return Denied("there are no credentials for AWS", _CREDENTIALS)
     if isinstance(exc, vendor.ProfileNotFound):
         return UsageError(str(exc), "`aws configure list-profiles` lists them")
     if isinstance(exc, vendor.SSOError | vendor.TokenRetrievalError | vendor.UnauthorizedSSOTokenError):
-        return Expired(f"the login at AWS has run out: {exc}", _LOGIN)
+        return Expired(f"the login at AWS has run out: {exc}", login)
     if isinstance(exc, vendor.NoRegionError):
         return UsageError("no region is named", "write `region:` in the file, or set AWS_REGION")
     if isinstance(exc, vendor.ParamValidationError):
@@ -103,12 +107,14 @@ def translated(exc: Exception, service: str, operation: str, resource: str, acti
     return Unreachable(f"{resource or service}: {exc}", "repeat the command: it goes on from there")
 
 
-def _answered(exc: vendor.ClientError, service: str, operation: str, resource: str, action: str) -> OrchestuneError:
+def _answered(
+    exc: vendor.ClientError, service: str, operation: str, resource: str, action: str, login: str
+) -> OrchestuneError:
     code = str(exc.response.get("Error", {}).get("Code", ""))
     said = _clean(str(exc.response.get("Error", {}).get("Message", "")) or code)
     about = f"{resource}: " if resource else ""
     if code in _EXPIRED:
-        return Expired(f"{about}the credentials for AWS have run out", _LOGIN)
+        return Expired(f"{about}the credentials for AWS have run out", login)
     if code in _UNKNOWN:
         return Denied(f"AWS does not know these credentials ({code})", _CREDENTIALS)
     if code in _DENIED or (code == "InvalidRequestException" and "not authorized" in said.lower()):
