@@ -31,13 +31,14 @@ export function history(columns, metric, { pick, chosen = null }) {
       /** @type {import("./frame.js").Spot[]} */
       const spots = [];
       values.forEach((value, index) => {
-        if (value === null) return;
         const trial = columns.number[index];
+        if (value === null && columns.state[index] !== "failed") return;
         const faint = Boolean(chosen && !chosen.has(trial));
         const at = scales.x.map(trial);
-        const up = Math.min(Math.max(scales.y.map(value), scales.area.top), scales.area.bottom);
+        const [top, bottom] = [scales.area.top, scales.area.bottom];
+        const up = value === null ? bottom - 4 : Math.min(Math.max(scales.y.map(value), top), bottom); // what has no value stands at the foot
         dot(pen, at, up, columns.state[index], faint);
-        if (!faint) spots.push({ x: at, y: up, tip: `trial ${trial}, ${columns.state[index]}\n${metric.name} ${number(value)}`, pick: () => pick(trial) });
+        if (!faint) spots.push({ x: at, y: up, tip: `trial ${trial}, ${columns.state[index]}\n${value === null ? `no ${metric.name}` : `${metric.name} ${number(value)}`}`, pick: () => pick(trial) });
       });
       /** @type {[number, number][]} */
       const line = [];
