@@ -19,6 +19,7 @@ from tests.integration.aws import life, plain, stage
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.identities import ACCOUNT, Identity
 
+pytestmark = pytest.mark.timeout(900)
 NAMES = Names(stage.NAME, REGION, ACCOUNT)
 ROLE = "orchestune-orchestrate-cluster-us-west-2-retirement"
 As = Callable[[Identity], None]

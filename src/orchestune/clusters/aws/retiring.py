@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from orchestune.clusters.aws import removing
@@ -16,7 +17,7 @@ from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.inventory.clusters import refuse_others
 from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import Event, Happened
-from orchestune.errors import Conflict
+from orchestune.errors import Conflict, NotFound
 
 log = logging.getLogger(__name__)
 _RESERVE = 60.0
@@ -69,7 +70,8 @@ def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
     if stuck:
         said = "; ".join(f"{item.kind} {item.name}: {item.why}" for item in stuck)
         raise Conflict(f"not all of '{names.cluster}' could be removed: {said}")
-    aws.call("lambda", "DeleteFunction", {"FunctionName": names.function}, about=f"function {names.function}")
+    with suppress(NotFound):  # the answer of a run before may have been lost
+        aws.call("lambda", "DeleteFunction", {"FunctionName": names.function}, about=f"function {names.function}")
     return "removed"
 
 
