@@ -13,6 +13,9 @@ from benchmarks.search.peers.dials import Dial, Dials, Pending
 from orchestune.domain.space import Space, Value
 from orchestune.domain.trial import Observation
 
+_CRASH = 2147483647.0
+"""What a crash costs, as in the versions before 2: with the infinite cost of now its forest refuses to learn."""
+
 
 class Smac3:
     """One facade, by ask and tell."""
@@ -46,7 +49,7 @@ class Smac3:
         if "loss" in observation.metrics:
             self._facade.tell(info, TrialValue(cost=observation.metrics["loss"], time=1.0))
         else:
-            self._facade.tell(info, TrialValue(cost=float("inf"), time=1.0, status=StatusType.CRASHED))
+            self._facade.tell(info, TrialValue(cost=_CRASH, time=1.0, status=StatusType.CRASHED))
 
     def best(self) -> int | None:
         """The one with the best value."""
