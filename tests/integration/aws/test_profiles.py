@@ -14,10 +14,13 @@ from orchestune.kubeapi.eks import Presigned
 from tests.integration.aws import plain
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.identities import ACCOUNT
+from tests.testbeds.aws.portal import cached
+from tests.testbeds.home import Home
 
+START = "https://team.awsapps.example/start"
 SSO = f"""
 [profile team]
-sso_start_url = https://team.awsapps.example/start
+sso_start_url = {START}
 sso_region = {REGION}
 sso_account_id = {ACCOUNT}
 sso_role_name = ml-team
@@ -56,3 +59,24 @@ def test_a_login_by_sso_that_has_run_out_says_how_to_log_in_with_that_profile(aw
     with pytest.raises(Denied) as denied:
         Presigned({"cluster": "vision", "region": REGION, "profile": "team"}).headers()
     assert "`aws sso login --profile team`" in denied.value.hint
+
+
+@pytest.mark.parametrize("seconds", [3600, -60])
+def test_a_login_by_sso_is_taken_from_where_the_command_line_of_aws_keeps_it(
+    aws: Fake, configured: Path, seconds: float
+) -> None:
+    (configured / "config").write_text(SSO)
+    cache = configured / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    name, text = cached(START, REGION, aws.portal.log_in("ada"), seconds)
+    (cache / name).write_text(text)
+    login = {"AWS_PROFILE": "team", "AWS_CONFIG_FILE": str(configured / "config"), "HOME": str(configured)}
+    settings = {name: value for name, value in aws.environment().items() if "KEY" not in name} | login
+    with Home(**settings) as home:
+        if seconds < 0:
+            said = home.run("cluster", "list", "--cloud", "aws", expect=2).stderr
+            assert "`aws sso login --profile team`" in said
+        else:
+            home.run("cluster", "list", "--cloud", "aws")
+            caller = aws.world.caller
+            assert caller is not None and caller.principal.endswith(":role/AWSReservedSSO_ml-team")

@@ -20,6 +20,7 @@ from tests.testbeds.aws.functions import Functions
 from tests.testbeds.aws.iam import Iam
 from tests.testbeds.aws.identities import Identity
 from tests.testbeds.aws.network import Network
+from tests.testbeds.aws.portal import TOKEN, Portal
 from tests.testbeds.aws.quotas import Quotas
 from tests.testbeds.aws.registries import Registries
 from tests.testbeds.aws.tagging import Tagging
@@ -49,8 +50,10 @@ class Fake:
         tokens = Tokens(self.world, self.eks.clusters)
         network, iam = Network(self.world), Iam(self.world)
         self.functions = Functions(self.world, lambda: self.url)
+        self.portal = Portal(self.world)
         self.front = Front(
             self.world,
+            self.portal,
             services={
                 "eks": self.eks,
                 "ec2": network,
@@ -137,3 +140,9 @@ class Fake:
 class _Quiet(MotoRequestHandler):
     def log_request(self, code: object = "-", size: object = "-") -> None:
         return None
+
+    def make_environ(self) -> Any:
+        """With the one header whose name has an underscore, which WSGI servers leave out otherwise."""
+        environ = super().make_environ()
+        environ[f"HTTP_{TOKEN.upper().replace('-', '_')}"] = self.headers.get(TOKEN, "")
+        return environ

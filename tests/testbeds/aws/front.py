@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import EnvironHeaders
 
-from tests.testbeds.aws import checks, cloud, permissions, wire
+from tests.testbeds.aws import checks, cloud, permissions, portal, wire
 from tests.testbeds.aws.actions import needs
 from tests.testbeds.aws.identities import Identity
+from tests.testbeds.aws.portal import Portal
 from tests.testbeds.aws.refusals import Cut, Refused, body_of
 from tests.testbeds.aws.wire import Call, Incoming
 from tests.testbeds.aws.world import World
@@ -46,6 +47,7 @@ class Front:
     """A WSGI application."""
 
     world: World
+    portal: Portal
     services: dict[str, Service] = field(default_factory=dict)
     rules: dict[str, Rules] = field(default_factory=dict)
     review: Callable[[dict[str, Any]], dict[str, Any]] | None = None
@@ -82,6 +84,9 @@ class Front:
     def _answer(self, request: Incoming, environ: dict[str, Any]) -> Answer:
         if request.path == "/token-review" and self.review is not None:
             return 200, {"Content-Type": "application/json"}, json.dumps(self.review(json.loads(request.body))).encode()
+        if request.path == portal.PATH:
+            status, document = self.portal.answer(request)
+            return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
         try:
             call = wire.read(request)
         except (wire.Unreadable, KeyError, ValueError) as exc:
