@@ -16,7 +16,7 @@ from orchestune.domain.metrics import objectives
 from orchestune.engines import process
 from orchestune.errors import OrchestuneError
 from orchestune.services import read_history
-from orchestune.store import trials
+from orchestune.store import hot
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -45,8 +45,9 @@ def unsure(session: Session, row: ExperimentRow) -> bool:
     """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is."""
     if row.best_trial is None or len(objectives(row.specification.metrics)) > 1:
         return False
-    best = trials.metrics_of(session, row.id, [row.best_trial]).get(row.best_trial, {})
-    return bool(best.get(row.specification.objective.name, {}).get("stddev"))
+    where = {"experiment": row.id, "trial": row.best_trial, "name": row.specification.objective.name}
+    found = session.row(hot.SELECT_STDDEV, where)  # stop rules ask after every trial
+    return found is not None and bool(found[0])
 
 
 @dataclass(frozen=True)

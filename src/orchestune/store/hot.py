@@ -66,6 +66,7 @@ INSERT_METRIC = """
 INSERT INTO trial_metrics (experiment, trial, name, value, stddev, declared) VALUES (:experiment, :trial, :name,
 :value, :stddev, :declared) ON CONFLICT DO NOTHING
 """
+SELECT_STDDEV = "SELECT stddev FROM trial_metrics WHERE experiment = :experiment AND trial = :trial AND name = :name"
 
 PENDING_TASKS = """
 SELECT t.trial, t.fold, t.token, t.isolated, r.state, r.parameters, r.seed, r.bundle, r.revision,
