@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestune.domain.metrics import Metric, objectives
-from orchestune.engines.start import STARTUP, least
+from orchestune.engines.start import STARTUP, needed
 
 _FIXED = {
     "random": "uniform draws, which learn nothing",
@@ -31,7 +31,7 @@ def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], resu
     if name in ("evolution", "swarm"):
         return f"{_WORDS[name]} on {results} results"
     startup = int(options.get("startup", STARTUP))
-    wanted = startup if name == "cma" else max(least(startup), startup - running)
+    wanted = startup if name == "cma" else needed(startup, running)
     if results < wanted:
         start = "random draws" if name == "tpe" else "a Sobol sequence"
         return f"{start}, until {wanted} results are known (now {results})"

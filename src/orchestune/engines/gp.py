@@ -35,7 +35,7 @@ from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import QuasiRandomProposer
-from orchestune.engines.start import STARTUP, enough, least
+from orchestune.engines.start import STARTUP, least, needed
 from orchestune.engines.versions import version_of
 from orchestune.engines.warping import Warping
 
@@ -127,7 +127,7 @@ class GpProposer:
 
     def ready(self, pending: int) -> bool:
         """Whether enough is known for a model while so many trials are on their way."""
-        return enough(self._startup, self._scored, pending) and self._cube.width > 0
+        return self._scored >= needed(self._startup, pending) and self._cube.width > 0
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:

@@ -11,10 +11,10 @@ def least(startup: int) -> int:
     return max(1, -(-startup // 2))
 
 
-def enough(startup: int, known: int, pending: int) -> bool:
-    """Whether a model begins with so many results known and so many trials on their way.
+def needed(startup: int, pending: int) -> int:
+    """Results with which a model begins while so many trials are on their way.
 
     One worker brings `startup` results first. Many workers have as many trials on their way before the first result, so
     half of the results will do: what waits for the others is spent on points that nothing was learnt for.
     """
-    return known >= least(startup) and known + pending >= startup
+    return max(least(startup), startup - pending)

@@ -35,7 +35,7 @@ from orchestune.engines.axes import Axis, axis
 from orchestune.engines.feasible import draw_allowed
 from orchestune.engines.history import History
 from orchestune.engines.snapshot import Snapshot, frozen
-from orchestune.engines.start import STARTUP, enough
+from orchestune.engines.start import STARTUP, needed
 from orchestune.engines.versions import version_of
 
 # Optuna writes to standard error on its own; its warnings go the way of everybody's log instead.
@@ -105,7 +105,7 @@ class TpeProposer:
                 self._ranked += state is not TrialState.RUNNING
 
     def _ready(self, pending: int) -> bool:
-        return enough(self._startup, self._ranked, pending) and self._completed > 0
+        return self._ranked >= needed(self._startup, pending) and self._completed > 0
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self._ready(len(pending)):
