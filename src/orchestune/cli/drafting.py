@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestune.cli.console import Console
@@ -15,8 +16,18 @@ from orchestune.config.saving import line
 from orchestune.config.scripts import drafting, reading
 from orchestune.config.scripts.reading import Found
 
-Ask = Callable[[str, str], str]
-"""asks for the value of an option that the script cannot do without: its name, and what it says of it"""
+
+@dataclass(frozen=True)
+class Missing:
+    """What the script cannot do without."""
+
+    names: tuple[str, ...]
+    command: str
+    """the whole command with a gap for each"""
+
+
+Ask = Callable[[str, str, Missing], str]
+"""asks for the value of an option that the script cannot do without: its name, what it says of it, what is missing"""
 
 
 def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask) -> tuple[Draft, str]:
@@ -46,7 +57,11 @@ def _read(console: Console, args: argparse.Namespace, folder: Path) -> Found:
 def _given(found: Found, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
     if args.words:  # the command says it
         return {}
-    return {option.name: ask(option.name, option.about) for option in drafting.missing(found)}
+    varied = {word.partition("=")[0] for word in args.spaces}
+    options = [option for option in drafting.missing(found) if option.word or option.name not in varied]
+    gaps = {option.name: "…" for option in options}
+    missing = Missing(tuple(gaps), drafting.command(found, gaps))
+    return {option.name: ask(option.name, option.about, missing) for option in options}
 
 
 def _what(found: Found) -> str:

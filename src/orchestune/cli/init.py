@@ -15,6 +15,7 @@ from orchestune.cli.parser import Commands, add_command
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:  # reading files and scripts takes ruamel.yaml, which is slow to import
+    from orchestune.cli import drafting
     from orchestune.cli.discovering import Seen
     from orchestune.config.draft import Draft
     from orchestune.config.experiment_file import Loaded
@@ -100,12 +101,12 @@ class _Init:
         if not self.console.json:
             self.console.note("\n".join(lines))
 
-    def _value(self, name: str, about: str) -> str:
+    def _value(self, name: str, about: str, missing: drafting.Missing) -> str:
         """What the user says that an option has to be."""
         script = self.args.script
         if not self.asks:
-            hint = f"say the whole command: orchestune init {script} … -- python {script} … {{args}}"
-            raise UsageError(f"{script} cannot run without {name}", hint)
+            hint = f"say the whole command: orchestune init {script} … -- {missing.command}"
+            raise UsageError(f"{script} cannot run without {', '.join(missing.names)}", hint)
         value = ""
         while not value:
             value = answer(f"{script} cannot run without {name}{f' ({about})' if about else ''}; its value:")

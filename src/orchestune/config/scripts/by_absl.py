@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from dataclasses import replace
 
 from orchestune.config.scripts.option import Kind, Option, Script
-from orchestune.config.scripts.scope import Scope, calls, keywords
+from orchestune.config.scripts.scope import Scope, Unknown, calls, keywords, members
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "integer": "int", "string": "text", "enum": "text", "bool": "bool", "boolean": "bool",
@@ -16,14 +18,22 @@ _KINDS: dict[str, Kind] = {
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where none is defined."""
     options: list[Option] = []
+    needed = set[str]()
     for call in calls(tree):
+        if (
+            scope.named(call.func).endswith(("flags.mark_flag_as_required", "flags.mark_flags_as_required"))
+            and call.args
+        ):
+            names = scope.or_none(call.args[0])
+            needed |= set(names if isinstance(names, list) else [names])
         module, _, name = scope.named(call.func).rpartition(".")
         if not name.startswith("DEFINE_") or not module.endswith("flags"):
             continue
         option = _option(name.removeprefix("DEFINE_").lower(), call, scope)
         if option is not None:
             options.append(option)
-    return Script("absl", tuple(options)) if options else None
+    found = (replace(one, required=True) if one.name in needed and one.default is None else one for one in options)
+    return Script("absl", tuple(found)) if options else None
 
 
 def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
@@ -39,13 +49,27 @@ def _option(what: str, call: ast.Call, scope: Scope) -> Option | None:
     kind = _KINDS.get(what, "other")
     if kind == "bool":
         return Option(f"no{name}" if default is True else name, "bool", False, about=about)
-    choices = scope.or_none(given.get("enum_class") if what == "enum_class" else given.get("enum_values"))
+    choices = scope.or_none(given.get("enum_values"))
+    if what == "enum_class":  # whose members are written in lower case
+        choices, default = _members(given, scope)
     return Option(
         name,
         kind,
         default if isinstance(default, (str, int, float)) else None,
-        tuple(choices) if isinstance(choices, list) and what == "enum" else (),
+        tuple(choices) if isinstance(choices, list) and what in ("enum", "enum_class") else (),
         scope.or_none(given.get("lower_bound")),
         scope.or_none(given.get("upper_bound")),
         about,
+        required=scope.or_none(said.get("required")) is True,
     )
+
+
+def _members(given: Mapping[str, ast.expr], scope: Scope) -> tuple[list[str], str | None]:
+    """How the members of an enumeration are written, and the default one."""
+    kind, default = given.get("enum_class"), given.get("default")
+    listed = scope.classes.get(kind.id) if isinstance(kind, ast.Name) else None
+    try:
+        names = [member.name.lower() for member in members(scope, listed)] if listed is not None else []
+    except Unknown:
+        names = []
+    return names, default.attr.lower() if isinstance(default, ast.Attribute) else None

@@ -16,17 +16,20 @@ _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "ap
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where there are no such calls."""
-    parsers = _commands(tree)
+    parsers, first = _commands(tree), _before_commands(tree)
     own: dict[str, list[Option]] = {}
     defaults: dict[str, Any] = {}
     for call in calls(tree):
-        if not isinstance(call.func, ast.Attribute):
+        called = call.func
+        if isinstance(called, ast.Name):  # add = parser.add_argument
+            called = scope.constants.get(called.id, called)
+        if not isinstance(called, ast.Attribute):
             continue
-        if call.func.attr == "add_argument":
-            option = _option(call, scope)
+        if called.attr == "add_argument":
+            option, parser = _option(call, scope), _name(called.value)
             if option is not None:
-                own.setdefault(parsers.get(_name(call.func.value), ""), []).append(option)
-        elif call.func.attr == "set_defaults":
+                own.setdefault(parsers.get(parser, ""), []).append(replace(option, early=parser in first))
+        elif called.attr == "set_defaults":
             defaults |= {name: scope.or_none(value) for name, value in keywords(call).items()}
     if not own:
         return None
@@ -38,21 +41,38 @@ def _commands(tree: ast.Module) -> dict[str, str]:
     """The variables in which parsers of commands stand, and groups of their options, with the command of each."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+        targets = node.targets[:1] if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) or not isinstance(node.value, ast.Call):
             continue
-        called, target = node.value.func, node.targets[0]
-        if not isinstance(called, ast.Attribute) or not isinstance(target, ast.Name):
+        called, target = node.value.func, _name(targets[0])
+        if not isinstance(called, ast.Attribute) or not target:
             continue
         first = node.value.args[0] if node.value.args else None
         if called.attr == "add_parser" and isinstance(first, ast.Constant) and isinstance(first.value, str):
-            found[target.id] = first.value
+            found[target] = first.value
         elif called.attr in ("add_argument_group", "add_mutually_exclusive_group") and _name(called.value) in found:
-            found[target.id] = found[_name(called.value)]
+            found[target] = found[_name(called.value)]
     return found
 
 
-def _name(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else ""
+def _before_commands(tree: ast.Module) -> set[str]:
+    """The variables of parsers whose options stand before the name of a command: of the one that has the commands."""
+    called = [(call.func, call) for call in calls(tree) if isinstance(call.func, ast.Attribute)]
+    whole = {_name(function.value) for function, _ in called if function.attr == "add_subparsers"}
+    groups = ("add_argument_group", "add_mutually_exclusive_group")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            function = node.value.func
+            if isinstance(function, ast.Attribute) and function.attr in groups and _name(function.value) in whole:
+                whole.add(_name(node.targets[0]))
+    return whole - {""}
+
+
+def _name(node: ast.AST | None) -> str:
+    """A variable: `parser`, `self.parser`, or what `(parser := …)` assigns; empty for anything else."""
+    if isinstance(node, ast.NamedExpr):
+        node = node.target
+    return ast.unparse(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
 
 
 def _option(call: ast.Call, scope: Scope) -> Option | None:

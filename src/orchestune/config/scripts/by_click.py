@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option, Script
-from orchestune.config.scripts.scope import Scope, keywords
+from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _KINDS: dict[str, Kind] = {
     "float": "float", "FLOAT": "float", "int": "int", "INT": "int", "str": "text", "STRING": "text", "bool": "other",
@@ -18,8 +18,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where nothing is decorated with its options."""
     commands: dict[str, tuple[Option, ...]] = {}
     for function in scope.functions.values():
-        made = [item for item in function.decorator_list if isinstance(item, ast.Call)]
-        options = tuple(found for call in made if (found := _option(call, scope)) is not None)
+        options = tuple(found for call in _made(function, scope) if (found := _option(call, scope)) is not None)
         name = _command(function, scope)
         if name is not None and options:
             commands[name] = options
@@ -31,6 +30,19 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("click", (), commands=commands)
 
 
+def _made(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> list[ast.Call]:
+    """The calls that decorate it, those within a decorator of this module's own too."""
+    found: list[ast.Call] = []
+    for item in function.decorator_list:
+        called = item.func if isinstance(item, ast.Call) else item
+        own = scope.functions.get(called.id) if isinstance(called, ast.Name) else None
+        if own is not None and own is not function:
+            found += calls(own)
+        elif isinstance(item, ast.Call):
+            found.append(item)
+    return found
+
+
 def _decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
     return [item.func if isinstance(item, ast.Call) else item for item in function.decorator_list]
 
@@ -40,13 +52,25 @@ def _is_group(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) ->
 
 
 def _command(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> str | None:
-    """What the command is called; None where the function is none."""
+    """What the command is called, behind the groups in which it stands; None where the function is none."""
+    return _called(function, scope, "command")
+
+
+def _called(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope, kind: str) -> str | None:
     for item in function.decorator_list:
         called = item.func if isinstance(item, ast.Call) else item
-        if scope.named(called) == "click.command" or (isinstance(called, ast.Attribute) and called.attr == "command"):
-            given = item.args[:1] if isinstance(item, ast.Call) else []
-            name = scope.or_none(given[0]) if given else None
-            return name if isinstance(name, str) else function.name.replace("_", "-")
+        below = isinstance(called, ast.Attribute) and called.attr == kind and scope.named(called) != f"click.{kind}"
+        if scope.named(called) != f"click.{kind}" and not below:
+            continue
+        given = item.args[:1] if isinstance(item, ast.Call) else []
+        name = scope.or_none(given[0]) if given else None
+        name = name if isinstance(name, str) else function.name.replace("_", "-")
+        group = called.value if isinstance(called, ast.Attribute) and below else None
+        above = scope.functions.get(group.id) if isinstance(group, ast.Name) else None
+        if above is None or above is function:
+            return name
+        outer = _called(above, scope, "group") if not _is_group(above, scope) else ""
+        return f"{outer} {name}".strip()
     return None
 
 

@@ -21,7 +21,8 @@ def hydra(scope: Scope, folder: Path) -> Script | None:
     for function in scope.functions.values():
         for item in function.decorator_list:
             if isinstance(item, ast.Call) and scope.named(item.func) == "hydra.main":
-                return _of_main(keywords(item), scope, folder)
+                given = dict(zip(("config_path", "config_name", "version_base"), item.args, strict=False))
+                return _of_main(given | keywords(item), scope, folder)
     return None
 
 
@@ -37,7 +38,7 @@ def omegaconf(tree: ast.Module, scope: Scope, folder: Path) -> Script | None:
             found += values.options(values.read(folder / path))
         elif name.endswith("OmegaConf.structured") and call.args and isinstance(call.args[0], ast.Name):
             fields = scope.classes.get(call.args[0].id)
-            found += of_fields(fields, scope) if fields is not None else []
+            found += of_fields(fields, scope, by_name=True) if fields is not None else []
     return Script("OmegaConf", tuple(found), way="{hydra}") if found else None
 
 
@@ -52,7 +53,9 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     else:
         word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
     known = READERS[Path(path).suffix.lower()]((folder / path).read_text(encoding="utf-8"))
-    found = [option for option in values.options(values.read(folder / path)) if option.name in known]
+    found = [
+        option for option in values.options(values.read(folder / path)) if option.name in known and not option.required
+    ]
     needed = [option for option in options if option.required and option is not taker]
     return Script("configuration", (*found, *needed), script.words if script else (), word, path, notes)
 
@@ -85,7 +88,7 @@ def _of_main(said: dict[str, ast.expr], scope: Scope, folder: Path) -> Script:
 def _stored(scope: Scope, name: str) -> list[Option]:
     """The fields of the data class that the store of configurations holds under that name."""
     for call in calls(scope.tree):
-        said = keywords(call)
+        said = dict(zip(("name", "node", "group"), call.args, strict=False)) | keywords(call)
         if (
             isinstance(call.func, ast.Attribute)
             and call.func.attr == "store"
@@ -93,7 +96,7 @@ def _stored(scope: Scope, name: str) -> list[Option]:
         ):
             node = said.get("node")
             if isinstance(node, ast.Name) and node.id in scope.classes:
-                return of_fields(scope.classes[node.id], scope)
+                return of_fields(scope.classes[node.id], scope, by_name=True)
     return []
 
 

@@ -12,14 +12,17 @@ from orchestune.config.scripts.signature import Function, annotated, arguments, 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """Commands of typer. None where there are none."""
     found = dict[str, tuple[Option, ...]]()
-    grouped = False
+    groups = _groups(tree, scope)
+    grouped = bool(groups)
     for function in scope.functions.values():
         for item in function.decorator_list:
             called = item.func if isinstance(item, ast.Call) else item
             grouped = grouped or (isinstance(called, ast.Attribute) and called.attr == "callback")
             if isinstance(item, ast.Call) and isinstance(called, ast.Attribute) and called.attr == "command":
                 name = scope.or_none(item.args[0]) if item.args else None
-                found[name if isinstance(name, str) else function.name.replace("_", "-")] = _options(function, scope)
+                name = name if isinstance(name, str) else function.name.replace("_", "-")
+                above = groups.get(called.value.id, "") if isinstance(called.value, ast.Name) else ""
+                found[f"{above} {name}".strip()] = _options(function, scope)
     for call in calls(tree):
         if scope.named(call.func) == "typer.run" and call.args and isinstance(call.args[0], ast.Name):
             run = scope.functions.get(call.args[0].id)
@@ -29,6 +32,26 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     if len(found) == 1 and not grouped:
         return Script("typer", next(iter(found.values())))
     return Script("typer", (), commands=found)
+
+
+def _groups(tree: ast.Module, scope: Scope) -> dict[str, str]:
+    """The variables of applications that stand in others, with the words that lead to each."""
+    above = dict[str, tuple[str, str]]()
+    for call in calls(tree):
+        inner = call.args[0] if call.args else None
+        if not isinstance(call.func, ast.Attribute) or call.func.attr != "add_typer" or not isinstance(inner, ast.Name):
+            continue
+        name = scope.or_none(keywords(call).get("name"))
+        outer = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+        above[inner.id] = outer, name if isinstance(name, str) else ""
+    found = dict[str, str]()
+    for variable in above:
+        words, place = list[str](), variable
+        while place in above and len(words) <= len(above):
+            place, name = above[place]
+            words.insert(0, name)
+        found[variable] = " ".join(filter(None, words))
+    return found
 
 
 def _options(function: Function, scope: Scope) -> tuple[Option, ...]:

@@ -21,7 +21,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         options: list[Option] = []
         for item in given:
             if isinstance(item, ast.Name) and item.id in scope.classes:
-                options += of_fields(scope.classes[item.id], scope)
+                options += of_fields(scope.classes[item.id], scope, by_name=ours)
             function = function_of(item, scope)
             options += of_function(function, scope) if function is not None else []
         if options:

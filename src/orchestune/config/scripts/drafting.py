@@ -30,15 +30,18 @@ def with_command(found: Found, words: Sequence[str]) -> Found:
     if script is None or not script.commands:
         return found
     names = list(script.commands)
-    chosen = next((name for name in words if name in names), None)
+    said = f" {' '.join(words)} "
+    chosen = next((name for name in sorted(names, key=len, reverse=True) if f" {name} " in said), None)
     notes = script.notes
     if chosen is None:
-        chosen = next((name for name in _LIKELY if name in names), names[0])
+        chosen = next((name for word in _LIKELY for name in names if name.split()[-1] == word), names[0])
         if len(names) > 1:
             others = ", ".join(name for name in names if name != chosen)
             notes += (f"its command {chosen} is taken; for another one ({others}) end with -- and the whole command",)
     options = (*script.options, *script.commands[chosen])
-    return replace(found, script=replace(script, options=options, words=(chosen,), commands={}, notes=notes))
+    return replace(
+        found, script=replace(script, options=options, words=tuple(chosen.split()), commands={}, notes=notes)
+    )
 
 
 def missing(found: Found) -> list[Option]:
@@ -58,8 +61,12 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
     if not varied and script.config is None and (path := by_config.default_path(script.options, folder)):
         return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given)
-    placed, varied = _placed(varied)
-    notes = [*script.notes]
+    varied, notes = _behind(script, varied)
+    placed, kept = _placed(varied)
+    if single := [name for name in varied if name not in kept]:
+        note = "has no long name" if len(single) == 1 else "have no long names"
+        notes.append(f"{', '.join(single)}: {note}, which {{args}} takes; to vary it too write each option by itself")
+    varied = kept
     document: dict[str, Any] = {"run": _run(found, script, placed, given)}
     if script.config is not None:
         document["config"] = script.config
@@ -84,6 +91,20 @@ def _varied(option: Option, proposal: Proposal) -> bool:
 _Pairs = dict[str, tuple[Option, Proposal]]
 
 
+def _behind(script: Script, varied: _Pairs) -> tuple[_Pairs, list[str]]:
+    """Where options of the script's command are varied, those that stand before its name are not: one placeholder for
+    all stands in one place.
+    """
+    early = [name for name, (option, _) in varied.items() if option.early] if script.words else []
+    if not early or len(early) == len(varied):
+        return varied, [*script.notes]
+    command = " ".join(script.words)
+    example = " ".join(f"--{name}={{{name}}}" for name in early)
+    note = f"{', '.join(early)}: stands before {command} in the command, and is not varied; to vary it too write each"
+    note += f" option by itself: {example} {command} …"
+    return {name: pair for name, pair in varied.items() if name not in early}, [*script.notes, note]
+
+
 def _placed(varied: _Pairs) -> tuple[list[str], _Pairs]:
     """Where options have long names, one placeholder stands for all of them; where none has, each stands by itself."""
     long = {name: pair for name, pair in varied.items() if not pair[0].word}
@@ -93,17 +114,26 @@ def _placed(varied: _Pairs) -> tuple[list[str], _Pairs]:
     return [option.word for option, _ in single.values()], single
 
 
+def command(found: Found, given: Mapping[str, str]) -> str:
+    """The whole command with these values, as somebody writes it who searches with one placeholder for the rest."""
+    script = found.script or Script("", ())
+    return _run(found, script, (), given).replace("'…'", "…")
+
+
 def _run(found: Found, script: Script, placed: Sequence[str], given: Mapping[str, str]) -> str:
-    fixed = []
+    fixed: dict[bool, list[str]] = {True: [], False: []}
     for option in script.options:
         if option.name in given:
             value = _fixed(given[option.name])
             pattern = option.word or f"--{option.name}={{{option.name}}}"
-            fixed.append(pattern.replace(f"{{{option.name}}}", value))
+            fixed[option.early].append(pattern.replace(f"{{{option.name}}}", value))
+    varied = [option for option in script.options if _varied(option, propose(option))]
+    early = bool(script.words) and bool(varied) and all(option.early for option in varied)
+    all_of_them = placed or ([script.way] if script.way else [])
     before = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
     own = [_fixed(word) for word in found.command]
-    words = [*(before if script.way == "" else ()), *own, *script.words, *fixed]
-    return " ".join([*words, *(placed or ([script.way] if script.way else []))])
+    words = [*(before if script.way == "" else ()), *own, *fixed[True], *(all_of_them if early else ())]
+    return " ".join([*words, *script.words, *fixed[False], *(() if early else all_of_them)])
 
 
 def _fixed(word: str) -> str:

@@ -27,6 +27,8 @@ class Option:
     required: bool = False
     word: str = ""
     """how it stands in the command where that is not `--name=value`: `{name}` for an argument without a flag"""
+    early: bool = False
+    """whether it stands before the name of the script's command: `train.py --seed=1 fit`"""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.config.scripts import by_absl, by_argparse, by_click, by_config, by_fire, by_text, by_typer, by_tyro
 from orchestune.config.scripts.option import Script
-from orchestune.config.scripts.scope import Scope
+from orchestune.config.scripts.scope import Scope, calls
 from orchestune.errors import BadInput, Problem, UsageError
 
 LARGEST = 4 * 2**20
@@ -59,17 +59,48 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Fo
 
 def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> Found:
     script, where = None, ""
-    for module in _modules(path):
+    modules = _modules(path)
+    for module in modules:
         tree = _parsed(module)
         scope = Scope(tree)
+        for name in scope.imports.values():
+            beside = _beside(name, module, path.parent)
+            if beside is not None and beside != module:
+                scope.adopt(_scope(beside))
         script = by_config.hydra(scope, module.parent) or by_config.omegaconf(tree, scope, folder)
         script = script or next((found for reader in _READERS if (found := reader(tree, scope)) is not None), None)
         if script is not None:
             where = "" if module == path else str(module.relative_to(path.parent))
+            if script.reader == "argparse":
+                script = _with_helpers(script, tree, scope, modules)
             break
     if config is not None:
         script = by_config.by_path(script, config, folder)
     return Found((python, str(inside)), script, where)
+
+
+def _scope(path: Path) -> Scope:
+    """What a module names; nothing where it cannot be read."""
+    try:
+        return Scope(_parsed(path))
+    except BadInput:
+        return Scope(ast.Module([], []))
+
+
+def _with_helpers(script: Script, tree: ast.Module, scope: Scope, modules: Iterator[Path]) -> Script:
+    """The script with the options that functions of other modules add where it calls them."""
+    called = {scope.named(call.func).rpartition(".")[2] for call in calls(tree)}
+    options = list(script.options)
+    for module in modules:
+        try:
+            helpers = _parsed(module)
+        except BadInput:
+            continue
+        adding = [item for item in helpers.body if isinstance(item, ast.FunctionDef) and item.name in called]
+        found = by_argparse.read(ast.Module(list(adding), []), Scope(helpers))
+        known = {option.name for option in options}
+        options += [option for option in (found.options if found else ()) if option.name not in known]
+    return replace(script, options=tuple(options))
 
 
 def _parsed(path: Path) -> ast.Module:

@@ -6,7 +6,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -19,6 +19,13 @@ class Unknown(Exception):
     """The value is known only once the script runs."""
 
 
+class Member(NamedTuple):
+    """One of an enumeration."""
+
+    name: str
+    value: Any
+
+
 class Scope:
     """The constants of one module: what names stand for that are assigned once."""
 
@@ -29,6 +36,8 @@ class Scope:
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self.imports: dict[str, str] = {}
         """what a name was imported as: `tune` → `click.option`"""
+        self._bound: dict[str, Any] = {}
+        """what names stand for within the comprehension that is being looked at"""
         seen: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -43,6 +52,11 @@ class Scope:
                 else:
                     self.constants[name] = value
                 seen.add(name)
+
+    def adopt(self, other: Scope) -> None:
+        """Know what another module that this one imports from names too; what this one names itself comes first."""
+        self.constants = {**other.constants, **self.constants}
+        self.classes = {**other.classes, **self.classes}
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
@@ -81,19 +95,67 @@ class Scope:
             return self._attribute(node)
         if isinstance(node, ast.Call):
             return self._call(node, depth)
+        if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
+            return self._comprehended(node, depth)
+        if isinstance(node, ast.Subscript):
+            return self.value(self._held(node.value, self.value(node.slice, depth + 1)), depth + 1)
         raise Unknown
 
+    def _comprehended(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp, depth: int) -> list[Any]:
+        """What `[one.value for one in Enumeration]` makes, and the like."""
+        [one, *more] = node.generators
+        if more or one.ifs or not isinstance(one.target, ast.Name):
+            raise Unknown
+        over = one.iter
+        enumeration = self.classes.get(over.id) if isinstance(over, ast.Name) else None
+        items = members(self, enumeration) if enumeration is not None else self.value(over, depth + 1)
+        if not isinstance(items, list) or len(items) > _LONGEST:
+            raise Unknown
+        found = []
+        for item in items:
+            self._bound[one.target.id] = item
+            try:
+                made = self.value(node.elt, depth + 1)
+            finally:
+                del self._bound[one.target.id]
+            found.append(made.value if isinstance(made, Member) else made)
+        return told(found)
+
+    def _held(self, node: ast.expr, key: Any) -> ast.expr:
+        """What a dictionary that is written down here holds under a key. Unknown for anything else."""
+        if isinstance(node, ast.Name) and node.id in self.constants:
+            node = self.constants[node.id]
+        if isinstance(node, ast.Dict):
+            pairs = [(self.or_none(name), value) for name, value in zip(node.keys, node.values, strict=True)]
+        elif isinstance(node, ast.Call) and self.named(node.func) == "dict" and not node.args:
+            pairs = list(keywords(node).items())
+        else:
+            raise Unknown
+        found = [value for name, value in pairs if name == key and name is not None]
+        if not found:
+            raise Unknown
+        return found[-1]
+
     def _named_value(self, name: str, depth: int) -> Any:
+        if name in self._bound:
+            return self._bound[name]
         if name in self.constants:
             return self.value(self.constants[name], depth + 1)
         if name in self.classes:
-            return members(self, self.classes[name])
+            return told([member.value for member in members(self, self.classes[name])])
         raise Unknown
 
     def _attribute(self, node: ast.Attribute) -> Any:
         whole = self.named(node)
         if whole in ("math.pi", "numpy.pi", "np.pi"):
             return math.pi
+        bound = self._bound.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if isinstance(bound, Member) and node.attr in ("name", "value"):
+            return bound.name if node.attr == "name" else bound.value
+        if node.attr == "name" and isinstance(node.value, ast.Attribute):
+            owner = node.value.value
+            if isinstance(owner, ast.Name) and owner.id in self.classes and members(self, self.classes[owner.id]):
+                return node.value.attr
         if node.attr == "value" and isinstance(node.value, ast.Attribute):
             node = node.value
         if isinstance(node.value, ast.Name) and node.value.id in self.classes:
@@ -103,7 +165,12 @@ class Scope:
         raise Unknown
 
     def _call(self, node: ast.Call, depth: int) -> Any:
-        called, arguments = self.named(node.func), [self.value(item, depth + 1) for item in node.args[:3]]
+        called = self.named(node.func)
+        if called in ("os.environ.get", "os.getenv") and len(node.args) == 2:
+            return self.value(node.args[1], depth + 1)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("lower", "upper", "get") and not node.keywords:
+            return self._method(node.func, node.args, depth)
+        arguments = [self.value(item, depth + 1) for item in node.args[:3]]
         if isinstance(node.func, ast.Attribute) and node.func.attr == "keys" and not node.args:
             return self.value(node.func.value, depth + 1)
         if called in ("list", "tuple", "sorted", "set") and len(arguments) == 1 and isinstance(arguments[0], list):
@@ -121,6 +188,19 @@ class Scope:
                 return list(numbers)
         raise Unknown
 
+    def _method(self, called: ast.Attribute, arguments: list[ast.expr], depth: int) -> Any:
+        if called.attr == "get" and arguments:
+            try:
+                return self.value(self._held(called.value, self.value(arguments[0], depth + 1)), depth + 1)
+            except Unknown:
+                if isinstance(called.value, ast.Name) and called.value.id in self.constants and len(arguments) > 1:
+                    return self.value(arguments[1], depth + 1)
+                raise
+        text = self.value(called.value, depth + 1)
+        if arguments or not isinstance(text, str) or called.attr == "get":
+            raise Unknown
+        return text.lower() if called.attr == "lower" else text.upper()
+
     def or_none(self, node: ast.expr | None) -> Any:
         """The same; None where nothing stands there or nothing can be told."""
         if node is None:
@@ -131,12 +211,25 @@ class Scope:
             return None
 
 
-def members(scope: Scope, node: ast.ClassDef) -> list[Any]:
-    """The values of an enumeration. Unknown where it is none."""
+def told(values: list[Any]) -> list[Any]:
+    """The values, where each of them is known. Unknown where one is not."""
+    if any(value is None for value in values):
+        raise Unknown
+    return values
+
+
+def members(scope: Scope, node: ast.ClassDef) -> list[Member]:
+    """The members of an enumeration. Unknown where it is none."""
     bases = {scope.named(base).rpartition(".")[2] for base in node.bases}
     if not bases & {"Enum", "StrEnum", "IntEnum"}:
         raise Unknown
-    return [scope.value(value, 1) for _, value in _assigned_in(node)]
+    return [Member(name, _valued(scope, value)) for name, value in _assigned_in(node)]
+
+
+def _valued(scope: Scope, node: ast.expr) -> Any:
+    """The value of a member; None for that of `auto()`, which nobody writes."""
+    automatic = isinstance(node, ast.Call) and scope.named(node.func) in ("enum.auto", "auto")
+    return None if automatic else scope.value(node, 1)
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option
-from orchestune.config.scripts.scope import Scope, Unknown, keywords, members
+from orchestune.config.scripts.scope import Scope, Unknown, keywords, members, told
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
@@ -33,8 +33,8 @@ def of_function(function: Function, scope: Scope) -> list[Option]:
     return [field(argument.arg, argument.annotation, default, scope) for argument, default in arguments(function)]
 
 
-def of_fields(node: ast.ClassDef, scope: Scope, before: str = "") -> list[Option]:
-    """The fields of a data class, and of those that it holds: `optim.lr`."""
+def of_fields(node: ast.ClassDef, scope: Scope, before: str = "", *, by_name: bool = False) -> list[Option]:
+    """The fields of a data class, and of those that it holds: `optim.lr`. `by_name`: members of enumerations are."""
     found: list[Option] = []
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
@@ -42,13 +42,15 @@ def of_fields(node: ast.ClassDef, scope: Scope, before: str = "") -> list[Option
         inner = scope.classes.get(item.annotation.id) if isinstance(item.annotation, ast.Name) else None
         name = f"{before}{item.target.id}"
         if inner is not None and any("dataclass" in ast.dump(one) for one in inner.decorator_list):
-            found += of_fields(inner, scope, f"{name}.")
+            found += of_fields(inner, scope, f"{name}.", by_name=by_name)
         else:
-            found.append(field(name, item.annotation, item.value, scope))
+            found.append(field(name, item.annotation, item.value, scope, by_name=by_name))
     return found
 
 
-def field(name: str, annotation: ast.expr | None, default: ast.expr | None, scope: Scope) -> Option:
+def field(
+    name: str, annotation: ast.expr | None, default: ast.expr | None, scope: Scope, *, by_name: bool = False
+) -> Option:
     """One of them. `field(default=…)` has a default; what `field(default_factory=…)` makes is not known."""
     about = ""
     required = default is None
@@ -58,7 +60,9 @@ def field(name: str, annotation: ast.expr | None, default: ast.expr | None, scop
         about = _help(said.get("metadata"), scope)
         default = said.get("default")
     value = scope.or_none(default)
-    kind, choices = annotated(annotation, value, scope)
+    kind, choices = annotated(annotation, value, scope, by_name=by_name)
+    if by_name and choices and isinstance(default, ast.Attribute) and default.attr in choices:
+        value = default.attr
     return Option(name, kind, plain(value), choices, about=about, required=required)
 
 
@@ -70,27 +74,31 @@ def _help(metadata: ast.expr | None, scope: Scope) -> str:
     return ""
 
 
-def annotated(annotation: ast.expr | None, default: Any, scope: Scope) -> tuple[Kind, tuple[Any, ...]]:
+def annotated(
+    annotation: ast.expr | None, default: Any, scope: Scope, *, by_name: bool = False
+) -> tuple[Kind, tuple[Any, ...]]:
     """The kind of the values and which they are, where an annotation or the default tells."""
     if isinstance(annotation, ast.Subscript):
         outer = scope.named(annotation.value).rpartition(".")[2]
         if outer == "Optional":
-            return annotated(annotation.slice, default, scope)
+            return annotated(annotation.slice, default, scope, by_name=by_name)
         if outer == "Literal":
             choices = scope.or_none(annotation.slice)
             listed = choices if isinstance(choices, list) else [choices]
             return "text", tuple(item for item in listed if isinstance(item, (str, int, float)))
         return "other", ()
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        return annotated(annotation.left if _is_none(annotation.right) else annotation.right, default, scope)
+        kind = annotation.left if _is_none(annotation.right) else annotation.right
+        return annotated(kind, default, scope, by_name=by_name)
     if isinstance(annotation, ast.Name) and annotation.id in scope.classes:
         try:
-            return "text", tuple(members(scope, scope.classes[annotation.id]))
+            found = members(scope, scope.classes[annotation.id])
+            return "text", tuple(told([member.name if by_name else member.value for member in found]))
         except Unknown:
             return "other", ()
     if annotation is None:
-        found: Kind = {bool: "bool", float: "float", int: "int", str: "text"}.get(type(default), "other")  # type: ignore[assignment]
-        return found, ()
+        kind_of: Kind = {bool: "bool", float: "float", int: "int", str: "text"}.get(type(default), "other")  # type: ignore[assignment]
+        return kind_of, ()
     return _KINDS.get(scope.named(annotation).rpartition(".")[2], "other"), ()
 
 

@@ -44,10 +44,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def options(values: Mapping[str, Any], before: str = "") -> Iterator[Option]:
-    """Every single value; what refers to another one (`${…}`) is left out, and lists are."""
+    """Every single value; what refers to another one (`${…}`) is left out, and lists are. `???` has to be said."""
     for key, value in values.items():
         name = f"{before}{key}"
         if isinstance(value, dict):
             yield from options(value, f"{name}.")
-        elif type(value) in _KINDS and not (isinstance(value, str) and ("${" in value or value == "???")):
+        elif value == "???":  # of OmegaConf: has to be said
+            yield Option(name, "other", required=True, word=f"{name}={{{name}}}")
+        elif type(value) in _KINDS and not (isinstance(value, str) and "${" in value):
             yield Option(name, _KINDS[type(value)], value)

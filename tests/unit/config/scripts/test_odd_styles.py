@@ -1,0 +1,205 @@
+"""Scripts that are written in other ways than the manuals of their libraries show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.config.draft import Draft
+from orchestune.config.nodes import plain
+from orchestune.config.scripts import drafting, reading
+
+ARGPARSE = """\
+import argparse, enum, os
+class Opt(enum.Enum):
+    ADAM = "adam"
+    SGD = "sgd"
+class Auto(enum.Enum):
+    ONE = enum.auto()
+DEFAULTS = dict(lr=3e-4)
+MORE = {"dropout": 0.1, "layers": 4}
+class App:
+    def __init__(self):
+        self.parser = argparse.ArgumentParser()
+        self.sub = self.parser.add_subparsers(dest="cmd", required=True)
+        self.fit = self.sub.add_parser("fit")
+        score: argparse.ArgumentParser = self.sub.add_parser("score")
+        score.add_argument("--threshold", type=float, default=0.5)
+        (again := self.sub.add_parser("again")).add_argument("--times", type=int, default=5)
+        group = self.fit.add_argument_group("optim")
+        group.add_argument("--lr", type=float, default=DEFAULTS["lr"])
+        group.add_argument("--opt", choices=[one.value for one in Opt], default=Opt.ADAM.value)
+        group.add_argument("--kind", choices=[one.name.lower() for one in Opt], default=Opt.SGD.name)
+        group.add_argument("--norm", choices=[n.lower() for n in ("BATCH", "LAYER")], default="batch")
+        group.add_argument("--auto", choices=list(Auto))
+        add = self.fit.add_argument
+        add("--dropout", type=float, default=MORE.get("dropout", 0.2))
+        self.fit.add_argument("--layers", type=int, default=MORE.get("absent", 4))
+        self.fit.add_argument("--width", type=int, default=int(os.environ.get("WIDTH", 64)))
+"""
+CLICK = """\
+import click
+def common(f):
+    f = click.option("--lr", default=1e-3)(f)
+    return click.option("--layers", default=3)(f)
+@click.group()
+def cli(): ...
+@cli.group()
+def model(): ...
+@model.command("train-it")
+@common
+@click.option("--dropout", default=0.2)
+def train_it(**given): ...
+@cli.command()
+@click.option("--top", default=5)
+def show(top): ...
+"""
+TYPER = """\
+import typer
+app, nets, deep = typer.Typer(), typer.Typer(), typer.Typer()
+app.add_typer(nets, name="nets")
+nets.add_typer(deep, name="deep")
+@deep.command()
+def fit(lr: float = 0.01): ...
+@app.command()
+def show(top: int = 3): ...
+"""
+ABSL = """\
+from absl import app, flags
+import enum
+class Opt(enum.Enum):
+    ADAM = 1
+    SGD = 2
+flags.DEFINE_enum_class("opt", Opt.SGD, Opt, "which")
+flags.DEFINE_string("data", None, "where", required=True)
+flags.DEFINE_string("target", None, "what")
+flags.mark_flag_as_required("target")
+"""
+
+
+def draft_of(folder: Path, text: str, *words: str, **given: str) -> Draft:
+    (folder / "train.py").write_text(text)
+    found = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), words)
+    return drafting.draft(found, folder, given)
+
+
+def document(draft: Draft) -> dict[str, Any]:
+    made: dict[str, Any] = plain(draft.document)
+    return made
+
+
+def missing(folder: Path, text: str) -> list[str]:
+    (folder / "train.py").write_text(text)
+    found = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), ())
+    return [option.name for option in drafting.missing(found)]
+
+
+def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> None:
+    made = document(draft_of(tmp_path, ARGPARSE))
+    assert made["run"] == "python train.py fit {args}"
+    assert made["parameters"] == {
+        "lr": "3e-6..0.03 log", "opt": ["adam", "sgd"], "kind": ["adam", "sgd"], "norm": ["batch", "layer"],
+        "dropout": "0.0..0.5", "layers": "2..8", "width": [16, 32, 64, 128, 256],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "name"), [("score", "threshold"), ("again", "times")])
+def test_each_command_has_its_own_options(command: str, name: str, tmp_path: Path) -> None:
+    made = document(draft_of(tmp_path, ARGPARSE, "python", "train.py", command))
+    assert list(made["parameters"]) == [name]
+
+
+BEFORE = """\
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--lr", type=float, default=0.1)
+p.add_argument("--data", required=True)
+subs = p.add_subparsers()
+fit = subs.add_parser("fit")
+fit.add_argument({option}, type=float, default=0.2)
+"""
+
+
+def test_an_option_before_a_command_is_left_where_those_behind_it_are_varied(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, BEFORE.format(option="'--dropout'"), data="x")
+    assert document(draft)["run"] == "python train.py --data=x fit {args}"
+    assert list(document(draft)["parameters"]) == ["dropout"]
+    assert any("lr: stands before fit" in note and "--lr={lr} fit" in note for note in draft.notes)
+
+
+def test_an_option_before_a_command_is_varied_where_it_is_alone(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, BEFORE.format(option="'--epochs'"), data="x")
+    assert document(draft)["run"] == "python train.py --data=x {args} fit"
+    assert list(document(draft)["parameters"]) == ["lr"]
+
+
+def test_options_that_a_function_of_another_module_adds_are_found_too(tmp_path: Path) -> None:
+    (tmp_path / "opts.py").write_text(
+        "DEPTH = 3\ndef model(p):\n    p.add_argument('--depth', type=int, default=DEPTH)\n"
+        "def unused(p):\n    p.add_argument('--gone', type=int, default=3)\n"
+    )
+    text = (
+        "import argparse\nfrom opts import model\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--lr', type=float, default=0.1)\nmodel(p)\n"
+    )
+    assert list(document(draft_of(tmp_path, text))["parameters"]) == ["lr", "depth"]
+
+
+def test_a_short_option_beside_long_ones_is_told(tmp_path: Path) -> None:
+    text = (
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
+        "p.add_argument('-C', type=float, default=1.0)\n"
+    )
+    draft = draft_of(tmp_path, text)
+    assert list(document(draft)["parameters"]) == ["lr"]
+    assert any(note.startswith("C: has no long name") for note in draft.notes)
+
+
+def test_click_has_groups_within_groups_and_decorators_that_share_options(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, CLICK, "python", "train.py", "model", "train-it")
+    assert document(draft)["run"] == "python train.py model train-it {args}"
+    assert list(document(draft)["parameters"]) == ["lr", "layers", "dropout"]
+
+
+def test_typer_has_applications_within_applications(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, TYPER)
+    assert document(draft)["run"] == "python train.py nets deep fit {args}"
+    assert "(show)" in draft.notes[0]
+
+
+def test_absl_writes_members_in_lower_case_and_needs_what_is_marked_so(tmp_path: Path) -> None:
+    assert missing(tmp_path, ABSL) == ["data", "target"]
+    made = document(draft_of(tmp_path, ABSL, data="d", target="t"))
+    assert made["parameters"] == {"opt": ["adam", "sgd"]}
+    assert made["run"] == "python train.py --data=d --target=t {args}"
+
+
+HYDRA = """\
+import hydra
+from hydra.core.config_store import ConfigStore
+from settings import Config
+ConfigStore.instance().store("config", Config)
+@hydra.main(None, "config", None)
+def main(cfg): ...
+"""
+
+
+def test_a_data_class_of_another_module_is_read_and_its_members_are_written_by_name(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(
+        "from dataclasses import dataclass, field\nfrom enum import Enum\n"
+        "class Act(Enum):\n    RELU = 'relu'\n    GELU = 'gelu'\n"
+        "@dataclass\nclass Optim:\n    lr: float = 1e-3\n"
+        "@dataclass\nclass Config:\n    optim: Optim = field(default_factory=Optim)\n    act: Act = Act.GELU\n"
+    )
+    draft = draft_of(tmp_path, HYDRA)
+    assert document(draft)["parameters"] == {"optim.lr": "1e-5..0.1 log", "act": ["RELU", "GELU"]}
+    assert draft.defaults["act"] == "GELU"
+
+
+def test_what_hydra_cannot_do_without_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("lr: 0.1\nroot: ???\n")
+    text = "import hydra\n@hydra.main(config_path='.', config_name='config')\ndef main(cfg): ...\n"
+    assert missing(tmp_path, text) == ["root"]
+    assert document(draft_of(tmp_path, text, root="/data"))["run"] == "python train.py root=/data {hydra}"
