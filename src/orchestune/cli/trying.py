@@ -135,7 +135,7 @@ def run_command(
 def _read(process: subprocess.Popen[bytes], pipe: int, deadline: float, take: Callable[[bytes], None]) -> bool:
     """Pass the output on until the command has ended; False where it did not in time."""
     while time.monotonic() < deadline:
-        ended = process.poll() is not None  # asked first: what it wrote before its end is in the pipe by then
+        ended = _has_ended(process)  # asked first: what it wrote before its end is in the pipe by then
         if select.select([pipe], [], [], 0 if ended else 0.1)[0]:
             data = os.read(pipe, 1 << 16)
             if data:
@@ -146,6 +146,11 @@ def _read(process: subprocess.Popen[bytes], pipe: int, deadline: float, take: Ca
         if ended:
             return True
     return False
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """As `poll` tells it, without its lock: Ctrl-C at the wrong moment there would make every later `wait` hang."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
