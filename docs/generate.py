@@ -19,9 +19,10 @@ from orchestune.config.schema import cluster_text as cluster_schema
 from orchestune.config.schema import text as experiment_schema
 from orchestune.domain import transitions
 from orchestune.domain.states import AttemptState, Desired, ExperimentState, ReasonCode, TaskState, TrialState
-from orchestune.sdk.reference import reference_markdown as python
+from orchestune.sdk.reference import reference_markdown
 from orchestune.server.prometheus import reference as server_metrics
 from orchestune.server.settings import reference as server_settings
+from orchestune.sklearn import SearchCV
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; change that instead. -->\n\n"
@@ -128,6 +129,11 @@ def state_machines() -> str:
         f"- experiments that are over: {over}\n- reason codes: {', '.join(f'`{code}`' for code in ReasonCode)}\n"
     )
     return "\n".join(parts)
+
+
+def python() -> str:
+    """The page about `import orchestune`, and what is imported from below it."""
+    return reference_markdown({"scikit-learn": {"orchestune.sklearn.SearchCV": SearchCV}})
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

@@ -9,11 +9,20 @@
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
+    ├── NothingCompleted            no trial of a search completed; holds the traceback of one
     └── TemporaryError              the same call may work later; exit 3
         ├── Unreachable             the server cannot be reached
         └── StoreUnavailable        the store is locked, full or away; HTTP 503
 
 Whether a call may be repeated is the type: only a `TemporaryError` may.
+
+>>> import orchestune
+>>> from orchestune.errors import BadInput
+>>> try:
+...     orchestune.Optimizer({"lr": "1..0"}, {"loss": "minimize"})
+... except BadInput as exc:
+...     print(exc.problems[0].key)
+parameters.lr
 """
 
 from __future__ import annotations
@@ -131,6 +140,12 @@ class Denied(OrchestuneError):
     status = 403
 
 
+class NothingCompleted(OrchestuneError):
+    """Every trial of a search failed; the message holds the traceback of one."""
+
+    code = "nothing_completed"
+
+
 class TemporaryError(OrchestuneError):
     """The same call may work later."""
 
@@ -167,6 +182,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         Ambiguous,
         Conflict,
         Denied,
+        NothingCompleted,
         TemporaryError,
         Unreachable,
         StoreUnavailable,

@@ -14,6 +14,7 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
+from scipy.stats.distributions import rv_frozen
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import check_cv
@@ -28,12 +29,14 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
 from orchestune.client.states import guarded
+from orchestune.errors import BadInput, NothingCompleted
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import report
-from orchestune.sdk.tuning import NothingCompleted, start
+from orchestune.sdk.tuning import start
 
 _WORK = "work.pkl"
+_EVEN = {"uniform": "float", "loguniform": "float", "reciprocal": "float", "randint": "int"}
 _PLAIN = (str, bool, int, float, np.generic)
 
 
@@ -41,7 +44,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
     """Search parameters of an estimator by cross-validation; each trial is a process, its folds run in it one by one.
 
     `parameters` are those of an experiment file, by the estimator's names: `{"C": "1e-3..100 log", "kernel": ["rbf",
-    "linear"]}`; a list may hold any objects. `n_iter` configurations are tried, `parallelism` at the same time; the
+    "linear"]}`; a list may hold any objects, and `uniform`, `loguniform` and `randint` of `scipy.stats` are ranges.
+    `n_iter` configurations are tried, `parallelism` at the same time; the
     engine suggests each from the results before it. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and
     what is found after `fit` (`best_params_`, `best_estimator_`, `cv_results_`, …) are as in `RandomizedSearchCV`;
     `experiment_` is the handle of the experiment.
@@ -265,7 +269,20 @@ def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
             asked[name] = list(objects[name])
         elif isinstance(values, (tuple, np.ndarray)):
             asked[name] = list(values)
+        elif isinstance(values, rv_frozen):
+            asked[name] = _range(name, values)
     return asked, objects
+
+
+def _range(name: str, drawn: Any) -> dict[str, Any]:
+    """A distribution of SciPy as a range. BadInput for one whose values are not even."""
+    kind = _EVEN.get(drawn.dist.name)
+    if kind is None:
+        hint = "write a range such as '0.1..10 log', or take uniform, loguniform or randint"
+        raise BadInput.one(f"{drawn.dist.name} of scipy.stats is no range", f"parameters.{name}", hint)
+    low, high = drawn.support()
+    bounds = {"min": int(low), "max": int(high)} if kind == "int" else {"min": float(low), "max": float(high)}
+    return {"type": kind, **bounds, "log": drawn.dist.name in ("loguniform", "reciprocal")}
 
 
 def _end(experiment: Experiment) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import orchestune
-from orchestune.errors import BadInput, Conflict, NotFound, UsageError
-from orchestune.sdk.tuning import NothingCompleted, start
+from orchestune.errors import BadInput, Conflict, NotFound, NothingCompleted, UsageError
+from orchestune.sdk.tuning import start
 from tests.testbeds.docstrings import run_example
 from tests.testbeds.home import Home
 
@@ -36,8 +36,11 @@ def said(experiment: orchestune.Experiment) -> str:
     return "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
 
 
+DRIVING = ("", ".ask", ".loop", ".loop_async", ".plot")
+
+
 @pytest.mark.parametrize(
-    "name", ["Experiment", "Experiment.ask", "Experiment.loop", "Experiment.loop_async", "tune", "tune_async"]
+    "name", [*(f"Experiment{name}" for name in DRIVING), "OpenTrial", "Trial", "tune", "tune_async"]
 )
 def test_the_example_of_a_public_name_runs_as_it_stands(name: str) -> None:
     run_example(name)

@@ -11,6 +11,7 @@ from unittest import SkipTest
 
 import numpy as np
 import pytest
+from scipy.stats import loguniform, norm, randint
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -19,6 +20,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import orchestune.sklearn
+from orchestune.errors import BadInput
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sklearn import SearchCV
@@ -82,6 +84,16 @@ def test_several_scores_are_kept_and_the_one_to_refit_by_decides() -> None:
     ).fit(*load_iris(return_X_y=True))  # fmt: skip
     assert search.best_params_ == {"C": 1.0}
     assert {"mean_test_accuracy", "mean_test_neg_log_loss"} <= search.cv_results_.keys()
+
+
+def test_distributions_of_scipy_are_ranges() -> None:
+    space = {"C": loguniform(0.1, 10), "max_iter": randint(300, 302)}
+    search = SearchCV(LogisticRegression(), space, n_iter=3, cv=2).fit(*load_iris(return_X_y=True))
+    for configuration in search.cv_results_["params"]:
+        assert 0.1 <= configuration["C"] <= 10
+        assert configuration["max_iter"] in (300, 301) and isinstance(configuration["max_iter"], int)
+    with pytest.raises(BadInput, match=r"parameters\.C: norm of scipy\.stats is no range"):
+        SearchCV(LogisticRegression(), {"C": norm(1, 1)}, n_iter=1).fit(*load_iris(return_X_y=True))
 
 
 def test_an_error_of_the_estimator_is_raised_where_that_was_asked_for() -> None:

@@ -21,10 +21,11 @@ def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[Orchest
     assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
 
 
-def test_only_what_may_work_later_exits_with_3_and_only_the_unknown_with_1() -> None:
+def test_only_what_may_work_later_exits_with_3_and_only_the_unknown_and_failed_work_with_1() -> None:
     for kind in tree():
         later = issubclass(kind, TemporaryError)
-        assert kind.exit_code == (3 if later else 1 if kind is OrchestuneError else 2), kind
+        failed = kind in (OrchestuneError, errors.NothingCompleted)
+        assert kind.exit_code == (3 if later else 1 if failed else 2), kind
 
 
 def test_an_error_of_a_newer_server_is_still_told() -> None:

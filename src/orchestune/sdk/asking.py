@@ -23,6 +23,17 @@ class OpenTrial:
 
     As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
     trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
+
+    >>> import orchestune
+    >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+    >>> with experiment.ask() as trial:
+    ...     for step in range(3):
+    ...         trial.report(y=trial.parameters.x * step, step=step)
+    ...         if trial.should_stop():
+    ...             break
+    >>> experiment.ask().fail("no such x")
+    >>> [trial.state for trial in experiment.wait().results()]
+    ['completed', 'failed']
     """
 
     def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:

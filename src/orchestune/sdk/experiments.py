@@ -149,7 +149,12 @@ class Experiment:
 
     @property
     def plot(self) -> Plots:
-        """Figures of Plotly, such as `experiment.plot.history()`; they are those of the pages."""
+        """Figures of Plotly, such as `experiment.plot.history()`; they are those of the pages.
+
+        >>> experiment = orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
+        >>> experiment.plot.history().layout.yaxis.title.text
+        'y'
+        """
         return Plots(self._client, self._lock, self.id)
 
     def trials(self) -> pd.DataFrame:

@@ -9,7 +9,13 @@ from typing import Any
 
 
 class Params(dict):  # type: ignore[type-arg]  # dict[str, Any] as a base is no Python 3.8
-    """Parameters by name: `params["optim.lr"]`, and `params.lr` where the name is one that Python can write."""
+    """Parameters by name: `params["optim.lr"]`, and `params.lr` where the name is one that Python can write.
+
+    >>> import orchestune
+    >>> params = orchestune.Params({"optim.lr": 0.1, "layers": 2})
+    >>> params["optim.lr"] * params.layers
+    0.2
+    """
 
     def __getattr__(self, name: str) -> Any:
         try:

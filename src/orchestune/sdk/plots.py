@@ -12,6 +12,7 @@ from orchestune.client.documents import ColumnsDocument, MetricDocument, Status
 from orchestune.errors import UsageError
 from orchestune.sdk import figures
 from orchestune.sdk.axes import Axis
+from orchestune.sdk.in_thread import in_thread
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # for annotations alone: it is an extra
@@ -84,6 +85,16 @@ class Plots:
         """When attempts ran, on which worker, and how they ended."""
         now = datetime.now(UTC).isoformat()
         return _made(figures.timeline(self._ask(lambda: self._client.timeline(self._experiment)), now))
+
+    history_async = in_thread(history)
+    importance_async = in_thread(importance)
+    parallel_async = in_thread(parallel)
+    slice_async = in_thread(slice)
+    contour_async = in_thread(contour)
+    pareto_async = in_thread(pareto)
+    hypervolume_async = in_thread(hypervolume)
+    curves_async = in_thread(curves)
+    timeline_async = in_thread(timeline)
 
     def _ask(self, question: Callable[[], T]) -> T:
         with self._lock:

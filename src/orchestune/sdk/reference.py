@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import orchestune
+from orchestune import errors
+from orchestune.sdk.plots import Plots
 
 _OPENING = """\
 # Python: `import orchestune`
@@ -22,13 +25,21 @@ _SECTIONS = {
 }
 
 
-def reference_markdown() -> str:
-    """The page. KeyError where a public name stands in no section."""
+def reference_markdown(elsewhere: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page; `elsewhere` has sections of what is imported from other modules, by the names that are written for it.
+
+    KeyError where a public name stands in no section.
+    """
     parts = [_OPENING]
     for title, names in _SECTIONS.items():
         parts.append(f"## {title}\n")
         for name in names:
             parts += _entry(f"orchestune.{name}", getattr(orchestune, name))
+    figures = {"Figures": {"experiment.plot": Plots}}
+    for title, values in {**figures, **elsewhere, "Errors": {"orchestune.errors": errors}}.items():
+        parts.append(f"## {title}\n")
+        for name, value in values.items():
+            parts += _entry(name, value)
     missing = {*orchestune.__all__} - {"__version__"} - {name for names in _SECTIONS.values() for name in names}
     if missing:
         raise KeyError(f"in no section of the reference: {', '.join(sorted(missing))}")
@@ -36,14 +47,15 @@ def reference_markdown() -> str:
 
 
 def _entry(name: str, value: Any) -> Iterator[str]:
-    call = "" if inspect.isclass(value) and issubclass(value, dict) else _signature(value)
+    shown = not isinstance(value, ModuleType) and not (inspect.isclass(value) and issubclass(value, (dict, Plots)))
+    call = _signature(value) if shown else ""
     yield f"### `{name}`\n"
     if call:
         yield f"```python\n{name}{call}\n```\n"
     yield f"{_text(inspect.getdoc(value) or '')}\n"
     members = [
         (member, getattr(value, member)) for member in vars(value) if not member.startswith("_")
-    ] if inspect.isclass(value) and call else []  # fmt: skip
+    ] if inspect.isclass(value) and not issubclass(value, dict) else []  # fmt: skip
     for member, found in members:
         if callable(found):
             yield f"**`{member}{_signature(found)}`** {_text(inspect.getdoc(found) or '')}\n"
@@ -58,5 +70,6 @@ def _signature(value: Any) -> str:
 
 
 def _text(doc: str) -> str:
-    """A docstring as Markdown: its examples become blocks of code."""
+    """A docstring as Markdown: its drawings and examples become blocks of code."""
+    doc = re.sub(r"(?m)^((?:    .*\n)+)", r"```\n\1```\n", doc)
     return re.sub(r"(?ms)^(>>> .*?)(?=\n\n|\Z)", r"```python\n\1\n```", doc)

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration and its outcome."""
+    """One configuration and its outcome.
+
+    >>> import orchestune
+    >>> experiment = orchestune.tune(lambda x: -x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
+    >>> trial = experiment.best()
+    >>> trial.state, trial.parameters, trial.metrics
+    ('completed', {'x': 1}, {'y': -1.0})
+    >>> trial.error is None and trial.seconds > 0
+    True
+    """
 
     number: int
     state: str

@@ -14,19 +14,13 @@ from types import ModuleType
 from typing import Any
 
 from orchestune.client.states import over
-from orchestune.errors import OrchestuneError, UsageError
+from orchestune.errors import NothingCompleted, UsageError
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.experiments import Experiment, create, importable
 
 _FILE = "function.pkl"
 _OTHERWISE = {"run", "folder", "cluster"}
 """keys of an experiment file that a function decides"""
-
-
-class NothingCompleted(OrchestuneError):
-    """Every trial of `tune` failed; the message holds the traceback of one."""
-
-    code = "nothing_completed"
 
 
 def tune(

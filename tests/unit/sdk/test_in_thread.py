@@ -6,8 +6,11 @@ import asyncio
 import inspect
 import threading
 
+import pytest
+
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.in_thread import in_thread
+from orchestune.sdk.plots import Plots
 
 
 class Slow:
@@ -33,9 +36,11 @@ def test_the_loop_goes_on_while_a_call_waits() -> None:
     assert asyncio.run(main()) == (1, 2, True)
 
 
-def test_every_call_of_an_experiment_that_asks_the_server_has_a_variant_for_event_loops() -> None:
-    public = {name for name, value in inspect.getmembers(Experiment, inspect.isroutine) if not name.startswith("_")}
+@pytest.mark.parametrize("kind", [Experiment, Plots])
+def test_every_call_that_asks_the_server_has_a_variant_for_event_loops(kind: type) -> None:
+    public = {name for name, value in inspect.getmembers(kind, inspect.isroutine) if not name.startswith("_")}
     plain = {name for name in public if not name.endswith("_async")}
     assert {f"{name}_async" for name in plain} == public - plain
-    variants = [getattr(Experiment, name) for name in public - plain]
+    assert plain
+    variants = [getattr(kind, name) for name in public - plain]
     assert all(inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) for found in variants)

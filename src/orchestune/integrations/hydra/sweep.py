@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from orchestune.client.states import over
+from orchestune.errors import NothingCompleted
 from orchestune.integrations.hydra.command import settings, typed
 from orchestune.integrations.hydra.overrides import Swept
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.trial import Trial
-from orchestune.sdk.tuning import NothingCompleted
 
 _log = logging.getLogger("orchestune")
 _LOOK = 0.5
