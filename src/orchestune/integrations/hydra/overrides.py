@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import logging
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -77,7 +78,7 @@ def _parameter(override: Override) -> dict[str, Any] | list[Any]:
         return {"type": kind, "min": low, "max": high, "log": _LOG in tags}
     if isinstance(value, RangeSweep) and _LOG not in tags:
         return _stepped(override, value)
-    values = list(override.sweep_iterator(transformer=Transformer.encode))
+    values = list(override.sweep_iterator(transformer=_written))
     if isinstance(value, RangeSweep) and value.step == 1 and all(isinstance(item, int) for item in values) and values:
         return {"type": "int", "min": values[0], "max": values[-1], "log": True}
     return _checked(override, values)
@@ -97,6 +98,11 @@ def _checked(override: Override, values: list[Any]) -> list[Any]:
     if not values:
         raise UsageError(f"{override.input_line} stands for no value")
     return list({(type(value) is bool, value): value for value in values}.values())  # a value is a choice but once
+
+
+def _written(value: Any) -> Any:
+    """A number or a truth value as it is, anything else as it is written behind `=`, commas escaped."""
+    return value if isinstance(value, (bool, int, float)) and math.isfinite(value) else Transformer.str(value)
 
 
 def _plain(value: Any) -> str:
