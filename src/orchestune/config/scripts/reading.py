@@ -72,7 +72,7 @@ def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str 
         if script is not None:
             where = "" if module == path else str(module.relative_to(path.parent))
             if script.reader == "argparse":
-                script = _with_helpers(script, tree, scope, modules)
+                script = _with_added(script, tree, scope, modules)
             break
     if config is not None:
         script = by_config.by_path(script, config, folder)
@@ -87,17 +87,17 @@ def _scope(path: Path) -> Scope:
         return Scope(ast.Module([], []))
 
 
-def _with_helpers(script: Script, tree: ast.Module, scope: Scope, modules: Iterator[Path]) -> Script:
+def _with_added(script: Script, tree: ast.Module, scope: Scope, modules: Iterator[Path]) -> Script:
     """The script with the options that functions of other modules add where it calls them."""
     called = {scope.named(call.func).rpartition(".")[2] for call in calls(tree)}
     options = list(script.options)
     for module in modules:
         try:
-            helpers = _parsed(module)
+            other = _parsed(module)
         except BadInput:
             continue
-        adding = [item for item in helpers.body if isinstance(item, ast.FunctionDef) and item.name in called]
-        found = by_argparse.read(ast.Module(list(adding), []), Scope(helpers))
+        adding = [item for item in other.body if isinstance(item, ast.FunctionDef) and item.name in called]
+        found = by_argparse.read(ast.Module(list(adding), []), Scope(other))
         known = {option.name for option in options}
         options += [option for option in (found.options if found else ()) if option.name not in known]
     return replace(script, options=tuple(options))
