@@ -100,6 +100,7 @@ def test_rerun_repeats_a_trial_exactly_or_goes_on_with_it(shared_home: Home, tmp
     origin = home.json("trials", f"{handle}/2")
     (project / "train.sh").write_text("exit 1")  # the bundle has what ran
     repeated = home.run("rerun", f"{handle}/2", "--detach", cwd=project).stdout.strip()
+    assert home.json("status", repeated)["owner"] == home.json("status", handle)["owner"]
     status = reached(home, repeated, "completed")
     assert (status["budget"], status["origin"]) == (1, f"{handle}/2")
     [trial] = home.json("trials", repeated)

@@ -117,12 +117,50 @@ def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(sha
     assert "unsent" not in shared_home.run("status").stdout
 
 
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("train", "'train' is no function"),
+        (lambda: 1, r"the function takes \(\), and is to be called with the parameters x"),
+        (lambda a, b: 1, r"the function takes \(a, b\)"),
+        (asyncio.sleep, "the function is asynchronous"),
+    ],
+)
+def test_what_cannot_be_called_with_the_parameters_is_refused_before_anything_is_created(
+    function: Any, said: str, shared_home: Home
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        orchestune.tune(function, **BOWL, budget=1, name="uncalled")
+    assert "uncalled" not in shared_home.run("status").stdout
+
+
 def test_a_wrong_key_is_named_as_in_a_file() -> None:
     with pytest.raises(BadInput, match=r"^parameters\.x: .*\n?") as caught:
         orchestune.tune(lambda x: x, {"x": "1..0"}, {"loss": "minimize"}, budget=1)
     assert "experiment:" not in caught.value.message
     with pytest.raises(UsageError, match=r"tune\(\) decides run itself"):
         orchestune.tune(lambda x: x, **BOWL, budget=1, run="true")
+
+
+@pytest.mark.parametrize("handle", ["", "sgd-7f3a/3", None])
+def test_what_is_no_handle_is_told(handle: Any) -> None:
+    with pytest.raises(UsageError, match="is no handle of an experiment"):
+        orchestune.Experiment.load(handle)
+
+
+def test_a_timeout_within_an_event_loop_says_what_was_waited_for() -> None:
+    async def wait() -> None:
+        experiment = await orchestune.Experiment.create_async(**BOWL, budget=1)
+        with pytest.raises(TimeoutError, match=r"is .* after 0 s"):
+            await experiment.wait_async(timeout=0)
+        trial = await experiment.ask_async()
+        assert trial is not None
+        with pytest.raises(TimeoutError, match="has offered no trial for 0 s"):
+            await experiment.ask_async(timeout=0)
+        trial.tell({"loss": 1.0})
+        assert (await experiment.wait_async()).state == "completed"
+
+    asyncio.run(wait())
 
 
 def test_an_experiment_is_found_again_and_stopped() -> None:

@@ -40,7 +40,8 @@ def configuration(
             raise UsageError(f"'{text}' is no NAME=VALUE", "orchestune test -p alpha=0.01")
         if name not in space.by_name:
             near = get_close_matches(name, space.by_name, 1)
-            raise BadInput.one("is no parameter of this experiment", name, f"did you mean {near[0]}?" if near else "")
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(space.by_name)}"
+            raise BadInput.one("is no parameter of this experiment", name, hint)
         wanted[name] = _value(space.by_name[name], value)
     active = space.active({**values, **wanted})
     problems = [

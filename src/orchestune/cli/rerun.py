@@ -9,7 +9,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.documents import Status
-from orchestune.client.launch import folder_key, secret_values
+from orchestune.client.launch import folder_key, owner, secret_values
 from orchestune.sdk.submitting import how_packed, launch
 
 
@@ -38,7 +38,9 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     folder = Path(launched.get("root") or console.folder)
     links = launched.get("links") or ()
     folder_here = folder_key(console.folder)
+    known = console.place.cluster is not None and console.place.cluster.user  # the name travels with each request
     body = {
+        **({} if known else {"owner": owner(console.environ)}),
         "continue": bool(args.go_on),
         "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),
         "secrets": secret_values(sources, console.environ, folder),

@@ -15,7 +15,7 @@ from typing import Any
 from orchestune.errors import Conflict
 from orchestune.sdk.bridge import OFFER
 from orchestune.sdk.parameters import Params
-from orchestune.sdk.reporting import records
+from orchestune.sdk.reporting import by_name, records
 
 
 class OpenTrial:
@@ -54,7 +54,7 @@ class OpenTrial:
         **values: Any,
     ) -> None:
         """As `orchestune.report` inside a trial. Conflict where the trial has its outcome."""
-        lines = records({**(metrics or {}), **values}, step, stddev)
+        lines = records(by_name(metrics, values), step, stddev)
         self._say("report", "".join(json.dumps(line) + "\n" for line in lines))
 
     def should_stop(self) -> bool:

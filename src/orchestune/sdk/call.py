@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestune.errors import UsageError
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import report
 
@@ -33,12 +34,34 @@ class Call:
 
 
 def takes_names(function: Callable[..., Any], names: Sequence[str]) -> bool:
-    """Whether the function has an argument for each of these parameters; else it is to take all of them as one."""
+    """Whether the function has an argument for each of these parameters; else it is to take all of them as one.
+
+    UsageError for what cannot be called in either way, and for what returns before it has done its work.
+    """
+    if not callable(function):
+        raise UsageError(f"{function!r} is no function", "tune(train, …) calls train with the parameters")
+    if any(kind(function) for kind in _UNFINISHED):
+        raise UsageError("the function is asynchronous or a generator", "write one that returns its metrics")
     try:
-        wanted = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions in C tell nothing
         return False
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in wanted):
+    if _fits(signature, **dict.fromkeys(names)):
         return True
-    by_name = {p.name for p in wanted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return set(names) <= by_name
+    if _fits(signature, None):
+        return False
+    hint = f"call its arguments {', '.join(names)}, or let it take one argument that holds them all"
+    raise UsageError(
+        f"the function takes {signature}, and is to be called with the parameters {', '.join(names)}", hint
+    )
+
+
+_UNFINISHED = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def _fits(signature: inspect.Signature, *arguments: Any, **named: Any) -> bool:
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True

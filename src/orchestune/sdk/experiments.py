@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +90,9 @@ class Experiment:
     @classmethod
     def load(cls, handle: str, *, cluster: str | None = None) -> Experiment:
         """The experiment with this handle, id or prefix of either. NotFound, Ambiguous, Unreachable."""
+        if not isinstance(handle, str) or not handle or "/" in handle:  # type: ignore[redundant-expr]  # of notebooks
+            hint = "a handle is such as sgd-7f3a; one trial of it is Experiment.load('sgd-7f3a').trial(3)"
+            raise UsageError(f"{handle!r} is no handle of an experiment", hint)
         if cluster is None and not os.environ.get("ORCHESTUNE_SERVER", "").strip():
             cluster = Whereabouts(state_folder()).cluster_of(handle)
         with _connected(place(os.environ, cluster)) as client:
@@ -128,13 +131,14 @@ class Experiment:
 
     async def wait_async(self, timeout: float | None = None) -> Experiment:
         """The same without blocking the event loop."""
-        async with asyncio.timeout(timeout):
-            status = await self.status_async()
-            update = live_display(_Shown(status))
-            while not over(status):
-                await asyncio.sleep(_LOOK)
-                status = await self.status_async()
-                update(_Shown(status))
+        status = await self.status_async()
+        with _told(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
+            async with asyncio.timeout(timeout):
+                update = live_display(_Shown(status))
+                while not over(status):
+                    await asyncio.sleep(_LOOK)
+                    status = await self.status_async()
+                    update(_Shown(status))
         return self
 
     def results(self) -> list[Trial]:
@@ -199,12 +203,13 @@ class Experiment:
     async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
         """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others."""
         folder, looks = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK)
-        async with asyncio.timeout(timeout):
-            while (found := await asyncio.to_thread(take, folder)) is None:
-                if looks.due() and over(await self.status_async()):
-                    shutil.rmtree(folder, ignore_errors=True)
-                    return None
-                await asyncio.sleep(_OFFERED)
+        with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
+            async with asyncio.timeout(timeout):
+                while (found := await asyncio.to_thread(take, folder)) is None:
+                    if looks.due() and over(await self.status_async()):
+                        shutil.rmtree(folder, ignore_errors=True)
+                        return None
+                    await asyncio.sleep(_OFFERED)
         return found
 
     def loop(self) -> Iterator[OpenTrial]:
@@ -364,6 +369,15 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> Experiment:
         }
         variables = {"PYTHONPATH": importable(sys.path)}
         return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
+
+
+@contextmanager
+def _told(message: Callable[[], str]) -> Iterator[None]:
+    """What a timeout of the block says: that of asyncio says nothing."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise (exc if exc.args else TimeoutError(message())) from exc.__cause__
 
 
 class _Shown:

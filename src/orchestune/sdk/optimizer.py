@@ -133,7 +133,8 @@ class Optimizer:
         """What came of an open suggestion: its metrics, others than the declared ones too; None if it failed.
 
         A metric that is not finite counts as a failure. `stddev` holds standard deviations of metrics, where known.
-        BadInput: a declared metric is missing. Conflict: the suggestion was told before, or is of another Optimizer.
+        BadInput: a declared metric is missing, or no number. Conflict: the suggestion was told before, or is of another
+        Optimizer.
         """
         with self._lock:
             if self._open.get(suggestion.number) != suggestion:
@@ -205,12 +206,19 @@ class Optimizer:
         missing = [metric.name for metric in declared if metric.name not in metrics]
         if missing:
             raise BadInput.one("has no value; tell None instead of metrics if the trial failed", missing[0])
-        values = {name: float(value) for name, value in metrics.items()}
+        values = {name: _number(value, name) for name, value in metrics.items()}
         if not all(math.isfinite(values[metric.name]) for metric in declared):
             return Observation(number, parameters, TrialState.FAILED)
-        spread = {name: float(value) for name, value in stddev.items()}
+        spread = {name: _number(value, f"stddev.{name}") for name, value in stddev.items()}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         return Observation(number, parameters, TrialState.COMPLETED, finite, spread)
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise BadInput.one(f"must be a number, got {type(value).__name__}: {value!r}", name) from None
 
 
 def _written(observation: Observation) -> list[Any]:

@@ -45,6 +45,8 @@ def params(defaults: Mapping[str, Any] | None = None, /, **values: Any) -> Param
 
     TypeError where a value does not fit the type of its default.
     """
+    if not isinstance(defaults or {}, Mapping):
+        raise TypeError(f"params() takes defaults by name, such as params(lr=0.1), got {defaults!r}")
     every: dict[str, Any] = {**(defaults or {}), **values}
     path = os.environ.get("ORCHESTUNE_PARAMS")
     given: dict[str, Any] = {}

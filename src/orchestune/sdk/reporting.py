@@ -29,7 +29,7 @@ def report(
 
     TypeError for a value that is no number; ValueError where one `stddev` is given for several metrics.
     """
-    lines = records({**(metrics or {}), **values}, step, stddev)
+    lines = records(by_name(metrics, values), step, stddev)
     path = os.environ.get("ORCHESTUNE_METRICS")
     if path:
         append(path, "".join(json.dumps(record) + "\n" for record in lines))
@@ -37,6 +37,13 @@ def report(
         for record in lines:
             sys.stdout.write(f"{record['name']}={record['value']!r}\n")
         sys.stdout.flush()
+
+
+def by_name(metrics: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All metrics. TypeError where the first argument is none of them."""
+    if not isinstance(metrics, Mapping) and metrics is not None:
+        raise TypeError(f"metrics are reported by name, such as report(loss=0.5), got {metrics!r}")
+    return {**(metrics or {}), **values}
 
 
 def records(

@@ -131,6 +131,7 @@ class RerunTrial(_Request):
     launch: Launch | None = None
     secrets: dict[str, str] | None = None
     folder: str | None = None
+    owner: str | None = Field(default=None, description="the caller's name where it is left out")
 
 
 class ErrorBody(BaseModel):

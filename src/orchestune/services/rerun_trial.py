@@ -39,7 +39,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
     check(core, specification, row.cluster, secrets)
     request = {
-        "owner": actor,
+        "owner": body.get("owner") or actor,
         "folder": body.get("folder") or row.folder,
         "launch": body.get("launch") or launch,
         "secrets": secrets,

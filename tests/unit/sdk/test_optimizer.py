@@ -260,3 +260,11 @@ def test_of_noisy_results_the_best_is_the_one_that_a_model_expects_most_of() -> 
     assert 0 < (best.expected.stddev or 0) < 0.2
     again = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
     assert again.best() == best
+
+
+def test_a_metric_that_is_no_number_is_told_and_the_suggestion_stays_open() -> None:
+    optimizer = Optimizer({"x": "0..3"}, {"y": "minimize"})
+    suggestion = optimizer.ask()
+    with pytest.raises(BadInput, match="y: must be a number, got str: 'a'"):
+        optimizer.tell(suggestion, {"y": "a"})  # type: ignore[dict-item]
+    optimizer.tell(suggestion, {"y": 1.0})
