@@ -14,10 +14,12 @@ LONGEST_LINE = 64 * 1024
 LONGEST_FOR_OWN = 4096
 """bytes of a line that a user's expression sees, so that a bad one does not take for ever"""
 
-_NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = rb"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
-_END = rb"(?!\.?[\w%/:\\@]|-|\+(?!/?-)|\xc2\xb0)"
-_SPREAD = rb"(?:\s*(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
+_WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
+"""how libraries write a number within something else: `tensor(0.5)`, `np.float64(0.5)`"""
+_END = rb"(?!\.?[\w%/:\\@]|,\d|-|\+(?!/?-)|\xc2\xb0)"
+_SPREAD = rb"(?:\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
 _BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
 _ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
 _STEP = re.compile(
@@ -30,7 +32,9 @@ _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _NO_NAMES = frozenset(("name", "value", "stddev"))
 
 
-_COULD_BE = re.compile(_BEFORE + rb"[\"']?(" + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _VALUE + _END, re.IGNORECASE)
+_COULD_BE = re.compile(
+    _BEFORE + rb"[\"']?(" + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _WRAPPED + _VALUE + _END, re.IGNORECASE
+)
 
 
 class Reported(NamedTuple):
@@ -66,7 +70,7 @@ class Declared:
         self.pair = re.compile(
             _BEFORE
             + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
-            + rb"(" + _VALUE + rb")" + _END + _SPREAD,
+            + _WRAPPED + rb"(" + _VALUE + rb")" + _END + _SPREAD,
             re.IGNORECASE,
         )  # fmt: skip
 
@@ -166,7 +170,7 @@ class Scanner:
         for known, other, value, spread in pairs:
             name = self._name((known or other).decode("utf-8", "replace"))
             if name is not None:
-                found.append(Reported(name, float(value), step, float(spread) if spread else None))
+                found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
         return found
 
     def _name(self, text: str) -> str | None:
@@ -218,6 +222,11 @@ def number(value: Any) -> float | None:
     if isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
         return float(value)
     return None
+
+
+def _plain(text: bytes) -> float:
+    """A number that may have its thousands apart: `1,234.5`."""
+    return float(text.replace(b",", b"") if b"," in text else text)
 
 
 def _float(text: bytes | None) -> float | None:
