@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import insert, update
 
+from orchestune import documents
 from orchestune.errors import BadInput
-from orchestune.server import models
 from orchestune.services import columns, read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
 from orchestune.store import trials as stored
@@ -32,7 +32,7 @@ def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Cor
     ref = handles["sgd classifier"]
     known = {trial["number"]: trial for trial in everything(core, ref)}
     answer = read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 500)
-    read(models.TrialPage, answer)
+    read(documents.TrialPage, answer)
     values = [trial["metrics"]["accuracy"]["value"] for trial in answer["items"] if trial["metrics"]]
     assert values == sorted(values, reverse=True) and len(answer["items"]) == answer["total"] == len(known)
     assert [trial["state"] for trial in answer["items"][len(values) :]] == ["failed"] * (len(known) - len(values))
@@ -93,7 +93,7 @@ def test_of_a_long_curve_every_kth_value_is_told_and_the_last(core: Core, handle
     (whole,) = (item for item in read_columns.points(core, ref, 3)["items"] if item["metric"] == "long")
     assert whole["reported"] == 11_000
     assert whole["points"] == [[place, place / 2] for place in [*range(0, 11_000, 3), 10_999]]
-    read(models.Points, read_columns.points(core, ref, 3))
+    read(documents.Points, read_columns.points(core, ref, 3))
     (brief,) = read_columns.curves(core, ref, "long", 500)["items"]
     assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
@@ -106,7 +106,7 @@ def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, st
 def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
     found = read_columns.columns(core, ref, 4000, None)
-    read(models.Columns, found)
+    read(documents.Columns, found)
     assert found["total"] == found["shown"] == 120
     known = {trial["number"]: trial for trial in everything(core, ref)}
     for index, number in enumerate(found["number"]):
@@ -156,7 +156,7 @@ def test_a_trial_that_finishes_joins_the_columns(
 
 def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[str, str]) -> None:
     found = read_columns.overview(core, handles["broken script"])
-    read(models.Overview, found)
+    read(documents.Overview, found)
     assert [each["reason"]["code"] for each in found["failures"]] == ["exit_code", "metric_missing"]
     assert sum(each["trials"] for each in found["failures"]) == 30
     running = found["busy"]["running"]
@@ -173,15 +173,15 @@ def test_busy_counts_each_attempt_for_as_long_as_it_ran() -> None:
 @pytest.mark.parametrize("name", ["nothing yet", "one trial", "size against speed", "image model"])
 def test_every_kind_of_experiment_has_its_plots(core: Core, handles: dict[str, str], name: str) -> None:
     ref = handles[name]
-    read(models.Columns, read_columns.columns(core, ref, 4000, None))
-    read(models.Overview, read_columns.overview(core, ref))
-    read(models.Timeline, read_columns.timeline(core, ref, 100))
-    read(models.Curves, read_columns.curves(core, ref, None, 20))
+    read(documents.Columns, read_columns.columns(core, ref, 4000, None))
+    read(documents.Overview, read_columns.overview(core, ref))
+    read(documents.Timeline, read_columns.timeline(core, ref, 100))
+    read(documents.Curves, read_columns.curves(core, ref, None, 20))
 
 
 def test_a_trials_curve_is_what_it_reported(core: Core, handles: dict[str, str]) -> None:
     found = read_columns.points(core, handles["sgd classifier"], 3)
-    read(models.Points, found)
+    read(documents.Points, found)
     assert found["items"] and [step for step, _ in found["items"][0]["points"]] == sorted(
         step for step, _ in found["items"][0]["points"]
     )

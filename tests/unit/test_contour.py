@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from orchestune import documents
 from orchestune.errors import BadInput, UsageError
-from orchestune.server import models
 from orchestune.services.core import Core
 from orchestune.services.read_contour import contour
 from tests.testbeds.seed import Plan, Writer, core_of
@@ -45,7 +45,7 @@ def written(core: Core, value: Callable[[Any], float], trials: int, failed: int 
 def test_it_follows_the_metric_and_says_of_how_many_trials_it_is_made(core: Core) -> None:
     ref = written(core, lambda given: given["width"], 400, failed=10)
     found = contour(core, ref, "rate", "width", None)
-    TypeAdapter(models.Contour).validate_python(found)
+    TypeAdapter(documents.Contour).validate_python(found)
     assert (found["metric"], found["x"], found["y"], found["trials"]) == ("loss", "rate", "width", 390)
     assert found["across"][0] < 2e-4 and found["across"][-1] > 0.5  # equal steps of the logarithm
     middle = [row[len(row) // 2] for row in found["values"]]

@@ -10,9 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import update
 
+from orchestune import documents
 from orchestune.engines import process
 from orchestune.engines.process import HOST, EngineLost
-from orchestune.server import models
 from orchestune.services import read_columns, read_experiments
 from orchestune.services.core import Core
 from orchestune.store import experiments, tables
@@ -55,7 +55,7 @@ def written(core: Core, stddev: float | None, finished: int = 40) -> str:
 def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core: Core) -> None:
     ref = written(core, 0.2)
     (best,) = read_experiments.best(core, ref)
-    TypeAdapter(models.Best).validate_python(best)
+    TypeAdapter(documents.Best).validate_python(best)
     assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.25
     assert best["expected"]["value"] == pytest.approx(4 * (best["parameters"]["x"] - 0.5) ** 2, abs=0.25)
     assert 0 < best["expected"]["stddev"] < 0.2

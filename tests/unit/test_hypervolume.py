@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from orchestune import documents
 from orchestune.errors import UsageError
-from orchestune.server import models
 from orchestune.services import read_experiments, read_hypervolume
 from orchestune.services.core import Core
 from orchestune.services.read_hypervolume import growth, reference, undominated
@@ -46,7 +46,7 @@ def test_each_result_that_nothing_beats_adds_what_it_alone_covers(core: Core) ->
         ("completed", {"error": 3.0, "score": 3.0}),
     ]
     answer = read_hypervolume.hypervolume(core, written(core, TWO, found))
-    TypeAdapter(models.Hypervolume).validate_python(answer)
+    TypeAdapter(documents.Hypervolume).validate_python(answer)
     assert answer["metrics"] == ["error", "score"]
     assert answer["reference"] == {"error": pytest.approx(3.2), "score": pytest.approx(0.8)}
     assert answer["finished"] == answer["number"] == [1, 4, 5]

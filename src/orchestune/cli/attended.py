@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.render import one_line
-from orchestune.client.documents import Status
 from orchestune.client.states import over
 from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
 from orchestune.domain.space import Configuration
 from orchestune.errors import Denied, OrchestuneError, TemporaryError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _LOOK = 0.5
 """seconds between two looks at the experiment"""
@@ -33,7 +36,7 @@ def single(specification: Specification, parameters: Configuration) -> Specifica
 
 
 @contextmanager
-def attended(console: Console, status: Status) -> Iterator[None]:
+def attended(console: Console, status: documents.Status) -> Iterator[None]:
     """While somebody waits for it; afterwards it is removed: for good where this user may, else it is hidden."""
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(console, status, ended), daemon=True)
@@ -49,7 +52,7 @@ def attended(console: Console, status: Status) -> Iterator[None]:
             console.client.delete(status["id"])
 
 
-def _beat(console: Console, status: Status, ended: threading.Event) -> None:
+def _beat(console: Console, status: documents.Status, ended: threading.Event) -> None:
     client, count = console.client.clone(), 0
     while not ended.wait(_BEAT):
         count += 1
@@ -58,7 +61,9 @@ def _beat(console: Console, status: Status, ended: threading.Event) -> None:
     client.close()
 
 
-def wait(console: Console, status: Status, until: Callable[[Status], bool] = over) -> Status:
+def wait(
+    console: Console, status: documents.Status, until: Callable[[documents.Status], bool] = over
+) -> documents.Status:
     """Until that holds, or it is over; why nothing moves is said meanwhile. KeyboardInterrupt at Ctrl-C."""
     said, starts = "", False
     with Interrupts() as pressed:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE
 from orchestune.cli.preparing import Prepared, listed
-from orchestune.client.documents import SpecificationDocument, Status, TrialDocument
 from orchestune.domain.experiment import Specification
 from orchestune.errors import OrchestuneError
 from orchestune.sdk.submitting import how_packed
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _HOW_TO_RUN = ("run", "env", "parameters", "metrics", "config", "stdin", "collect", "timeout", "resources")
 """keys whose change somebody who tries code would look for in the trial"""
@@ -21,9 +24,9 @@ _HOW_TO_RUN = ("run", "env", "parameters", "metrics", "config", "stdin", "collec
 class Model:
     """What a trial of changed code is modelled on."""
 
-    status: Status
-    document: SpecificationDocument
-    trial: TrialDocument | None
+    status: documents.Status
+    document: documents.Specification
+    trial: documents.Trial | None
     """the one whose configuration it takes; None before any has completed"""
     why: str
     """what this one is, in words"""

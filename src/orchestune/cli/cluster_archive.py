@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from orchestune.archives.copying import Target
 from orchestune.archives.shelf import Shelf
@@ -13,10 +14,12 @@ from orchestune.cli.cluster_commands import known
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
-from orchestune.client.documents import Status
 from orchestune.client.states import OVER
 from orchestune.errors import Conflict, OrchestuneError, UsageError
 from orchestune.files.open import open_files
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _PATIENCE = 30.0
 _STOP_SECONDS = 300.0
@@ -48,7 +51,7 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def experiments(self) -> list[Status]:
+    def experiments(self) -> list[documents.Status]:
         """All that the server has, deleted ones too."""
         return self.source.experiments(limit=None, hidden=True)
 
@@ -87,7 +90,7 @@ def copy_over(console: Console, archive: Archive) -> list[str]:
     raise Conflict("experiments there keep changing", "somebody else works there; repeat the command later")
 
 
-def _marks(statuses: Sequence[Status]) -> list[list[str]]:
+def _marks(statuses: Sequence[documents.Status]) -> list[list[str]]:
     """What changes when an experiment does."""
     return sorted(
         [status["id"], status["state"], str(status["revision"]), str(status["counts"])] for status in statuses

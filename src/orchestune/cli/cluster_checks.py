@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestune import __version__
 from orchestune.cli.cluster_commands import api
@@ -12,7 +13,6 @@ from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
-from orchestune.client.documents import ClusterDocument
 from orchestune.client.finding import Finding
 from orchestune.clusters.existing import permissions, probe, provisioner, rollout
 from orchestune.clusters.existing.client import Api
@@ -23,6 +23,9 @@ from orchestune.images.manifests import sha256
 from orchestune.images.reference import parse_place
 from orchestune.images.registry import open_registry
 from orchestune.images.upload import push_blob
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _BYTES = b"orchestune cluster test\n"
 
@@ -81,7 +84,7 @@ def _listed(rights: list[permissions.Right]) -> str:
 
 def _server(
     console: Console, cluster_api: Api, cluster: Cluster, connection: Connection
-) -> Iterator[Finding | ClusterDocument]:
+) -> Iterator[Finding | documents.Cluster]:
     try:
         deployment = cluster_api.get("apps/v1", "Deployment", SERVER, connection.namespace)
         if deployment is None or not rollout.is_ready(deployment):
@@ -108,7 +111,7 @@ def _server(
     yield document
 
 
-def _others(connection: Connection, survey: ClusterDocument | None) -> Iterator[Finding]:
+def _others(connection: Connection, survey: documents.Cluster | None) -> Iterator[Finding]:
     if survey is None:
         return
     for note in survey.get("notes", ()):
@@ -138,7 +141,7 @@ def _registry(connection: Connection) -> Iterator[Finding]:
     yield Finding("registry", "ok", f"{connection.registry} takes images")
 
 
-def pools(survey: ClusterDocument | None) -> list[Pool]:
+def pools(survey: documents.Cluster | None) -> list[Pool]:
     """Where pods are tried: once in each pool, or once anywhere where the nodes are not known."""
     machines = [machine for machine in survey["machines"] if not machine["trouble"]] if survey else []
     found = []
@@ -148,7 +151,7 @@ def pools(survey: ClusterDocument | None) -> list[Pool]:
     return found or [Pool("any")]
 
 
-def _pods(cluster_api: Api, connection: Connection, survey: ClusterDocument | None) -> Iterator[Finding]:
+def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | None) -> Iterator[Finding]:
     space = connection.namespace
     needed = [permissions.Right(verb, "pods", "", space) for verb in ("create", "delete", "get")]
     lacking = permissions.missing(cluster_api, [*needed, permissions.Right("get", "pods/log", "", space)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from orchestune import __version__
 from orchestune.cli import cluster_standing
@@ -15,15 +16,11 @@ from orchestune.cli.render import Paint, duration, number, one_line, size, table
 from orchestune.client.address import place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
-from orchestune.client.documents import (
-    Amount,
-    ClusterDocument,
-    ClusterExperiment,
-    MachineDocument,
-    RetirementDocument,
-)
 from orchestune.domain.cluster import Standing
 from orchestune.errors import NotFound
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _NODES = 12
 """machines that are listed one by one; pools are always"""
@@ -83,7 +80,7 @@ def _at_provider(console: Console, cluster: Cluster) -> Standing:
     return found
 
 
-def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> list[str]:
+def lines(found: documents.Cluster, paint: Paint, columns: int | None = None) -> list[str]:
     """Pools, nodes, experiments."""
     machines = found["machines"]
     shown = _pools(machines, paint, columns) if machines else ["the cluster does not show its machines"]
@@ -100,7 +97,7 @@ def lines(found: ClusterDocument, paint: Paint, columns: int | None = None) -> l
     return [*shown, "", *_retirement(retirement)] if retirement else shown
 
 
-def _retirement(found: RetirementDocument) -> list[str]:
+def _retirement(found: documents.Retirement) -> list[str]:
     """When the cluster destroys itself."""
     after = duration(found["after"])
     if found["begun"]:
@@ -119,7 +116,7 @@ def _minute(moment: str | None) -> str:
     return f"{moment[:16].replace('T', ' ')} UTC" if moment else "-"
 
 
-def _pools(machines: Sequence[MachineDocument], paint: Paint, columns: int | None) -> list[str]:
+def _pools(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
     rows = []
     for name in sorted({machine["pool"] for machine in machines}):
         inside = [machine for machine in machines if machine["pool"] == name]
@@ -127,7 +124,7 @@ def _pools(machines: Sequence[MachineDocument], paint: Paint, columns: int | Non
     return table(["pool", "nodes", *_HEADER], rows, paint, right=range(1, 11), columns=columns)
 
 
-def _machines(machines: Sequence[MachineDocument], paint: Paint, columns: int | None) -> list[str]:
+def _machines(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
     rows = [[machine["name"], machine["pool"], *_figures([machine])] for machine in machines[:_NODES]]
     shown = table(["node", "pool", *_HEADER], rows, paint, right=range(2, 11), columns=columns)
     return [*shown, f"and {len(machines) - _NODES} more"] if len(machines) > _NODES else shown
@@ -136,7 +133,7 @@ def _machines(machines: Sequence[MachineDocument], paint: Paint, columns: int | 
 _HEADER = ["cpu", "ours", "others", "memory", "ours", "others", "gpu", "ours", "others"]
 
 
-def _figures(machines: Iterable[MachineDocument]) -> list[str]:
+def _figures(machines: Iterable[documents.SurveyedMachine]) -> list[str]:
     """Capacity, used by us, used by others: of cpu, memory and GPUs."""
     machines = list(machines)
     has = [machine["has"] for machine in machines]
@@ -149,7 +146,7 @@ def _figures(machines: Iterable[MachineDocument]) -> list[str]:
     return [text for of_kind in zip(*shown, strict=True) for text in of_kind]
 
 
-def _sums(amounts: Sequence[Amount] | None) -> list[str]:
+def _sums(amounts: Sequence[documents.Amount] | None) -> list[str]:
     if amounts is None:
         return ["unknown"] * 3
     cpu = sum(amount["cpu"] or 0 for amount in amounts)
@@ -157,7 +154,7 @@ def _sums(amounts: Sequence[Amount] | None) -> list[str]:
     return [number(round(cpu, 2)), size(memory), number(round(sum(amount["gpu"] for amount in amounts), 2))]
 
 
-def _experiments(found: Sequence[ClusterExperiment], paint: Paint, columns: int | None) -> list[str]:
+def _experiments(found: Sequence[documents.ClusterExperiment], paint: Paint, columns: int | None) -> list[str]:
     if not found:
         return ["no experiment runs here"]
     rows = [

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import finished
 from orchestune.cli.render import Paint, between, duration, measured, number, table
-from orchestune.client.documents import MetricDocument, Status, TrialDocument
 from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -34,12 +36,12 @@ def add(commands: Commands) -> None:
 class Side:
     """One of the experiments."""
 
-    status: Status
+    status: documents.Status
     curve: list[float]
     """the best value after each trial that finished with one"""
     compute: float
     """seconds that all its attempts took together"""
-    best: TrialDocument | None
+    best: documents.Trial | None
 
     def document(self, trials: int) -> dict[str, Any]:
         """As `--json` shows it; `trials`: how many of each are compared."""
@@ -73,7 +75,7 @@ def compare(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _metric(statuses: Sequence[Status], name: str | None) -> MetricDocument:
+def _metric(statuses: Sequence[documents.Status], name: str | None) -> documents.Metric:
     common = set.intersection(*({metric["name"] for metric in status["metrics"]} for status in statuses))
     if name is not None and name not in common:
         raise UsageError(f"not all of them declare the metric '{name}'", f"all have {', '.join(sorted(common))}")
@@ -87,12 +89,12 @@ def _metric(statuses: Sequence[Status], name: str | None) -> MetricDocument:
     raise UsageError("these experiments have no metric in common", "compare those that measure the same")
 
 
-def _side(status: Status, trials: Sequence[TrialDocument], metric: MetricDocument) -> Side:
+def _side(status: documents.Status, trials: Sequence[documents.Trial], metric: documents.Metric) -> Side:
     sign = 1 if metric["goal"] == "minimize" else -1
     done = [trial for trial in trials if trial["state"] == "completed" and metric["name"] in trial["metrics"]]
     done.sort(key=lambda trial: trial["finished_at"] or "")
     curve: list[float] = []
-    best: TrialDocument | None = None
+    best: documents.Trial | None = None
     for trial in done:
         value = trial["metrics"][metric["name"]]["value"]
         if not curve or sign * value < sign * curve[-1]:
@@ -105,7 +107,7 @@ def _side(status: Status, trials: Sequence[TrialDocument], metric: MetricDocumen
 
 
 def _summary(
-    found: Sequence[Mapping[str, Any]], metric: MetricDocument, trials: int, paint: Paint, columns: int | None
+    found: Sequence[Mapping[str, Any]], metric: documents.Metric, trials: int, paint: Paint, columns: int | None
 ) -> list[str]:
     values = [side["best"] for side in found if side["best"] is not None]
     winner = (min if metric["goal"] == "minimize" else max)(values, default=None)

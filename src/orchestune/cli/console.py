@@ -9,19 +9,21 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune import __version__
 from orchestune.cli.render import Paint
 from orchestune.client.address import Place, place
 from orchestune.client.api import Client
-from orchestune.client.documents import Status
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key
 from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
 from orchestune.errors import NotFound, OrchestuneError, UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Console:
         """Which experiments were started where."""
         return Whereabouts(state_folder(self.environ))
 
-    def remember(self, status: Status, folder: str) -> None:
+    def remember(self, status: documents.Status, folder: str) -> None:
         """Remember where this experiment runs, which was started from `folder`."""
         if self.place.cluster is not None:
             self.whereabouts.add(Started(status["handle"], status["id"], self.place.cluster.name, folder))

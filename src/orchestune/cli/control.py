@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from orchestune.cli.asking import confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import at_a_time
-from orchestune.client.documents import Status
 from orchestune.client.states import OVER
 from orchestune.errors import Purged, UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -136,7 +139,7 @@ def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:
     return 0
 
 
-def _done(console: Console, status: Status, text: str) -> int:
+def _done(console: Console, status: documents.Status, text: str) -> int:
     if console.json:
         console.document(status)
     else:

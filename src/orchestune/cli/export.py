@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import between
-from orchestune.client.documents import Status, TrialDocument
 from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -83,7 +85,7 @@ def _target(path: Path | None) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def _export_json(found: Iterator[TrialDocument], file: TextIO) -> None:
+def _export_json(found: Iterator[documents.Trial], file: TextIO) -> None:
     separator = "[\n"
     for trial in found:
         file.write(separator + json.dumps(trial, ensure_ascii=False))
@@ -91,7 +93,7 @@ def _export_json(found: Iterator[TrialDocument], file: TextIO) -> None:
     file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def _export_csv(console: Console, status: Status, file: TextIO) -> None:
+def _export_csv(console: Console, status: documents.Status, file: TextIO) -> None:
     document = console.client.specification(status["id"])
     parameters = [item["name"] for item in document["specification"]["parameters"]]
     metrics = [metric["name"] for metric in status["metrics"]]

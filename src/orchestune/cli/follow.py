@@ -5,17 +5,20 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
 from orchestune.cli.render import last_lines, one_line
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
-from orchestune.client.documents import Status
 from orchestune.client.states import OVER, over
 from orchestune.client.stream import ServerSent
 from orchestune.client.watching import Away, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 REFRESH = 0.2
 """seconds between two paints of the block"""
@@ -25,7 +28,7 @@ SECOND_PRESS = 3.0
 """seconds in which a second Ctrl-C stops the experiment"""
 
 
-def follow(console: Console, begin: Callable[[], Status], *, quiet: bool = False) -> int:
+def follow(console: Console, begin: Callable[[], documents.Status], *, quiet: bool = False) -> int:
     """Show progress of what `begin` gives until it is over or a guard paused it; the exit code of `run` and `wait`.
 
     Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment. With `quiet` (`wait`) it
@@ -46,7 +49,7 @@ def follow(console: Console, begin: Callable[[], Status], *, quiet: bool = False
     return 0 if last is None else conclude(console, last, quiet=quiet)
 
 
-def conclude(console: Console, status: Status, *, quiet: bool = False) -> int:
+def conclude(console: Console, status: documents.Status, *, quiet: bool = False) -> int:
     """Say how it ended; 0 where it completed, else 1."""
     if console.json:
         console.document(status)
@@ -62,7 +65,7 @@ def _view(console: Console, quiet: bool) -> View:
     return LiveView(console) if console.live else PlainView(console)
 
 
-def _until_over(console: Console, status: Status, view: View, pressed: Interrupts) -> Status | None:
+def _until_over(console: Console, status: documents.Status, view: View, pressed: Interrupts) -> documents.Status | None:
     """The last status; None after Ctrl-C."""
     watch = Watch(console.client, status["id"], events=isinstance(view, PlainView)).start()
     away, painted = "", 0.0
@@ -89,7 +92,7 @@ def _until_over(console: Console, status: Status, view: View, pressed: Interrupt
         watch.stop()
 
 
-def _waiting(watch: Watch, seconds: float) -> list[Status | ServerSent | Away | OrchestuneError]:
+def _waiting(watch: Watch, seconds: float) -> list[documents.Status | ServerSent | Away | OrchestuneError]:
     """Everything that came, after at most `seconds`."""
     found = []
     try:
@@ -107,7 +110,7 @@ def _heard(view: View, event: ServerSent) -> None:
         view.finished(data["trial"], data["state"])
 
 
-def _failure(console: Console, status: Status) -> str:
+def _failure(console: Console, status: documents.Status) -> str:
     """The first failed trial with the end of its log: what most often explains the others."""
     if not status["counts"]["failed"]:
         return ""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import Paint, table
-from orchestune.client.documents import ImportanceDocument, Weight
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _BAR = 20
 
@@ -71,7 +74,7 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _shares(found: ImportanceDocument, paint: Paint, columns: int | None) -> list[str]:
+def _shares(found: documents.Importance, paint: Paint, columns: int | None) -> list[str]:
     if not found["parameters"]:
         too_few = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
         return [f"nothing can be said of the parameters: {too_few}"]
@@ -79,7 +82,7 @@ def _shares(found: ImportanceDocument, paint: Paint, columns: int | None) -> lis
     return table(header, _rows(found["parameters"], paint), paint, right=(1,), columns=columns)
 
 
-def _rows(weights: Sequence[Weight], paint: Paint) -> list[list[str]]:
+def _rows(weights: Sequence[documents.Weight], paint: Paint) -> list[list[str]]:
     return [
         [weight["name"], f"{100 * weight['importance']:.0f} %", paint("36", "#" * round(_BAR * weight["importance"]))]
         for weight in weights

@@ -9,16 +9,18 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import harmless, size
 from orchestune.client.api import Client
-from orchestune.client.documents import LogChunk
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _IDLE = 1 << 16
 """characters of an unfinished line after which it is shown as it stands"""
@@ -74,14 +76,14 @@ def logs(console: Console, args: argparse.Namespace) -> int:
 class Line:
     """One line of an attempt's output."""
 
-    def __init__(self, chunk: LogChunk, text: str) -> None:
+    def __init__(self, chunk: documents.LogChunk, text: str) -> None:
         self.trial, self.attempt, self.worker, self.at = chunk["trial"], chunk["attempt"], chunk["worker"], chunk["at"]
         self.text = text
 
 
-def lines_of(chunks: Iterator[LogChunk]) -> Iterator[list[Line]]:
+def lines_of(chunks: Iterator[documents.LogChunk]) -> Iterator[list[Line]]:
     """The lines that each chunk completes; what a process left unfinished comes where it ended, else at the end."""
-    rest: dict[str, tuple[LogChunk, str]] = {}
+    rest: dict[str, tuple[documents.LogChunk, str]] = {}
     for chunk in chunks:
         lines = []
         before = rest.pop(chunk["attempt"], (chunk, ""))[1]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
-from orchestune.client.documents import BestDocument, Status
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
-def finished(status: Status) -> int:
+def finished(status: documents.Status) -> int:
     """The trials that count for the budget."""
     counts = status["counts"]
     return counts["completed"] + counts["failed"] + counts["pruned"]
 
 
-def at_a_time(status: Status) -> str:
+def at_a_time(status: documents.Status) -> str:
     """`2 at a time`."""
     return f"{status['parallelism']}{' folds' if status['folds'] > 1 else ''} at a time"
 
 
-def counts_text(status: Status, paint: Paint, *, always: tuple[str, ...] = ("running", "failed")) -> str:
+def counts_text(status: documents.Status, paint: Paint, *, always: tuple[str, ...] = ("running", "failed")) -> str:
     """`2 running · 1 failed`; states nobody is in are left out, unless they are in `always`."""
     counts = cast("Mapping[str, int]", status["counts"])
     colours = {"failed": "31", "pruned": "35", "running": "36"}
@@ -35,7 +37,7 @@ def counts_text(status: Status, paint: Paint, *, always: tuple[str, ...] = ("run
     return f" {paint.sign('·')} ".join(parts)
 
 
-def live_lines(status: Status, columns: int, rows: int, paint: Paint, away: str = "") -> list[str]:
+def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, away: str = "") -> list[str]:
     """The block that is painted again and again, in at most `rows` lines."""
     lines = [_title(status, columns, paint), *_bar_lines(status, columns, paint)]
     if away:
@@ -47,14 +49,14 @@ def live_lines(status: Status, columns: int, rows: int, paint: Paint, away: str 
     return [cut(line, columns, paint) for line in lines[:rows]]
 
 
-def _title(status: Status, columns: int, paint: Paint) -> str:
+def _title(status: documents.Status, columns: int, paint: Paint) -> str:
     left = f"{paint.bold(status['handle'])}  {one_line(status['name'])}"
     right = f"{paint.state(status['state'])}  {duration(between(status['started_at'] or status['created_at']))}"
     left = cut(left, columns - width(right) - 2, paint)
     return f"{left}{' ' * max(2, columns - width(left) - width(right))}{right}"
 
 
-def _bar_lines(status: Status, columns: int, paint: Paint) -> list[str]:
+def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str]:
     done, budget = finished(status), status["budget"]
     figures = f"{done}/{budget}"
     always = ("running", "failed", "pruned", "queued") if columns >= 90 else ("running", "failed")
@@ -69,7 +71,7 @@ def _bar_lines(status: Status, columns: int, paint: Paint) -> list[str]:
     return [f"{short}  {figures}", "  ".join(part for part in (text, eta) if part)]
 
 
-def nothing_best(status: Status) -> str:
+def nothing_best(status: documents.Status) -> str:
     """Why there is no best trial."""
     completed = status["counts"]["completed"]
     limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]
@@ -78,7 +80,7 @@ def nothing_best(status: Status) -> str:
     return f"of {completed} completed {'trial' if completed == 1 else 'trials'} none has {' and '.join(limits)}"
 
 
-def best_lines(best: list[BestDocument], status: Status, paint: Paint, limit: int = 3) -> list[str]:
+def best_lines(best: list[documents.Best], status: documents.Status, paint: Paint, limit: int = 3) -> list[str]:
     """The best trial, or the first of the Pareto front, each with its configuration."""
     if not best:
         return [paint.dim(nothing_best(status))] if not finished(status) or status["counts"]["completed"] else []
@@ -95,13 +97,13 @@ def best_lines(best: list[BestDocument], status: Status, paint: Paint, limit: in
     return lines
 
 
-def expected(entry: BestDocument, paint: Paint) -> str:
+def expected(entry: documents.Best, paint: Paint) -> str:
     """What a model makes of a noisy value; nothing where the value is taken as it is."""
     found = entry.get("expected")
     return paint.dim(f" (expected {measured(found, paint)})") if found else ""
 
 
-def _running_lines(status: Status, rows: int, paint: Paint) -> list[str]:
+def _running_lines(status: documents.Status, rows: int, paint: Paint) -> list[str]:
     running = status.get("running", [])
     if rows <= 0 or not running:
         return []
@@ -121,7 +123,7 @@ def _running_lines(status: Status, rows: int, paint: Paint) -> list[str]:
     return lines
 
 
-def end_lines(status: Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
+def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
     """What there is to say when following ends: what became of it, the best, and where to look next."""
     handle, done, state = status["handle"], finished(status), status["state"]
     took = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
@@ -136,7 +138,7 @@ def end_lines(status: Status, paint: Paint, failure: str = "", *, next_steps: bo
     return lines + (_next_lines(status, paint) if next_steps else [])
 
 
-def _best_table(status: Status, paint: Paint) -> list[str]:
+def _best_table(status: documents.Status, paint: Paint) -> list[str]:
     best = status["best"]
     if len(best) != 1:
         return best_lines(best, status, paint, limit=10) if best else []
@@ -163,7 +165,7 @@ _MISTAKES = ("metric_missing_at_first", "first_trials_failed", "identical_metric
 """what guards find wrong with the file, or with the code, which `try --into` replaces"""
 
 
-def _next_lines(status: Status, paint: Paint) -> list[str]:
+def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     handle, best = status["handle"], status["best"]
     steps = [(f"orchestune trials {handle}", "every trial")]
     if status["state"] == "paused":
@@ -193,7 +195,7 @@ _REASON = 100
 """columns of a reason that stands in the middle of a line; `trials EXP/N` has it whole"""
 
 
-def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, done: int, best: bool) -> str:
+def trial_line(trial: Mapping[str, Any], status: documents.Status, paint: Paint, *, done: int, best: bool) -> str:
     """One finished trial, as a plain line; `done` trials of the budget are finished with it."""
     values = "  ".join(
         f"{metric['name']} {measured(trial['metrics'].get(metric['name']), paint)}"
@@ -209,7 +211,7 @@ def trial_line(trial: Mapping[str, Any], status: Status, paint: Paint, *, done: 
     return "  ".join(part for part in parts if part) + ("  (best so far)" if best else "")
 
 
-def summary_line(status: Status, paint: Paint) -> str:
+def summary_line(status: documents.Status, paint: Paint) -> str:
     """Where the experiment stands, as one plain line."""
     parts = [f"{finished(status)}/{status['budget']}", counts_text(status, paint)]
     if len(status["best"]) == 1:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.starting import add_detach_option, start
-from orchestune.client.documents import Status
 from orchestune.client.launch import folder_key, owner, secret_values
 from orchestune.sdk.submitting import how_packed, launch
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -47,7 +50,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "folder": folder_here,
     }
 
-    def heading(status: Status) -> list[str]:
+    def heading(status: documents.Status) -> list[str]:
         what = "goes on with" if args.go_on else "repeats"
         return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}"]
 

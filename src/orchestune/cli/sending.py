@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
-from orchestune.client.documents import Status
 from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def create(
@@ -21,7 +23,7 @@ def create(
     digest: str,
     secrets: dict[str, str],
     first: Mapping[str, Any] | None = None,
-) -> Status:
+) -> documents.Status:
     """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's.
 
     `first`: parameters and seed of its first trial.

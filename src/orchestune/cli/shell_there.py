@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestune.cli.attended import attended, single, wait
 from orchestune.cli.changed import Model
@@ -15,7 +16,6 @@ from orchestune.cli.console import Console
 from orchestune.cli.render import one_line
 from orchestune.cli.terminal import Terminal, is_terminal, size
 from orchestune.client.api import Client
-from orchestune.client.documents import TrialDocument
 from orchestune.client.launch import secret_values
 from orchestune.client.states import over
 from orchestune.domain.experiment import Keep, Specification
@@ -23,13 +23,16 @@ from orchestune.domain.folds import Folds
 from orchestune.errors import OrchestuneError
 from orchestune.sdk.submitting import request
 
+if TYPE_CHECKING:
+    from orchestune import documents
+
 _LIVE = ("leased", "running")
 _REST = 15.0
 """seconds in which the server hears that the command has ended; somebody sees it sooner"""
 _LOOK = 0.1
 
 
-def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]) -> int:
+def shell_there(console: Console, found: Model, trial: documents.Trial, fold: int, words: Sequence[str]) -> int:
     """Where the trial ran: the same image and resources, the same code. The exit code of the shell or the command."""
     launch, specification = found.document["launch"] or {}, found.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
@@ -54,7 +57,7 @@ def shell_there(console: Console, found: Model, trial: TrialDocument, fold: int,
 
 
 def _specification(
-    console: Console, found: Model, trial: TrialDocument, fold: int, words: Sequence[str]
+    console: Console, found: Model, trial: documents.Trial, fold: int, words: Sequence[str]
 ) -> Specification:
     """That of the trial, as long as the person wants; its own number is told to the command."""
     known = found.specification

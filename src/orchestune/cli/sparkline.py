@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from orchestune.cli.render import Paint, number
-from orchestune.client.documents import BestSoFarDocument, MetricDocument
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _BARS, _PLAIN = "▁▂▃▄▅▆▇█", "._-~=+*#"
 _WIDEST = 60
 
 
-def best_so_far(best: BestSoFarDocument, finished: int, metric: MetricDocument, columns: int, paint: Paint) -> str:
+def best_so_far(best: documents.BestSoFar, finished: int, metric: documents.Metric, columns: int, paint: Paint) -> str:
     """`best so far   ▁▁▃▅▅▇█  accuracy 0.71 → 0.93`; one bar for a few of the finished trials, nothing before any."""
     steps = [(at, value) for at, value in zip(best["finished"], best["value"], strict=True) if value is not None]
     if not steps or finished < 1:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.follow import follow
 from orchestune.cli.interrupts import Interrupts
-from orchestune.client.documents import Status
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add_detach_option(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +21,8 @@ def add_detach_option(parser: argparse.ArgumentParser) -> None:
 
 def start(
     console: Console,
-    create: Callable[[], Status],
-    heading: Callable[[Status], Sequence[str]],
+    create: Callable[[], documents.Status],
+    heading: Callable[[documents.Status], Sequence[str]],
     folder: str,
     detach: bool,
 ) -> int:
@@ -29,7 +32,7 @@ def start(
     `folder`: as the server knows it, so that other commands find the experiment from there.
     """
 
-    def begin() -> Status:
+    def begin() -> documents.Status:
         status = create()
         console.remember(status, folder)
         if not detach and not console.json:

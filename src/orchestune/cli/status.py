@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
@@ -16,10 +17,12 @@ from orchestune.cli.render import Paint, between, cut, duration, measured, one_l
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
-from orchestune.client.documents import BestSoFarDocument, RoomDocument, Status
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, over
 from orchestune.errors import TemporaryError, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -83,7 +86,7 @@ def _everywhere(console: Console, args: argparse.Namespace) -> int:
     return Unreachable.exit_code if all(answer.error for answer in answers) else 0
 
 
-def _name(where: Place, status: Status) -> str:
+def _name(where: Place, status: documents.Status) -> str:
     """What the cluster of an experiment is called here."""
     return status["cluster"] if where.embedded else where.name
 
@@ -117,7 +120,7 @@ class _One:
 
     def __init__(self, console: Console, ref: str) -> None:
         self._console, self._ref = console, ref
-        self._best: tuple[int, BestSoFarDocument] | None = None
+        self._best: tuple[int, documents.BestSoFar] | None = None
         """what was best up to now, and after how many trials"""
 
     def look(self) -> tuple[list[str], bool]:
@@ -126,7 +129,7 @@ class _One:
         status = console.client.experiment(self._ref)
         return one_lines(status, console, self._sparkline(status)), status["state"] in OVER
 
-    def _sparkline(self, status: Status) -> str:
+    def _sparkline(self, status: documents.Status) -> str:
         done, console = finished(status), self._console
         if status["best"] and (self._best is None or self._best[0] != done):
             self._best = done, console.client.columns(self._ref, limit=10)["best"]
@@ -162,7 +165,7 @@ def _pause(pressed: Interrupts, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def list_lines(found: list[Status], console: Console, places: Sequence[str] = ()) -> list[str]:
+def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = ()) -> list[str]:
     """Experiments as a table; with the cluster of each where they are of several."""
     places = places or [status["cluster"] for status in found]
     several = len(set(places)) > 1
@@ -188,7 +191,7 @@ def list_lines(found: list[Status], console: Console, places: Sequence[str] = ()
     return table((*names, *header), rows, paint, right=right, columns=console.columns)
 
 
-def _best(status: Status, paint: Paint) -> str:
+def _best(status: documents.Status, paint: Paint) -> str:
     if not status["best"]:
         return "-"
     if len(status["metrics"]) > 1:
@@ -197,7 +200,7 @@ def _best(status: Status, paint: Paint) -> str:
     return f"{metric} {measured(status['best'][0]['metrics'].get(metric), paint)}"
 
 
-def _memory(found: RoomDocument | None) -> str:
+def _memory(found: documents.RoomForTrials | None) -> str:
     """What was asked, what was measured, and what follows; nothing where neither is known."""
     if found is None or (found["asked"]["memory"] is None and found["measured"] is None):
         return ""
@@ -210,7 +213,7 @@ def _memory(found: RoomDocument | None) -> str:
     return ", ".join(parts)
 
 
-def one_lines(status: Status, console: Console, sparkline: str = "") -> list[str]:
+def one_lines(status: documents.Status, console: Console, sparkline: str = "") -> list[str]:
     """One experiment: figures, why nothing moves, the best (and how it came about), its workers."""
     paint, columns = console.paint, console.columns
     spent = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
-from orchestune.client.documents import AttemptDocument, Status, TaskDocument, TrialDocument
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 SHORT = 12
 """digits of a bundle's digest, as people see it"""
@@ -79,7 +82,7 @@ def trials(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(found: list[TrialDocument], status: Status, console: Console) -> list[str]:
+def _table(found: list[documents.Trial], status: documents.Status, console: Console) -> list[str]:
     paint = console.paint
     if not found:
         return ["no such trials" if status["budget"] else "no trials yet"]
@@ -107,7 +110,7 @@ def _table(found: list[TrialDocument], status: Status, console: Console) -> list
     return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
 
 
-def _detail(trial: TrialDocument, ref: str, paint: Paint) -> list[str]:
+def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
     took = duration(between(trial["started_at"], trial["finished_at"]))
     title = paint.bold(f"trial {trial['number']}")
     source = trial["source"] + _after(trial.get("suggested_after"))
@@ -140,7 +143,7 @@ def _block(title: str, values: Mapping[str, str]) -> list[str]:
     return [f"{'' if index else title:11} {name:{names}}  {text}" for index, (name, text) in enumerate(values.items())]
 
 
-def _folds(tasks: Sequence[TaskDocument], paint: Paint) -> list[str]:
+def _folds(tasks: Sequence[documents.Task], paint: Paint) -> list[str]:
     names = list(dict.fromkeys(name for task in tasks for name in task["metrics"]))
     rows = [
         [str(task["fold"]), paint.state(task["state"]), *(measured(task["metrics"].get(name), paint) for name in names)]
@@ -150,7 +153,7 @@ def _folds(tasks: Sequence[TaskDocument], paint: Paint) -> list[str]:
     return table(header, rows, paint, right=(0, *range(2, len(header))))
 
 
-def _attempt(attempt: AttemptDocument, paint: Paint, several: bool) -> list[str]:
+def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[str]:
     head = f"attempt {attempt['number']}" + (f" of fold {attempt['task']}" if several else "")
     where = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
     gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli import sending
 from orchestune.cli.changed import Model, changed, model
@@ -16,10 +16,12 @@ from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import plural
 from orchestune.cli.trials import SHORT
 from orchestune.cli.try_one import run_once
-from orchestune.client.documents import Status
 from orchestune.client.states import over
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand, launch
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 Document = dict[str, Any]
 _CODE = ("root", "links", "code")
@@ -102,7 +104,7 @@ def _hand_over(console: Console, prepared: Prepared, into: str, digest: str, doc
         console.say(_said(status, digest, before["bundle"]))
 
 
-def _said(status: Status, digest: str, before: str | None) -> str:
+def _said(status: documents.Status, digest: str, before: str | None) -> str:
     handle, running = status["handle"], status["counts"]["running"]
     if digest == before:
         return f"{handle} has this code already ({digest[:SHORT]})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from orchestune.cli import imaging, sending
 from orchestune.cli.attended import attended, single, wait
@@ -12,9 +13,11 @@ from orchestune.cli.console import Console
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import harmless, one_line
-from orchestune.client.documents import Status, TrialDocument
 from orchestune.domain.space import Value
 from orchestune.errors import OrchestuneError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _REST = 15.0
 """seconds in which the last lines arrive after its end"""
@@ -50,7 +53,7 @@ def _show(console: Console, ref: str) -> None:
     client.close()
 
 
-def _outcome(console: Console, status: Status) -> Outcome:
+def _outcome(console: Console, status: documents.Status) -> Outcome:
     trial = next(iter(console.client.trials(status["id"])), None)
     attempt = trial["attempts"][-1] if trial and trial["attempts"] else None
     outcome = Outcome(
@@ -67,7 +70,7 @@ def _outcome(console: Console, status: Status) -> Outcome:
     return outcome
 
 
-def _problem(status: Status, trial: TrialDocument | None) -> str:
+def _problem(status: documents.Status, trial: documents.Trial | None) -> str:
     if trial is not None and trial["state"] == "completed":
         return ""
     reason = (trial["reason"] if trial else None) or status["reason"]

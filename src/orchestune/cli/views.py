@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orchestune.cli.console import Console
 from orchestune.cli.live import Block
 from orchestune.cli.progress import finished, live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
-from orchestune.client.documents import Measurement, Status, TrialDocument
 from orchestune.errors import NotFound, TemporaryError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _EACH = 10
 """so many trials at once still get a line each"""
@@ -27,7 +29,7 @@ class View(Protocol):
     def finished(self, number: int, state: str) -> None:
         """A trial has come to its end; told of each one from the beginning on, in that order."""
 
-    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         """The experiment as it stands now; called again and again. `away`: why the server does not answer."""
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class LiveView:
     def finished(self, number: int, state: str) -> None:
         pass
 
-    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         if last:
             self._block.close(erase=True)
             return
@@ -61,7 +63,7 @@ class QuietView:
     def finished(self, number: int, state: str) -> None:
         pass
 
-    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         pass
 
     def close(self) -> None:
@@ -85,7 +87,7 @@ class PlainView:
         self._counted += state in _COUNTED
         self._fresh.append((number, self._counted))
 
-    def show(self, status: Status, away: str, *, last: bool = False) -> None:
+    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         self._remark(status, away, last)
         if away or (time.monotonic() < self._next and not last):
             return
@@ -101,14 +103,14 @@ class PlainView:
     def close(self) -> None:
         self._client.close()
 
-    def _each(self, fresh: Sequence[tuple[int, int]], status: Status) -> None:
+    def _each(self, fresh: Sequence[tuple[int, int]], status: documents.Status) -> None:
         for number, done in fresh:
             trial = self._trial(status, number)
             if trial is not None:
                 best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
                 self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
 
-    def _improves(self, metrics: Mapping[str, Measurement], status: Status) -> bool:
+    def _improves(self, metrics: Mapping[str, documents.Measured], status: documents.Status) -> bool:
         """Whether this is the best so far, where one metric tells. The status may be older than the event."""
         metric = status["metrics"][0]
         if len(status["metrics"]) > 1 or metric["name"] not in metrics:
@@ -119,13 +121,13 @@ class PlainView:
         self._best = value
         return True
 
-    def _trial(self, status: Status, number: int) -> TrialDocument | None:
+    def _trial(self, status: documents.Status, number: int) -> documents.Trial | None:
         try:
             return self._client.trial(status["id"], number)
         except (NotFound, TemporaryError):
             return None
 
-    def _remark(self, status: Status, away: str, last: bool) -> None:
+    def _remark(self, status: documents.Status, away: str, last: bool) -> None:
         reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""
         text = f"the server does not answer, trying again ({away})" if away else reason
         if text and text != self._said and not last:

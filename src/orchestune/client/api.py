@@ -5,34 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 from orchestune.client.address import Resolve, resolver
-from orchestune.client.documents import (
-    ArtifactDocument,
-    BestDocument,
-    ClusterDocument,
-    ColumnsDocument,
-    ContourDocument,
-    CurvesDocument,
-    ExplanationDocument,
-    HypervolumeDocument,
-    ImportanceDocument,
-    ImportedDocument,
-    InvitationDocument,
-    LogChunk,
-    ServerDocument,
-    SpecificationDocument,
-    Status,
-    TerminalDocument,
-    TimelineDocument,
-    TrialDocument,
-)
 from orchestune.client.stream import SILENCE, ServerSent, follow
 from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
 from orchestune.errors import Unreachable
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _V1 = "/api/v1"
 
@@ -56,17 +39,17 @@ class Client:
         """Drop the connection; the next request makes a new one."""
         self.transport.close()
 
-    def server(self) -> ServerDocument:
+    def server(self) -> documents.Server:
         """Which server this is."""
-        return cast(ServerDocument, self._get("/server"))
+        return cast("documents.Server", self._get("/server"))
 
-    def invite(self) -> InvitationDocument:
+    def invite(self) -> documents.Invitation:
         """A link that lets one browser in as this caller."""
-        return cast(InvitationDocument, self._send("POST", "/sign-in", {}))
+        return cast("documents.Invitation", self._send("POST", "/sign-in", {}))
 
-    def cluster(self, name: str | None = None) -> ClusterDocument:
+    def cluster(self, name: str | None = None) -> documents.Cluster:
         """Its machines, and who uses them; of another of its clusters where one is named."""
-        return cast(ClusterDocument, self._get("/cluster", name=name))
+        return cast("documents.Cluster", self._get("/cluster", name=name))
 
     def release(self, node: str, cluster: str | None = None) -> None:
         """Let a machine in quarantine get trials again."""
@@ -96,24 +79,24 @@ class Client:
         """Send it, unless the server has it."""
         upload_bundle(self.transport, digest, path)
 
-    def put_record(self, path: Path) -> ImportedDocument:
+    def put_record(self, path: Path) -> documents.Imported:
         """Send the record of an experiment, whose blobs are there."""
         headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
         reply = self.transport.request("POST", f"{_V1}/archive", lambda: path.open("rb"), headers)
-        return cast(ImportedDocument, reply.json())
+        return cast("documents.Imported", reply.json())
 
-    def create_experiment(self, body: Mapping[str, Any]) -> Status:
+    def create_experiment(self, body: Mapping[str, Any]) -> documents.Status:
         """Start an experiment."""
-        return cast(Status, self._send("POST", "/experiments", body))
+        return cast("documents.Status", self._send("POST", "/experiments", body))
 
     def experiments(
         self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False, details: bool = False
-    ) -> list[Status]:
+    ) -> list[documents.Status]:
         """The newest experiments, those of `folder` alone where it is given; deleted ones too where `hidden`.
 
         With `details` each has its running trials and workers.
         """
-        found: list[Status] = []
+        found: list[documents.Status] = []
         before: str | None = None
         asked = {"hidden": "true" if hidden else None, "details": "true" if details else None}
         while limit is None or len(found) < limit:
@@ -125,71 +108,74 @@ class Client:
                 break
         return found
 
-    def experiment(self, ref: str) -> Status:
+    def experiment(self, ref: str) -> documents.Status:
         """One experiment."""
-        return cast(Status, self._get(_experiment(ref)))
+        return cast("documents.Status", self._get(_experiment(ref)))
 
-    def specification(self, ref: str, revision: int | None = None) -> SpecificationDocument:
+    def specification(self, ref: str, revision: int | None = None) -> documents.Specification:
         """What it was started with, as it is now or was at a revision."""
-        return cast(SpecificationDocument, self._get(f"{_experiment(ref)}/specification", revision=revision))
+        return cast("documents.Specification", self._get(f"{_experiment(ref)}/specification", revision=revision))
 
-    def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> Status:
+    def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> documents.Status:
         """Go on with other code; `launch` is where it comes from."""
-        return cast(Status, self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
+        return cast(
+            "documents.Status",
+            self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}),
+        )
 
-    def change(self, ref: str, **changes: Any) -> Status:
+    def change(self, ref: str, **changes: Any) -> documents.Status:
         """Another budget, parallelism or priority."""
-        return cast(Status, self._send("PATCH", _experiment(ref), changes))
+        return cast("documents.Status", self._send("PATCH", _experiment(ref), changes))
 
-    def pause(self, ref: str, *, now: bool = False) -> Status:
+    def pause(self, ref: str, *, now: bool = False) -> documents.Status:
         """Start no more trials; with `now` the running ones are cancelled and offered again later."""
-        return cast(Status, self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
+        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
 
-    def resume(self, ref: str) -> Status:
+    def resume(self, ref: str) -> documents.Status:
         """Go on."""
-        return cast(Status, self._send("POST", f"{_experiment(ref)}/resume", {}))
+        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/resume", {}))
 
-    def stop(self, ref: str) -> Status:
+    def stop(self, ref: str) -> documents.Status:
         """End it; what is finished stays."""
-        return cast(Status, self._send("POST", f"{_experiment(ref)}/stop", {}))
+        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/stop", {}))
 
     def delete(self, ref: str, *, purge: bool = False) -> None:
         """Stop and hide it; with `purge` its records and files are removed."""
         self.transport.request("DELETE", _V1 + _experiment(ref) + ("?purge=true" if purge else ""))
 
-    def best(self, ref: str) -> list[BestDocument]:
+    def best(self, ref: str) -> list[documents.Best]:
         """The best trial, or the Pareto front."""
-        return cast("list[BestDocument]", self._get(f"{_experiment(ref)}/best"))
+        return cast("list[documents.Best]", self._get(f"{_experiment(ref)}/best"))
 
-    def importance(self, ref: str, metric: str | None = None) -> ImportanceDocument:
+    def importance(self, ref: str, metric: str | None = None) -> documents.Importance:
         """Which parameters matter for a metric, the first one where none is named."""
-        return cast(ImportanceDocument, self._get(f"{_experiment(ref)}/importance", metric=metric))
+        return cast("documents.Importance", self._get(f"{_experiment(ref)}/importance", metric=metric))
 
-    def columns(self, ref: str, limit: int = 4000) -> ColumnsDocument:
+    def columns(self, ref: str, limit: int = 4000) -> documents.Columns:
         """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
-        return cast(ColumnsDocument, self._get(f"{_experiment(ref)}/columns", limit=limit))
+        return cast("documents.Columns", self._get(f"{_experiment(ref)}/columns", limit=limit))
 
-    def contour(self, ref: str, x: str, y: str, metric: str | None = None) -> ContourDocument:
+    def contour(self, ref: str, x: str, y: str, metric: str | None = None) -> documents.Contour:
         """A metric over two parameters."""
-        return cast(ContourDocument, self._get(f"{_experiment(ref)}/contour", x=x, y=y, metric=metric))
+        return cast("documents.Contour", self._get(f"{_experiment(ref)}/contour", x=x, y=y, metric=metric))
 
-    def hypervolume(self, ref: str) -> HypervolumeDocument:
+    def hypervolume(self, ref: str) -> documents.Hypervolume:
         """How much several metrics with a goal have gained together."""
-        return cast(HypervolumeDocument, self._get(f"{_experiment(ref)}/hypervolume"))
+        return cast("documents.Hypervolume", self._get(f"{_experiment(ref)}/hypervolume"))
 
-    def timeline(self, ref: str, limit: int = 2000) -> TimelineDocument:
+    def timeline(self, ref: str, limit: int = 2000) -> documents.Timeline:
         """When and where the newest attempts ran."""
-        return cast(TimelineDocument, self._get(f"{_experiment(ref)}/timeline", limit=limit))
+        return cast("documents.Timeline", self._get(f"{_experiment(ref)}/timeline", limit=limit))
 
-    def curves(self, ref: str, metric: str | None = None, limit: int = 100) -> CurvesDocument:
+    def curves(self, ref: str, metric: str | None = None, limit: int = 100) -> documents.Curves:
         """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
-        return cast(CurvesDocument, self._get(f"{_experiment(ref)}/curves", metric=metric, limit=limit))
+        return cast("documents.Curves", self._get(f"{_experiment(ref)}/curves", metric=metric, limit=limit))
 
-    def explain(self, ref: str, metric: str | None = None) -> ExplanationDocument:
+    def explain(self, ref: str, metric: str | None = None) -> documents.Explanation:
         """The same, and facts about the search in plain words."""
-        return cast(ExplanationDocument, self._get(f"{_experiment(ref)}/explain", metric=metric))
+        return cast("documents.Explanation", self._get(f"{_experiment(ref)}/explain", metric=metric))
 
-    def trials(self, ref: str, *, state: str | None = None) -> Iterator[TrialDocument]:
+    def trials(self, ref: str, *, state: str | None = None) -> Iterator[documents.Trial]:
         """Every trial by number; pages are fetched as they are needed."""
         after: int | None = 0
         while after is not None:
@@ -197,27 +183,29 @@ class Client:
             yield from page["items"]
             after = page.get("next") if page["items"] else None
 
-    def trial(self, ref: str, number: int) -> TrialDocument:
+    def trial(self, ref: str, number: int) -> documents.Trial:
         """One trial with the last lines of its attempts and its artifacts."""
-        return cast(TrialDocument, self._get(f"{_experiment(ref)}/trials/{number}"))
+        return cast("documents.Trial", self._get(f"{_experiment(ref)}/trials/{number}"))
 
-    def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> Status:
+    def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> documents.Status:
         """The trial again, as a new experiment of budget 1."""
-        return cast(Status, self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
+        return cast("documents.Status", self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
 
-    def stop_trial(self, ref: str, number: int) -> TrialDocument:
+    def stop_trial(self, ref: str, number: int) -> documents.Trial:
         """Cancel one trial; another one takes its place in the budget."""
-        return cast(TrialDocument, self._send("POST", f"{_experiment(ref)}/trials/{number}/stop", {}))
+        return cast("documents.Trial", self._send("POST", f"{_experiment(ref)}/trials/{number}/stop", {}))
 
-    def terminal(self, ref: str, attempt: str, **body: Any) -> TerminalDocument:
+    def terminal(self, ref: str, attempt: str, **body: Any) -> documents.TerminalAnswer:
         """One call of the user's end of a trial's terminal."""
-        return cast(TerminalDocument, self._send("PUT", f"{_experiment(ref)}/terminal", {"attempt": attempt, **body}))
+        return cast(
+            "documents.TerminalAnswer", self._send("PUT", f"{_experiment(ref)}/terminal", {"attempt": attempt, **body})
+        )
 
-    def artifacts(self, ref: str, number: int) -> list[ArtifactDocument]:
+    def artifacts(self, ref: str, number: int) -> list[documents.Artifact]:
         """The files that the trial left."""
-        return cast("list[ArtifactDocument]", self._get(f"{_experiment(ref)}/trials/{number}/artifacts"))
+        return cast("list[documents.Artifact]", self._get(f"{_experiment(ref)}/trials/{number}/artifacts"))
 
-    def download(self, ref: str, number: int, artifact: ArtifactDocument, target: Path) -> None:
+    def download(self, ref: str, number: int, artifact: documents.Artifact, target: Path) -> None:
         """One of them, to `target`; whole or not at all."""
         path = f"{_V1}{_experiment(ref)}/trials/{number}/artifacts/{quoted(artifact['path'])}"
         download(self.transport, path, target, artifact["digest"], artifact["size"])
@@ -232,7 +220,7 @@ class Client:
         """The stream of events, of some kinds or all, to its end. Takes this client for itself."""
         return self._follow(f"{_experiment(ref)}/events", after, on_away, kind=kinds or None)
 
-    def logs(self, ref: str, **query: Any) -> Iterator[LogChunk]:
+    def logs(self, ref: str, **query: Any) -> Iterator[documents.LogChunk]:
         """What is logged until now. `trial`, `since` (RFC 3339) and `tail` (lines) choose."""
         after: int = 0
         while True:
@@ -245,11 +233,11 @@ class Client:
 
     def follow_logs(
         self, ref: str, on_away: Callable[[Unreachable], None] | None = None, after: int = 0, **query: Any
-    ) -> Iterator[LogChunk]:
+    ) -> Iterator[documents.LogChunk]:
         """The same after the cursor `after`, and what comes, to the experiment's end. Takes this client for itself."""
         for event in self._follow(f"{_experiment(ref)}/logs", str(after or ""), on_away, **query):
             if event.kind == "log":
-                yield cast(LogChunk, event.json())
+                yield cast("documents.LogChunk", event.json())
 
     def _follow(
         self, path: str, after: str, on_away: Callable[[Unreachable], None] | None, **query: Any

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from orchestune.client.address import place
 from orchestune.client.clusters import Clusters
-from orchestune.client.documents import ServerDocument
 from orchestune.client.everywhere import Answer, ask
 from orchestune.client.finding import Finding
 from orchestune.client.home import state_folder
 from orchestune.client.versions import difference, remedy
 from orchestune.errors import OrchestuneError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def cluster_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -26,7 +29,7 @@ def cluster_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield _finding(answer)
 
 
-def _finding(answer: Answer[ServerDocument]) -> Finding:
+def _finding(answer: Answer[documents.Server]) -> Finding:
     name, cluster = f"cluster {answer.place.name}", answer.place.cluster
     if answer.error is not None or answer.value is None:
         error = answer.error or OrchestuneError("it gave no answer")

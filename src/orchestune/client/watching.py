@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchestune.client.api import Client
-from orchestune.client.documents import Status
 from orchestune.client.stream import ServerSent
 from orchestune.errors import OrchestuneError, Unreachable
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
 """events after which the status is worth a look; brief trials make several others each"""
@@ -26,7 +29,7 @@ class Away:
     error: Unreachable
 
 
-Update = Status | ServerSent | Away | OrchestuneError
+Update: TypeAlias = "documents.Status | ServerSent | Away | OrchestuneError"
 """An OrchestuneError ends the watch."""
 
 

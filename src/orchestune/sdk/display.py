@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable
 from html import escape
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestune.client.documents import Status
+if TYPE_CHECKING:
+    from orchestune import documents
+
 
 _ROWS = 12
 
 
-def as_html(status: Status) -> str:
+def as_html(status: documents.Status) -> str:
     """A bar of the budget, what is running, and the best so far."""
     counts, budget = status["counts"], status["budget"]
     done = counts["completed"] + counts["failed"] + counts["pruned"]
@@ -27,7 +29,7 @@ def as_html(status: Status) -> str:
 _SHOWN = ("running", "queued", "failed", "pruned")
 
 
-def as_text(status: Status) -> str:
+def as_text(status: documents.Status) -> str:
     """The same on one line."""
     counts = status["counts"]
     done = counts["completed"] + counts["failed"] + counts["pruned"]
@@ -44,7 +46,7 @@ def live_display(shown: Any) -> Callable[[Any], None]:
     return handle.update  # type: ignore[no-any-return]
 
 
-def _best(status: Status) -> str:
+def _best(status: documents.Status) -> str:
     if not status["best"]:
         return ""
     best = status["best"][0]

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.client.address import Place, place
 from orchestune.client.api import Client
-from orchestune.client.documents import Status
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
 from orchestune.client.states import over
@@ -38,6 +37,8 @@ from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone
+
+    from orchestune import documents
 
 _LOOK = 0.25
 """seconds between two looks at an experiment that somebody waits for"""
@@ -62,7 +63,7 @@ class Experiment:
     True
     """
 
-    def __init__(self, client: Client, status: Status) -> None:
+    def __init__(self, client: Client, status: documents.Status) -> None:
         self._client, self._lock = client, threading.Lock()
         self.id, self.handle, self.name = status["id"], status["handle"], status["name"]
         self._offered: Path | None = None
@@ -103,7 +104,7 @@ class Experiment:
         """The same without blocking the event loop."""
         return await asyncio.to_thread(lambda: cls.load(handle, cluster=cluster))
 
-    def status(self) -> Status:
+    def status(self) -> documents.Status:
         """Everything that the server says of it now, as in `orchestune status --json`."""
         with self._lock:
             return self._client.experiment(self.id)
@@ -383,7 +384,7 @@ def _told(message: Callable[[], str]) -> Iterator[None]:
 class _Shown:
     """A status as a notebook shows it."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: documents.Status) -> None:
         self._status = status
 
     def _repr_html_(self) -> str:
@@ -406,7 +407,7 @@ def _loaded(keys: Mapping[str, Any], folder: Path) -> Loaded:
         raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
 
 
-def _remember(chosen: Place, status: Status, folder: Path) -> None:
+def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:
     if chosen.cluster is not None:
         started = Started(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
         Whereabouts(state_folder()).add(started)

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestune.client.documents import (
-    ColumnsDocument,
-    ContourDocument,
-    CurvesDocument,
-    HypervolumeDocument,
-    ImportanceDocument,
-    MetricDocument,
-    TimelineDocument,
-)
 from orchestune.sdk.axes import Axis
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 Figure = dict[str, Any]
 """`data` and `layout`, as `plotly.graph_objects.Figure` takes them"""
@@ -29,7 +23,7 @@ _BEST, _QUIET = "#009E73", "#999999"
 _SCALE = "Viridis"
 
 
-def history(found: ColumnsDocument, metric: MetricDocument, first: bool) -> Figure:
+def history(found: documents.Columns, metric: documents.Metric, first: bool) -> Figure:
     """Every trial's value by its number, and the best one so far where this is the `first` metric."""
     values = found["metrics"].get(metric["name"], [])
     data: list[Figure] = []
@@ -47,7 +41,7 @@ def history(found: ColumnsDocument, metric: MetricDocument, first: bool) -> Figu
     return _figure(data, f"History{_sample(found)}", "trial", metric["name"])
 
 
-def importance(found: ImportanceDocument) -> Figure:
+def importance(found: documents.Importance) -> Figure:
     """How much each parameter matters, the most important one on top."""
     weights = sorted(found["parameters"], key=lambda weight: weight["importance"])
     bars = {"type": "bar", "orientation": "h", "x": [weight["importance"] for weight in weights],
@@ -57,7 +51,7 @@ def importance(found: ImportanceDocument) -> Figure:
     return figure
 
 
-def parallel(found: ColumnsDocument, metric: MetricDocument, axes: Sequence[Axis]) -> Figure:
+def parallel(found: documents.Columns, metric: documents.Metric, axes: Sequence[Axis]) -> Figure:
     """Each completed trial as a line through its values; brushed along any axis."""
     values = found["metrics"].get(metric["name"], [])
     chosen = [i for i, value in enumerate(values) if value is not None]
@@ -70,7 +64,7 @@ def parallel(found: ColumnsDocument, metric: MetricDocument, axes: Sequence[Axis
     return figure
 
 
-def slices(found: ColumnsDocument, metric: MetricDocument, axes: Sequence[Axis]) -> Figure:
+def slices(found: documents.Columns, metric: documents.Metric, axes: Sequence[Axis]) -> Figure:
     """The metric over each parameter, side by side; colours tell early trials from late ones."""
     values = found["metrics"].get(metric["name"], [])
     figure = _figure([], f"Slices{_sample(found)}", "", metric["name"])
@@ -91,7 +85,7 @@ def slices(found: ColumnsDocument, metric: MetricDocument, axes: Sequence[Axis])
     return figure
 
 
-def contour(mean: ContourDocument, found: ColumnsDocument, metric: MetricDocument, x: Axis, y: Axis) -> Figure:
+def contour(mean: documents.Contour, found: documents.Columns, metric: documents.Metric, x: Axis, y: Axis) -> Figure:
     """The metric over two parameters: the mean of the trials around each place, and the trials themselves."""
     values = found["metrics"].get(metric["name"], [])
     across, up = found["parameters"][x.name], found["parameters"][y.name]
@@ -108,7 +102,7 @@ def contour(mean: ContourDocument, found: ColumnsDocument, metric: MetricDocumen
     return figure
 
 
-def pareto(found: ColumnsDocument, x: MetricDocument, y: MetricDocument) -> Figure:
+def pareto(found: documents.Columns, x: documents.Metric, y: documents.Metric) -> Figure:
     """Two metrics against each other; no trial is better in all of them than one of the front."""
     across, up = found["metrics"].get(x["name"], []), found["metrics"].get(y["name"], [])
     front = set(found["front"])
@@ -126,7 +120,7 @@ def pareto(found: ColumnsDocument, x: MetricDocument, y: MetricDocument) -> Figu
     return _figure(data, f"Pareto front{_sample(found)}", x["name"], y["name"])
 
 
-def hypervolume(found: HypervolumeDocument) -> Figure:
+def hypervolume(found: documents.Hypervolume) -> Figure:
     """How much of the space between several metrics was covered, trial by trial."""
     line = {"type": "scatter", "mode": "lines+markers", "name": "hypervolume", "x": found["finished"],
             "y": found["value"], "text": [f"trial {number}" for number in found["number"]],
@@ -135,7 +129,7 @@ def hypervolume(found: HypervolumeDocument) -> Figure:
     return _figure([line], title, "finished trials", "hypervolume")
 
 
-def curves(found: CurvesDocument, best: int | None) -> Figure:
+def curves(found: documents.Curves, best: int | None) -> Figure:
     """What trials reported while they ran; those that were pruned are dotted, the best one is drawn above all."""
     data = []
     named = set[str]()
@@ -153,7 +147,7 @@ def curves(found: CurvesDocument, best: int | None) -> Figure:
     return _figure(data, f"{len(found['items'])} curves", "step", found["metric"])
 
 
-def timeline(found: TimelineDocument, now: str) -> Figure:
+def timeline(found: documents.Timeline, now: str) -> Figure:
     """When and where attempts ran, a row for each worker; what still runs reaches to `now`."""
     data = []
     for state in sorted({item["state"] for item in found["items"]}):
@@ -180,7 +174,7 @@ def _points(x: Sequence[Any], y: Sequence[Any], name: str, colour: str) -> Figur
     return {"type": "scatter", "mode": "markers", "name": name, "x": list(x), "y": list(y), "marker": marker}
 
 
-def _sample(found: ColumnsDocument) -> str:
+def _sample(found: documents.Columns) -> str:
     """Says where not all of them are drawn."""
     return f": {found['shown']:,} of {found['total']:,} trials" if found["shown"] < found["total"] else ""
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestune.client.api import Client
-from orchestune.client.documents import ColumnsDocument, MetricDocument, Status
 from orchestune.errors import UsageError
 from orchestune.sdk import figures
 from orchestune.sdk.axes import Axis
@@ -16,6 +15,8 @@ from orchestune.sdk.in_thread import in_thread
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # for annotations alone: it is an extra
+
+    from orchestune import documents
 
 _MOST = 4000
 _SLICES = 6
@@ -100,13 +101,13 @@ class Plots:
         with self._lock:
             return question()
 
-    def _status(self) -> Status:
+    def _status(self) -> documents.Status:
         return self._ask(lambda: self._client.experiment(self._experiment))
 
-    def _columns(self, most: int = _MOST) -> ColumnsDocument:
+    def _columns(self, most: int = _MOST) -> documents.Columns:
         return self._ask(lambda: self._client.columns(self._experiment, most))
 
-    def _metric(self, name: str | None) -> MetricDocument:
+    def _metric(self, name: str | None) -> documents.Metric:
         known = {metric["name"]: metric for metric in self._status()["metrics"]}
         if name is None:
             return next(iter(known.values()))

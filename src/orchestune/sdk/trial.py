@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestune.client.documents import TrialDocument
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone: most users of this have no use for it
+
+    from orchestune import documents
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Trial:
     """of its last attempt"""
 
     @classmethod
-    def of(cls, document: TrialDocument) -> Trial:
+    def of(cls, document: documents.Trial) -> Trial:
         """From the server's document."""
         attempt = document["attempts"][-1] if document["attempts"] else None
         measured = document["metrics"]
@@ -82,7 +83,7 @@ def frame(trials: Iterable[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["number"]).set_index("number")
 
 
-def _error(document: TrialDocument) -> str | None:
+def _error(document: documents.Trial) -> str | None:
     if document["state"] != "failed":
         return None
     reason = document["reason"]
@@ -92,7 +93,7 @@ def _error(document: TrialDocument) -> str | None:
     return "\n".join(part for part in (cause["message"] if cause else "failed", tail.rstrip()) if part)
 
 
-def _seconds(document: TrialDocument) -> float | None:
+def _seconds(document: documents.Trial) -> float | None:
     started, finished = document["started_at"], document["finished_at"]
     if started is None or finished is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from orchestune.server import models
+from orchestune import documents
 
 _V1 = "/api/v1"
 _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
@@ -20,7 +20,7 @@ def of_clients(tag: str, prefix: str = "") -> APIRouter:
         prefix=_V1 + prefix,
         tags=[tag],
         dependencies=[Depends(_TOKEN)],
-        responses={"default": {"model": models.Error}},
+        responses={"default": {"model": documents.Error}},
         strict_content_type=False,  # a browser cannot send our header with the token unasked, which this guards against
     )
 

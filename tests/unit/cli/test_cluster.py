@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,10 +13,12 @@ from orchestune.cli.cluster_checks import pools
 from orchestune.cli.cluster_status import lines
 from orchestune.cli.render import Paint
 from orchestune.client.clusters import Cluster, Clusters
-from orchestune.client.documents import ClusterDocument
 from orchestune.clusters.existing.probe import Pool
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 Cli = Callable[..., Result]
 PLAIN = Paint(False)
@@ -59,9 +61,9 @@ def machine(name: str, pool: str, gpu: int = 0, others: bool = True, trouble: st
     }
 
 
-def cluster(*machines: dict[str, Any], **more: Any) -> ClusterDocument:
+def cluster(*machines: dict[str, Any], **more: Any) -> documents.Cluster:
     document = {"schema": 1, "cluster": "lab", "clusters": ["lab"], "elastic": False, "experiments": [], **more}
-    return cast(ClusterDocument, {**document, "machines": list(machines)})
+    return cast("documents.Cluster", {**document, "machines": list(machines)})
 
 
 def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(

@@ -62,6 +62,7 @@ def test_the_command_line_loads_nothing_slow() -> None:
         "requests",
         "urllib3",
         "pathspec",
+        "pydantic",
         "asyncio",
     }
     assert loaded & slow == set()

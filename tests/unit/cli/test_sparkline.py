@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 from orchestune.cli.render import Paint
 from orchestune.cli.sparkline import best_so_far
-from orchestune.client.documents import BestSoFarDocument, MetricDocument
+
+if TYPE_CHECKING:
+    from orchestune import documents
+
+Goal = Literal["maximize", "minimize"]
 
 
-def metric(goal: str) -> MetricDocument:
+def metric(goal: Goal) -> documents.Metric:
     return {"name": "loss", "goal": goal, "take": "last", "threshold": None, "constraint": None, "optimized": True}
 
 
-def best(*steps: tuple[int, float]) -> BestSoFarDocument:
+def best(*steps: tuple[int, float]) -> documents.BestSoFar:
     places: list[int] = [at for at, _ in steps]
     return {
         "finished": places,
@@ -22,7 +28,7 @@ def best(*steps: tuple[int, float]) -> BestSoFarDocument:
 
 
 def drawn(
-    found: BestSoFarDocument, finished: int, goal: str = "minimize", columns: int = 80, unicode: bool = True
+    found: documents.BestSoFar, finished: int, goal: Goal = "minimize", columns: int = 80, unicode: bool = True
 ) -> str:
     return best_so_far(found, finished, metric(goal), columns, Paint(False, unicode))
 

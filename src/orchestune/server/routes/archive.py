@@ -7,7 +7,8 @@ from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import Header, Request, Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here
 from orchestune.server.receiving import IN_MEMORY, receive
@@ -29,7 +30,7 @@ def fetch(context: Here, ref: str, wanted: Annotated[str | None, Header(alias="R
     return file_answer(file, size, wanted, context.stream_threads)
 
 
-@router.post("/archive", response_model=models.Imported, openapi_extra=_BODY)
+@router.post("/archive", response_model=documents.Imported, openapi_extra=_BODY)
 async def store(context: Here, request: Request) -> Response:
     """Take a record in, once its blobs are here; one that is here already stays as it is."""
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:

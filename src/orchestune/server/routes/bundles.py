@@ -7,7 +7,8 @@ from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import Header, Path, Request, Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Here, OnlyOf
 from orchestune.server.receiving import IN_MEMORY, receive
@@ -30,7 +31,7 @@ def has(context: Here, digest: Digest) -> Response:
     return Response(status_code=200 if context.services.bundles.has(context.core, digest) else 404)
 
 
-@router.put("", response_model=models.Bundle, openapi_extra=_ARCHIVE)
+@router.put("", response_model=documents.Bundle, openapi_extra=_ARCHIVE)
 async def store(context: Here, request: Request, digest: Digest) -> Response:
     """Take the archive in."""
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:  # a slow client is not to hold a thread

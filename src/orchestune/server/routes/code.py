@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 
@@ -16,19 +17,19 @@ Of = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="a trial; left 
 Side = Annotated[str, Query(max_length=300, description="a trial, as EXP/N")]
 
 
-@router.get("/experiments/{ref}/code", response_model=models.Code)
+@router.get("/experiments/{ref}/code", response_model=documents.Code)
 def code(context: Here, ref: str, trial: Of = None) -> Response:
     """The files that a trial has of the user's project."""
     return answer(context.services.read_code.code(context.core, ref, trial))
 
 
-@router.get("/experiments/{ref}/code/{path:path}", response_model=models.CodeFile)
+@router.get("/experiments/{ref}/code/{path:path}", response_model=documents.CodeFile)
 def text(context: Here, ref: str, path: str, trial: Of = None) -> Response:
     """What one of them says."""
     return answer(context.services.read_code.text(context.core, ref, trial, path))
 
 
-@router.get("/diff", response_model=models.Difference)
+@router.get("/diff", response_model=documents.Difference)
 def diff(context: Here, old: Side, new: Side) -> Response:
     """What is different between two trials, of one experiment or of two: values, and the code."""
     return answer(context.services.read_code.diff(context.core, old, new))

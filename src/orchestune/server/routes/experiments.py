@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from orchestune.server import live, models, routers, streams
+from orchestune import documents
+from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Actor, Here, Known, RequestKey
 from orchestune.server.live import View
@@ -16,14 +17,14 @@ from orchestune.services.signals import EXPERIMENTS
 router = routers.of_clients("experiments", "/experiments")
 
 
-@router.post("", status_code=201, response_model=models.Status)
-def create(context: Here, actor: Actor, body: models.CreateExperiment, key: RequestKey = None) -> Response:
+@router.post("", status_code=201, response_model=documents.Status)
+def create(context: Here, actor: Actor, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
     document = body.model_dump(exclude_none=True) | ({"request_key": key} if key else {})
     return answer(context.services.create_experiment.create_experiment(context.core, document, actor), 201)
 
 
-@router.get("", response_model=models.StatusPage)
+@router.get("", response_model=documents.StatusPage)
 async def statuses(
     context: Here,
     request: Request,
@@ -48,7 +49,7 @@ async def statuses(
     return await live.stream(context, View(key, EXPERIMENTS, read))
 
 
-@router.get("/{ref}", response_model=models.Status)
+@router.get("/{ref}", response_model=documents.Status)
 async def status(context: Here, request: Request, ref: str) -> Response:
     """One experiment. With `Accept: text/event-stream` again whenever it changes."""
     service = context.services.read_experiments
@@ -59,7 +60,7 @@ async def status(context: Here, request: Request, ref: str) -> Response:
     return await live.stream(context, view)
 
 
-@router.get("/{ref}/specification", response_model=models.Specification)
+@router.get("/{ref}/specification", response_model=documents.Specification)
 def specification(
     context: Here, caller: Known, ref: str, revision: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
 ) -> Response:
@@ -73,35 +74,35 @@ def specification(
     return answer(document)
 
 
-@router.put("/{ref}/code", response_model=models.Status)
-def change_code(context: Here, actor: Actor, ref: str, body: models.ChangeCode) -> Response:
+@router.put("/{ref}/code", response_model=documents.Status)
+def change_code(context: Here, actor: Actor, ref: str, body: requests.ChangeCode) -> Response:
     """Go on with other code: trials that have begun end with the old one, all others take this one."""
     document = body.model_dump(exclude_unset=True)
     return answer(context.services.change_code.change_code(context.core, ref, document, actor))
 
 
-@router.patch("/{ref}", response_model=models.Status)
-def change(context: Here, actor: Actor, ref: str, body: models.ChangeExperiment) -> Response:
+@router.patch("/{ref}", response_model=documents.Status)
+def change(context: Here, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
     """Change budget, parallelism, priority or labels; a finished one goes on where its budget grew."""
     document = body.model_dump(exclude_unset=True)
     return answer(context.services.change_experiment.change_experiment(context.core, ref, document, actor))
 
 
-@router.post("/{ref}/pause", response_model=models.Status)
-def pause(context: Here, actor: Actor, ref: str, body: models.Pause | None = None) -> Response:
+@router.post("/{ref}/pause", response_model=documents.Status)
+def pause(context: Here, actor: Actor, ref: str, body: requests.Pause | None = None) -> Response:
     """Start no more trials."""
     now = body is not None and body.now
     return answer(context.services.change_experiment.pause(context.core, ref, now, actor))
 
 
-@router.post("/{ref}/resume", response_model=models.Status)
-def resume(context: Here, actor: Actor, ref: str, body: models.Nothing | None = None) -> Response:
+@router.post("/{ref}/resume", response_model=documents.Status)
+def resume(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
     """Go on."""
     return answer(context.services.change_experiment.resume(context.core, ref, actor))
 
 
-@router.post("/{ref}/stop", response_model=models.Status)
-def stop(context: Here, actor: Actor, ref: str, body: models.Nothing | None = None) -> Response:
+@router.post("/{ref}/stop", response_model=documents.Status)
+def stop(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
     """End it; results stay."""
     return answer(context.services.change_experiment.stop(context.core, ref, actor))
 
@@ -113,19 +114,19 @@ def delete(context: Here, actor: Actor, ref: str, purge: bool = False) -> Respon
     return Response(status_code=204)
 
 
-@router.get("/{ref}/best", response_model=list[models.Best])
+@router.get("/{ref}/best", response_model=list[documents.Best])
 def best(context: Here, ref: str) -> Response:
     """The best trial, or the Pareto front."""
     return answer(context.services.read_experiments.best(context.core, ref))
 
 
-@router.get("/{ref}/importance", response_model=models.Importance)
+@router.get("/{ref}/importance", response_model=documents.Importance)
 def importance(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter for a metric, the first one where none is named."""
     return answer(context.services.explain_experiment.importance(context.core, ref, metric))
 
 
-@router.get("/{ref}/explain", response_model=models.Explanation)
+@router.get("/{ref}/explain", response_model=documents.Explanation)
 def explain(context: Here, ref: str, metric: str | None = None) -> Response:
     """Which parameters matter, and measured facts about the search in plain words."""
     return answer(context.services.explain_experiment.explain(context.core, ref, metric))

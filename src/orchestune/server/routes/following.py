@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from orchestune.server import models, routers, streams
+from orchestune import documents
+from orchestune.server import routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.streams import Source
@@ -24,7 +25,7 @@ _CHUNKS = 100
 """how many rows a stream reads at once; a chunk of log may be large"""
 
 
-@router.get("/events", response_model=models.EventPage)
+@router.get("/events", response_model=documents.EventPage)
 async def events(
     context: Here, request: Request, ref: str, after: After = 0, limit: Limit = 100, kind: Kinds = ()
 ) -> Response:
@@ -46,7 +47,7 @@ async def events(
     return await streams.stream(context, source, lambda: source.read(begin))
 
 
-@router.get("/logs", response_model=models.LogPage)
+@router.get("/logs", response_model=documents.LogPage)
 async def logs(
     context: Here,
     request: Request,

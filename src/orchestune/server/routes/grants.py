@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Known
 
 router = routers.of_clients("access")
 
 
-@router.post("/experiments/{ref}/shares", status_code=201, response_model=models.Share)
-def share(context: Here, caller: Known, ref: str, body: models.ShareExperiment) -> Response:
+@router.post("/experiments/{ref}/shares", status_code=201, response_model=documents.Share)
+def share(context: Here, caller: Known, ref: str, body: requests.ShareExperiment) -> Response:
     """Make a link that shows this one experiment, and nothing else, to whoever has it."""
     return answer(context.services.grant_access.share(context.core, ref, body.model_dump(), caller), 201)
 
 
-@router.get("/shares", response_model=list[models.Grant])
+@router.get("/shares", response_model=list[documents.Grant])
 def shares(context: Here) -> Response:
     """Links that are of use."""
     return answer(context.services.grant_access.shares(context.core))
@@ -31,13 +32,13 @@ async def unshare(context: Here, identity: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/tokens", status_code=201, response_model=models.IssuedToken)
-def issue(context: Here, caller: Known, body: models.IssueToken) -> Response:
+@router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
+def issue(context: Here, caller: Known, body: requests.IssueToken) -> Response:
     """Make a token for somebody."""
     return answer(context.services.grant_access.issue_token(context.core, body.model_dump(), caller), 201)
 
 
-@router.get("/tokens", response_model=list[models.Grant])
+@router.get("/tokens", response_model=list[documents.Grant])
 def tokens(context: Here) -> Response:
     """Tokens that are of use, but for those of the token file."""
     return answer(context.services.grant_access.tokens(context.core))

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import routers
 from orchestune.server.answers import answer, encoded
 from orchestune.server.context import Context, Here
 from orchestune.server.shared import Reading
@@ -19,7 +20,7 @@ _SHARED = 5000
 """trials by columns that are kept for the next page that asks for them; more are too large"""
 
 
-@router.get("/columns", response_model=models.Columns)
+@router.get("/columns", response_model=documents.Columns)
 async def columns(
     context: Here,
     ref: str,
@@ -31,33 +32,33 @@ async def columns(
     return await _drawn(context, f"columns {ref} {limit} {where}" if limit <= _SHARED else None, read)
 
 
-@router.get("/hypervolume", response_model=models.Hypervolume)
+@router.get("/hypervolume", response_model=documents.Hypervolume)
 def hypervolume(context: Here, ref: str) -> Response:
     """How much of the space between several objectives was covered, after each trial that added to it."""
     return answer(context.services.read_hypervolume.hypervolume(context.core, ref))
 
 
-@router.get("/contour", response_model=models.Contour)
+@router.get("/contour", response_model=documents.Contour)
 def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
     """A metric over two parameters: the mean of the completed trials around each place."""
     return answer(context.services.read_contour.contour(context.core, ref, x, y, metric))
 
 
-@router.get("/overview", response_model=models.Overview)
+@router.get("/overview", response_model=documents.Overview)
 async def overview(context: Here, ref: str) -> Response:
     """Why trials failed, and how many ran over time."""
     read = partial(context.services.read_columns.overview, context.core, ref)
     return await _drawn(context, f"overview {ref}", read)
 
 
-@router.get("/timeline", response_model=models.Timeline)
+@router.get("/timeline", response_model=documents.Timeline)
 async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
     """When and where attempts ran."""
     read = partial(context.services.read_columns.timeline, context.core, ref, limit)
     return await _drawn(context, f"timeline {ref} {limit}", read)
 
 
-@router.get("/curves", response_model=models.Curves)
+@router.get("/curves", response_model=documents.Curves)
 async def curves(
     context: Here, ref: str, metric: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> Response:

@@ -7,9 +7,9 @@ from functools import partial
 
 from fastapi import Request, Response
 
-from orchestune import __version__
+from orchestune import __version__, documents
 from orchestune.errors import StoreUnavailable
-from orchestune.server import live, models, routers, streams
+from orchestune.server import live, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.context import Here
 from orchestune.server.live import View
@@ -23,7 +23,7 @@ _EVERY = 5.0
 """seconds between two looks at machines, which say nothing by themselves"""
 
 
-@router.get("/server", response_model=models.Server)
+@router.get("/server", response_model=documents.Server)
 async def server(context: Here) -> Response:
     """Which server this is."""
     document = {
@@ -43,7 +43,7 @@ async def check(context: Here) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/cluster", response_model=models.Cluster)
+@router.get("/cluster", response_model=documents.Cluster)
 async def cluster(context: Here, request: Request, name: str | None = None) -> Response:
     """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server.
 
@@ -62,7 +62,7 @@ async def release(context: Here, node: str, name: str | None = None) -> Response
     return Response(status_code=204)
 
 
-@router.post("/shutdown", response_model=models.Shutdown)
+@router.post("/shutdown", response_model=documents.Shutdown)
 async def shutdown(context: Here) -> Response:
     """Finish the requests that are there, then end. Workers ride it out."""
     context.on_shutdown()

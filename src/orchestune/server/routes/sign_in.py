@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from orchestune.server import models, routers
+from orchestune import documents
+from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Here, Known
 
 router = routers.of_clients("server")
 
 
-@router.post("/sign-in", status_code=201, response_model=models.Invitation)
-def invite(context: Here, caller: Known, body: models.Nothing | None = None) -> Response:
+@router.post("/sign-in", status_code=201, response_model=documents.Invitation)
+def invite(context: Here, caller: Known, body: requests.Nothing | None = None) -> Response:
     """Make a link that opens the pages in one browser as the caller; it works once, within five minutes."""
     return answer(context.services.sign_in.invite(context.core, caller), 201)

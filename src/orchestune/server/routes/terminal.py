@@ -10,8 +10,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from orchestune import documents
 from orchestune.errors import BadInput
-from orchestune.server import models, routers
+from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context, Here, Known
 from orchestune.server.terminals import Pipe
@@ -20,8 +21,8 @@ router = routers.of_clients("trials", "/experiments/{ref}/terminal")
 of_workers = routers.of_trials("/workers/{worker}/terminal")
 
 
-@router.put("", response_model=models.TerminalAnswer)
-async def user(context: Here, caller: Known, request: Request, ref: str, body: models.Terminal) -> Response:
+@router.put("", response_model=documents.TerminalAnswer)
+async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.Terminal) -> Response:
     """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
     await context.cold(context.services.terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt)
@@ -38,7 +39,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: m
 
 
 @of_workers.put("")
-async def trial(context: Here, request: Request, worker: str, body: models.Terminal) -> Response:
+async def trial(context: Here, request: Request, worker: str, body: requests.Terminal) -> Response:
     """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
     await context.cold(context.services.terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt)
@@ -54,7 +55,7 @@ async def trial(context: Here, request: Request, worker: str, body: models.Termi
 
 
 async def _put(
-    context: Context, request: Request, body: models.Terminal, pipe: Pipe, in_vain: Callable[[], bool]
+    context: Context, request: Request, body: requests.Terminal, pipe: Pipe, in_vain: Callable[[], bool]
 ) -> dict[str, Any]:
     try:
         data = base64.b64decode(body.data, validate=True)
@@ -69,7 +70,7 @@ async def _put(
 
 
 async def _take(
-    context: Context, request: Request, body: models.Terminal, pipe: Pipe, news: Callable[[], bool]
+    context: Context, request: Request, body: requests.Terminal, pipe: Pipe, news: Callable[[], bool]
 ) -> dict[str, Any]:
     after = body.after or 0
     if pipe.take(after):
@@ -79,7 +80,7 @@ async def _take(
     return {"data": base64.b64encode(data).decode(), "next": after + len(data)}
 
 
-async def _until(context: Context, request: Request, body: models.Terminal, holds: Callable[[], bool]) -> None:
+async def _until(context: Context, request: Request, body: requests.Terminal, holds: Callable[[], bool]) -> None:
     """Wait for it, as long as the caller would, and the server lives."""
     signals, began = context.core.signals, time.monotonic()
     while not holds() and not context.draining.begun and (left := began + body.wait - time.monotonic()) > 0:
@@ -89,5 +90,5 @@ async def _until(context: Context, request: Request, body: models.Terminal, hold
     request.state.waited = time.monotonic() - began
 
 
-def _topic(body: models.Terminal) -> str:
+def _topic(body: requests.Terminal) -> str:
     return f"terminal:{body.attempt}"

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query, Response
 
+from orchestune import documents
 from orchestune.domain.states import TrialState
-from orchestune.server import models, routers
+from orchestune.server import requests, routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Actor, Here, RequestKey
 
@@ -16,7 +17,7 @@ router = routers.of_clients("trials", "/experiments/{ref}/trials")
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-@router.get("", response_model=models.TrialPage)
+@router.get("", response_model=documents.TrialPage)
 def trials(
     context: Here,
     ref: str,
@@ -35,43 +36,43 @@ def trials(
     return answer(service.ordered(context.core, ref, sort or "number", where, wanted, offset, limit))
 
 
-@router.post("", status_code=201, response_model=models.Trial)
-def queue(context: Here, actor: Actor, ref: str, body: models.QueueTrial) -> Response:
+@router.post("", status_code=201, response_model=documents.Trial)
+def queue(context: Here, actor: Actor, ref: str, body: requests.QueueTrial) -> Response:
     """Queue a configuration."""
     return answer(context.services.queue_trial.queue_trial(context.core, ref, body.parameters, actor), 201)
 
 
-@router.get("/{number}", response_model=models.Trial)
+@router.get("/{number}", response_model=documents.Trial)
 def trial(context: Here, ref: str, number: Number) -> Response:
     """One trial, with the last lines of each attempt and its artifacts."""
     return answer(context.services.read_trials.trial(context.core, ref, number))
 
 
-@router.get("/{number}/points", response_model=models.Points)
+@router.get("/{number}/points", response_model=documents.Points)
 def points(context: Here, ref: str, number: Number) -> Response:
     """What it reported while it ran."""
     return answer(context.services.read_columns.points(context.core, ref, number))
 
 
-@router.get("/{number}/usage", response_model=models.Usage)
+@router.get("/{number}/usage", response_model=documents.Usage)
 def usage(context: Here, ref: str, number: Number) -> Response:
     """What its attempts used over time: processors, memory, GPUs."""
     return answer(context.services.read_usage.usage(context.core, ref, number))
 
 
-@router.post("/{number}/stop", response_model=models.Trial)
-def stop(context: Here, actor: Actor, ref: str, number: Number, body: models.Nothing | None = None) -> Response:
+@router.post("/{number}/stop", response_model=documents.Trial)
+def stop(context: Here, actor: Actor, ref: str, number: Number, body: requests.Nothing | None = None) -> Response:
     """Cancel it; another one takes its place in the budget."""
     return answer(context.services.stop_trial.stop_trial(context.core, ref, number, actor))
 
 
-@router.post("/{number}/rerun", status_code=201, response_model=models.Status)
+@router.post("/{number}/rerun", status_code=201, response_model=documents.Status)
 def rerun(
     context: Here,
     actor: Actor,
     ref: str,
     number: Number,
-    body: models.RerunTrial | None = None,
+    body: requests.RerunTrial | None = None,
     key: RequestKey = None,
 ) -> Response:
     """Repeat it exactly, as a new experiment of budget 1."""
@@ -80,7 +81,7 @@ def rerun(
     return answer(context.services.rerun_trial.rerun_trial(context.core, ref, number, document, actor), 201)
 
 
-@router.get("/{number}/artifacts", response_model=list[models.Artifact])
+@router.get("/{number}/artifacts", response_model=list[documents.Artifact])
 def artifacts(context: Here, ref: str, number: Number) -> Response:
     """What it left."""
     return answer(context.services.read_trials.artifacts(context.core, ref, number))

@@ -1,0 +1,78 @@
+"""The server itself, and who may come in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+
+class ErrorBody(TypedDict):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Error(TypedDict):
+    """The answer to everything that failed."""
+
+    error: ErrorBody
+
+
+class Server(TypedDict):
+    """Which server this is."""
+
+    version: str
+    protocol: Literal[1]
+    home: Literal["embedded", "hosted"]
+    started_at: str
+    pid: int
+
+
+class Shutdown(TypedDict):
+    """The server ends once its requests are answered."""
+
+    draining: bool
+
+
+class Imported(TypedDict):
+    """What became of a record that was sent."""
+
+    experiment: str
+    handle: str
+    imported: Annotated[bool, Field(description="false where it was here already")]
+    rows: Annotated[dict[str, int], Field(description="rows by table, as they were counted in what was sent")]
+
+
+class Invitation(TypedDict):
+    """A link that lets one browser in, once."""
+
+    path: str
+    expires_at: str
+
+
+class Grant(TypedDict):
+    """A token, or a link to one experiment."""
+
+    id: str
+    name: str
+    role: Literal["guest", "viewer", "editor", "owner"]
+    experiment: Annotated[str | None, Field(description="handle of the one experiment that it shows; null: every one")]
+    made_by: str
+    created_at: str
+    expires_at: str
+
+
+class Share(Grant):
+    """A new link."""
+
+    path: Annotated[str, Field(description="what stands behind the server's address; told this once")]
+
+
+class IssuedToken(Grant):
+    """A new token."""
+
+    token: Annotated[str, Field(description="told this once")]

@@ -1,0 +1,141 @@
+"""The documents that clients send, as the OpenAPI document describes them.
+
+Requests are checked against these; what is answered stands in `orchestune.documents`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Parameters = dict[str, bool | int | float | str]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Launch(_Request):
+    """What the caller's shell looked like."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    env: dict[str, str] = {}
+    root: str | None = None
+    links: list[str] = Field(default=[], description="paths below `root` that the bundle leaves out")
+
+
+class WarmValue(_Request):
+    """A value of a metric, and how sure it is."""
+
+    value: float
+    stddev: float | None = None
+
+
+class WarmResult(_Request):
+    """A result from elsewhere, as trials have it. It may lack parameters."""
+
+    parameters: Parameters
+    state: Literal["completed", "failed", "pruned"] = "completed"
+    metrics: dict[str, WarmValue] = {}
+
+
+class WarmStart(_Request):
+    """Results that the engine is told before the first trial. They count for nothing else."""
+
+    source: str = Field(max_length=10_000, description="where they come from, for people")
+    results: list[WarmResult]
+
+
+class FirstTrial(_Request):
+    """What the first trial is, before any is suggested."""
+
+    parameters: Parameters
+    seed: int = Field(ge=0, lt=2**32)
+
+
+class CreateExperiment(_Request):
+    """A new experiment."""
+
+    specification: dict[str, Any] = Field(description="the normalised experiment file")
+    bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
+    cluster: str | None = Field(default=None, description="the server's own place where it is left out")
+    folder: str = Field(default="", description="where it was started, as `host:/abs/path`")
+    owner: str | None = Field(default=None, description="the caller's name where it is left out")
+    launch: Launch = Launch()
+    secrets: dict[str, str] = Field(default={}, description="never stored with the record, never given back")
+    outgoing: dict[str, str] = Field(
+        default={},
+        description="addresses and secrets of `notify` and `mlflow` by name, such as notify.0.url; kept like `secrets`",
+    )
+    warm_start: WarmStart | None = None
+    first: FirstTrial | None = None
+
+
+class ChangeExperiment(_Request):
+    """What is left out stays as it is."""
+
+    budget: int | None = Field(default=None, ge=1)
+    parallelism: int | None = Field(default=None, ge=1)
+    priority: int | None = None
+    labels: dict[str, str] | None = None
+
+
+class ChangeCode(_Request):
+    """The code of trials that have not begun."""
+
+    bundle: str = Field(description="SHA-256 of the archive of the code", pattern=r"^[0-9a-f]{64}$")
+    launch: Launch = Field(default=Launch(), description="its folder; what is left out stays as it is")
+
+
+class Pause(_Request):
+    """`now` also takes back what runs, to be offered again."""
+
+    now: bool = False
+
+
+class Nothing(_Request):
+    """An empty document, or no body at all."""
+
+
+class QueueTrial(_Request):
+    """A configuration to be tried."""
+
+    parameters: Parameters
+
+
+class Terminal(_Request):
+    """One end of a terminal: `after` asks for what came from the other end; without it `data` goes there."""
+
+    attempt: str
+    data: str = Field(default="", description="bytes in base64, the first of them at place `at`", max_length=2**20)
+    at: int = Field(default=0, ge=0)
+    after: int | None = Field(default=None, ge=0, description="the place behind the last byte that arrived")
+    wait: float = Field(default=0.0, ge=0, le=20, description="seconds in which to wait for news, or for room")
+    size: list[int] | None = Field(default=None, min_length=2, max_length=2, description="rows and columns")
+    over: int | None = Field(default=None, description="this end is over; of a command its exit code")
+
+
+class RerunTrial(_Request):
+    """How a trial is repeated; what is left out is as in the first experiment."""
+
+    continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
+    launch: Launch | None = None
+    secrets: dict[str, str] | None = None
+    folder: str | None = None
+    owner: str | None = Field(default=None, description="the caller's name where it is left out")
+
+
+class ShareExperiment(_Request):
+    """A link for others."""
+
+    name: str = Field(default="", max_length=200, description="whom it is for, for people")
+    days: int = Field(default=7, ge=1, le=365, description="after which it is of no use")
+
+
+class IssueToken(_Request):
+    """A token for somebody."""
+
+    name: str = Field(min_length=1, max_length=200, description="whose it is")
+    role: Literal["viewer", "editor", "owner"] = "viewer"
+    days: int = Field(default=90, ge=1, le=3650, description="after which it is of no use")
