@@ -14,9 +14,9 @@ _NOTHING = Place("")
 class Foreign:
     """A mapping of another tool's file. What is not taken out of it is noted when it is left."""
 
-    def __init__(self, node: Node | None, path: str, report: Report) -> None:
+    def __init__(self, node: Node | None, path: str, report: Report, above: Place = _NOTHING) -> None:
         self.path, self.report = path, report
-        self.place = node.place if node is not None else _NOTHING
+        self.place = node.place if node is not None else above
         entries = node.entries if isinstance(node, Entries) else ()
         self._entries = {key.text: (key, value) for key, value in entries}
 
@@ -43,7 +43,7 @@ class Foreign:
 
     def below(self, name: str) -> Foreign:
         """The mapping under `name`; an empty one where there is none."""
-        return Foreign(self.take(name), self._path(name), self.report)
+        return Foreign(self.take(name), self._path(name), self.report, self.place)
 
     def each(self, name: str) -> list[Foreign]:
         """The mappings of the list under `name`."""

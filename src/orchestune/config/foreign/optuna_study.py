@@ -122,10 +122,18 @@ def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[st
     return Draft(mapping(document, Place(_shown(source))), tuple(notes), remarks, files=files)
 
 
+def _option(study: optuna.Study, index: int) -> str:
+    return f"--{'maximize' if int(study.directions[index]) == 2 else 'minimize'} METRIC"
+
+
 def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> list[str]:
     count = len(study.directions)
     if len(metrics) == count:
         return list(metrics)
+    if metrics:
+        many = "1 value" if count == 1 else f"{count} values"
+        hint = "name each once, in its order: " + " ".join(_option(study, index) for index in range(count))
+        raise UsageError(f"the study {study.study_name} optimized {many}, and {len(metrics)} are named", hint)
     known = study.metric_names
     if known is not None:
         return list(known)

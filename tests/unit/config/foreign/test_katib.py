@@ -191,3 +191,10 @@ def test_a_trial_in_a_config_map_is_refused_with_its_place(tmp_path: Path) -> No
     with pytest.raises(BadInput) as error:
         read(tmp_path, f"{head}    configMap: {{configMapName: x}}\n")
     assert "katib.yaml:33:5: spec.trialTemplate.configMap: the trial stands in a ConfigMap" in str(error.value)
+
+
+def test_what_is_missing_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "katib.yaml"
+    path.write_text("apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nspec: {parameters: []}\n")
+    with pytest.raises(BadInput, match=r"katib\.yaml:\d+:\d+: spec\.trialTemplate\.trialSpec: has no container"):
+        reading.read(str(path))

@@ -165,6 +165,12 @@ def test_the_caller_may_name_the_objectives(source: str) -> None:
     assert results(draft)[0]["metrics"] == {"accuracy": 0.5}
 
 
+def test_as_many_objectives_are_named_as_there_are(source: str) -> None:
+    with pytest.raises(UsageError, match="the study mnist optimized 1 value, and 2 are named") as error:
+        reading.read(source, metrics=["accuracy", "loss"])
+    assert error.value.hint == "name each once, in its order: --maximize METRIC"
+
+
 def test_of_several_studies_one_has_to_be_named(source: str) -> None:
     storage = RDBStorage(source)
     filled(storage, "cifar")
