@@ -15,6 +15,7 @@ from orchestune.config.scripts import by_config
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import Proposal, propose
 from orchestune.config.scripts.reading import Found
+from orchestune.worker.command import KNOWN
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
 _LIKELY = ("train", "fit", "run", "main", "tune")
@@ -56,7 +57,7 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     """The draft. `given` are the values of what is missing."""
     script = found.script or Script("", ())
     place = Place(found.command[-1])
-    options = [option for option in script.options if _NAME.fullmatch(option.name) and option.name not in given]
+    options = [option for option in script.options if _usable(option.name) and option.name not in given]
     proposals = {option.name: (option, propose(option)) for option in options}
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
     if not varied and script.config is None and (path := by_config.default_path(script.options, folder)):
@@ -67,6 +68,8 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
         note = "has no long name" if len(single) == 1 else "have no long names"
         notes.append(f"{', '.join(single)}: {note}, which {{args}} takes; to vary it too write each option by itself")
     varied = kept
+    if unusable := [option.name for option in script.options if not _usable(option.name) and option.name not in given]:
+        notes.append(f"left out, since no parameter can be called so: {', '.join(unusable)}")
     document: dict[str, Any] = {"run": _run(found, script, placed, given)}
     if script.config is not None:
         document["config"] = script.config
@@ -82,6 +85,10 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     rest = [pair for name, pair in proposals.items() if name not in varied and (placed or not pair[0].word)]
     asides = tuple(_aside(*pair) for pair in rest)
     return Draft(mapping(document, place), tuple(notes), remarks, defaults, asides)
+
+
+def _usable(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in KNOWN
 
 
 def _varied(option: Option, proposal: Proposal) -> bool:

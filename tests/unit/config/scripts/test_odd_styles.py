@@ -157,6 +157,15 @@ def test_a_short_option_beside_long_ones_is_told(tmp_path: Path) -> None:
     assert any(note.startswith("C: has no long name") for note in draft.notes)
 
 
+def test_options_that_no_parameter_can_be_called_like_are_left_out_and_told(tmp_path: Path) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\n" + "".join(
+        f"p.add_argument('--{name}', type=float, default=0.1)\n" for name in ("lr", "args", "hydra", "größe")
+    )
+    draft = draft_of(tmp_path, text)
+    assert list(document(draft)["parameters"]) == ["lr"]
+    assert draft.notes == ("left out, since no parameter can be called so: args, hydra, größe",)
+
+
 def test_click_has_groups_within_groups_and_decorators_that_share_options(tmp_path: Path) -> None:
     draft = draft_of(tmp_path, CLICK, "python", "train.py", "model", "train-it")
     assert document(draft)["run"] == "python train.py model train-it {args}"
