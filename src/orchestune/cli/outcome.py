@@ -21,6 +21,8 @@ class Outcome:
     seconds: float
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    """files that `collect` names, and that it did not leave"""
     warm: bool = False
     """a worker ran it that was there already, elsewhere than on this machine"""
 
@@ -58,6 +60,10 @@ def verdict(
         near = get_close_matches(name, outcome.extra, 1, 0.4)
         hint = f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"
         lines.append(f"{paint('31', 'missing')}  {name}{hint}")
+    for place in outcome.absent:
+        lines.append(
+            f"{paint('31', 'missing')}  {one_line(place)}, which `collect` names; the command left no such file"
+        )
     if outcome.extra:
         seen = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
         lines.append(f"{paint.dim('also')}     {one_line(seen)}")

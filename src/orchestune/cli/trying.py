@@ -71,11 +71,14 @@ def try_one(
             look(view)
         seconds = time.monotonic() - began
         _show(console, mask.flush())
-        collected = Sources([source.to_json() for source in specification.collect], str(view), scanner).finish()
-        reported += in_order([*metrics.finish(), *collected], scanner.flush())
+        sources = Sources([source.to_json() for source in specification.collect], str(view), scanner)
+        reported += in_order([*metrics.finish(), *sources.finish()], scanner.flush())
         for report in reports.received:
             reported += scanner.document(report)
-    return _outcome(specification, reported, code, problem, seconds)
+        absent = sources.absent()
+    outcome = _outcome(specification, reported, code, problem, seconds)
+    outcome.absent = absent
+    return outcome
 
 
 def copy_code(prepared: Prepared, view: Path) -> None:

@@ -51,7 +51,10 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
     if rules.max_failures is not None and progress.failed >= rules.max_failures:
         return Reason(ReasonCode.MAX_FAILURES, f"{progress.failed} trials failed, the limit is {rules.max_failures}")
     if progress.finished >= progress.budget:
-        return Reason(ReasonCode.BUDGET, f"all {progress.budget} trials are finished")
+        return Reason(
+            ReasonCode.BUDGET,
+            "the only trial is finished" if progress.budget == 1 else f"all {progress.budget} trials are finished",
+        )
     futile = rules.futile
     if futile is not None and progress.finished >= futile.after and not _reached(objective, best, futile.limit):
         had = f"{best:g} is {futile.side}" if best is not None else "none is on the right side of"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+from collections.abc import Iterator
+from typing import Any
 
 from orchestune.worker import events
-from orchestune.worker.metrics import Reported, Scanner
+from orchestune.worker.metrics import Reported, Scanner, number
 
 MOST_BYTES = 16 * 1024 * 1024
 """of a part that is not complete: beyond it the rest of the file is not read"""
@@ -40,11 +43,24 @@ class Lines:
 
 
 class Whole(Lines):
-    """One JSON object, which counts once the command has ended."""
+    """One JSON object, which counts once the command has ended. Of objects within it declared metrics are found by
+    their paths: `eval.loss`, or `eval/loss`.
+    """
 
     def feed(self, data: bytes) -> list[Reported]:
         self._half = (self._half + data)[: MOST_BYTES + 1]
         return []
+
+    def line(self, line: bytes) -> list[Reported]:
+        found = self.scanner.document(line)
+        try:
+            document = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return found
+        for path, value in _within(document if isinstance(document, dict) else {}, ()):
+            named = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
+            found += self.scanner.values({named[0]: value}) if named else []
+        return found
 
 
 class Table(Lines):
@@ -128,6 +144,17 @@ class Mlflow(Lines):
         name = self.path.partition("/metrics/")[2]
         value, step = _number(words[1].decode("ascii", "replace")), _number(words[-1].decode("ascii", "replace"))
         return [] if value is None else self.scanner.values({name: value}, step if len(words) > 2 else None)
+
+
+def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The numbers of the objects within an object, by path."""
+    for name, item in document.items():
+        if isinstance(item, dict):
+            yield from _within(item, (*above, name))
+        else:
+            value = number(item) if above else None
+            if value is not None:
+                yield (*above, name), value
 
 
 def _number(text: str) -> float | None:

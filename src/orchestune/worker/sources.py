@@ -78,6 +78,10 @@ class Sources:
             found += file.finish()
         return found
 
+    def absent(self) -> list[str]:
+        """The places that were named, and hold nothing of their kind."""
+        return [where for kind, where in self._kinds if not any(_paths(os.path.join(self._folder, where), kind))]
+
     def _look(self) -> list[File]:
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)

@@ -213,3 +213,18 @@ def test_of_what_two_sources_report_at_once_the_later_step_comes_last_and_the_wh
     assert [item.value for item in found if item.name == "loss"][-1] == last
     for source in (files, printed):
         assert [item for item in found if item in source] == source
+
+
+def test_metrics_within_objects_of_a_json_file_are_found_by_their_paths(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"loss": {"train": 0.5}, "a": {"b": {"c": 1}}, "other": {"x": 2}, "n": [1]}')
+    scanner = Scanner(Declared(["loss/train", "a.b.c"]))
+    found = Sources([{"kind": "json", "where": "r.json"}], str(tmp_path), scanner).finish()
+    assert [(item.name, item.value) for item in found] == [("loss/train", 0.5), ("a.b.c", 1.0)]
+
+
+def test_places_that_hold_nothing_are_told(tmp_path: Path) -> None:
+    (tmp_path / "there.csv").write_text("loss\n1\n")
+    (tmp_path / "runs").mkdir()
+    named = [("csv", "there.csv"), ("csv", "logs/*.csv"), ("tensorboard", "runs"), ("regex", "(?P<loss>x)")]
+    collect = [{"kind": kind, "where": where} for kind, where in named]
+    assert Sources(collect, str(tmp_path), Scanner(Declared(["loss"]))).absent() == ["logs/*.csv", "runs"]
