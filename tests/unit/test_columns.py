@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import insert, update
 
 from orchestune import documents
 from orchestune.errors import BadInput
-from orchestune.services import columns, read_columns, read_experiments, read_trials
+from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
+from orchestune.services.tally import Tally
+from orchestune.store import experiments as stored_experiments
 from orchestune.store import trials as stored
 from orchestune.store.tables import attempts, experiments, points, trials
 
@@ -139,7 +144,6 @@ def test_a_trial_that_finishes_joins_the_columns(
     core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    monkeypatch.setattr(columns, "_FRESH", -1.0)
     ref = handles["image model"]
     before = read_columns.columns(core, ref, 4000, None)
     assert before["state"].count("running") == 8
@@ -164,10 +168,51 @@ def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[
 
 
 def test_busy_counts_each_attempt_for_as_long_as_it_ran() -> None:
-    busy = read_columns._busy([(0.0, 120.0), (60.0, None)], 240.0)
+    busy = read_columns._busy(np.array([0.0, 60.0]), np.array([120.0, 240.0]))
     assert busy["step_seconds"] == 1.0
     assert busy["running"] == [1.0] * 60 + [2.0] * 60 + [1.0] * 120
-    assert read_columns._busy([], 1.0)["running"] == []
+    assert read_columns._busy(np.empty(0), np.empty(0))["running"] == []
+
+
+def test_numbers_have_six_digits_whatever_their_size() -> None:
+    chance = np.random.default_rng(3)
+    values = chance.normal(size=5000) * 10.0 ** chance.integers(-30, 30, 5000)
+    values = np.concatenate([values, [0.0, -0.0, 1.0, 1e5, 999999.5, 123456.5, 1e22, 5e-324, 1.7e308]])
+    for found, value in zip(read_columns._plain(values), values, strict=True):
+        assert found is not None and found == pytest.approx(value, rel=5.1e-6)
+        assert len(f"{found!r}".partition("e")[0].strip("-").replace(".", "").strip("0")) <= 6
+    assert read_columns._plain(np.array([np.nan, np.inf, -np.inf])) == [None, None, None]
+
+
+def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_anew(
+    core: Core, handles: dict[str, str]
+) -> None:
+    """Trials end one after the other, one of them before one of its attempts."""
+    identity = read_experiments.resolve(core, handles["image model"])
+    read_columns.overview(core, identity)
+    own = trials.c.experiment == identity
+    with core.store.transaction() as session:
+        told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
+    assert told is not None
+    for step, number in enumerate((61, 62, 63), 1):
+        ended = {"state": "failed", "reason": '{"code": "timeout", "message": "it took too long"}'}
+        with core.store.transaction() as session:
+            place = told[0] + step
+            at = session.now + 60 * step
+            session.change(update(trials).where(own, trials.c.number == number).values(history_seq=place, **ended))
+            session.change(update(experiments).where(experiments.c.id == identity).values(history_seq=place))
+            theirs = attempts.c.experiment == identity, attempts.c.trial == (62 if number == 63 else number)
+            if number != 62:  # whose attempt ends with the next trial, and that one's never
+                session.change(update(attempts).where(*theirs).values(finished_at=at))
+        found = read_columns.overview(core, identity)
+        timeout = [each for each in found["failures"] if each["reason"]["code"] == "timeout"]
+        assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
+        with core.store.reading() as session:
+            row = stored_experiments.get(session, identity)
+            fresh, known = Tally(), read_columns._TALLIES.of(identity)
+            assert fresh.read(session, row)[0].tolist() == known.read(session, row)[0].tolist()
+            assert fresh.ends.tolist() == known.ends.tolist()
+        assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
 
 
 @pytest.mark.parametrize("name", ["nothing yet", "one trial", "size against speed", "image model"])
@@ -185,3 +230,27 @@ def test_a_trials_curve_is_what_it_reported(core: Core, handles: dict[str, str])
     assert found["items"] and [step for step, _ in found["items"][0]["points"]] == sorted(
         step for step, _ in found["items"][0]["points"]
     )
+
+
+@pytest.mark.parametrize("read", [read_experiments.status, read_columns.overview])
+def test_what_pages_ask_for_again_and_again_looks_through_no_attempts_that_are_over(
+    core: Core, handles: dict[str, str], read: Callable[[Core, str], dict[str, Any]]
+) -> None:
+    """However many there are: each statement finds attempts by their state, or by a few trials."""
+    ref = handles["image model"]
+    read(core, ref)
+    with core.store.reading() as session:
+        driver = session.connection.connection.driver_connection
+    assert driver is not None
+    said = list[str]()
+    driver.set_trace_callback(said.append)
+    try:
+        read(core, ref)
+    finally:
+        driver.set_trace_callback(None)
+    statements = [text for text in said if "attempts" in text]
+    assert statements, "another connection was taken"
+    for statement in statements:
+        plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        about = [step for step in plan if re.search(r"SEARCH (attempts|a) |SCAN (attempts|a)\b", step)]
+        assert about and all("state=?" in step or "trial=?" in step for step in about), (statement, plan)

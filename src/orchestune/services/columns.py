@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ _CODES = {state: code for code, state in enumerate(STATES)}
 _PAGE = 10_000
 _KEPT = 8
 """experiments whose columns stay in memory"""
-_FRESH = 0.5
-"""seconds for which what was read last is good enough"""
 
 
 @dataclass
@@ -205,10 +202,10 @@ class Shelf:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
-        self._kept: OrderedDict[str, tuple[Columns, Columns, tuple[int, int], float]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Columns, Columns, tuple[int, int]]] = OrderedDict()
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
-        """The experiment and its trials, as they were half a second ago at most."""
+        """The experiment and its trials."""
         with store.reading() as session:
             row = experiments.find(session, ref)
             with self._lock:
@@ -220,7 +217,7 @@ class Shelf:
         with self._lock:
             kept = self._kept.get(row.id)
         version = row.event_seq, row.revision
-        if kept is not None and (kept[2] == version or time.monotonic() - kept[3] < _FRESH):
+        if kept is not None and kept[2] == version:
             return kept[1]
         done = kept[0] if kept is not None and kept[2][1] == row.revision else Columns(row)
         while found := rows.finished_after(session, row.id, done.told, _PAGE):
@@ -230,7 +227,7 @@ class Shelf:
         unfinished = rows.without_history(session, row.id)
         view = done.with_open(unfinished, rows.values_of(session, row.id, [trial[0] for trial in unfinished]))
         with self._lock:
-            self._kept[row.id] = done, view, version, time.monotonic()
+            self._kept[row.id] = done, view, version
             self._kept.move_to_end(row.id)
             while len(self._kept) > _KEPT:
                 gone, _ = self._kept.popitem(last=False)

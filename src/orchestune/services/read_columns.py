@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,10 @@ from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, rfc3339
 from orchestune.services.read_trials import documents
-from orchestune.services.recent import Recent
+from orchestune.services.tally import Tallies
 from orchestune.store import experiments
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.session import Session
 
 _BEST = 0.25
 """of the trials that are shown where not all are: so many are the best ones"""
@@ -25,7 +23,7 @@ _CURVE, _CURVES = 5000, 500
 """values of each curve that are shown: of one trial, of many"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
-_OVERVIEWS: Recent[Document] = Recent(rest=20)
+_TALLIES = Tallies()
 
 
 def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:
@@ -68,11 +66,21 @@ def _chosen(found: Columns, places: Places, objective: Metric, limit: int) -> Pl
     if len(places) <= limit:
         return places
     sort = f"{'-' if objective.goal == 'maximize' else ''}metrics.{objective.name}"
-    best = found.order(places, sort)[: int(limit * _BEST)]
-    others = np.setdiff1d(places, best, assume_unique=True)
+    best = found.order(_low(found, objective, places, int(limit * _BEST)), sort)[: int(limit * _BEST)]
+    taken = np.zeros(found.length, bool)
+    taken[best] = True
+    others = places[~taken[places]]
     spread = np.linspace(0, len(others) - 1, limit - len(best)).astype(int)
     chosen: Places = np.sort(np.concatenate([best, others[spread]]))
     return chosen
+
+
+def _low(found: Columns, objective: Metric, places: Places, count: int) -> Places:
+    """Those places among which the best ones are: few more than `count`, where so many have a value."""
+    values = found.metrics[objective.name].array()[places]
+    loss = np.nan_to_num(-values if objective.goal == "maximize" else values, nan=np.inf)
+    low: Places = places[loss <= np.partition(loss, count)[count]]
+    return low
 
 
 def _best_so_far(found: Columns, objective: Metric) -> Document:
@@ -102,43 +110,44 @@ def _shown(column: Column, places: Places) -> list[Any]:
 
 def _plain(values: Numbers) -> list[float | None]:
     """Numbers with six digits, which no pixel shows more of; None for what is not finite."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+    size = np.abs(values)
+    with np.errstate(all="ignore"):
+        power = np.floor(np.log10(size))
+        up, down = 10.0 ** np.maximum(5 - power, 0), 10.0 ** np.maximum(power - 5, 0)
+        rounded = np.round(values * up / down) / up * down
+    rounded[size == 0] = 0.0
+    exact = (size == 0) | ((size > 1e-16) & (size < 1e22))  # of which powers of ten are
+    found: list[float | None] = rounded.tolist()
+    for place in np.flatnonzero(~exact):
+        value = float(values[place])
+        found[place] = float(f"{value:.6g}") if np.isfinite(value) else None
+    return found
 
 
 def overview(core: Core, ref: str) -> Document:
     """Why trials failed, and how many attempts ran over time."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        return _OVERVIEWS.get(row.id, row.event_seq, lambda: _overview(session, row))
+        tally = _TALLIES.of(row.id)
+        with tally.lock:
+            begins, ends = tally.read(session, row)
+            return {"failures": tally.failures(), "busy": _busy(begins, ends)}
 
 
-def _overview(session: Session, row: ExperimentRow) -> Document:
-    """Reads every attempt of the experiment: a fifth of a second for 100,000 of them."""
-    grouped, spans, now = rows.failures(session, row.id), rows.spans(session, row.id), session.now
-    failures = []
-    for text, count, newest in grouped:
-        reason = json.loads(text) if text else {"code": "unknown", "message": "no reason is known"}
-        failures.append({"reason": reason, "trials": count, "newest": newest})
-    return {"failures": failures, "busy": _busy(spans, now)}
-
-
-def _busy(spans: list[tuple[float, float | None]], now: float) -> Document:
-    """How many attempts ran on average in each of equal steps of time."""
-    if not spans:
+def _busy(begins: Numbers, ends: Numbers) -> Document:
+    """How many attempts ran on average in each of equal steps of time. Both are in order."""
+    if not len(begins):
         return {"from": None, "step_seconds": 0.0, "running": []}
-    begin = np.array([span[0] for span in spans])
-    end = np.array([now if span[1] is None else span[1] for span in spans])
-    first, last = float(begin.min()), float(max(end.max(), begin.min() + 1.0))
+    first, last = float(begins[0]), float(max(ends[-1], begins[0] + 1.0))
     edges = np.linspace(first, last, _BINS + 1)
     step = (last - first) / _BINS
-    area = _before(begin, edges) - _before(end, edges)
+    area = _before(begins, edges) - _before(ends, edges)
     running = np.diff(area) / step
     return {"from": rfc3339(first), "step_seconds": step, "running": [round(float(value), 3) for value in running]}
 
 
-def _before(times: Numbers, edges: Numbers) -> Numbers:
+def _before(ordered_times: Numbers, edges: Numbers) -> Numbers:
     """For each edge: the seconds that have passed since those times that lie before it, summed up."""
-    ordered_times = np.sort(times)
     count = np.searchsorted(ordered_times, edges)
     total = np.concatenate([[0.0], np.cumsum(ordered_times - ordered_times[0])])
     sums: Numbers = count * (edges - ordered_times[0]) - total[count]

@@ -22,7 +22,7 @@ _NEAR = 0.135
 """weight of a trial that lies two widths away: where all of them together have less, nothing is known"""
 _REACH = 6.0
 """times the middle half of the values: what lies farther off counts as lying there"""
-_CONTOURS: Recent[Document] = Recent(rest=20)
+_CONTOURS: Recent[Document] = Recent()
 
 
 def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Document:

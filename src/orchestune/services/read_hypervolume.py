@@ -19,7 +19,7 @@ from orchestune.store.experiments import ExperimentRow
 
 _PLACES = 20_000
 """for three and four objectives: the volume is right to about half a percent of the box"""
-_VOLUMES: Recent[Document] = Recent(rest=20)
+_VOLUMES: Recent[Document] = Recent()
 _MARGIN = 0.1
 """of the front's width in each objective, by which the reference lies behind it"""
 

@@ -197,4 +197,16 @@ VALUE_COLUMNS = """
 SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
 """
-SPANS = "SELECT leased_at, finished_at FROM attempts WHERE experiment = :experiment"
+SPANS_BETWEEN = """
+SELECT a.trial, a.leased_at, a.finished_at FROM trials r
+JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
+WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
+"""
+OPEN_SPANS = """
+SELECT a.trial, a.leased_at, a.finished_at FROM trials r CROSS JOIN attempts a
+WHERE r.experiment = :experiment AND r.history_seq IS NULL AND a.experiment = r.experiment AND a.trial = r.number
+"""
+FAILED_BETWEEN = """
+SELECT number, reason FROM trials
+WHERE experiment = :experiment AND history_seq > :after AND history_seq <= :upto AND state = 'failed'
+"""

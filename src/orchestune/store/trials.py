@@ -57,15 +57,29 @@ def attempts_of(session: Session, experiment: str, numbers: Iterable[int]) -> di
 
 def live_attempts(session: Session, experiment: str, limit: int = 100) -> Sequence[Row[Any]]:
     """Attempts that hold a lease, with their worker's name and their trial's parameters."""
+    by_trial = attempts.c.trial + 0  # a sum has no index: to be found by their state is what takes one
     query = (
         select(attempts, workers.c.name.label("worker_name"), trials.c.parameters)
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
         .join(trials, and_(trials.c.experiment == attempts.c.experiment, trials.c.number == attempts.c.trial))
         .where(attempts.c.experiment == experiment, attempts.c.state.in_(("leased", "running")))
-        .order_by(attempts.c.trial, attempts.c.fold)
+        .order_by(by_trial, attempts.c.fold)
         .limit(limit)
     )
     return session.select(query)
+
+
+def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict[str, tuple[float | None, float]]:
+    """The newest (step, value) that each of these attempts reported of a metric."""
+    newest = (
+        select(points.c.attempt, func.max(points.c.sequence).label("sequence"))
+        .where(points.c.attempt.in_(attempts_), points.c.name == name)
+        .group_by(points.c.attempt)
+        .subquery()
+    )
+    same = and_(points.c.attempt == newest.c.attempt, points.c.name == name, points.c.sequence == newest.c.sequence)
+    query = select(points.c.attempt, points.c.step, points.c.value).join(newest, same)
+    return {attempt: (step, value) for attempt, step, value in map(tuple, session.select(query))}
 
 
 def tasks_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
@@ -254,19 +268,24 @@ def newest_attempts(session: Session, experiment: str, limit: int) -> Sequence[R
     return sorted(session.select(query), key=lambda attempt: -attempt.leased_at)
 
 
-def spans(session: Session, experiment: str) -> list[Any]:
-    """When each attempt began and ended."""
-    return session.rows(hot.SPANS, {"experiment": experiment})
+def spans_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
+    """(trial, begin, end) of every attempt of the trials in that part of the history."""
+    return session.rows(hot.SPANS_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
 
 
-def failures(session: Session, experiment: str) -> list[Any]:
-    """(reason as JSON, how many trials failed for it, the newest of them), the most frequent first."""
-    count = func.count()
-    query = (
-        select(trials.c.reason, count, func.max(trials.c.number))
-        .where(trials.c.experiment == experiment, trials.c.state == TrialState.FAILED)
-        .group_by(trials.c.reason)
-        .order_by(count.desc())
-        .limit(200)
-    )
-    return list(session.select(query))
+def open_spans(session: Session, experiment: str) -> list[Any]:
+    """The same of the trials that are queued, running or cancelled."""
+    return session.rows(hot.OPEN_SPANS, {"experiment": experiment})
+
+
+def spans_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[Any]:
+    """The same of these trials."""
+    if not numbers:
+        return []
+    query = select(attempts.c.trial, attempts.c.leased_at, attempts.c.finished_at)
+    return list(session.select(query.where(attempts.c.experiment == experiment, attempts.c.trial.in_(numbers))))
+
+
+def failed_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
+    """(trial, reason as JSON) of those that failed in that part of the history."""
+    return session.rows(hot.FAILED_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
