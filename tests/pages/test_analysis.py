@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
+from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
+from tests.testbeds.seed import SGD, Plan, Writer
 
 PLOTS = {
     "sgd classifier": [
@@ -158,3 +161,61 @@ def test_another_metric_is_analysed(open_page: OpenPage, handles: dict[str, str]
     page.get_by_label("Metric").select_option("latency")
     expect(page.get_by_role("img", name=re.compile("width, rate, latency"))).to_be_visible()
     expect(page).to_have_url(re.compile("metric=latency"))
+
+
+def test_points_are_reached_by_keyboard_and_open_their_trial(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    plot = page.get_by_role("application", name=re.compile("^History"))
+    expect(plot).to_be_visible()
+    said = plot.get_by_role("status")
+    plot.focus()
+    for key, trial in (("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 120)):
+        page.keyboard.press(key)
+        expect(said).to_have_text(re.compile(rf"^trial {trial}, (completed|failed|pruned)"))
+    expect(page.locator(".tip")).to_contain_text("trial 120")
+    expect(plot.locator(".ring")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".tip")).to_be_hidden()
+    for_everybody(page)
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Trial 1", exact=True)).to_be_visible()
+
+
+def test_trials_are_chosen_along_an_axis_without_a_mouse(
+    open_page: OpenPage, handles: dict[str, str], client: Client
+) -> None:
+    ref = handles["sgd classifier"]
+    page = open_page(f"/experiments/{ref}?tab=analysis")
+    page.get_by_role("button", name="Choose by values…").press("Enter")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Column").select_option("parameters.penalty")
+    dialog.get_by_role("checkbox", name="l2").uncheck()  # which lies between the two others
+    dialog.get_by_role("button", name="Filter").press("Enter")
+    trials = list(client.trials(ref))
+    fit = sum(trial["parameters"]["penalty"] != "l2" for trial in trials)
+    expect(page.get_by_text(f"{fit} of {len(trials)} trials: penalty: l1, elasticnet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(f"{fit} of {len(trials)} trials: penalty: l1, elasticnet")).to_be_visible()
+
+
+def test_the_front_of_more_than_two_metrics_is_drawn_over_any_two(open_page: OpenPage, core: Core) -> None:
+    names = ("error", "latency", "memory")
+    metrics = [{"name": name, "goal": "minimize"} for name in names]
+    plan = Plan(
+        "three metrics", SGD, metrics, lambda values, chance: ("completed", {n: chance.random() for n in names}, None),
+        40, 40,
+    )  # fmt: skip
+    ref = Writer(core.store, plan, random.Random(2)).write()
+    page = open_page(f"/experiments/{ref}?tab=analysis")
+    card = page.get_by_role("region", name="Pareto front")
+    plot = card.get_by_role("application")
+    for across, upwards in (("error", "latency"), ("memory", "latency"), ("memory", "error")):
+        card.get_by_label("Metric across").select_option(across)
+        card.get_by_label("Metric upwards").select_option(upwards)
+        plot.focus()
+        page.keyboard.press("Home")
+        expect(plot.get_by_role("status")).to_have_text(re.compile(rf"^trial \d+, {across} [\d.e-]+, {upwards} "))
+    page.reload()
+    expect(card.get_by_label("Metric across")).to_have_value("memory")
+    expect(card.get_by_label("Metric upwards")).to_have_value("error")

@@ -3,11 +3,12 @@
 import { h } from "../lib/dom.js";
 import { canvasPen, color, svgFile, svgPen } from "./pen.js";
 import { scale, short } from "./scale.js";
+import { Walk } from "./walk.js";
 
 /** @typedef {import("./pen.js").Pen} Pen */
 /** @typedef {import("./scale.js").Axis} Axis */
 /** @typedef {import("./scale.js").Scale} Scale */
-/** @typedef {{x: number, y: number, tip: string, pick?: () => void}} Spot a place that the mouse finds */
+/** @typedef {{x: number, y: number, tip: string, pick?: () => void}} Spot a place that the mouse and the keyboard find */
 /** @typedef {{left: number, right: number, top: number, bottom: number, width: number, height: number}} Area */
 /** @typedef {{paint: (pen: Pen, width: number, height: number) => Spot[], summary: string}} Drawing */
 
@@ -20,6 +21,7 @@ export class Frame {
     this.name = name;
     this.canvas = h("canvas", { role: "img", "aria-label": name });
     this.element = h("div", { class: "plot waiting", style: { height: `${height}px` } }, this.canvas);
+    this.walk = new Walk(this.element, (spot) => (spot ? this.tell(spot) : this.leave()));
     /** @type {Drawing | null} */
     this.drawing = null;
     /** @type {Spot[]} */
@@ -53,6 +55,7 @@ export class Frame {
     if (!context) return;
     context.scale(ratio, ratio);
     this.spots = this.drawing.paint(canvasPen(context), box.width, box.height);
+    this.walk.take(this.spots, this.name);
   }
 
   /** @param {MouseEvent} event @returns {Spot | null} */
@@ -71,10 +74,12 @@ export class Frame {
   /** @param {MouseEvent} event */
   hover(event) {
     const spot = this.near(event);
-    if (!spot) {
-      this.leave();
-      return;
-    }
+    if (spot) this.tell(spot);
+    else this.leave();
+  }
+
+  /** Say what lies there. @param {Spot} spot */
+  tell(spot) {
     if (!tip.isConnected) document.body.append(tip);
     tip.hidden = false;
     tip.textContent = spot.tip;

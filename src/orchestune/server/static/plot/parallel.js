@@ -22,6 +22,8 @@ export class Parallel {
     this.dimensions = [];
     /** @type {Ranges} */
     this.ranges = new Map();
+    /** @type {Map<string, Set<number>>} of words, where some between two that are chosen are not */
+    this.only = new Map();
     /** @type {{index: number, from: number, to: number} | null} */
     this.drag = null;
     this.element = h("div", {}, this.frame.element);
@@ -60,11 +62,15 @@ export class Parallel {
   /** @param {number} trial its place */
   inside(trial) {
     for (const dimension of this.dimensions) {
-      const range = this.ranges.get(dimension.key);
-      const value = dimension.values[trial];
-      if (range && (value === null || value < range[0] || value > range[1])) return false;
+      if (this.ranges.has(dimension.key) && !this.holds(dimension, dimension.values[trial])) return false;
     }
     return true;
+  }
+
+  /** Whether what is brushed on an axis, which something is, holds a value. @param {Dimension} dimension @param {number | null} value */
+  holds({ key }, value) {
+    const [low, high] = this.ranges.get(key) ?? [0, 0];
+    return value !== null && value >= low && value <= high && (this.only.get(key)?.has(value) ?? true);
   }
 
   /** @param {import("./pen.js").Pen} pen @param {number} width @param {number} height */
@@ -158,6 +164,7 @@ export class Parallel {
     if (!this.drag) return;
     const { index, from, to } = this.drag;
     const dimension = this.dimensions[index];
+    this.only.delete(dimension.key);
     if (Math.abs(from - to) < 4) {
       this.ranges.delete(dimension.key);
       return;
@@ -169,6 +176,7 @@ export class Parallel {
 
   clear() {
     this.ranges.clear();
+    this.only.clear();
     this.frame.redraw();
     this.brushed(this.ranges);
   }
@@ -180,7 +188,7 @@ export class Parallel {
       .map((dimension) => {
         const [low, high] = this.ranges.get(dimension.key) ?? [0, 0];
         const words = dimension.axis.words;
-        if (words) return `${dimension.title}: ${words.filter((_, place) => place >= low && place <= high).join(", ") || "none"}`;
+        if (words) return `${dimension.title}: ${words.filter((_, place) => this.holds(dimension, place)).join(", ") || "none"}`;
         return `${dimension.title}: ${interval([low, high], 3)}`;
       })
       .join("; ");

@@ -4,9 +4,10 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { count, many, number } from "../lib/format.js";
+import { count, ENDLESS, many, number } from "../lib/format.js";
 import { empty, finished, objectives } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { askCondition, parsed } from "./filter.js";
 import { contourPlot } from "../plot/contour.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame, key } from "../plot/frame.js";
@@ -69,15 +70,20 @@ export function mount(place, first) {
   const grid = h("div", { class: "halves" });
   const across = h("select", { "aria-label": "Parameter across", onchange: choosePair });
   const up = h("select", { "aria-label": "Parameter upwards", onchange: choosePair });
+  const [frontX, frontY] = ["across", "upwards"].map((way) => h("select", { "aria-label": `Metric ${way}`, onchange: chooseFront }, aims.map((each) => h("option", { value: each.name }, each.name))));
+  const [askedX, askedY] = address.get("front").split("|");
+  frontX.value = aims.some((each) => each.name === askedX) ? askedX : aims[0]?.name ?? "";
+  frontY.value = aims.some((each) => each.name === askedY) ? askedY : aims[1]?.name ?? "";
+  const choose = h("button", { type: "button", class: "quiet small", onclick: narrow }, "Choose by values…");
   const drawnFrom = h("p", { class: "small faint" });
   const none = h("div", { hidden: true }, empty("Nothing to analyse yet", "It takes a trial that has completed."));
   const cards = {
-    parallel: section("Parallel coordinates", parallel.frame, parallel.element, h("p", { class: "small faint" }, "Drag along an axis to choose trials; click it to let go. Colours go from the worst to the best.")),
+    parallel: section("Parallel coordinates", parallel.frame, parallel.element, h("div", { class: "bar" }, h("p", { class: "small faint" }, "Drag along an axis to choose trials; click it to let go. Colours go from the worst to the best."), h("span", { class: "grow" }), choose)),
     history: section("History", frames.history, frames.history.element, key(["completed", "pruned", "failed"])),
     importance: h("section", { class: "card", "aria-label": "Importance" }, h("h2", {}, "Which parameters matter"), importance),
     slices: h("section", { class: "card", "aria-label": "Slices" }, h("h2", {}, "Each parameter against the metric"), grid),
     pair: section("Two parameters", frames.pair, h("div", { class: "bar" }, across, "and", up), frames.pair.element, drawnFrom),
-    front: section("Pareto front", frames.front, frames.front.element),
+    front: section("Pareto front", frames.front, aims.length > 2 && h("div", { class: "bar" }, frontX, "and", frontY), frames.front.element, h("p", { class: "small faint" }, aims.length > 2 ? "Rings: trials that no other one beats in all metrics together." : "Rings and line: trials that no other one beats in both metrics.")),
     volume: section("Hypervolume", frames.volume, frames.volume.element, h("p", { class: "small faint" }, "How much of the space between the metrics all results together cover.")),
     curves: section("Intermediate values", frames.curves, frames.curves.element, h("p", { class: "small faint" }, "The newest trials that reported values while they ran, and the best one. Dashed lines were ended early.")),
     timeline: section("Timeline of attempts", frames.timeline, frames.timeline.element, h("p", { class: "small faint" }, "One line for each worker. Dashed: lost or preempted.")),
@@ -132,7 +138,7 @@ export function mount(place, first) {
   }
 
   function begin() {
-    restore();
+    apply(parsed(address.get("where")));
     for (const select of [across, up]) fill(select, space.map((parameter) => h("option", { value: parameter.name }, parameter.name)));
     if (space.length > 1) up.value = space[1].name;
   }
@@ -143,6 +149,27 @@ export function mount(place, first) {
     if (!x || !y || x === y) return;
     const found = await ask(path(ref, "contour") + query({ x, y, metric: name }), { signal });
     if (x === across.value && y === up.value && name === metric.name) surface = found;
+  }
+
+  function chooseFront() {
+    const usual = frontX.value === aims[0].name && frontY.value === aims[1].name;
+    address.set({ front: usual ? "" : `${frontX.value}|${frontY.value}` });
+    drawFront();
+  }
+
+  /** What the mouse does along an axis, by a question. */
+  async function narrow() {
+    try {
+      const before = parsed(address.get("where"));
+      const condition = await askCondition(ref, [`metrics.${metric.name}`], before);
+      if (!condition) return;
+      apply({ ...before, ...condition });
+      drawParallel();
+      brushed();
+    } catch (error) {
+      problem.hidden = false;
+      problem.textContent = words(error);
+    }
   }
 
   async function choosePair() {
@@ -204,8 +231,8 @@ export function mount(place, first) {
       if (!range) continue;
       const parameter = space.find((each) => `parameters.${each.name}` === dimension_.key);
       where[dimension_.key] = dimension_.axis.words
-        ? (parameter?.choices ?? []).filter((_, index) => index >= range[0] && index <= range[1])
-        : range.map((value) => Number(value.toPrecision(6)));
+        ? (parameter?.choices ?? []).filter((_, index) => parallel.holds(dimension_, index))
+        : range.map((value) => (Math.abs(value) < ENDLESS ? Number(value.toPrecision(6)) : value));
     }
     if (Object.keys(where).length) {
       chosen = new Set(columns.number.filter((_, index) => parallel.inside(index)));
@@ -214,18 +241,15 @@ export function mount(place, first) {
     drawChosen();
   }
 
-  function restore() {
-    try {
-      const where = JSON.parse(address.get("where") || "{}");
-      for (const [key_, range] of Object.entries(where)) {
-        const parameter = space.find((each) => `parameters.${each.name}` === key_);
-        if (parameter?.choices) {
-          const places = range.map((/** @type {any} */ word) => parameter.choices?.indexOf(word) ?? 0);
-          parallel.ranges.set(key_, [Math.min(...places) - 0.4, Math.max(...places) + 0.4]);
-        } else if (Array.isArray(range) && range.length === 2) parallel.ranges.set(key_, [Number(range[0]), Number(range[1])]);
-      }
-    } catch {
-      address.set({ where: "" });
+  /** @param {import("./filter.js").Where} where */
+  function apply(where) {
+    for (const [key_, range] of Object.entries(where)) {
+      const parameter = space.find((each) => `parameters.${each.name}` === key_);
+      if (parameter?.choices) {
+        const places = range.map((word) => parameter.choices?.indexOf(word) ?? 0);
+        parallel.only.set(key_, new Set(places));
+        parallel.ranges.set(key_, places.length ? [Math.min(...places) - 0.4, Math.max(...places) + 0.4] : [-2, -1]);
+      } else if (range.length === 2) parallel.ranges.set(key_, [Number(range[0]), Number(range[1])]);
     }
   }
 
@@ -315,7 +339,7 @@ export function mount(place, first) {
 
   function drawFront() {
     if (!columns) return;
-    const [one, two] = aims;
+    const [one, two] = [frontX, frontY].map((select) => aims.find((each) => each.name === select.value) ?? aims[0]);
     const [x, y] = [columns.metrics[one.name] ?? [], columns.metrics[two.name] ?? []];
     const points = columns.number.map((trial, index) => ({ x: x[index], y: y[index], state: columns?.state[index] ?? "", trial, tip: `trial ${trial}\n${one.name} ${number(x[index])}\n${two.name} ${number(y[index])}` }));
     const front = new Set(columns.front);
