@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -110,14 +109,14 @@ def overview(port: int, ref: str, ended: threading.Event) -> None:
 
 
 def log(port: int, ref: str, ended: threading.Event) -> None:
-    """The same of the tab of logs, where lines come all the time."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    after, tail = 0, "&tail=1000"
+    """The same of the tab of logs, whose lines come in the stream of the page."""
+    stream = HTTPConnection("127.0.0.1", port, timeout=60)
+    path = f"/api/v1/experiments/{ref}?logs=1&tail=1000"
+    stream.request("GET", path, headers=HEADERS | {"Accept": "text/event-stream"})
+    answer = stream.getresponse()
     while not ended.is_set():
-        found = json.loads(get(connection, f"/api/v1/experiments/{ref}/logs?after={after}&limit=200{tail}"))
-        after, tail = found["next"], ""
-        time.sleep(1)
-    connection.close()
+        answer.readline()
+    stream.close()
 
 
 def get(connection: HTTPConnection, path: str) -> bytes:

@@ -82,6 +82,13 @@ class Explanation(TypedDict):
     findings: list[Finding]
 
 
+class Latest(TypedDict):
+    """What an attempt reported last of the first metric."""
+
+    step: float | None
+    value: float
+
+
 class RunningTrial(TypedDict):
     """An attempt that is live."""
 
@@ -90,6 +97,7 @@ class RunningTrial(TypedDict):
     worker: str | None
     started_at: str
     parameters: Parameters
+    latest: NotRequired[Latest | None]
 
 
 class Worker(TypedDict):
@@ -187,10 +195,12 @@ class Status(TypedDict):
 
 
 class StatusPage(TypedDict):
-    """Experiments, newest first; `next` goes into `before`."""
+    """Experiments, newest first; `next` goes into `before`. Of a search: how many fit, and how many there are."""
 
     items: list[Status]
     next: str | None
+    total: NotRequired[int]
+    known: NotRequired[int]
 
 
 class Specification(TypedDict):

@@ -14,6 +14,7 @@ from fastapi import Depends, Header, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
+from orchestune.server.journal import Journals, Lines, Seen
 from orchestune.server.shared import Shared
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
@@ -84,8 +85,11 @@ class Context:
     pace: Pace = Pace()
     known: KnownCallers = field(default_factory=KnownCallers)
     terminals: Terminals = field(default_factory=Terminals)
-    shared: Shared = field(default_factory=Shared)
-    plots: Shared = field(default_factory=lambda: Shared(kept=20))
+    journals: Journals = field(default_factory=Journals)
+    seen: Shared[Seen] = field(default_factory=Shared)
+    lines: Shared[Lines] = field(default_factory=Shared)
+    """what pages look at, and what trials printed, as `live` reads it"""
+    plots: Shared[bytes] = field(default_factory=lambda: Shared(kept=20))
     """larger documents, which every page that shows them asks for whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))

@@ -19,6 +19,7 @@ from orchestune.services import (
     explain_experiment,
     grant_access,
     idempotency,
+    list_experiments,
     quarantine,
     queue_trial,
     read_cluster,
@@ -99,6 +100,24 @@ class ReadExperiments(Protocol):
     def events(self, core: Core, ref: str, after: int, limit: int, kinds: Sequence[str]) -> Document: ...
 
 
+class ListExperiments(Protocol):
+    """Many of them, a part at a time, or some by their names."""
+
+    def listed(
+        self,
+        core: Core,
+        *,
+        search: str,
+        state: str | None,
+        sort: str,
+        offset: int,
+        limit: int,
+        folder: str | None,
+        hidden: bool,
+    ) -> Document: ...
+    def several(self, core: Core, refs: Sequence[str]) -> list[Document]: ...
+
+
 class ExplainExperiment(Protocol):
     """What a search shows about its parameters."""
 
@@ -129,6 +148,7 @@ class ReadLogs(Protocol):
     def logs(
         self, core: Core, ref: str, after: int, limit: int, trial: int | None, since: str | None, tail: int | None
     ) -> Document: ...
+    def end(self, core: Core, ref: str) -> int: ...
 
 
 class Bundles(Protocol):
@@ -282,6 +302,7 @@ class UseCases:
     rerun_trial: RerunTrial
     stop_trial: StopTrial
     read_experiments: ReadExperiments
+    list_experiments: ListExperiments
     explain_experiment: ExplainExperiment
     read_trials: ReadTrials
     read_code: ReadCode
@@ -314,6 +335,7 @@ REAL = UseCases(
     rerun_trial=rerun_trial,
     stop_trial=stop_trial,
     read_experiments=read_experiments,
+    list_experiments=list_experiments,
     explain_experiment=explain_experiment,
     read_trials=read_trials,
     read_code=read_code,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from orchestune.domain.metrics import objectives, pareto_front
@@ -171,19 +172,30 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         wanted = row.specification
         shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
-        shown["running"] = [
+        shown["running"] = _running(session, row)
+        shown["resources"] = _resources(core, row)
+        shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
+    return shown
+
+
+def _running(session: Session, row: ExperimentRow) -> list[Document]:
+    """Attempts that are live, with what each reported last of the metric that counts."""
+    live = trials.live_attempts(session, row.id)
+    latest = trials.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
+    found = []
+    for attempt in live:
+        step, value = latest.get(attempt.id, (None, None))
+        found.append(
             {
                 "trial": attempt.trial,
                 "attempt": attempt.id,
                 "worker": attempt.worker_name,
                 "started_at": rfc3339(attempt.started_at or attempt.leased_at),
                 "parameters": json.loads(attempt.parameters),
+                "latest": {"step": step, "value": value} if value is not None and isfinite(value) else None,
             }
-            for attempt in trials.live_attempts(session, row.id)
-        ]
-        shown["resources"] = _resources(core, row)
-        shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
-    return shown
+        )
+    return found
 
 
 def _resources(core: Core, row: ExperimentRow) -> Document:

@@ -46,6 +46,12 @@ def logs(
     return {"items": items, "next": last, "over": experiment.state.over and len(found) < limit}
 
 
+def end(core: Core, ref: str) -> int:
+    """The cursor behind all that was printed so far."""
+    with core.store.reading() as session:
+        return experiments.find(session, ref).log_seq
+
+
 def read_segment(core: Core, row: Row[Any]) -> bytes:
     """The bytes of a segment, wherever they lie."""
     if row.data is not None:

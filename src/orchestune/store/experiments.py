@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, insert, or_, select, update
 
@@ -286,6 +286,43 @@ def page(
         query = query.where(experiments.c.created_at < before)
     query = query.order_by(experiments.c.created_at.desc()).limit(limit)
     return [ExperimentRow(*tuple(row)) for row in session.select(query)]
+
+
+class Outline(NamedTuple):
+    """What a list is searched and sorted by."""
+
+    id: str
+    handle: str
+    name: str
+    owner: str
+    cluster: str
+    labels: str
+    state: str
+    budget: int
+    finished: int
+    running: int
+    failed: int
+    created_at: float
+
+
+def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[Outline]:
+    """All of them, of one folder or of any, the newest first."""
+    c = experiments.c
+    done = (c.completed + c.failed + c.pruned).label("finished")
+    query = select(
+        c.id, c.handle, c.name, c.owner, c.cluster, c.labels, c.state, c.budget, done, c.running, c.failed, c.created_at
+    )
+    if not hidden:
+        query = query.where(c.hidden == 0)
+    if folder is not None:
+        query = query.where(c.folder == folder)
+    return [Outline(*tuple(row)) for row in session.select(query.order_by(c.created_at.desc(), c.id.desc()))]
+
+
+def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:
+    """Those of them that are there, in this order."""
+    found = {row.id: row for row in session.select(select(*_COLUMNS).where(experiments.c.id.in_(ids)))}
+    return [ExperimentRow(*tuple(found[each])) for each in ids if each in found]
 
 
 def unfinished(session: Session) -> list[ExperimentRow]:

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from orchestune.server import live as module
 from orchestune.server.context import Pace
-from orchestune.server.shared import Reading, Shared
+from orchestune.server.shared import Shared
 from orchestune.services import change_experiment, read_experiments
 from orchestune.services.core import Core
+from orchestune.services.signals import EXPERIMENTS
+from orchestune.store import records
 from tests.testbeds.seed import TOKEN
+from tests.testbeds.stir import Stir
 from tests.unit.server.harness import Live, live
 
 HEADERS = {"Accept": "text/event-stream"}
@@ -27,14 +31,32 @@ def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
         yield found
 
 
-def events(stream: HTTPResponse) -> Iterator[tuple[str, Any]]:
-    """Kind and document of each event."""
-    kind = ""
+def heard(stream: HTTPResponse) -> Iterator[tuple[str, str, Any]]:
+    """What a browser takes for the last id, kind and document of each event."""
+    last = kind = ""
     for line in stream:
-        if line.startswith(b"event: "):
+        if line.startswith(b"id: "):
+            last = line[4:].strip().decode()
+        elif line.startswith(b"event: "):
             kind = line[7:].strip().decode()
         elif line.startswith(b"data: "):
-            yield kind, json.loads(line[6:])
+            yield last, kind, json.loads(line[6:])
+
+
+def events(stream: HTTPResponse) -> Iterator[tuple[str, Any]]:
+    """Kind and document of each event."""
+    return ((kind, document) for _, kind, document in heard(stream))
+
+
+def until_ready(stream: Iterator[tuple[str, str, Any]]) -> tuple[str, list[tuple[str, Any]], bool]:
+    """The id to come back with, what was said, and whether that was everything."""
+    said = list[tuple[str, Any]]()
+    for last, kind, document in stream:
+        if kind == "ready":
+            return last, said, document["whole"]
+        if kind != "ping":
+            said.append((kind, document))
+    raise AssertionError("the stream ended")
 
 
 def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
@@ -42,9 +64,10 @@ def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
 ) -> None:
     stream = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
     first = []
-    while (event := next(stream))[0] != "ready":
+    while (event := next(stream))[0] == "status":
         first.append(event[1]["handle"])
     assert sorted(first) == sorted(handles.values())
+    assert event == ("list", {"ids": event[1]["ids"], "total": len(first), "known": len(first)})
     change_experiment.change_experiment(core, handles["one trial"], {"budget": 5}, "ada")
     changed = (event[1] for event in stream if event[0] == "status" and event[1]["handle"] == handles["one trial"])
     assert next(changed)["budget"] == 5
@@ -97,23 +120,23 @@ def test_a_folder_is_not_taken_for_none(core: Core, handles: dict[str, str]) -> 
         everything = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
         assert next(everything)[0] == "status"
         of_folder = events(server.send("GET", "/api/v1/experiments?folder=None", token=TOKEN, headers=HEADERS))
-        assert next(of_folder)[0] == "ready"
+        assert next(of_folder) == ("list", {"ids": [], "total": 0, "known": 0})
 
 
 def test_a_reading_that_failed_is_shown_to_nobody() -> None:
-    async def fails() -> Reading:
+    async def fails() -> str:
         raise OSError
 
-    async def succeeds() -> Reading:
-        return Reading(1, {"a": b"{}"})
+    async def succeeds() -> str:
+        return "read"
 
-    async def look() -> Reading:
-        shared = Shared()
+    async def look() -> str:
+        shared = Shared[str]()
         with pytest.raises(OSError):
             await shared.read("k", 3600.0, fails)
         return await shared.read("k", 3600.0, succeeds)
 
-    assert asyncio.run(look()).items == {"a": b"{}"}
+    assert asyncio.run(look()) == "read"
 
 
 def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str, str]) -> None:
@@ -121,3 +144,119 @@ def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str,
     stream = server.send("GET", f"/api/v1/experiments/{handles['one trial']}", token=TOKEN, headers=HEADERS)
     next(events(stream))
     assert not audience.gone(0)
+
+
+def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
+    server: Live, core: Core, handles: dict[str, str]
+) -> None:
+    path = "/api/v1/experiments?sort=name&search=size"
+    place, said, whole = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    assert whole and [kind for kind, _ in said] == ["status", "list"]
+    change_experiment.change_experiment(core, handles["size against speed"], {"labels": {"n": "1"}}, "ada")
+    change_experiment.change_experiment(core, handles["size against speed"], {"labels": {"n": "2"}}, "ada")
+    again = server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
+    place, said, whole = until_ready(heard(again))
+    assert [(kind, document["handle"], document["labels"]) for kind, document in said] == [
+        ("status", handles["size against speed"], {"n": "2"})
+    ]
+    assert not whole
+    assert until_ready(heard(server.send("GET", f"{path}&after={place}", token=TOKEN, headers=HEADERS)))[1:] == (
+        [],
+        False,
+    )
+
+
+def test_who_comes_back_to_a_server_that_began_anew_hears_everything(
+    server: Live, core: Core, handles: dict[str, str]
+) -> None:
+    path = f"/api/v1/experiments/{handles['sgd classifier']}"
+    place, said, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    with live(replace(core)) as other:
+        stream = other.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
+        assert until_ready(heard(stream))[1:] == (said, True)
+
+
+@pytest.mark.parametrize("place", ["x", "0a1b2c3d", "0a1b2c3d-1-2-3", "0a1b2c3d-" + "9" * 30])
+def test_what_is_no_place_in_a_stream_is_refused(server: Live, handles: dict[str, str], place: str) -> None:
+    path = f"/api/v1/experiments/{handles['sgd classifier']}?after={place}"
+    assert server.ask("GET", path, token=TOKEN, headers=HEADERS).status == 400
+
+
+def lines(said: list[tuple[str, Any]]) -> list[str]:
+    """What was printed."""
+    text = "".join(item["text"] for kind, document in said if kind == "log" for item in document["items"])
+    return [line for line in text.splitlines() if line.startswith("line")]
+
+
+def test_what_trials_print_comes_in_the_stream_of_the_page_once(
+    server: Live, core: Core, handles: dict[str, str]
+) -> None:
+    """A stream that breaks off again and again loses nothing, and repeats nothing."""
+    stir = Stir(core, handles["image model"], 60, lines=2)
+    path = f"/api/v1/experiments/{handles['image model']}?logs=true&log_after=0"
+    place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    found = list[str]()
+    for step in range(1, 8):
+        stir.step()
+        stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place}))
+        while not found or found[-1] != f"line 1 of step {step}":
+            place, said, whole = until_ready(stream)
+            assert not whole
+            found += lines(said)
+    assert found == [f"line {line} of step {step}" for step in range(1, 8) for line in range(2)]
+    other = f"{path.partition('?')[0]}?logs=true&trial=1"  # which is over, and looked at from now on
+    assert lines(until_ready(heard(server.send("GET", other, token=TOKEN, headers=HEADERS)))[1]) == []
+
+
+def test_who_missed_more_lines_than_anybody_reads_is_told_so_and_hears_the_last_ones(
+    server: Live, core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MISSED", 3)
+    stir = Stir(core, handles["image model"], 60, lines=1)
+    path = f"/api/v1/experiments/{handles['image model']}?logs=true&tail=1"
+    place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    for _ in range(5):
+        stir.step()
+    stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place}))
+    _, said, _ = until_ready(stream)
+    assert said[0][0] == "skipped"
+    assert lines(said)[-1] == "line 0 of step 5"
+
+
+def test_a_trial_its_points_and_what_it_uses_come_in_one_stream(
+    server: Live, core: Core, handles: dict[str, str]
+) -> None:
+    path = f"/api/v1/experiments/{handles['image model']}/trials/60"
+    stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
+    _, said, _ = until_ready(stream)
+    assert [kind for kind, _ in said] == ["status", "trial", "points", "usage"]
+    change_experiment.change_experiment(core, handles["image model"], {"budget": 321}, "ada")
+    _, said, _ = until_ready(stream)
+    assert [(kind, document.get("budget")) for kind, document in said] == [("status", 321)]
+    assert server.ask("GET", path.replace("/60", "/9999"), token=TOKEN, headers=HEADERS).status == 404
+
+
+def test_some_experiments_are_followed_until_one_goes(server: Live, core: Core, handles: dict[str, str]) -> None:
+    names = ("size against speed", "nothing yet")
+    path = "/api/v1/experiments?" + "&".join(f"only={handles[name]}" for name in names)
+    stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
+    _, said, _ = until_ready(stream)
+    assert [document["handle"] for _, document in said] == [handles[name] for name in names]
+    gone = read_experiments.resolve(core, handles["nothing yet"])
+    change_experiment.delete(core, gone, True, "ada")
+    with core.store.transaction() as session:
+        records.purge(session, gone)
+    core.signals.notify(EXPERIMENTS)
+    assert next(document for _, kind, document in stream if kind == "gone") == gone
+
+
+def test_the_stream_of_an_experiment_that_was_removed_ends(server: Live, core: Core, handles: dict[str, str]) -> None:
+    ref = handles["size against speed"]
+    gone = read_experiments.resolve(core, ref)
+    stream = heard(server.send("GET", f"/api/v1/experiments/{ref}", token=TOKEN, headers=HEADERS))
+    until_ready(stream)
+    with core.store.transaction() as session:
+        records.purge(session, gone)
+    core.signals.notify(f"events:{gone}")
+    assert [kind for _, kind, _ in stream if kind != "ping"] == []
+    assert server.ask("GET", f"/api/v1/experiments/{ref}", token=TOKEN).status == 410

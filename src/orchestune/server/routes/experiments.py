@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
 from orchestune import documents
+from orchestune.domain.states import ExperimentState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Actor, Here, Known, RequestKey
-from orchestune.server.live import View
+from orchestune.server.context import Actor, Context, Here, Known, RequestKey
+from orchestune.server.live import View, log_of
 from orchestune.services.signals import EXPERIMENTS
 
 router = routers.of_clients("experiments", "/experiments")
@@ -33,31 +35,88 @@ async def statuses(
     before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
     hidden: bool = False,
     details: bool = False,
+    search: Annotated[str, Query(max_length=500, description="words in names, owners and labels")] = "",
+    state: ExperimentState | None = None,
+    sort: Annotated[str | None, Query(description="a column, such as age or -failed: downwards")] = None,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    only: Annotated[Sequence[str], Query(max_length=20)] = (),
+    after: str = "",
 ) -> Response:
     """The newest experiments, those of `folder` alone where it is given; with `details` each with its workers.
 
-    With `Accept: text/event-stream` each of them again whenever it changes.
+    With `search`, `state`, `sort` or `offset` those that fit, in that order, with how many there are; or `only` those
+    that are named. With `Accept: text/event-stream` that part of them again whenever one of it changes.
     """
-    service = partial(context.services.read_experiments.statuses, context.core, folder, limit)
-    if not streams.wants_stream(request):
-        return answer(await context.cold(service, before, hidden, details))
+    service = context.services.list_experiments
+    part = partial(
+        service.listed,
+        context.core,
+        search=search,
+        state=state.value if state else None,
+        sort=sort or "age",
+        offset=offset,
+        limit=limit,
+        folder=folder,
+        hidden=hidden,
+    )
+    if streams.wants_stream(request):
+        read = partial(_named, context, only) if only else partial(_part, part)
+        key = f"experiments {[*only]} {part.keywords}"
+        return await live.stream(context, request, View(key, EXPERIMENTS, read, kind=_kind), after)
+    if only:
+        return answer({"items": await context.cold(service.several, context.core, only), "next": None})
+    if search or state or sort or offset:
+        return answer(await context.cold(part))
+    newest = context.services.read_experiments.statuses
+    return answer(await context.cold(newest, context.core, folder, limit, before, hidden, details))
 
-    def read() -> dict[str, Any]:
-        return {item["id"]: item for item in service(None, hidden, details)["items"]}
 
-    key = f"experiments {folder!r} {limit} {hidden} {details}"
-    return await live.stream(context, View(key, EXPERIMENTS, read))
+_LIST = "list"
+_EVERY = 5.0
+"""seconds after which an experiment is looked at again though nothing was said: its trials report without a word"""
+
+
+def _kind(name: str) -> str:
+    return _LIST if name == _LIST else "status"
+
+
+def _part(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Each `Status` by its id, and which those are, in their order."""
+    found = part()
+    named = {item["id"]: item for item in found["items"]}
+    return {**named, _LIST: {"ids": list(named), "total": found["total"], "known": found["known"]}}
+
+
+def _named(context: Context, refs: Sequence[str]) -> dict[str, Any]:
+    return {item["id"]: item for item in context.services.list_experiments.several(context.core, refs)}
 
 
 @router.get("/{ref}", response_model=documents.Status)
-async def status(context: Here, request: Request, ref: str) -> Response:
-    """One experiment. With `Accept: text/event-stream` again whenever it changes."""
+async def status(
+    context: Here,
+    request: Request,
+    ref: str,
+    after: str = "",
+    logs: bool = False,
+    trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+) -> Response:
+    """One experiment. With `Accept: text/event-stream` again whenever it changes, with what its trials print if `logs`,
+    or one of them: what comes behind `log_after`, or from `tail` lines before the end on.
+    """
     service = context.services.read_experiments
     if not streams.wants_stream(request):
         return answer(await context.cold(service.status, context.core, ref))
     experiment = await context.streaming(service.resolve, context.core, ref)
-    view = View(experiment, f"events:{experiment}", lambda: {experiment: service.status(context.core, experiment)})
-    return await live.stream(context, view)
+    view = View(
+        experiment,
+        f"events:{experiment}",
+        lambda: {experiment: service.status(context.core, experiment)},
+        _EVERY,
+        log=log_of(context, experiment, trial, log_after, tail) if logs else None,
+    )
+    return await live.stream(context, request, view, after)
 
 
 @router.get("/{ref}/specification", response_model=documents.Specification)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query, Response
 
 from orchestune import documents
 from orchestune.server import routers
-from orchestune.server.answers import answer, encoded
-from orchestune.server.context import Context, Here
-from orchestune.server.shared import Reading
+from orchestune.server.context import Here
+from orchestune.server.drawing import drawn
 
 router = routers.of_clients("plots", "/experiments/{ref}")
 
@@ -29,33 +27,35 @@ async def columns(
 ) -> Response:
     """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
     read = partial(context.services.read_columns.columns, context.core, ref, limit, where)
-    return await _drawn(context, f"columns {ref} {limit} {where}" if limit <= _SHARED else None, read)
+    return await drawn(context, f"columns {ref} {limit} {where}" if limit <= _SHARED else None, read)
 
 
 @router.get("/hypervolume", response_model=documents.Hypervolume)
-def hypervolume(context: Here, ref: str) -> Response:
+async def hypervolume(context: Here, ref: str) -> Response:
     """How much of the space between several objectives was covered, after each trial that added to it."""
-    return answer(context.services.read_hypervolume.hypervolume(context.core, ref))
+    read = partial(context.services.read_hypervolume.hypervolume, context.core, ref)
+    return await drawn(context, f"hypervolume {ref}", read)
 
 
 @router.get("/contour", response_model=documents.Contour)
-def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
+async def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
     """A metric over two parameters: the mean of the completed trials around each place."""
-    return answer(context.services.read_contour.contour(context.core, ref, x, y, metric))
+    read = partial(context.services.read_contour.contour, context.core, ref, x, y, metric)
+    return await drawn(context, f"contour {ref} {x!r} {y!r} {metric!r}", read)
 
 
 @router.get("/overview", response_model=documents.Overview)
 async def overview(context: Here, ref: str) -> Response:
     """Why trials failed, and how many ran over time."""
     read = partial(context.services.read_columns.overview, context.core, ref)
-    return await _drawn(context, f"overview {ref}", read)
+    return await drawn(context, f"overview {ref}", read)
 
 
 @router.get("/timeline", response_model=documents.Timeline)
 async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
     """When and where attempts ran."""
     read = partial(context.services.read_columns.timeline, context.core, ref, limit)
-    return await _drawn(context, f"timeline {ref} {limit}", read)
+    return await drawn(context, f"timeline {ref} {limit}", read)
 
 
 @router.get("/curves", response_model=documents.Curves)
@@ -64,14 +64,4 @@ async def curves(
 ) -> Response:
     """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
     read = partial(context.services.read_columns.curves, context.core, ref, metric, limit)
-    return await _drawn(context, f"curves {ref} {limit} {metric!r}", read)
-
-
-async def _drawn(context: Context, key: str | None, read: Callable[[], Mapping[str, Any]]) -> Response:
-    """What all pages that ask at about the same time are shown, read and written once."""
-
-    async def made() -> Reading:
-        return Reading(0, {"": await context.cold(lambda: encoded(read()))})
-
-    found = await context.plots.read(key, context.pace.shared, made) if key else await made()
-    return Response(found.items[""], media_type="application/json")
+    return await drawn(context, f"curves {ref} {limit} {metric!r}", read)

@@ -44,7 +44,7 @@ async def check(context: Here) -> Response:
 
 
 @router.get("/cluster", response_model=documents.Cluster)
-async def cluster(context: Here, request: Request, name: str | None = None) -> Response:
+async def cluster(context: Here, request: Request, name: str | None = None, after: str = "") -> Response:
     """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server.
 
     With `Accept: text/event-stream` again whenever it changes.
@@ -52,7 +52,8 @@ async def cluster(context: Here, request: Request, name: str | None = None) -> R
     read = partial(context.services.read_cluster.cluster, context.core, name)
     if not streams.wants_stream(request):
         return answer(await context.cold(read))
-    return await live.stream(context, View(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY))
+    view = View(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY)
+    return await live.stream(context, request, view, after)
 
 
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import Header, Path, Query, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from orchestune import documents
 from orchestune.domain.states import TrialState
-from orchestune.server import requests, routers
+from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Actor, Here, RequestKey
+from orchestune.server.context import Actor, Context, Here, RequestKey
+from orchestune.server.drawing import drawn
+from orchestune.server.live import View, log_of
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_SHARED = 200
+"""trials that are kept for the next page that asks for them; who asks for more exports them"""
+_EVERY = 10.0
+"""seconds after which a trial is looked at again though nothing was said: what it uses grows without a word"""
 
 
 @router.get("", response_model=documents.TrialPage)
-def trials(
+async def trials(
     context: Here,
     ref: str,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
@@ -31,9 +38,11 @@ def trials(
     """Trials by number, page by page; with `sort`, in that order, from `offset` on, with how many there are."""
     wanted = None if state is None else state.value
     if sort is None and where is None:
-        return answer(context.services.read_trials.trials(context.core, ref, after, limit, wanted))
-    service = context.services.read_columns
-    return answer(service.ordered(context.core, ref, sort or "number", where, wanted, offset, limit))
+        read = context.services.read_trials.trials
+        return answer(await context.cold(read, context.core, ref, after, limit, wanted))
+    part = (sort or "number", where, wanted, offset, limit)
+    ordered = partial(context.services.read_columns.ordered, context.core, ref, *part)
+    return await drawn(context, f"trials {ref} {part}" if limit <= _SHARED else None, ordered)
 
 
 @router.post("", status_code=201, response_model=documents.Trial)
@@ -43,9 +52,38 @@ def queue(context: Here, actor: Actor, ref: str, body: requests.QueueTrial) -> R
 
 
 @router.get("/{number}", response_model=documents.Trial)
-def trial(context: Here, ref: str, number: Number) -> Response:
-    """One trial, with the last lines of each attempt and its artifacts."""
-    return answer(context.services.read_trials.trial(context.core, ref, number))
+async def trial(
+    context: Here,
+    request: Request,
+    ref: str,
+    number: Number,
+    after: str = "",
+    logs: bool = False,
+    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+) -> Response:
+    """One trial, with the last lines of each attempt and its artifacts.
+
+    With `Accept: text/event-stream` the status of its experiment, the trial, its points and what it used, each again
+    whenever it changes, with what it prints if `logs`.
+    """
+    if not streams.wants_stream(request):
+        return answer(await context.cold(context.services.read_trials.trial, context.core, ref, number))
+    experiment = await context.streaming(context.services.read_experiments.resolve, context.core, ref)
+    read = partial(_everything, context, experiment, number)
+    log = log_of(context, experiment, number, log_after, tail) if logs else None
+    view = View(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log)
+    return await live.stream(context, request, view, after)
+
+
+def _everything(context: Context, ref: str, number: int) -> dict[str, Any]:
+    core, services = context.core, context.services
+    return {
+        "status": services.read_experiments.status(core, ref),
+        "trial": services.read_trials.trial(core, ref, number),
+        "points": services.read_columns.points(core, ref, number),
+        "usage": services.read_usage.usage(core, ref, number),
+    }
 
 
 @router.get("/{number}/points", response_model=documents.Points)

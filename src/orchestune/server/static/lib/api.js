@@ -6,7 +6,8 @@
  *   optimized: boolean}} Metric */
 /** @typedef {Record<string, string | number | boolean>} Parameters */
 /** @typedef {{trial: number, metrics: Record<string, Measured>, parameters: Parameters}} Best */
-/** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters}} Running */
+/** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
+ *   latest?: {step: number | null, value: number} | null}} Running */
 /** @typedef {{id: string, name: string, node: string, state: string, slots: number, running: number, succeeded: number,
  *   failed: number, reason: string | null}} Worker */
 /**

@@ -34,6 +34,17 @@ export function objectives(status) {
   return status.metrics.filter((metric) => metric.optimized);
 }
 
+/**
+ * Values by metric in the order in which the file names them; those that it does not name come last.
+ * @template T
+ * @param {Record<string, T>} values @param {Status} status @returns {[string, T][]}
+ */
+export function inOrder(values, status) {
+  const names = status.metrics.map((metric) => metric.name);
+  const place = (/** @type {string} */ name) => (names.includes(name) ? names.indexOf(name) : names.length);
+  return Object.entries(values).sort((a, b) => place(a[0]) - place(b[0]) || a[0].localeCompare(b[0], "en", { numeric: true }));
+}
+
 /** The best value of the first metric, or the size of the front. @param {Status} status @returns {string} */
 export function bestValue(status) {
   if (!status.best.length) return "–";

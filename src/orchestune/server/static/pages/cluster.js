@@ -140,7 +140,7 @@ function waiting(all) {
 }
 
 follow(`/cluster${query({ name: address.get("name") })}`, {
-  status: show,
+  on: { status: show },
   failed: (error) => {
     if (!now) fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
   },

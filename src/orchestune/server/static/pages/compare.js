@@ -3,9 +3,11 @@
 import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
-import { byId, fill, h, say } from "../lib/dom.js";
+import { byId, fill, h } from "../lib/dom.js";
 import { count, duration, number } from "../lib/format.js";
+import { follow } from "../lib/live.js";
 import { badge, bestValue, empty, finished } from "../lib/pieces.js";
+import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { axes, Frame } from "../plot/frame.js";
 import { color } from "../plot/pen.js";
@@ -17,44 +19,53 @@ import { fit } from "../plot/scale.js";
 
 const INKS = ["plot-1", "plot-2", "plot-3", "plot-4", "pruned", "ink"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
-const PAUSE = 10000;
 const page = byId("page");
 const refs = address.get("experiments").split(",").filter(Boolean).slice(0, 12);
 
-async function read() {
-  /** @type {One[]} */
-  const all = await Promise.all(
-    refs.map(async (ref) => {
-      const [status, columns, specification] = await Promise.all([
-        ask(path(ref)),
-        ask(path(ref, "columns") + query({ limit: 10 })),
-        ask(path(ref, "specification")),
-      ]);
-      return { status, columns, specification: specification.specification };
-    }),
-  );
-  const connection = byId("connection");
-  show(all);
-  const live = all.some((one) => !["completed", "failed", "stopped"].includes(one.status.state));
-  connection.dataset.state = live ? "live" : "";
-  say(connection, live ? "live" : "");
-  if (live) setTimeout(again, PAUSE);
+/** @type {Map<string, Status>} by id, in the order that was asked for */
+const statuses = new Map();
+/** @type {Map<string, {mark: string, columns: Columns, specification: any}>} */
+const known = new Map();
+const [missing, marks, others] = [h("div"), h("div"), h("div")];
+
+const reading = reloader(
+  async (signal) => {
+    await Promise.all(
+      [...statuses.values()].map(async (status) => {
+        const mark = `${finished(status)} ${status.state} ${status.revision}`;
+        if (known.get(status.id)?.mark === mark) return;
+        const [columns, { specification }] = await Promise.all([
+          ask(path(status.handle, "columns") + query({ limit: 10 }), { signal }),
+          ask(path(status.handle, "specification"), { signal }),
+        ]);
+        known.set(status.id, { mark, columns, specification });
+      }),
+    );
+    redraw();
+  },
+  (error) => !frame && problem(error),
+);
+
+function redraw() {
+  const all = [...statuses.values()].flatMap((status) => {
+    const found = known.get(status.id);
+    return found ? [{ status, columns: found.columns, specification: found.specification }] : [];
+  });
+  if (all.length) show(all);
 }
 
-/** Once somebody looks. */
-async function again() {
-  if (document.hidden) {
-    document.addEventListener("visibilitychange", again, { once: true });
-    return;
-  }
-  try {
-    await read();
-  } catch {
-    const connection = byId("connection");
-    connection.dataset.state = "stale";
-    say(connection, "not connected: this is how it was");
-    setTimeout(again, PAUSE);
-  }
+/** @param {Set<string> | null} everything */
+function heard(everything) {
+  for (const id of everything ? [...statuses.keys()] : []) if (!everything?.has(id)) statuses.delete(id);
+  const lost = refs.filter((ref) => ![...statuses.values()].some((status) => status.id === ref || status.handle.startsWith(ref.toLowerCase())));
+  fill(missing, lost.length > 0 && h("p", { class: "remark", style: { marginBottom: "14px" } }, `Not there, or no longer: ${lost.join(", ")}.`));
+  redraw();
+  reading.want([...statuses.values()].map((status) => `${status.id} ${finished(status)} ${status.state} ${status.revision}`).join());
+}
+
+/** @param {unknown} error */
+function problem(error) {
+  fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
 }
 
 const by = h("select", { "aria-label": "Across", onchange: () => { address.set({ by: by.value === "trials" ? "" : by.value }); draw(); } }, h("option", { value: "trials" }, "by trials"), h("option", { value: "time" }, "by time"), h("option", { value: "compute" }, "by compute"));
@@ -73,11 +84,14 @@ function show(all) {
     frame = new Frame(`Best ${goal.name}`, 320);
     fill(
       page,
-      h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, legend(same)),
-      same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`),
+      missing,
+      h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, marks),
+      others,
       below,
     );
   }
+  fill(marks, legend(same));
+  fill(others, same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`));
   draw = () => frame?.draw(lines(same, goal.name));
   draw();
   drawn(table(all));
@@ -157,4 +171,11 @@ function table(all) {
 }
 
 if (refs.length < 2) fill(page, empty("Nothing to compare", "Select two or more experiments in ", h("a", { href: "/experiments" }, "the list"), "."));
-else read().catch((error) => fill(page, h("p", { class: "problem", role: "alert" }, words(error))));
+else {
+  follow(`/experiments?${refs.map((ref) => `only=${encodeURIComponent(ref)}`).join("&")}`, {
+    on: { status: (status) => statuses.set(status.id, status) },
+    gone: (id) => statuses.delete(id),
+    ready: heard,
+    failed: (error) => !frame && problem(error),
+  });
+}

@@ -80,7 +80,7 @@ function drawFacts(status) {
     fact("Failed", count(status.counts.failed), `${count(status.counts.pruned)} pruned`),
     over
       ? fact("Took", status.started_at && status.finished_at ? took : "–", `ended ${ago(status.finished_at)}`)
-      : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", `started ${ago(status.started_at)}`),
+      : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", status.started_at ? `started ${ago(status.started_at)}` : "not started"),
     fact("Owner", status.owner, status.cluster),
   );
 }
@@ -136,7 +136,7 @@ async function open() {
     const module = await import(`../tabs/${name}.js`);
     if (opened !== name || !now) return;
     fill(place);
-    tab = module.mount(place, now);
+    tab = module.mount(place, now, stream);
   } catch (error) {
     fill(place, h("p", { class: "problem", role: "alert" }, words(error)));
   }
@@ -144,8 +144,8 @@ async function open() {
 
 addEventListener("popstate", open);
 
-follow(path(ref), {
-  status: show,
+const stream = follow(path(ref), {
+  on: { status: show },
   failed: (error) => {
     if (now) return;
     const known = /** @type {any} */ (error).status === 404 || /** @type {any} */ (error).status === 410;

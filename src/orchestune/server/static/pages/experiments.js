@@ -10,32 +10,31 @@ import { badge, bestValue, empty, finished, meter } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
-const MOST = 500;
+const ROWS = 100;
+const PAUSE = 250; // while somebody types
+const SORTS = ["name", "state", "progress", "running", "failed", "owner", "age"];
 const STATES = ["pending", "running", "paused", "stopping", "completed", "failed", "stopped"];
-
-/** @type {Record<string, (status: Status) => string | number>} what a column is sorted by */
-const KEYS = {
-  name: (status) => status.name.toLowerCase(),
-  state: (status) => STATES.indexOf(status.state),
-  progress: (status) => finished(status) / status.budget,
-  running: (status) => status.counts.running,
-  failed: (status) => status.counts.failed,
-  owner: (status) => status.owner.toLowerCase(),
-  age: (status) => -Date.parse(status.created_at),
-};
 
 /** @type {Map<string, Status>} */
 const known = new Map();
-/** @type {Set<string>} */
-const chosen = new Set();
-let drawing = 0;
+/** @type {Map<string, Status>} as they were last seen: some may be on another page of the list */
+const chosen = new Map();
+/** @type {{ids: string[], total: number, known: number} | null} which are shown, in their order; how many fit, of how many */
+let list = null;
+/** @type {import("../lib/live.js").Stream | null} */
+let stream = null;
+let typing = 0;
+let looking = false; // what the address says is awaited
 
 const search = h("input", {
   type: "search",
   placeholder: "Search names, owners, labels",
   "aria-label": "Search experiments",
   value: address.get("search"),
-  oninput: () => changed({ search: search.value.trim() }),
+  oninput: () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => changed({ search: search.value.trim() }), PAUSE);
+  },
 });
 const state = h(
   "select",
@@ -74,38 +73,67 @@ const table = h(
 const frame = h("div", { class: "frame", tabindex: "0", role: "region", "aria-label": "Experiments" }, table);
 const nothing = h("div", { hidden: true });
 
+const earlier = h("button", { type: "button", class: "small", onclick: () => turn(-1) }, "← Previous");
+const next = h("button", { type: "button", class: "small", onclick: () => turn(1) }, "Next →");
+const place = h("span", { class: "faint small" });
+const pages = h("nav", { class: "bar pages", "aria-label": "Pages of the list", hidden: true }, earlier, place, next);
+
 function start() {
-  fill(byId("page"), h("div", { class: "bar" }, search, state, told, h("span", { class: "grow" }), actions), frame, nothing);
+  fill(byId("page"), h("div", { class: "bar" }, search, state, told, h("span", { class: "grow" }), actions), frame, pages, nothing);
   frame.hidden = true;
   body.addEventListener("mouseleave", () => draw(true));
   fill(nothing, h("div", { class: "skeleton" }));
   nothing.hidden = false;
-  follow(`/experiments?limit=${MOST}`, {
-    status: (status) => {
-      known.set(status.id, status);
-      if (drawing) draw();
+  stream = follow(wanted(), {
+    on: {
+      status: (status) => {
+        known.set(status.id, status);
+        if (chosen.has(status.id)) chosen.set(status.id, status);
+      },
+      list: (found) => (list = found),
     },
-    gone: (id) => {
-      known.delete(id);
-      chosen.delete(id);
-      draw();
-    },
-    ready: (seen) => {
-      for (const id of [...known.keys()]) if (!seen.has(id)) known.delete(id);
-      drawing = 1;
-      draw();
+    ready: () => {
+      draw(looking);
+      looking = false;
     },
     failed: (error) => {
       fill(nothing, h("p", { class: "problem", role: "alert" }, words(error)));
       nothing.hidden = false;
     },
   });
-  setInterval(() => drawing && draw(), 30000); // ages
+  setInterval(() => list && draw(), 30000); // ages
   addEventListener("popstate", () => {
     search.value = address.get("search");
     state.value = address.get("state");
-    draw(true);
+    look();
   });
+}
+
+/** What is asked of the server. */
+function wanted() {
+  const number_ = Math.max(1, Math.floor(Number(address.get("page"))) || 1);
+  const sort = address.get("sort", "age");
+  return `/experiments${query({
+    limit: ROWS,
+    offset: (Math.min(number_, 1e7) - 1) * ROWS,
+    search: address.get("search").slice(0, 500),
+    state: STATES.includes(address.get("state")) ? address.get("state") : "",
+    sort: SORTS.includes(sort.replace(/^-/, "")) ? sort : "age",
+  })}`;
+}
+
+/** Show what the address says. */
+function look() {
+  looking = true;
+  stream?.to(wanted());
+}
+
+/** @param {number} by */
+function turn(by) {
+  const number_ = Math.max(1, (Math.floor(Number(address.get("page"))) || 1) + by);
+  address.set({ page: number_ > 1 ? String(number_) : "" }, true);
+  look();
+  scrollTo(0, 0);
 }
 
 /** @param {string} key @param {string} title @param {string} [kind] */
@@ -122,26 +150,13 @@ function sortBy(key) {
 
 /** @param {Record<string, string>} values */
 function changed(values) {
-  address.set(values);
-  draw(true);
+  address.set({ ...values, page: "" });
+  look();
 }
 
 /** @returns {Status[]} */
 function shown() {
-  const text = address.get("search").toLowerCase();
-  const wanted = address.get("state");
-  const sort = address.get("sort", "age");
-  const key = KEYS[sort.replace(/^-/, "")] ?? KEYS.age;
-  const way = sort.startsWith("-") ? -1 : 1;
-  return [...known.values()]
-    .filter((status) => (!wanted || status.state === wanted) && (!text || searchable(status).includes(text)))
-    .sort((a, b) => (key(a) < key(b) ? -way : key(a) > key(b) ? way : b.created_at.localeCompare(a.created_at)));
-}
-
-/** @param {Status} status */
-function searchable(status) {
-  const labels = Object.entries(status.labels).map(([name, value]) => `${name}=${value}`);
-  return [status.name, status.handle, status.owner, status.cluster, ...labels].join(" ").toLowerCase();
+  return (list?.ids ?? []).flatMap((id) => known.get(id) ?? []);
 }
 
 let waiting = 0;
@@ -158,6 +173,7 @@ function draw(moved = false) {
 }
 
 function drawNow() {
+  if (!list) return;
   const rows = new Map([...body.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.id, row]));
   const found = steady(shown(), [...rows.keys()]);
   reorder = false;
@@ -172,15 +188,19 @@ function drawNow() {
     if (sort.replace(/^-/, "") !== key) cell.removeAttribute("aria-sort");
     else cell.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");
   }
-  told.textContent =
-    known.size >= MOST ? `the newest ${count(MOST)}` : found.length < known.size ? `${found.length} of ${known.size}` : "";
+  const offset = (Math.max(1, Math.floor(Number(address.get("page"))) || 1) - 1) * ROWS;
+  told.textContent = list.total < list.known ? `${count(list.total)} of ${count(list.known)}` : "";
+  pages.hidden = list.total <= ROWS && !offset;
+  place.textContent = list.ids.length ? `${count(offset + 1)} to ${count(offset + list.ids.length)} of ${count(list.total)}` : `of ${count(list.total)}`;
+  earlier.disabled = !offset;
+  next.disabled = offset + ROWS >= list.total;
   frame.hidden = !found.length;
   nothing.hidden = Boolean(found.length);
   if (!found.length) {
     fill(
       nothing,
-      known.size
-        ? empty("Nothing fits", h("button", { type: "button", onclick: clear }, "Show all experiments"))
+      list.known
+        ? empty(list.total ? "The list ends before this page" : "Nothing fits", h("button", { type: "button", onclick: clear }, "Show all experiments"))
         : empty("No experiments yet", "Start one in the folder of your script: ", h("code", {}, "orchestune run")),
     );
   }
@@ -192,9 +212,12 @@ function drawNow() {
  * @param {Status[]} found @param {(string | undefined)[]} there
  */
 function steady(found, there) {
-  if (reorder || !body.matches(":hover")) return found;
-  const byIdentity = new Map(found.map((status) => [status.id, status]));
-  return there.flatMap((id) => byIdentity.get(id ?? "") ?? []);
+  if (reorder || !body.matches(":hover")) {
+    const ids = new Set(list?.ids);
+    for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
+    return found;
+  }
+  return there.flatMap((id) => known.get(id ?? "") ?? []);
 }
 
 function clear() {
@@ -243,7 +266,7 @@ function checkbox(status) {
     type: "checkbox",
     "aria-label": `Select ${status.handle}`,
     onchange: (/** @type {Event} */ event) => {
-      if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.add(status.id);
+      if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.set(status.id, known.get(status.id) ?? status);
       else chosen.delete(status.id);
       draw();
     },
@@ -264,7 +287,7 @@ function reason(status) {
 
 function selectAll() {
   chosen.clear();
-  if (everything.checked) for (const status of shown()) chosen.add(status.id);
+  if (everything.checked) for (const status of shown()) chosen.set(status.id, status);
   draw();
 }
 
@@ -276,8 +299,8 @@ const ACTIONS = [
 ];
 
 function drawActions() {
-  const all = [...known.values()].filter((status) => chosen.has(status.id));
-  everything.checked = all.length > 0 && all.length === shown().length;
+  const all = [...chosen.values()];
+  everything.checked = all.length > 0 && shown().every((status) => chosen.has(status.id));
   everything.indeterminate = all.length > 0 && !everything.checked;
   const text = JSON.stringify(all.map((status) => [status.id, status.state]));
   if (actions.dataset.text === text) return;

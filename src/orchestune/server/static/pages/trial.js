@@ -5,8 +5,7 @@ import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, commandLine, empty, objectives, yaml } from "../lib/pieces.js";
-import { reloader } from "../lib/reload.js";
+import { badge, commandLine, empty, inOrder, objectives, yaml } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
@@ -16,6 +15,7 @@ import { usage } from "../tabs/usage.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Trial} Trial */
+/** @typedef {{task: number, number: number, metric: string, reported: number, points: [number, number][]}} Reported */
 
 const SOURCES = {
   try_first: "named in the experiment file, to be tried first",
@@ -26,7 +26,6 @@ const SOURCES = {
   gp: "proposed by a model (Gaussian process)",
   tpe: "proposed by a model (TPE)",
 };
-const SAMPLED = 10000;
 const page = byId("page");
 const ref = page.dataset.ref ?? "";
 const wanted = Number(page.dataset.number);
@@ -47,22 +46,24 @@ const frames = new Map();
 let status = null;
 /** @type {{update: (status: Status) => void} | null} */
 let logTab = null;
-let version = "";
+/** @type {Trial | null} */
+let trial = null;
+/** @type {{items: any[]}} */
+let points = { items: [] };
+/** @type {{items: any[]}} */
+let used = { items: [] };
 
-const trials = reloader(
-  async (signal) => {
-    const [trial, points, used] = await Promise.all([
-      ask(path(ref, "trials", wanted), { signal }),
-      ask(path(ref, "trials", wanted, "points"), { signal }),
-      ask(path(ref, "trials", wanted, "usage"), { signal }),
-    ]);
-    if (!status) return;
-    show(trial, points.items, status);
-    resources.show(used.items);
+const stream = follow(path(ref, "trials", wanted), {
+  on: {
+    status: (next) => (status = next),
+    trial: (next) => (trial = next),
+    points: (next) => (points = next),
+    usage: (next) => (used = next),
   },
-  (error) => {
-    if (version) return;
-    const known = /** @type {any} */ (error).status === 404;
+  ready: draw,
+  failed: (error) => {
+    if (trial) return;
+    const known = [404, 410].includes(/** @type {any} */ (error).status);
     fill(
       page,
       h("h1", { class: "sr" }, `${ref}/${wanted}`),
@@ -71,32 +72,26 @@ const trials = reloader(
         : h("p", { class: "problem", role: "alert" }, words(error)),
     );
   },
-  1500,
-);
-
-follow(path(ref), {
-  status: (next) => {
-    status = next;
-    const over = version && !["queued", "running"].includes(version.split(" ")[0]);
-    trials.want(over ? version : `${Date.now()}`);
-    logTab?.update(next);
-  },
-  failed: (error) => {
-    if (!version) fill(page, h("h1", { class: "sr" }, ref), empty("There is no such experiment", words(error)));
-  },
 });
 
 setInterval(() => {
-  if (!document.hidden && version.startsWith("running")) trials.want(`${Date.now()}`); // what it uses changes without a word
-}, SAMPLED);
+  if (!document.hidden && trial?.state === "running") draw(); // how long it takes
+}, 10000);
+
+function draw() {
+  if (!trial || !status) return;
+  show(trial, points.items, status);
+  resources.show(used.items);
+  logTab?.update(status);
+}
 
 /**
  * @param {Trial} trial
- * @param {{task: number, number: number, metric: string, reported: number, points: [number, number][]}[]} points
+ * @param {Reported[]} points
  * @param {Status} now
  */
 function show(trial, points, now) {
-  if (!version) {
+  if (!logTab) {
     fill(
       page,
       head,
@@ -105,13 +100,12 @@ function show(trial, points, now) {
       h("h2", { style: { margin: "18px 0 8px" } }, "Log"),
       log,
     );
-    logTab = mountLog(log, now, trial.number);
+    logTab = mountLog(log, now, stream, trial.number);
   }
-  version = `${trial.state} ${trial.finished_at}`;
   document.title = `${now.handle}/${trial.number} · ${trial.state} · Orchestune`;
   drawHead(trial, now);
   drawFacts(trial);
-  drawMetrics(trial, now);
+  drawMetrics(trial, now, points);
   drawParameters(trial, now);
   drawCurves(points, trial);
   drawFolds(trial, now);
@@ -146,15 +140,14 @@ function drawHead(trial, now) {
 }
 
 /** @param {Trial} trial @param {Status} now */
-async function stop(trial, now) {
-  const done = await confirm({
+function stop(trial, now) {
+  confirm({
     title: `Stop ${now.handle}/${trial.number}?`,
     text: "It ends now and does not count for the budget: another trial takes its place.",
     action: "Stop",
     danger: true,
     run: () => ask(path(now.handle, "trials", trial.number, "stop"), { method: "POST" }),
   });
-  if (done) trials.want(`stopped ${Date.now()}`);
 }
 
 /** @param {Trial} trial @param {Status} now */
@@ -191,15 +184,18 @@ function drawFacts(trial) {
   );
 }
 
-/** @param {Trial} trial @param {Status} now */
-function drawMetrics(trial, now) {
+/** @param {Trial} trial @param {Status} now @param {Reported[]} points */
+function drawMetrics(trial, now, points) {
   const best = now.best.find((each) => each.trial !== trial.number);
-  const rows = Object.entries(trial.metrics).map(([name, { value, stddev }]) =>
+  /** @type {Record<string, any>} */
+  const found = Object.fromEntries(points.map(({ metric, points: values }) => [metric, h("span", {}, number(values.at(-1)?.[1]), h("div", { class: "small faint" }, `so far, step ${number(values.at(-1)?.[0])}`))]));
+  for (const [name, { value, stddev }] of Object.entries(trial.metrics)) found[name] = stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value);
+  const rows = inOrder(found, now).map(([name, value]) =>
     h(
       "tr",
       {},
       h("th", { scope: "row", class: "break" }, name),
-      h("td", { class: "right" }, stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value)),
+      h("td", { class: "right" }, value),
       h("td", { class: "right faint" }, best?.metrics[name] ? number(best.metrics[name].value) : ""),
     ),
   );

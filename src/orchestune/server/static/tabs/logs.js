@@ -8,21 +8,21 @@ import { count, many } from "../lib/format.js";
 import { empty } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
-/** @typedef {{cursor: number, trial: number, worker: string | null, at: string, text: string, gap: number, last: boolean}} Chunk */
+/** @typedef {import("../lib/live.js").Chunk} Chunk */
+/** @typedef {import("../lib/live.js").Stream} Stream */
 /** @typedef {{trial: number, at: string, text: string, element: HTMLElement}} Line */
 
 const MOST = 5000;
 const TAIL = 1000;
-const PAUSE = 1000;
-const REST = 3000; // where nothing is printed
+const AGAIN = 2000;
 const LONGEST = 20000; // characters of a line
 const WEIGHT = 5e6; // characters in all
-const ROUNDS = 10; // pages that are read one after the other before what is missed is left out
 
 /**
- * @param {HTMLElement} place @param {Status} status @param {number | null} [only] the trial, where it is one trial's log
+ * @param {HTMLElement} place @param {Status} status @param {Stream} stream of the page
+ * @param {number | null} [only] the trial, where it is one trial's log
  */
-export function mount(place, status, only = null) {
+export function mount(place, status, stream, only = null) {
   const ref = status.handle;
   /** @type {Line[]} */
   let lines = [];
@@ -33,16 +33,15 @@ export function mount(place, status, only = null) {
   let timer = 0;
   let over = false;
   let turn = 0;
-  let pause = PAUSE;
   let weight = 0;
   let dropped = false;
   let room = MOST; // lines that still fit behind the time that was chosen
 
-  const trial = h("input", { type: "number", min: 1, step: 1, placeholder: "all", "aria-label": "Trial", style: { width: "90px" }, value: only ? String(only) : address.get("trial"), onchange: () => { address.set({ trial: trial.value }); begin(); } });
+  const trial = h("input", { type: "number", min: 1, max: 2 ** 31 - 1, step: 1, placeholder: "all", "aria-label": "Trial", style: { width: "90px" }, value: only ? String(only) : address.get("trial"), onchange: () => { address.set({ trial: trial.value }); begin(); } });
   const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search in the log", value: address.get("find"), oninput: () => { address.set({ find: search.value }); filter(); } });
   const since = h("input", { type: "datetime-local", step: 1, "aria-label": "From this time on", value: address.get("since"), onchange: () => { address.set({ since: since.value }); begin(); } });
   const follow = h("input", { type: "checkbox", checked: true, onchange: followed });
-  const later = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => { later.hidden = true; room = MOST; read(turn); } }, "Later lines");
+  const later = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => { later.hidden = true; room = MOST; past(turn); } }, "Later lines");
   const told = h("span", { class: "faint small", role: "status" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const log = h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Output of trials", "aria-live": "off", onscroll: scrolled });
@@ -58,15 +57,21 @@ export function mount(place, status, only = null) {
   function begin() {
     turn += 1;
     clearTimeout(timer);
+    reset();
+    later.hidden = true;
+    follow.checked = !since.value;
+    if (!since.value) return listen({ tail: TAIL });
+    stream.lines(null);
+    past(turn);
+  }
+
+  function reset() {
     lines = [];
     open.clear();
     after = weight = 0;
     room = MOST;
-    later.hidden = true;
     dropped = false;
-    follow.checked = !since.value;
     fill(log);
-    read(turn);
   }
 
   function followed() {
@@ -77,33 +82,49 @@ export function mount(place, status, only = null) {
     begin();
   }
 
-  /** @param {number} mine */
-  async function read(mine) {
-    const missed = after > 0;
-    pause = Math.min(REST, pause * 1.2);
+  /** The trial whose lines are shown; null for all. */
+  function which() {
+    return only ?? (trial.value && trial.checkValidity() ? Number(trial.value) : null);
+  }
+
+  /** What the page's stream brings from here on. @param {Record<string, number>} from */
+  function listen(from) {
+    stream.lines({ trial: which(), ...from }, { lines: (items) => take(items) && settle(), skipped: reset, ready: tell });
+  }
+
+  /** Add what there is room for; false where that is not all. @param {Chunk[]} items */
+  function take(items) {
+    const rest = since.value && !follow.checked ? items.findIndex(full) : -1;
+    const taken = rest < 0 ? items : items.slice(0, rest);
+    taken.forEach(add);
+    after = taken.at(-1)?.cursor ?? after;
+    if (rest < 0) return true;
+    stream.lines(null);
+    settle();
+    later.hidden = false;
+    return false;
+  }
+
+  /** Lines from the time that was chosen on, as many as there is room for, and then whatever comes. @param {number} mine */
+  async function past(mine) {
+    const from = new Date(since.value).toISOString();
     try {
-      let more = true;
-      for (let round = 0; more && mine === turn && !ended; round += 1) {
-        if (missed && round >= ROUNDS && !since.value) return begin(); // after a long sleep: what is printed now, not all of it
-        const from = since.value ? new Date(since.value).toISOString() : null;
-        const first = after === 0;
-        const answer = await ask(path(ref, "logs") + query({ after, limit: 200, trial: only ?? trial.value, since: from, tail: first && !from ? TAIL : null }));
+      for (let more = true; more; ) {
+        const answer = await ask(path(ref, "logs") + query({ after, limit: 200, trial: which(), since: from }));
         if (mine !== turn || ended) return;
-        const rest = since.value && !follow.checked ? answer.items.findIndex(full) : -1;
-        answer.items.slice(0, rest < 0 ? undefined : rest).forEach(add);
-        if (answer.items.length) pause = PAUSE;
-        more = rest >= 0 || answer.items.length >= 200;
-        after = rest > 0 ? answer.items[rest - 1].cursor : rest < 0 ? answer.next : after;
         problem.hidden = true;
+        if (!take(answer.items)) return;
+        more = answer.items.length >= 200;
+        after = answer.next;
         settle();
-        later.hidden = rest < 0;
-        if (!later.hidden) return;
       }
+      listen({ log_after: after });
     } catch (error) {
+      if (mine !== turn || ended) return;
       problem.hidden = false;
       problem.textContent = words(error);
+      timer = setTimeout(() => past(mine), AGAIN);
     }
-    if (mine === turn && !ended) timer = setTimeout(() => (document.hidden ? (timer = setTimeout(() => read(mine), PAUSE)) : read(mine)), over ? 15000 : pause);
   }
 
   /** Whether this is more than there is room for; counts it otherwise. @param {Chunk} chunk */
@@ -198,6 +219,7 @@ export function mount(place, status, only = null) {
     close: () => {
       ended = true;
       clearTimeout(timer);
+      stream.lines(null);
     },
   };
 }

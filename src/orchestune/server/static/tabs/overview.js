@@ -4,7 +4,7 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
-import { badge, commandLine, empty, finished, objectives, pairs, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, finished, inOrder, objectives, pairs, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
@@ -54,7 +54,8 @@ export function mount(place, first) {
     const pick = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
     results.draw(history(columns, metric, { pick }));
     remark.textContent = shownOf(columns);
-    busy.draw(busyOverTime(overview.busy, status.parallelism));
+    busy_.hidden = !overview.busy.running.length;
+    if (!busy_.hidden) busy.draw(busyOverTime(overview.busy, status.parallelism));
     drawnFailures(failureCard(ref, overview.failures));
   }, failed);
 
@@ -63,6 +64,7 @@ export function mount(place, first) {
     const any = next.counts.completed + next.counts.failed + next.counts.pruned + next.counts.running > 0;
     history_.hidden = !any;
     none.hidden = any;
+    if (!any) busy_.hidden = true;
     plots.want(`${finished(next)} ${next.counts.running} ${next.revision}`);
     drawnBest(bestCard(next));
     drawnRunning(runningCard(next));
@@ -104,7 +106,7 @@ function bestCard(status) {
     h(
       "div",
       { class: "scroll", tabindex: "0" },
-      pairs(Object.entries(metrics).map(([name, { value, stddev }]) => [name, stddev ? `${number(value)} ± ${number(stddev, 3)}` : value])),
+      pairs(inOrder(metrics, status).map(([name, { value, stddev }]) => [name, stddev ? `${number(value)} ± ${number(stddev, 3)}` : value])),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
       pairs(Object.entries(parameters)),
     ),
@@ -135,16 +137,19 @@ function frontCard(status) {
 function runningCard(status) {
   const found = status.running ?? [];
   if (!found.length) return null;
+  const reported = found.some((each) => each.latest);
+  const name = status.metrics[0].name;
   const rows = found.map((each) =>
     h(
       "tr",
       { data: { key: each.attempt } },
       h("td", {}, h("a", { href: path(status.handle, "trials", each.trial) }, `trial ${each.trial}`)),
       h("td", {}, h("div", { class: "cut" }, each.worker ?? "–")),
+      reported && h("td", { class: "right nowrap", title: each.latest && each.latest.step !== null ? `${name} at step ${number(each.latest.step)}` : null }, number(each.latest?.value, 4)),
       h("td", { class: "right nowrap" }, duration(between(each.started_at, null))),
     ),
   );
-  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), h("th", { class: "right", scope: "col" }, "For"));
+  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), reported && h("th", { class: "right", scope: "col", title: `the newest ${name}` }, h("div", { class: "cut" }, name)), h("th", { class: "right", scope: "col" }, "For"));
   return h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))));
 }
 

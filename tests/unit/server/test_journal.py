@@ -1,0 +1,77 @@
+"""What a view has shown, counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.errors import BadInput
+from orchestune.server import journal as module
+from orchestune.server.journal import Journal, Journals, Place
+
+
+def test_each_document_is_told_once_however_often_it_changed() -> None:
+    journal = Journal()
+    journal.take({"a": b"A1", "b": b"B1"})
+    first = journal.number
+    assert journal.since(0) == b"A1B1"
+    journal.take({"a": b"A2", "b": b"B1"})
+    journal.take({"a": b"A3", "b": b"B1"})
+    assert journal.since(first) == b"A3"
+    assert journal.since(journal.number) == b""
+
+
+def test_nothing_new_counts_as_nothing() -> None:
+    journal = Journal()
+    journal.take({"a": b"A"})
+    number = journal.number
+    journal.take({"a": b"A"})
+    assert journal.number == number
+
+
+def test_what_went_away_is_told_to_whoever_saw_it_and_comes_back_as_new() -> None:
+    journal = Journal()
+    journal.take({"a": b"A", "b": b"B"})
+    both = journal.number
+    journal.take({"a": b"A"})
+    assert journal.since(both) == b'event: gone\ndata: "b"\n\n'
+    assert journal.since(0) == b"A"
+    journal.take({"a": b"A", "b": b"B"})
+    assert journal.since(both) == b"B"
+
+
+def test_who_was_away_while_more_went_than_are_remembered_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GONE", 1)
+    journal = Journal()
+    journal.take({"a": b"A", "b": b"B"})
+    place = Place(journal.name, journal.number)
+    assert journal.knows(place)
+    journal.take({"a": b"A"})
+    assert journal.knows(place)
+    journal.take({})
+    assert not journal.knows(place)
+
+
+def test_only_the_journal_itself_knows_a_place_in_it() -> None:
+    journal, other = Journal(), Journal()
+    journal.take({"a": b"A"})
+    place = Place(journal.name, journal.number, 7)
+    assert Place.parse(str(place)) == place
+    assert journal.knows(place)
+    assert not other.knows(place)
+    assert not journal.knows(Place(journal.name, journal.number + 1))
+    assert not journal.knows(None)
+
+
+@pytest.mark.parametrize("text", ["7", "0123456z-1", "01234567-", "01234567-1-", "01234567-1-2-3", "01234567-٣"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        Place.parse(text)
+
+
+def test_a_view_that_nobody_looked_at_for_long_is_forgotten() -> None:
+    journals = Journals(kept=2)
+    first = journals.of("a")
+    assert journals.of("a") is first
+    journals.of("b")
+    journals.of("c")
+    assert journals.of("a") is not first
