@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from orchestune import documents
 from orchestune.services.signatures import report_signature, worker_token
+from orchestune.store import logs as stored_logs
 from orchestune.testing.world import World
 from tests.unit.server.harness import Live, live, until
 from tests.unit.server.test_streams import blocks
@@ -163,6 +164,26 @@ def test_a_stream_follows_an_experiment_to_its_end(shop: Shop) -> None:
     logs = shop.server.send("GET", f"/api/v1/experiments/{experiment}/logs", token=OWNER, headers=headers)
     texts = [block for block in blocks(logs) if block.get("event") == "log"]
     assert len(texts) == 3
+
+
+def test_what_is_written_while_a_page_is_read_is_told_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every store reads rows and what belongs to them at the same instant."""
+    experiment = shop.world.create(budget=3, parallelism=1)
+    real = stored_logs.events_after
+
+    def later(*args: Any) -> Any:
+        shop.ask("PATCH", f"/experiments/{experiment}", {"labels": {"at": str(len(seen))}})
+        return real(*args)
+
+    seen, after = list[int](), 0
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_logs, "events_after", later)
+        for _ in range(4):
+            page = shop.ask("GET", f"/experiments/{experiment}/events?after={after}")
+            seen, after = [*seen, *(item["seq"] for item in page["items"])], page["next"]
+    page = shop.ask("GET", f"/experiments/{experiment}/events?after={after}")
+    seen += [item["seq"] for item in page["items"]]
+    assert seen == list(range(1, page["next"] + 1))
 
 
 def test_everything_an_owner_may_do_may_be_repeated(shop: Shop) -> None:
