@@ -31,7 +31,8 @@ def names(core: Core) -> list[str]:
         plan = Plan(
             f"Run {place:02}", SGD, ACCURACY, lambda values, chance: ("failed", {}, {"code": "x", "message": "x"}),
             finished=place % 7, budget=10, state="failed" if place % 3 else "completed",
-            labels={"team": "a" if place % 2 else "b"}, owner=OWNERS[place % 2], ago=1000.0 - place,
+            labels={"team": "a" if place % 2 else "b", "place": f"p{place:02}p"},
+            owner=OWNERS[place % 2], ago=1000.0 - place,
         )  # fmt: skip
         Writer(core.store, plan, chance).write()
         found.append(plan.name)
@@ -51,7 +52,7 @@ def test_the_newest_come_first_a_part_at_a_time(core: Core, names: list[str]) ->
 
 
 def test_all_words_are_looked_for_in_names_owners_and_labels(core: Core, names: list[str]) -> None:
-    assert listed(core, search="run 17") == (["Run 17"], 1)
+    assert listed(core, search="run p17p") == (["Run 17"], 1)
     assert listed(core, search="éMILE", limit=2) == (["Run 29", "Run 27"], 15)
     assert listed(core, search="team=b ada", limit=1) == (["Run 28"], 15)
     assert listed(core, search="team=a ada") == ([], 0)
