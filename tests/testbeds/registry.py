@@ -63,13 +63,14 @@ class Registry:
     def secure(self, host: str, certificate: Path, key: Path) -> str:
         """Answer with TLS too, at this address of the host until it is stopped; returns host:port."""
         address = f"{host}:{free_port(host)}"
+        name = f"tls-{address.replace(':', '-')}"
         tls = {"certificate": str(certificate), "key": str(key)}
-        process = self._serve(f"tls-{host}", {"addr": address, "tls": tls})
+        process = self._serve(name, {"addr": address, "tls": tls})
         self._secured.append(process)
 
         def reached() -> bool:
             if process.poll() is not None:
-                raise Broken(f"docker-registry ended:\n{(self.folder / f'tls-{host}.log').read_text(errors='replace')}")
+                raise Broken(f"docker-registry ended:\n{(self.folder / f'{name}.log').read_text(errors='replace')}")
             with socket.socket() as probe:
                 return probe.connect_ex((host, int(address.rpartition(":")[2]))) == 0
 

@@ -23,6 +23,7 @@ _KEPT = 25
 """lines of output that an error shows"""
 _REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
 _FOREIGN = ("exec format error",)
+_DISTRUSTED = ("x509:", "certificate signed by unknown authority")
 
 
 class Tool:
@@ -106,6 +107,12 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> Orche
             f"{builder} cannot build for {plan.platform} on this machine:\n{end}",
             "register an emulator: docker run --privileged --rm tonistiigi/binfmt --install all",
         )
+    if any(word in end for word in _DISTRUSTED):
+        verb = "push" if what == "push" else "build"
+        return OrchestuneError(
+            f"{builder} could not {verb} {plan.target}, since it does not trust a registry:\n{end}",
+            _trust(builder, registry),
+        )
     if what == "push" and any(word in end.lower() for word in _REFUSED):
         return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
     if what == "push":
@@ -114,6 +121,13 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> Orche
             f"a registry without TLS must stand in insecure-registries of {builder}'s configuration",
         )
     return OrchestuneError(f"the image could not be built by {builder}:\n{end}", "correct `install:` or the Dockerfile")
+
+
+def _trust(builder: str, registry: str) -> str:
+    if builder not in KINDS:
+        return "name an image of buildah that trusts it in ORCHESTUNE_BUILDER, or build on this machine"
+    where = "its Engine runs" if builder == "docker" else "it runs"
+    return f"put the registry's CA where {where}: /etc/docker/certs.d/{registry}/ca.crt"
 
 
 def _docker_answers() -> bool:

@@ -52,6 +52,8 @@ def test_each_tool_builds_for_the_nodes_and_pushes(kind: Kind, plan: Plan, build
         ("build", "standard_init_linux.go: exec format error", OrchestuneError, "binfmt"),
         ("push", "denied: requested access to the resource is denied", Denied, "docker login registry.lab:5000"),
         ("push", "http: server gave HTTP response to HTTPS client", OrchestuneError, "insecure-registries"),
+        ("push", "x509: certificate signed by unknown authority", OrchestuneError, "certs.d/registry.lab:5000/ca.crt"),
+        ("build", "tls: x509: certificate signed by unknown authority", OrchestuneError, "/etc/docker/certs.d/"),
     ],
 )
 def test_a_failure_shows_the_end_of_the_output_and_what_to_do(
