@@ -13,6 +13,7 @@ from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
 from tests.testbeds.roots import busybox_root
 from tests.testbeds.server import Lab
+from tests.testbeds.server_image import server_image_in, shared_folder
 from tests.testbeds.workers import Images
 
 
@@ -23,13 +24,9 @@ def shell(registry: Registry) -> str:
 
 
 @pytest.fixture(scope="session")
-def server_image(kubernetes: Access, registry: Registry) -> str:
-    """The server's image by digest, made once for all tests."""
-    from orchestune.images.registry import open_registry
-    from orchestune.images.server_image import push_server_image
-
-    with open_registry(registry.address) as place:
-        return str(push_server_image(place, "testbed/server"))
+def server_image(kubernetes: Access, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The server's image by digest, made once for all tests of all processes."""
+    return server_image_in(registry.address, shared_folder(tmp_path_factory))
 
 
 @pytest.fixture

@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestune.images.registry import open_registry
-from orchestune.images.server_image import push_server_image
 from orchestune.kubeapi.eks import Presigned
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.identities import Identity
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.cluster import Cluster, cluster
 from tests.testbeds.registry import Registry
+from tests.testbeds.server_image import server_image_in, shared_folder
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.kubernetes]
 NAME = "orchestrate-cluster"
@@ -55,10 +54,9 @@ def home(aws: Fake) -> Iterator[Home]:
 
 
 @pytest.fixture
-def server_image_here(registry: Registry) -> str:
+def server_image_here(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The server's image by digest."""
-    with open_registry(registry.address) as place:
-        return str(push_server_image(place, "testbed/server"))
+    return server_image_in(registry.address, shared_folder(tmp_path_factory))
 
 
 def status_of(eks: Cluster, aws: Fake, who: Identity) -> int:
