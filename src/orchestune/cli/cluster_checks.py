@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
@@ -19,15 +18,12 @@ from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import SERVER, Connection
 from orchestune.clusters.existing.probe import Look, Pool
 from orchestune.errors import OrchestuneError
-from orchestune.images.manifests import sha256
 from orchestune.images.reference import parse_place
 from orchestune.images.registry import open_registry
-from orchestune.images.upload import push_blob
+from orchestune.images.sample import push_sample
 
 if TYPE_CHECKING:
     from orchestune import documents
-
-_BYTES = b"orchestune cluster test\n"
 
 
 def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
@@ -54,8 +50,13 @@ def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
         else:
             survey = item
     yield from _others(connection, survey)
-    yield from _registry(connection)
-    yield from _pods(cluster_api, connection, survey)
+    sample = ""
+    for found_there in _registry(connection):
+        if isinstance(found_there, Finding):
+            yield found_there
+        else:
+            sample = found_there
+    yield from _pods(cluster_api, connection, survey, sample)
 
 
 def _failed(name: str, exc: OrchestuneError) -> Finding:
@@ -124,21 +125,20 @@ def _others(connection: Connection, survey: documents.Cluster | None) -> Iterato
     yield Finding("overview", "warning", what, remedy)
 
 
-def _registry(connection: Connection) -> Iterator[Finding]:
-    """Push a few bytes; that pods can pull shows below, where they do."""
+def _registry(connection: Connection) -> Iterator[Finding | str]:
+    """Push an image of a few bytes, and tell it; that nodes pull it is tried below."""
     if connection.registry is None:
         yield Finding("registry", "ok", "none is used: images are not built for this cluster")
         return
     try:
         place = parse_place(connection.registry)
-        with tempfile.TemporaryDirectory() as folder, open_registry(place.registry, plain=place.plain) as registry:
-            file = Path(folder, "bytes")
-            file.write_bytes(_BYTES)
-            push_blob(registry, place.repository("orchestune/test"), sha256(_BYTES), file)
+        with open_registry(place.registry, plain=place.plain) as registry:
+            sample = push_sample(registry, place)
     except OrchestuneError as exc:
         yield _failed("registry", exc)
         return
     yield Finding("registry", "ok", f"{connection.registry} takes images")
+    yield sample
 
 
 def pools(survey: documents.Cluster | None) -> list[Pool]:
@@ -151,7 +151,7 @@ def pools(survey: documents.Cluster | None) -> list[Pool]:
     return found or [Pool("any")]
 
 
-def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | None) -> Iterator[Finding]:
+def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | None, sample: str) -> Iterator[Finding]:
     space = connection.namespace
     needed = [permissions.Right(verb, "pods", "", space) for verb in ("create", "delete", "get")]
     lacking = permissions.missing(cluster_api, [*needed, permissions.Right("get", "pods/log", "", space)])
@@ -161,10 +161,22 @@ def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | 
         )
         return
     for index, pool in enumerate(pools(survey)):
+        mark = f"{index}-{pool.name or 'any'}"[:20].strip("-")
         try:
-            yield from _pod(probe.look(cluster_api, connection, pool, f"{index}-{pool.name or 'any'}"[:20].strip("-")))
+            yield from _pod(probe.look(cluster_api, connection, pool, mark))
+            if sample:
+                plain = replace(pool, gpus=0)  # an image is pulled without a card
+                yield _pulled(connection, probe.pull(cluster_api, connection, plain, f"{mark}-pull", sample))
         except OrchestuneError as exc:
             yield _failed(f"pod in {pool.name}", exc)
+
+
+def _pulled(connection: Connection, look: Look) -> Finding:
+    name = f"pull in {look.pool.name}"
+    if look.failure:
+        remedy = "`connect --registry` takes its name as the nodes call it, `--pull-secret` the login for pods"
+        return Finding(name, "error", look.failure, remedy)
+    return Finding(name, "ok", f"{look.node} pulls what {connection.registry} was given, {look.seconds:.0f} s")
 
 
 def _pod(look: Look) -> Iterator[Finding]:

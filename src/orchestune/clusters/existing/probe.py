@@ -1,4 +1,4 @@
-"""A pod that looks around: does it start in this pool, does it find the server, does it see its GPUs?"""
+"""Pods that are tried in a pool: does one start, find the server, see its GPUs? Does an image come from a registry?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ Manifest = dict[str, Any]
 _USER = 65532
 _POLL = 0.5
 _ENDED = ("Succeeded", "Failed")
+_MADE = ("CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff")
+"""what a container waits for whose image is there"""
 
 LOOK = f"""
 import glob, json, os, socket, time, urllib.request
@@ -61,8 +63,10 @@ class Look:
     node: str = ""
 
 
-def pod(connection: Connection, pool: Pool, mark: str) -> Manifest:
-    """The pod. It keeps to Pod Security `restricted`, and needs no image but the server's."""
+def pod(connection: Connection, pool: Pool, mark: str, image: str = "") -> Manifest:
+    """The pod. It keeps to Pod Security `restricted`. Without an image it has the server's, and looks around; with one
+    it has only to be pulled: what it would run is not in it.
+    """
     resources: Manifest = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
     if pool.gpus:
         resources["limits"][connection.gpu_resource] = str(pool.gpus)
@@ -81,8 +85,11 @@ def pod(connection: Connection, pool: Pool, mark: str) -> Manifest:
         "containers": [
             {
                 "name": "look",
-                "image": connection.server_image,
-                "command": [*interpreter(RUNTIME), "-c", LOOK % {"namespace": connection.namespace}],
+                "image": image or connection.server_image,
+                "imagePullPolicy": "Always" if image else "IfNotPresent",
+                "command": ["/none"]
+                if image
+                else [*interpreter(RUNTIME), "-c", LOOK % {"namespace": connection.namespace}],
                 "resources": resources,
                 "securityContext": RESTRICTED,
             }
@@ -115,7 +122,51 @@ def look(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Look:
     """Start such a pod, wait until it has looked, remove it. Blocking; raises what the cluster refuses."""
-    document = pod(connection, pool, mark)
+
+    def ended(found: Manifest, took: float) -> Look | None:
+        over = (found.get("status") or {}).get("phase") in _ENDED
+        return _seen(api, connection, pool, found, took) if over else None
+
+    return _tried(api, connection, pool, pod(connection, pool, mark), ended, seconds, clock, sleep)
+
+
+def pull(
+    api: Api,
+    connection: Connection,
+    pool: Pool,
+    mark: str,
+    image: str,
+    *,
+    seconds: float = 120.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Look:
+    """Have a node of the pool pull an image, asking its registry anew. As `look` otherwise."""
+
+    def pulled(found: Manifest, took: float) -> Look | None:
+        return Look(pool, took, node=str(found["spec"].get("nodeName", ""))) if _is_pulled(found) else None
+
+    return _tried(api, connection, pool, pod(connection, pool, mark, image), pulled, seconds, clock, sleep)
+
+
+def _is_pulled(found: Manifest) -> bool:
+    for status in (found.get("status") or {}).get("containerStatuses") or ():
+        state = status.get("state") or {}
+        if "terminated" in state or (state.get("waiting") or {}).get("reason") in _MADE:
+            return True
+    return False
+
+
+def _tried(
+    api: Api,
+    connection: Connection,
+    pool: Pool,
+    document: Manifest,
+    over: Callable[[Manifest, float], Look | None],
+    seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Look:
     began = clock()
     api.delete(document)
     try:
@@ -123,11 +174,12 @@ def look(
         while True:
             found = api.get("v1", "Pod", document["metadata"]["name"], connection.namespace) or {}
             took = clock() - began
-            if (found.get("status") or {}).get("phase") in _ENDED:
-                return _seen(api, connection, pool, found, took)
-            pull = pulling(found)
-            why = pull[0] if pull else unscheduled(found)
-            if (pull and pull[1]) or took > seconds:
+            seen = over(found, took)
+            if seen is not None:
+                return seen
+            trouble = pulling(found)
+            why = trouble[0] if trouble else unscheduled(found)
+            if (trouble and trouble[1]) or took > seconds:
                 return Look(pool, took, why or "it did not start in time")
             sleep(_POLL)
     finally:

@@ -1,0 +1,51 @@
+"""An image of a few hundred bytes with which it is tried whether images go into a registry and come out of it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from orchestune.images import layer
+from orchestune.images.layer import Entry
+from orchestune.images.manifests import OCI_INDEX, Manifest, Platform, sha256
+from orchestune.images.reference import Place, Reference
+from orchestune.images.registry import Registry
+from orchestune.images.server_image import compose
+from orchestune.images.upload import push_blob
+
+NAME, TAG = "orchestune/test", "sample"
+PLATFORMS = tuple(Platform(each) for each in ("amd64", "arm64", "ppc64le", "riscv64", "s390x"))
+"""there is no program in it: it is the same for each of them"""
+
+
+def push_sample(registry: Registry, place: Place) -> str:
+    """Bring it there; its reference by digest. Idempotent: each time the same image."""
+    repository = place.repository(NAME)
+    listed = []
+    with tempfile.TemporaryDirectory(prefix="orchestune-sample-") as name:
+        made = layer.write([Entry("sample", b"orchestune cluster test\n")], Path(name, "layer.tar.gz"))
+        push_blob(registry, repository, made.digest, made.file)
+        for platform in PLATFORMS:
+            file = Path(name, "config.json")
+            file.write_bytes(_configuration(platform, made.diff_id))
+            config = file.read_bytes()
+            push_blob(registry, repository, sha256(config), file)
+            manifest = compose(config, [made])
+            registry.put_manifest(repository, manifest.digest, manifest)
+            about = {"architecture": platform.architecture, "os": platform.os}
+            kind, size = manifest.media_type, len(manifest.body)
+            listed.append({"mediaType": kind, "digest": manifest.digest, "size": size, "platform": about})
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}, sort_keys=True).encode()
+    digest = registry.put_manifest(repository, TAG, Manifest(OCI_INDEX, body))
+    return str(Reference(place.registry, repository, TAG).at(digest))
+
+
+def _configuration(platform: Platform, diff_id: str) -> bytes:
+    document = {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+    return json.dumps(document, sort_keys=True).encode()

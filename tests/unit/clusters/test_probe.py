@@ -1,0 +1,75 @@
+"""When an image counts as pulled, from statuses as API servers show them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import pytest
+
+from orchestune.clusters.existing import probe
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection
+from orchestune.clusters.existing.probe import Pool
+
+LAB = Connection("lab", "ml", server_image="registry.lab/server@sha256:1", registry="registry.lab")
+SAMPLE = "registry.lab/orchestune/test@sha256:2"
+PULL_FAILED = {"waiting": {"reason": "ImagePullBackOff", "message": "certificate signed by unknown authority"}}
+
+
+class Showing:
+    """An API server that shows one state after the other of the pod that was made."""
+
+    def __init__(self, *states: dict[str, Any]) -> None:
+        self.states = list(states)
+        self.made: list[dict[str, Any]] = []
+        self.deleted = 0
+
+    def get(self, *_: Any) -> dict[str, Any] | None:
+        if not self.made:
+            return None
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        status = {"phase": "Pending", "containerStatuses": [{"name": "look", "image": SAMPLE, "state": state}]}
+        return {**copy.deepcopy(self.made[-1]), "status": status} | {"spec": {"nodeName": "n1"}}
+
+    def create(self, document: dict[str, Any]) -> None:
+        self.made.append(document)
+
+    def delete(self, document: dict[str, Any]) -> bool:
+        self.deleted += 1
+        return True
+
+
+def pull(api: Showing) -> probe.Look:
+    moments = iter(range(1000))
+    clock = lambda: float(next(moments))
+    return probe.pull(cast(Api, api), LAB, Pool("cpu"), "0-cpu", SAMPLE, clock=clock, sleep=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"terminated": {"reason": "StartError", "exitCode": 128}},
+        {"waiting": {"reason": "CreateContainerError", "message": "no such file"}},
+        {"waiting": {"reason": "RunContainerError", "message": "no such file"}},
+    ],
+    ids=["containerd", "CRI-O", "an older Docker"],
+)
+def test_a_container_that_cannot_run_has_its_image(state: dict[str, Any]) -> None:
+    api = Showing({"waiting": {"reason": "ContainerCreating"}}, state)
+    found = pull(api)
+    assert (found.failure, found.node) == ("", "n1")
+    [made] = api.made
+    [container] = made["spec"]["containers"]
+    assert (container["image"], container["imagePullPolicy"]) == (SAMPLE, "Always")
+    assert api.deleted == 2, "what an earlier test left, and this one"
+
+
+def test_an_image_that_does_not_come_is_told_with_what_to_do() -> None:
+    found = pull(Showing({"waiting": {"reason": "ErrImagePull", "message": "…"}}, PULL_FAILED))
+    assert found.failure.startswith(f"the image {SAMPLE} cannot be pulled: certificate signed by unknown authority")
+    assert "the nodes do not know the authority" in found.failure
+
+
+def test_a_node_that_says_nothing_is_not_waited_for_for_ever() -> None:
+    assert pull(Showing({"waiting": {"reason": "ContainerCreating"}})).failure == "it did not start in time"
