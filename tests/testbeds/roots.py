@@ -32,6 +32,17 @@ def python_root() -> Path:
     return made_once(f"root-python-{DEBIAN}-1", make) / "root.tar"
 
 
+def buildah_root() -> Path:
+    """The same Debian with buildah, as far as an image of buildah has to have it (a minute to make)."""
+
+    def make(folder: Path) -> None:
+        tool = _needed("mmdebstrap", "mmdebstrap")
+        needed = "buildah,ca-certificates,uidmap"
+        checked([tool, "--quiet", "--variant=minbase", f"--include={needed}", DEBIAN, folder / "root.tar"])
+
+    return made_once(f"root-buildah-{DEBIAN}-1", make) / "root.tar"
+
+
 def busybox_root() -> Path:
     """Busybox alone, under every name it answers to: a shell and small tools, no Python."""
 

@@ -182,12 +182,13 @@ class Cluster(Access):
         file.unlink()
 
     def use_registry(self, registry: Registry) -> None:
-        """Let every node pull from a registry of the host by its address there, over plain http."""
+        """Let every node pull over plain http from a registry of the host, by its address there and by ours."""
         address = registry.listen(self.host_address)
         for node in self.nodes.values():
-            folder = node.registries / registry.address
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "hosts.toml").write_text(f'[host."http://{address}"]\n  capabilities = ["pull", "resolve"]\n')
+            for name in (registry.address, address):
+                folder = node.registries / name
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "hosts.toml").write_text(f'[host."http://{address}"]\n  capabilities = ["pull", "resolve"]\n')
 
     def trust(self, registry: str, authority: Path) -> None:
         """Let every node pull from a registry whose certificate this authority signed."""
