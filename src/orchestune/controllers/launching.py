@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.parts import Part, parts, unfinished
+from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.starting import Site, Starting
-from orchestune.domain.allocation import Demand, Room, allocate
+from orchestune.domain.allocation import Demand, Room
 from orchestune.domain.cards import Deck
 from orchestune.domain.more_memory import sized
 from orchestune.domain.resources import Capacity, Resources, fits
@@ -29,7 +30,8 @@ MANY_SLOTS = 4
 """slots per core beyond which one worker serves `CORES_SERVED` of them"""
 CORES_SERVED = 4
 MOST_PENDING = 10
-"""workers of one experiment that may wait for machines to come, where the place does not say how many it has"""
+"""workers of one experiment that may wait for machines to come, where the place does not say how many it has, or for
+their turn in a queue"""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,18 @@ class Launching:
         needs = {row.id: room(backend, row) for row in rows}
         with self._core.store.reading() as session:
             wanted = {row.id: parts(session, row, needs[row.id], slots_wanted(row)) for row in rows}
-        granted = allocate(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]])
+        inside = without_queued(rows, by_experiment)
+        let_in = {
+            part.key: admitted(inside.get(row.id, ()), part.memory)
+            for row in rows if in_queue(row) for part in wanted[row.id]
+        }  # fmt: skip
+        granted = share_out(capacity, [_demand(row, part) for row in rows for part in wanted[row.id]], let_in)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
         cards = Deck(capacity.gpus)
         for worker in present:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # an experiment that is over: all of the card
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
-        left = self._room(backend, capacity, needs, by_experiment)
+        left = self._room(backend, capacity, needs, inside)
         cluster = _Cluster(backend, capacity, granted, holding, left, cards)
         for row in rows:
             self._experiment(cluster, row, wanted[row.id], by_experiment.get(row.id, []))
@@ -147,11 +154,14 @@ class Launching:
         if each.gpu and site.backend.assigns_gpus:
             missing = min(missing, cluster.cards.fit(each.gpu, each.gpu_type, each.gpu_memory))
             each = replace(each, gpu=0)
-        missing = cluster.room.fit(each, missing, site.machines)
-        if cluster.capacity.elastic:
+        waits = in_queue(site.row)
+        if not waits:
+            missing = cluster.room.fit(each, missing, site.machines)
+        if waits or cluster.capacity.elastic:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
             missing = min(missing, max(MOST_PENDING - starting, 0))
-        cluster.room.take(each, missing)
+        if not waits:
+            cluster.room.take(each, missing)
         return have + missing
 
     def _bring(self, site: Site, present: Sequence[Present], slots: int, cards: Deck) -> None:

@@ -11,6 +11,9 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources
 from orchestune.domain.survey import Surveyed
 
+QUEUED = "waits in the queue "
+"""how a reason begins that comes from a queue of the place: until its turn has come, a worker holds nothing"""
+
 
 @dataclass(frozen=True)
 class WorkerOrder:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Source:
     tags: str = ""
     main: str = ""
     """the text of a program of our own made of its packages, which is built in the folder NAME instead of them"""
+    documents: Sequence[str] = ()
+    """patterns of files of the module that are kept beside the programs"""
 
     @property
     def folder(self) -> str:
@@ -73,19 +75,26 @@ SOURCES = (
     Source("etcd", "go.etcd.io/etcd/server/v3", "3.6.16", ["go.etcd.io/etcd/server/v3"]),
     Source("coredns", _COREDNS, "1.14.7", ["./coredns"], main=_NAME_SERVER),
 )  # fmt: skip
+KUEUE = Source(
+    "kueue", "sigs.k8s.io/kueue", "0.17.0", ["sigs.k8s.io/kueue/cmd/kueue"],
+    documents=["config/components/crd/bases/*.yaml", "config/components/webhook/manifests.yaml"],
+)  # fmt: skip
+"""no part of a cluster: built by the tests that are about it"""
 
 
 def binaries(said: Callable[[str], None] = lambda _: None) -> list[Path]:
     """The folders of all programs, built where they are not in the cache yet."""
-    found = []
-    for source in SOURCES:
+    return [built(source, said) for source in SOURCES]
 
-        def make(folder: Path, source: Source = source) -> None:
-            said(f"building {source.name} {source.version} (once)")
-            _build(source, folder)
 
-        found.append(made_once(source.folder, make))
-    return found
+def built(source: Source, said: Callable[[str], None] = lambda _: None) -> Path:
+    """The folder of one source's programs and documents, in the cache."""
+
+    def make(folder: Path) -> None:
+        said(f"building {source.name} {source.version} (once)")
+        _build(source, folder)
+
+    return made_once(source.folder, make)
 
 
 def missing() -> list[str]:
@@ -143,6 +152,9 @@ def _build(source: Source, folder: Path) -> None:
             *source.packages,
             cwd=work,
         )
+        for pattern in source.documents:
+            for file in Path(_downloaded(source, work)["Dir"]).glob(pattern):
+                shutil.copyfile(file, folder / file.name)
     for named in ("v3", "server"):  # after the last part of its path, or the one before a version: that depends on Go
         if (folder / named).exists():
             (folder / named).rename(folder / source.name)
@@ -150,10 +162,18 @@ def _build(source: Source, folder: Path) -> None:
 
 def _staging(source: Source, work: Path) -> list[str]:
     """Kubernetes requires its libraries as v0.0.0, replaced by folders which its module lacks: they have releases."""
-    told = json.loads(_go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work))
+    told = _downloaded(source, work)
     lines = Path(told["GoMod"]).read_text().splitlines()
     libraries = [line.split()[0] for line in lines if "=> ./staging/" in line]
     return [f"{library} => {library} v0.{source.version.partition('.')[2]}" for library in libraries]
+
+
+def _downloaded(source: Source, work: Path) -> Mapping[str, str]:
+    """Where Go keeps the module: `Dir`, `GoMod`."""
+    told: Mapping[str, str] = json.loads(
+        _go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work)
+    )
+    return told
 
 
 def go_mod(source: Source, replaced: Sequence[str]) -> str:

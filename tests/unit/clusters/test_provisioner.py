@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,16 @@ def test_what_the_cluster_says_of_itself_is_taken_up() -> None:
     found = provisioner.discovered(world.api, LAB)
     assert (found.user, found.queues) == (None, True)
     assert provisioner.discovered(World().api, LAB) == LAB
+    assert not provisioner.discovered(World().api, found).queues, "Kueue has been removed"
+
+
+def test_who_may_not_look_into_queues_connects_without_them() -> None:
+    world = World(denied=frozenset({"watch workloads"}))
+    world.groups = ("kueue.x-k8s.io",)
+    assert not provisioner.discovered(world.api, LAB).queues
+    assert provisioner.discovered(world.api, replace(LAB, queues=True)).queues, (
+        "the rights are named when they are needed"
+    )
 
 
 def test_the_key_of_a_server_without_a_disk_stays_when_its_database_moves() -> None:

@@ -17,6 +17,7 @@ from orchestune.backends.kubernetes.delivering import Delivering, start_failure,
 from orchestune.backends.kubernetes.judgement import Judgement
 from orchestune.backends.kubernetes.labels import WORKER
 from orchestune.backends.kubernetes.quantities import requests
+from orchestune.backends.kubernetes.queues import Workload
 from orchestune.backends.kubernetes.reasons import Evidence, judge
 from orchestune.backends.kubernetes.security import Security
 from orchestune.backends.kubernetes.sweeping import Sweeper
@@ -118,13 +119,14 @@ class KubernetesBackend:
             return []
         self._world.ready()
         jobs, pods, events = self._world.jobs_by_worker(), self._world.pods_by_worker(), self._world.events_by_object()
+        workloads = self._world.workloads()
         found = []
         for worker, handle in handles.items():
             known = self._verdicts.get(worker)
             if known is None:
                 job, pod = jobs.get(worker), pods.get(worker)
                 noted = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
-                known = self._sight(worker, handle, job, pod, noted)
+                known = self._sight(worker, handle, job, pod, noted, workloads.get(_name(job)))
             found.append(known)
         with self._lock:
             self._verdicts = {name: it for name, it in self._verdicts.items() if name in handles or name in jobs}
@@ -189,7 +191,13 @@ class KubernetesBackend:
         self._api.delete(path, {"propagationPolicy": "Background"})
 
     def _sight(
-        self, worker: str, handle: Mapping[str, Any], job: Document | None, pod: Document | None, noted: list[Any]
+        self,
+        worker: str,
+        handle: Mapping[str, Any],
+        job: Document | None,
+        pod: Document | None,
+        noted: list[Any],
+        workload: Workload | None,
     ) -> Sighting:
         waits_for, since = self._waits.get(worker, ("", 0.0))
         last = pod if pod is not None else self._world.last_pod(worker)
@@ -205,6 +213,7 @@ class KubernetesBackend:
                 stuck=time.monotonic() - since if waits_for else 0.0,
                 told_to_end=worker in self._told,
                 has_run=self._world.has_run(worker),
+                workload=workload,
             )
         )
         if self._lacks_volume(job, last, found):

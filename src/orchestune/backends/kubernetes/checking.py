@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from orchestune.backends.kubernetes.capacity import PRODUCT
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.queues import preferred_version
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.errors import Denied, NotFound, UsageError
@@ -76,12 +77,11 @@ def _exists(api: Api, path: str, kind: str, key: str) -> None:
 def _queue(api: Api, namespace: str, queue: str) -> None:
     """A Job with a queue is suspended until Kueue lets it begin, so without Kueue it would wait for ever."""
     try:
-        group = api.call("GET", "/apis/kueue.x-k8s.io")
+        version = preferred_version(api)
     except NotFound:
         raise UsageError(
             f"the cluster has no Kueue, which the queue {queue} needs", "leave `queue` out, or have Kueue installed"
         ) from None
     except Denied:
         return
-    version = (group.get("preferredVersion") or {}).get("groupVersion", "kueue.x-k8s.io/v1beta1")
     _exists(api, f"/apis/{version}/namespaces/{namespace}/localqueues/{queue}", "LocalQueue", "queue")

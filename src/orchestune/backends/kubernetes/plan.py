@@ -14,6 +14,7 @@ from orchestune.backends.kubernetes.delivering import VOLUME
 from orchestune.backends.kubernetes.labels import OWNER, of_worker
 from orchestune.backends.kubernetes.patching import merged
 from orchestune.backends.kubernetes.quantities import cores
+from orchestune.backends.kubernetes.queues import QUEUE
 from orchestune.domain.placement import Volume
 from orchestune.domain.resources import Resources
 from orchestune.images import runtime
@@ -27,7 +28,6 @@ MOUNT = "/orchestune"
 STATE = "/orchestune-state"
 ORDERS = "/orchestune-worker"
 FILE = "worker.json"
-QUEUE = "kueue.x-k8s.io/queue-name"
 _IN_IMAGE = "/opt/orchestune/runtime"
 _UNREACHABLE = 30
 """seconds after which a pod goes from a node that nobody hears of; the lease has declared its loss long before"""

@@ -14,9 +14,10 @@ from typing import Any
 from orchestune.backends.kubernetes import creation, pending
 from orchestune.backends.kubernetes.judgement import Judgement
 from orchestune.backends.kubernetes.quantities import amount
+from orchestune.backends.kubernetes.queues import Workload, plain, queue_of
 from orchestune.backends.kubernetes.views import Document, Event, condition, container_statuses
 from orchestune.domain.more_memory import size
-from orchestune.ports.backend import Gone, Phase
+from orchestune.ports.backend import QUEUED, Gone, Phase
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Evidence:
     """by us"""
     has_run: bool = False
     """its pod was seen at work, maybe an earlier one"""
+    workload: Workload | None = None
+    """what Kueue says of the Job, where it is in a queue and may be asked"""
 
 
 _RUNNING = Judgement(Phase.RUNNING)
@@ -61,26 +64,38 @@ def judge(evidence: Evidence) -> Judgement:
         if pod is not None:
             return verdict(pod, evidence)
         return _of_job(finished, evidence)
-    if condition(job, "Suspended") or job["spec"].get("suspend"):
+    if _suspended(job):
         if evidence.has_run:
-            return Judgement(Phase.GONE, "preempted: its queue gave the place to others", Gone.PLACE)
-        return _queued(job, evidence.events)
+            return _taken_back(evidence)
+        return _queued(job, evidence)
     if pod is not None:
         return _RUNNING  # deleted: the Job is about to say so
     return creation.judge(evidence.events, evidence.stuck)
 
 
-_ASSIGNING = re.compile(r"^couldn't assign flavors to pod set [^:]*: ")
+def _suspended(job: Document | None) -> bool:
+    return job is not None and bool(condition(job, "Suspended") or job["spec"].get("suspend"))
 
 
-def _queued(job: Document, events: Sequence[Event]) -> Judgement:
+def _queued(job: Document, evidence: Evidence) -> Judgement:
     """A Job that Kueue has not let begin, with what it says of the quota."""
-    queue = (job["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name")
+    queue = queue_of(job)
     if not queue:
         return Judgement(Phase.PENDING, "its Job is suspended")
+    why = evidence.workload.waits if evidence.workload is not None else _noted(evidence.events)
+    return Judgement(Phase.PENDING, f"{QUEUED}{queue}" + (why and f": {why}"))
+
+
+def _noted(events: Sequence[Event]) -> str:
+    """What Kueue has noted for everybody, where its Workloads may not be read."""
     said = [event for event in events if event.kind == "Workload" and event.warning and event.reason == "Pending"]
-    why = _ASSIGNING.sub("", max(said, key=lambda event: event.at).message) if said else ""
-    return Judgement(Phase.PENDING, f"waits in the queue {queue}" + (why and f": {why}"))
+    return plain(max(said, key=lambda event: event.at).message) if said else ""
+
+
+def _taken_back(evidence: Evidence) -> Judgement:
+    """A Job that was at work and is suspended: Kueue gives its place to others."""
+    why = evidence.workload.evicted if evidence.workload is not None else ""
+    return Judgement(Phase.GONE, "preempted: its queue gave the place to others" + (why and f" ({why})"), Gone.PLACE)
 
 
 def verdict(pod: Document, evidence: Evidence) -> Judgement:
@@ -102,6 +117,8 @@ def verdict(pod: Document, evidence: Evidence) -> Judgement:
         if ended and ended.get("reason") == "ContainerStatusUnknown":
             return Judgement(Phase.GONE, "its node lost the container, it was probably started anew", Gone.PLACE)
     if pod["metadata"].get("deletionTimestamp") or evidence.pod_deleted:
+        if _suspended(evidence.job):
+            return _taken_back(evidence)
         return Judgement(Phase.GONE, "its pod was deleted", Gone.PLACE)
     for container in container_statuses(pod, "containerStatuses"):
         ended = _ended(container)

@@ -13,6 +13,7 @@ from orchestune.backends.kubernetes.capacity import Load, Node
 from orchestune.backends.kubernetes.client import Api
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.labels import WORKER, WORKERS
+from orchestune.backends.kubernetes.queues import Queues, Workload, queue_of
 from orchestune.backends.kubernetes.views import Document, Event, event, slim
 from orchestune.backends.kubernetes.watching import Kept
 from orchestune.errors import TemporaryError
@@ -40,6 +41,7 @@ class World:
         self.loads: Kept[Load] = Kept(api, "/api/v1/pods", {}, loads)
         self.neighbours: Kept[Load] = Kept(api, f"/api/v1{inside}/pods", {}, loads)
         """the namespace's pods: all that is seen of others without the right to see everybody's"""
+        self.queues = Queues(api, config.namespace)
 
     def open(self) -> None:
         """Begin to watch; returns at once. Idempotent."""
@@ -56,6 +58,7 @@ class World:
                 return
             begun: list[Kept[Any]] = [self.jobs, self.pods, self.events, self.nodes, self.loads]
             begun += [self.neighbours] if self._sees_neighbours else []
+        self.queues.close()
         for kept in begun:
             kept.stop()
         for kept in begun:
@@ -116,6 +119,12 @@ class World:
         for item in self.events.all():
             found.setdefault(item.name, []).append(item)
         return found
+
+    def workloads(self) -> dict[str, Workload]:
+        """What Kueue says of each Job that is in a queue, by the Job's name; asked only where there is one."""
+        if any(queue_of(job) for job in self.jobs.all()):
+            self.queues.open()
+        return self.queues.by_job()
 
     def last_pod(self, worker: str) -> Document | None:
         """The last state of a worker's pod that is no longer there."""

@@ -15,6 +15,7 @@ from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, 
 from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
+from orchestune.clusters.existing.rights import queue_rules
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.refusals import Forbidden
 
@@ -84,11 +85,17 @@ def _is_current(api: Api, connection: Connection, certificates: str, deployment:
 
 def discovered(api: Api, connection: Connection) -> Connection:
     """The same with what the cluster says of itself: whether it assigns users, whether it has queues."""
-    changes: dict[str, Any] = {"queues": api.has_group(_KUEUE) or None}
-    made = connection.with_changes(changes)
+    made = replace(
+        connection, queues=api.has_group(_KUEUE) and (connection.queues or _may_show_queues(api, connection))
+    )
     if api.has_group(_OPENSHIFT):
         made = replace(made, user=None)
     return made
+
+
+def _may_show_queues(api: Api, connection: Connection) -> bool:
+    """Whether this user can let the server look at Kueue's objects. It works without, and says less of what waits."""
+    return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
 
 
 def check_storage(api: Api, connection: Connection) -> None:

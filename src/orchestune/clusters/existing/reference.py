@@ -52,6 +52,12 @@ may do nothing, and get no token.
 
 """
 
+_QUEUES = """
+Where Kueue is installed when somebody connects or upgrades who has these rights too, it gets them as well, to say what
+waits in a [queue](pools-and-gpus.md#kueue). Without them it says less: what Kueue notes in its events.
+
+"""
+
 _ADMIN = """
 ## The administrator's part
 
@@ -66,6 +72,7 @@ def permissions_markdown() -> str:
     """The whole page."""
     parts = [_OPENING, _rules("viewer")]
     parts += [_SERVER, f"```yaml\n{as_yaml([_role()])}```\n"]
+    parts += [_QUEUES, table(permissions.handed_on(rights.queue_rules(), _USUAL.namespace))]
     parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
     deploy = permissions.to_deploy(_USUAL)
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))

@@ -28,9 +28,15 @@ def server_rules(connection: Connection) -> list[Manifest]:
         rule("", ["namespaces"], ["get"], [connection.namespace]),
         rule("", ["persistentvolumeclaims", "serviceaccounts"], ["get"]),
     ]
-    if connection.queues:
-        rules.append(rule("kueue.x-k8s.io", ["localqueues"], ["get"]))
-    return rules
+    return [*rules, *queue_rules()] if connection.queues else rules
+
+
+def queue_rules() -> list[Manifest]:
+    """What the server needs to say what a queue of Kueue waits for."""
+    return [
+        rule("kueue.x-k8s.io", ["localqueues"], ["get"]),
+        rule("kueue.x-k8s.io", ["workloads"], ["get", "list", "watch"]),
+    ]
 
 
 def cluster_rules() -> list[Manifest]:

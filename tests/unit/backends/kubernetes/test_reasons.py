@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.backends.kubernetes.queues import workload
 from orchestune.backends.kubernetes.reasons import Evidence, judge
 from orchestune.backends.kubernetes.views import Event, event
 from orchestune.ports.backend import Gone, Phase
@@ -72,6 +73,24 @@ def kueue_says(why: str) -> Event:
     assert found is not None
     assert found.name == "orchestune-sgd-7f3a-w1"
     return found
+
+
+IN_QUEUE: dict[str, Any] = {
+    **JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True},
+}  # fmt: skip
+
+
+def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status: Any) -> Evidence:
+    """A Job in a queue, with the conditions (type, status, message) of the Workload that Kueue has made for it."""
+    document = {
+        "metadata": {"ownerReferences": [{"kind": "Job", "name": "j"}]},
+        "spec": {"active": active},
+        "status": {
+            "conditions": [{"type": kind, "status": holds, "message": said} for kind, holds, said in conditions],
+            **status,
+        },
+    }
+    return Evidence(IN_QUEUE, workload=workload(document))
 
 
 def pod_event(reason: str, message: str, warning: bool = True) -> list[Event]:
@@ -354,15 +373,35 @@ PENDING: dict[str, tuple[Evidence, str]] = {
     ),
     "no pod yet": (Evidence(JOB), "its pod is being made"),
     "no pod for long": (Evidence(JOB, stuck=11.0), "its Job has no pod yet, and no event says why"),
-    "a queue": (
-        Evidence({**JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True}}),
+    "a queue": (Evidence(IN_QUEUE), "waits in the queue q"),
+    "a queue that has said nothing yet": (kueue_holds(), "waits in the queue q"),
+    "a queue without quota left, by its Workload": (
+        kueue_holds(
+            ("QuotaReserved", "False", "couldn't assign flavors to pod set main: insufficient unused quota for cpu")
+        ),
+        "waits in the queue q: insufficient unused quota for cpu",
+    ),
+    "a queue that is stopped": (
+        kueue_holds(("QuotaReserved", "False", "LocalQueue q is inactive")),
+        "waits in the queue q: LocalQueue q is inactive",
+    ),
+    "a check before admission": (
+        kueue_holds(
+            ("QuotaReserved", "True", "Quota reserved in ClusterQueue c"),
+            admissionChecks=[{"name": "nodes", "state": "Pending", "message": "asked for machines"}],
+        ),
+        "waits in the queue q: the check nodes is pending (asked for machines)",
+    ),
+    "a queue that has let it begin": (
+        kueue_holds(("QuotaReserved", "True", "Quota reserved"), ("Admitted", "True", "The workload is admitted")),
         "waits in the queue q",
     ),
+    "a queue that gave it up": (
+        kueue_holds(("Evicted", "True", "Exceeded the PodsReady timeout"), active=False),
+        "waits in the queue q: it was deactivated there (Exceeded the PodsReady timeout)",
+    ),
     "a queue whose quota is used up": (
-        Evidence(
-            {**JOB, "metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}, "spec": {"suspend": True}},
-            events=[kueue_says("insufficient unused quota for cpu in flavor default, 2 more needed")],
-        ),
+        Evidence(IN_QUEUE, events=[kueue_says("insufficient unused quota for cpu in flavor default, 2 more needed")]),
         "waits in the queue q: insufficient unused quota for cpu in flavor default, 2 more needed",
     ),
 }
