@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Goal = Literal["maximize", "minimize"]
@@ -41,6 +41,7 @@ class Metric:
     goal: Goal
     take: str = "last"
     threshold: float | None = None
+    """from which value on a trial is good enough"""
     limit: Limit | None = None
     optimized: bool = True
     """False: it has a limit, and is as good as any within it; `goal` says which way that lies"""
@@ -77,6 +78,30 @@ class Metric:
 def objectives(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
     """Those that are optimized; they stand before the others."""
     return tuple(metric for metric in metrics if metric.optimized)
+
+
+def aimed(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """The metrics as an engine is to see them: of several objectives the front beyond the thresholds is searched.
+
+    A threshold is a limit to the engine alone; the front is that of all trials. One objective is improved anyway.
+    """
+    if len(objectives(metrics)) < 2:
+        return tuple(metrics)
+    return tuple(
+        metric if metric.threshold is None or not metric.optimized else replace(metric, limit=_tighter(metric))
+        for metric in metrics
+    )
+
+
+def _tighter(metric: Metric) -> Limit:
+    """The threshold or the limit; a limit on the other side, which no threshold can stand for, stays."""
+    assert metric.threshold is not None
+    least, limit = metric.goal == "maximize", metric.limit
+    if limit is None:
+        return Limit(metric.threshold, least)
+    if limit.least != least:
+        return limit
+    return Limit((max if least else min)(metric.threshold, limit.bound), least)
 
 
 def excesses(metrics: Sequence[Metric], values: Mapping[str, float]) -> tuple[float, ...]:

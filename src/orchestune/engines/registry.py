@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestune.domain.engines import LEARNERS, NAMES, OPTIONS
-from orchestune.domain.metrics import Metric, objectives
+from orchestune.domain.metrics import Metric, aimed, objectives
 from orchestune.domain.space import Space
 from orchestune.engines import feasible, learners
 from orchestune.engines.distinct import DistinctEngine
@@ -56,6 +56,7 @@ def create(
     """
     del budget
     check(name, options, space, metrics)
+    metrics = aimed(metrics)
     if name == "grid":
         return GridEngine(space)
     if name == "random":

@@ -25,7 +25,10 @@ _MARGIN = 0.1
 
 
 def hypervolume(core: Core, ref: str) -> Document:
-    """The volume after each trial that added to it. Only trials that keep every limit count."""
+    """The volume after each trial that added to it. Only trials that keep every limit count.
+
+    It begins at the thresholds of the metrics that have one, else where `reference` says.
+    """
     row, found = core.shelf.columns(core.store, ref)
     optimized = objectives(row.specification.metrics)
     if len(optimized) < 2:
@@ -51,6 +54,9 @@ def _volumes(row: ExperimentRow, found: Columns) -> Document:
         return {"metrics": names, "reference": None, "finished": [], "number": [], "value": []}
     points = losses[places]
     where = reference(points, undominated(points))
+    for place, metric in enumerate(optimized):
+        if metric.threshold is not None:
+            where[place] = signs[place] * metric.threshold
     steps = list(growth(points, where))
     reached = places[[place for place, _ in steps]] if steps else places[:0]
     return {

@@ -216,3 +216,22 @@ def test_a_limit_that_nothing_keeps_yet_is_searched_for() -> None:
         kept += gain >= 0.95
         made.tell([Observation(number, configuration, TrialState.COMPLETED, {"loss": x, "gain": gain})])
     assert kept >= 5, "a draw keeps it once in 25"
+
+
+@pytest.mark.parametrize("engine", ["auto", "gp", "tpe"])
+def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_threshold(engine: str) -> None:
+    """The front is the line between two corners; with thresholds its middle is wanted, a fifth of it."""
+
+    def wanted(thresholds: tuple[float | None, float | None]) -> int:
+        metrics = [Metric("a", "minimize", threshold=thresholds[0]), Metric("b", "maximize", threshold=thresholds[1])]
+        made = create(engine, PLANE, metrics, seed=3, budget=60, in_process=True)
+        hits = 0
+        for number in range(1, 61):
+            configuration = made.ask([], number, ask_seed(3, number))
+            x, y = (float(configuration[name]) for name in ("x0", "x1"))
+            found = {"a": x + y, "b": -(1 - x) - y}
+            hits += number > 20 and found["a"] <= 0.6 and found["b"] >= -0.6
+            made.tell([Observation(number, configuration, TrialState.COMPLETED, found)])
+        return hits
+
+    assert wanted((0.6, -0.6)) >= max(8, 1.4 * wanted((None, None)))
