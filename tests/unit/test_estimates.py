@@ -101,3 +101,26 @@ def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monke
     monkeypatch.setattr(process, "best_estimate", gone)
     (best,) = read_experiments.best(core, written(core, 0.2))
     assert best["trial"] == LUCKY and best["expected"] is None
+
+
+@pytest.mark.parametrize("stddev", [None, 0.3])
+def test_the_front_of_noisy_metrics_leaves_out_what_only_luck_put_there(core: Core, stddev: float | None) -> None:
+    """Both losses are bowls; one trial far from both was lucky in both and beats everything as reported."""
+    numbers = iter(range(1, 61))
+
+    def outcome(parameters: dict[str, Any], chance: random.Random) -> tuple[str, dict[str, float], None]:
+        x, lucky = parameters["x"], next(numbers) == LUCKY
+        losses = {name: 4 * (x - at) ** 2 + chance.gauss(0, 0.1) for name, at in (("a", 0.4), ("b", 0.6))}
+        return "completed", dict.fromkeys(losses, -1.0) if lucky else losses, None
+
+    parameters = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
+    metrics = [{"name": name, "goal": "minimize"} for name in "ab"]
+    ref = Writer(core.store, Plan("front", parameters, metrics, outcome, 60, 60), random.Random(3)).write()
+    with core.store.transaction() as session:
+        session.change(update(tables.trial_metrics).values(stddev=stddev))
+    front = read_experiments.best(core, ref)
+    assert read_experiments.status(core, ref)["best"] == front
+    if stddev is None:
+        assert [each["trial"] for each in front] == [LUCKY]
+    else:
+        assert len(front) > 1 and all(0.25 < each["parameters"]["x"] < 0.75 for each in front)

@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
+from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
@@ -42,6 +43,8 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
             return _weigh(request["importance"])
         if "estimate" in request:
             return _estimate(request["estimate"])
+        if "front" in request:
+            return _front(request["front"])
         return _ask(engines, request) if "engine" in request else {}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
@@ -74,10 +77,19 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
     from orchestune.engines.estimate import best_estimate  # here: few ask for it
 
-    history = [observation_from_json(document) for document in request["history"]]
-    metrics = [Metric.from_json(metric) for metric in request["metrics"]]
-    found = best_estimate(Space.from_json(request["space"]), metrics, history)
+    found = best_estimate(*_told(request))
     return {"estimate": astuple(found) if found else None}
+
+
+def _front(request: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestune.engines.estimate import expected_front  # here: few ask for it
+
+    return {"front": expected_front(*_told(request))}
+
+
+def _told(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[Observation]]:
+    history = [observation_from_json(document) for document in request["history"]]
+    return Space.from_json(request["space"]), [Metric.from_json(metric) for metric in request["metrics"]], history
 
 
 def main() -> None:

@@ -18,11 +18,12 @@ import numpy as np
 from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
-from orchestune.engines.cube import Cube, Floats, stacked
+from orchestune.engines.cube import Cube, Flags, Floats, stacked
 from orchestune.engines.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
+_NO_WIDTH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +135,21 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     return Evidence(stacked([item.point for item in entries], width), found, spread)
 
 
+def beaten(losses: Floats) -> Flags:
+    """Which of the rows another one is at least as good as in every column, and better in one."""
+    as_good = np.all(losses[None] <= losses[:, None], axis=2)
+    better = np.any(losses[None] < losses[:, None], axis=2)
+    found: Flags = np.asarray(np.any(as_good & better, axis=1), dtype=np.bool_)
+    return found
+
+
 def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:
-    """The augmented Chebyshev scalarization of ParEGO (Knowles, 2006) on standardized losses."""
+    """The augmented Chebyshev scalarization of ParEGO (Knowles, 2006), each loss measured by the width of the front.
+
+    So the shares lie along the front; by the width of all losses most of them would point to its ends.
+    """
     columns = np.stack([warped(column, "plain")[0] for column in losses.T])
-    weighted = columns - columns.min(axis=1, keepdims=True)
-    weighted *= np.array(shares)[:, None]
+    front = columns[:, ~beaten(columns.T)]
+    best, width = front.min(axis=1, keepdims=True), np.ptp(front, axis=1, keepdims=True)
+    weighted = (columns - best) / np.where(width > _NO_WIDTH, width, 1.0) * np.array(shares)[:, None]
     return warped(weighted.max(axis=0) + 0.05 * weighted.sum(axis=0), "plain")[0]

@@ -147,16 +147,29 @@ def best_estimate(
     space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = HOST
 ) -> tuple[int, float, float] | None:
     """`engines.estimate.best_estimate`, computed in the child: number, value, standard deviation. EngineLost."""
+    found = _estimate("estimate", space, metrics, history, host)
+    return tuple(found) if found else None
+
+
+def expected_front(
+    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = HOST
+) -> list[int] | None:
+    """`engines.estimate.expected_front`, computed in the child. EngineLost."""
+    found: list[int] | None = _estimate("front", space, metrics, history, host)
+    return found
+
+
+def _estimate(what: str, space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host) -> Any:
     request = {
         "space": space.to_json(),
         "metrics": [metric.to_json() for metric in metrics],
         "history": [observation_to_json(observation) for observation in history],
     }
-    answer = host.child().request({"estimate": request})
+    answer = host.child().request({what: request})
     if "failed" in answer:
         log.error("the best trial could not be estimated: %s", answer["traceback"])
         raise OrchestuneError(f"the best trial cannot be estimated: {answer['failed']}")
-    return tuple(answer["estimate"]) if answer["estimate"] else None
+    return answer[what]
 
 
 _numbers = itertools.count()

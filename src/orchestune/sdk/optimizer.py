@@ -154,7 +154,10 @@ class Optimizer:
         return next(iter(self.front()), None)
 
     def front(self) -> list[Result]:
-        """The results that no other one beats in every metric, oldest first; with one metric at most one."""
+        """The results that no other one beats in every metric, oldest first; with one metric at most one.
+
+        Where `stddev` was told, from ten results on, by what a model expects of them, as in `best`.
+        """
         with self._lock:
             results = {o.number: o for o in self._told if o.state is TrialState.COMPLETED}
         metrics = self._request.metrics
@@ -165,6 +168,10 @@ class Optimizer:
             found = best_estimate(self._request.space, metrics, list(results.values()))
             if found is not None:
                 numbers, expected = [found.number], Measured(found.value, found.stddev)
+        elif len(numbers) > 1 and any(o.stddev for o in results.values()):
+            from orchestune.engines.estimate import expected_front
+
+            numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
         return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev, expected) for n in numbers]
 
     def to_json(self) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestune.domain.metrics import objectives
+from orchestune.domain.metrics import objectives, pareto_front
+from orchestune.domain.trial import Observation
 from orchestune.engines import process
 from orchestune.errors import OrchestuneError
 from orchestune.services import read_history
-from orchestune.store import hot
+from orchestune.store import hot, trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -43,16 +45,23 @@ class Estimate:
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
     """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is."""
-    if row.best_trial is None or len(objectives(row.specification.metrics)) > 1:
-        return False
-    where = {"experiment": row.id, "trial": row.best_trial, "name": row.specification.objective.name}
-    found = session.row(hot.SELECT_STDDEV, where)  # stop rules ask after every trial
-    return found is not None and bool(found[0])
+    return len(objectives(row.specification.metrics)) == 1 and _noisy(session, row)
+
+
+def _noisy(session: Session, row: ExperimentRow) -> bool:
+    """Whether the best trial says of a metric that is optimized how noisy it is."""
+    wanted = [metric.name for metric in objectives(row.specification.metrics)] if row.best_trial is not None else []
+    for name in wanted:
+        found = session.row(hot.SELECT_STDDEV, {"experiment": row.id, "trial": row.best_trial, "name": name})
+        if found is not None and found[0]:  # stop rules ask after every trial
+            return True
+    return False
 
 
 @dataclass(frozen=True)
 class _Kept:
     found: Estimate | None
+    front: Sequence[int] | None
     version: tuple[int, int]
     again: float
 
@@ -70,6 +79,12 @@ class Estimates:
         with self._lock:
             kept = self._kept.get(row.id)
         return kept.found if kept is not None and kept.version[1] == row.revision else None
+
+    def front(self, row: ExperimentRow) -> Sequence[int] | None:
+        """The trials that `refresh` found on the front of several metrics; None where the raw front stands."""
+        with self._lock:
+            kept = self._kept.get(row.id)
+        return kept.front if kept is not None and kept.version[1] == row.revision else None
 
     def fresh(self, row: ExperimentRow) -> bool:
         """Whether `known` rests on all results of the row."""
@@ -90,16 +105,19 @@ class Estimates:
             if kept is not None and kept.version[1] == row.revision and now < kept.again and not row.state.over:
                 return
             self._working.add(row.id)
-        found = None
+        found, front = None, None
         try:
-            found = self._estimate(store, row)
+            if len(objectives(row.specification.metrics)) > 1:
+                front = self._front(store, row)
+            else:
+                found = self._estimate(store, row)
         except OrchestuneError as error:
             log.warning("%s: its best trial is the raw one: %s", row.handle, error)
         finally:
             with self._lock:
                 self._working.discard(row.id)
                 took = time.monotonic() - now
-                self._kept[row.id] = _Kept(found, version, now + (1 + _REST) * took)
+                self._kept[row.id] = _Kept(found, front, version, now + (1 + _REST) * took)
                 self._kept.move_to_end(row.id)
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
@@ -109,9 +127,29 @@ class Estimates:
         with store.reading() as session:
             if row.completed < LEAST or not unsure(session, row):
                 return None
-            history = read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
+            history = _selection(session, row)
             if row.history_seq > _MOST:
-                seen = {observation.number for observation in history}
-                history += [each for each in read_history.best(session, row, _BEST) if each.number not in seen]
+                history += _others(read_history.best(session, row, _BEST), history)
         found = process.best_estimate(specification.space, specification.metrics, history)
         return Estimate(*found) if found else None
+
+    def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
+        specification = row.specification
+        with store.reading() as session:
+            if row.completed < LEAST or not _noisy(session, row):
+                return None
+            history = _selection(session, row)
+            if row.history_seq > _MOST:
+                names = [metric.name for metric in specification.metrics]
+                raw = pareto_front(specification.metrics, trials.completed_values(session, row.id, names))
+                history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
+        return process.expected_front(specification.space, specification.metrics, history)
+
+
+def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
+    return read_history.observations(session, row, 0, every=math.ceil(row.history_seq / _MOST))
+
+
+def _others(some: list[Observation], history: list[Observation]) -> list[Observation]:
+    seen = {observation.number for observation in history}
+    return [each for each in some if each.number not in seen]

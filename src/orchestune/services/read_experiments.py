@@ -96,7 +96,7 @@ def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
     first = row.best_trial if estimate is None else estimate.trial
     numbers: Sequence[int] = [first] if first is not None else []
     if len(objectives(metrics)) > 1 and numbers:
-        numbers = _front(session, row)
+        numbers = core.estimates.front(row) or _front(session, row)
     measured = trials.metrics_of(session, row.id, numbers)
     found = []
     for number in numbers:

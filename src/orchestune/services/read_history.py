@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from orchestune.domain.states import TrialState
@@ -49,7 +50,11 @@ def observations(session: Session, row: ExperimentRow, told: int, every: int = 1
 
 def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:
     """The completed trials with the best values."""
-    numbers = trials.best_numbers(session, row.id, row.specification.objective, count)
+    return completed(session, row, trials.best_numbers(session, row.id, row.specification.objective, count))
+
+
+def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> list[Observation]:
+    """These completed trials."""
     measured = trials.metrics_of(session, row.id, numbers)
     return [
         Observation(

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from orchestune.domain.metrics import Limit, Metric
+from orchestune.domain.metrics import Limit, Metric, pareto_front
 from orchestune.domain.space import Parameter, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
-from orchestune.engines.estimate import LEAST, best_estimate
+from orchestune.engines.estimate import LEAST, best_estimate, expected_front
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
 LOSS = (Metric("loss", "minimize"),)
@@ -118,3 +118,43 @@ def test_failures_and_values_that_diverged_do_no_harm() -> None:
     told += [Observation(200, {"x": 0.3}, TrialState.FAILED), seen(201, 0.31, 1e30), seen(202, 0.7, float("inf"))]
     found = best_estimate(SPACE, LOSS, told)
     assert found is not None and found.number < LUCKY
+
+
+def noisy_trade_off(seed: int) -> tuple[list[Observation], dict[int, tuple[float, float]]]:
+    """Sixty noisy pairs; the front is where `y` is 0.3, whatever `x`."""
+    chance = random.Random(seed)
+    true: dict[int, tuple[float, float]] = {}
+    told: list[Observation] = []
+    for number in range(1, 61):
+        x, y = chance.random(), min(1.0, max(0.0, chance.gauss(0.35, 0.2)))
+        true[number] = (x + 2 * abs(y - 0.3), 1 - x + 2 * abs(y - 0.3))
+        values = {name: value + chance.gauss(0, 0.25) for name, value in zip("ab", true[number], strict=True)}
+        told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, values, {"a": 0.25, "b": 0.25}))
+    return told, true
+
+
+def test_the_front_of_noisy_metrics_is_that_of_what_is_expected() -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    both = (Metric("a", "minimize"), Metric("b", "minimize"))
+    lost = {"raw": 0.0, "expected": 0.0}
+    for seed in range(8):
+        told, true = noisy_trade_off(seed)
+        expected = expected_front(space, both, told)
+        assert expected is not None
+        raw = pareto_front(both, [(each.number, each.metrics) for each in told])
+        for name, front in (("raw", raw), ("expected", expected)):
+            lost[name] += sum(sum(true[number]) - 1 for number in front) / len(front) / 8
+    assert lost["expected"] < 0.7 * lost["raw"], lost
+
+
+def test_the_front_is_the_raw_one_where_nothing_says_how_noisy_it_is() -> None:
+    both = (Metric("loss", "minimize"), Metric("size", "minimize"))
+    assert expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), 0.0, size=float(n)) for n in range(20)]) is None
+    assert expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(LEAST - 1)]) is None
+    assert expected_front(SPACE, LOSS, [seen(n, n / 20, bowl(n / 20)) for n in range(20)]) is None
+
+
+def test_what_exceeds_a_limit_is_on_no_front() -> None:
+    both = (Metric("loss", "minimize"), Metric("size", "minimize", limit=Limit(10.0, False)))
+    found = expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(1, 20)])
+    assert found and max(found) <= 10
