@@ -40,6 +40,6 @@ def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], resu
         return f"TPE on {known}"
     if name in _WORDS:
         return f"{_WORDS[name]} on {known}"
-    if len(objectives(metrics)) > 1:
-        return f"TPE on {known}, alone since several metrics are optimized"
-    return f"a Gaussian process and TPE in turns on {known}"
+    several = len(objectives(metrics)) > 1
+    aim = ", towards one part of the front after the other" if several else ""
+    return f"a Gaussian process and TPE in turns on {known}{aim}"

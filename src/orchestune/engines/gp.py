@@ -55,7 +55,7 @@ small chance, would outweigh the little that is left to gain beside the border."
 _BELIEF = 10.0
 """results after which a prior weighs as much as what is known"""
 _BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
-_DIRECTIONS = 5
+_DIRECTIONS = 10
 """weights of several metrics that take turns"""
 
 
@@ -230,7 +230,11 @@ class GpProposer:
     def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
         if self._objectives == 1:
             return (1.0,)
-        weights = np.random.default_rng(int(random.integers(_DIRECTIONS))).dirichlet(np.ones(self._objectives))
+        direction = int(random.integers(_DIRECTIONS))
+        if self._objectives == 2:
+            first = (direction + 0.5) / _DIRECTIONS
+            return (first, 1 - first)
+        weights = np.random.default_rng(direction).dirichlet(np.ones(self._objectives))
         return tuple(weights.tolist())
 
 

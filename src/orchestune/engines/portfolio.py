@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestune.domain.metrics import Metric, objectives
+from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Configuration, Space, Value
 from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import Proposer
@@ -15,7 +15,7 @@ from orchestune.engines.versions import version_of
 
 
 class AutoProposer:
-    """A Gaussian process for even numbers, TPE for odd ones and for all where there are several metrics."""
+    """A Gaussian process for even numbers, TPE for odd ones."""
 
     name = "auto"
     uses_history = True
@@ -33,7 +33,6 @@ class AutoProposer:
     ) -> None:
         self._gp = GpProposer(space, metrics, seed, startup=startup, history=history and min(history, HISTORY))
         self._tpe = TpeProposer(space, metrics, startup=startup, candidates=candidates, history=history)
-        self._several = len(objectives(metrics)) > 1
         self.source = self._gp.source
         self.version = version_of(self.name)
 
@@ -42,10 +41,7 @@ class AutoProposer:
         self._tpe.tell(observations)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        ready = self._gp.ready(len(pending))
-        if self._several and ready:
-            return self._from(self._tpe, pending, number, seed)
-        if number % 2 == 0 or not ready:
+        if number % 2 == 0 or not self._gp.ready(len(pending)):
             return self._from(self._gp, pending, number, seed)
         return self._from(self._tpe, pending, number, seed)
 
