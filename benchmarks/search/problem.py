@@ -8,7 +8,7 @@ from typing import Literal
 
 from orchestune.domain.space import Configuration, Parameter, Space
 
-Kind = Literal["smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded"]
+Kind = Literal["smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular"]
 
 
 @dataclass(frozen=True)

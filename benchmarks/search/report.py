@@ -53,18 +53,18 @@ def _by_class(
     values: Mapping[str, Mapping[tuple[str, int], float]], engines: Mapping[str, Mapping[Any, Mapping[str, Any]]]
 ) -> tuple[list[str], list[table.Row]]:
     kinds = sorted({PROBLEMS[problem].kind for runs in values.values() for problem, _ in runs})
-    ranks = _ranks(values)
+    places = ranks(values)
     rows: list[table.Row] = []
     for engine, runs in sorted(values.items(), key=lambda item: mean_of_problems(item[1])):
         by_kind = [mean_of_problems({k: v for k, v in runs.items() if PROBLEMS[k[0]].kind == kind}) for kind in kinds]
-        low, high = _interval(runs)
+        low, high = spread(runs)
         asks = [engines[engine][key]["ask_ms"] for key in runs]
         rows.append(
             [
                 engine,
                 f"{mean_of_problems(runs):.3f}",
                 f"{low:.2f}-{high:.2f}" if len({seed for _, seed in runs}) > 1 else "-",
-                f"{ranks[engine]:.2f}",
+                f"{places[engine]:.2f}",
                 *(f"{value:.2f}" for value in by_kind),
                 f"{statistics.median(ask[0] for ask in asks):.0f}/{statistics.median(ask[1] for ask in asks):.0f}",
             ]
@@ -92,7 +92,7 @@ def mean_of_problems(runs: Mapping[tuple[str, int], float]) -> float:
     return statistics.fmean(statistics.fmean(values) for values in by_problem.values())
 
 
-def _interval(runs: Mapping[tuple[str, int], float]) -> tuple[float, float]:
+def spread(runs: Mapping[tuple[str, int], float]) -> tuple[float, float]:
     """Of the mean, from searches drawn again within each problem: what other seeds would give on the same problems."""
     by_problem = defaultdict(list)
     for (problem, _), value in runs.items():
@@ -105,7 +105,7 @@ def _interval(runs: Mapping[tuple[str, int], float]) -> tuple[float, float]:
     return means[round(0.025 * _RESAMPLED)], means[round(0.975 * _RESAMPLED) - 1]
 
 
-def _ranks(values: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, float]:
+def ranks(values: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, float]:
     """The mean over searches of the engine's place, equals sharing theirs."""
     places: dict[str, list[float]] = defaultdict(list)
     for key in next(iter(values.values())):

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.search import analytic, mixed, recorded
+from benchmarks.search import analytic, mixed, recorded, tabular
 from benchmarks.search.problem import Problem
 from benchmarks.search.searchers import searcher
 from benchmarks.search.simulation import simulate
 
 PROBLEMS: dict[str, Problem] = {
-    problem.name: problem for problem in (*analytic.PROBLEMS, *mixed.PROBLEMS, *recorded.problems())
+    problem.name: problem for problem in (*analytic.PROBLEMS, *mixed.PROBLEMS, *recorded.problems(), *tabular.PROBLEMS)
 }
 _BASELINE = Path(__file__).with_name("random_search.json")
 _SEEDS = range(10_000, 10_031)

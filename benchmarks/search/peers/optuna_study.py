@@ -23,11 +23,7 @@ class OptunaStudy:
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
         self._trials[number] = trial = self._study.ask()
-        found: dict[str, Value] = {}
-        for parameter in self._space.parameters:
-            if self._space.is_active(parameter.name, found):
-                found[parameter.name] = _suggest(trial, parameter)
-        return found
+        return suggested(self._space, trial)
 
     def tell(self, observation: Observation) -> None:
         from optuna.trial import TrialState
@@ -41,6 +37,15 @@ class OptunaStudy:
     def best(self) -> int | None:
         """The one with the best value."""
         return None
+
+
+def suggested(space: Space, trial: Any) -> dict[str, Value]:
+    """A configuration by define-by-run."""
+    found: dict[str, Value] = {}
+    for parameter in space.parameters:
+        if space.is_active(parameter.name, found):
+            found[parameter.name] = _suggest(trial, parameter)
+    return found
 
 
 def _suggest(trial: Any, parameter: Parameter) -> Value:
