@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import COMPONENT, OURS
 from orchestune.clusters.existing.draining import drain
 from orchestune.clusters.existing.leavings import clear
 from orchestune.errors import NotFound, TemporaryError
@@ -16,9 +17,11 @@ Manifest = dict[str, Any]
 LABEL = "orchestune.dev/pool"
 
 
-def pod(name: str, node: str = "", owner: str = "", namespace: str = "ml", phase: str = "Running") -> Manifest:
+def pod(
+    name: str, node: str = "", owner: str = "", namespace: str = "ml", phase: str = "Running", **labels: str
+) -> Manifest:
     owners = [{"kind": owner}] if owner else []
-    metadata = {"name": name, "namespace": namespace, "ownerReferences": owners}
+    metadata = {"name": name, "namespace": namespace, "ownerReferences": owners, "labels": labels}
     return {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}}
 
 
@@ -29,8 +32,15 @@ def thing(kind: str, name: str, namespace: str = "ml", **spec: Any) -> Manifest:
 class Cluster:
     """An API server of a few objects; `guarded` pods have a disruption budget that lets none go."""
 
-    def __init__(self, *there: Manifest, guarded: tuple[str, ...] = (), kept: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *there: Manifest,
+        guarded: tuple[str, ...] = (),
+        kept: tuple[str, ...] = (),
+        slow: tuple[str, ...] = (),
+    ) -> None:
         self.there = list(there)
+        self.slow = slow
         self.guarded, self.kept = guarded, kept
         self.cordoned: set[str] = set()
         self.evicted: list[str] = []
@@ -68,7 +78,10 @@ class Cluster:
         if name in self.guarded:
             raise TemporaryError("a disruption budget forbids it")
         self.evicted.append(name)
-        self.there.remove(found)
+        if name in self.slow:
+            found["metadata"]["deletionTimestamp"] = "now"
+        else:
+            self.there.remove(found)
         return {}
 
     def delete(self, document: Manifest) -> bool:
@@ -98,6 +111,21 @@ def test_a_pool_is_empty_once_its_pods_were_evicted_and_nothing_new_starts_there
     drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
     assert there.cordoned == {"a"}
     assert there.evicted == ["trial"]
+
+
+def test_workers_go_before_the_server_that_keeps_what_they_publish() -> None:
+    worker = pod("trial", "a", "Job", **{**OURS, COMPONENT: "worker"})
+    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet", **{**OURS, COMPONENT: "server"}), worker,
+                    slow=("trial",))  # fmt: skip
+    said: list[list[str]] = []
+
+    def sleep(seconds: float) -> None:
+        said.append(list(there.evicted))
+        if len(said) == 3:  # it has said goodbye
+            there.there.remove(worker)
+
+    drain(there.api, LABEL, "old", clock=there.clock, sleep=sleep)
+    assert said[:3] == [["trial"]] * 3 and there.evicted == ["trial", "server"]
 
 
 def test_a_pod_with_a_disruption_budget_is_waited_for_and_named_in_the_end() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import COMPONENT, OURS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 Manifest = dict[str, Any]
@@ -25,8 +26,8 @@ def drain(
 ) -> None:
     """Return once no pod runs on the nodes of a pool, but those of DaemonSets.
 
-    Pods are evicted, so that disruption budgets hold; trials among them are offered again. Idempotent. TemporaryError
-    says what does not go.
+    Pods are evicted, so that disruption budgets hold. Workers go first: while the server is where it was, their trials
+    publish their checkpoints and are offered again. Idempotent. TemporaryError says what does not go.
     """
     until = clock() + _SECONDS
     while True:
@@ -36,7 +37,8 @@ def drain(
         left = [pod for pod in _pods(api) if pod["spec"].get("nodeName") in nodes and _moves(pod)]
         if not left:
             return
-        why = [text for pod in left if (text := _evict(api, pod))]
+        workers = [pod for pod in left if _is_worker(pod)]
+        why = [text for pod in workers or left if (text := _evict(api, pod))]
         if clock() > until:
             names = ", ".join(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in left)[:5])
             raise TemporaryError(
@@ -62,6 +64,11 @@ def _moves(pod: Manifest) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
     over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return not over and not any(owner.get("kind") in ("DaemonSet", "Node") for owner in owners)
+
+
+def _is_worker(pod: Manifest) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in {**OURS, COMPONENT: "worker"}.items())
 
 
 def _evict(api: Api, pod: Manifest) -> str:
