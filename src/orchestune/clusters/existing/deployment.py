@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestune.clusters.existing.config import COMPONENT, CONFIG, DATA, OURS, PORT, RETIREMENT, SERVER, Connection
 from orchestune.clusters.existing.objects import manifest
+from orchestune.domain.cluster import SYSTEM
 
 Manifest = dict[str, Any]
 
@@ -104,6 +105,10 @@ def _pod(connection: Connection) -> Manifest:
         ],
         "containers": [_container(connection)],
         "volumes": _volumes(connection),
+    }
+    preferred = {"matchExpressions": [{"key": connection.pool_label, "operator": "In", "values": [SYSTEM]}]}
+    pod["affinity"] = {
+        "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preferred}]}
     }
     if connection.replicas > 1:
         pod["topologySpreadConstraints"] = [_APART]
