@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_cloud import Telling, provisioner, where, write_kubeconfig
@@ -15,6 +17,9 @@ from orchestune.clusters.existing.provisioner import present
 from orchestune.domain.cluster import Proof, Standing
 from orchestune.errors import OrchestuneError
 from orchestune.ports.provisioner import Provisioner
+
+_LOOKS, _POLL = 4, 2.0
+"""how often it is looked whether nothing is left, and the seconds between"""
 
 
 def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int:
@@ -33,11 +38,33 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
     telling = Telling(console)
     try:
         provider.destroy(cluster.name, telling, keep_registry=args.keep_registry)
-    finally:
+    except KeyboardInterrupt:
+        telling.close()
+        console.note("interrupted: the same command goes on from here")
+        raise
+    except OrchestuneError:
         telling.close()
         _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), standing, args)
+        raise
+    telling.close()
+    proof = _proof(provider, cluster.name, keep_registry=args.keep_registry)
+    _tell(console, proof, standing, args)
+    if proof.left:
+        return 1
     forget(console, cluster)
     return 0
+
+
+def _proof(
+    provider: Provisioner, name: str, *, keep_registry: bool, sleep: Callable[[float], None] = time.sleep
+) -> Proof:
+    """What is seen in the end: for a moment a provider may still show what it has removed."""
+    for _ in range(_LOOKS):
+        proof = provider.prove(name, keep_registry=keep_registry)
+        if not proof.left:
+            break
+        sleep(_POLL)
+    return proof
 
 
 def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provider: Provisioner) -> None:
