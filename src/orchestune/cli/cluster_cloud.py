@@ -93,8 +93,10 @@ class Telling:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
         self._painted = console.err.isatty() and not console.json
-        self._told: dict[str, float] = {}
+        self._waits: dict[str, float] = {}
         self._open = False
+        self.told = 0
+        """how often something came to an end"""
 
     def __call__(self, event: Event) -> None:
         called = event.resource.called
@@ -102,7 +104,8 @@ class Telling:
             self._wait(called, event)
             return
         self._close()
-        self._told.pop(called, None)
+        self.told += 1
+        self._waits.pop(called, None)
         paint = self._console.paint
         word = paint(_COLOURS.get(event.what, "2"), f"{_WORDS[event.what]:8}")
         took = f"  {duration(event.seconds)}" if event.seconds >= 1 else ""
@@ -121,8 +124,8 @@ class Telling:
             self._open = True
             return
         now = self._clock()
-        if now - self._told.setdefault(called, now) >= _AGAIN:
-            self._told[called] = now
+        if now - self._waits.setdefault(called, now) >= _AGAIN:
+            self._waits[called] = now
             self._console.note(f"waiting  {called}  {duration(event.seconds)}")
 
     def _close(self) -> None:

@@ -25,9 +25,9 @@ def add(inner: Commands) -> None:
         inner,
         "update",
         update,
-        help="bring the pools of a cluster that was made to what its file says now",
-        details="Sizes, labels and taints change; new pools come; those that the file has no more are drained and"
-        " removed.",
+        help="bring a cluster that was made to what its file says now",
+        details="What lacks is made; sizes, labels and taints change; new pools come; those that the file has no more"
+        " are drained and removed.",
         example="orchestune cluster update -f cluster.yml --dry-run\norchestune cluster update -f cluster.yml",
     )
     _add_options(parser, "print what would change, change nothing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestune.cli import cluster_connect
 from orchestune.cli.asking import confirm
@@ -52,6 +53,10 @@ def create(console: Console, args: argparse.Namespace) -> int:
     except OrchestuneError as exc:
         exc.hint = "; ".join(filter(None, [exc.hint, _rest(args, spec)]))
         raise
+    except KeyboardInterrupt:
+        telling.close()
+        console.note(f"interrupted: {_rest(args, spec)}")
+        raise
     finally:
         telling.close()
     wishes = Wishes(
@@ -78,21 +83,28 @@ def update(console: Console, args: argparse.Namespace) -> int:
     cluster = write_kubeconfig(console, _registered(console, spec, payer), reached, provider.login(spec.name))
     known(console).add(cluster)
     documents = provider.manifests(spec)
-    there = _answering(api(cluster), console)
-    connection = _connection(there, spec.name)
-    label = (connection or Connection(spec.name, NAMESPACE)).pool_label
+    there = api(cluster)
+
+    def drained(pool: str) -> None:
+        connection = _connection(_answering(there, console), spec.name)
+        drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool)
+
     telling = Telling(console)
     try:
-        if planned:
-            provider.update(spec, telling, lambda pool: drain(there, label, pool))
+        provider.update(spec, telling, drained)  # which may be what lets this machine reach the cluster again
+    except KeyboardInterrupt:
+        telling.close()
+        console.note("interrupted: the same command goes on from here")
+        raise
     finally:
         telling.close()
+    connection = _connection(_answering(there, console), spec.name)
     for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
     retirement = provider.retirement(spec)
     if connection is not None and (connection.retirement or {}) != retirement:
         cluster_connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
-    console.say(f"{spec.name}: updated" if planned else f"{spec.name}: its pools are as the file says")
+    console.say(f"{spec.name}: {'updated' if planned or telling.told else 'it is as the file says'}")
     return 0
 
 
@@ -149,6 +161,7 @@ def _registered(console: Console, spec: ClusterSpec, payer: Payer) -> Cluster:
     made = found or Cluster(
         spec.name, "kubernetes", context=spec.name, namespace=NAMESPACE, cloud=spec.provider, region=payer.region
     )
+    made = replace(made, archive=spec.retirement.archive if spec.retirement else "")
     clusters.add(made)
     return made
 

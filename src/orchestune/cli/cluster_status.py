@@ -69,10 +69,11 @@ def _at_provider(console: Console, cluster: Cluster) -> Standing:
     provider = provisioner(console, cluster.cloud, cluster.region)
     found = provider.status(cluster.name)
     if found is None:
+        kept = f"; it may have destroyed itself when idle: `orchestune import {cluster.archive}` has its records"
         raise NotFound(
             f"there is no cluster '{cluster.name}' in {cluster.region}",
             f"`orchestune cluster create` goes on making it, `orchestune cluster destroy -n {cluster.name}` removes the"
-            " rest",
+            f" rest{kept if cluster.archive else ''}",
         )
     if not console.json:
         account = provider.payer().account

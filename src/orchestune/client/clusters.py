@@ -49,6 +49,8 @@ class Cluster:
     """the provider at which it was made, such as `aws`; empty: it was there already"""
     region: str = ""
     """of the provider"""
+    archive: str = ""
+    """where its records and files go when it destroys itself; empty: it does not"""
     token: str = field(default="", repr=False)
     """of a hosted server; clusters of Kubernetes give a new one for each command"""
 

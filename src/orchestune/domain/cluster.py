@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+SYSTEM = "system"
+"""the pool that is there for the server, and for what a cluster needs itself"""
 ROLES = ("viewer", "editor", "owner", "admin")
 """from the weakest to the strongest; `admin` may do everything in the cluster, beside what the server has"""
 

@@ -60,9 +60,10 @@ class Provisioner(Protocol):
         """What `update` would do, in its order."""
 
     def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
-        """Bring sizes of pools to what the spec says, make new ones, remove those that it lacks: those after `drain`.
+        """Make what lacks, as `apply` does; bring pools to what the spec says; remove those that it lacks.
 
-        `drain` gets the name of a pool, and returns when nothing runs there any more.
+        Before that `drain` gets the name of a pool, and returns when nothing runs there any more. What is there as the
+        spec says is not told of.
         """
 
     def status(self, name: str) -> Standing | None:

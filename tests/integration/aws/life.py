@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from orchestune.domain.cluster import Grant, Pool
+from orchestune.domain.cluster import Grant, Network, Pool
 from tests.integration.aws import plain, stage
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.wire import Call
@@ -39,6 +39,23 @@ def left_by_kubernetes() -> None:
     )  # fmt: skip
 
 
+def left_by_guardduty() -> None:
+    """The endpoint and the security group that GuardDuty makes where machines of EKS run."""
+    ec2 = plain.client("ec2")
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}])["Vpcs"]
+    where = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets(Filters=where)["Subnets"][:2]]
+    group = ec2.create_security_group(
+        GroupName=f"GuardDutyManagedSecurityGroup-{vpc['VpcId']}", Description="for its agent", VpcId=vpc["VpcId"]
+    )
+    endpoint = ec2.create_vpc_endpoint(
+        VpcEndpointType="Interface", VpcId=vpc["VpcId"], ServiceName="com.amazonaws.us-west-2.guardduty-data",
+        SubnetIds=subnets, SecurityGroupIds=[group["GroupId"]],
+    )["VpcEndpoint"]  # fmt: skip
+    guarded = [{"Key": "GuardDutyManaged", "Value": "true"}]
+    ec2.create_tags(Resources=[group["GroupId"], endpoint["VpcEndpointId"]], Tags=guarded)
+
+
 def archive(aws: Fake) -> None:
     """The bucket to which records of idle clusters go, which is somebody's own."""
     aws.user.policy, policy = None, aws.user.policy
@@ -59,12 +76,14 @@ def lived(aws: Fake) -> list[Call]:
     found: list[Call] = []
     start = len(aws.journal)
     stage.create(spec)
-    changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG))
+    closer = Network(allow=("203.0.113.0/24",))
+    changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG), network=closer)
     stage.provisioner().update(changed, stage.Told(), lambda pool: None)
     assert stage.provisioner().status(stage.NAME)
     found += aws.journal[:]
     aws.user.policy, policy = None, aws.user.policy
     left_by_kubernetes()
+    left_by_guardduty()
     s3 = plain.client("s3")
     [bucket] = [one for one in aws.inventory()["bucket"] if stage.NAME in one]
     s3.put_object(Bucket=bucket, Key="files/one", Body=b"x")

@@ -45,7 +45,7 @@ def requests(calls: Iterable[Call]) -> list[dict[str, Any]]:
             return "…"
         if isinstance(value, str) and key.endswith(("Document", "PolicyText", "lifecyclePolicyText")):
             return plain(json.loads(value))
-        if key.lower().endswith("token"):
+        if key.lower().endswith("token") or key == "Runtime":
             return "…"
         return _ID.sub(named, value) if isinstance(value, str) else value
 

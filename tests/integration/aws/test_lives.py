@@ -6,15 +6,19 @@ import dataclasses
 
 import pytest
 
-from orchestune.domain.cluster import Happened
+from orchestune.domain.cluster import Happened, Network
 from tests.integration.aws import life, plain, stage
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.faults import Fault, throttled
 from tests.testbeds.aws.refusals import Cut
 from tests.testbeds.aws.wire import Call
 
-CHANGED = dataclasses.replace(stage.RETIRING, pools=(dataclasses.replace(stage.CPU, least=2), life.BIG))
-"""another size, a pool that comes and one that goes, and an idle cluster destroys itself"""
+CHANGED = dataclasses.replace(
+    stage.RETIRING,
+    pools=(dataclasses.replace(stage.CPU, least=2), life.BIG),
+    network=Network(allow=("203.0.113.0/24",)),
+)
+"""another size, a pool that comes and one that goes, another endpoint, and an idle cluster destroys itself"""
 COMPLETE = {"cluster": 1, "node group": 2, "add-on": 5, "bucket": 1, "NAT gateway": 1, "instance": 1}
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.errors import Refused
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.retiring import retire
 from orchestune.clusters.aws.undertaker import Function
@@ -17,12 +18,14 @@ from orchestune.domain.cluster import ClusterSpec, Retirement
 from orchestune.errors import Conflict, Denied
 from tests.integration.aws import life, plain, stage
 from tests.testbeds.aws.fake import REGION, Fake
+from tests.testbeds.aws.fixtures import Died
 from tests.testbeds.aws.identities import ACCOUNT, Identity
 
 pytestmark = pytest.mark.timeout(900)
 NAMES = Names(stage.NAME, REGION, ACCOUNT)
 ROLE = "orchestune-orchestrate-cluster-us-west-2-retirement"
 As = Callable[[Identity], None]
+NOTHING: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
 
 
 @pytest.fixture
@@ -58,20 +61,41 @@ def made(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
     return before
 
 
-def test_its_function_removes_all_of_it_with_its_own_rights_and_leaves_one_role_that_destroy_finds(
-    aws: Fake, acting: As
-) -> None:
+def test_its_function_removes_all_of_it_with_its_own_rights_and_its_own_role_last(aws: Fake, acting: As) -> None:
     before = made(aws)
     life.left_by_kubernetes()
+    life.left_by_guardduty()
     acting(part(aws, "retirement"))
     assert run() == "removed"
+    assert aws.inventory() == before
+    changed = [call for call in aws.journal if stage.changes(call)][-3:]
+    assert [call.name for call in changed] == ["lambda:DeleteFunction", "iam:DeleteRolePolicy", "iam:DeleteRole"]
     acting(aws.user)
-    left = dict(aws.inventory())
-    assert ROLE in left["role"]
-    left["role"] = left["role"] - {ROLE}
-    assert {kind: names for kind, names in left.items() if names} == before
+    assert stage.provisioner().prove(stage.NAME).left == ()
+
+
+def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aws: Fake, acting: As) -> None:
+    before = made(aws)
+    aws.behaviour.policy_lag = 0
+    acting(part(aws, "retirement"))
+    assert run() == f"removed, but for the role {ROLE}, which may nothing any more"
+    acting(aws.user)
+    assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == NOTHING
     proof = stage.provisioner().prove(stage.NAME)
     assert [(item.kind, item.name) for item in proof.left] == [("role", ROLE)]
+    stage.destroy()
+    assert aws.inventory() == before
+
+
+def test_a_run_that_dies_before_its_role_is_gone_leaves_what_destroy_finds(aws: Fake, acting: As) -> None:
+    before = made(aws)
+    acting(part(aws, "retirement"))
+    aws.faults.die_where(lambda call: call.name == "iam:DeleteRolePolicy" and call.parameters["RoleName"] == ROLE)
+    with pytest.raises(Died):
+        run()
+    aws.faults.clear()
+    acting(aws.user)
+    assert aws.inventory()["role"] == {ROLE} and "function" not in aws.inventory()
     stage.destroy()
     assert aws.inventory() == before
 
@@ -82,7 +106,7 @@ def _until(clock: stage.Clock) -> Callable[[], float]:
 
 
 def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fake, acting: As) -> None:
-    made(aws)
+    before = made(aws)
     acting(part(aws, "retirement"))
     said = ""
     for count in range(1, 60):
@@ -93,14 +117,13 @@ def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fa
         assert said == "goes on" and len(aws.functions.invoked) == count
     assert said == "removed" and len(aws.functions.invoked) > 2
     acting(aws.user)
-    assert stage.provisioner().status(stage.NAME) is None
-    stage.destroy()
+    assert aws.inventory() == before
 
 
 def test_runs_that_die_at_any_change_leave_what_the_next_one_removes(aws: Fake, acting: As) -> None:
     before = made(aws)
     acting(part(aws, "retirement"))
-    deaths = stage.die_again_and_again(aws, run)
+    deaths = stage.die_again_and_again(aws, lambda: run() if "function" in aws.inventory() else "nobody calls it")
     acting(aws.user)
     stage.destroy()
     assert aws.inventory() == before and deaths > 30
@@ -170,7 +193,10 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     stage.create(plainly)
     before = aws.inventory()
     wanted = dataclasses.replace(stage.RETIRING, bucket=False)
-    [said] = stage.provisioner().changes(wanted)
+    *needed, said = stage.provisioner().changes(wanted)
+    assert [(one.kind, one.detail.partition(":")[0]) for one in needed] == [
+        ("role", "new"), ("role", "new"), ("pod identity", "new"),
+    ]  # fmt: skip
     assert (
         said.called == f"function {NAMES.function}" and "new: removes the cluster after 8h without work" in said.detail
     )
@@ -193,7 +219,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert stage.provisioner().changes(plainly) == []
     left = dict(aws.inventory())
     assert "function" not in left and ROLE not in left["role"]
-    assert part(aws, "server").policy == {"Version": "2012-10-17", "Statement": []}
+    assert part(aws, "server").policy == NOTHING
     stage.destroy()
     assert set(before) - set(aws.inventory())
 
@@ -216,13 +242,27 @@ def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake
 
 
 def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws: Fake, acting: As) -> None:
-    made(aws)
+    before = made(aws)
     aws.behaviour.runs, aws.behaviour.polls = True, 1
     acting(part(aws, "server"))
     Function(stage.NAME, REGION).begin()
     runs = aws.functions.join()
     acting(aws.user)
     assert [one.code for one in runs] == [0], runs
-    assert "removed" in runs[0].said.split()
-    assert "cluster" not in aws.inventory() and "function" not in aws.inventory()
-    stage.destroy()
+    assert runs[0].said.splitlines()[0] == "removed", runs[0].said
+    assert aws.inventory() == before
+
+
+def test_it_runs_in_the_newest_python_that_the_sdk_knows_and_lambda_has(aws: Fake) -> None:
+    made(aws)
+    tried = [call.parameters["Runtime"] for call in aws.journal if call.name == "lambda:CreateFunction"]
+    known = [name for name in Aws(REGION).listed("lambda", "Runtime") if name.startswith("python3.")]
+    assert tried[0] == max(known, key=lambda name: int(name.partition(".")[2]))
+    assert tried[-1] == aws.functions.known[REGION, NAMES.function].document["Runtime"] == aws.behaviour.runtimes[-1]
+
+
+def test_a_lambda_that_has_none_of_them_says_which_it_has(aws: Fake) -> None:
+    aws.behaviour.runtimes = ("python9.1",)
+    life.archive(aws)
+    with pytest.raises(Refused, match=r"function .*enum value set: \[python9.1\]"):
+        stage.create(stage.RETIRING)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.aws.errors import Expired
-from orchestune.domain.cluster import Grant
+from orchestune.domain.cluster import Grant, Happened
 from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import life, plain, stage
 from tests.integration.aws.test_lives import complete
@@ -328,20 +328,58 @@ def routed(aws: Fake) -> None:
     assert {table["RouteTableId"] for table in tables} <= set(endpoints[0]["RouteTableIds"])
 
 
+def _made_again() -> object:
+    stage.create(SHARED)
+    return stage.provisioner().changes(SHARED)
+
+
+def _mended() -> object:
+    there = stage.provisioner()
+    there.update(SHARED, stage.Told(), lambda pool: None)
+    return stage.provisioner().changes(SHARED)
+
+
+@pytest.mark.parametrize("mend", [_made_again, _mended], ids=["create", "update"])
 @pytest.mark.parametrize("by_hand", BY_HAND)
-def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake, by_hand: Any) -> None:
+def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(
+    aws: Fake, by_hand: Any, mend: Callable[[], object]
+) -> None:
     aws.world.identities.add("bob")
     before = aws.inventory()
     stage.create(SHARED)
     expected = complete(aws)
     routed(aws)
     by_hand(aws)
-    stage.create(SHARED)
+    assert mend() == []
     assert complete(aws) == expected
     routed(aws)
     by_hand(aws)
     stage.destroy()
     assert aws.inventory() == before
+
+
+def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fake) -> None:
+    stage.create()
+    _remove_gateway(aws)
+    _remove_addon(aws)
+    assert [(one.kind, one.name) for one in stage.provisioner().changes(stage.SPEC)] == [
+        ("NAT gateway", "way-out"), ("add-on", "coredns"),
+    ]  # fmt: skip
+    told = stage.Told()
+    stage.provisioner().update(stage.SPEC, told, lambda pool: None)
+    assert told.ended(*(what for what in Happened if what is not Happened.WAITING)) == [
+        "NAT gateway way-out", "add-on coredns",
+    ]  # fmt: skip
+    routed(aws)
+
+
+def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws: Fake) -> None:
+    stage.create()
+    aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}
+    larger = stage.with_pools(dataclasses.replace(stage.CPU, least=3), stage.GPU)
+    stage.provisioner().update(larger, stage.Told(), lambda pool: None)
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool: None)
+    assert stage.provisioner().changes(stage.SPEC) == []
 
 
 def _remove_template(aws: Fake) -> None:
@@ -417,5 +455,6 @@ def test_what_kubernetes_left_behind_is_removed_too(aws: Fake) -> None:
     before = aws.inventory()
     stage.create()
     life.left_by_kubernetes()
+    life.left_by_guardduty()
     stage.destroy()
     assert aws.inventory() == before

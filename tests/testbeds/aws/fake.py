@@ -13,6 +13,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
 from tests.testbeds.aws import cloud, inventory
+from tests.testbeds.aws.agent import Agent
 from tests.testbeds.aws.eks.service import Eks
 from tests.testbeds.aws.faults import Faults
 from tests.testbeds.aws.front import Front
@@ -68,6 +69,7 @@ class Fake:
                 "resourcegroupstaggingapi": Tagging(self.eks),
             },
             review=tokens.review,
+            agent=Agent(self.world, self.eks.clusters),
             tags=self._tags,
         )
         self.user = self.world.identities.add("alice")

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import EnvironHeaders
 
-from tests.testbeds.aws import checks, cloud, permissions, portal, wire
+from tests.testbeds.aws import agent, checks, cloud, permissions, portal, wire
 from tests.testbeds.aws.actions import needs
+from tests.testbeds.aws.agent import Agent
 from tests.testbeds.aws.identities import Identity
 from tests.testbeds.aws.portal import Portal
 from tests.testbeds.aws.refusals import Cut, Refused, body_of
@@ -52,6 +53,8 @@ class Front:
     rules: dict[str, Rules] = field(default_factory=dict)
     review: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     """what answers Kubernetes' questions about tokens"""
+    agent: Agent | None = None
+    """what gives pods their roles"""
     tags: Callable[[str], dict[str, str] | None] = lambda name: None
     journal: list[Call] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -86,6 +89,9 @@ class Front:
             return 200, {"Content-Type": "application/json"}, json.dumps(self.review(json.loads(request.body))).encode()
         if request.path == portal.PATH:
             status, document = self.portal.answer(request)
+            return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
+        if request.path == agent.PATH and self.agent is not None:
+            status, document = self.agent.answer(request)
             return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
         try:
             call = wire.read(request)
@@ -128,8 +134,9 @@ class Front:
 
     def _permit(self, call: Call, who: Identity) -> None:
         call.needs = tuple(needs(call, self.world.service_roles))
+        policy = self.world.policy_of(who)
         for need in call.needs:
-            if need.action in self.world.behaviour.denied or not permissions.allows(who.policy, need, self.tags):
+            if need.action in self.world.behaviour.denied or not permissions.allows(policy, need, self.tags):
                 raise permissions.denied(call, who, need, self.world.behaviour.terse)
 
     def _written(self, call: Call, result: dict[str, Any]) -> Answer:

@@ -90,6 +90,13 @@ class Functions:
         asked, name = call.parameters, call.parameters["FunctionName"]
         if (call.region, name) in self.known:
             raise Refused("ResourceConflictException", f"Function already exist: {name}", 409)
+        runtimes = self._world.behaviour.runtimes
+        if asked["Runtime"] not in runtimes:
+            text = (
+                f"Value {asked['Runtime']} at 'runtime' failed to satisfy constraint: Member must satisfy enum value"
+                f" set: [{', '.join(runtimes)}] or be a valid ARN"
+            )
+            raise Refused("InvalidParameterValueException", text)
         role = self._world.role(asked["Role"])
         unsure = self._world.unsure_roles.get(asked["Role"], 0)
         if role is None or unsure or "lambda.amazonaws.com" not in trusted(role.assume_role_policy_document):

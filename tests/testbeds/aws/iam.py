@@ -8,13 +8,17 @@ from functools import cache
 from typing import Any
 
 from moto.iam.aws_managed_policies import aws_managed_policies_data
-from moto.iam.models import AWSManagedPolicy
+from moto.iam.models import SERVICE_NAME_CONVERSION, AWSManagedPolicy
 
 from tests.testbeds.aws import cloud
 from tests.testbeds.aws.identities import ACCOUNT
 from tests.testbeds.aws.refusals import Refused
 from tests.testbeds.aws.wire import Call
 from tests.testbeds.aws.world import World
+
+MOST = 10_240
+"""characters of the policies of a role's own"""
+SERVICE_NAME_CONVERSION["spot"] = "EC2Spot"
 
 
 class Iam:
@@ -29,6 +33,16 @@ class Iam:
     def before(self, call: Call) -> None:
         if call.operation == "CreateRole" and call.parameters["RoleName"].startswith("AWSServiceRoleFor"):
             raise Refused("InvalidInput", "Service-linked roles have names of their own")
+        if call.operation == "CreateServiceLinkedRole":
+            path = f"/aws-service-role/{call.parameters['AWSServiceName']}/"
+            for role in cloud.backend("iam", "aws").get_roles():
+                if role.path == path:
+                    text = (
+                        f"Service role name {role.name} has been taken in this account, please try a different suffix."
+                    )
+                    raise Refused("InvalidInput", text)
+        if call.operation == "PutRolePolicy":
+            _fits(call.parameters)
         if call.operation == "AttachRolePolicy":
             _bring(call.parameters["PolicyArn"])
 
@@ -39,6 +53,15 @@ class Iam:
             for arn in [one for one in self._world.unsure_roles if one.endswith(f"/{call.parameters['RoleName']}")]:
                 del self._world.unsure_roles[arn]
         return None
+
+
+def _fits(parameters: dict[str, Any]) -> None:
+    """All policies of a role's own have one limit together, in which white space does not count."""
+    role = next((one for one in cloud.backend("iam", "aws").get_roles() if one.name == parameters["RoleName"]), None)
+    policies = {**(role.policies if role else {}), parameters["PolicyName"]: parameters["PolicyDocument"]}
+    if sum(len("".join(text.split())) for text in policies.values()) > MOST:
+        text = f"Maximum policy size of {MOST} bytes exceeded for role {parameters['RoleName']}"
+        raise Refused("LimitExceeded", text, 409)
 
 
 def _bring(arn: str) -> None:

@@ -26,6 +26,10 @@ class Identity:
     policy: dict[str, Any] | None = None
     """what it may do; None: everything"""
     expired: bool = False
+    role: str = ""
+    """the ARN of the role whose rights it has, as they change; empty: it has what `policy` says"""
+    late: int = 0
+    """how many calls more are judged by what the role could before"""
 
     @property
     def principal(self) -> str:

@@ -23,7 +23,7 @@ def everything(eks: Eks, region: str) -> dict[str, set[str]]:
         "endpoint": {one.id for one in ec2.vpc_end_points.values() if one.state != "deleted"},
         "instance": {one.id for one in ec2.all_instances() if one.state not in ("terminated", "shutting-down")},
         "Auto Scaling group": set(cloud.backend("autoscaling", region).autoscaling_groups),
-        "role": {one.name for one in iam.get_roles()},
+        "role": {one.name for one in iam.get_roles() if not one.name.startswith("AWSServiceRoleFor")},
         "policy": {one.arn for one in iam.managed_policies.values() if ":aws:policy" not in one.arn},
         "instance profile": {one.name for one in iam.get_instance_profiles()},
         "cluster": {cluster.name for cluster in known},

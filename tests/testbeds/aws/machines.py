@@ -118,6 +118,12 @@ def launch(
         else "Could not launch On-Demand Instances."
     )
     end = "Launching EC2 instance failed."
+    if document["capacityType"] == "SPOT" and not _has_spot_role():
+        why = (
+            f"{start} AuthFailure.ServiceLinkedRoleCreationNotPermitted - The provided credentials do not have"
+            f" permission to create the service-linked role for EC2 Spot Instances. {end}"
+        )
+        return [{"code": "AsgInstanceLaunchFailures", "message": why, "resourceIds": [name]}]
     code = _BUCKETS.get(types[0][0], "L-1216C47A")
     limit = world.behaviour.quotas[code]
     if desired * DETAILS[types[0]]["VCpuInfo"]["DefaultVCpus"] + _used(call, code) > limit:
@@ -138,6 +144,10 @@ def launch(
         return [{"code": "AsgInstanceLaunchFailures", "message": why, "resourceIds": [name]}]
     cloud.backend("autoscaling", call.region).set_desired_capacity(name, desired)
     return []
+
+
+def _has_spot_role() -> bool:
+    return any(one.name == "AWSServiceRoleForEC2Spot" for one in cloud.backend("iam", "aws").get_roles())
 
 
 def _used(call: Call, code: str) -> int:

@@ -36,11 +36,16 @@ class Network:
         """what the call that is being answered does not see yet"""
         self._turning: dict[str, tuple[int, str]] = {}
         """looks that are left and the state after them, by NAT gateway"""
+        self._going: dict[str, int] = {}
+        """looks that are left until it is gone, by endpoint with interfaces"""
+        self._held: dict[str, int] = {}
+        """how often more each address is refused whose gateway is gone"""
 
     def handler(self, call: Call) -> Callable[[Call], dict[str, Any]] | None:
         return {
             "DescribeInstanceTypes": self._types,
             "DescribeInstanceTypeOfferings": self._offerings,
+            "DeleteVpcEndpoints": self._delete_endpoints,
         }.get(call.operation)
 
     def before(self, call: Call) -> None:
@@ -61,6 +66,8 @@ class Network:
             rule(cloud.backend("ec2", call.region), parameters)
         if call.operation == "DescribeNatGateways":
             self._look(call)
+        if call.operation == "DescribeVpcEndpoints":
+            self._look_at_endpoints(call)
 
     def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
         """The result as AWS would give it, where moto's differs."""
@@ -69,6 +76,10 @@ class Network:
             self._world.unseen[made] = self._world.behaviour.read_lag
         if call.operation == "CreateNatGateway":
             return self._nat_made(call, result)
+        if call.operation == "CreateVpcEndpoint":
+            found = cloud.backend("ec2", call.region).vpc_end_points[result["VpcEndpoint"]["VpcEndpointId"]]
+            for interface in found.network_interface_ids:
+                _of_aws(call, interface, "vpc_endpoint", f"VPC Endpoint Interface {found.id}")
         if call.operation == "DeleteNatGateway":
             found = cloud.backend("ec2", call.region).nat_gateways[call.parameters["NatGatewayId"]]
             found.state = "deleting"
@@ -92,6 +103,7 @@ class Network:
     def _nat_made(self, call: Call, result: dict[str, Any]) -> dict[str, Any]:
         found = cloud.backend("ec2", call.region).nat_gateways[result["NatGateway"]["NatGatewayId"]]
         found.state = "pending"
+        _of_aws(call, found._eni.id, "natGateway", f"Interface for NAT Gateway {found.id}")
         self._turning[found.id] = (self._world.behaviour.polls, "available")
         return {**result, "NatGateway": {**result["NatGateway"], "State": "pending"}}
 
@@ -111,6 +123,29 @@ class Network:
                 held = {one.get("allocationId") for one in gone.address_set}
                 for address in [one for one in ec2.addresses if one.allocation_id in held]:
                     address.association_id = address.eni = None  # free for another gateway
+                    self._held[address.allocation_id] = self._world.behaviour.read_lag
+
+    def _delete_endpoints(self, call: Call) -> dict[str, Any]:
+        """Those with interfaces take their time; what is refused stands in an answer that is no error."""
+        ec2, wrong = cloud.backend("ec2", call.region), []
+        for name in call.parameters["VpcEndpointIds"]:
+            found = ec2.vpc_end_points.get(name)
+            if found is None or found.state == "deleted":
+                text = f"The Vpc Endpoint Id '{name}' does not exist"
+                wrong.append({"ResourceId": name, "Error": {"Code": "InvalidVpcEndpoint.NotFound", "Message": text}})
+            elif found.network_interface_ids:
+                found.state = "deleting"
+                self._going.setdefault(name, self._world.behaviour.polls)
+            else:
+                ec2.delete_vpc_endpoints([name])
+        return {"Unsuccessful": wrong}
+
+    def _look_at_endpoints(self, call: Call) -> None:
+        for name, left in list(self._going.items()):
+            self._going[name] = left - 1
+            if left <= 1:
+                cloud.backend("ec2", call.region).delete_vpc_endpoints([name])
+                del self._going[name]
 
     def _nat_known(self, ec2: Any, parameters: dict[str, Any]) -> None:
         found = ec2.nat_gateways.get(parameters["NatGatewayId"])
@@ -146,7 +181,8 @@ class Network:
             if other.id != group
             for rule in (*other.ingress_rules, *other.egress_rules)
         )
-        if used or named:
+        ends = any(group in one.security_group_ids and one.state != "deleted" for one in ec2.vpc_end_points.values())
+        if used or named or ends:
             raise Refused("DependencyViolation", f"resource {group} has a dependent object")
 
     def _gateway(self, ec2: Any, parameters: dict[str, Any]) -> None:
@@ -160,7 +196,10 @@ class Network:
             raise Refused("DependencyViolation", text)
 
     def _address(self, ec2: Any, parameters: dict[str, Any]) -> None:
-        address = parameters.get("AllocationId")
+        address = parameters.get("AllocationId", "")
+        if self._held.get(address, 0):
+            self._held[address] -= 1
+            raise Refused("AuthFailure", "You do not have permission to access the specified resource.")
         for gateway in ec2.nat_gateways.values():
             ids = {one.get("allocationId") for one in gateway.address_set}
             if gateway.state != "deleted" and address in ids:
@@ -194,6 +233,12 @@ class Network:
             if name in filters.get("instance-type", [name]) and place in filters.get("location", [place])
         ]
         return {"InstanceTypeOfferings": found}
+
+
+def _of_aws(call: Call, interface: str, kind: str, about: str) -> None:
+    """An interface that a service of AWS has made for itself."""
+    found = cloud.backend("ec2", call.region).enis[interface]
+    found.requester_managed, found.interface_type, found.description = True, kind, about
 
 
 def unknown(name: str) -> Refused:

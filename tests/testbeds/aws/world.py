@@ -11,6 +11,7 @@ from typing import Any
 from tests.testbeds.aws import cloud
 from tests.testbeds.aws.faults import Faults
 from tests.testbeds.aws.identities import ACCOUNT, Identities, Identity
+from tests.testbeds.aws.refusals import Refused
 from tests.testbeds.aws.wire import Call
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,6 +25,10 @@ class Behaviour:
     """looks at a resource until it is what it was asked to become"""
     role_lag: int = 1
     """how often EKS cannot assume a role that was just made"""
+    policy_lag: int = 2
+    """how many calls of a role are judged by the rights that it had before"""
+    runtimes: tuple[str, ...] = ("python3.12", "python3.13", "python3.14")
+    """what Lambda runs here of what its model lists"""
     read_lag: int = 0
     """how many calls of EC2 do not see a resource that was just made"""
     quotas: dict[str, float] = field(default_factory=lambda: {"L-1216C47A": 640.0, "L-417A185B": 256.0,
@@ -110,12 +115,32 @@ class World:
         """Short-lived credentials of a role for a service, which may what the role's own policies say."""
         role = self.role(arn)
         assert role is not None, f"there is no role {arn}"
-        statements = [one for text in role.policies.values() for one in json.loads(text)["Statement"]]
-        return self.identities.take_on(role.name, name, {"Version": "2012-10-17", "Statement": statements})
+        found = self.identities.take_on(role.name, name, _own(role))
+        found.role, found.late = arn, self.behaviour.policy_lag
+        return found
+
+    def policy_of(self, who: Identity) -> dict[str, Any] | None:
+        """What somebody may at this call. What a role got or lost counts some calls later. Refused once it is gone."""
+        if not who.role:
+            return who.policy
+        role = self.role(who.role)
+        now = None if role is None else _own(role)
+        if now != who.policy and who.late:
+            who.late -= 1
+            return who.policy
+        if now is None:
+            raise Refused("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
+        who.policy, who.late = now, self.behaviour.policy_lag
+        return now
 
     def principal_exists(self, arn: str) -> bool:
         users = {identity.arn for identity in self.identities.known.values()}
         return arn in users or self.role(arn) is not None or not arn.startswith(f"arn:aws:iam::{ACCOUNT}:")
+
+
+def _own(role: Any) -> dict[str, Any]:
+    statements = [one for text in role.policies.values() for one in json.loads(text)["Statement"]]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def arn(call: Call, rest: str) -> str:

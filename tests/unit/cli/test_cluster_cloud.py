@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli import cluster_cloud
+from orchestune.cli import cluster_cloud, cluster_remove
 from orchestune.cli.cluster_cloud import Telling
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster, Clusters
@@ -48,7 +48,7 @@ class Provider:
     complaints: list[Complaint] = field(default_factory=list)
     standing: Standing | None = None
     left: tuple[Left, ...] = ()
-    fails: OrchestuneError | None = None
+    fails: BaseException | None = None
     without: OrchestuneError | None = None
     """why it cannot be said what has to run in the cluster"""
     done: list[str] = field(default_factory=list)
@@ -177,6 +177,38 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
     assert [(item.name, item.cloud, item.region) for item in known(home)] == [("vision", "aws", "eu-central-1")]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("create",), "`orchestune cluster create -f cluster.yml` goes on from here, `orchestune cluster destroy -n v"),
+        (("destroy", "-n", "vision"), "the same command goes on from here"),
+    ],
+)
+def test_who_interrupts_is_told_how_it_goes_on(
+    provider: Provider, cli: Cli, home: Path, words: tuple[str, ...], said: str
+) -> None:
+    cli("cluster", "list")  # makes the folder
+    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    provider.fails = KeyboardInterrupt()
+    stopped = cli("cluster", *words, "--yes")
+    assert stopped.code == 130 and f"interrupted: {said}" in stopped.err
+    assert [item.name for item in known(home)] == ["vision"]
+
+
+def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
+    provider: Provider, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_remove, "_POLL", 0.0)
+    cli("cluster", "list")  # makes the folder
+    Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
+    provider.left = (Left("IAM", "role", "one", ""),)
+    assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 1
+    assert [item.name for item in known(home)] == ["vision"]
+    provider.left = ()
+    assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
+    assert known(home) == ()
+
+
 def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Provider, cli: Cli, home: Path) -> None:
     cli("cluster", "list")
     other = Cluster("vision", "kubernetes", context="lab")
@@ -236,6 +268,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     provider: Provider, cli: Cli, home: Path
 ) -> None:
     cli("cluster", "list")
+    cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.standing = replace(STANDING, state="CREATING", up=False, trouble="it takes long")
     shown = cli("cluster", "status", "-n", "vision")

@@ -93,6 +93,10 @@ class Aws:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
             raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
 
+    def listed(self, service: str, shape: str) -> tuple[str, ...]:
+        """The values that the SDK knows for a parameter of a service, oldest first. Nothing is asked."""
+        return tuple(self._client(service).meta.service_model.shape_for(shape).enum)
+
     def settled(
         self,
         service: str,

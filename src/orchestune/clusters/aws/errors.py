@@ -23,6 +23,7 @@ _LOGIN = "log in again ({}, or new keys in the environment), then repeat the com
 _CREDENTIALS = (
     "set AWS_PROFILE, run `aws sso login` or `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
+_OPT_IN = "a region that is not there by default has to be enabled in the account first"
 _GRANT = "whoever administers the account can allow it; docs/how-to/aws.md has the whole policy"
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure", "AuthorizationError", "403")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -115,8 +116,10 @@ def _answered(
     about = f"{resource}: " if resource else ""
     if code in _EXPIRED:
         return Expired(f"{about}the credentials for AWS have run out", login)
-    if code in _UNKNOWN:
-        return Denied(f"AWS does not know these credentials ({code})", _CREDENTIALS)
+    if code == "AuthFailure" and operation == "ReleaseAddress":  # so it says that something uses it still
+        return Conflict(f"{about}{said}")
+    if code in _UNKNOWN or (code == "AuthFailure" and "validate" in said):
+        return Denied(f"AWS does not know these credentials ({code})", f"{_CREDENTIALS}; {_OPT_IN}")
     if code in _DENIED or (code == "InvalidRequestException" and "not authorized" in said.lower()):
         named = _ACTION.search(said)
         lacks = named["action"] if named else "ec2:RunInstances" if "launch instances" in said else action

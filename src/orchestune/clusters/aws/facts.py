@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.domain.cluster import ClusterSpec, Pool
@@ -12,6 +13,8 @@ from orchestune.errors import NotFound, OrchestuneError
 _NO_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 """ids of zones without control planes: docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
 _MOST_ZONES = 3
+_TYPES = 100
+"""of which one call tells"""
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,16 @@ def _zones(aws: Aws) -> Iterable[str]:
 def machine_types(aws: Aws, names: list[str]) -> dict[str, MachineType]:
     """Those of `names` that are offered somewhere in the region."""
     zones: dict[str, set[str]] = {}
-    request = {"LocationType": "availability-zone", "Filters": [{"Name": "instance-type", "Values": names}]}
-    for item in aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", request):
-        if item["InstanceType"] in names:
-            zones.setdefault(item["InstanceType"], set()).add(item["Location"])
+    for start in range(0, len(names), _TYPES):
+        filters = [{"Name": "instance-type", "Values": names[start : start + _TYPES]}]
+        request = {"LocationType": "availability-zone", "Filters": filters}
+        for item in aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", request):
+            if item["InstanceType"] in names:
+                zones.setdefault(item["InstanceType"], set()).add(item["Location"])
     if not zones:
         return {}
     found = {}
-    for item in aws.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", {"InstanceTypes": sorted(zones)}):
+    for item in _described(aws, sorted(zones)):
         cards = (item.get("GpuInfo") or {}).get("Gpus") or []
         name = str(item["InstanceType"])
         found[name] = MachineType(
@@ -78,6 +83,12 @@ def machine_types(aws: Aws, names: list[str]) -> dict[str, MachineType]:
             int((cards[0].get("MemoryInfo") or {}).get("SizeInMiB", 0)) if cards else 0,
         )  # fmt: skip
     return found
+
+
+def _described(aws: Aws, names: list[str]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(names), _TYPES):
+        asked = {"InstanceTypes": names[start : start + _TYPES]}
+        yield from aws.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", asked)
 
 
 def architecture(supported: list[str]) -> str:

@@ -55,6 +55,11 @@ class Names:
         """Its ARN."""
         return f"arn:{self.partition}:iam::{self.account}:role{PATH}{self.role(part)}"
 
+    @property
+    def machines(self) -> str:
+        """The service that starts machines; in China it is the one with a name of its own."""
+        return "ec2.amazonaws.com.cn" if self.partition == "aws-cn" else "ec2.amazonaws.com"
+
     def managed(self, policy: str) -> str:
         """The ARN of a policy of AWS."""
         return f"arn:{self.partition}:iam::aws:policy/{policy}"

@@ -1,21 +1,23 @@
-"""`update`: compares the pools that are there with those of the file, and changes what differs."""
+"""`update`: makes what lacks, as `create` does, and brings the pools that are there to those of the file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from orchestune.clusters.aws import retirement_updates, updating
+from orchestune.clusters.aws import endpoint_updates, retirement_updates, updating
 from orchestune.clusters.aws.applying import apply
+from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.inventory import clusters, network
 from orchestune.clusters.aws.inventory.things import take_away
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Step
 from orchestune.clusters.aws.names import TAG
+from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.site import Site
-from orchestune.clusters.aws.steps import access, control, pools
+from orchestune.clusters.aws.steps import access, control, pools, retirement, roles, storage
 from orchestune.clusters.aws.steps.network import steps as network_steps
 from orchestune.domain.cluster import Complaint, Event, Happened, Planned, Pool
-from orchestune.errors import NotFound, OrchestuneError
+from orchestune.errors import NotFound
 
 Say = Callable[[Event], None]
 Document = dict[str, Any]
@@ -25,16 +27,23 @@ _FAILED = "CREATE_FAILED"
 def planned(site: Site) -> list[Planned]:
     """What `update` does, in its order."""
     there = _there(site)
-    made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}") for step in _new(site, there)]
+    failed = {f"pool-{name}" for name, shown in there.items() if shown["status"] == _FAILED}
+    lacks = [step for step in _whole(site, there) if step.key in failed or step.find({}) is None]
+    made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}".removesuffix(": "))
+            for step in lacks]  # fmt: skip
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
     made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]
-    return [*made, *access.planned(site), *retirement_updates.planned(site)]
+    return [*made, *endpoint_updates.planned(site), *access.planned(site), *retirement_updates.planned(site)]
 
 
 def refused(site: Site) -> list[Complaint]:
     """What of the file cannot be brought about in place."""
     there = _there(site)
+    return [*updating.whole(site.spec, control.described(site.aws, site.spec.name) or {}), *_pools(site, there)]
+
+
+def _pools(site: Site, there: dict[str, Document]) -> list[Complaint]:
     stay = [(pool, there[pool.name]) for pool in site.spec.pools if pool.name in there]
     said = [complaint for pool, shown in stay for complaint in updating.fixed(pool, shown)]
     return [*said, *_without(site, stay)]
@@ -56,14 +65,20 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
             yield Complaint(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
 
 
-def update(site: Site, say: Say, beat: Callable[[], None], drain: Callable[[str], None]) -> None:
-    """New pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
-    there = _there(site)
+def update(site: Site, claim: Claim, say: Say, drain: Callable[[str], None]) -> None:
+    """What lacks and new pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
+    beat, there = claim.beat, _there(site)
+    endpoint_updates.change(site, say, beat)
     for name in [name for name, shown in there.items() if shown["status"] == _FAILED]:
         _remove(site, name, say, beat)
     there = _there(site)
-    steps = [*_new(site, there), *access.steps(site), *retirement_updates.needed(site)]
-    apply(site.aws, steps, say, beat, _made(site))
+
+    def tell(event: Event) -> None:
+        if event.what is not Happened.FOUND:
+            say(event)
+
+    steps = [*_whole(site, there, claim), *access.steps(site), *retirement.steps(site)]
+    apply(site.aws, steps, tell, beat)
     retirement_updates.call_off(site, say)
     for change in _changes(site, there):
         _change(site, change, say, beat)
@@ -95,6 +110,25 @@ def _there(site: Site) -> dict[str, Document]:
     return {str(item["nodegroupName"]): item for item in shown if item and item["status"] != "DELETING"}
 
 
+def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -> list[Step]:
+    """Everything that `create` makes, but for pools that are there: those are changed, whatever state they are in.
+
+    The same for add-ons, which may not be well just because such a pool is not.
+    """
+    lacking = [step for step in control.addons(site, (*BEFORE, *AFTER)) if step.find({}) is None]
+    before = [step for step in lacking if step.planned.name in BEFORE]
+    return [
+        *roles.steps(site, claim),
+        *network_steps(site),
+        *storage.steps(site),
+        control.cluster(site),
+        *control.identities(site),
+        *before,
+        *_new(site, there),
+        *(step for step in lacking if step not in before),
+    ]
+
+
 def _new(site: Site, there: dict[str, Document]) -> list[Step]:
     new = [pool for pool in site.spec.pools if pool.name not in there or there[pool.name]["status"] == _FAILED]
     return [*(pools.template(site, pool) for pool in new), *(pools.group(site, pool) for pool in new)]
@@ -117,16 +151,6 @@ def _gone(site: Site, there: dict[str, Document]) -> list[str]:
             if name not in kept and (shown.get("tags") or {}).get(TAG) == site.spec.name]  # fmt: skip
 
 
-def _made(site: Site) -> Made:
-    """The ids of the network that is there."""
-    made: Made = {}
-    for step in network_steps(site):
-        found = step.find(made)
-        if found is not None:
-            made[step.key] = found
-    return made
-
-
 def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], None]) -> None:
     aws, name, began = site.aws, change.pool.name, site.aws.clock()
     say(Event(Happened.WAITING, change.planned))
@@ -134,17 +158,11 @@ def _change(site: Site, change: updating.Change, say: Say, beat: Callable[[], No
     answer = aws.call("eks", "UpdateNodegroupConfig", change.request, about=f"pool {name}")
     asked = {"name": site.spec.name, "nodegroupName": name, "updateId": answer["update"]["id"]}
 
-    def look() -> str | None:
-        found = aws.call("eks", "DescribeUpdate", asked, about=f"pool {name}")["update"]
-        if found["status"] in ("Failed", "Cancelled"):
-            why = "; ".join(str(item.get("errorMessage", "")) for item in found.get("errors") or ())
-            raise OrchestuneError(f"pool {name}: {why or 'the change failed'}")
-        return None if found["status"] == "Successful" else "changing"
-
     def alive() -> None:
         beat()
         say(Event(Happened.WAITING, change.planned, aws.clock() - began))
 
+    look = lambda: control.update_state(aws, asked, f"pool {name}")
     aws.wait(look, pools.GROUP_SECONDS, f"pool {name}", alive)
     say(Event(Happened.CHANGED, change.planned, aws.clock() - began))
 

@@ -99,7 +99,7 @@ class AwsProvisioner:
         claim = Claim(self._aws, site.names)
         try:
             claim.take()
-            pool_updates.update(site, say, claim.beat, drain)
+            pool_updates.update(site, claim, say, drain)
         finally:
             claim.release()
 

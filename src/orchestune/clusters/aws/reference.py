@@ -60,7 +60,8 @@ again and repeat it: it goes on from there.
 - the server, exactly as [`cluster connect`](connect-a-cluster.md) brings it into a cluster that is there.
 
 A pool `system` with one small machine is added where no other pool without GPUs and taints always keeps one: something
-has to run the server while everything else is at 0.
+has to run the server while everything else is at 0. Its machines stand in one zone, that of the server's disk, so that
+another one can take the disk over.
 
 ## Pools, GPUs, spot
 
@@ -117,13 +118,15 @@ registry: `images: {autoscaler: …, device_plugin: …}`.
 
 ## Changing it
 
-`cluster update` shows what differs and asks. Sizes, labels, taints and access change in place; new pools come first;
-pools that the file has no more are drained (their trials are offered again) and removed. What a pool's machines are
-(type, disk, spot) cannot be changed: give the pool another name.
+`cluster update` shows what differs and asks. Sizes, labels, taints, access and from where the API server answers
+(`network: {endpoint: …, allow: […]}`) change in place; new pools come first; pools that the file has no more are
+drained and removed: their trials publish their checkpoints, are offered again at no cost to the budget, and go on
+elsewhere; the server moves last. What a pool's machines are (type, disk, spot) cannot be changed: give the pool
+another name.
 
-What somebody has removed by hand `cluster create -f` makes again: gateways, addresses, routes and their tables,
-subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. A pool whose launch template or subnet
-is gone cannot get another one from EKS, which is told; under another name it is made anew by `cluster update`.
+What somebody has removed by hand `cluster update` makes again, and `cluster create` too: gateways, addresses, routes
+and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. A pool whose launch
+template or subnet is gone cannot get another one from EKS, which is told; under another name it is made anew.
 
 ## Destroying itself when nobody uses it
 
@@ -138,11 +141,12 @@ which goes with it), and reads every copy again; what is not copied keeps the cl
 From then on it takes nothing new, and calls the one function of AWS Lambda that `create` has made for this. Machines go
 before the control plane, and with them whatever runs on them, so a cluster cannot remove itself from inside. The
 function does what `cluster destroy` does, with rights on this cluster alone, in runs of at most 15 minutes that call
-the next one, and removes itself in the end. The server's own rights are to call it and to write into the archive.
+the next one, and removes itself and its role in the end. The server's own rights are to call it and to write into the
+archive. `orchestune import s3://team-archive/vision` takes the records into another server.
 
-One thing is left, which costs nothing: the function's role, since nobody can remove the rights that he is using.
-`orchestune cluster destroy -n NAME --cloud aws --region …` removes it, and what things of somebody else kept from
-going. `orchestune import s3://team-archive/vision` takes the records into another server.
+`orchestune cluster destroy -n NAME --cloud aws --region …` proves that nothing is left, and removes what is: what
+things of somebody else kept from going, or the function's role where IAM took its rights before it could remove itself
+(a role that may nothing, and costs nothing).
 
 `cluster status` shows since when it is idle and when it goes. Leave `destroy` and `archive` out of the file and run
 `cluster update -f cluster.yml` to call it off: function, role and rights go. A bucket that is encrypted with a key of
@@ -151,11 +155,11 @@ yours, or that belongs to another account, has to allow the role `orchestune-NAM
 ## Destroying it
 
 Records and files are copied and checked first, to this machine or `--to`. Then go: workloads, load balancers and disks
-that Kubernetes made, pools, the control plane, what was left behind, the network, the registry (unless
-`--keep-registry`), the bucket, the roles. What is in use is tried again. In the end every service is looked at once
-more: `nothing left`, or exactly what, and why. Repeat it after mending that. Nothing is touched that lacks the
-cluster's tag, and a cluster of that name that is not ours is refused. From another machine: `--cloud aws --region …`.
-Where the cluster does not answer any more, `--abandon` goes on without a copy.
+that Kubernetes made, pools, the control plane, what was left behind (also what GuardDuty has put into the network),
+the network, the registry (unless `--keep-registry`), the bucket, the roles. What is in use is tried again. In the end
+every service is looked at once more: `nothing left`, or exactly what, and why. Repeat it after mending that. Nothing
+is touched that lacks the cluster's tag, and a cluster of that name that is not ours is refused. From another machine:
+`--cloud aws --region …`. Where the cluster does not answer any more, `--abandon` goes on without a copy.
 
 ## When it goes wrong
 
@@ -175,7 +179,8 @@ Where the cluster does not answer any more, `--abandon` goes on without a copy.
 
 Every call that is made is in this policy, and nothing else; a call that is not cannot be made. Attach it in two or
 three parts where it is too long for one. Whoever may attach policies to roles called `orchestune…` and start machines
-with them can give those roles more than they have: it is a policy for administrators of the cluster.
+with them can give those roles more than they have: it is a policy for administrators of the cluster. In GovCloud and
+China its ARNs begin with `arn:aws-us-gov:` and `arn:aws-cn:`, and in China machines are `ec2.amazonaws.com.cn`.
 
 ```json
 POLICY

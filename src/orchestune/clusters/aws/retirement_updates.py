@@ -8,12 +8,11 @@ from orchestune.clusters.aws.errors import already
 from orchestune.clusters.aws.function import described, ours, tags
 from orchestune.clusters.aws.inventory import rest
 from orchestune.clusters.aws.inventory.things import take_away
-from orchestune.clusters.aws.made import Step
 from orchestune.clusters.aws.requests import retirement
 from orchestune.clusters.aws.requests.roles import POLICY, RETIREMENT, SERVER
 from orchestune.clusters.aws.site import Site
-from orchestune.clusters.aws.steps import control, roles
-from orchestune.clusters.aws.steps.retirement import said, steps
+from orchestune.clusters.aws.steps import roles
+from orchestune.clusters.aws.steps.retirement import said
 from orchestune.domain.cluster import Event, Happened, Planned
 
 
@@ -28,13 +27,6 @@ def planned(site: Site) -> list[Planned]:
     if all(now.get(key) == value for key, value in retirement.tags(site.names, wanted).items()):
         return []
     return [Planned("function", name, said(wanted) if there else f"new: {said(wanted)}")]
-
-
-def needed(site: Site) -> list[Step]:
-    """The function, and the roles and the identity that it takes; nothing where the file does not ask for it."""
-    if site.spec.retirement is None:
-        return []
-    return [*roles.of_parts(site, SERVER, RETIREMENT), *control.identities(site), *steps(site)]
 
 
 def call_off(site: Site, say: Callable[[Event], None]) -> None:

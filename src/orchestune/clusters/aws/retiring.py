@@ -14,10 +14,12 @@ from typing import Any, Protocol
 from orchestune.clusters.aws import removing
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.inventory import rest
 from orchestune.clusters.aws.inventory.clusters import refuse_others
 from orchestune.clusters.aws.names import Names
+from orchestune.clusters.aws.requests.roles import RETIREMENT
 from orchestune.domain.cluster import Event, Happened
-from orchestune.errors import Conflict, NotFound
+from orchestune.errors import Conflict, Denied, NotFound
 
 log = logging.getLogger(__name__)
 _RESERVE = 60.0
@@ -47,8 +49,7 @@ def handler(event: object, context: Run) -> str:
 def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
     """Remove the cluster, or as much of it as `left` seconds allow, and call the next run. What was done, in words.
 
-    In the end the function removes itself. Its role stays, since nobody can remove the rights that he is using: it
-    costs nothing, and `cluster destroy` removes it. Conflict where something of somebody else is in the way.
+    In the end the function removes itself and its role. Conflict where something of somebody else is in the way.
     """
     claim = Claim(aws, names)
 
@@ -70,9 +71,32 @@ def retire(aws: Aws, names: Names, left: Callable[[], float]) -> str:
     if stuck:
         said = "; ".join(f"{item.kind} {item.name}: {item.why}" for item in stuck)
         raise Conflict(f"not all of '{names.cluster}' could be removed: {said}")
+    return _go(aws, names)
+
+
+def _go(aws: Aws, names: Names) -> str:
+    """Remove the function, which runs on to its end, and its role by the rights of that role.
+
+    IAM removes no role that has rights; but what a role may is decided by what IAM has spread of it, and that a role
+    has lost its rights gets about in seconds. Until then it can still remove itself. Where IAM was quicker a role
+    stays that may nothing and costs nothing, and `cluster destroy` removes it.
+    """
+    name = names.role(RETIREMENT)
     with suppress(NotFound):  # the answer of a run before may have been lost
         aws.call("lambda", "DeleteFunction", {"FunctionName": names.function}, about=f"function {names.function}")
+    try:
+        rest.strip(aws, name)
+        aws.settled("iam", "DeleteRole", {"RoleName": name}, about=f"role {name}", unknown=_has_rights)
+    except NotFound:
+        pass
+    except Denied:
+        return f"removed, but for the role {name}, which may nothing any more"
     return "removed"
+
+
+def _has_rights(code: str, message: str) -> bool:
+    """Whether IAM does not know yet that the role has lost them."""
+    return code == "DeleteConflict"
 
 
 def call(aws: Aws, names: Names) -> None:

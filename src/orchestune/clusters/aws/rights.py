@@ -17,9 +17,13 @@ ROLE = f"{_IAM}role/orchestune*"
 CLUSTER = f"{_EKS}cluster/*"
 BUCKET = "arn:aws:s3:::orchestune-*"
 FUNCTION = "arn:aws:lambda:*:*:function:orchestune-*"
+GUARDED = "GuardDutyManaged"
+"""the tag of what GuardDuty puts into a network"""
+_CHANGING = "changing and removing what has our tag"
 _NO_RESOURCES = "these calls know no resources"
 _MADE = {"StringLike": {f"aws:RequestTag/{TAG}": "*"}}
 _OURS = {"StringLike": {f"aws:ResourceTag/{TAG}": "*"}}
+_GUARDS = {"StringEquals": {f"aws:ResourceTag/{GUARDED}": "true"}}
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,14 @@ class Grant:
     on: str
     why: str
     condition: str = ""
-    """`made`: only with our tag on what is made; `ours`: only what has our tag"""
+    """`made`: only with our tag on what is made; `ours`: only what has our tag; `guard`: only what is GuardDuty's"""
 
     @property
     def conditions(self) -> dict[str, Any]:
         """As a policy has them."""
         if self.condition.startswith("to:"):
             return {"StringEquals": {"iam:PassedToService": self.condition[3:]}}
-        return {"": {}, "made": _MADE, "ours": _OURS}[self.condition]
+        return {"": {}, "made": _MADE, "ours": _OURS, "guard": _GUARDS}[self.condition]
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def _makes(name: str, kind: str, *parents: str) -> dict[tuple[str, str], Right]:
 
 def _changes(name: str, *kinds: str) -> dict[tuple[str, str], Right]:
     """A call of EC2 that changes or removes something of ours."""
-    why = "changing and removing what has our tag"
-    return {("ec2", name): Right(tuple(Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", why, "ours") for kind in kinds))}
+    grants = tuple(Grant((f"ec2:{name}",), f"{_EC2}{kind}/*", _CHANGING, "ours") for kind in kinds)
+    return {("ec2", name): Right(grants)}
 
 
 def _on(service: str, on: str, why: str, *operations: str, condition: str = "") -> dict[tuple[str, str], Right]:
@@ -106,6 +110,8 @@ _SERVICE_ROLE = Grant(
     "the roles of AWS's own services, once in each account",
 )
 _ROLE_BY_NAME = f"{_IAM}role/orchestune-*"
+_SPOT_BY_NAME = f"{_IAM}role/AWSServiceRoleForEC2Spot"
+_ABSENT = "asking for a role that is not there: IAM judges that by its name, without a path"
 _GET_ROLE = Grant(("iam:GetRole",), ROLE, "roles of the cluster alone")
 _RETIRING = "the function that removes an idle cluster"
 
@@ -147,7 +153,9 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **_changes("ReleaseAddress", "elastic-ip"),
     **_changes("DeleteNatGateway", "natgateway"),
     **_changes("DeleteRouteTable", "route-table"),
-    **_changes("DeleteVpcEndpoints", "vpc-endpoint"),
+    ("ec2", "DeleteVpcEndpoints"): Right((
+        Grant(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", _CHANGING, "ours"),
+        Grant(("ec2:DeleteVpcEndpoints",), f"{_EC2}vpc-endpoint/*", "what GuardDuty puts into networks", "guard"))),
     **_changes("DeleteLaunchTemplate", "launch-template"),
     **_on("ec2", f"{_EC2}volume/*", _KUBERNETES_MADE, "DeleteVolume"),
     **_on("ec2", f"{_EC2}network-interface/*", _KUBERNETES_MADE, "DeleteNetworkInterface"),
@@ -155,8 +163,10 @@ RIGHTS: dict[tuple[str, str], Right] = {
     **{(service, "DeleteLoadBalancer"): Right((Grant(("elasticloadbalancing:DeleteLoadBalancer",), EVERYTHING,
                                                      _KUBERNETES_MADE),)) for service in ("elb", "elbv2")},
     ("iam", "CreateRole"): Right((Grant(("iam:CreateRole", "iam:TagRole"), ROLE, "roles of the cluster alone"),)),
-    ("iam", "GetRole"): Right((_GET_ROLE, Grant(("iam:GetRole",), _ROLE_BY_NAME, "asking for a role that is not there:"
-                                                " IAM judges that by its name, without a path"))),
+    ("iam", "GetRole"): Right((
+        _GET_ROLE,
+        Grant(("iam:GetRole",), _ROLE_BY_NAME, _ABSENT), Grant(("iam:GetRole",), _SPOT_BY_NAME, _ABSENT),
+        Grant(("iam:GetRole",), f"{_IAM}role/aws-service-role/spot.amazonaws.com/*", "whether the account has it"))),
     **_on("iam", ROLE, "roles of the cluster alone", "DeleteRole", "TagRole", "UntagRole",
           "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
           "ListAttachedRolePolicies", "ListRolePolicies"),
@@ -174,7 +184,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
         Grant(("eks:TagResource",), CLUSTER, "tags, while something is made", "made"))),
     **_on("eks", CLUSTER, "looking at clusters", "DescribeCluster", "ListNodegroups", "ListAccessEntries",
           "ListPodIdentityAssociations"),
-    **_on("eks", CLUSTER, "clusters of ours", "DeleteCluster", condition="ours"),
+    **_on("eks", CLUSTER, "clusters of ours", "DeleteCluster", "UpdateClusterConfig", condition="ours"),
     **_eks_part("nodegroup", "DescribeNodegroup UpdateNodegroupConfig DeleteNodegroup"),
     **_eks_part("addon", "DescribeAddon"),
     **_eks_part("access-entry", "DescribeAccessEntry DeleteAccessEntry AssociateAccessPolicy"),

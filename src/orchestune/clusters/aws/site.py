@@ -10,7 +10,7 @@ from orchestune.clusters.aws.facts import MachineType, Offer
 from orchestune.clusters.aws.made import Made
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.pools import Kind
-from orchestune.domain.cluster import ClusterSpec, Pool
+from orchestune.domain.cluster import SYSTEM, ClusterSpec, Pool
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,16 @@ class Site:
         return Kind(found[0].architecture, found[0].gpus > 0, card, memory)
 
     def for_machines(self, made: Made, pool: Pool | None = None) -> list[str]:
-        """The subnets for machines; of a pool those in whose zones it finds any."""
+        """The subnets for machines; of a pool those in whose zones it finds any.
+
+        The pool of the server stands in one zone: there its disk is, and a machine of another zone cannot have it.
+        """
         zones = self.subnets or {made[f"private-{zone}"]: zone for zone in self.zones if f"private-{zone}" in made}
         if pool is None:
             return list(zones)
         types = [self.offer.types[name] for name in pool.instance_types if name in self.offer.types]
-        return [subnet for subnet, zone in zones.items() if any(zone in item.zones for item in types)]
+        fits = [subnet for subnet, zone in zones.items() if any(zone in item.zones for item in types)]
+        return fits[:1] if pool.name == SYSTEM else fits
 
     def for_control(self, made: Made) -> list[str]:
         """The subnets in which the control plane and load balancers get addresses."""

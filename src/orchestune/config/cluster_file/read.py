@@ -14,13 +14,13 @@ from orchestune.config.compose import compose
 from orchestune.config.nodes import Entries, Scalar, shown
 from orchestune.config.report import Field, Report
 from orchestune.config.text_file import read_text
-from orchestune.domain.cluster import ClusterSpec, Complaint, Network, Pool, Retirement
+from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Network, Pool, Retirement
 from orchestune.errors import BadInput, Problem
 
 _LONGEST_NAME = 40
 _SOONEST = 600.0
 """seconds without work after which a cluster may destroy itself: people think between two experiments"""
-_SYSTEM = Pool("system", ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system")
+_SYSTEM = Pool(SYSTEM, ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system")
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def with_system(pools: tuple[Pool, ...], notes: list[str]) -> tuple[Pool, ...]:
     """The same, and a pool for the server where no other one always has a machine for it."""
     if any(item.least and not item.gpu and not item.taints for item in pools):
         return pools
-    if any(item.name == "system" for item in pools):
-        return tuple(replace(item, least=1) if item.name == "system" else item for item in pools)
+    if any(item.name == SYSTEM for item in pools):
+        return tuple(replace(item, least=1) if item.name == SYSTEM else item for item in pools)
     notes.append(
         "a pool `system` with one small machine is added: something has to run the server while the others are at 0"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.testbeds.aws import cloud
@@ -40,6 +42,8 @@ class Clusters:
 
     world: World
     known: dict[tuple[str, str], Cluster] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """to changes of settings, by the token of who asked"""
 
     def of(self, call: Call, name: str | None = None) -> Cluster:
         """The cluster that a call names. Refused where there is none."""
@@ -187,6 +191,12 @@ class Clusters:
         del self.known[cluster.region, cluster.name]
 
     def update_cluster_config(self, call: Call) -> dict[str, Any]:
+        token = call.parameters.get("clientRequestToken", "")
+        if token not in self.answers:  # whoever does not hear the answer asks again, and gets it
+            self.answers[token] = self._update_config(call)
+        return self.answers[token]
+
+    def _update_config(self, call: Call) -> dict[str, Any]:
         found, request = self.ready(call), call.parameters
         keys = {"resourcesVpcConfig": "EndpointAccessUpdate", "logging": "LoggingUpdate",
                 "accessConfig": "AccessConfigUpdate", "upgradePolicy": "UpgradePolicyUpdate",
@@ -194,8 +204,10 @@ class Clusters:
         for key, kind in keys.items():
             if key in request:
                 new = request[key]
-                found.document[key] = {**found.document[key], **new} if isinstance(new, dict) else new
-                return self.begin_update(found, kind)
+                whole = {**found.document[key], **new} if isinstance(new, dict) else new
+                if whole == found.document[key]:
+                    break
+                return self.begin_update(found, kind, then=partial(found.document.__setitem__, key, whole))
         raise Refused("InvalidParameterException", "No changes needed for the cluster", clusterName=found.name)
 
     def update_cluster_version(self, call: Call) -> dict[str, Any]:
@@ -205,7 +217,9 @@ class Clusters:
         found.document.update(version=version, platformVersion=platform(version))
         return self.begin_update(found, "VersionUpdate")
 
-    def begin_update(self, cluster: Cluster, kind: str, owner: Becoming | None = None) -> dict[str, Any]:
+    def begin_update(
+        self, cluster: Cluster, kind: str, owner: Becoming | None = None, then: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
         """One update at a time: of the cluster, or of the node group or add-on `owner`."""
         target = owner or cluster
         if target.document["status"] == "UPDATING":
@@ -218,6 +232,7 @@ class Clusters:
         target.document["status"] = "UPDATING"
 
         def done() -> None:
+            then()
             document["status"] = "Successful"
             target.document["status"], target.then = "ACTIVE", None
             update.then = None

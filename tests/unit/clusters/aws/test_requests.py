@@ -68,7 +68,11 @@ def requests(text: str) -> Iterator[Request]:
         subnets = place.for_machines(made, pool)
         yield "eks", "CreateNodegroup", pools.group(names, pool, place.kind(pool), subnets, "lt-1")
     if spec.retirement:
-        yield "lambda", "CreateFunction", retirement.function(names, spec.retirement, b"zip") | {"Code": {}}
+        yield (
+            "lambda",
+            "CreateFunction",
+            retirement.function(names, spec.retirement, b"zip", "python3.13") | {"Code": {}},
+        )
 
 
 def network_requests(spec: ClusterSpec, names: Names) -> Iterator[Request]:

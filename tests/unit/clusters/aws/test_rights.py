@@ -47,7 +47,7 @@ def test_no_action_is_a_pattern_and_what_removes_asks_for_our_tag_or_our_path() 
         for grant in right.grants:
             assert not any("*" in action for action in grant.actions)
             if any(action.startswith("ec2:Delete") for action in grant.actions):
-                assert grant.condition == "ours" or "Kubernetes made" in grant.why, grant
+                assert grant.condition in ("ours", "guard") or "Kubernetes made" in grant.why, grant
 
 
 def test_the_policy_is_within_what_iam_takes_in_a_few_documents() -> None:

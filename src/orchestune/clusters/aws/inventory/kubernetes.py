@@ -18,6 +18,9 @@ from orchestune.errors import NotFound
 _CHUNK = 20
 """load balancers whose tags one call tells"""
 _CNI = "cluster.k8s.amazonaws.com/name"
+_PASSING = "natGateway", "nat_gateway", "load_balancer", "network_load_balancer", "gateway_load_balancer"
+_ABOUT = "Amazon EKS ", "ELB ", "Interface for NAT Gateway"
+"""how the descriptions of interfaces begin that go with a control plane, a load balancer, a gateway"""
 
 
 def shelves(aws: Aws, names: Names) -> list[Shelf]:
@@ -142,6 +145,8 @@ def foreign(aws: Aws, names: Names, name: str, value: str) -> str:
 
 
 def _passing(item: dict[str, Any], names: Names) -> bool:
-    """Whether an interface goes by itself, or with what is removed."""
+    """Whether it goes by itself, or with what is removed: those of endpoints, functions and databases do not."""
     tags = item.get("TagSet") or []
-    return bool(item.get("RequesterManaged") or named(tags, TAG) == names.cluster or named(tags, _CNI) == names.cluster)
+    kind, about = str(item.get("InterfaceType", "")), str(item.get("Description", ""))
+    theirs = item.get("RequesterManaged") and (kind in _PASSING or about.startswith(_ABOUT))
+    return bool(theirs or named(tags, TAG) == names.cluster or named(tags, _CNI) == names.cluster)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws, named
 from orchestune.clusters.aws.errors import already
+from orchestune.clusters.aws.inventory import guards
+from orchestune.clusters.aws.inventory.guards import remove_endpoint
 from orchestune.clusters.aws.inventory.kubernetes import foreign
 from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import PART, TAG, Names
@@ -20,6 +23,7 @@ def shelves(aws: Aws, names: Names) -> list[Shelf]:
         _simple(aws, names, "launch template", "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId",
                 "DeleteLaunchTemplate"),
         Shelf("EC2", "VPC endpoint", lambda: _endpoints(aws, names)),
+        *guards.shelves(aws, names),
         Shelf("EC2", "NAT gateway", lambda: _gateways(aws, names)),
         _simple(aws, names, "address", "DescribeAddresses", "Addresses", "AllocationId", "ReleaseAddress"),
         Shelf("EC2", "subnet", lambda: _subnets(aws, names)),
@@ -39,7 +43,7 @@ def _simple(aws: Aws, names: Names, kind: str, look: str, key: str, identity: st
     """Things that one call removes."""
 
     def find() -> list[Thing]:
-        return [Thing(str(item[identity]), _part(item), _removing(aws, delete, {identity: item[identity]}, kind))
+        return [Thing(str(item[identity]), _part(item), partial(_remove, aws, delete, identity, str(item[identity])))
                 for item in _tagged(aws, names, look, key)]  # fmt: skip
 
     return Shelf("EC2", kind, find)
@@ -49,30 +53,26 @@ def _part(item: Mapping[str, Any]) -> str:
     return named(item.get("Tags") or [], PART)
 
 
-def _removing(aws: Aws, operation: str, request: Mapping[str, Any], about: str) -> Callable[[], None]:
-    def remove() -> None:
-        aws.call("ec2", operation, request, about=f"{about} {next(iter(request.values()))}")
-
-    return remove
+def _remove(aws: Aws, operation: str, key: str, identity: str) -> None:
+    aws.call("ec2", operation, {key: identity}, about=identity)
 
 
 def _endpoints(aws: Aws, names: Names) -> list[Thing]:
     return [
-        Thing(str(item["VpcEndpointId"]), _part(item),
-              _removing(aws, "DeleteVpcEndpoints", {"VpcEndpointIds": [item["VpcEndpointId"]]}, "VPC endpoint"))
+        Thing(str(item["VpcEndpointId"]), _part(item), partial(remove_endpoint, aws, str(item["VpcEndpointId"])))
         for item in _tagged(aws, names, "DescribeVpcEndpoints", "VpcEndpoints")
         if str(item.get("State", "")).lower() not in _GONE
-    ]  # fmt: skip
+    ]
 
 
 def _gateways(aws: Aws, names: Names) -> list[Thing]:
     """One that is being removed still holds its address and its subnet."""
     found = []
     for item in _tagged(aws, names, "DescribeNatGateways", "NatGateways"):
-        request = {"NatGatewayId": item["NatGatewayId"]}
-        remove = None if item["State"] == "deleting" else _removing(aws, "DeleteNatGateway", request, "NAT gateway")
+        identity = str(item["NatGatewayId"])
+        remove = partial(_remove, aws, "DeleteNatGateway", "NatGatewayId", identity)
         if item["State"] != "deleted":
-            found.append(Thing(str(item["NatGatewayId"]), _part(item), remove))
+            found.append(Thing(identity, _part(item), None if item["State"] == "deleting" else remove))
     return found
 
 
@@ -80,58 +80,51 @@ def _subnets(aws: Aws, names: Names) -> list[Thing]:
     found = []
     for item in _tagged(aws, names, "DescribeSubnets", "Subnets"):
         identity = str(item["SubnetId"])
-
-        def blocked(identity: str = identity) -> str:
-            return foreign(aws, names, "subnet-id", identity)
-
-        remove = _removing(aws, "DeleteSubnet", {"SubnetId": identity}, "subnet")
-        found.append(Thing(identity, _part(item), remove, blocked))
+        remove = partial(_remove, aws, "DeleteSubnet", "SubnetId", identity)
+        found.append(Thing(identity, _part(item), remove, partial(foreign, aws, names, "subnet-id", identity)))
     return found
 
 
 def _tables(aws: Aws, names: Names) -> list[Thing]:
-    found = []
-    for item in _tagged(aws, names, "DescribeRouteTables", "RouteTables"):
+    return [Thing(str(item["RouteTableId"]), _part(item), partial(_remove_table, aws, item))
+            for item in _tagged(aws, names, "DescribeRouteTables", "RouteTables")]  # fmt: skip
 
-        def remove(item: dict[str, Any] = item) -> None:
-            for pair in item.get("Associations") or ():
-                if not pair.get("Main"):
-                    request = {"AssociationId": pair["RouteTableAssociationId"]}
-                    aws.call("ec2", "DisassociateRouteTable", request, about=f"routes {item['RouteTableId']}")
-            aws.call("ec2", "DeleteRouteTable", {"RouteTableId": item["RouteTableId"]}, about=f"routes {_part(item)}")
 
-        found.append(Thing(str(item["RouteTableId"]), _part(item), remove))
-    return found
+def _remove_table(aws: Aws, item: Mapping[str, Any]) -> None:
+    identity = str(item["RouteTableId"])
+    for pair in item.get("Associations") or ():
+        if not pair.get("Main"):
+            request = {"AssociationId": pair["RouteTableAssociationId"]}
+            with already("InvalidAssociationID.NotFound"):
+                aws.call("ec2", "DisassociateRouteTable", request, about=identity)
+    _remove(aws, "DeleteRouteTable", "RouteTableId", identity)
 
 
 def _internet(aws: Aws, names: Names) -> list[Thing]:
-    found = []
-    for item in _tagged(aws, names, "DescribeInternetGateways", "InternetGateways"):
-        identity = str(item["InternetGatewayId"])
+    return [Thing(str(item["InternetGatewayId"]), _part(item), partial(_remove_internet, aws, item))
+            for item in _tagged(aws, names, "DescribeInternetGateways", "InternetGateways")]  # fmt: skip
 
-        def remove(item: dict[str, Any] = item, identity: str = identity) -> None:
-            for pair in item.get("Attachments") or ():
-                request = {"InternetGatewayId": identity, "VpcId": pair["VpcId"]}
-                with already("Gateway.NotAttached"):
-                    aws.call("ec2", "DetachInternetGateway", request, about=f"internet gateway {identity}")
-            request = {"InternetGatewayId": identity}
-            aws.call("ec2", "DeleteInternetGateway", request, about=f"internet gateway {identity}")
 
-        found.append(Thing(identity, _part(item), remove))
-    return found
+def _remove_internet(aws: Aws, item: Mapping[str, Any]) -> None:
+    identity = str(item["InternetGatewayId"])
+    for pair in item.get("Attachments") or ():
+        request = {"InternetGatewayId": identity, "VpcId": pair["VpcId"]}
+        with already("Gateway.NotAttached"):
+            aws.call("ec2", "DetachInternetGateway", request, about=identity)
+    _remove(aws, "DeleteInternetGateway", "InternetGatewayId", identity)
 
 
 def _vpcs(aws: Aws, names: Names) -> list[Thing]:
     found = []
     for item in _tagged(aws, names, "DescribeVpcs", "Vpcs"):
         identity = str(item["VpcId"])
-
-        def blocked(identity: str = identity) -> str:
-            return foreign(aws, names, "vpc-id", identity) or _groups(aws, names, identity)
-
-        remove = _removing(aws, "DeleteVpc", {"VpcId": identity}, "network")
-        found.append(Thing(identity, _part(item), remove, blocked))
+        remove = partial(_remove, aws, "DeleteVpc", "VpcId", identity)
+        found.append(Thing(identity, _part(item), remove, partial(_in_it, aws, names, identity)))
     return found
+
+
+def _in_it(aws: Aws, names: Names, vpc: str) -> str:
+    return foreign(aws, names, "vpc-id", vpc) or _groups(aws, names, vpc)
 
 
 def _groups(aws: Aws, names: Names, vpc: str) -> str:

@@ -8,7 +8,7 @@ from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, RETIREMENT, SERVER, STORAGE
 from orchestune.clusters.aws.steps.storage import bucket_owner, repository
-from orchestune.errors import NotFound
+from orchestune.errors import Conflict, NotFound
 
 
 def shelves(aws: Aws, names: Names, *, keep_registry: bool, within: bool = False) -> list[Shelf]:
@@ -61,7 +61,9 @@ def _buckets(aws: Aws, names: Names) -> list[Thing]:
                 batch.append({"Key": item["Key"], "VersionId": item["VersionId"]})
         for start in range(0, len(batch), 1000):
             objects = {"Objects": batch[start : start + 1000], "Quiet": True}
-            aws.call("s3", "DeleteObjects", {**asked, "Delete": objects}, about=about)
+            answer = aws.call("s3", "DeleteObjects", {**asked, "Delete": objects}, about=about)
+            for item in answer.get("Errors") or ():
+                raise Conflict(f"{about}: {item.get('Key')} stays: {item.get('Message') or item.get('Code')}")
         aws.call("s3", "DeleteBucket", asked, about=about)
 
     return [Thing(names.bucket, names.bucket, remove)]
@@ -92,12 +94,17 @@ def role_things(aws: Aws, names: Names, parts: tuple[str, ...]) -> list[Thing]:
             continue
 
         def remove(name: str = name) -> None:
-            about, asked = f"role {name}", {"RoleName": name}
-            for item in aws.pages("iam", "ListAttachedRolePolicies", "AttachedPolicies", asked, about=about):
-                aws.call("iam", "DetachRolePolicy", {**asked, "PolicyArn": item["PolicyArn"]}, about=about)
-            for policy in aws.pages("iam", "ListRolePolicies", "PolicyNames", asked, about=about):
-                aws.call("iam", "DeleteRolePolicy", {**asked, "PolicyName": policy}, about=about)
-            aws.call("iam", "DeleteRole", asked, about=about)
+            strip(aws, name)
+            aws.call("iam", "DeleteRole", {"RoleName": name}, about=f"role {name}")
 
         found.append(Thing(name, name, remove))
     return found
+
+
+def strip(aws: Aws, name: str) -> None:
+    """Take all rights from a role: IAM removes none that has any."""
+    about, asked = f"role {name}", {"RoleName": name}
+    for item in aws.pages("iam", "ListAttachedRolePolicies", "AttachedPolicies", asked, about=about):
+        aws.call("iam", "DetachRolePolicy", {**asked, "PolicyArn": item["PolicyArn"]}, about=about)
+    for policy in aws.pages("iam", "ListRolePolicies", "PolicyNames", asked, about=about):
+        aws.call("iam", "DeleteRolePolicy", {**asked, "PolicyName": policy}, about=about)

@@ -9,6 +9,8 @@ from orchestune.clusters.aws.requests.control import AUTOSCALER_ACCOUNT
 
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = AUTOSCALER_ACCOUNT
+_LONGEST_DELAY = 600.0
+"""seconds after a machine came in which none goes, by the program's own default: too long for who asks for less"""
 _LOOK = ["get", "list", "watch"]
 
 
@@ -65,7 +67,9 @@ def _deployment(image: str, cluster: str, region: str, scale_down: float) -> Man
         "command": [
             "./cluster-autoscaler", "--cloud-provider=aws", f"--node-group-auto-discovery={discovery}",
             "--expander=least-waste", "--skip-nodes-with-local-storage=false", "--skip-nodes-with-system-pods=false",
-            f"--scale-down-unneeded-time={round(scale_down)}s", "--stderrthreshold=info", "--v=2",
+            f"--scale-down-unneeded-time={round(scale_down)}s",
+            f"--scale-down-delay-after-add={round(min(scale_down, _LONGEST_DELAY))}s",
+            "--stderrthreshold=info", "--v=2",
         ],
         "env": [{"name": "AWS_REGION", "value": region}],
         "resources": {"requests": {"cpu": "100m", "memory": "300Mi"}, "limits": {"memory": "1Gi"}},

@@ -8,9 +8,10 @@ from typing import Any
 
 from orchestune.clusters.aws.names import NAMESPACE, SERVER_ACCOUNT, TAG, Names
 from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE, serves
-from orchestune.domain.cluster import ClusterSpec, Grant
+from orchestune.domain.cluster import ClusterSpec, Grant, Network
 
 Document = dict[str, Any]
+EVERYWHERE = "0.0.0.0/0"
 AUTOSCALER_ACCOUNT = "cluster-autoscaler"
 BEFORE = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
 """without which no machine becomes ready"""
@@ -19,28 +20,25 @@ AFTER = ("coredns", "aws-ebs-csi-driver")
 _ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controller-sa", STORAGE)}
 
 
-def cluster(
-    spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str], security_groups: Sequence[str] = ()
-) -> Document:
+def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str]) -> Document:
     """CreateCluster. Support ends with the version's standard support: what comes after costs six times as much."""
-    public = spec.network.endpoint == "public"
-    config: Document = {
-        "subnetIds": list(subnets),
-        "endpointPublicAccess": public,
-        "endpointPrivateAccess": True,
-    }
-    if public and spec.network.allow:
-        config["publicAccessCidrs"] = list(spec.network.allow)
     return {
         "name": spec.name,
         "version": version,
         "roleArn": names.role_arn(CONTROL),
-        "resourcesVpcConfig": config,
+        "resourcesVpcConfig": {"subnetIds": list(subnets), **endpoint(spec.network)},
         "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True},
         "bootstrapSelfManagedAddons": False,
         "upgradePolicy": {"supportType": "STANDARD"},
         "tags": names.tags(),
     }
+
+
+def endpoint(network: Network) -> Document:
+    """From where the API server answers: the part of CreateCluster, and of UpdateClusterConfig, that says so."""
+    public = network.endpoint == "public"
+    made: Document = {"endpointPublicAccess": public, "endpointPrivateAccess": True}
+    return made | ({"publicAccessCidrs": list(network.allow or (EVERYWHERE,))} if public else {})
 
 
 def addon(names: Names, name: str, version: str) -> Document:

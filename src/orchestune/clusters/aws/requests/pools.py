@@ -13,6 +13,7 @@ from orchestune.domain.cluster import Pool, Taint
 Document = dict[str, Any]
 POOL_LABEL = "orchestune.dev/pool"
 GPU = "nvidia.com/gpu"
+ACCELERATOR = "k8s.amazonaws.com/accelerator"
 DISK = "orchestune.dev/disk"
 """a tag: GiB of each machine"""
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
@@ -51,13 +52,28 @@ def template(names: Names, pool: Pool) -> Document:
     }
 
 
-def labels(pool: Pool, card: str = "", memory: int = 0) -> dict[str, str]:
-    """Of the nodes; which cards they have is known before the first one starts."""
-    cards = {}
+@dataclass(frozen=True)
+class Kind:
+    """What a pool's machines are like."""
+
+    architecture: str = "x86_64"
+    gpu: bool = False
+    card: str = ""
+    memory: int = 0
+
+
+def labels(pool: Pool, kind: Kind) -> dict[str, str]:
+    """Of the nodes; which cards they have is known before the first one starts.
+
+    By ACCELERATOR the autoscaler knows that a new machine has cards which it does not show yet; without it, it starts
+    another one for the same pods.
+    """
+    card = kind.card.replace(" ", "-")
+    cards = {ACCELERATOR: f"nvidia-{card.lower() or 'gpu'}"} if kind.gpu else {}
     if card:
-        cards["nvidia.com/gpu.product"] = f"NVIDIA-{card.replace(' ', '-')}"
-    if memory:
-        cards["nvidia.com/gpu.memory"] = str(memory)
+        cards["nvidia.com/gpu.product"] = f"NVIDIA-{card}"
+    if kind.memory:
+        cards["nvidia.com/gpu.memory"] = str(kind.memory)
     return {**cards, **pool.labels, POOL_LABEL: pool.name}
 
 
@@ -71,16 +87,6 @@ def taints(pool: Pool, *, gpu: bool) -> list[Document]:
     return made
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a pool's machines are like."""
-
-    architecture: str = "x86_64"
-    gpu: bool = False
-    card: str = ""
-    memory: int = 0
-
-
 def group(names: Names, pool: Pool, kind: Kind, subnets: Sequence[str], template_id: str) -> Document:
     """CreateNodegroup."""
     return {
@@ -92,7 +98,7 @@ def group(names: Names, pool: Pool, kind: Kind, subnets: Sequence[str], template
         "amiType": image_type(kind.architecture, gpu=kind.gpu),
         "capacityType": "SPOT" if pool.spot else "ON_DEMAND",
         "nodeRole": names.role_arn(NODE),
-        "labels": labels(pool, kind.card, kind.memory),
+        "labels": labels(pool, kind),
         "taints": taints(pool, gpu=kind.gpu),
         "launchTemplate": {"id": template_id, "version": "1"},
         "updateConfig": {"maxUnavailable": 1},

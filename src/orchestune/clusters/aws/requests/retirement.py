@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestune.clusters.aws import rights
@@ -12,8 +13,7 @@ from orchestune.domain.cluster import Retirement
 
 Document = dict[str, Any]
 HANDLER = "orchestune.clusters.aws.retiring.handler"
-RUNTIME = "python3.13"
-"""of Lambda, which has boto3 in it; AWS tells in no call which there are"""
+_PYTHON = re.compile(r"python3\.([0-9]+)")
 AFTER, ARCHIVE = "orchestune.dev/after", "orchestune.dev/archive"
 """tags: what the cluster's file says of it"""
 _SECONDS = 900
@@ -38,12 +38,18 @@ DESTROYING = (
 """the calls of a destruction, beside those about what Kubernetes made"""
 
 
-def function(names: Names, retirement: Retirement, code: bytes) -> Document:
+def runtimes(known: Iterable[str]) -> list[str]:
+    """Those of `known` that run Python, newest first; Lambda's have boto3 in them."""
+    found = [(int(match[1]), name) for name in known if (match := _PYTHON.fullmatch(name))]
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def function(names: Names, retirement: Retirement, code: bytes, runtime: str) -> Document:
     """CreateFunction. What is removed stands in its environment: who calls it does not choose that."""
     return {
         "FunctionName": names.function,
         "Description": f"Orchestune cluster {names.cluster}: removes it when its server says that it is idle",
-        "Runtime": RUNTIME,
+        "Runtime": runtime,
         "Handler": HANDLER,
         "Role": names.role_arn("retirement"),
         "Code": {"ZipFile": code},
@@ -99,6 +105,7 @@ def _grants(names: Names) -> Iterator[Grant]:
     interface = "aws:ResourceTag/cluster.k8s.amazonaws.com/name"
     yield Grant(("ec2:DeleteNetworkInterface",), f"{ec2}network-interface/*", "", f"{interface}={name}")
     yield Grant(("ec2:DeleteSecurityGroup",), f"{ec2}security-group/*", "", f"{_OWNED.format(name)}=owned")
+    yield Grant(("ec2:DeleteSecurityGroup",), f"{ec2}security-group/*", "", f"aws:ResourceTag/{rights.GUARDED}=true")
     for condition in (f"{_OWNED.format(name)}=owned", f"aws:ResourceTag/elbv2.k8s.aws/cluster={name}"):
         balancer = "arn:aws:elasticloadbalancing:*:*:loadbalancer/*"
         yield Grant(("elasticloadbalancing:DeleteLoadBalancer",), balancer, "", condition)
@@ -108,7 +115,9 @@ def _condition(grant: Grant, names: Names) -> Mapping[str, Any]:
     key, _, value = grant.condition.partition("=")
     if value:
         return {"StringEquals": {key: value}}
-    return {"StringEquals": {f"aws:ResourceTag/{TAG}": names.cluster}} if grant.condition == "ours" else {}
+    return (
+        {"StringEquals": {f"aws:ResourceTag/{TAG}": names.cluster}} if grant.condition == "ours" else grant.conditions
+    )
 
 
 def _narrowed(on: str, names: Names) -> list[str]:

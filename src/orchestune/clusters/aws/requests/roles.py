@@ -39,7 +39,7 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
     """Of a cluster, that of the control plane first: whoever makes it makes the cluster."""
     own = [
         Role(CONTROL, "control plane", "eks.amazonaws.com", (names.managed("AmazonEKSClusterPolicy"),)),
-        Role(NODE, "machines", "ec2.amazonaws.com",
+        Role(NODE, "machines", names.machines,
              (names.managed("AmazonEKSWorkerNodePolicy"), names.managed("AmazonEC2ContainerRegistryPullOnly"),
               *spec.policies)),
         Role(CNI, "addresses of pods", PODS, (names.managed("AmazonEKS_CNI_Policy"),)),

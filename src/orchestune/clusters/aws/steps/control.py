@@ -82,6 +82,15 @@ def cluster_state(aws: Aws, name: str) -> str | None:
     return None if state == "ACTIVE" else state
 
 
+def update_state(aws: Aws, asked: dict[str, str], about: str) -> str | None:
+    """What an update of a cluster or a node group is instead of done."""
+    found = aws.call("eks", "DescribeUpdate", asked, about=about)["update"]
+    if found["status"] in ("Failed", "Cancelled"):
+        why = "; ".join(str(item.get("errorMessage", "")) for item in found.get("errors") or ())
+        raise OrchestuneError(f"{about}: {why or 'the change failed'}")
+    return None if found["status"] == "Successful" else "changing"
+
+
 def issues(found: dict[str, Any]) -> str:
     """What EKS says is wrong with a cluster, a node group or an add-on."""
     return "; ".join(str(item.get("message", "")) for item in (found.get("health") or {}).get("issues") or ())

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.errors import code_of
 from orchestune.clusters.aws.function import described, ours, tags
 from orchestune.clusters.aws.made import Made, Step
 from orchestune.clusters.aws.names import Names
@@ -49,8 +50,15 @@ def _function(site: Site, wanted: Retirement) -> Step:
         return names.function if found is not None else None
 
     def make(made: Made) -> str:
-        request = retirement.function(names, wanted, parcel())
-        aws.settled("lambda", "CreateFunction", request, about=planned.called, unknown=_role_unknown)
+        code, runtimes = parcel(), retirement.runtimes(aws.listed("lambda", "Runtime"))
+        for runtime in runtimes:
+            request = retirement.function(names, wanted, code, runtime)
+            try:
+                aws.settled("lambda", "CreateFunction", request, about=planned.called, unknown=_role_unknown)
+                break
+            except OrchestuneError as exc:  # the SDK knows of it before every region has it
+                if not _runtime_unknown(exc) or runtime == runtimes[-1]:
+                    raise
         return names.function
 
     def settle(made: Made, beat: Callable[[], None]) -> None:
@@ -86,6 +94,10 @@ def _complete(aws: Aws, names: Names, wanted: Retirement) -> None:
     says = retirement.tags(names, wanted)
     if any(tags(found).get(key) != value for key, value in says.items()):
         aws.call("lambda", "TagResource", {"Resource": names.function_arn, "Tags": says}, about=about)
+
+
+def _runtime_unknown(exc: OrchestuneError) -> bool:
+    return code_of(exc) == "InvalidParameterValueException" and "runtime" in exc.message.lower()
 
 
 def _role_unknown(code: str, message: str) -> bool:

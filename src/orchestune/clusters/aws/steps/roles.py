@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import named
-from orchestune.clusters.aws.errors import code_of
+from orchestune.clusters.aws.errors import already, code_of
 from orchestune.clusters.aws.made import Made, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import roles
@@ -17,10 +18,11 @@ from orchestune.domain.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 _SPOT = "spot.amazonaws.com"
+_SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
-def steps(site: Site, claim: Claim) -> list[Step]:
-    """One for each role."""
+def steps(site: Site, claim: Claim | None = None) -> list[Step]:
+    """One for each role. With a claim that of the control plane is made by who has it alone."""
     made = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
     return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
 
@@ -83,12 +85,15 @@ def _spot(site: Site) -> Step:
     """The account's own role for spare machines: EC2 makes it for the console, not for node groups. It stays."""
     planned = Planned("service role", _SPOT, "spare machines, once in each account; it stays there")
 
+    def find(made: Made) -> str | None:
+        with suppress(NotFound):
+            site.aws.call("iam", "GetRole", {"RoleName": _SPOT_ROLE}, about=planned.called)
+            return _SPOT
+        return None
+
     def make(made: Made) -> str:
-        try:
+        with already("InvalidInput"):
             site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT}, about=planned.called)
-        except OrchestuneError as exc:
-            if code_of(exc) != "InvalidInput":  # there is one
-                raise
         return _SPOT
 
-    return Step("spot", planned, lambda made: None, make)
+    return Step("spot", planned, find, make)
