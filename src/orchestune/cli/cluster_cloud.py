@@ -112,6 +112,11 @@ class Telling:
         detail = f"  {paint.dim(event.resource.detail)}" if event.resource.detail else ""
         self._console.note(f"{word} {called}{detail}{took}")
 
+    def note(self, line: str) -> None:
+        """Something else to say meanwhile."""
+        self._close()
+        self._console.note(line)
+
     def close(self) -> None:
         """Nothing more is waited for."""
         self._close()

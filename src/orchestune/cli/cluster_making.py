@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestune.cli import cluster_connect
@@ -15,6 +15,7 @@ from orchestune.cli.cluster_wishes import Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.render import table
 from orchestune.client.clusters import Cluster
+from orchestune.clusters.existing import rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.draining import drain
@@ -85,11 +86,15 @@ def update(console: Console, args: argparse.Namespace) -> int:
     documents = provider.manifests(spec)
     there = api(cluster)
 
-    def drained(pool: str) -> None:
-        connection = _connection(_answering(there, console), spec.name)
-        drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool)
-
     telling = Telling(console)
+
+    def drained(pool: str, beat: Callable[[], None]) -> None:
+        """The server, if it has to move, answers elsewhere before its machine goes."""
+        connection = _connection(_answering(there, console), spec.name)
+        drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool, beat)
+        if connection is not None:
+            rollout.wait(there, connection, telling.note, sleep=lambda seconds: _slept(seconds, beat))
+
     try:
         provider.update(spec, telling, drained)  # which may be what lets this machine reach the cluster again
     except KeyboardInterrupt:
@@ -106,6 +111,11 @@ def update(console: Console, args: argparse.Namespace) -> int:
         cluster_connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
     console.say(f"{spec.name}: {'updated' if planned or telling.told else 'it is as the file says'}")
     return 0
+
+
+def _slept(seconds: float, beat: Callable[[], None]) -> None:
+    beat()
+    time.sleep(seconds)
 
 
 def _checked(console: Console, args: argparse.Namespace) -> tuple[LoadedCluster, Provisioner, Payer]:

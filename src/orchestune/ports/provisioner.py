@@ -11,6 +11,10 @@ Say = Callable[[Event], None]
 """hears of each resource when work on it begins, now and then while it lasts, and when it ends"""
 
 
+Drain = Callable[[str, Callable[[], None]], None]
+"""empties a pool"""
+
+
 class Provisioner(Protocol):
     """One provider, in one account and region. Blocking; every call may be repeated, after any interruption.
 
@@ -59,11 +63,11 @@ class Provisioner(Protocol):
     def changes(self, spec: ClusterSpec) -> list[Planned]:
         """What `update` would do, in its order."""
 
-    def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
+    def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         """Make what lacks, as `apply` does; bring pools to what the spec says; remove those that it lacks.
 
-        Before that `drain` gets the name of a pool, and returns when nothing runs there any more. What is there as the
-        spec says is not told of.
+        Before that `drain` gets the name of a pool, and returns when nothing runs there any more; it calls its second
+        argument now and then. What is there as the spec says is not told of.
         """
 
     def status(self, name: str) -> Standing | None:

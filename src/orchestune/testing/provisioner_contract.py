@@ -68,7 +68,7 @@ class ProvisionerContract:
         gone = {pool.name for pool in spec.pools} - {first.name}
         drained: list[str] = []
         assert self.make().changes(wanted)
-        self.make().update(wanted, _silent, drained.append)
+        self.make().update(wanted, _silent, lambda pool, beat: drained.append(pool))
         assert set(drained) == gone
         standing = self.make().status(spec.name)
         assert standing is not None

@@ -78,7 +78,7 @@ def lived(aws: Fake) -> list[Call]:
     stage.create(spec)
     closer = Network(allow=("203.0.113.0/24",))
     changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG), network=closer)
-    stage.provisioner().update(changed, stage.Told(), lambda pool: None)
+    stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().status(stage.NAME)
     found += aws.journal[:]
     aws.user.policy, policy = None, aws.user.policy

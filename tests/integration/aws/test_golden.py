@@ -68,7 +68,7 @@ def test_requests_are_those_of_the_golden_files(aws: Fake) -> None:
     made = len(aws.journal)
     check("create", aws.journal[:made])
     smaller = stage.with_pools(stage.CPU)
-    stage.provisioner().update(smaller, stage.Told(), lambda pool: None)
+    stage.provisioner().update(smaller, stage.Told(), lambda pool, beat: None)
     changed = len(aws.journal)
     check("update", aws.journal[made:changed])
     stage.destroy()

@@ -70,7 +70,7 @@ def test_connections_that_break_at_every_request_before_or_after_it_took_effect_
     aws.faults.plan(Fault(first_time, Cut(), times=10_000, after=after))
     stage.create()
     assert complete(aws) == expected and len(lost) > 100
-    stage.provisioner().update(CHANGED, stage.Told(), lambda pool: None)
+    stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(CHANGED) == []
     stage.destroy()
     assert aws.inventory() == before and len(lost) > 200
@@ -81,13 +81,13 @@ def test_processes_that_die_at_every_change_make_one_cluster_change_it_and_remov
     before = aws.inventory()
     stage.create()
     expected = complete(aws)
-    stage.provisioner().update(CHANGED, stage.Told(), lambda pool: None)
+    stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
     changed = stage.counted(aws.inventory())
     stage.destroy()
     assert aws.inventory() == before
 
     def update() -> None:
-        stage.provisioner().update(CHANGED, stage.Told(), lambda pool: None)
+        stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
 
     assert stage.die_again_and_again(aws, stage.create) > 50
     assert complete(aws) == expected

@@ -200,7 +200,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert (
         said.called == f"function {NAMES.function}" and "new: removes the cluster after 8h without work" in said.detail
     )
-    stage.provisioner().update(wanted, stage.Told(), lambda pool: None)
+    stage.provisioner().update(wanted, stage.Told(), lambda pool, beat: None)
     assert aws.inventory()["function"] == {NAMES.function} and ROLE in aws.inventory()["role"]
     assert stage.provisioner().changes(wanted) == []
 
@@ -209,13 +209,13 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert said.detail.startswith(
         "removes the cluster after 1h without work, once its records are in s3://team-archive/e"
     )
-    stage.provisioner().update(sooner, stage.Told(), lambda pool: None)
+    stage.provisioner().update(sooner, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(sooner) == []
     assert "elsewhere" in json.dumps(part(aws, "server").policy)
 
     [said] = stage.provisioner().changes(plainly)
     assert said.detail == "removed: the cluster stays, however idle it is"
-    stage.provisioner().update(plainly, stage.Told(), lambda pool: None)
+    stage.provisioner().update(plainly, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(plainly) == []
     left = dict(aws.inventory())
     assert "function" not in left and ROLE not in left["role"]

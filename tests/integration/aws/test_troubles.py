@@ -39,7 +39,7 @@ def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_update_makes_it_a
         stage.create()
     assert "cpu" in caught.value.message and "cluster update" in caught.value.hint
     aws.behaviour.quotas["L-1216C47A"] = 64
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool: None)
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
     stage.create()
     complete(aws)
 
@@ -50,7 +50,7 @@ def test_no_machines_in_any_zone_of_a_pool_is_told_with_the_reason_and_update_ma
         stage.create()
     assert "pool cpu" in caught.value.message
     aws.behaviour.no_capacity.clear()
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool: None)
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
     stage.create()
     complete(aws)
 
@@ -86,7 +86,7 @@ def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_o
 
 def _update() -> object:
     changed = stage.with_pools(dataclasses.replace(stage.CPU, least=2), life.BIG)
-    stage.provisioner().update(changed, stage.Told(), lambda pool: None)
+    stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
     return stage.provisioner().changes(changed)
 
 
@@ -335,7 +335,7 @@ def _made_again() -> object:
 
 def _mended() -> object:
     there = stage.provisioner()
-    there.update(SHARED, stage.Told(), lambda pool: None)
+    there.update(SHARED, stage.Told(), lambda pool, beat: None)
     return stage.provisioner().changes(SHARED)
 
 
@@ -366,7 +366,7 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
         ("NAT gateway", "way-out"), ("add-on", "coredns"),
     ]  # fmt: skip
     told = stage.Told()
-    stage.provisioner().update(stage.SPEC, told, lambda pool: None)
+    stage.provisioner().update(stage.SPEC, told, lambda pool, beat: None)
     assert told.ended(*(what for what in Happened if what is not Happened.WAITING)) == [
         "NAT gateway way-out", "add-on coredns",
     ]  # fmt: skip
@@ -377,8 +377,8 @@ def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws:
     stage.create()
     aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}
     larger = stage.with_pools(dataclasses.replace(stage.CPU, least=3), stage.GPU)
-    stage.provisioner().update(larger, stage.Told(), lambda pool: None)
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool: None)
+    stage.provisioner().update(larger, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(stage.SPEC) == []
 
 
@@ -426,7 +426,7 @@ def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
         for pool in stage.SPEC.pools
     ))  # fmt: skip
     assert stage.provisioner().check(other)[0] == []
-    stage.provisioner().update(other, stage.Told(), lambda pool: None)
+    stage.provisioner().update(other, stage.Told(), lambda pool, beat: None)
     stage.create(other)
     assert stage.provisioner().check(other)[0] == []
     complete(aws)

@@ -29,7 +29,7 @@ from orchestune.domain.cluster import (
     Standing,
 )  # fmt: skip
 from orchestune.errors import Conflict, OrchestuneError
-from orchestune.ports.provisioner import Provisioner, Say
+from orchestune.ports.provisioner import Drain, Provisioner, Say
 from tests.unit.cli.conftest import Result
 
 FILE = """\
@@ -85,7 +85,7 @@ class Provider:
     def changes(self, spec: ClusterSpec) -> list[Planned]:
         return []
 
-    def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
+    def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         self.done.append("update")
 
     def status(self, name: str) -> Standing | None:

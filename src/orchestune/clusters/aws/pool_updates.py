@@ -65,7 +65,7 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
             yield Complaint(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
 
 
-def update(site: Site, claim: Claim, say: Say, drain: Callable[[str], None]) -> None:
+def update(site: Site, claim: Claim, say: Say, drain: Callable[[str, Callable[[], None]], None]) -> None:
     """What lacks and new pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
     beat, there = claim.beat, _there(site)
     endpoint_updates.change(site, say, beat)
@@ -85,7 +85,7 @@ def update(site: Site, claim: Claim, say: Say, drain: Callable[[str], None]) -> 
     access.revoke(site, say)
     for name in _gone(site, there):
         say(Event(Happened.WAITING, Planned("pool", name, "draining")))
-        drain(name)
+        drain(name, beat)
         _remove(site, name, say, beat)
     for name in _rests(site, there):
         _remove(site, name, say, beat)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from orchestune.domain.cluster import (
     Standing,
 )  # fmt: skip
 from orchestune.errors import Conflict, TemporaryError
-from orchestune.ports.provisioner import Say
+from orchestune.ports.provisioner import Drain, Say
 
 
 class AwsProvisioner:
@@ -93,7 +93,7 @@ class AwsProvisioner:
         site = self._site(spec)
         return pool_updates.planned(site)
 
-    def update(self, spec: ClusterSpec, say: Say, drain: Callable[[str], None]) -> None:
+    def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         site = self._site(spec)
         refuse_others(self._aws, site.names)
         claim = Claim(self._aws, site.names)

@@ -20,6 +20,7 @@ def drain(
     api: Api,
     label: str,
     pool: str,
+    beat: Callable[[], None] = lambda: None,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -27,7 +28,8 @@ def drain(
     """Return once no pod runs on the nodes of a pool, but those of DaemonSets.
 
     Pods are evicted, so that disruption budgets hold. Workers go first: while the server is where it was, their trials
-    publish their checkpoints and are offered again. Idempotent. TemporaryError says what does not go.
+    publish their checkpoints and are offered again. Idempotent. TemporaryError says what does not go. `beat` is called
+    now and then.
     """
     until = clock() + _SECONDS
     while True:
@@ -45,6 +47,7 @@ def drain(
                 f"the pool '{pool}' does not get empty: {names}{': ' + why[0] if why else ''}",
                 "end these pods, or their disruption budget, and repeat the command",
             )
+        beat()
         sleep(_POLL)
 
 
