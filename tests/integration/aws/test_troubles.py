@@ -373,6 +373,18 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
     routed(aws)
 
 
+def test_a_zone_more_gets_addresses_that_no_other_has_in_whatever_order_the_file_names_them(aws: Fake) -> None:
+    before = aws.inventory()
+    stage.create(dataclasses.replace(stage.SPEC, zones=("us-west-2c", "us-west-2b")))
+    assert stage.provisioner().check(stage.SPEC)[0] == []
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    assert stage.provisioner().changes(stage.SPEC) == []
+    assert len(aws.inventory()["subnet"] - before["subnet"]) == 6
+    routed(aws)
+    stage.destroy()
+    assert aws.inventory() == before
+
+
 def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws: Fake) -> None:
     stage.create()
     aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}

@@ -10,6 +10,8 @@ from orchestune.clusters.aws.names import Names
 
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
+MOST = 7
+"""zones that have room in a network"""
 
 
 def _tagged(kind: str, names: Names, part: str, more: Document | None = None) -> list[Document]:

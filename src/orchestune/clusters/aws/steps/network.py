@@ -83,11 +83,20 @@ def _subnet(site: Site, zone: str, block: str, *, public: bool) -> Step:
     planned = Planned("subnet", key, f"{block}, for {'load balancers' if public else 'machines and pods'}")
 
     def make(made: Made) -> str:
-        request = network.subnet(site.names, made["vpc"], zone, block, public=public)
+        free = _free(site, made["vpc"], block, public=public)
+        request = network.subnet(site.names, made["vpc"], zone, free, public=public)
         answer = site.aws.settled("ec2", "CreateSubnet", request, about=planned.called)
         return str(answer["Subnet"]["SubnetId"])
 
     return Step(key, planned, found(site, "DescribeSubnets", "Subnets", "SubnetId", key), make)
+
+
+def _free(site: Site, vpc: str, wanted: str, *, public: bool) -> str:
+    """The same, unless a subnet of another zone has it: a file may name its zones in another order than it did."""
+    request = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
+    taken = {str(item["CidrBlock"]) for item in site.aws.pages("ec2", "DescribeSubnets", "Subnets", request)}
+    every = [pair[0 if public else 1] for pair in network.blocks(site.spec.network.cidr, network.MOST)]
+    return next((block for block in (wanted, *every) if block not in taken), wanted)
 
 
 def _address(site: Site) -> Step:
