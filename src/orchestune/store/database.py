@@ -41,6 +41,7 @@ class Store:
     def __init__(self, engine: Engine, now: Callable[[], float] = time.time) -> None:
         self.engine = engine
         self.inline = engine.dialect.name == "sqlite"
+        self._reading: dict[str, Any] = {"orchestune_reading": True} if self.inline else postgres.READING
         self._now = now
         self._writing = threading.Lock()
         self._writer: Connection | None = None
@@ -114,7 +115,7 @@ class Store:
     def reading(self) -> Iterator[Session]:
         """A session that sees one state of the store and must not write."""
         with translated(), self.engine.connect() as connection:
-            connection = connection.execution_options(orchestune_reading=True)
+            connection = connection.execution_options(**self._reading)
             with connection.begin():
                 yield Session(connection, self._now())
 

@@ -23,6 +23,9 @@ _OURS = {
 }
 """the same on this side"""
 
+READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""options of a connection that reads: every statement sees what the first one saw"""
+
 
 def create(url: URL) -> Engine:
     """The engine. ModuleNotFoundError where psycopg is missing."""

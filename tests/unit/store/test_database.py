@@ -54,6 +54,20 @@ def test_a_transaction_that_raises_changes_nothing(store: Store) -> None:
     assert digests(store) == ["b"]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_who_reads_sees_one_state_of_the_store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_database") if kind == "postgresql" else f"sqlite:///{tmp_path / 'one.db'}"
+    store = open_store(url)
+    put(store, "a")
+    with store.reading() as session:
+        before = session.select(blobs.select())
+        put(store, "b")
+        hot = session.rows("SELECT digest FROM blobs WHERE size = :size", {"size": 1})
+        assert (len(before), len(session.select(blobs.select())), len(hot)) == (1, 1, 1)
+    assert digests(store) == ["a", "b"]
+    store.close()
+
+
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> None:
     with store.transaction() as session:
         session.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
