@@ -1,7 +1,7 @@
 """Which engine finds the better front of several metrics, in simulated time.
 
     python -m benchmarks.search.fronts run --engines auto tpe evolution optuna-nsga2 --seeds 100 101 --to x.jsonl.gz
-    python -m benchmarks.search.fronts report benchmarks/search/results/fronts-120-trials-15-workers.jsonl.gz
+    python -m benchmarks.search.fronts report benchmarks/search/results/fronts/120-trials-15-workers.jsonl.gz
     python -m benchmarks.search.fronts baseline       # the volumes that results are compared with, where not known yet
 
 A figure is the regret of the dominated hypervolume: 0 has the volume of the best front known, 1 what random search

@@ -103,3 +103,16 @@ def test_the_last_volume_is_that_of_the_front_that_best_shows(core: Core) -> Non
     answer = read_hypervolume.hypervolume(core, ref)
     front = {best["trial"] for best in read_experiments.best(core, ref)}
     assert front <= set(answer["number"]) and answer["value"] == sorted(answer["value"])
+
+
+def test_the_volume_begins_at_the_thresholds(core: Core) -> None:
+    metrics = (
+        {"name": "error", "goal": "minimize", "threshold": 0.5},
+        {"name": "score", "goal": "maximize", "threshold": 2.0},
+    )
+    ref = written(
+        core, metrics, [("completed", {"error": e, "score": s}) for e, s in ((0.6, 9.0), (0.3, 4.0), (0.1, 1.0))]
+    )
+    found = read_hypervolume.hypervolume(core, ref)
+    assert found["reference"] == {"error": 0.5, "score": 2.0}
+    assert found["number"] == [2] and found["value"] == pytest.approx([0.2 * 2.0])

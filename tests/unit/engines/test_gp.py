@@ -235,3 +235,16 @@ def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_thres
         return hits
 
     assert wanted((0.6, -0.6)) >= max(8, 1.4 * wanted((None, None)))
+
+
+def test_several_metrics_are_searched_by_both_in_turns() -> None:
+    metrics = (Metric("a", "minimize"), Metric("b", "minimize"))
+    engine = create("auto", PLANE, metrics, seed=3, budget=20, options={"startup": 4}, in_process=True)
+    sources: list[str] = []
+    for number in range(1, 13):
+        point = engine.ask([], number, ask_seed(3, number))
+        x, y = (float(point[name]) for name in ("x0", "x1"))
+        engine.tell([Observation(number, point, TrialState.COMPLETED, {"a": x + y, "b": 1 - x + y})])
+        sources.append(engine.source)
+    assert sources[:4] == ["sobol"] * 4
+    assert sources[4:] == ["tpe", "gp"] * 4
