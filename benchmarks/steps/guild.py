@@ -48,6 +48,8 @@ def _flags(space: Space) -> list[str]:
     for name, value in space.items():
         if isinstance(value, Switch):
             found.append(f"    {name}: {{default: no, arg-switch: yes}}")
+        elif isinstance(value, Range) and value.whole:
+            found.append(f"    {name}: {{default: {value.low}, type: int}}")
         else:
             found.append(f"    {name}: {value.low if isinstance(value, Range) else value[0]}")
     return found

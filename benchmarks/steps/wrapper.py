@@ -29,13 +29,13 @@ def _word(task: Task, name: str, expression: str) -> str:
 def _config(task: Task, values: Mapping[str, str], folder: str) -> list[str]:
     toml = task.example.startswith("13")
     source = "conf/base.toml" if toml else "base.json"
-    lines = [f'config = {"tomllib" if toml else "json"}.loads(open("{source}").read())']
+    lines = [f'document = {"tomllib" if toml else "json"}.loads(open("{source}").read())']
     for name, expression in values.items():
         place = "".join(f"[{part!r}]" for part in name.split("."))
-        lines.append(f"config{place} = {expression}")
+        lines.append(f"document{place} = {expression}")
     ending = "toml" if toml else "json"
     lines.append(f'file = os.path.join({folder}, "config.{ending}")')
-    lines.append(f'open(file, "w").write({"tomli_w" if toml else "json"}.dumps(config))')
+    lines.append(f'open(file, "w").write({"tomli_w" if toml else "json"}.dumps(document))')
     if not toml:
         return [*lines, *_started(task, f"[{', '.join(map(repr, task.command))}, file]")]
     program = f"[{task.command[0]!r}, os.path.abspath({task.command[1]!r}), file]"
