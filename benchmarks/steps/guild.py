@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import shlex
 
-from benchmarks.steps.solution import Change, Solution
+from benchmarks.steps.solution import Solution
 from benchmarks.steps.tasks import TRIALS, Range, Space, Switch, Task
 
 _ONE = "one trial at a time"
 
 
 def solution(task: Task) -> Solution | None:
-    """None where a program searches by itself, where trials would have to be resumed, for TOML, and for Hydra."""
-    if task.kind in ("sklearn", "checkpoint", "hydra") or (task.kind == "config" and not task.printed):
+    """None where Python searches by itself, where trials would have to be resumed, for TOML, and for Hydra."""
+    if task.kind in ("sklearn", "notebook", "checkpoint", "hydra") or (task.kind == "config" and not task.printed):
         return None
-    if task.kind == "notebook":
-        drawn = ", ".join(f"{name}={_python(value)}" for name, value in task.space.items())
-        cell = (
-            "\nimport guild.ipy as guild\n\n\ndef measured(alpha=1.0, penalty='l1'):\n"
-            "    print('accuracy:', accuracy(alpha, penalty))\n\n\n"
-            f'guild.run(measured, {drawn}, _optimizer="gp", _maximize="accuracy", _max_trials={TRIALS})\n'
-            'print(guild.runs().compare().sort_values("accuracy").tail(1))\n'
-        )
-        return Solution((shlex.join(task.command),), changes=(Change("cells.py", "", cell),), without=_ONE)
     operation = task.name
     best = f"guild compare --{_SHORT[task.goal]} value --table"
     run = ["guild", "run", operation, *(f"{name}={_drawn(value)}" for name, value in task.space.items())]
@@ -59,9 +50,3 @@ def _drawn(value: Range | Switch | tuple[str, ...]) -> str:
     if isinstance(value, Range):
         return f"{'loguniform' if value.log else 'uniform'}[{value.low}:{value.high}]"
     return "[yes,no]" if isinstance(value, Switch) else f"[{','.join(value)}]"
-
-
-def _python(value: Range | Switch | tuple[str, ...]) -> str:
-    if isinstance(value, Range):
-        return f"guild.{'loguniform' if value.log else 'uniform'}({value.low}, {value.high})"
-    return repr([True, False] if isinstance(value, Switch) else list(value))
