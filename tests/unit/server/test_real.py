@@ -186,6 +186,19 @@ def test_what_is_written_while_a_page_is_read_is_told_once(shop: Shop, monkeypat
     assert seen == list(range(1, page["next"] + 1))
 
 
+def test_every_store_searches_the_list_and_counts_what_ran(shop: Shop) -> None:
+    first, second = shop.world.create(budget=2, parallelism=1), shop.world.create(budget=2, parallelism=1)
+    shop.ask("PATCH", f"/experiments/{first}", {"labels": {"team": "zz top"}})
+    shop.world.run(first)
+    found = shop.ask("GET", "/experiments?search=TEAM%3DZZ+top&sort=-progress&state=completed")
+    read(documents.StatusPage, found)
+    assert ([item["id"] for item in found["items"]], found["total"], found["known"]) == ([first], 1, 2)
+    assert [item["id"] for item in shop.ask("GET", "/experiments?sort=age")["items"]] == [second, first]
+    overview = shop.ask("GET", f"/experiments/{first}/overview")
+    read(documents.Overview, overview)
+    assert overview["failures"] == [] and max(overview["busy"]["running"]) > 0
+
+
 def test_everything_an_owner_may_do_may_be_repeated(shop: Shop) -> None:
     ref = shop.ask("POST", "/experiments", CREATE, 201)["handle"]
     for _ in range(2):
