@@ -35,6 +35,8 @@ def test_the_cluster_says_who_runs_and_who_waits(open_page: OpenPage, handles: d
     waiting = page.get_by_role("region", name="Experiments").get_by_role("row").filter(has_text="nothing yet")
     expect(waiting).to_contain_text("no machine has 8 free GPUs")
     expect(page.get_by_role("region", name="Machines").get_by_role("row")).to_have_count(3)
+    users = page.get_by_role("region", name="Users").get_by_role("row")
+    expect(users.filter(has_text="ada")).to_have_text(re.compile(r"^ada\D*2\s*8\s*16\s*32 GiB\s*2$"))
     cards = page.get_by_role("region", name="GPUs").get_by_role("row").filter(has_text="NVIDIA A100")
     expect(cards).to_have_count(4)
     first = cards.filter(has_text=CARDS[0].id)

@@ -22,7 +22,7 @@ const page = byId("page");
 const owner = document.body.dataset.role === "owner";
 const bar = h("div", { class: "bar" });
 const drawnBar = steady(bar);
-const slots = Array.from({ length: 7 }, () => h("div"));
+const slots = Array.from({ length: 8 }, () => h("div"));
 const drawn = slots.map(steady);
 const parts = h("div", { class: "stack" }, slots);
 /** @type {Cluster | null} */
@@ -43,6 +43,7 @@ function show(found) {
     found.notes.length ? h("div", { class: "stack" }, found.notes.map((text) => h("p", { class: "remark" }, text))) : null,
     totals(found.machines, pools),
     waiting(found.experiments),
+    users(found.experiments),
     machines(found.machines),
     quarantined(found.quarantined, owner ? release : null),
     gpus(found.gpus),
@@ -137,6 +138,27 @@ function waiting(all) {
     ),
   );
   return section("Experiments", ["Experiment", "Owner", "State", "Running", "Pending", "Workers", "Each trial"], rows, [3, 4, 5]);
+}
+
+/** What the trials that run now take up, by whose they are. @param {Experiment[]} all */
+function users(all) {
+  const owners = [...new Set(all.map((experiment) => experiment.owner))].sort((a, b) => a.localeCompare(b));
+  if (!all.some((experiment) => experiment.running)) return null;
+  const rows = owners.map((owner_) => {
+    const mine = all.filter((experiment) => experiment.owner === owner_);
+    const used = (/** @type {"cpu" | "memory" | "gpu"} */ kind) => sum(mine.map((experiment) => experiment.running * (experiment.each[kind] ?? 0)));
+    return h(
+      "tr",
+      { data: { key: owner_ } },
+      h("td", {}, h("div", { class: "cut", title: owner_ }, owner_)),
+      h("td", { class: "right" }, mine.length),
+      h("td", { class: "right" }, sum(mine.map((experiment) => experiment.running))),
+      h("td", { class: "right" }, number(used("cpu") || null, 3)),
+      h("td", { class: "right nowrap" }, used("memory") ? bytes(used("memory")) : "–"),
+      h("td", { class: "right" }, number(used("gpu") || null, 3)),
+    );
+  });
+  return section("Users", ["User", "Experiments", "Running", "Cores", "Memory", "GPUs"], rows, [1, 2, 3, 4, 5]);
 }
 
 follow(`/cluster${query({ name: address.get("name") })}`, {
