@@ -29,12 +29,13 @@ def planned(site: Site) -> list[Planned]:
     there = _there(site)
     failed = {f"pool-{name}" for name, shown in there.items() if shown["status"] == _FAILED}
     lacks = [step for step in _whole(site, there) if step.key in failed or step.find({}) is None]
-    made = [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}".removesuffix(": "))
+    made = endpoint_updates.planned(site)
+    made += [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}".removesuffix(": "))
             for step in lacks]  # fmt: skip
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
     made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]
-    return [*made, *endpoint_updates.planned(site), *access.planned(site), *retirement_updates.planned(site)]
+    return [*made, *access.planned(site), *retirement_updates.planned(site)]
 
 
 def refused(site: Site) -> list[Complaint]:

@@ -41,6 +41,19 @@ def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[
     assert found.message.startswith("network lab: ") or kind is Denied
 
 
+def test_an_address_that_something_uses_is_in_use_and_not_forbidden() -> None:
+    said = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
+    assert type(translated(said, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
+
+
+@pytest.mark.parametrize("code", ["InvalidClientTokenId", "AuthFailure"])
+def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that_has_not_enabled_it(code: str) -> None:
+    said = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
+    found = translated(said, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
+    assert type(found) is Denied and "does not know these credentials" in found.message
+    assert "has to be enabled in the account first" in found.hint
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

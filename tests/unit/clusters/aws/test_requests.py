@@ -161,3 +161,24 @@ def test_long_names_stay_within_limits_and_apart() -> None:
     assert one.role("control") != other.role("control")
     assert one.bucket != other.bucket
     assert short("abc", 3) == "abc"
+
+
+def test_machines_trust_the_service_that_starts_them_in_their_partition() -> None:
+    spec = specs.spec(specs.PAPER)
+    for partition, service in (("aws", "ec2.amazonaws.com"), ("aws-cn", "ec2.amazonaws.com.cn")):
+        names = Names(spec.name, "cn-north-1", "123456789012", partition)
+        trusted = {role.part: role.trusts for role in roles.roles(spec, names)}
+        assert trusted["node"] == service and trusted["control"] == "eks.amazonaws.com"
+
+
+def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find_machines() -> None:
+    place = site(specs.spec(specs.EVERYTHING))
+    made = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
+    found = {pool.name: place.for_machines(made, pool) for pool in place.spec.pools}
+    assert found["system"] == ["subnet-a"] and found["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
+    assert found["big"] == ["subnet-b"]
+
+
+def test_runtimes_are_those_of_python_newest_first() -> None:
+    known = ["nodejs22.x", "python3.9", "python3.10", "python2.7", "python3.14", "provided.al2023", "python3.13"]
+    assert retirement.runtimes(known) == ["python3.14", "python3.13", "python3.10", "python3.9"]
