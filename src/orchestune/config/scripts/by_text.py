@@ -13,6 +13,8 @@ _DEFAULT = re.compile(r"""\bdefault(?:_value|Value)?\s*(?:=>|[=:(])\s*(["'`]?)([
 _NEAR = 300
 """characters in which the default of an option stands"""
 _VARIABLE = re.compile(r"""^\s*(?:export\s+)?([A-Za-z_]\w*)=["']?\$\{\1:-([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
+_ASSIGNED = re.compile(r"""^\s*:\s+["']?\$\{([A-Za-z_]\w*):?=([^}"']*)\}["']?\s*(?:#.*)?$""", re.MULTILINE)
+"""`: "${LR:=0.01}"`"""
 _KINDS: dict[type, Kind] = {bool: "other", int: "int", float: "float", str: "text"}
 
 
@@ -32,7 +34,8 @@ def read(text: str, suffix: str) -> Script | None:
 
 def _variables(text: str) -> Script | None:
     """`LR=${LR:-0.01}`: what the environment may set."""
-    options = tuple(_option(match[1], resolve(match[2])) for match in _VARIABLE.finditer(text))
+    found = sorted([*_VARIABLE.finditer(text), *_ASSIGNED.finditer(text)], key=lambda match: match.start())
+    options = tuple(_option(match[1], resolve(match[2])) for match in found)
     return Script("variables", options, way="") if options else None
 
 

@@ -51,6 +51,9 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Fo
     if path.suffix.lower() == ".py" or (first.startswith(b"#!") and b"python" in first):
         return _of_python(path, inside, folder, python, config)
     command = _INTERPRETERS.get(path.suffix.lower())
+    shell = next((name for name in ("bash", "zsh", "ksh") if first.startswith(b"#!") and name.encode() in first), None)
+    if command == ("sh",) and shell:  # which understands more
+        command = (shell,)
     own = str(inside) if command or len(inside.parts) > 1 else f"./{inside}"
     text = data.decode("utf-8", "replace") if b"\0" not in data[:8192] and len(data) <= LARGEST else ""
     script = by_text.read(text, path.suffix.lower())

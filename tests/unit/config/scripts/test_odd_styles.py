@@ -212,3 +212,11 @@ def test_what_hydra_cannot_do_without_is_told(tmp_path: Path) -> None:
     text = "import hydra\n@hydra.main(config_path='.', config_name='config')\ndef main(cfg): ...\n"
     assert missing(tmp_path, text) == ["root"]
     assert document(draft_of(tmp_path, text, root="/data"))["run"] == "python train.py root=/data {hydra}"
+
+
+def test_a_shell_script_is_run_by_its_own_shell_and_its_variables_are_found_in_every_spelling(tmp_path: Path) -> None:
+    text = '#!/usr/bin/env bash\nLR=${LR:-0.01}\n: "${DROPOUT:=0.1}"\n: ${LAYERS=3}\n'
+    (tmp_path / "train.sh").write_text(text)
+    made = document(drafting.draft(reading.read(tmp_path / "train.sh", tmp_path, "python", None), tmp_path, {}))
+    assert made["run"] == "LR={LR} DROPOUT={DROPOUT} LAYERS={LAYERS} bash train.sh"
+    assert list(made["parameters"]) == ["LR", "DROPOUT", "LAYERS"]
