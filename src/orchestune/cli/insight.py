@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         "importance",
         importance,
         help="which parameters matter",
-        details="How much the best tenth of the trials differs from all of them along each parameter (PED-ANOVA).",
+        details="How much of the metric changes, by a model of it, where one parameter alone does (fANOVA).",
         example="orchestune importance sgd-7f3a\norchestune importance sgd-7f3a --metric seconds",
     )
     _arguments(parser)

@@ -1,63 +1,71 @@
-"""Which parameters made the difference between a good trial and an ordinary one.
+"""Which parameters a metric depends on.
 
-PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) as Optuna implements it, with its treatment of conditional
-parameters: how much the best tenth of the trials differs from all of them along each parameter.
+Functional analysis of variance (Hutter, Hoos and Leyton-Brown, ICML 2014) with a Gaussian process in the place of the
+forest: how much of what it expects changes where one parameter alone is drawn anew, over the whole space (the total
+effect of Homma and Saltelli, 1996, as Jansen, 1999, estimates it). A search looks where it expects good values, so that
+a measure which compares its good trials with all of them sees least of what the search has learnt best.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+import numpy as np
 
-from orchestune.domain import states
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
-from orchestune.engines.axes import axis
-from orchestune.engines.snapshot import Snapshot, frozen
+from orchestune.engines.cube import Cube, Floats, stacked
+from orchestune.engines.evidence import Entry, entry, gathered, thinned
+from orchestune.engines.fitting import fit
+from orchestune.engines.posterior import Posterior
 
 LEAST = 10
 """completed trials below which nothing is known"""
-_MOST = 2000
-"""completed trials that are looked at: the newest ones"""
+_FITTED, _MODELLED = 150, 250
+"""completed trials that the scales are fitted to, and that the model is made of: the best and an even selection"""
+_MOST_SINGLES = 32
+_CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer trials
+_DRAWS, _LOOKS = 512, 20_000
+"""points whose parameters are drawn anew, and places that the model is asked about at most"""
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
-    """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said."""
-    trials = _trials(space, metric, history)[-_MOST:]
-    if len(trials) < LEAST or len({trial.values[0] for trial in trials}) < 2:
+    """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said.
+
+    A parameter that does not apply in a part of the space changes nothing there.
+    """
+    cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
+    found = [entry(cube, alone, seen) for seen in history]
+    entries = [item for item in found if item is not None and item.losses is not None]
+    if len(entries) < LEAST or len({item.losses for item in entries}) < 2:
         return {}
-    directions = [optuna.study.StudyDirection.MINIMIZE]
-    snapshot = Snapshot(directions)
-    snapshot.show(trials)
-    study = optuna.create_study(storage=snapshot, directions=directions)
-    names = [name for name in space.by_name if any(name in trial.params for trial in trials)]
-    with warnings.catch_warnings():  # this process has no other thread that it could disturb
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=names)
-    return dict(sorted(found.items(), key=lambda item: -item[1])) if sum(found.values()) > 0 else {}
+    known = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
+    effects = np.where(known, _total_effects(cube, entries), 0.0)
+    total = float(effects.sum())
+    if not (np.isfinite(total) and total > 0):
+        return {}
+    shares = {parameter.name: float(effects[place]) / total for place, parameter in enumerate(space.parameters)}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _trials(space: Space, metric: Metric, history: Sequence[Observation]) -> list[FrozenTrial]:
-    axes = {parameter.name: axis(parameter) for parameter in space.parameters}
-    found: list[FrozenTrial] = []
-    for seen in history:
-        value = seen.metrics.get(metric.name, math.nan)
-        if seen.state is not states.TrialState.COMPLETED or not math.isfinite(value):
-            continue
-        positions: dict[str, float | int] = {}
-        distributions: dict[str, BaseDistribution] = {}
-        for name, given in seen.parameters.items():
-            position = axes[name].inward(given) if name in axes else None
-            if position is not None:
-                positions[name], distributions[name] = position, axes[name].distribution
-        loss = value if metric.goal == "minimize" else -value
-        found.append(frozen(len(found), TrialState.COMPLETE, positions, distributions, [loss]))
+def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
+    most = int((_CELLS / max(1, cube.width)) ** 0.5)
+    with np.errstate(over="ignore", under="ignore"):
+        few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
+        additive = cube.width <= _MOST_SINGLES
+        scales = fit(cube.features(few.points), few.values, few.variances, cube.numeric, additive=additive)
+        seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
+        features = cube.features(seen.points)
+        model = Posterior(scales, features, seen.values, seen.variances, features[:0], cube.numeric)
+        count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
+        random = np.random.default_rng(0)
+        here, there = cube.uniform(count, random), cube.uniform(count, random)
+        expected = model.at(cube.features(here))[0]
+        found = np.zeros(cube.width)
+        for place in range(cube.width):
+            moved = here.copy()
+            moved[:, place] = there[:, place]
+            found[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
     return found
