@@ -83,6 +83,14 @@ def test_those_that_are_named_come_in_the_order_of_their_names_as_far_as_they_ar
         list_experiments.several(core, ["never-was"])
 
 
+def test_what_is_over_is_shown_as_it_is_now(core: Core, names: list[str]) -> None:
+    ref = list_experiments.listed(core, search="p21p")["items"][0]["handle"]
+    for labels in ({"a": "1"}, {"a": "2"}):
+        change_experiment.change_experiment(core, ref, {"labels": labels}, "ada")
+        assert list_experiments.several(core, [ref])[0]["labels"] == labels
+        assert list_experiments.listed(core, search=f"a={labels['a']} run")["items"][0]["labels"] == labels
+
+
 def test_what_was_deleted_is_in_no_list(core: Core, names: list[str]) -> None:
     last = list_experiments.listed(core, limit=1)["items"][0]
     change_experiment.delete(core, last["id"], False, "ada")

@@ -10,9 +10,12 @@ from orchestune.domain.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, document
+from orchestune.services.recent import Recent
 from orchestune.store import experiments
-from orchestune.store.experiments import Outline
+from orchestune.store.experiments import ExperimentRow, Outline
+from orchestune.store.session import Session
 
+_OVER: Recent[Document] = Recent(kept=500)
 _STATES = list(ExperimentState)
 _ORDERS: dict[str, Callable[[Outline], Any]] = {
     "name": lambda row: row.name.casefold(),
@@ -51,7 +54,7 @@ def listed(
         if sort != "age":  # they come like that
             found.sort(key=order, reverse=sort.startswith("-"))
         wanted = [row.id for row in found[offset : offset + limit]]
-        items = [document(core, session, row, details=False) for row in experiments.of_ids(session, wanted)]
+        items = [_document(core, session, row) for row in experiments.of_ids(session, wanted)]
     return {"items": items, "next": None, "total": len(found), "known": len(known)}
 
 
@@ -66,10 +69,21 @@ def several(core: Core, refs: Sequence[str]) -> list[Document]:
             except NotFound as exc:
                 missing = exc
             else:
-                found.setdefault(row.id, document(core, session, row, details=False))
+                found.setdefault(row.id, _document(core, session, row))
     if missing is not None and not found:
         raise missing
     return list(found.values())
+
+
+def _document(core: Core, session: Session, row: ExperimentRow) -> Document:
+    """Its `Status`. Most of a list are over, and stay as they are: what each looks up costs more than the list."""
+
+    def made() -> Document:
+        return document(core, session, row, details=False)
+
+    if not row.state.over:
+        return made()
+    return _OVER.get((core.url, row.id), (row, core.estimates.known(row)), made)
 
 
 def _fits(row: Outline, words: Sequence[str]) -> bool:

@@ -9,13 +9,12 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_MOST = 50
-
 
 class Recent(Generic[T]):
-    """One thing for each of the last keys. Any thread; two that come at once may both make it."""
+    """One thing for each of the last `kept` keys. Any thread; two that come at once may both make it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 50) -> None:
+        self._most = kept
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, tuple[Hashable, T]] = OrderedDict()
 
@@ -29,6 +28,6 @@ class Recent(Generic[T]):
         with self._lock:
             self._kept[key] = version, made
             self._kept.move_to_end(key)
-            while len(self._kept) > _MOST:
+            while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return made
