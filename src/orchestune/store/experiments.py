@@ -307,16 +307,8 @@ class Outline(NamedTuple):
 
 def outlines(session: Session, *, folder: str | None = None, hidden: bool = False) -> list[Outline]:
     """All of them, of one folder or of any, the newest first."""
-    c = experiments.c
-    done = (c.completed + c.failed + c.pruned).label("finished")
-    query = select(
-        c.id, c.handle, c.name, c.owner, c.cluster, c.labels, c.state, c.budget, done, c.running, c.failed, c.created_at
-    )
-    if not hidden:
-        query = query.where(c.hidden == 0)
-    if folder is not None:
-        query = query.where(c.folder == folder)
-    return [Outline(*tuple(row)) for row in session.select(query.order_by(c.created_at.desc(), c.id.desc()))]
+    found = session.rows(hot.OUTLINES, {"folder": folder, "hidden": int(hidden)})
+    return [Outline._make(row) for row in found]
 
 
 def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:

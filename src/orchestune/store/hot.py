@@ -197,6 +197,11 @@ VALUE_COLUMNS = """
 SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
 """
+OUTLINES = """
+SELECT id, handle, name, owner, cluster, labels, state, budget, completed + failed + pruned, running, failed, created_at
+FROM experiments WHERE hidden <= 2 * CAST(:hidden AS INTEGER) AND (CAST(:folder AS TEXT) IS NULL OR folder = :folder)
+ORDER BY created_at DESC, id DESC
+"""
 SPANS_BETWEEN = """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r
 JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
