@@ -7,21 +7,20 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestune.worker import attempt as phases
-from orchestune.worker import environment, tree
+from orchestune.worker import tree
 from orchestune.worker.attempt import Attempt, StartError
 from orchestune.worker.collect import Collector
-from orchestune.worker.cores import Cores, on
 from orchestune.worker.crew import Crew
 from orchestune.worker.guard import Lifeline
 from orchestune.worker.journal import say
+from orchestune.worker.launcher import Launcher
 from orchestune.worker.orphans import Orphans
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
-from orchestune.worker.preload import Broken, Preloader, Zygote, program
 from orchestune.worker.prepare import Unprepared, Workshop
 from orchestune.worker.reporting import Record, Reporting
 from orchestune.worker.settings import Settings
@@ -59,8 +58,7 @@ class Supervisor:
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
         self._orphans = Orphans()
-        self._preloader = Preloader(str(settings.state))
-        self._cores = Cores(settings.state / "cores")
+        self._launcher = Launcher(settings.state)
         self._sampler = Sampler()
         self._next_look = 0.0
         self._losses = 0
@@ -82,7 +80,7 @@ class Supervisor:
 
     def clean_up(self) -> None:
         """Remove the folders of all slots; nothing runs any more."""
-        self._preloader.end()
+        self._launcher.end()
         remove(self._folder)
 
     def start_next(self) -> None:
@@ -137,7 +135,7 @@ class Supervisor:
             if attempt is not None:
                 attempt.reaped(status, usage)
             else:
-                self._preloader.ended(pid)
+                self._launcher.ended(pid)
         self._sweep_all()
 
     def read(self, attempt: Attempt) -> None:
@@ -185,8 +183,7 @@ class Supervisor:
         self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points, attempt.usage))
         if job.checkpoint_every is not None or lease.get("checkpoint"):
             attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
-        if job.preload:
-            self._preload(attempt)
+        self._launcher.expect(attempt)
         try:
             ready = self._workshop.at_once(attempt)
         except OSError as exc:
@@ -243,24 +240,8 @@ class Supervisor:
             self._launch(attempt)
 
     def _launch(self, attempt: Attempt) -> None:
-        lease, slot = attempt.lease, attempt.slot
-        variables = environment.of_attempt(lease, slot.parameters, slot.metrics, slot.stop, slot.artifacts)
-        if attempt.checkpoint is not None:
-            variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(attempt.checkpoint)
-            published = lease.get("checkpoint")
-            if published:
-                step = published.get("step")
-                variables["ORCHESTUNE_RESUMED_STEP"] = "" if step is None else f"{step:.17g}"
         try:
-            slot.write_files(lease["parameters"], attempt.job.config)
-            if slot.config:
-                variables["ORCHESTUNE_CONFIG"] = slot.config
-            if attempt.job.pin:
-                attempt.cores = self._cores.take(attempt.id, attempt.job.pin)
-                if not attempt.cores:
-                    attempt.write(f"not pinned: no {attempt.job.pin} cores are free of other pinned trials")
-            with on(attempt.cores):
-                attempt.start({**attempt.job.environment, **environment.encoded(variables)}, self._start_for(attempt))
+            self._launcher.start(attempt)
         except StartError as exc:
             self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))
             return
@@ -269,43 +250,11 @@ class Supervisor:
             return
         self._losses = 0
         self._by_pid[attempt.pid] = attempt
-        self._line.note(slot.index, attempt.pid)
+        self._line.note(attempt.slot.index, attempt.pid)
         self._selector.register(attempt.output, selectors.EVENT_READ, attempt)
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
-
-    def _preload(self, attempt: Attempt) -> None:
-        """Have a process ready that becomes the attempt's command; where there is none, say once why."""
-        job, lease = attempt.job, attempt.lease
-        try:
-            arguments = job.arguments(lease["parameters"], "config" if job.config else "")
-        except ValueError:
-            return  # starting it says so
-        found = self._preloader.zygote(job, [phases.find_program(arguments[0], job.environment), *arguments[1:]])
-        if isinstance(found, Zygote):
-            attempt.zygote = found
-        elif self._preloader.first_time(found):
-            attempt.write(f"preload has no effect: {found}")
-
-    def _start_for(self, attempt: Attempt) -> phases.Start:
-        """How the attempt's command is started: by becoming it where that can be, otherwise as usual."""
-        zygote = attempt.zygote
-        if zygote is None:
-            return phases.popen
-
-        def start(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]) -> int:
-            found = program(command)
-            if not zygote.error and not isinstance(found, str):
-                try:
-                    return zygote.become(found, environ, folder, files, attempt.cores)
-                except Broken as exc:
-                    self._preloader.lost(zygote, exc)
-            elif self._preloader.first_time(zygote.error):
-                attempt.write(f"preload has no effect: {zygote.error}")
-            return phases.popen(command, environ, folder, files)
-
-        return start
 
     def _terminate(self, attempt: Attempt, grace: float) -> None:
         attempt.kill_at = time.monotonic() + grace
@@ -329,7 +278,7 @@ class Supervisor:
 
     def _leaders(self) -> set[int]:
         """Children of this worker that are no orphans."""
-        return self._preloader.pids.union(self._by_pid)
+        return self._launcher.pids.union(self._by_pid)
 
     def _live(self) -> set[str]:
         return {attempt.id for attempt in self.attempts.values() if attempt.pid}
@@ -385,8 +334,7 @@ class Supervisor:
             say(f"the log of attempt {attempt.id} is cut, its disk: {attempt.log.disk_error.strerror}")
         self._reporting.finish(attempt.id, attempt.result(failure), unwanted=attempt.unwanted)
         attempt.phase = phases.OVER
-        if attempt.cores:
-            self._cores.release(attempt.id)
+        self._launcher.release(attempt)
         del self.attempts[attempt.id]
         if attempt.checkpoint is not None:
             remove(attempt.checkpoint)
