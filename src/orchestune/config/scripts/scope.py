@@ -122,9 +122,11 @@ class Scope:
         return told(found)
 
     def _held(self, node: ast.expr, key: Any) -> ast.expr:
-        """What a dictionary that is written down here holds under a key. Unknown for anything else."""
+        """What a dictionary or a list that is written down here holds at a key. Unknown for anything else."""
         if isinstance(node, ast.Name) and node.id in self.constants:
             node = self.constants[node.id]
+        if isinstance(node, (ast.List, ast.Tuple)) and isinstance(key, int) and -len(node.elts) <= key < len(node.elts):
+            return node.elts[key]
         if isinstance(node, ast.Dict):
             pairs = [(self.or_none(name), value) for name, value in zip(node.keys, node.values, strict=True)]
         elif isinstance(node, ast.Call) and self.named(node.func) == "dict" and not node.args:

@@ -20,6 +20,7 @@ class Auto(enum.Enum):
     ONE = enum.auto()
 DEFAULTS = dict(lr=3e-4)
 MORE = {"dropout": 0.1, "layers": 4}
+SIZES = [32, 64]
 class App:
     def __init__(self):
         self.parser = argparse.ArgumentParser()
@@ -35,6 +36,7 @@ class App:
         group.add_argument("--norm", choices=[n.lower() for n in ("BATCH", "LAYER")], default="batch")
         group.add_argument("--auto", choices=list(Auto))
         add = self.fit.add_argument
+        add("--size", type=int, choices=SIZES, default=SIZES[-1])
         add("--dropout", type=float, default=MORE.get("dropout", 0.2))
         self.fit.add_argument("--layers", type=int, default=MORE.get("absent", 4))
         self.fit.add_argument("--width", type=int, default=int(os.environ.get("WIDTH", 64)))
@@ -97,11 +99,13 @@ def missing(folder: Path, text: str) -> list[str]:
 
 
 def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> None:
-    made = document(draft_of(tmp_path, ARGPARSE))
+    draft = draft_of(tmp_path, ARGPARSE)
+    made = document(draft)
+    assert draft.defaults["size"] == 64
     assert made["run"] == "python train.py fit {args}"
     assert made["parameters"] == {
         "lr": "3e-6..0.03 log", "opt": ["adam", "sgd"], "kind": ["adam", "sgd"], "norm": ["batch", "layer"],
-        "dropout": "0.0..0.5", "layers": "2..8", "width": [16, 32, 64, 128, 256],
+        "size": [32, 64], "dropout": "0.0..0.5", "layers": "2..8", "width": [16, 32, 64, 128, 256],
     }  # fmt: skip
 
 
