@@ -131,8 +131,7 @@ def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = 
     items = [
         {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in found
     ]
-    seen = [item["seq"] for item in items[-1:]]  # may be newer than the row, where others write meanwhile
-    last = seen[0] if len(items) >= limit else max(row.event_seq, after, *seen)
+    last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
     return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
 
 

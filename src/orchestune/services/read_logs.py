@@ -42,8 +42,7 @@ def logs(
                     break
         found = rows.segments_after(session, experiment.id, after, limit, trial, start)
     items = [_chunk(core, row) for row in found]
-    seen = [segment.seq for segment in found[-1:]]  # may be newer than the row, where others write meanwhile
-    last = seen[0] if len(found) == limit else max(after, experiment.log_seq, *seen)
+    last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
     return {"items": items, "next": last, "over": experiment.state.over and len(found) < limit}
 
 

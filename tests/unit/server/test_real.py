@@ -167,7 +167,6 @@ def test_a_stream_follows_an_experiment_to_its_end(shop: Shop) -> None:
 
 
 def test_what_is_written_while_a_page_is_read_is_told_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every store reads rows and what belongs to them at the same instant."""
     experiment = shop.world.create(budget=3, parallelism=1)
     real = stored_logs.events_after
 
