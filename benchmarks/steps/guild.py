@@ -47,6 +47,8 @@ def _flags(space: Space) -> list[str]:
 
 
 def _drawn(value: Range | Switch | tuple[str, ...]) -> str:
+    if isinstance(value, Range) and value.whole:
+        return f"[{value.low}:{value.high}]"  # loguniform draws no whole numbers
     if isinstance(value, Range):
         return f"{'loguniform' if value.log else 'uniform'}[{value.low}:{value.high}]"
     return "[yes,no]" if isinstance(value, Switch) else f"[{','.join(value)}]"
