@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
@@ -186,8 +186,16 @@ def test_trials_are_chosen_along_an_axis_without_a_mouse(
     open_page: OpenPage, handles: dict[str, str], client: Client
 ) -> None:
     ref = handles["sgd classifier"]
-    page = open_page(f"/experiments/{ref}?tab=analysis")
-    page.get_by_role("button", name="Choose by values…").press("Enter")
+    page, held = open_page("/experiments"), list[Route]()
+    page.route(re.compile("/columns"), lambda route: held.append(route), times=1)
+    page.goto(f"{page.url}/{ref}?tab=analysis")
+    while not held:
+        page.wait_for_timeout(20)
+    choose = page.get_by_role("button", name="Choose by values…")
+    expect(choose).to_be_disabled()  # there is nothing yet to choose from
+    held.pop().continue_()
+    expect(choose).to_be_enabled()
+    choose.press("Enter")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Column").select_option("parameters.penalty")
     dialog.get_by_role("checkbox", name="l2").uncheck()  # which lies between the two others

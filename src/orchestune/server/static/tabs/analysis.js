@@ -74,7 +74,7 @@ export function mount(place, first) {
   const [askedX, askedY] = address.get("front").split("|");
   frontX.value = aims.some((each) => each.name === askedX) ? askedX : aims[0]?.name ?? "";
   frontY.value = aims.some((each) => each.name === askedY) ? askedY : aims[1]?.name ?? "";
-  const choose = h("button", { type: "button", class: "quiet small", onclick: narrow }, "Choose by values…");
+  const choose = h("button", { type: "button", class: "quiet small", disabled: true, onclick: narrow }, "Choose by values…");
   const drawnFrom = h("p", { class: "small faint" });
   const none = h("div", { hidden: true }, empty("Nothing to analyse yet", "It takes a trial that has completed."));
   const cards = {
@@ -139,6 +139,7 @@ export function mount(place, first) {
 
   function begin() {
     apply(parsed(address.get("where")));
+    choose.disabled = false;
     for (const select of [across, up]) fill(select, space.map((parameter) => h("option", { value: parameter.name }, parameter.name)));
     if (space.length > 1) up.value = space[1].name;
   }
