@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from orchestune.domain.more_memory import sized
@@ -61,7 +62,8 @@ def _with_quarantine(machine: Surveyed, shut: Mapping[str, Quarantine]) -> Surve
     if machine.name not in shut:
         return machine
     found = shut[machine.name]
-    text = f"in quarantine until {rfc3339(found.until)}: {found.reason}"
+    until = datetime.fromtimestamp(found.until, UTC)
+    text = f"in quarantine until {until:%Y-%m-%d %H:%M} UTC: {found.reason}"
     return replace(machine, trouble="; ".join(filter(None, (machine.trouble, text))))
 
 
