@@ -21,7 +21,7 @@ from orchestune.cli.parser import Commands, add_command
 from orchestune.client.clusters import Cluster, check_name
 from orchestune.clusters.existing import permissions, plan, provisioner, rollout
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import Connection, checked
+from orchestune.clusters.existing.config import Connection, checked, refuse_moves
 from orchestune.clusters.existing.provisioner import Present
 from orchestune.errors import Conflict, NotFound, UsageError
 
@@ -187,22 +187,12 @@ def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present |
     if wishes.database_url and not wishes.database_url.startswith("postgresql://"):
         raise UsageError("--database-url takes a PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME")
     if found is not None:
-        _refuse_moves(found.connection, changes)
+        refuse_moves(found.connection, changes)
         if wishes.server_image not in (None, found.connection.server_image):
             changes["version"] = ""  # whatever that image holds
         return found.connection.with_changes(changes)
     fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
     return provisioner.discovered(cluster_api, fresh)
-
-
-def _refuse_moves(now: Connection, changes: dict[str, Any]) -> None:
-    """The data does not follow to another place by itself."""
-    for name in ("storage_class", "claim", "size", "files"):
-        if changes[name] is not None and changes[name] != getattr(now, name):
-            raise UsageError(
-                f"the server's data lies elsewhere already ({name} is {getattr(now, name) or 'not set'})",
-                "`orchestune cluster destroy` archives it; then connect anew",
-            )
 
 
 def _deploy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestune.clusters.existing import plan
-from orchestune.clusters.existing.config import OURS, Connection, checked, read
+from orchestune.clusters.existing.config import OURS, Connection, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, UsageError
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32
@@ -122,6 +123,22 @@ def test_settings_come_back_from_the_cluster_as_they_were() -> None:
 
 def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:
     assert Connection.from_json(LAB.to_json() | {"colour": "blue"}) == LAB
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"claim": "other"}, "claim is mine"),
+        ({"size": "90Gi"}, "size is "),
+        ({"files": "s3://bucket/files"}, "files is not set"),
+        ({"database": True}, "database is not set"),
+    ],
+)
+def test_a_server_is_not_sent_away_from_its_data(changes: dict[str, Any], told: str) -> None:
+    now = replace(LAB, claim="mine")
+    with pytest.raises(UsageError, match=told):
+        refuse_moves(now, changes)
+    refuse_moves(now, {"claim": "mine", "size": now.size, "files": None, "database": None, "replicas": 2})
 
 
 def test_another_kind_of_storage_takes_the_place_of_the_first() -> None:

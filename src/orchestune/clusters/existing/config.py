@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from orchestune.domain.resources import parse_bytes
-from orchestune.errors import BadInput, OrchestuneError, Problem
+from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 
 PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -119,6 +119,17 @@ class Connection:
         elif "storage_class" in given:
             given.setdefault("claim", None)
         return checked(replace(self, **given))
+
+
+def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
+    """UsageError where the server would go on elsewhere than its data, which does not follow by itself."""
+    for name in ("storage_class", "claim", "size", "files", "database"):
+        wanted = changes.get(name)
+        if wanted is not None and wanted != getattr(now, name):
+            raise UsageError(
+                f"the server's data lies elsewhere already ({name} is {getattr(now, name) or 'not set'})",
+                "`orchestune cluster destroy` archives it; then connect anew",
+            )
 
 
 def read(text: str) -> Connection:
