@@ -34,6 +34,14 @@ TABS = {
 """what is there once a tab can be used"""
 
 
+def chromium() -> str | None:
+    """The browser; where there is none, that is said."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        print("there is no Chromium; on Debian: apt-get install chromium")
+    return found
+
+
 @contextmanager
 def seeded(folder: Path, trials: int) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A server in a process of its own, its address, and the large experiment's handle."""
@@ -150,9 +158,8 @@ def main() -> None:
     trials = 20_000 if options.quick else 100_000
     seconds = 10 if options.quick else 30
     print(table.machine())
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = chromium()
     if program is None:
-        print("there is no Chromium; on Debian: apt-get install chromium")
         return
     with tempfile.TemporaryDirectory() as folder, seeded(Path(folder), trials) as (process, url, ref):
         client = Client.connect(lambda: Access(url, TOKEN))

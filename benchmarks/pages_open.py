@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 from benchmarks import table
+from benchmarks.pages import chromium
 from tests.testbeds.open_pages import EAGER, opened, paths
 from tests.testbeds.seed import core_of, seed, serve
 from tests.testbeds.stir import Stir
@@ -26,9 +26,8 @@ def main() -> None:
     options = parser.parse_args()
     events = 300 if options.quick else options.events
     print(table.machine())
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = chromium()
     if program is None:
-        print("there is no Chromium; on Debian: apt-get install chromium")
         return
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         core = core_of(Path(folder))
