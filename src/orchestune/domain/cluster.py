@@ -40,6 +40,8 @@ class Pool:
     taints: tuple[Taint, ...] = ()
     key: str = ""
     """where it stands in the file"""
+    any_type: bool = False
+    """of `instance_types` those will do that are offered where the cluster is: the file does not name them"""
 
 
 @dataclass(frozen=True)

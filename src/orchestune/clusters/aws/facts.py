@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
@@ -94,6 +94,16 @@ def _described(aws: Aws, names: list[str]) -> Iterator[dict[str, Any]]:
 def architecture(supported: list[str]) -> str:
     """`arm64` or `x86_64`."""
     return "arm64" if "arm64" in supported else "x86_64"
+
+
+def settled(spec: ClusterSpec, offered: Offer) -> ClusterSpec:
+    """The same; pools for which one of several types will do have those that are offered, all where none is."""
+
+    def pool(each: Pool) -> Pool:
+        there = tuple(name for name in each.instance_types if name in offered.types)
+        return replace(each, instance_types=there) if each.any_type and there else each
+
+    return replace(spec, pools=tuple(pool(each) for each in spec.pools))
 
 
 def offered_names(aws: Aws) -> list[str]:

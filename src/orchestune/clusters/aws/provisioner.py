@@ -52,7 +52,7 @@ class AwsProvisioner:
         lost, remarks = checking.archive(self._aws, site.names, spec)
         have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
         known = facts.versions(self._aws)[1]
-        said, notes = checking.check(self._aws, spec, site.offer, zones, known, have)
+        said, notes = checking.check(self._aws, site.spec, site.offer, zones, known, have)
         fixed = pool_updates.refused(site) if have else []
         return [*wrong, *lost, *said, *fixed], [*remarks, *notes]
 
@@ -148,7 +148,7 @@ class AwsProvisioner:
             checking.need_two(self._aws, zones)
             cluster = control.described(self._aws, spec.name)
             version = str(cluster["version"]) if cluster else spec.version or facts.versions(self._aws)[0]
-            self._seen = spec, Site(self._aws, spec, names, offer, zones, version, subnets)
+            self._seen = spec, Site(self._aws, facts.settled(spec, offer), names, offer, zones, version, subnets)
         return self._seen[1]
 
     def _steps(self, site: Site, claim: Claim) -> Sequence[Step]:

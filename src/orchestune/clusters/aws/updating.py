@@ -83,7 +83,7 @@ def fixed(pool: Pool, shown: Document) -> list[Complaint]:
     said = []
     what = f"the pool '{pool.name}' has"
     hint = "give the pool with other machines another name: this one is drained and removed"
-    if list(shown.get("instanceTypes") or ()) != list(pool.instance_types):
+    if not pool.any_type and list(shown.get("instanceTypes") or ()) != list(pool.instance_types):
         there = ", ".join(shown.get("instanceTypes") or ())
         said.append(Complaint(f"{pool.key}.instance_type", f"{what} {there}, which cannot be changed", hint))
     if (shown.get("capacityType") == "SPOT") != pool.spot:

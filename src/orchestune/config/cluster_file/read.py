@@ -20,7 +20,7 @@ from orchestune.errors import BadInput, Problem
 _LONGEST_NAME = 40
 _SOONEST = 600.0
 """seconds without work after which a cluster may destroy itself: people think between two experiments"""
-_SYSTEM = Pool(SYSTEM, ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system")
+_SYSTEM = Pool(SYSTEM, ("t3.large", "t3a.large"), 1, 2, 50 * 2**30, key="system", any_type=True)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,17 @@ def test_machines_that_no_zone_of_the_cluster_has_are_told() -> None:
     assert "there are some in eu-central-1b" in found["gpu.instance_type"]
 
 
+def test_the_machine_for_the_server_is_one_that_the_region_offers() -> None:
+    spec = specs.spec(HEAD + CPU.replace("min_nodes: 1", "min_nodes: 0"))
+    offer = replace(OFFER, types={name: found for name, found in OFFER.types.items() if name != "t3a.large"})
+    assert facts.settled(spec, offer).pools[0].instance_types == ("t3.large",)
+    nowhere = replace(offer, types={name: found for name, found in offer.types.items() if name != "t3.large"})
+    found, _ = checking.check(quota(1000), facts.settled(spec, nowhere), nowhere, ZONES, ["1.33"], {})
+    assert {item.key for item in found} == {"system.instance_type"}
+    named = specs.spec(HEAD + "pools: {a: {instance_type: [t3.large, t3a.large], min_nodes: 1, max_nodes: 2}}\n")
+    assert facts.settled(named, offer) == named
+
+
 def test_what_fits_is_not_complained_about() -> None:
     assert said(CPU + "gpu: {instance_type: p3.8xlarge, min_nodes: 1, max_nodes: 4}\n") == {}
 
