@@ -10,8 +10,8 @@ import pytest
 from orchestune.store import hot
 from orchestune.store.database import Store, open_store
 
-WHOLE = {"SPANS": "draws all attempts"}
-"""statements that read all of an experiment on purpose, and why"""
+WHOLE = {"OUTLINES": "the list of experiments is searched and sorted as a whole"}
+"""statements that read all there is on purpose, and why"""
 STATEMENTS = {
     name: text
     for name, text in vars(hot).items()
