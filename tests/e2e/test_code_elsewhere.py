@@ -135,7 +135,8 @@ def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> N
         screen.wait_for("33 111")
         screen.resize(90, 40)
         os.kill(screen.process.pid, signal.SIGWINCH)
-        screen.press("while ! stty size | grep '40 90'; do sleep 0.1; done; echo begin''s; sleep 1000\r")
+        # what says that it begins is what Ctrl-C ends: a shell that is about to start something may not hear it
+        screen.press("while ! stty size | grep '40 90'; do sleep 0.1; done; sh -c \"echo begin''s; exec sleep 1000\"\r")
         screen.wait_for("begins")
         screen.press("\x03")
         screen.press("echo aft''er\r")
