@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
-import sys
-import tempfile
 import threading
 import time
-import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestune.client.address import Place, place
+from orchestune.client.address import place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
-from orchestune.client.launch import folder_key, secret_values
 from orchestune.client.states import over
-from orchestune.client.whereabouts import Started, Whereabouts
-from orchestune.config.experiment_file import Loaded, parse
-from orchestune.errors import BadInput, Problem, UsageError
-from orchestune.sdk import submitting
+from orchestune.client.whereabouts import Whereabouts
+from orchestune.errors import UsageError
 from orchestune.sdk.asking import Looks, OpenTrial, take
+from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.in_thread import in_thread
-from orchestune.sdk.plain import plain_value
 from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame
-from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone
@@ -44,7 +35,6 @@ _LOOK = 0.25
 """seconds between two looks at an experiment that somebody waits for"""
 _OFFERED = 0.05
 """seconds between two looks for a trial"""
-_BRIDGE = "orchestune.sdk.bridge"
 
 
 class Experiment:
@@ -78,8 +68,8 @@ class Experiment:
         server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
         """
         if "run" not in keys:
-            return create_open(keys, cluster)
-        return create(keys, Path(folder).resolve(), cluster)
+            return cls(*create_open(keys, cluster))
+        return cls(*create(keys, Path(folder).resolve(), cluster))
 
     @classmethod
     async def create_async(
@@ -96,7 +86,7 @@ class Experiment:
             raise UsageError(f"{handle!r} is no handle of an experiment", hint)
         if cluster is None and not os.environ.get("ORCHESTUNE_SERVER", "").strip():
             cluster = Whereabouts(state_folder()).cluster_of(handle)
-        with _connected(place(os.environ, cluster)) as client:
+        with connected(place(os.environ, cluster)) as client:
             return cls(client, client.experiment(handle))
 
     @classmethod
@@ -269,7 +259,7 @@ class Experiment:
         if self._offered is None:
             with self._lock:
                 run = self._client.specification(self.id)["specification"]["run"]
-            if not isinstance(run, list) or run[1:3] != ["-m", _BRIDGE]:
+            if not isinstance(run, list) or run[1:3] != ["-m", BRIDGE]:
                 hint = "create it without `run` to run its trials in this process"
                 raise UsageError(f"the trials of {self.handle} are run by its command", hint)
             self._offered = Path(run[3])
@@ -310,68 +300,6 @@ class Experiment:
         return as_html(self.status())
 
 
-def create(
-    keys: Mapping[str, Any],
-    folder: Path,
-    cluster: str | None = None,
-    *,
-    started_in: Path | None = None,
-    variables: Mapping[str, str] | None = None,
-) -> Experiment:
-    """Start an experiment of the code in `folder`, which is known by `started_in` where that is another one.
-
-    `variables` go to trials of this machine beside those of this process. Raises what `Experiment.create` does.
-    """
-    chosen = place(os.environ, cluster)
-    loaded = _loaded(keys, folder)
-    specification = loaded.specification
-    if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
-        raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
-    secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
-    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
-
-    ignore = (*loaded.code.ignore, *submitting.files_of_secrets(specification, folder))
-    links = plan(folder, ignore, loaded.code.limit).left_out
-    home = started_in or folder
-    launched = submitting.launch(chosen, home, links, loaded.code)
-    if variables and "env" in launched:
-        launched["env"] = {**launched["env"], **variables}
-    with _connected(chosen) as client:
-        warm = gathered(lambda: client, loaded.warm_start, specification)
-        digest = submitting.upload(client, folder, ignore, loaded.code.limit)
-        request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
-        status = client.create_experiment(request)
-        _remember(chosen, status, home)
-        return Experiment(client, status)
-
-
-@contextmanager
-def _connected(chosen: Place) -> Iterator[Client]:
-    """A client of the server there, closed where the block fails."""
-    client = Client.connect(chosen.resolve)
-    try:
-        yield client
-    except BaseException:
-        client.close()
-        raise
-
-
-def create_open(keys: Mapping[str, Any], cluster: str | None) -> Experiment:
-    """Start an experiment whose trials are on offer to processes of this machine. Raises what `create` does."""
-    if cluster not in (None, "local"):
-        raise UsageError(f"trials that this process runs are not run in {cluster}", "say with `run` what runs there")
-    offers = state_folder() / "offers" / uuid.uuid4().hex
-    offers.mkdir(parents=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
-        document = {
-            "name": Path.cwd().name or "experiment",
-            **keys,
-            "run": [sys.executable, "-m", _BRIDGE, str(offers)],
-        }
-        variables = {"PYTHONPATH": importable(sys.path)}
-        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
-
-
 @contextmanager
 def _told(message: Callable[[], str]) -> Iterator[None]:
     """What a timeout of the block says: that of asyncio says nothing."""
@@ -392,28 +320,3 @@ class _Shown:
 
     def __repr__(self) -> str:
         return as_text(self._status)
-
-
-def _loaded(keys: Mapping[str, Any], folder: Path) -> Loaded:
-    """The keys, read by the reader of experiment files."""
-    try:
-        text = json.dumps(dict(keys), default=plain_value)
-    except (TypeError, ValueError) as exc:
-        raise BadInput([Problem(f"cannot be written down: {exc}", key="the keys of the experiment")]) from exc
-    try:
-        return parse(text, "experiment", path=folder / "experiment.yml")
-    except BadInput as exc:
-        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
-        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
-
-
-def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:
-    if chosen.cluster is not None:
-        started = Started(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
-        Whereabouts(state_folder()).add(started)
-
-
-def importable(path: Sequence[str]) -> str:
-    """This process's module path for another one."""
-    entries = [os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")]
-    return os.pathsep.join(dict.fromkeys(entries))

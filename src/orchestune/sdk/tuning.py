@@ -16,7 +16,8 @@ from typing import Any
 from orchestune.client.states import over
 from orchestune.errors import NothingCompleted, UsageError
 from orchestune.sdk.call import Call, takes_names
-from orchestune.sdk.experiments import Experiment, create, importable
+from orchestune.sdk.creating import create, importable
+from orchestune.sdk.experiments import Experiment
 
 _FILE = "function.pkl"
 _OTHERWISE = {"run", "folder", "cluster"}
@@ -113,7 +114,7 @@ def start(
             "parallelism": parallelism,
         }
         variables = {"PYTHONPATH": importable(sys.path)}
-        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
+        return Experiment(*create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables))
 
 
 def pickled(call: Call) -> bytes:

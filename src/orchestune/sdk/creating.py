@@ -1,0 +1,119 @@
+"""How an experiment gets from Python to its server."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestune.client.address import Place, place
+from orchestune.client.api import Client
+from orchestune.client.home import state_folder
+from orchestune.client.launch import folder_key, secret_values
+from orchestune.client.whereabouts import Started, Whereabouts
+from orchestune.config.experiment_file import Loaded, parse
+from orchestune.errors import BadInput, Problem, UsageError
+from orchestune.sdk import submitting
+from orchestune.sdk.plain import plain_value
+from orchestune.sdk.warm_start import gathered
+
+if TYPE_CHECKING:
+    from orchestune import documents
+
+BRIDGE = "orchestune.sdk.bridge"
+"""the module that stands for the command of trials which a process takes by itself"""
+
+
+def create(
+    keys: Mapping[str, Any],
+    folder: Path,
+    cluster: str | None = None,
+    *,
+    started_in: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[Client, documents.Status]:
+    """Start an experiment of the code in `folder`, which is known by `started_in` where that is another one.
+
+    `variables` go to trials of this machine beside those of this process. Returns the client of its server, and the
+    status there. Raises what `Experiment.create` does.
+    """
+    chosen = place(os.environ, cluster)
+    loaded = _loaded(keys, folder)
+    specification = loaded.specification
+    if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
+        raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
+    secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
+    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
+
+    ignore = (*loaded.code.ignore, *submitting.files_of_secrets(specification, folder))
+    links = plan(folder, ignore, loaded.code.limit).left_out
+    home = started_in or folder
+    launched = submitting.launch(chosen, home, links, loaded.code)
+    if variables and "env" in launched:
+        launched["env"] = {**launched["env"], **variables}
+    with connected(chosen) as client:
+        warm = gathered(lambda: client, loaded.warm_start, specification)
+        digest = submitting.upload(client, folder, ignore, loaded.code.limit)
+        request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
+        status = client.create_experiment(request)
+        _remember(chosen, status, home)
+        return client, status
+
+
+@contextmanager
+def connected(chosen: Place) -> Iterator[Client]:
+    """A client of the server there, closed where the block fails."""
+    client = Client.connect(chosen.resolve)
+    try:
+        yield client
+    except BaseException:
+        client.close()
+        raise
+
+
+def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, documents.Status]:
+    """Start an experiment whose trials are on offer to processes of this machine. Raises what `create` does."""
+    if cluster not in (None, "local"):
+        raise UsageError(f"trials that this process runs are not run in {cluster}", "say with `run` what runs there")
+    offers = state_folder() / "offers" / uuid.uuid4().hex
+    offers.mkdir(parents=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
+        document = {
+            "name": Path.cwd().name or "experiment",
+            **keys,
+            "run": [sys.executable, "-m", BRIDGE, str(offers)],
+        }
+        variables = {"PYTHONPATH": importable(sys.path)}
+        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
+
+
+def _loaded(keys: Mapping[str, Any], folder: Path) -> Loaded:
+    """The keys, read by the reader of experiment files."""
+    try:
+        text = json.dumps(dict(keys), default=plain_value)
+    except (TypeError, ValueError) as exc:
+        raise BadInput([Problem(f"cannot be written down: {exc}", key="the keys of the experiment")]) from exc
+    try:
+        return parse(text, "experiment", path=folder / "experiment.yml")
+    except BadInput as exc:
+        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
+        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
+
+
+def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:
+    if chosen.cluster is not None:
+        started = Started(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
+        Whereabouts(state_folder()).add(started)
+
+
+def importable(path: Sequence[str]) -> str:
+    """This process's module path for another one."""
+    entries = [os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")]
+    return os.pathsep.join(dict.fromkeys(entries))
