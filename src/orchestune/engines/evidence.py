@@ -14,15 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
-from orchestune.engines.cube import Cube, Flags, Floats, stacked
+from orchestune.engines.cube import Cube, Floats, stacked
 from orchestune.engines.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
+Counts = NDArray[np.int64]
 _NO_WIDTH = 1e-9
 
 
@@ -135,11 +137,11 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     return Evidence(stacked([item.point for item in entries], width), found, spread)
 
 
-def beaten(losses: Floats) -> Flags:
-    """Which of the rows another one is at least as good as in every column, and better in one."""
+def beaten(losses: Floats) -> Counts:
+    """By how many others each row is beaten: they are at least as good in every column, and better in one."""
     as_good = np.all(losses[None] <= losses[:, None], axis=2)
     better = np.any(losses[None] < losses[:, None], axis=2)
-    found: Flags = np.asarray(np.any(as_good & better, axis=1), dtype=np.bool_)
+    found: Counts = np.asarray((as_good & better).sum(axis=1), dtype=np.int64)
     return found
 
 
@@ -149,7 +151,7 @@ def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:
     So the shares lie along the front; by the width of all losses most of them would point to its ends.
     """
     columns = np.stack([warped(column, "plain")[0] for column in losses.T])
-    front = columns[:, ~beaten(columns.T)]
+    front = columns[:, beaten(columns.T) == 0]
     best, width = front.min(axis=1, keepdims=True), np.ptp(front, axis=1, keepdims=True)
     weighted = (columns - best) / np.where(width > _NO_WIDTH, width, 1.0) * np.array(shares)[:, None]
     return warped(weighted.max(axis=0) + 0.05 * weighted.sum(axis=0), "plain")[0]

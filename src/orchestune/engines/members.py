@@ -11,7 +11,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import Entry, entry
+from orchestune.engines.evidence import Entry, beaten, entry
 from orchestune.engines.quasi import QuasiRandomProposer
 from orchestune.engines.versions import version_of
 
@@ -77,9 +77,7 @@ def _dominated(found: Sequence[Entry]) -> list[float]:
     losses = [entry.losses for entry in found]
     if all(one is None or len(one) == 1 for one in losses):
         return [one[0] if one else 0.0 for one in losses]
-    known = np.array([one for one in losses if one is not None])
-    beaten = (known[None, :, :] <= known[:, None, :]).all(axis=2) & (known[None, :, :] < known[:, None, :]).any(axis=2)
-    counts = iter(beaten.sum(axis=1).tolist())
+    counts = iter(beaten(np.array([one for one in losses if one is not None])).tolist())
     return [float(next(counts)) if one is not None else 0.0 for one in losses]
 
 

@@ -76,21 +76,24 @@ class Estimates:
 
     def known(self, row: ExperimentRow) -> Estimate | None:
         """What `refresh` found last; None where the raw best one stands."""
-        with self._lock:
-            kept = self._kept.get(row.id)
-        return kept.found if kept is not None and kept.version[1] == row.revision else None
+        kept = self._of(row)
+        return kept.found if kept is not None else None
 
     def front(self, row: ExperimentRow) -> Sequence[int] | None:
         """The trials that `refresh` found on the front of several metrics; None where the raw front stands."""
-        with self._lock:
-            kept = self._kept.get(row.id)
-        return kept.front if kept is not None and kept.version[1] == row.revision else None
+        kept = self._of(row)
+        return kept.front if kept is not None else None
 
     def fresh(self, row: ExperimentRow) -> bool:
         """Whether `known` rests on all results of the row."""
+        kept = self._of(row)
+        return kept is not None and kept.version[0] == row.history_seq
+
+    def _of(self, row: ExperimentRow) -> _Kept | None:
+        """What is kept of an experiment as it is set up now."""
         with self._lock:
             kept = self._kept.get(row.id)
-        return kept is not None and kept.version == (row.history_seq, row.revision)
+        return kept if kept is not None and kept.version[1] == row.revision else None
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Bring what is known up to date, where results say how noisy they are. Takes up to a second.

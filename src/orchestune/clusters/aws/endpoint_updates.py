@@ -9,6 +9,7 @@ from orchestune.clusters.aws.requests import control
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps.control import cluster_state, described, update_state
 from orchestune.domain.cluster import Event, Happened, Planned
+from orchestune.ports.provisioner import Say
 
 _SECONDS = 1800.0
 
@@ -20,14 +21,14 @@ def planned(site: Site) -> list[Planned]:
     return [Planned("endpoint", site.spec.name, f"{now} → {wanted}")] if now != wanted else []
 
 
-def change(site: Site, say: Callable[[Event], None], beat: Callable[[], None]) -> None:
+def change(site: Site, say: Say, beat: Callable[[], None]) -> None:
     """Have it answer from where the file says; what a run before has begun is waited for first."""
     site.aws.wait(lambda: cluster_state(site.aws, site.spec.name), _SECONDS, f"control plane {site.spec.name}", beat)
     for what in planned(site):
         _change(site, what, say, beat)
 
 
-def _change(site: Site, what: Planned, say: Callable[[Event], None], beat: Callable[[], None]) -> None:
+def _change(site: Site, what: Planned, say: Say, beat: Callable[[], None]) -> None:
     aws, began, about = site.aws, site.aws.clock(), what.called
     say(Event(Happened.WAITING, what))
     request = {"name": site.spec.name, "resourcesVpcConfig": control.endpoint(site.spec.network)}

@@ -18,8 +18,8 @@ from orchestune.clusters.aws.steps import access, control, pools, retirement, ro
 from orchestune.clusters.aws.steps.network import steps as network_steps
 from orchestune.domain.cluster import Complaint, Event, Happened, Planned, Pool
 from orchestune.errors import NotFound
+from orchestune.ports.provisioner import Drain, Say
 
-Say = Callable[[Event], None]
 Document = dict[str, Any]
 _FAILED = "CREATE_FAILED"
 
@@ -66,7 +66,7 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
             yield Complaint(pool.key, f"the pool '{pool.name}' starts machines in {', '.join(lost)}, gone", hint)
 
 
-def update(site: Site, claim: Claim, say: Say, drain: Callable[[str, Callable[[], None]], None]) -> None:
+def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
     """What lacks and new pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
     beat, there = claim.beat, _there(site)
     endpoint_updates.change(site, say, beat)

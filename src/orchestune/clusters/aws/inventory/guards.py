@@ -7,6 +7,7 @@ docs.aws.amazon.com/guardduty/latest/ug/runtime-monitoring-agent-resource-clean-
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
@@ -38,12 +39,9 @@ def _endpoints(aws: Aws, names: Names) -> list[Thing]:
     found = []
     for item in _guarded(aws, names, "DescribeVpcEndpoints", "VpcEndpoints"):
         identity, state = str(item["VpcEndpointId"]), str(item.get("State", "")).lower()
-
-        def remove(identity: str = identity) -> None:
-            remove_endpoint(aws, identity)
-
         if state != "deleted":
-            found.append(Thing(identity, "", None if state == "deleting" else remove))
+            remove = None if state == "deleting" else partial(remove_endpoint, aws, identity)
+            found.append(Thing(identity, "", remove))
     return found
 
 
