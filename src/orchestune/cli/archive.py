@@ -23,7 +23,6 @@ def add(commands: Commands) -> None:
         commands,
         "import",
         import_,
-        help="take in what `export --all` wrote",
         details="What is here already stays as it is, unless what comes is newer.",
         example="orchestune import archive/\norchestune import s3://team/archive",
     )

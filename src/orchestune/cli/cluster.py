@@ -1,19 +1,125 @@
-"""`cluster`, as it stands in the list of commands; its own commands load much that no other one needs."""
+"""`cluster`: the places where experiments run, and the servers that answer for them."""
 
 from __future__ import annotations
 
-from orchestune.cli.parser import Commands
+import argparse
 
-HELP = "make, connect, look at, upgrade and remove clusters"
+from orchestune.cli import (
+    cluster_connect,
+    cluster_create,
+    cluster_destroy,
+    cluster_release,
+    cluster_status,
+    cluster_test,
+)
+from orchestune.cli.cluster_cloud import add_cloud, provisioner
+from orchestune.cli.cluster_commands import known
+from orchestune.cli.cluster_standing import document
+from orchestune.cli.commands import COMMANDS
+from orchestune.cli.console import Console
+from orchestune.cli.parser import Commands, Formatter, Parser, add_command
+from orchestune.cli.render import table
+from orchestune.client.clusters import Cluster
+
+_SHOWN = (
+    "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
+)  # fmt: skip
 
 
 def add(commands: Commands) -> None:
     """Add the command, and its own commands."""
-    from orchestune.cli.cluster_group import add_group  # see above
+    help = COMMANDS["cluster"].help
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "cluster",
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog="example:\n"
+        "  orchestune cluster connect -n lab --context lab --namespace ml --registry registry.lab:5000\n"
+        "  orchestune run --cluster lab\n",
+        formatter_class=Formatter,
+    )
+    inner = parser.add_subparsers(dest="cluster_command", metavar="COMMAND", title="commands", parser_class=Parser)
+    parser.set_defaults(run=lambda console, args: _help(parser))
+    cluster_create.add(inner)
+    cluster_connect.add(inner)
+    cluster_status.add(inner)
+    cluster_test.add(inner)
+    cluster_release.add(inner)
+    _add_own(inner)
+    cluster_destroy.add(inner)
 
-    add_group(commands, HELP)
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 2
 
 
-def add_brief(commands: Commands) -> None:
-    """Add the name alone, for the list of commands."""
-    commands.add_parser("cluster", help=HELP)
+def _add_own(inner: Commands) -> None:
+    parser = add_command(
+        inner,
+        "list",
+        show,
+        help="every cluster, the default first",
+        details="With --cloud those of ours that a provider has, whoever made them.",
+        example="orchestune cluster list\norchestune cluster list --cloud aws --region eu-central-1",
+    )
+    add_cloud(parser)
+    parser = add_command(
+        inner,
+        "use",
+        use,
+        help="make a cluster the default",
+        details="Another one is named for one command with --cluster, for a shell with ORCHESTUNE_CLUSTER.",
+        example="orchestune cluster use lab",
+        json=False,
+    )
+    parser.add_argument("name", metavar="NAME", help="a name that `cluster list` shows")
+
+
+def show(console: Console, args: argparse.Namespace) -> int:
+    """List what is connected, or what a provider has."""
+    if args.cloud:
+        return _show_there(console, args)
+    clusters = known(console)
+    default = clusters.default
+    found = sorted(clusters.all(), key=lambda cluster: cluster.name != default)
+    if console.json:
+        console.document([{name: getattr(item, name) for name in _SHOWN} | {"default": item.name == default}
+                          for item in found])  # fmt: skip
+        return 0
+    rows = [
+        [item.name + (" *" if item.name == default else ""), item.cloud or item.provider, _where(item), item.role,
+         item.version]
+        for item in found
+    ]  # fmt: skip
+    console.say(
+        *table(["cluster", "provider", "where", "role", "server"], rows, console.paint, columns=console.columns)
+    )
+    return 0
+
+
+def _show_there(console: Console, args: argparse.Namespace) -> int:
+    there = provisioner(console, args.cloud, args.region or "").clusters()
+    if console.json:
+        console.document([document(item) for item in there])
+        return 0
+    rows = [[item.name, item.region, item.state, item.version, ", ".join(f"{p.name} {p.now}" for p in item.pools)]
+            for item in there]  # fmt: skip
+    header = ["cluster", "region", "state", "kubernetes", "machines"]
+    console.say(*table(header, rows, console.paint, columns=console.columns))
+    return 0
+
+
+def _where(cluster: Cluster) -> str:
+    if cluster.cloud:
+        return cluster.region
+    if cluster.provider == "kubernetes":
+        return f"{cluster.namespace} of {cluster.context or 'the current context'}"
+    return cluster.url or "this machine"
+
+
+def use(console: Console, args: argparse.Namespace) -> int:
+    """Change the default."""
+    known(console).use(args.name)
+    console.note(f"{args.name} is the default now")
+    return 0

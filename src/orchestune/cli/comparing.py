@@ -23,7 +23,6 @@ def add(commands: Commands) -> None:
         commands,
         "compare",
         compare,
-        help="experiments side by side",
         details="By trials, by time and by compute; then the best configurations, what differs first.",
         example="orchestune compare sgd-7f3a sgd-91c2",
     )

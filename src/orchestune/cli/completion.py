@@ -24,7 +24,6 @@ def add(commands: Commands) -> None:
         commands,
         "completion",
         show,
-        help="print what makes a shell complete commands, options, experiments and clusters",
         details="Without a name it is for the shell that $SHELL names.",
         example='eval "$(orchestune completion bash)"      # in ~/.bashrc\n'
         'eval "$(orchestune completion zsh)"       # in ~/.zshrc, after compinit\n'

@@ -22,7 +22,6 @@ def add(commands: Commands) -> None:
         commands,
         "stop",
         stop,
-        help="end an experiment, or one of its trials; what is finished stays",
         details="Running trials get SIGTERM, and after the grace period SIGKILL. A trial that is stopped "
         "by itself does not count for the budget: another one takes its place.",
         example="orchestune stop sgd-7f3a\norchestune stop sgd-7f3a/12",
@@ -32,20 +31,16 @@ def add(commands: Commands) -> None:
         commands,
         "pause",
         pause,
-        help="let running trials end and start no more",
         example="orchestune pause sgd-7f3a\norchestune pause sgd-7f3a --now",
     )
     add_experiment(parser)
     parser.add_argument("--now", action="store_true", help="end running trials too; they are offered again on resume")
-    parser = add_command(
-        commands, "resume", resume, help="go on with a paused experiment", example="orchestune resume sgd-7f3a"
-    )
+    parser = add_command(commands, "resume", resume, example="orchestune resume sgd-7f3a")
     add_experiment(parser)
     parser = add_command(
         commands,
         "extend",
         extend,
-        help="give an experiment, also a finished one, another budget or parallelism",
         example="orchestune extend sgd-7f3a --budget 80\norchestune extend sgd-7f3a --parallelism 8",
     )
     add_experiment(parser)
@@ -55,7 +50,6 @@ def add(commands: Commands) -> None:
         commands,
         "delete",
         delete,
-        help="stop an experiment and hide it",
         details="With --purge its records and files are removed for good.",
         example="orchestune delete sgd-7f3a\norchestune delete sgd-7f3a --purge --yes",
     )

@@ -24,7 +24,6 @@ def add(commands: Commands) -> None:
         commands,
         "diff",
         diff,
-        help="what is different between two trials: code, configuration, environment",
         details="The changes of the code are those from the first trial to the second one, as `git apply` takes them.",
         example="orchestune diff sgd-7f3a/3 sgd-7f3a/12\norchestune diff sgd-7f3a/12 sgd-91c2/4 --json",
     )

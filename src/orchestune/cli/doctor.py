@@ -15,7 +15,6 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        help="check this machine and its server, and say what to do about each finding",
         details="Exit code 1 when something is an error.",
         example="orchestune doctor",
     )

@@ -26,7 +26,6 @@ def add(commands: Commands) -> None:
         commands,
         "export",
         export,
-        help="every trial as a table for other programs",
         details="With --all: every experiment that is over, with logs and files, for `orchestune import`.",
         example="orchestune export sgd-7f3a --format csv -o sgd.csv\norchestune export --all -o archive/",
         json=False,

@@ -18,7 +18,6 @@ def add(commands: Commands) -> None:
         commands,
         "get",
         get,
-        help="fetch the files that a trial left (keep:)",
         details="A download that was interrupted goes on where it was.",
         example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
     )

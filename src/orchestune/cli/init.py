@@ -29,7 +29,6 @@ def add(commands: Commands) -> None:
         commands,
         "init",
         init,
-        help="write an experiment file from what a script says of itself, or from another tool's file",
         details="The script's text is read: argparse, click, typer, absl, python-fire, tyro, Hydra, OmegaConf, a"
         " configuration file. Then it is run once, if you agree, to see which metrics it reports.",
         example="orchestune init train.py\norchestune init train.py --yes --budget 80\n"

@@ -22,7 +22,6 @@ def add(commands: Commands) -> None:
         commands,
         "importance",
         importance,
-        help="which parameters matter",
         details="How much of the metric changes, by a model of it, where one parameter alone does (fANOVA).",
         example="orchestune importance sgd-7f3a\norchestune importance sgd-7f3a --metric seconds",
     )
@@ -31,7 +30,6 @@ def add(commands: Commands) -> None:
         commands,
         "explain",
         explain,
-        help="measured facts about a search, in plain words",
         details="Which parameters matter and which way, values at bounds, whether it still gets better, failures.",
         example="orchestune explain sgd-7f3a",
     )

@@ -32,7 +32,6 @@ def add(commands: Commands) -> None:
         commands,
         "logs",
         logs,
-        help="what the trials print, one colour per worker",
         details="Works the same while an experiment runs and after it.",
         example="orchestune logs sgd-7f3a --follow\norchestune logs sgd-7f3a/12 --tail 20 --grep loss",
     )

@@ -10,24 +10,29 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 from orchestune.cli import server, version
+from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
-from orchestune.cli.parser import Formatter, Parser, unknown_command, unrecognized
+from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command, unrecognized
 from orchestune.errors import OrchestuneError
 
-_HOMES = {
-    "init": "init",
-    "run": "run", "test": "try_one", "watch": "watch", "status": "status", "logs": "logs", "wait": "wait",
-    "stop": "control", "pause": "control", "resume": "control", "extend": "control", "delete": "control",
-    "best": "trials", "trials": "trials", "importance": "insight", "explain": "insight", "compare": "comparing",
-    "diff": "diff", "get": "files", "try": "try_changed", "rerun": "rerun", "shell": "shell", "export": "export",
-    "import": "archive", "cluster": "cluster", "ui": "ui",
-    "server": "server", "completion": "completion", "doctor": "doctor", "version": "version",
-}  # fmt: skip
-"""the module of each command, in the order of the help; only that of the command which runs is loaded"""
+
+def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the commands `names`; of the whole command line where none are named."""
+    parser, commands = _frame()
+    for module in dict.fromkeys(COMMANDS[name].module for name in names):
+        import_module(f"orchestune.cli.{module}").add(commands)
+    return parser
 
 
-def build_parser(names: Iterable[str] = _HOMES, *, brief: bool = False) -> argparse.ArgumentParser:
-    """The parser of the commands `names`; of the whole command line where none are named. `brief`: for the help."""
+def _brief() -> argparse.ArgumentParser:
+    """A parser that knows what commands there are and nothing of them: the list loads no command's module."""
+    parser, commands = _frame()
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.help)
+    return parser
+
+
+def _frame() -> tuple[argparse.ArgumentParser, Commands]:
     parser = Parser(
         prog="orchestune",
         description="Hyperparameter optimization in parallel, with one file.",
@@ -40,11 +45,7 @@ def build_parser(names: Iterable[str] = _HOMES, *, brief: bool = False) -> argpa
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for home in dict.fromkeys(_HOMES[name] for name in names):
-        module = import_module(f"orchestune.cli.{home}")
-        add = getattr(module, "add_brief", module.add) if brief else module.add
-        add(commands)
-    return parser
+    return parser, commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,8 +77,8 @@ def run(console: Console, words: list[str]) -> int:
 
 def _dispatch(console: Console, words: list[str]) -> int:
     name = words[0] if words and not words[0].startswith("-") else ""
-    if name and name not in _HOMES:
-        raise unknown_command(name, list(_HOMES))
+    if name and name not in COMMANDS:
+        raise unknown_command(name, list(COMMANDS))
     if name == "server":
         return server.delegate(words[1:])
     parser, args = _read(words, name)
@@ -98,7 +99,7 @@ def read(words: list[str]) -> argparse.Namespace:
 
 
 def _read(words: list[str], name: str) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    parser = build_parser([name] if name else _HOMES, brief=not name and len(words) < 2)
+    parser = build_parser([name]) if name else _brief() if len(words) < 2 else build_parser()
     own = _own(words)
     args, strange = parser.parse_known_args(own)
     if hasattr(args, "spaces"):  # argparse takes one run of them alone, and they may stand between options

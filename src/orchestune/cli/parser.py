@@ -7,6 +7,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
 from orchestune.errors import UsageError
 
@@ -33,9 +34,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, *, help: str, example: str, details: str = "", json: bool = True
+    commands: Commands, name: str, run: Run, *, example: str, help: str = "", details: str = "", json: bool = True
 ) -> argparse.ArgumentParser:
-    """A command with its help, an example of its use, and `--json` where it lists or shows something."""
+    """A command with its help, an example of its use, and `--json` where it lists or shows something.
+
+    One of the first level has its `help` from `COMMANDS`.
+    """
+    help = help or COMMANDS[name].help
     description = f"{help[0].upper()}{help[1:]}."
     parser: argparse.ArgumentParser = commands.add_parser(
         name,

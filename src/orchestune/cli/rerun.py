@@ -22,7 +22,6 @@ def add(commands: Commands) -> None:
         commands,
         "rerun",
         rerun,
-        help="repeat a trial's configuration, seed and code as a new experiment",
         example="orchestune rerun sgd-7f3a/12\norchestune rerun sgd-7f3a/12 --continue",
     )
     add_experiment(parser, trial="must")

@@ -24,7 +24,6 @@ def add(commands: Commands) -> None:
         commands,
         "run",
         run,
-        help="start an experiment and follow it",
         details="A file or the command line describes it. Ctrl-C leaves it running; pressed again within 3 s it stops"
         " the experiment.",
         example="orchestune run\norchestune run -f search.yml --budget 80 --set stop.patience=20 --detach\n"

@@ -14,7 +14,6 @@ def add(commands: Commands) -> None:
         commands,
         "server",
         lambda console, args: delegate(args.options),
-        help="run the server in the foreground, for a team or a machine of its own",
         details="On a laptop there is no need for it: the other commands start one when they need it.",
         example="orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune",
         json=False,

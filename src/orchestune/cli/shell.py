@@ -31,7 +31,6 @@ def add(commands: Commands) -> None:
         commands,
         "shell",
         shell,
-        help="a shell in a fresh copy of a trial's folder, with its environment and parameters",
         details="Where the trial ran, in a cluster or a container too. Nothing is recorded, and the folder is removed"
         " at the end. A command after -- is run in the shell's place; `-- {run}` is the trial's own.",
         example="orchestune shell sgd-7f3a/12\norchestune shell sgd-7f3a/12 -- python -m pdb train.py",

@@ -31,7 +31,6 @@ def add(commands: Commands) -> None:
         commands,
         "status",
         show,
-        help="every experiment, or one with its workers and why nothing moves",
         example="orchestune status\norchestune status sgd-7f3a --watch",
     )
     parser.add_argument(

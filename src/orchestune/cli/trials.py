@@ -21,15 +21,12 @@ _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
 def add(commands: Commands) -> None:
     """Add `best` and `trials`."""
-    parser = add_command(
-        commands, "best", best, help="the best trial so far, or the Pareto front", example="orchestune best sgd-7f3a"
-    )
+    parser = add_command(commands, "best", best, example="orchestune best sgd-7f3a")
     add_experiment(parser)
     parser = add_command(
         commands,
         "trials",
         trials,
-        help="every trial of an experiment, or one with its attempts and files",
         example="orchestune trials sgd-7f3a --state failed\norchestune trials sgd-7f3a/12",
     )
     add_experiment(parser, trial="may")

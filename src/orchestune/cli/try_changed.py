@@ -34,7 +34,6 @@ def add(commands: Commands) -> None:
         commands,
         "try",
         try_changed,
-        help="run one trial of the changed code beside an experiment, and hand the code over to it",
         details="It takes the best configuration so far, or that of EXP/N, is run like a `test`, and counts for"
         " nothing. With --into the experiment goes on with this code once the trial has succeeded: trials that have"
         " begun end with the old one.",

@@ -23,7 +23,6 @@ def add(commands: Commands) -> None:
         commands,
         "test",
         test,
-        help="run one configuration now, and show which metrics were understood",
         details="Records nothing; on this machine it needs no server. Exit code 1 when the command fails or a metric is"
         " missing.",
         example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab\n"

@@ -26,7 +26,6 @@ def add(commands: Commands) -> None:
         commands,
         "ui",
         ui,
-        help="open the web pages, signed in",
         details="The link works once, within five minutes. For a cluster the command stays, as the way to it, until "
         "Ctrl-C.",
         example="orchestune ui\norchestune ui sgd-7f3a\norchestune ui --print    for a machine without a browser",

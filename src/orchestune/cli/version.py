@@ -12,7 +12,7 @@ from orchestune.cli.parser import Commands, add_command
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_command(commands, "version", show, help="print the version", example="orchestune version")
+    add_command(commands, "version", show, example="orchestune version")
 
 
 def show(console: Console, args: argparse.Namespace) -> int:

@@ -16,7 +16,6 @@ def add(commands: Commands) -> None:
         commands,
         "wait",
         wait,
-        help="wait until an experiment has ended, with the exit code of run",
         example="orchestune wait sgd-7f3a && orchestune best sgd-7f3a",
     )
     add_experiment(parser)

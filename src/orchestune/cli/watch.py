@@ -29,7 +29,6 @@ def add(commands: Commands) -> None:
         commands,
         "watch",
         watch,
-        help="run `test` again on every save",
         details="A test that still runs is ended first. Files that are not packed do not count. Ctrl-C ends it.",
         example="orchestune watch\norchestune watch -p alpha=0.01\norchestune watch --cluster docker",
         json=False,

@@ -44,11 +44,27 @@ def test_the_page_of_the_reference_is_up_to_date() -> None:
     assert PAGE.read_text() == reference_markdown(), "run: python -m orchestune.cli.reference > docs/reference/cli.md"
 
 
-def test_the_command_line_loads_nothing_slow() -> None:
-    code = "import sys; import orchestune.cli.main as m; m.build_parser(); print(' '.join(sys.modules))"
+def loaded_by(statement: str) -> set[str]:
+    """The modules that a new interpreter has after `statement`, in which `m` is the command line."""
+    code = f"import sys; import orchestune.cli.main as m; {statement}; print('loaded:', *sys.modules)"
     environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
-    loaded = set(done.stdout.split())
+    return set(done.stdout.partition("loaded:")[2].split())
+
+
+def test_the_list_of_commands_is_that_of_their_own_parsers(cli: Callable[..., Result]) -> None:
+    listed = cli("--help").out
+    assert listed == build_parser().format_help()
+    assert {name for name in COMMANDS if f"\n    {name}" not in listed} == set()
+
+
+def test_the_list_of_commands_loads_no_command() -> None:
+    loaded = loaded_by("m._brief()")
+    assert {f"orchestune.cli.{name}" for name in ("run", "init", "status", "cluster", "trials")} & loaded == set()
+
+
+def test_the_command_line_loads_nothing_slow() -> None:
+    loaded = loaded_by("m.build_parser()")
     slow = {
         "httpx",
         "sqlalchemy",
