@@ -1,9 +1,10 @@
-"""An image that the file describes, made by a Job in the cluster: nothing on the user's machine builds any."""
+"""Images that the file describes, made by a Job in the cluster: nothing on the user's machine builds any."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.kubernetes import test_promises as promises
 from tests.kubernetes.lab import Lab
 from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.cluster import Cluster
+from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.registry import Registry
 from tests.testbeds.roots import buildah_root
 
@@ -34,27 +36,67 @@ def without_builders(path: str, folder: Path) -> str:
     return str(folder)
 
 
+@pytest.fixture
+def lab(own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path) -> Iterator[Lab]:
+    """A user without any program that builds images; the cluster has one of buildah."""
+    with Lab(own_kubernetes, namespace, registry) as made:
+        made.home.env["PATH"] = without_builders(made.home.env["PATH"], tmp_path / "bin")
+        made.home.env["ORCHESTUNE_BUILDER"] = registry.push("testbed/buildah:1", Image(buildah_root(), command=["sh"]))
+        try:
+            yield made
+        finally:
+            promises.client(made).close()
+            made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+def installing(lab: Lab, base: str) -> Path:
+    """The folder of an experiment whose image is built on this one."""
+    keys = {"install": ["cp requirements.txt /installed"], "run": "cat /installed; echo score={x}"}
+    folder = lab.experiment(base, budget=2, resources=SMALL, **keys)
+    (folder / "requirements.txt").write_text("what was installed\n")
+    return folder
+
+
+def assert_built_and_found_again(lab: Lab, folder: Path, place: str) -> None:
+    said = lab.home.run("run", "--detach", cwd=folder)
+    assert f"with a Job in the cluster {lab.name}" in said.stderr, said.stderr
+    handle = said.stdout.strip()
+    assert promises.ended(lab, handle)["counts"]["completed"] == 2
+    assert lab.home.run("logs", handle).stdout.count("what was installed") == 2
+    assert f"found {place}/orchestune" in lab.home.run("run", "--detach", cwd=folder).stderr
+    assert_nothing_left(lab)
+
+
+def assert_nothing_left(lab: Lab) -> None:
+    assert "build" not in " ".join(lab.ours()), "nothing of the build is left"
+
+
 def test_a_job_in_the_cluster_builds_what_the_file_installs(
-    own_kubernetes: Cluster, namespace: str, registry: Registry, server_image: str, shell: str, tmp_path: Path
+    lab: Lab, own_kubernetes: Cluster, registry: Registry, server_image: str, shell: str
 ) -> None:
     place = registry.listen(own_kubernetes.host_address)  # where pods and this host reach it
-    buildah = registry.push("testbed/buildah:1", Image(buildah_root(), command=["sh"]))
-    with Lab(own_kubernetes, namespace, registry) as lab:
-        lab.home.env["PATH"] = without_builders(lab.home.env["PATH"], tmp_path / "bin")
-        lab.home.env["ORCHESTUNE_BUILDER"] = buildah
-        lab.connect("--server-image", server_image, "--registry", f"http://{place}")
-        lab.home.run("cluster", "use", lab.name)
-        try:
-            keys = {"install": ["cp requirements.txt /installed"], "run": "cat /installed; echo score={x}"}
-            folder = lab.experiment(f"{place}/{shell.partition('/')[2]}", budget=2, resources=SMALL, **keys)
-            (folder / "requirements.txt").write_text("what was installed\n")
-            said = lab.home.run("run", "--detach", cwd=folder)
-            assert f"with a Job in the cluster {lab.name}" in said.stderr, said.stderr
-            handle = said.stdout.strip()
-            assert promises.ended(lab, handle)["counts"]["completed"] == 2
-            assert lab.home.run("logs", handle).stdout.count("what was installed") == 2
-            assert f"found {place}/orchestune" in lab.home.run("run", "--detach", cwd=folder).stderr
-            assert "build" not in " ".join(lab.ours()), "nothing of the build is left"
-        finally:
-            promises.client(lab).close()
-            lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    lab.connect("--server-image", server_image, "--registry", f"http://{place}")
+    lab.home.run("cluster", "use", lab.name)
+    assert_built_and_found_again(lab, installing(lab, f"{place}/{shell.partition('/')[2]}"), place)
+
+
+def test_a_job_in_the_cluster_pulls_from_and_pushes_to_a_registry_of_the_authority_that_the_cluster_was_told(
+    lab: Lab, own_kubernetes: Cluster, registry: Registry, server_image: str, shell: str, tmp_path: Path
+) -> None:
+    host, authority = own_kubernetes.host_address, Authority.create(tmp_path / "authority")
+    authority.issue("registry", "registry", hosts=[host])
+    known, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
+    place = registry.secure(host, *(authority.folder / name for name in pair))
+    own_kubernetes.trust(place, known)
+    lab.home.env["REQUESTS_CA_BUNDLE"] = str(known)
+    lab.connect("--server-image", server_image, "--registry", place)
+    lab.home.run("cluster", "use", lab.name)
+    folder = installing(lab, f"{place}/{shell.partition('/')[2]}")
+
+    refused = lab.home.run("run", "--detach", cwd=folder, expect=1).stderr
+    assert "does not trust a registry" in refused and "signed by unknown authority" in refused, refused
+    assert f"`orchestune cluster connect -n {lab.name} --ca FILE` gives the cluster the registry's CA" in refused
+    assert_nothing_left(lab)
+
+    lab.run("connect", "--ca", str(known))
+    assert_built_and_found_again(lab, folder, place)

@@ -54,7 +54,7 @@ def add(inner: Commands) -> None:
     parser.add_argument(
         "--no-proxy", metavar="HOSTS", help="where the server needs no proxy, beside the cluster itself"
     )
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates (PEM) that the server trusts")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates (PEM) that the server and builds trust")
     parser.add_argument("--dry-run", action="store_true", help="print the manifests, change nothing")
     parser.add_argument(
         "--print-admin", action="store_true", help="print what an administrator has to apply, change nothing"

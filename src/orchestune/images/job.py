@@ -18,6 +18,9 @@ _KEPT = 600
 """seconds for which an ended Job and its log stay"""
 _DOCKERFILE = "Dockerfile"
 _CONTEXT, _STORAGE, _LOGIN = "/orchestune/context", "/var/lib/containers", "/orchestune/login"
+_AUTHORITIES = "/orchestune/authorities"
+_TRUSTED = (_AUTHORITIES, "/etc/ssl/certs", "/etc/pki/tls/certs")
+"""folders where buildah finds whom it trusts: what the cluster was told, and where its own image has them"""
 
 Manifest = dict[str, Any]
 
@@ -29,15 +32,16 @@ def build_job(
     *,
     builder: str = BUILDER,
     login_secret: str | None = None,
-    service_account: str | None = None,
     labels: Mapping[str, str] | None = None,
     pull_secrets: Sequence[str] = (),
+    authorities: tuple[str, str] | None = None,
 ) -> list[Manifest]:
     """The ConfigMap and the Job, both called `name`, in the order in which they are applied.
 
-    `login_secret` is a Secret of type kubernetes.io/dockerconfigjson which may pull the base and push the result. The
-    pod runs as root with the capabilities that a container has by default and no more, so that its namespace must allow
-    Pod Security `baseline`; `restricted` ones cannot build. TooLarge when the files do not fit into a ConfigMap.
+    `login_secret` is a Secret of type kubernetes.io/dockerconfigjson which may pull the base and push the result.
+    `authorities` is a ConfigMap, and its key with certificates (PEM) that buildah trusts beside those of its image.
+    The pod runs as root with the capabilities that a container has by default and no more, so that its namespace must
+    allow Pod Security `baseline`; `restricted` ones cannot build. TooLarge when the files do not fit into a ConfigMap.
     """
     size = sum(path.stat().st_size for path in plan.files.values())
     if size > LIMIT:
@@ -46,7 +50,8 @@ def build_job(
             "build with docker, podman or buildah on this machine",
         )
     metadata = {"name": name, "namespace": namespace, "labels": {**(labels or {})}}
-    return [_config_map(plan, metadata), _job(plan, metadata, builder, login_secret, service_account, pull_secrets)]
+    job = _job(plan, metadata, builder, login_secret, pull_secrets, authorities)
+    return [_config_map(plan, metadata), job]
 
 
 def _config_map(plan: Plan, metadata: Manifest) -> Manifest:
@@ -69,8 +74,8 @@ def _job(
     metadata: Manifest,
     builder: str,
     login_secret: str | None,
-    service_account: str | None,
     pull_secrets: Sequence[str],
+    authorities: tuple[str, str] | None,
 ) -> Manifest:
     items = [{"key": _DOCKERFILE, "path": _DOCKERFILE}]
     for number, (name, path) in enumerate(plan.files.items()):
@@ -90,6 +95,12 @@ def _job(
         volumes.append({"name": "login", "secret": {"secretName": login_secret, "items": [item]}})
         mounts.append({"name": "login", "mountPath": _LOGIN, "readOnly": True})
         environment.append({"name": "REGISTRY_AUTH_FILE", "value": f"{_LOGIN}/config.json"})
+    if authorities:
+        settings, key = authorities
+        item = {"key": key, "path": "ca.crt"}
+        volumes.append({"name": "authorities", "configMap": {"name": settings, "items": [item]}})
+        mounts.append({"name": "authorities", "mountPath": _AUTHORITIES, "readOnly": True})
+        environment.append({"name": "SSL_CERT_DIR", "value": ":".join(_TRUSTED)})
     pod: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -107,8 +118,6 @@ def _job(
         ],
         "volumes": volumes,
     }
-    if service_account:
-        pod["serviceAccountName"] = service_account
     if pull_secrets:
         pod["imagePullSecrets"] = [{"name": secret} for secret in pull_secrets]
     return {

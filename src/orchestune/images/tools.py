@@ -73,7 +73,7 @@ class Tool:
         except OSError as exc:
             raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
         if process.returncode:
-            raise failure(what, self._kind, plan, list(kept))
+            raise failure(what, self._kind, plan, list(kept), how_to_trust(self._kind, plan.target.registry))
 
 
 def find_tool() -> Tool | None:
@@ -98,8 +98,8 @@ def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]
     return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
 
 
-def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> OrchestuneError:
-    """The error that the end of the output means."""
+def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
+    """The error that the end of the output means; `trust` is what makes the builder trust a registry."""
     end = "\n".join(output)
     registry = plan.target.registry
     if any(word in end.lower() for word in _FOREIGN):
@@ -111,7 +111,7 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> Orche
         verb = "push" if what == "push" else "build"
         return OrchestuneError(
             f"{builder} could not {verb} {plan.target}, since it does not trust a registry:\n{end}",
-            _trust(builder, registry),
+            trust,
         )
     if what == "push" and any(word in end.lower() for word in _REFUSED):
         return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
@@ -123,9 +123,8 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str]) -> Orche
     return OrchestuneError(f"the image could not be built by {builder}:\n{end}", "correct `install:` or the Dockerfile")
 
 
-def _trust(builder: str, registry: str) -> str:
-    if builder not in KINDS:
-        return "name an image of buildah that trusts it in ORCHESTUNE_BUILDER, or build on this machine"
+def how_to_trust(builder: Kind, registry: str) -> str:
+    """What makes a builder of this machine trust a registry."""
     where = "its Engine runs" if builder == "docker" else "it runs"
     return f"put the registry's CA where {where}: /etc/docker/certs.d/{registry}/ca.crt"
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.building import InCluster
+from orchestune.clusters.existing.config import Connection
 from orchestune.errors import Denied, OrchestuneError
 from orchestune.images.build import Plan
 from orchestune.images.credentials import Credentials
@@ -28,14 +30,19 @@ def pod(phase: str, **status: Any) -> dict[str, Any]:
 class Cluster:
     """An API server that goes from one look to the next."""
 
-    def __init__(self, looks: Sequence[Look], refusal: str = "") -> None:
+    def __init__(self, looks: Sequence[Look], refusal: str = "", connection: Connection | None = None) -> None:
         self._looks, self._refusal = list(looks), refusal
+        self._settings = plan.settings(connection or Connection("lab", "ml"))
         self.created: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
 
     def create(self, document: dict[str, Any]) -> dict[str, Any]:
         self.created.append(document)
         return {**document, "metadata": {**document["metadata"], "uid": "uid-1"}}
+
+    def get(self, version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        assert (version, kind, name, namespace) == ("v1", "ConfigMap", "orchestune-config", "ml")
+        return self._settings
 
     def delete(self, document: dict[str, Any]) -> bool:
         self.deleted.append(document)
@@ -96,6 +103,26 @@ def test_a_login_goes_along_as_a_secret_that_goes_with_the_job() -> None:
     assert base64.b64decode(entry["auth"]) == b"ada:sesame"
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert "sesame" not in json.dumps(job) and secret["metadata"]["name"] in json.dumps(job)
+
+
+def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_told() -> None:
+    told = Connection("lab", "ml", pull_secrets=("pull",), certificates=True)
+    for connection, secrets, settings in ((told, [{"name": "pull"}], ["orchestune-config"]), (None, [], [])):
+        cluster = Cluster([(pod("Succeeded"), "")], connection=connection)
+        build(cluster)
+        made = cluster.created[0]["spec"]["template"]["spec"]
+        assert made.get("imagePullSecrets", []) == secrets
+        assert [v["configMap"]["name"] for v in made["volumes"] if v["name"] == "authorities"] == settings
+
+
+@pytest.mark.parametrize("certificates", [False, True])
+def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to_know_it(certificates: bool) -> None:
+    said = "Successfully tagged x\nx509: certificate signed by unknown authority\n"
+    connection = Connection("lab", "ml", certificates=certificates)
+    with pytest.raises(OrchestuneError, match="does not trust a registry") as caught:
+        build(Cluster([(pod("Failed"), said)], connection=connection))
+    assert "`orchestune cluster connect -n lab --ca FILE`" in caught.value.hint
+    assert ("in the place of those that it has" in caught.value.hint) is certificates
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_another_setting_restarts_the_server_and_the_same_ones_do_not() -> None:
 
 def test_settings_come_back_from_the_cluster_as_they_were() -> None:
     for connection, _, _ in CASES.values():
-        assert read(plan.settings(connection)["data"]["connection.json"]) == connection
+        assert read(plan.settings(connection)["data"]) == connection
 
 
 def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:

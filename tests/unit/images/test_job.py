@@ -96,24 +96,34 @@ def test_the_builder_sees_the_files_of_the_plan_and_nothing_else(tmp_path: Path)
     }
 
 
-def test_logins_and_accounts_are_named_and_never_written(tmp_path: Path) -> None:
+def test_logins_are_named_and_never_written(tmp_path: Path) -> None:
     [_, job] = build_job(
         planned(tmp_path),
         "build-1",
         "ml",
         builder="registry.lab:5000/buildah:1",
         login_secret="login",
-        service_account="builder",
         pull_secrets=["pull"],
     )
     pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "builder"
     assert pod["imagePullSecrets"] == [{"name": "pull"}]
     [container] = pod["containers"]
     assert container["image"] == "registry.lab:5000/buildah:1"
     assert {"name": "REGISTRY_AUTH_FILE", "value": "/orchestune/login/config.json"} in container["env"]
     item = {"key": ".dockerconfigjson", "path": "config.json"}
     assert {"name": "login", "secret": {"secretName": "login", "items": [item]}} in pod["volumes"]
+
+
+def test_whom_the_cluster_trusts_the_builder_trusts_beside_those_that_its_image_knows(tmp_path: Path) -> None:
+    [_, job] = build_job(planned(tmp_path), "build-1", "ml", authorities=("settings", "bundle.pem"))
+    pod = job["spec"]["template"]["spec"]
+    item = {"key": "bundle.pem", "path": "ca.crt"}
+    assert {"name": "authorities", "configMap": {"name": "settings", "items": [item]}} in pod["volumes"]
+    [container] = pod["containers"]
+    mount = {"name": "authorities", "mountPath": "/orchestune/authorities", "readOnly": True}
+    assert mount in container["volumeMounts"]
+    folders = "/orchestune/authorities:/etc/ssl/certs:/etc/pki/tls/certs"
+    assert {"name": "SSL_CERT_DIR", "value": folders} in container["env"]
 
 
 def test_without_files_nothing_is_copied_and_with_tls_it_is_verified() -> None:

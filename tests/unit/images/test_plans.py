@@ -13,7 +13,7 @@ from orchestune.images.digest import tag
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import Reference
 from orchestune.images.suggest import suggest_install
-from orchestune.images.tools import KINDS, Kind, build_command, failure, push_command
+from orchestune.images.tools import KINDS, Kind, build_command, failure, how_to_trust, push_command
 
 TARGET = Reference("registry.lab:5000", "team/orchestune", "abc")
 PLAN = Plan("FROM x\n", {}, Platform("arm64"), TARGET)
@@ -59,7 +59,7 @@ def test_each_tool_builds_for_the_nodes_and_pushes(kind: Kind, plan: Plan, build
 def test_a_failure_shows_the_end_of_the_output_and_what_to_do(
     what: str, output: str, kind: type[OrchestuneError], hint: str
 ) -> None:
-    error = failure(what, "docker", PLAN, ["Step 1", output])
+    error = failure(what, "docker", PLAN, ["Step 1", output], how_to_trust("docker", "registry.lab:5000"))
     assert type(error) is kind and output in error.message and hint in error.hint
 
 

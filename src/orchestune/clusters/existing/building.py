@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import COMPONENT, OURS
+from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, OURS, Connection, read
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.images import credentials
@@ -49,7 +49,8 @@ class InCluster:
         return f"a Job in the cluster {self._cluster}"
 
     def build(self, plan: Plan, say: Say) -> None:
-        job, *others = self.documents(plan, secrets.token_hex(3))
+        connection = self._connection()
+        job, *others = self.documents(plan, connection, secrets.token_hex(3))
         made = self._api.create(job)
         owner = {
             "apiVersion": "batch/v1",
@@ -61,11 +62,16 @@ class InCluster:
             for document in others:  # the pod waits for them; they go with the Job, whoever removes it
                 document["metadata"] = {**document["metadata"], "ownerReferences": [owner]}
                 self._api.create(document)
-            self._follow(plan, job["metadata"]["name"], say)
+            self._follow(plan, job["metadata"]["name"], say, _how_to_trust(connection))
         finally:
             self._api.delete(job)
 
-    def documents(self, plan: Plan, mark: str) -> list[Manifest]:
+    def _connection(self) -> Connection:
+        """What was said when the cluster was connected."""
+        found = self._api.get("v1", "ConfigMap", CONFIG, self._namespace)
+        return read(found.get("data") or {}) if found else Connection(self._cluster, self._namespace)
+
+    def documents(self, plan: Plan, connection: Connection, mark: str) -> list[Manifest]:
         """What is made in the namespace: the Job, the files, and a Secret with the user's login where there is one."""
         name = f"orchestune-build-{str(plan.target.tag)[:12]}-{mark}"
         labels = {**OURS, COMPONENT: "build"}
@@ -83,11 +89,20 @@ class InCluster:
                 }
             )
         secret = name if found is not None else None
-        files, job = build_job(plan, name, self._namespace, builder=self._image, login_secret=secret, labels=labels)
+        files, job = build_job(
+            plan,
+            name,
+            self._namespace,
+            builder=self._image,
+            login_secret=secret,
+            labels=labels,
+            pull_secrets=connection.pull_secrets,
+            authorities=(CONFIG, AUTHORITIES) if connection.certificates else None,
+        )
         return [job, files, *made]
 
-    def _follow(self, plan: Plan, job: str, say: Say) -> None:
-        """Pass on the output until the Job is over."""
+    def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
+        """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
         seen, kept = 0, deque[str](maxlen=_KEPT)
         until = self._clock() + _PATIENCE
         while True:
@@ -107,7 +122,8 @@ class InCluster:
                 return
             if phase == "Failed":
                 what = "push" if any(line.startswith("Successfully tagged") for line in lines) else "build"
-                raise failure(what, self.name, plan, list(kept) or [str(pod["status"].get("message", "it failed"))])
+                output = list(kept) or [str(pod["status"].get("message", "it failed"))]
+                raise failure(what, self.name, plan, output, trust)
             self._sleep(_POLL)
 
     def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
@@ -138,3 +154,10 @@ class InCluster:
             if about.get("kind") == "Job" and about.get("name") == job and event.get("reason") == "FailedCreate":
                 return str(event.get("message", ""))
         return ""
+
+
+def _how_to_trust(connection: Connection) -> str:
+    """What makes a build in the cluster trust a registry."""
+    command = f"`orchestune cluster connect -n {connection.name} --ca FILE`"
+    more = ", in the place of those that it has: FILE needs these too" if connection.certificates else ""
+    return f"{command} gives the cluster the registry's CA{more}; or build with an image tool on this machine"

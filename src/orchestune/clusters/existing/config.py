@@ -31,6 +31,8 @@ PORT = 8470
 RETIREMENT = "retirement.json"
 SETTINGS = "connection.json"
 """the key of the ConfigMap that holds these settings"""
+AUTHORITIES = "ca.crt"
+"""the key that holds the certificates of `--ca`"""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -132,10 +134,12 @@ def refuse_moves(now: Connection, changes: Mapping[str, Any]) -> None:
             )
 
 
-def read(text: str) -> Connection:
-    """What stands in a cluster. OrchestuneError where it cannot be understood."""
+def read(data: Mapping[str, str]) -> Connection:
+    """What stands in the ConfigMap of a cluster. OrchestuneError where it cannot be understood."""
+    if SETTINGS not in data:
+        raise OrchestuneError(f"the ConfigMap {CONFIG} has no {SETTINGS}", "was it changed by hand?")
     try:
-        return Connection.from_json(json.loads(text))
+        return Connection.from_json(json.loads(data[SETTINGS]))
     except (ValueError, TypeError, KeyError) as exc:
         raise OrchestuneError(
             f"the ConfigMap {CONFIG} holds a {SETTINGS} that cannot be read: {exc}", "was it changed by hand?"

@@ -6,7 +6,17 @@ import hashlib
 import json
 from typing import Any
 
-from orchestune.clusters.existing.config import COMPONENT, CONFIG, DATA, OURS, PORT, RETIREMENT, SERVER, Connection
+from orchestune.clusters.existing.config import (
+    AUTHORITIES,
+    COMPONENT,
+    CONFIG,
+    DATA,
+    OURS,
+    PORT,
+    RETIREMENT,
+    SERVER,
+    Connection,
+)
 from orchestune.clusters.existing.objects import manifest
 from orchestune.domain.cluster import SYSTEM
 
@@ -168,7 +178,7 @@ def _environment(connection: Connection) -> list[Manifest]:
             "no_proxy": f"{inside},$(KUBERNETES_SERVICE_HOST)",
         }
     if connection.certificates:
-        bundle = f"{CONFIG_FOLDER}/ca.crt"
+        bundle = f"{CONFIG_FOLDER}/{AUTHORITIES}"
         values |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "AWS_CA_BUNDLE": bundle}
     made: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
     if connection.database:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestune.clusters.existing import rights
 from orchestune.clusters.existing.config import (
+    AUTHORITIES,
     COMPONENT,
     CONFIG,
     DATA,
@@ -86,7 +87,7 @@ def settings(connection: Connection, certificates: str = "") -> Manifest:
     if connection.retirement:
         data[RETIREMENT] = _text(dict(connection.retirement))
     if certificates:
-        data["ca.crt"] = certificates
+        data[AUTHORITIES] = certificates
     return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)
 
 

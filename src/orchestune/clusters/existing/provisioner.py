@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import CONFIG, OURS, SELECTOR, SERVER, SETTINGS, Connection, read
+from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, OURS, SELECTOR, SERVER, Connection, read
 from orchestune.clusters.existing.deployment import configuration
 from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
@@ -64,9 +64,7 @@ def present(api: Api, namespace: str) -> Present | None:
     if found is None:
         return None
     data = found.get("data") or {}
-    if SETTINGS not in data:
-        raise OrchestuneError(f"the ConfigMap {CONFIG} of the namespace {namespace} has no {SETTINGS}")
-    connection, certificates = read(data[SETTINGS]), data.get("ca.crt", "")
+    connection, certificates = read(data), data.get(AUTHORITIES, "")
     deployment = api.get("apps/v1", "Deployment", SERVER, namespace)
     current = deployment is not None and _is_current(api, connection, certificates, deployment)
     marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
