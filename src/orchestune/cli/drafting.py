@@ -13,7 +13,7 @@ from orchestune.config.draft import Draft
 from orchestune.config.foreign import reading as foreign
 from orchestune.config.nodes import Entries
 from orchestune.config.saving import line
-from orchestune.config.scripts import drafting, reading
+from orchestune.config.scripts import by_config, drafting, reading
 from orchestune.config.scripts.reading import Found
 
 
@@ -24,6 +24,8 @@ class Missing:
     names: tuple[str, ...]
     command: str
     """the whole command with a gap for each"""
+    config: str | None = None
+    """which of them takes a configuration file"""
 
 
 Ask = Callable[[str, str, Missing], str]
@@ -49,6 +51,8 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
 
 
 def _read(console: Console, args: argparse.Namespace, folder: Path) -> Found:
+    if args.words and args.set_config is None and (taken := by_config.in_command(args.words, folder)) is not None:
+        args.set_config, args.words = taken
     python = "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
     found = reading.read(Path(args.script), folder, python, args.set_config)
     return drafting.with_command(found, args.words)
@@ -60,7 +64,8 @@ def _given(found: Found, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
     varied = {word.partition("=")[0] for word in args.spaces}
     options = [option for option in drafting.missing(found) if option.word or option.name not in varied]
     gaps = {option.name: "…" for option in options}
-    missing = Missing(tuple(gaps), drafting.command(found, gaps))
+    config = next((name for name in gaps if by_config.takes_file(name)), None)
+    missing = Missing(tuple(gaps), drafting.command(found, gaps), config)
     return {option.name: ask(option.name, option.about, missing) for option in options}
 
 

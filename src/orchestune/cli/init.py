@@ -105,6 +105,9 @@ class _Init:
         script = self.args.script
         if not self.asks:
             hint = f"say the whole command: orchestune init {script} … -- {missing.command}"
+            if missing.config is not None:
+                also = "varies what stands in that YAML, JSON or TOML file, of which each trial gets a copy"
+                hint = f"orchestune init {script} --config FILE {also}; or {hint}"
             raise UsageError(f"{script} cannot run without {', '.join(missing.names)}", hint)
         value = ""
         while not value:

@@ -95,5 +95,12 @@ class Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, max_help_position=28, **options)
 
+    def add_argument(self, action: argparse.Action) -> None:
+        """Leaves room for the names of commands where they stand: argparse forgets by how much they are indented."""
+        super().add_argument(action)
+        if action.help is not argparse.SUPPRESS:
+            lengths = [len(one.dest) + self._current_indent for one in self._iter_indented_subactions(action)]
+            self._action_max_length = max(self._action_max_length, *lengths, 0)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith("example:") else super()._fill_text(text, width, indent)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from orchestune import __version__
 from orchestune.client import endpoint
+from orchestune.client.launch import owner
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.outgoing.settings import Outgoing
 from orchestune.server import embedded, logs
@@ -124,7 +125,7 @@ def _with_owners(settings: Settings) -> Settings:
     """Without a token file, whoever starts the server owns it: the token in the state folder, made when missing."""
     if settings.owners:
         return settings
-    return replace(settings, owners={embedded.token(settings.state): os.environ.get("USER") or "owner"})
+    return replace(settings, owners={embedded.token(settings.state): owner(os.environ)})
 
 
 def _serve(

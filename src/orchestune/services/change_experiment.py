@@ -9,6 +9,7 @@ from typing import Any
 from orchestune.domain.states import Desired, Reason, ReasonCode
 from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services import trials
+from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.outgoing import store_key
@@ -74,7 +75,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
         goes_on = not row.state.over and row.desired is not Desired.STOPPED
         if goes_on and row.desired is not Desired.PAUSED:
             row.desired = Desired.PAUSED
-            row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused by {actor}")
+            row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
         if goes_on and now:
             ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
     core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
@@ -103,7 +104,7 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
         row = ledger.row
         if not row.state.over and row.desired is not Desired.STOPPED:
             row.desired = Desired.STOPPED
-            row.reason = Reason(ReasonCode.STOPPED, f"stopped by {actor}")
+            row.reason = Reason(ReasonCode.STOPPED, f"stopped {by(actor)}")
             trials.cancel_open(ledger, row.reason)
     return status(core, experiment)
 

@@ -12,6 +12,7 @@ from orchestune.domain import stopping
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
 from orchestune.services import estimates, notices
+from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
 from orchestune.store import experiments, hot
@@ -163,7 +164,7 @@ class Ledger:
             started=row.started_at is not None,
         )
         if state is ExperimentState.STOPPED and row.reason is None:
-            row.reason = Reason(ReasonCode.STOPPED, f"stopped by {self.actor}")
+            row.reason = Reason(ReasonCode.STOPPED, f"stopped {by(self.actor)}")
         if state.over:
             row.waiting_json = None
             row.finished_at = row.finished_at or self.now

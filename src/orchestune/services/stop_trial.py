@@ -7,6 +7,7 @@ from typing import Any
 from orchestune.domain.states import Reason, ReasonCode, TrialState
 from orchestune.errors import Conflict, NotFound
 from orchestune.services import read_trials, trials
+from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.read_experiments import resolve
@@ -28,7 +29,7 @@ def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
         if state.finished:
             raise Conflict(f"trial {number} is {state} already", "there is nothing to stop")
         if not state.over:
-            trials.cancel(ledger, number, state, Reason(ReasonCode.STOPPED, f"stopped by {actor}"))
+            trials.cancel(ledger, number, state, Reason(ReasonCode.STOPPED, f"stopped {by(actor)}"))
             ledger.orders()
             ledger.evaluate()
     return read_trials.trial(core, experiment, number)

@@ -26,6 +26,15 @@ def test_every_command_is_there() -> None:
     assert sorted(parser_commands(build_parser())) == sorted(COMMANDS)
 
 
+@pytest.mark.parametrize("group", [[], ["cluster"]])
+def test_what_a_command_does_stands_beside_its_name(group: list[str], cli: Callable[..., Result]) -> None:
+    parser = build_parser(group)
+    names = parser_commands(parser_commands(parser)["cluster"] if group else parser)
+    listed = cli(*group, "--help").out.splitlines()
+    alone = [name for name in names if name in (line.strip() for line in listed)]
+    assert alone == []
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "server"])
 def test_the_help_of_a_command_shows_an_example(name: str, cli: Callable[..., Result]) -> None:
     result = cli(name, "--help")

@@ -193,6 +193,48 @@ def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None
     assert load(project / "experiment.yml").specification.run == "python3 train.py my.csv {args}"
 
 
+CONFIGURED = """\
+import argparse, json
+p = argparse.ArgumentParser()
+p.add_argument("--config", required=True)
+p.add_argument("--seed", type=int, default=0)
+print("loss:", json.load(open(p.parse_args().config))["lr"])
+"""
+
+
+@pytest.fixture
+def configured(project: Path) -> Path:
+    (project / "train.py").write_text(CONFIGURED)
+    (project / "base.json").write_text('{"lr": 0.01}')
+    return project
+
+
+@pytest.mark.parametrize(
+    ("said", "run"),
+    [
+        (["--", "python3", "train.py", "--config", "base.json"], "python3 train.py --config {config}"),
+        (["--", "python3", "train.py", "--config=base.json"], "python3 train.py --config={config}"),
+        (["--config=base.json", "--", "python3", "train.py", "--c", "{config}"], "python3 train.py --c {config}"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_the_command_names_is_varied(
+    said: list[str], run: str, cli: Cli, configured: Path
+) -> None:
+    done = cli("init", "train.py", "--yes", *said)
+    assert done.code == 0, done.err
+    specification = load(configured / "experiment.yml").specification
+    assert specification.run == run
+    assert [parameter.name for parameter in specification.space.parameters] == ["lr"]
+
+
+def test_a_script_that_needs_a_configuration_says_how_it_is_named(cli: Cli, configured: Path) -> None:
+    refused = cli("init", "train.py", "--yes")
+    assert refused.code == 2
+    assert "orchestune init train.py --config FILE" in refused.err
+    assert cli("init", "train.py", "--yes", "--config", "base.json").code == 0
+    assert "config: base.json" in written(configured)
+
+
 def test_without_a_script_the_use_is_told(cli: Cli, project: Path) -> None:
     assert "which script?" in cli("init").err
     assert "cannot be read" in cli("init", "nothing.py").err
@@ -286,6 +328,14 @@ def test_questions_are_answered_at_a_terminal(terminal: Callable[..., Terminal],
     screen.wait_for(r"orchestune run")
     assert screen.end() == 0, plain(screen.screen)
     assert "val/loss: minimize" in written(project)
+
+
+def test_a_configuration_that_is_answered_is_varied(terminal: Callable[..., Terminal], configured: Path) -> None:
+    screen = terminal("init", "train.py", "--minimize", "loss")
+    screen.wait_for("its value:")
+    screen.press("base.json\n")
+    assert screen.end() == 0, plain(screen.screen)
+    assert "--config={config}" in written(configured)
 
 
 def test_a_metric_that_was_not_seen_is_questioned(terminal: Callable[..., Terminal], project: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+from orchestune.config.scripts.loops import unrolled
 from orchestune.config.scripts.option import Kind, Option, Script
 from orchestune.config.scripts.scope import Scope, calls, keywords
 
@@ -16,6 +17,7 @@ _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "ap
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where there are no such calls."""
+    tree = unrolled(tree, scope)
     parsers, first = _commands(tree), _before_commands(tree)
     own: dict[str, list[Option]] = {}
     defaults: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,40 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     return Script("configuration", (*found, *needed), script.words if script else (), word, path, notes)
 
 
-def default_path(options: Sequence[Option], folder: Path) -> str | None:
-    """The configuration file that the script reads by default, where there is one."""
+def chosen_path(options: Sequence[Option], folder: Path, given: Mapping[str, str]) -> str | None:
+    """The configuration file that the script is given, or reads by default, where there is one."""
     for option in options:
-        given = option.default
-        if option.name in _NAMES and isinstance(given, str) and Path(given).suffix.lower() in READERS:
-            return given if (folder / given).is_file() else None
+        path = given.get(option.name, option.default)
+        if option.name in _NAMES and isinstance(path, str) and _is_file(path, folder):
+            return path
     return None
+
+
+def takes_file(name: str) -> bool:
+    """Whether an option that is called so takes a configuration file."""
+    return name in _NAMES
+
+
+def in_command(words: Sequence[str], folder: Path) -> tuple[str, list[str]] | None:
+    """The configuration file that a command without placeholders names by a flag, and the words with `{config}`.
+
+    None where it names none.
+    """
+    if any("{" in word for word in words):
+        return None
+    for index, word in enumerate(words):
+        flag, equals, path = word.partition("=")
+        start = f"{flag}=" if equals else ""
+        if not equals and index:
+            flag, path = words[index - 1], word
+        name = flag.lstrip("-")
+        if flag.startswith("-") and name in (*_NAMES, "c") and _is_file(path, folder):
+            return path, [*words[:index], f"{start}{{config}}", *words[index + 1 :]]
+    return None
+
+
+def _is_file(path: str, folder: Path) -> bool:
+    return Path(path).suffix.lower() in READERS and (folder / path).is_file()
 
 
 def _of_main(said: dict[str, ast.expr], scope: Scope, folder: Path) -> Script:

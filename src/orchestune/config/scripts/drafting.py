@@ -60,7 +60,7 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     options = [option for option in script.options if _usable(option.name) and option.name not in given]
     proposals = {option.name: (option, propose(option)) for option in options}
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
-    if not varied and script.config is None and (path := by_config.default_path(script.options, folder)):
+    if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, given)):
         return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given)
     varied, notes = _behind(script, varied)
     placed, kept = _placed(varied)

@@ -12,6 +12,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Pow: operator.pow, ast.LShift: operator.lshift,
 }  # fmt: skip
+_METHODS = ("lower", "upper", "get", "format")
 _LONGEST = 1000
 
 
@@ -99,7 +100,23 @@ class Scope:
             return self._comprehended(node, depth)
         if isinstance(node, ast.Subscript):
             return self.value(self._held(node.value, self.value(node.slice, depth + 1)), depth + 1)
-        raise Unknown
+        return self._joined(node, depth)
+
+    def _joined(self, node: ast.expr, depth: int) -> str:
+        """A text with values in it: `f"--{name}"`. Unknown for anything else."""
+        if not isinstance(node, ast.JoinedStr):
+            raise Unknown
+        parts = []
+        for item in node.values:
+            if isinstance(item, ast.FormattedValue):
+                if item.format_spec is not None or item.conversion not in (-1, ord("s")):
+                    raise Unknown
+                item = item.value
+            value = self.value(item, depth + 1)
+            if not isinstance(value, (str, int)):
+                raise Unknown
+            parts.append(str(value))
+        return "".join(parts)
 
     def _comprehended(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp, depth: int) -> list[Any]:
         """What `[one.value for one in Enumeration]` makes, and the like."""
@@ -170,7 +187,7 @@ class Scope:
         called = self.named(node.func)
         if called in ("os.environ.get", "os.getenv") and len(node.args) == 2:
             return self.value(node.args[1], depth + 1)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("lower", "upper", "get") and not node.keywords:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS and not node.keywords:
             return self._method(node.func, node.args, depth)
         arguments = [self.value(item, depth + 1) for item in node.args[:3]]
         if isinstance(node.func, ast.Attribute) and node.func.attr == "keys" and not node.args:
@@ -199,7 +216,9 @@ class Scope:
                     return self.value(arguments[1], depth + 1)
                 raise
         text = self.value(called.value, depth + 1)
-        if arguments or not isinstance(text, str) or called.attr == "get":
+        if called.attr == "format" and isinstance(text, str) and text.count("{") == 1 and len(arguments) == 1:
+            return text.replace("{}", str(self.value(arguments[0], depth + 1)))
+        if arguments or not isinstance(text, str) or called.attr not in ("lower", "upper"):
             raise Unknown
         return text.lower() if called.attr == "lower" else text.upper()
 
@@ -241,8 +260,19 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def keywords(call: ast.Call) -> dict[str, ast.expr]:
-    """The arguments that are named."""
-    return {item.arg: item.value for item in call.keywords if item.arg}
+    """The arguments that are named, also those of a dictionary that is written down there: `**{"default": 1}`."""
+    found: dict[str, ast.expr] = {}
+    for item in call.keywords:
+        if item.arg:
+            found[item.arg] = item.value
+        elif isinstance(item.value, ast.Dict):
+            pairs = zip(item.value.keys, item.value.values, strict=True)
+            found |= {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+        elif (
+            isinstance(item.value, ast.Call) and isinstance(item.value.func, ast.Name) and item.value.func.id == "dict"
+        ):
+            found |= keywords(item.value)
+    return found
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -276,6 +306,8 @@ def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
         return compute(left, right)
     if isinstance(node.op, ast.Add) and isinstance(left, str) and isinstance(right, str):
         return left + right
+    if isinstance(node.op, ast.Mod) and isinstance(left, str) and left.count("%") == 1 and isinstance(right, str):
+        return left.replace("%s", right)
     if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
         return left + right
     raise Unknown

@@ -109,6 +109,37 @@ def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> 
     }  # fmt: skip
 
 
+LOOPS = """\
+import argparse
+NAMES = ["alpha", "beta"]
+TABLE = {"gamma": dict(type=float, default=0.1), "width": {"type": int, "default": 64}}
+p = argparse.ArgumentParser()
+for name in NAMES:
+    p.add_argument(f"--{name}", type=float, default=0.2)
+for name, said in TABLE.items():
+    p.add_argument("--" + name, **said)
+for index in range(2):
+    for side in ("left", "right"):
+        p.add_argument("--{}".format(side) + f"{index}", type=int, default=4)
+for name, kind, default in [("momentum", float, 0.9), ("layers", int, 3)]:
+    p.add_argument("--%s" % name, type=kind, default=default)
+for value in (3, 4):
+    print(value)
+for name in open("names.txt"):
+    p.add_argument(f"--{name}", type=int, default=2)
+for one, two in (("a",), ("b",)):
+    p.add_argument(f"--{one}", type=int, default=2)
+"""
+
+
+def test_argparse_may_add_options_in_loops_over_what_is_written_down(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, LOOPS)
+    defaults = {"left0": 4, "right0": 4, "left1": 4, "right1": 4, "momentum": 0.9, "layers": 3}
+    assert draft.defaults == {"alpha": 0.2, "beta": 0.2, "gamma": 0.1, "width": 64, **defaults}
+    assert document(draft)["parameters"]["momentum"] == "0.5..0.99"
+    assert "left1" in document(draft)["parameters"]
+
+
 @pytest.mark.parametrize(("command", "name"), [("score", "threshold"), ("again", "times")])
 def test_each_command_has_its_own_options(command: str, name: str, tmp_path: Path) -> None:
     made = document(draft_of(tmp_path, ARGPARSE, "python", "train.py", command))

@@ -1,0 +1,32 @@
+"""Who paused or stopped something, as people read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestune.services.change_experiment import pause, stop
+from orchestune.services.stop_trial import stop_trial
+from orchestune.testing.world import World
+
+
+@pytest.mark.parametrize(
+    ("actor", "words"),
+    [
+        ("ada", "by ada"),
+        ("owner", "by somebody who has the role owner"),
+        ("orchestune-editor", "by somebody who has the role editor"),
+    ],
+)
+def test_a_reason_names_a_person_or_says_that_a_role_is_meant(actor: str, words: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    ref = world.create(budget=2)
+    world.lease()
+    stopped = stop_trial(world.core, ref, 1, actor)
+    paused = pause(world.core, ref, False, actor)
+    ended = stop(world.core, ref, actor)
+    world.close()
+    assert stopped["reason"]["message"] == f"stopped {words}"
+    assert paused["reason"]["message"] == f"paused {words}"
+    assert ended["reason"]["message"] == f"stopped {words}"
