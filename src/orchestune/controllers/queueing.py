@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestune.domain.allocation import Demand, allocate
 from orchestune.domain.resources import Capacity
 from orchestune.domain.states import WorkerState
-from orchestune.ports.backend import QUEUED
+from orchestune.ports.backend import Phase
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.workers import Present
 
@@ -20,7 +20,7 @@ def in_queue(row: ExperimentRow) -> bool:
 
 def queued(worker: Present) -> bool:
     """Whether a worker of such an experiment has not been let in yet, as far as anybody knows."""
-    return worker.state == WorkerState.STARTING and (not worker.reason or worker.reason.startswith(QUEUED))
+    return worker.state == WorkerState.STARTING and worker.phase in (None, Phase.QUEUED)
 
 
 def without_queued(

@@ -60,7 +60,7 @@ class Reaping:
             elif worker.state == WorkerState.DRAINING and worker.boot is None:
                 # nobody is there to be told; what it waits for may never come
                 backend.end(worker.id, handles[worker.id], 0.0)
-            elif sighting is not None and sighting.phase is Phase.PENDING and worker.boot is None:
+            elif sighting is not None and sighting.phase.waits and worker.boot is None:
                 self._pending(worker, sighting, now)
             elif worker.state == WorkerState.LOST:
                 if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
@@ -82,9 +82,9 @@ class Reaping:
     def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
         """It waits for its machine or its image, for as long as that takes: say for what."""
         self._heard[worker.id] = ((worker.boot, worker.beat), now)
-        if sighting.reason != (worker.reason or ""):
+        if (sighting.reason, sighting.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
-                workers.change(session, worker.id, reason=sighting.reason or None)
+                workers.change(session, worker.id, reason=sighting.reason or None, phase=sighting.phase)
 
     def _gone(self, worker: Present, sighting: Sighting) -> None:
         drained = worker.state == WorkerState.DRAINING and not sighting.reason

@@ -11,9 +11,6 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Resources
 from orchestune.domain.survey import Surveyed
 
-QUEUED = "waits in the queue "
-"""how a reason begins that comes from a queue of the place: until its turn has come, a worker holds nothing"""
-
 
 @dataclass(frozen=True)
 class WorkerOrder:
@@ -47,8 +44,15 @@ class Phase(StrEnum):
 
     PENDING = "pending"
     """not started yet; the sighting's reason tells what it waits for"""
+    QUEUED = "queued"
+    """the same, in a queue of the place: until its turn has come, it holds nothing"""
     RUNNING = "running"
     GONE = "gone"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not started yet."""
+        return self in (Phase.PENDING, Phase.QUEUED)
 
 
 class Gone(StrEnum):

@@ -36,7 +36,7 @@ UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succe
 failed = failed + :failed WHERE id = :id
 """
 PRESENT_WORKERS = """
-SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir FROM workers
+SELECT id, experiment, name, state, reason, node, slots, gpus, handle, boot, beat, memory, heir, phase FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
 """
 PRESENT_SLOTS = """

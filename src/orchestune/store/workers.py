@@ -66,6 +66,8 @@ class Present(NamedTuple):
     """bytes of each slot, for trials that need more than the file says; 0: what the file says"""
     heir: str | None = None
     """the experiment with which it goes on, while it drains"""
+    phase: str | None = None
+    """while it starts: what the place said last; None before it said anything"""
 
 
 def present(session: Session, cluster: str) -> list[Present]:

@@ -83,6 +83,8 @@ class FakeBackend:
         self.gone: dict[str, str] = {}
         self.ended: set[str] = set()
         self.pending: dict[str, str] = {}
+        self.queued: set[str] = set()
+        """those of `pending` that wait in a queue of the place"""
         self.faults: dict[str, Gone] = {}
 
     def capacity(self) -> Capacity:
@@ -108,7 +110,8 @@ class FakeBackend:
         if worker in self.gone:
             return Sighting(worker, Phase.GONE, {}, self.gone[worker], self.faults.get(worker, Gone.UNKNOWN))
         if worker in self.pending:
-            return Sighting(worker, Phase.PENDING, {}, self.pending[worker])
+            phase = Phase.QUEUED if worker in self.queued else Phase.PENDING
+            return Sighting(worker, phase, {}, self.pending[worker])
         return Sighting(worker, Phase.RUNNING)
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.controllers.launching import MOST_PENDING
 from orchestune.domain.resources import Capacity, Machine
-from orchestune.ports.backend import QUEUED, WorkerOrder
+from orchestune.ports.backend import WorkerOrder
 from orchestune.testing.world import FakeBackend, World
 
 
@@ -23,7 +23,10 @@ class Queueing(FakeBackend):
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         if order.placement.queue is not None and order.worker not in self.orders:
-            self.pending[order.worker] = f"{QUEUED}{order.placement.queue}: insufficient unused quota for cpu"
+            self.queued.add(order.worker)
+            self.pending[order.worker] = (
+                f"waits in the queue {order.placement.queue}: insufficient unused quota for cpu"
+            )
         return super().start(order)
 
     def let_in(self, count: int = 1) -> None:
@@ -87,3 +90,15 @@ def test_only_some_workers_wait_in_a_queue_at_once(world: World, place: Queueing
     place.let_in(4)
     world.tick(3)
     assert len(place.pending) == MOST_PENDING
+
+
+def test_what_a_queue_let_in_keeps_its_place_while_it_pulls_its_image(world: World, place: Queueing) -> None:
+    world.create(**wants(6, placement={"queue": "team"}))
+    world.tick(3)
+    for worker in [*place.pending][:2]:
+        place.queued.remove(worker)
+        place.pending[worker] = "pulls its image"
+    world.tick(3)
+    other = world.create(**wants(6))
+    world.tick(3)
+    assert len(place.of(other)) == 4

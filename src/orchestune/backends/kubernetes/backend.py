@@ -218,7 +218,7 @@ class KubernetesBackend:
         )
         if self._lacks_volume(job, last, found):
             found = Judgement(Phase.GONE, f"{found.words}; without an image volume it may start", Gone.PLACE)
-        if found.phase is Phase.PENDING:
+        if found.phase.waits:
             if found.waits_for != waits_for:
                 self._waits[worker] = (found.waits_for, time.monotonic())
         else:

@@ -17,7 +17,7 @@ from orchestune.backends.kubernetes.quantities import amount
 from orchestune.backends.kubernetes.queues import Workload, plain, queue_of
 from orchestune.backends.kubernetes.views import Document, Event, condition, container_statuses
 from orchestune.domain.more_memory import size
-from orchestune.ports.backend import QUEUED, Gone, Phase
+from orchestune.ports.backend import Gone, Phase
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _queued(job: Document, evidence: Evidence) -> Judgement:
     if not queue:
         return Judgement(Phase.PENDING, "its Job is suspended")
     why = evidence.workload.waits if evidence.workload is not None else _noted(evidence.events)
-    return Judgement(Phase.PENDING, f"{QUEUED}{queue}" + (why and f": {why}"))
+    return Judgement(Phase.QUEUED, f"waits in the queue {queue}" + (why and f": {why}"))
 
 
 def _noted(events: Sequence[Event]) -> str:
