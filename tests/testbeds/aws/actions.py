@@ -82,8 +82,10 @@ def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
     if call.service == "ec2" and name in _EC2_MADE:
         made = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
         yield Need("ec2:CreateTags", made, {**tags, "ec2:CreateAction": name})
-    if call.service in ("eks", "ecr"):
-        yield Need(f"{call.service}:TagResource", next(iter(_resources(call))), tags)
+    if call.service == "eks":
+        yield Need("eks:TagResource", _eks_made(call), tags)
+    if call.service == "ecr":
+        yield Need("ecr:TagResource", next(iter(_resources(call))), tags)
     if call.service == "lambda":
         yield Need("lambda:TagResource", next(iter(_resources(call))), tags)
     if call.service == "iam":
@@ -204,6 +206,14 @@ def _eks(call: Call) -> Iterator[str]:
         yield f"{start}:podidentityassociation/{cluster}/{parameters['associationId']}"
     else:
         yield f"{start}:cluster/{cluster}"
+
+
+def _eks_made(call: Call) -> str:
+    """What a call makes, which has no identifier yet: a part of a cluster, or the cluster itself."""
+    start, kind = f"arn:aws:eks:{call.region}:{ACCOUNT}", call.operation.removeprefix("Create").lower()
+    cluster = call.parameters.get("clusterName")
+    kind = {"accessentry": "access-entry"}.get(kind, kind)
+    return f"{start}:{kind}/{cluster}/*" if cluster else f"{start}:{kind}/{call.parameters['name']}"
 
 
 def _ec2(call: Call) -> Iterator[str]:

@@ -88,14 +88,19 @@ def _eks_part(kind: str, name: str) -> dict[tuple[str, str], Right]:
     return _on("eks", f"{_EKS}{kind}/*", "parts of clusters", *name.split())
 
 
-def _passing(name: str, on: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
+def _tagging(kind: str) -> Grant:
+    """EKS asks about the tags of what is made on that itself, and not on the cluster that it is a part of."""
+    return Grant(("eks:TagResource",), f"{_EKS}{kind}/*", "tags, while something is made", "made")
+
+
+def _passing(name: str, kind: str, on: str, condition: str, service: str, *more: Grant) -> dict[tuple[str, str], Right]:
     """A call of EKS that hands a role to a service."""
     why = "roles of the cluster, to the services that use them and to no other"
     return {
         ("eks", name): Right(
             (
                 Grant((f"eks:{name}",), on, "clusters and their parts, tagged", condition),
-                Grant(("eks:TagResource",), on, "tags, while something is made", "made"),
+                _tagging(kind),
                 Grant(("iam:PassRole",), ROLE, why, f"to:{service}"),
                 *more,
             )
@@ -171,17 +176,18 @@ RIGHTS: dict[tuple[str, str], Right] = {
           "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy", "DeleteRolePolicy",
           "ListAttachedRolePolicies", "ListRolePolicies"),
     ("iam", "CreateServiceLinkedRole"): Right((_SERVICE_ROLE,)),
-    **_passing("CreateCluster", CLUSTER, "made", "eks.amazonaws.com", _SERVICE_ROLE),
-    **_passing("CreateNodegroup", CLUSTER, "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
+    **_passing("CreateCluster", "cluster", CLUSTER, "made", "eks.amazonaws.com", _SERVICE_ROLE),
+    **_passing("CreateNodegroup", "nodegroup", CLUSTER, "ours", "ec2.amazonaws.com", _SERVICE_ROLE, _GET_ROLE,
                Grant(("ec2:RunInstances", "ec2:CreateTags"), EVERYTHING,
                      "EKS starts machines from a template for who makes a node group, and tags them"),
                Grant(("iam:ListAttachedRolePolicies",), ROLE, "roles of the cluster alone")),
-    **_passing("CreateAddon", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE,
+    **_passing("CreateAddon", "addon", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE,
                Grant(("eks:CreatePodIdentityAssociation",), CLUSTER, "clusters and their parts, tagged", "ours")),
-    **_passing("CreatePodIdentityAssociation", CLUSTER, "ours", "pods.eks.amazonaws.com", _GET_ROLE),
+    **_passing("CreatePodIdentityAssociation", "podidentityassociation", CLUSTER, "ours", "pods.eks.amazonaws.com",
+               _GET_ROLE),
     ("eks", "CreateAccessEntry"): Right((
         Grant(("eks:CreateAccessEntry",), CLUSTER, "clusters and their parts, tagged", "ours"),
-        Grant(("eks:TagResource",), CLUSTER, "tags, while something is made", "made"))),
+        _tagging("access-entry"))),
     **_on("eks", CLUSTER, "looking at clusters", "DescribeCluster", "ListNodegroups", "ListAccessEntries",
           "ListPodIdentityAssociations"),
     **_on("eks", CLUSTER, "clusters of ours", "DeleteCluster", "UpdateClusterConfig", condition="ours"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -91,10 +92,13 @@ def _check_provider(found: Field, provider: str | None) -> None:
 def _check_name(found: Field, name: str | None) -> None:
     if name is None:
         return
+    hint = f"write {re.sub('-+', '-', name).rstrip('-').lower()}"
     if name != name.lower():
-        found.wrong(f"'{name}' has capital letters, which Kubernetes and registries refuse", f"write {name.lower()}")
+        found.wrong(f"'{name}' has capital letters, which Kubernetes and registries refuse", hint)
+    if "--" in name:
+        found.wrong(f"'{name}' has two - side by side, which registries refuse", hint)
     if name.endswith("-"):
-        found.wrong(f"'{name}' ends with -", f"write {name.rstrip('-')}")
+        found.wrong(f"'{name}' ends with -", hint)
     if len(name) > _LONGEST_NAME:
         found.wrong(f"is longer than {_LONGEST_NAME} characters")
     if name in ("local", "docker"):

@@ -119,17 +119,18 @@ def test_a_system_pool_of_the_file_keeps_a_machine_whatever_it_says() -> None:
 def test_all_mistakes_are_told_together_each_at_its_place() -> None:
     said = problems(
         "provider: aws\n"
-        "name: Foo-\n"
+        "name: Foo--b-\n"
         "gpuu: {instance_type: p3.8xlarge, min_nodes: 5, max_nodes: 4}\n"
         "cpu: {instance_tpe: c4.xlarge, min_nodes: 7, max_nodes: 4, labels: {kubernetes.io/a: b}, taints: [a]}\n"
         "idle: {destroy: 8h}\n"
     )
     assert said == [
         (
-            "cluster.yml:2:7: cluster_name: 'Foo-' has capital letters, which Kubernetes and registries refuse"
-            " (write foo-)"
+            "cluster.yml:2:7: cluster_name: 'Foo--b-' has capital letters, which Kubernetes and registries refuse"
+            " (write foo-b)"
         ),
-        "cluster.yml:2:7: cluster_name: 'Foo-' ends with - (write Foo)",
+        "cluster.yml:2:7: cluster_name: 'Foo--b-' has two - side by side, which registries refuse (write foo-b)",
+        "cluster.yml:2:7: cluster_name: 'Foo--b-' ends with - (write foo-b)",
         "cluster.yml:3:1: gpuu: is no known key (did you mean gpu?)",
         "cluster.yml:4:7: cpu.instance_tpe: is no known key (did you mean instance_type?)",
         "cluster.yml:4:43: cpu.min_nodes: 7 is more than max_nodes, which is 4",
