@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from orchestune.clusters.existing import permissions
+from orchestune.clusters.existing.client import Api
+from orchestune.clusters.existing.config import Connection
 from tests.kubernetes import test_promises as promises
-from tests.kubernetes.lab import Lab
+from tests.kubernetes.lab import Lab, bind, kubeconfig_of
+from tests.kubernetes.test_rights import allow
 from tests.testbeds.images import Image
 from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.registry import Registry
 from tests.testbeds.roots import buildah_root
+from tests.testbeds.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 BUILDERS = ("docker", "podman", "buildah")
@@ -40,13 +45,28 @@ def without_builders(path: str, folder: Path) -> str:
 def lab(own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path) -> Iterator[Lab]:
     """A user without any program that builds images; the cluster has one of buildah."""
     with Lab(own_kubernetes, namespace, registry) as made:
-        made.home.env["PATH"] = without_builders(made.home.env["PATH"], tmp_path / "bin")
-        made.home.env["ORCHESTUNE_BUILDER"] = registry.push("testbed/buildah:1", Image(buildah_root(), command=["sh"]))
+        made.home.env |= surroundings(made.home.env, registry, tmp_path)
         try:
             yield made
         finally:
             promises.client(made).close()
             made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+
+
+@pytest.fixture
+def editor(lab: Lab, own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path) -> Iterator[Lab]:
+    """Another one, who may do there what editors may once it is connected, and nothing else."""
+    kubeconfig = kubeconfig_of(own_kubernetes, "editor", namespace, tmp_path / "editor")
+    with Lab(own_kubernetes, namespace, registry, kubeconfig) as made:
+        made.home.env |= {name: lab.home.env[name] for name in ("PATH", "ORCHESTUNE_BUILDER")}
+        yield made
+        promises.client(made).close()
+
+
+def surroundings(env: Mapping[str, str], registry: Registry, folder: Path) -> dict[str, str]:
+    """What such a user's shell says."""
+    buildah = registry.push("testbed/buildah:1", Image(buildah_root(), command=["sh"]))
+    return {"PATH": without_builders(env["PATH"], folder / "bin"), "ORCHESTUNE_BUILDER": buildah}
 
 
 def installing(lab: Lab, base: str) -> Path:
@@ -80,23 +100,34 @@ def test_a_job_in_the_cluster_builds_what_the_file_installs(
     assert_built_and_found_again(lab, installing(lab, f"{place}/{shell.partition('/')[2]}"), place)
 
 
-def test_a_job_in_the_cluster_pulls_from_and_pushes_to_a_registry_of_the_authority_that_the_cluster_was_told(
-    lab: Lab, own_kubernetes: Cluster, registry: Registry, server_image: str, shell: str, tmp_path: Path
+def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_the_authority_of_the_cluster(
+    lab: Lab, editor: Lab, own_kubernetes: Cluster, registry: Registry, server_image: str, shell: str, tmp_path: Path
 ) -> None:
     host, authority = own_kubernetes.host_address, Authority.create(tmp_path / "authority")
     authority.issue("registry", "registry", hosts=[host])
     known, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
     place = registry.secure(host, *(authority.folder / name for name in pair))
     own_kubernetes.trust(place, known)
-    lab.home.env["REQUESTS_CA_BUNDLE"] = str(known)
+    for user in (lab, editor):
+        user.home.env["REQUESTS_CA_BUNDLE"] = str(known)
     lab.connect("--server-image", server_image, "--registry", place)
-    lab.home.run("cluster", "use", lab.name)
-    folder = installing(lab, f"{place}/{shell.partition('/')[2]}")
+    bind(own_kubernetes, lab.namespace, "editor", "editor")
+    editor.connect()
+    editor.home.run("cluster", "use", editor.name)
+    folder = installing(editor, f"{place}/{shell.partition('/')[2]}")
 
-    refused = lab.home.run("run", "--detach", cwd=folder, expect=1).stderr
-    assert "does not trust a registry" in refused and "signed by unknown authority" in refused, refused
-    assert f"`orchestune cluster connect -n {lab.name} --ca FILE` gives the cluster the registry's CA" in refused
-    assert_nothing_left(lab)
+    def refused() -> str:
+        said = editor.home.run("run", "--detach", cwd=folder, expect=1).stderr
+        assert_nothing_left(lab)
+        return said
 
+    assert "lacks rights to build an image in the cluster: create configmaps, create jobs.batch" in refused()
+    rights = permissions.to_build(Connection("lab", lab.namespace), login=False)
+    allow(own_kubernetes, lab.namespace, "editor", rights)
+    until("the rights to count", lambda: not permissions.missing(Api(str(editor.kubeconfig)), rights))
+
+    distrusted = refused()
+    assert "does not trust a registry" in distrusted and "signed by unknown authority" in distrusted, distrusted
+    assert f"`orchestune cluster connect -n {lab.name} --ca FILE` gives the cluster the registry's CA" in distrusted
     lab.run("connect", "--ca", str(known))
-    assert_built_and_found_again(lab, folder, place)
+    assert_built_and_found_again(editor, folder, place)

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def documented(namespace: str) -> list[Right]:
-    """What docs/how-to/permissions.md lists for whoever deploys and destroys."""
+    """What docs/how-to/permissions.md lists for whoever deploys, destroys and builds."""
     connection = Connection("lab", namespace, registry="x")
-    lists = (permissions.to_deploy(connection), permissions.to_destroy(connection), permissions.to_use(connection))
-    return permissions.distinct([right for rights in lists for right in rights])
+    steps = (permissions.to_deploy, permissions.to_destroy, permissions.to_use, permissions.to_build)
+    return permissions.distinct([right for step in steps for right in step(connection)])
 
 
 def rules(rights: Sequence[Right]) -> list[dict[str, Any]]:

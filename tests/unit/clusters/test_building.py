@@ -17,6 +17,7 @@ from orchestune.images.build import Plan
 from orchestune.images.credentials import Credentials
 from orchestune.images.manifests import Platform
 from orchestune.images.reference import Reference
+from orchestune.kubeapi.refusals import Forbidden
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
 Look = tuple[dict[str, Any] | None, str]
@@ -30,7 +31,10 @@ def pod(phase: str, **status: Any) -> dict[str, Any]:
 class Cluster:
     """An API server that goes from one look to the next."""
 
-    def __init__(self, looks: Sequence[Look], refusal: str = "", connection: Connection | None = None) -> None:
+    def __init__(
+        self, looks: Sequence[Look], refusal: str = "", connection: Connection | None = None, lacking: str = ""
+    ) -> None:
+        self._lacking = lacking
         self._looks, self._refusal = list(looks), refusal
         self._settings = plan.settings(connection or Connection("lab", "ml"))
         self.created: list[dict[str, Any]] = []
@@ -43,6 +47,11 @@ class Cluster:
     def get(self, version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
         assert (version, kind, name, namespace) == ("v1", "ConfigMap", "orchestune-config", "ml")
         return self._settings
+
+    def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert (method, body["kind"]) == ("POST", "SelfSubjectAccessReview"), path
+        asked = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" != self._lacking}}
 
     def delete(self, document: dict[str, Any]) -> bool:
         self.deleted.append(document)
@@ -103,6 +112,16 @@ def test_a_login_goes_along_as_a_secret_that_goes_with_the_job() -> None:
     assert base64.b64decode(entry["auth"]) == b"ada:sesame"
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert "sesame" not in json.dumps(job) and secret["metadata"]["name"] in json.dumps(job)
+
+
+def test_who_may_not_build_is_told_before_anything_is_made() -> None:
+    for lacking, login in (("create jobs", None), ("create secrets", Credentials("ada", "sesame"))):
+        cluster = Cluster([(pod("Succeeded"), "")], lacking=lacking)
+        with pytest.raises(Forbidden, match=f"lacks rights to build an image in the cluster: {lacking}") as caught:
+            build(cluster, login)
+        assert "docs/how-to/permissions.md" in caught.value.hint and "podman" in caught.value.hint
+        assert cluster.created == []
+    build(Cluster([(pod("Succeeded"), "")], lacking="create secrets"))
 
 
 def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_told() -> None:

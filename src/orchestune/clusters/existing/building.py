@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from orchestune.clusters.existing import permissions
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, OURS, Connection, read
+from orchestune.clusters.existing.provisioner import check_rights
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.images import credentials
@@ -25,6 +27,8 @@ _PATIENCE = 300.0
 _ENDED = ("Succeeded", "Failed")
 _KEPT = 25
 """lines of output that an error shows"""
+_GRANTING = "an administrator of the namespace grants what docs/how-to/permissions.md lists"
+_HERE = "build with docker, podman or buildah on this machine"
 
 
 class InCluster:
@@ -51,6 +55,9 @@ class InCluster:
     def build(self, plan: Plan, say: Say) -> None:
         connection = self._connection()
         job, *others = self.documents(plan, connection, secrets.token_hex(3))
+        login = any(document["kind"] == "Secret" for document in others)
+        rights = permissions.to_build(connection, login=login)
+        check_rights(self._api, rights, "build an image in the cluster", f"{_GRANTING}; or {_HERE}")
         made = self._api.create(job)
         owner = {
             "apiVersion": "batch/v1",
@@ -128,13 +135,12 @@ class InCluster:
 
     def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
         """Raise why no pod runs, where waiting is in vain or has taken long enough."""
-        here = "build with docker, podman or buildah on this machine"
         if pod is None:
             why, vain = self._why_no_pod(job), True
-            hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {here}"
+            hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {_HERE}"
         else:
             why, vain = pulling(pod) or (unscheduled(pod), False)
-            hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {here}"
+            hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {_HERE}"
         if (why and vain) or late:
             raise OrchestuneError(f"the build in the cluster does not start: {why or 'its pod waits'}", hint)
 
@@ -160,4 +166,4 @@ def _how_to_trust(connection: Connection) -> str:
     """What makes a build in the cluster trust a registry."""
     command = f"`orchestune cluster connect -n {connection.name} --ca FILE`"
     more = ", in the place of those that it has: FILE needs these too" if connection.certificates else ""
-    return f"{command} gives the cluster the registry's CA{more}; or build with an image tool on this machine"
+    return f"{command} gives the cluster the registry's CA{more}; or {_HERE}"

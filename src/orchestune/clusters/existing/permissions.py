@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from orchestune.clusters.existing.client import Api
-from orchestune.clusters.existing.config import ROLES, Connection
+from orchestune.clusters.existing.config import CONFIG, ROLES, Connection
 from orchestune.clusters.existing.rights import Manifest, cluster_rules, role_rules, server_rules
 from orchestune.errors import OrchestuneError, Unreachable
 
@@ -69,6 +69,15 @@ def to_use(connection: Connection) -> list[Right]:
     """What every command needs that talks to the server: the way through the API server."""
     space = connection.namespace
     return [Right("list", "pods", "", space), Right("create", "pods/portforward", "", space)]
+
+
+def to_build(connection: Connection, *, login: bool = True) -> list[Right]:
+    """What a build in the cluster needs beside that; `login`: one that has to log in at the registry."""
+    space = connection.namespace
+    rights = [Right("get", "configmaps", "", space, CONFIG)]
+    rights += [Right("create", kind, "", space) for kind in ("configmaps", *(("secrets",) if login else ()))]
+    rights += [Right(verb, "jobs", "batch", space) for verb in ("create", "delete")]
+    return [*rights, *(Right(*each, "", space) for each in (("list", "pods"), ("get", "pods/log"), ("list", "events")))]
 
 
 def to_grant(connection: Connection) -> list[Right]:

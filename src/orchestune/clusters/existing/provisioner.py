@@ -27,6 +27,10 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
+_GRANTING = (
+    "`orchestune cluster connect --print-admin` prints what an administrator has to apply;"
+    " docs/how-to/permissions.md explains it"
+)
 
 REMOVED = (
     ("apps/v1", "Deployment"),
@@ -127,15 +131,14 @@ def _classes(api: Api) -> Iterator[Manifest]:
     yield from api.call("GET", "/apis/storage.k8s.io/v1/storageclasses").get("items") or ()
 
 
-def check_rights(api: Api, rights: Sequence[Right], what: str) -> None:
+def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str = _GRANTING) -> None:
     """Forbidden, with every right that is missing, before anything was done."""
     lacking = permissions.missing(api, rights)
     if lacking:
         shown = ", ".join(str(right) for right in lacking[:12]) + (", …" if len(lacking) > 12 else "")
         raise Forbidden(
             f"this user lacks rights to {what}: {shown}",
-            "`orchestune cluster connect --print-admin` prints what an administrator has to apply;"
-            " docs/how-to/permissions.md explains it",
+            hint,
         )
 
 

@@ -20,9 +20,10 @@ and the resource that are missing; `orchestune cluster test -n lab` tries them a
 
 | who | does what | needs |
 |---|---|---|
-| the owner of the namespace | `cluster connect`, `upgrade`, `destroy` | the ClusterRole `admin`, or the last lists |
+| the owner of the namespace | `cluster connect`, `upgrade`, `destroy` | the ClusterRole `admin`, or the lists below |
 | an administrator | lets the server see nodes and others' pods (optional) | what `connect --print-admin` prints |
 | people | run, watch and stop experiments | one of three Roles in the namespace |
+| people without an image tool | build images in the cluster | the last list too |
 
 ## People: viewer, editor, owner
 
@@ -67,6 +68,15 @@ callers by them, else by a SelfSubjectReview made with the caller's own token, w
 
 """
 
+_BUILD = """
+## What a build in the cluster checks
+
+[Images](images.md) of experiments are built on the machine of whoever runs them. Where it has no docker, podman or
+buildah, a Job builds them, which that person makes; `secrets` is for those who log in at the registry. Whoever may make
+Jobs can do what any pod of the namespace can.
+
+"""
+
 
 def permissions_markdown() -> str:
     """The whole page."""
@@ -80,6 +90,7 @@ def permissions_markdown() -> str:
     parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_USUAL)))
     extra = "`secrets` for a database's address, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need more: {extra}`--create-namespace`.\n")
+    parts.append(_BUILD + table(permissions.to_build(_USUAL)))
     return "".join(parts)
 
 
