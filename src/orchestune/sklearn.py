@@ -105,6 +105,10 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
         Raises what the estimator raises where every fit failed or `error_score="raise"`; NothingCompleted where not
         one trial came as far as its first fit; KeyboardInterrupt stops the experiment.
+
+        >>> search = SearchCV(SVC(), {"C": [0.1, 10.0]}, n_iter=2).fit(*load_iris(return_X_y=True))
+        >>> search.predict([[5.1, 3.5, 1.4, 0.2]])
+        array([0])
         """
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)  # noqa: N806

@@ -17,8 +17,9 @@ import pytest
 
 import orchestune
 from orchestune.errors import BadInput, Conflict, NotFound, NothingCompleted, UsageError
+from orchestune.sdk.plots import Plots
 from orchestune.sdk.tuning import start
-from tests.testbeds.docstrings import run_example
+from tests.testbeds.docstrings import run_example, run_examples
 from tests.testbeds.home import Home
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("at_home")]
@@ -36,14 +37,13 @@ def said(experiment: orchestune.Experiment) -> str:
     return "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
 
 
-DRIVING = ("", ".ask", ".loop", ".loop_async", ".plot")
-
-
-@pytest.mark.parametrize(
-    "name", [*(f"Experiment{name}" for name in DRIVING), "OpenTrial", "Trial", "tune", "tune_async"]
-)
-def test_the_example_of_a_public_name_runs_as_it_stands(name: str) -> None:
+@pytest.mark.parametrize("name", ["Experiment", "OpenTrial", "Trial", "tune", "tune_async"])
+def test_the_example_of_a_public_name_and_those_of_its_methods_run_as_they_stand(name: str) -> None:
     run_example(name)
+
+
+def test_the_example_of_each_figure_runs_as_it_stands() -> None:
+    run_examples("experiment.plot", Plots, {"__name__": "__main__", "orchestune": orchestune})
 
 
 def test_a_function_of_this_module_runs_in_processes_of_its_own() -> None:

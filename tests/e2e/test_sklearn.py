@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -24,6 +22,7 @@ from orchestune.errors import BadInput
 from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sklearn import SearchCV
+from tests.testbeds.docstrings import run_examples
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("at_home")]
 
@@ -54,13 +53,8 @@ def test_the_checks_of_scikit_learn_hold(
         check(estimator)
 
 
-def test_the_example_runs_as_it_stands() -> None:
-    text = inspect.getdoc(SearchCV) or ""
-    test = doctest.DocTestParser().get_doctest(text, {}, "SearchCV", None, 0)
-    said: list[str] = []
-    runner = doctest.DocTestRunner()
-    runner.run(test, out=said.append)
-    assert test.examples and runner.failures == 0, "".join(said)
+def test_the_examples_run_as_they_stand() -> None:
+    run_examples("SearchCV", SearchCV, {})
 
 
 def test_the_scores_are_those_of_a_cross_validation_in_this_process_and_the_trials_those_of_the_experiment() -> None:

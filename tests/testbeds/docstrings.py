@@ -5,18 +5,36 @@ from __future__ import annotations
 import doctest
 import inspect
 import operator
+from typing import Any
 
 import orchestune
 
 
 def run_example(name: str) -> None:
-    """Run the example of a public name in the current folder. AssertionError with what differs, or if there is none."""
-    text = inspect.getdoc(operator.attrgetter(name)(orchestune)) or ""
-    test = doctest.DocTestParser().get_doctest(
-        text, {"__name__": "__main__", "orchestune": orchestune}, f"orchestune.{name}", None, 0
-    )
-    assert test.examples, f"orchestune.{name} shows no example"
+    """Run the example of a public name in the current folder, and those of its methods, each where that one ends.
+
+    AssertionError with what differs, or if one has none.
+    """
+    value = operator.attrgetter(name)(orchestune)
+    run_examples(f"orchestune.{name}", value, {"__name__": "__main__", "orchestune": orchestune})
+
+
+def run_examples(name: str, value: Any, names: dict[str, Any]) -> None:
+    """The same of a value that is called so, with these names."""
+    _run(name, value, names)
+    if not inspect.isclass(value) or issubclass(value, dict):
+        return
+    for method in vars(value):
+        found = getattr(value, method)
+        if not method.startswith("_") and (callable(found) or isinstance(found, property)):
+            _run(f"{name}.{method}", found, {**names})
+
+
+def _run(name: str, value: Any, names: dict[str, Any]) -> None:
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(value) or "", {}, name, None, 0)
+    assert test.examples, f"{name} shows no example"
+    test.globs = names
     said: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(test, out=said.append)
+    runner.run(test, out=said.append, clear_globs=False)
     assert runner.failures == 0, "".join(said)

@@ -25,15 +25,14 @@ class OpenTrial:
     trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
 
     >>> import orchestune
-    >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+    >>> experiment = orchestune.Experiment.create(parameters={"x": "1..9"}, metrics={"y": "maximize"}, budget=9)
     >>> with experiment.ask() as trial:
     ...     for step in range(3):
     ...         trial.report(y=trial.parameters.x * step, step=step)
     ...         if trial.should_stop():
     ...             break
-    >>> experiment.ask().fail("no such x")
-    >>> [trial.state for trial in experiment.wait().results()]
-    ['completed', 'failed']
+    >>> trial.over
+    True
     """
 
     def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:
@@ -53,18 +52,33 @@ class OpenTrial:
         stddev: float | Mapping[str, float] | None = None,
         **values: Any,
     ) -> None:
-        """As `orchestune.report` inside a trial. Conflict where the trial has its outcome."""
+        """As `orchestune.report` inside a trial. Conflict where the trial has its outcome.
+
+        >>> trial = experiment.ask()
+        >>> for step in range(3):
+        ...     trial.report({"y": step / 2}, step=step)
+        >>> trial.finish()
+        """
         lines = records(by_name(metrics, values), step, stddev)
         self._say("report", "".join(json.dumps(line) + "\n" for line in lines))
 
     def should_stop(self) -> bool:
-        """Whether this trial is to end now: it is not worth finishing, or was stopped."""
+        """Whether this trial is to end now: it is not worth finishing, or was stopped.
+
+        >>> with experiment.ask() as trial:
+        ...     trial.report(y=0.5, step=1)
+        ...     trial.should_stop()
+        False
+        """
         if not self._over:
             self._say("report", "")
         return self._stop
 
     def tell(self, metrics: Mapping[str, Any] | None) -> None:
-        """Its outcome: metrics, or None where it failed. Conflict where it has one."""
+        """Its outcome: metrics, or None where it failed. Conflict where it has one.
+
+        >>> experiment.ask().tell({"y": 0.9})
+        """
         if metrics is None:
             self.fail("told that it failed")
         else:
@@ -72,20 +86,40 @@ class OpenTrial:
             self.finish()
 
     def fail(self, reason: str) -> None:
-        """Its outcome is a failure, for this reason."""
+        """Its outcome is a failure, for this reason.
+
+        >>> experiment.ask().fail("there is no such x")
+        """
         self._end("failed", reason)
 
     def finish(self) -> None:
-        """Its outcome is what was reported. Without the declared metrics it counts as failed."""
+        """Its outcome is what was reported. Without the declared metrics it counts as failed.
+
+        >>> trial = experiment.ask()
+        >>> trial.report(y=0.7)
+        >>> trial.finish()
+        """
         self._end("done", "")
 
     @property
     def over(self) -> bool:
-        """Whether it has its outcome."""
+        """Whether it has its outcome.
+
+        >>> trial = experiment.ask()
+        >>> trial.tell({"y": 0.3})
+        >>> trial.over
+        True
+        """
         return self._over
 
     def give_back(self) -> None:
-        """Run it no more; whoever asks next gets it."""
+        """Run it no more; whoever asks next gets it.
+
+        >>> trial = experiment.ask()
+        >>> trial.give_back()
+        >>> experiment.ask().parameters == trial.parameters
+        True
+        """
         self._over = True
         self._line.close()
 

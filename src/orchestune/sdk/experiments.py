@@ -24,7 +24,7 @@ from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.in_thread import in_thread
 from orchestune.sdk.plots import Plots
-from orchestune.sdk.trial import Trial, frame
+from orchestune.sdk.trial import Trial, frame, trial_of
 
 if TYPE_CHECKING:
     import pandas as pd  # for the annotation alone
@@ -66,6 +66,11 @@ class Experiment:
         Without `run` this process, and any other one of this machine that loads it, runs the trials: `loop` and `ask`.
         `cluster` is where it runs: `local`, `docker` or a connected one; None is the default one. Returns once the
         server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
+
+        >>> other = orchestune.Experiment.create(
+        ...     run="sh train.sh", parameters={"x": [1, 2]}, metrics={"loss": "maximize"}, budget=2)
+        >>> other.wait().best().parameters
+        {'x': 2}
         """
         if "run" not in keys:
             return cls(*create_open(keys, cluster))
@@ -75,12 +80,23 @@ class Experiment:
     async def create_async(
         cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any
     ) -> Experiment:
-        """The same without blocking the event loop, which listing and sending the code may take seconds for."""
+        """The same without blocking the event loop, which listing and sending the code may take seconds for.
+
+        >>> import asyncio
+        >>> other = asyncio.run(orchestune.Experiment.create_async(
+        ...     run="sh train.sh", parameters={"x": [1, 2]}, metrics={"loss": "minimize"}, budget=2))
+        >>> other.wait().best().parameters
+        {'x': 1}
+        """
         return await asyncio.to_thread(lambda: cls.create(folder=folder, cluster=cluster, **keys))
 
     @classmethod
     def load(cls, handle: str, *, cluster: str | None = None) -> Experiment:
-        """The experiment with this handle, id or prefix of either. NotFound, Ambiguous, Unreachable."""
+        """The experiment with this handle, id or prefix of either. NotFound, Ambiguous, Unreachable.
+
+        >>> orchestune.Experiment.load(experiment.handle).best() == experiment.best()
+        True
+        """
         if not isinstance(handle, str) or not handle or "/" in handle:  # type: ignore[redundant-expr]  # of notebooks
             hint = "a handle is such as sgd-7f3a; one trial of it is Experiment.load('sgd-7f3a').trial(3)"
             raise UsageError(f"{handle!r} is no handle of an experiment", hint)
@@ -91,23 +107,40 @@ class Experiment:
 
     @classmethod
     async def load_async(cls, handle: str, *, cluster: str | None = None) -> Experiment:
-        """The same without blocking the event loop."""
+        """The same without blocking the event loop.
+
+        >>> import asyncio
+        >>> same = asyncio.run(orchestune.Experiment.load_async(experiment.handle))
+        >>> same.best() == experiment.best()
+        True
+        """
         return await asyncio.to_thread(lambda: cls.load(handle, cluster=cluster))
 
     def status(self) -> documents.Status:
-        """Everything that the server says of it now, as in `orchestune status --json`."""
+        """Everything that the server says of it now, as in `orchestune status --json`.
+
+        >>> experiment.status()["counts"]["completed"]
+        4
+        """
         with self._lock:
             return self._client.experiment(self.id)
 
     @property
     def state(self) -> str:
-        """`pending`, `running`, `paused`, `stopping`, `completed`, `failed` or `stopped`; asked each time."""
+        """`pending`, `running`, `paused`, `stopping`, `completed`, `failed` or `stopped`; asked each time.
+
+        >>> experiment.state
+        'completed'
+        """
         return self.status()["state"]
 
     def wait(self, timeout: float | None = None) -> Experiment:
         """Until it is over, or paused by a guard; itself. In a notebook the cell shows its progress meanwhile.
 
         TimeoutError after `timeout` seconds; the experiment goes on.
+
+        >>> experiment.wait(timeout=60).state
+        'completed'
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         status = self.status()
@@ -121,7 +154,12 @@ class Experiment:
         return self
 
     async def wait_async(self, timeout: float | None = None) -> Experiment:
-        """The same without blocking the event loop."""
+        """The same without blocking the event loop.
+
+        >>> import asyncio
+        >>> asyncio.run(experiment.wait_async(timeout=60)).state
+        'completed'
+        """
         status = await self.status_async()
         with _told(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
             async with asyncio.timeout(timeout):
@@ -133,14 +171,22 @@ class Experiment:
         return self
 
     def results(self) -> list[Trial]:
-        """Every trial so far, by number."""
+        """Every trial so far, by number.
+
+        >>> [trial.number for trial in experiment.results()]
+        [1, 2, 3, 4]
+        """
         with self._lock:
-            return [Trial.of(document) for document in self._client.trials(self.id)]
+            return [trial_of(document) for document in self._client.trials(self.id)]
 
     def trial(self, number: int) -> Trial:
-        """One trial; `error` of a failed one ends with the last lines of its output. NotFound."""
+        """One trial; `error` of a failed one ends with the last lines of its output. NotFound.
+
+        >>> list(experiment.trial(2).parameters)
+        ['x']
+        """
         with self._lock:
-            return Trial.of(self._client.trial(self.id, number))
+            return trial_of(self._client.trial(self.id, number))
 
     @property
     def plot(self) -> Plots:
@@ -153,18 +199,30 @@ class Experiment:
         return Plots(self._client, self._lock, self.id)
 
     def trials(self) -> pd.DataFrame:
-        """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`."""
+        """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`.
+
+        >>> list(experiment.trials().columns)
+        ['state', 'source', 'params.x', 'metrics.loss', 'seconds', 'error']
+        """
         return frame(self.results())
 
     def best(self) -> Trial | None:
-        """The best completed trial, None before there is one; with several metrics the first of `front`."""
+        """The best completed trial, None before there is one; with several metrics the first of `front`.
+
+        >>> experiment.best().metrics["loss"] < 1
+        True
+        """
         return next(iter(self.front()), None)
 
     def front(self) -> list[Trial]:
-        """The trials that no other one beats in every metric; with one metric at most one."""
+        """The trials that no other one beats in every metric; with one metric at most one.
+
+        >>> experiment.front() == [experiment.best()]
+        True
+        """
         with self._lock:
             numbers = [item["trial"] for item in self._client.best(self.id)]
-            return [Trial.of(self._client.trial(self.id, number)) for number in numbers]
+            return [trial_of(self._client.trial(self.id, number)) for number in numbers]
 
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
         """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
@@ -192,7 +250,17 @@ class Experiment:
             time.sleep(_OFFERED)
 
     async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
-        """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others."""
+        """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others.
+
+        >>> import asyncio
+        >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+        >>> async def work():
+        ...     while trial := await experiment.ask_async():
+        ...         trial.tell({"y": trial.parameters.x})
+        >>> asyncio.run(work())
+        >>> experiment.best().metrics
+        {'y': 2.0}
+        """
         folder, looks = await asyncio.to_thread(self._offers), Looks(_OFFERED, _LOOK)
         with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
             async with asyncio.timeout(timeout):
@@ -266,19 +334,36 @@ class Experiment:
         return self._offered
 
     def stop(self) -> Experiment:
-        """End it; what is finished stays."""
+        """End it; what is finished stays.
+
+        >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+        >>> other.stop().wait().state
+        'stopped'
+        """
         with self._lock:
             self._client.stop(self.id)
         return self
 
     def pause(self) -> Experiment:
-        """Start no more trials; those that run go on to their end."""
+        """Start no more trials; those that run go on to their end.
+
+        >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
+        >>> other.pause().status()["desired"]
+        'paused'
+        """
         with self._lock:
             self._client.pause(self.id)
         return self
 
     def resume(self) -> Experiment:
-        """Go on."""
+        """Go on.
+
+        >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2).pause()
+        >>> other.resume().status()["desired"]
+        'running'
+        >>> other.stop().wait().state
+        'stopped'
+        """
         with self._lock:
             self._client.resume(self.id)
         return self

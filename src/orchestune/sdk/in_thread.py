@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
+from inspect import cleandoc
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -20,5 +22,13 @@ def in_thread(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S,
 
     update_wrapper(variant, method)
     variant.__name__, variant.__qualname__ = f"{method.__name__}_async", f"{method.__qualname__}_async"
-    variant.__doc__ = f"`{method.__name__}` without blocking the event loop."
+    variant.__doc__ = f"`{method.__name__}` without blocking the event loop.{_example(method)}"
     return variant
+
+
+def _example(method: Callable[..., Any]) -> str:
+    """That of the method, with its call in an event loop."""
+    _, begins, example = cleandoc(method.__doc__ or "").partition("\n\n>>> ")
+    call = rf"((?:\w+\.)+{method.__name__})(\([^()]*\))"
+    own = re.sub(call, r"asyncio.run(\1_async\2)", example)
+    return f"\n\n>>> import asyncio\n>>> {own}\n" if begins else ""

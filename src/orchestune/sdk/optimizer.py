@@ -107,7 +107,13 @@ class Optimizer:
         self._engine.tell(self._warm)
 
     def ask(self) -> Suggestion:
-        """The next configuration. SpaceExhausted when all were suggested; Conflict when `parallelism` are open."""
+        """The next configuration. SpaceExhausted when all were suggested; Conflict when `parallelism` are open.
+
+        >>> suggestion = optimizer.ask()
+        >>> list(suggestion.parameters)
+        ['lr', 'layers']
+        >>> optimizer.tell(suggestion, {"loss": 0.5})
+        """
         with self._lock:
             if len(self._open) >= self._parallelism:
                 hint = "tell the result of one, or None if it failed, or create the Optimizer with a larger parallelism"
@@ -135,6 +141,9 @@ class Optimizer:
         A metric that is not finite counts as a failure. `stddev` holds standard deviations of metrics, where known.
         BadInput: a declared metric is missing, or no number. Conflict: the suggestion was told before, or is of another
         Optimizer.
+
+        >>> optimizer.tell(optimizer.ask(), {"loss": 0.4, "accuracy": 0.9}, stddev={"loss": 0.02})
+        >>> optimizer.tell(optimizer.ask(), None)
         """
         with self._lock:
             if self._open.get(suggestion.number) != suggestion:
@@ -150,6 +159,9 @@ class Optimizer:
 
         Where `stddev` was told, from ten results on, the one of which a model expects most, as `expected` says: the
         best of noisy values is the luckiest one as a rule. Takes up to a second then.
+
+        >>> list(optimizer.best().metrics)
+        ['loss']
         """
         return next(iter(self.front()), None)
 
@@ -157,6 +169,9 @@ class Optimizer:
         """The results that no other one beats in every metric, oldest first; with one metric at most one.
 
         Where `stddev` was told, from ten results on, by what a model expects of them, as in `best`.
+
+        >>> optimizer.front() == [optimizer.best()]
+        True
         """
         with self._lock:
             results = {o.number: o for o in self._told if o.state is TrialState.COMPLETED}
@@ -175,7 +190,11 @@ class Optimizer:
         return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev, expected) for n in numbers]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as a JSON document, open suggestions included."""
+        """All of it as a JSON document, open suggestions included.
+
+        >>> import json
+        >>> text = json.dumps(optimizer.to_json())
+        """
         with self._lock:
             return {
                 "format": _FORMAT,
@@ -190,7 +209,12 @@ class Optimizer:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Optimizer:
-        """The inverse of `to_json`: goes on as the other one would have. BadInput: a document of a later version."""
+        """The inverse of `to_json`: goes on as the other one would have. BadInput: a document of a later version.
+
+        >>> again = orchestune.Optimizer.from_json(optimizer.to_json())
+        >>> again.ask().parameters == optimizer.ask().parameters
+        True
+        """
         if document.get("format") != _FORMAT:
             raise BadInput.one(f"found {document.get('format')!r}, expected {_FORMAT}", "format")
         self = cls.__new__(cls)

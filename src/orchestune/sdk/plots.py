@@ -27,31 +27,57 @@ class Plots:
     """Each figure is made of what the server knows now. UsageError where Plotly is missing: `orchestune[plot]`.
 
     Where there are too many trials to be drawn, the best ones are, and every k-th of the others; the title says so.
+
+    >>> def train(lr, layers):
+    ...     for step in range(3):
+    ...         orchestune.report(loss=lr * layers + 1 / (step + 1), size=layers, step=step)
+    >>> experiment = orchestune.tune(
+    ...     train, {"lr": "0.01..1 log", "layers": "1..8"}, {"loss": "minimize", "size": "minimize"}, budget=12)
     """
 
     def __init__(self, client: Client, lock: threading.Lock, experiment: str) -> None:
         self._client, self._lock, self._experiment = client, lock, experiment
 
     def history(self, metric: str | None = None) -> Figure:
-        """The value of each trial, and of the first metric the best so far."""
+        """The value of each trial, and of the first metric the best so far.
+
+        >>> experiment.plot.history("size").layout.yaxis.title.text
+        'size'
+        """
         chosen, first = self._metric(metric), metric in (None, self._status()["metrics"][0]["name"])
         return _made(figures.history(self._columns(), chosen, first))
 
     def importance(self, metric: str | None = None) -> Figure:
-        """How much each parameter matters for a metric, the first one where none is named."""
+        """How much each parameter matters for a metric, the first one where none is named.
+
+        >>> sorted(experiment.plot.importance().data[0].y)
+        ['layers', 'lr']
+        """
         return _made(figures.importance(self._ask(lambda: self._client.importance(self._experiment, metric))))
 
     def parallel(self, parameters: Sequence[str] | None = None, metric: str | None = None) -> Figure:
-        """Each trial as a line through its parameters, all of them where none are named, and its metric."""
+        """Each trial as a line through its parameters, all of them where none are named, and its metric.
+
+        >>> [axis.label for axis in experiment.plot.parallel().data[0].dimensions]
+        ['lr', 'layers', 'loss']
+        """
         return _made(figures.parallel(self._columns(), self._metric(metric), self._axes(parameters)))
 
     def slice(self, parameters: Sequence[str] | None = None, metric: str | None = None) -> Figure:
-        """The metric over each parameter; the most important ones where none are named."""
+        """The metric over each parameter; the most important ones where none are named.
+
+        >>> experiment.plot.slice(["lr"]).layout.xaxis.title.text
+        'lr'
+        """
         axes = self._axes(parameters if parameters is not None else self._important(metric, _SLICES))
         return _made(figures.slices(self._columns(), self._metric(metric), axes))
 
     def contour(self, x: str | None = None, y: str | None = None, metric: str | None = None) -> Figure:
-        """The metric over two parameters, the most important ones where none are named."""
+        """The metric over two parameters, the most important ones where none are named.
+
+        >>> experiment.plot.contour("lr", "layers").layout.yaxis.title.text
+        'layers'
+        """
         names = [name for name in (x, y) if name is not None]
         others = [name for name in self._important(metric, 2 + len(names)) if name not in names]
         wanted = [x if x is not None else others.pop(0)] if x is not None or others else []
@@ -64,7 +90,11 @@ class Plots:
         return _made(figures.contour(mean, self._columns(), chosen, across, up))
 
     def pareto(self, x: str | None = None, y: str | None = None) -> Figure:
-        """Two metrics against each other, the first two where none are named, with the Pareto front."""
+        """Two metrics against each other, the first two where none are named, with the Pareto front.
+
+        >>> experiment.plot.pareto().layout.xaxis.title.text
+        'loss'
+        """
         metrics = self._status()["metrics"]
         if len(metrics) < 2:
             raise UsageError("a front takes two metrics, and the experiment has one", "draw history() of it")
@@ -73,17 +103,29 @@ class Plots:
         ))  # fmt: skip
 
     def hypervolume(self) -> Figure:
-        """How much several metrics with a goal have gained together, trial by trial."""
+        """How much several metrics with a goal have gained together, trial by trial.
+
+        >>> experiment.plot.hypervolume().layout.xaxis.title.text
+        'finished trials'
+        """
         return _made(figures.hypervolume(self._ask(lambda: self._client.hypervolume(self._experiment))))
 
     def curves(self, metric: str | None = None) -> Figure:
-        """What the newest trials and the best one reported while they ran."""
+        """What the newest trials and the best one reported while they ran.
+
+        >>> experiment.plot.curves().layout.yaxis.title.text
+        'loss'
+        """
         found = self._ask(lambda: self._client.curves(self._experiment, metric))
         best = self._status()["best"]
         return _made(figures.curves(found, best[0]["trial"] if len(best) == 1 else None))
 
     def timeline(self) -> Figure:
-        """When attempts ran, on which worker, and how they ended."""
+        """When attempts ran, on which worker, and how they ended.
+
+        >>> len(experiment.plot.timeline().data) > 0
+        True
+        """
         now = datetime.now(UTC).isoformat()
         return _made(figures.timeline(self._ask(lambda: self._client.timeline(self._experiment)), now))
 

@@ -15,8 +15,9 @@ from orchestune.sdk.plots import Plots
 _OPENING = """\
 # Python: `import orchestune`
 
-Every name below, typed, with an example that runs as a test. Importing the package takes a millisecond, and what is
-used is loaded when it is used. [How to use it](../how-to/python.md) puts the names together.
+Every name below, typed, with an example that runs as a test; those of methods go on where the one of their class ends.
+Importing the package takes a millisecond, and what is used is loaded when it is used. [How to use
+it](../how-to/python.md) puts the names together.
 """
 _SECTIONS = {
     "Inside a trial": ("params", "Params", "report", "should_stop", "checkpoint_dir", "log_artifact"),

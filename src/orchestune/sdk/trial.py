@@ -41,21 +41,21 @@ class Trial:
     seconds: float | None = None
     """of its last attempt"""
 
-    @classmethod
-    def of(cls, document: documents.Trial) -> Trial:
-        """From the server's document."""
-        attempt = document["attempts"][-1] if document["attempts"] else None
-        measured = document["metrics"]
-        return cls(
-            document["number"],
-            document["state"],
-            document["parameters"],
-            {name: value["value"] for name, value in measured.items()},
-            {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
-            document["source"],
-            _error(document),
-            attempt["wall_seconds"] if attempt else _seconds(document),
-        )
+
+def trial_of(document: documents.Trial) -> Trial:
+    """From the server's document."""
+    attempt = document["attempts"][-1] if document["attempts"] else None
+    measured = document["metrics"]
+    return Trial(
+        document["number"],
+        document["state"],
+        document["parameters"],
+        {name: value["value"] for name, value in measured.items()},
+        {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
+        document["source"],
+        _error(document),
+        attempt["wall_seconds"] if attempt else _seconds(document),
+    )
 
 
 def frame(trials: Iterable[Trial]) -> pd.DataFrame:
