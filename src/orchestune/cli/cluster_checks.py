@@ -21,6 +21,7 @@ from orchestune.errors import OrchestuneError
 from orchestune.images.reference import parse_place
 from orchestune.images.registry import open_registry
 from orchestune.images.sample import push_sample
+from orchestune.images.tools import find_tool
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -56,6 +57,7 @@ def checks(console: Console, cluster: Cluster) -> Iterator[Finding]:
             yield found_there
         else:
             sample = found_there
+    yield from building(cluster_api, connection)
     yield from _pods(cluster_api, connection, survey, sample)
 
 
@@ -139,6 +141,24 @@ def _registry(connection: Connection) -> Iterator[Finding | str]:
         return
     yield Finding("registry", "ok", f"{connection.registry} takes images")
     yield sample
+
+
+def building(cluster_api: Api, connection: Connection) -> Iterator[Finding]:
+    """What builds the images that experiments ask for, once there is a registry for them."""
+    if connection.registry is None:
+        return
+    tool = find_tool()
+    if tool is not None:
+        yield Finding("building", "ok", f"{tool.name} on this machine builds images")
+        return
+    lacking = permissions.missing(cluster_api, permissions.to_build(connection))
+    if lacking:
+        what = (
+            f"no docker, podman or buildah is on this machine, and in the cluster this user may not {_listed(lacking)}"
+        )
+        yield Finding("building", "warning", what, "one of them is needed for `install:` and `dockerfile:` alone")
+    else:
+        yield Finding("building", "ok", "a Job in the cluster builds images: no image tool is on this machine")
 
 
 def pools(survey: documents.Cluster | None) -> list[Pool]:

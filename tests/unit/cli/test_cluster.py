@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from orchestune.cli.cluster_checks import pools
+from orchestune.cli import cluster_checks
+from orchestune.cli.cluster_checks import building, pools
 from orchestune.cli.cluster_status import lines
 from orchestune.cli.render import Paint
 from orchestune.client.clusters import Cluster, Clusters
+from orchestune.clusters.existing.config import Connection
 from orchestune.clusters.existing.probe import Pool
+from orchestune.images.tools import Tool
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
 
@@ -161,3 +164,32 @@ def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
     assert found == [Pool("cpu", ("a",), 0), Pool("gpu", ("c",), 1)]
     assert pools(cluster()) == [Pool("any")]
     assert pools(None) == [Pool("any")]
+
+
+class Reviews:
+    """An API server that says what its caller may do."""
+
+    def __init__(self, *lacking: str) -> None:
+        self._lacking = lacking
+
+    def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        asked = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self._lacking}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "lacking", "ok", "told"),
+    [
+        (Tool("podman"), "create jobs", "ok", "podman on this machine builds images"),
+        (None, "", "ok", "a Job in the cluster builds images"),
+        (None, "create jobs", "warning", "in the cluster this user may not create jobs.batch"),
+    ],
+)
+def test_who_builds_images_is_told_or_which_right_is_missing_for_it(
+    monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, ok: str, told: str
+) -> None:
+    monkeypatch.setattr(cluster_checks, "find_tool", lambda: tool)
+    api = cast("Any", Reviews(lacking))
+    [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
+    assert found.ok == ok and told in found.detail
+    assert list(building(api, Connection("lab", "ml"))) == []
