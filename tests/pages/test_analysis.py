@@ -72,7 +72,10 @@ def test_two_parameters_are_drawn_from_what_the_server_makes_of_all_trials(
     ref = handles["sgd classifier"]
     page = open_page(f"/experiments/{ref}?tab=analysis")
     card = page.get_by_role("region", name="Two parameters")
-    expect(card.get_by_role("img")).to_have_attribute("aria-label", re.compile("alpha and penalty, coloured"))
+    most = sorted(client.importance(ref)["parameters"], key=lambda each: -each["importance"])
+    both = " and ".join(each["name"] for each in most[:2])
+    expect(card.get_by_role("img")).to_have_attribute("aria-label", re.compile(f"{both}, coloured"))
+    card.get_by_label("Parameter across").select_option("alpha")
     card.get_by_label("Parameter upwards").select_option("layers")
     trials = client.contour(ref, "alpha", "layers")["trials"]
     expect(card).to_contain_text(f"of all {trials} completed trials that have both")
@@ -102,6 +105,11 @@ def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) ->
     bars = page.get_by_role("region", name="Importance").get_by_role("listitem")
     expect(bars).to_have_count(4)
     expect(bars.first).to_have_attribute("aria-label", re.compile(r"^alpha: \d+ %"))
+
+
+def test_the_colours_of_the_timeline_are_told(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    expect(page.get_by_role("region", name="Timeline of attempts")).to_contain_text("lost or preempted (dashed)")
 
 
 def brush(page: Page, share: float, start: float, end: float) -> None:

@@ -2,12 +2,23 @@
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
+import { h } from "../lib/dom.js";
 import { duration } from "../lib/format.js";
 
 /** @typedef {{trial: number, task: number, number: number, state: string, worker: string | null, node: string | null,
  *   leased_at: string, finished_at: string | null}} Span */
 
 const INKS = { succeeded: "plot-1", running: "plot-3", leased: "plot-3", failed: "failed", pruned: "pruned", lost: "plot-4", preempted: "plot-4", cancelled: "idle" };
+
+/** What the colours mean. */
+export function spanKey() {
+  const shown = { succeeded: "succeeded", running: "running", pruned: "pruned", failed: "failed", lost: "lost or preempted (dashed)", cancelled: "cancelled" };
+  return h(
+    "div",
+    { class: "key" },
+    Object.entries(shown).map(([state, text]) => h("span", {}, h("span", { style: { color: `var(--${/** @type {any} */ (INKS)[state]})` }, "aria-hidden": "true" }, "■"), ` ${text}`)),
+  );
+}
 
 /**
  * @param {Span[]} spans

@@ -16,7 +16,7 @@ import { hypervolumePlot } from "../plot/hypervolume.js";
 import { Parallel } from "../plot/parallel.js";
 import { scatter } from "../plot/scatter.js";
 import { fit } from "../plot/scale.js";
-import { timeline } from "../plot/timeline.js";
+import { spanKey, timeline } from "../plot/timeline.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Columns} Columns */
@@ -44,6 +44,7 @@ export function mount(place, first) {
   let volume = null;
   /** @type {any} */
   let surface = null;
+  let paired = false; // somebody chose the two parameters
   const aims = objectives(first);
   const several = aims.length > 1;
   let metric = first.metrics[0];
@@ -86,7 +87,7 @@ export function mount(place, first) {
     front: section("Pareto front", frames.front, aims.length > 2 && h("div", { class: "bar" }, frontX, "and", frontY), frames.front.element, h("p", { class: "small faint" }, aims.length > 2 ? "Rings: trials that no other one beats in all metrics together." : "Rings and line: trials that no other one beats in both metrics.")),
     volume: section("Hypervolume", frames.volume, frames.volume.element, h("p", { class: "small faint" }, "How much of the space between the metrics all results together cover.")),
     curves: section("Intermediate values", frames.curves, frames.curves.element, h("p", { class: "small faint" }, "The newest trials that reported values while they ran, and the best one. Dashed lines were ended early.")),
-    timeline: section("Timeline of attempts", frames.timeline, frames.timeline.element, h("p", { class: "small faint" }, "One line for each worker. Dashed: lost or preempted.")),
+    timeline: section("Timeline of attempts", frames.timeline, frames.timeline.element, spanKey(), h("p", { class: "small faint" }, "One line for each worker.")),
   };
   const all = h("div", { class: "stack" }, cards.parallel, h("div", { class: "halves" }, cards.history, cards.importance), cards.slices, h("div", { class: "halves" }, cards.pair, cards.front, cards.volume, cards.curves), cards.timeline);
   fill(place, h("div", { class: "bar" }, first.metrics.length > 1 && metrics, brush, h("span", { class: "grow" }), sample), problem, none, all);
@@ -127,6 +128,7 @@ export function mount(place, first) {
       for (const each of found.parameters) weights.set(each.name, each.importance);
       drawImportance(found.trials);
       if (columns) draw();
+      if (space.length && !paired) proposePair();
     },
     (error) => fill(importance, h("p", { class: "problem" }, words(error))),
     15000,
@@ -173,7 +175,20 @@ export function mount(place, first) {
     }
   }
 
-  async function choosePair() {
+  /** The two that matter most. */
+  function proposePair() {
+    const [one, two] = ranked();
+    if (!two || (across.value === one.name && up.value === two.name)) return;
+    [across.value, up.value] = [one.name, two.name];
+    readChosenPair();
+  }
+
+  function choosePair() {
+    paired = true;
+    readChosenPair();
+  }
+
+  async function readChosenPair() {
     surface = null;
     drawPair();
     try {
