@@ -1,6 +1,7 @@
-"""The plots of the tab Analysis: as the page draws them, beside the same figures drawn by Plotly from the same data.
+"""The plots of the tab Analysis: as the page draws them, beside the same figures drawn by plot libraries.
 
-Plotly's page holds nothing but the figures, whose data are in it already: what a page made with it takes at least.
+The page of a library holds nothing but the figures, without any way to act on them: what a page made with it takes at
+least. What the policy of the pages would refuse it is counted and let through.
 """
 
 from __future__ import annotations
@@ -9,42 +10,39 @@ import json
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import plotly
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, Route, sync_playwright
 
 from benchmarks import table
 from benchmarks.pages import TABS, chromium, renderer_bytes, seeded
+from benchmarks.plot_libraries.getting import HERE, LIBRARIES, Library
+from benchmarks.plot_libraries.panels import WIDTH, Document, panels
 from orchestune.client.address import Access
 from orchestune.client.api import Client
 from orchestune.sdk.plots import Plots
+from orchestune.server.pages.render import HEADERS
 from tests.testbeds.seed import TOKEN
 
-SCRIPT = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-DRAW = """async (figures) => {
-    for (const figure of figures) {
-        const place = document.body.appendChild(document.createElement("div"));
-        await Plotly.newPlot(place, figure.data, figure.layout, {responsive: true});
-    }
-    await new Promise(requestAnimationFrame);
-}"""
-Document = dict[str, Any]
+SITE = "http://figures.invalid/"
+"""which nobody is asked for: what is there is answered here"""
+THE_TAB = "the tab"
 Found = tuple[float, float, float, float]
-"""seconds until all is drawn, of these the seconds that the page's thread was busy, MiB of scripts, MiB of memory"""
+"""seconds until all is drawn, seconds of a processor that the page's thread used, MiB of scripts, MiB of memory"""
 
 
 def opened(browser: Browser) -> tuple[Page, CDPSession]:
     """An empty page, whose work is counted."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     counting = page.context.new_cdp_session(page)
-    counting.send("Performance.enable")
+    counting.send("Performance.enable", {"timeDomain": "threadTicks"})
     return page, counting
 
 
 def busy(counting: CDPSession) -> float:
-    """Seconds for which the page's thread had something to do."""
+    """Seconds of a processor that the page's thread has used."""
     metrics = {item["name"]: item["value"] for item in counting.send("Performance.getMetrics")["metrics"]}
     return float(metrics["TaskDuration"])
 
@@ -66,54 +64,98 @@ def ours(browser: Browser, url: str, client: Client, ref: str) -> Found:
     return found
 
 
-def plotlys(browser: Browser, figures: list[Document]) -> Found:
-    """The figures and nothing else."""
+@dataclass(frozen=True)
+class Drawn:
+    """By a library."""
+
+    found: Found
+    refused: Sequence[str]
+    """what the policy of the pages forbids"""
+    missing: Sequence[str]
+    """figures that it has no kind of plot for"""
+
+
+def theirs(
+    browser: Browser, library: Library, scripts: Sequence[Path], wanted: Sequence[Document], pictures: Path | None
+) -> Drawn:
+    """The panels and nothing else."""
     page, counting = opened(browser)
-    page.set_content("<!doctype html><title>figures</title>")
+    own = {
+        "setup.js": library.set_up,
+        "draw.js": (HERE / library.drawing).read_text(),
+        "page.js": (HERE / "page.js").read_text(),
+    }
+    files = {f"{number}.js": script.read_text() for number, script in enumerate(scripts)} | own
+    tags = "".join(f'<script src="{name}"></script>' for name in files)
+    files["panels.json"] = json.dumps(wanted)
+    files[""] = f'<!doctype html><meta charset="utf-8"><title>figures</title><body>{tags}</body>'
+
+    def answer(route: Route) -> None:
+        name = route.request.url.removeprefix(SITE)
+        kind = {"": "text/html", "panels.json": "application/json"}.get(name, "text/javascript")
+        headers = {"Content-Security-Policy-Report-Only": HEADERS["Content-Security-Policy"]}
+        route.fulfill(body=files.get(name, ""), content_type=kind, headers=headers)
+
+    page.route(f"{SITE}**", answer)
     before, began = busy(counting), time.perf_counter()
-    page.add_script_tag(path=SCRIPT)
-    page.evaluate(DRAW, figures)
+    page.goto(SITE)
+    page.wait_for_function("() => document.title === 'drawn'", timeout=120_000)
     seconds = time.perf_counter() - began
+    told = page.evaluate("window.told")
+    if "failed" in told:
+        raise RuntimeError(f"{library.name}: {told['failed']}")
     time.sleep(1)
-    found = (seconds, busy(counting) - before, SCRIPT.stat().st_size / 2**20, renderer_bytes(page) / 2**20)
+    size = sum(script.stat().st_size for script in scripts)
+    found = (seconds, busy(counting) - before, size / 2**20, renderer_bytes(page) / 2**20)
+    if pictures:
+        page.screenshot(path=pictures / f"{library.name}.png", full_page=True)
     page.context.close()
-    return found
+    return Drawn(found, sorted(set(told["refused"])), told["missing"])
 
 
-def by_webgl(figure: Document) -> Document:
-    """The same with points that the graphics card draws, or here the processor in its place."""
-    traces = [{**trace, "type": "scattergl"} if trace["type"] == "scatter" else trace for trace in figure["data"]]
-    return {**figure, "data": traces}
+def taken(library: Library, figures: Sequence[Document]) -> list[Document]:
+    """What a library draws: Plotly its figures as they are."""
+    if library.drawing != "plotly.js":
+        return panels(figures)
+    return [{"title": figure["layout"]["title"]["text"], "width": WIDTH, "figure": figure} for figure in figures]
 
 
 def main() -> None:
-    """Print a line for each, the median of five in turns."""
-    options = table.arguments(__doc__).parse_args()
-    trials, rounds = (20_000, 3) if options.quick else (100_000, 5)
+    """Print a line for each, the medians of some in turns."""
+    parser = table.arguments(__doc__)
+    parser.add_argument("--pictures", type=Path, help="a folder for what each library drew")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    trials, rounds = (20_000, 1) if options.quick else (100_000, options.rounds)
     print(table.machine())
     program = chromium()
     if program is None:
         return
     with tempfile.TemporaryDirectory() as folder, seeded(Path(folder), trials) as (_, url, ref):
+        scripts = {library: library.get(Path(folder)) for library in LIBRARIES}
         client = Client.connect(lambda: Access(url, TOKEN))
         plots = Plots(client, threading.Lock(), ref)
         made = [plots.parallel(), plots.history(), plots.importance(), plots.slice(), plots.contour(), plots.timeline()]
         figures: list[Document] = [json.loads(figure.to_json()) for figure in made]
-        quicker = [by_webgl(figure) for figure in figures]
-        found: dict[str, list[Found]] = {"the tab": [], "Plotly alone": [], "Plotly alone, by WebGL": []}
+        found: dict[str, list[Found]] = {name: [] for name in (THE_TAB, *(library.name for library in LIBRARIES))}
+        lacks: dict[str, Drawn] = {}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
             for _ in range(rounds):
-                found["the tab"].append(ours(browser, url, client, ref))
-                found["Plotly alone"].append(plotlys(browser, figures))
-                found["Plotly alone, by WebGL"].append(plotlys(browser, quicker))
+                found[THE_TAB].append(ours(browser, url, client, ref))
+                for library in LIBRARIES:
+                    drawn = theirs(browser, library, scripts[library], taken(library, figures), options.pictures)
+                    lacks[library.name] = drawn
+                    found[library.name].append(drawn.found)
             browser.close()
         client.close()
     rows = []
     for name, each in found.items():
-        drawn, worked, scripts, memory = (sorted(values)[len(values) // 2] for values in zip(*each, strict=True))
-        rows.append((name, f"{drawn:.2f} s", f"{worked:.2f} s", f"{scripts:.2f} MiB", f"{memory:.0f} MiB"))
-    head = ("plots of 4,000 of the trials", "drawn", "the page's thread was busy", "scripts", "memory")
+        seconds, worked, size, memory = (sorted(values)[len(values) // 2] for values in zip(*each, strict=True))
+        lack = lacks.get(name)
+        rows.append((name, f"{seconds:.2f} s", f"{worked:.2f} s", f"{size:.2f} MiB", f"{memory:.0f} MiB",
+                     len(lack.missing) if lack else 0, ", ".join(lack.refused) if lack else ""))  # fmt: skip
+    head = ("plots of 4,000 of the trials", "drawn", "processor", "scripts", "memory", "not drawn", "refused")
     table.show(f"An experiment of {trials:,} trials, the plots of the tab Analysis", head, rows)
 
 

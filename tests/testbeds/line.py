@@ -68,7 +68,12 @@ class Line:
 
     def _connect(self, near: socket.socket) -> None:
         silent = threading.Event()
-        with near, socket.create_connection(self._upstream) as far:
+        try:
+            far = socket.create_connection(self._upstream)
+        except OSError:  # nobody is there just now
+            near.close()
+            return
+        with near, far:
             with self._lock:
                 self._open += [(near, silent), (far, silent)]
             back = threading.Thread(target=_forward, args=(far, near, silent), daemon=True)

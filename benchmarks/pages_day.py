@@ -1,0 +1,249 @@
+"""A page of each kind left open beside an experiment that goes on: what it holds, and how far it is behind.
+
+After a third of the time the server is killed and started again, after two thirds the network falls silent for a while.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+from benchmarks import table
+from benchmarks.pages import chromium
+from orchestune.client.address import Access
+from orchestune.client.api import Client
+from tests.testbeds.home import Home
+from tests.testbeds.line import Line
+from tests.testbeds.open_pages import Held
+from tests.testbeds.postgres import free_port
+from tests.testbeds.waiting import until
+
+TOKEN = "a-token-for-a-page-that-stays-open"
+FIRST = "1"
+"""the trial that runs as long as the experiment"""
+FILE = """\
+name: all day
+run: >-
+  sh -c 'n=0; while [ $n -lt 3 ] || [ $ORCHESTUNE_TRIAL = 1 ];
+  do n=$((n + 1)); echo "line $n"; echo loss=$ORCHESTUNE_PARAM_X; sleep 3; done'
+parameters: {x: 0.0..1.0, y: {values: [a, b, c]}}
+metrics: {loss: minimize}
+budget: 100000
+parallelism: 3
+engine: random
+"""
+AWAY = 20.0
+SILENT = 120.0
+"""seconds for which the server is gone, and the network"""
+PATIENCE = 180.0
+
+
+def paths(handle: str) -> dict[str, str]:
+    """The address of a page of each kind."""
+    tabs = {name: f"/experiments/{handle}?tab={name}" for name in ("overview", "analysis", "trials", "logs", "code")}
+    more = {"compare": f"/compare?experiments={handle}", "cluster": "/cluster", "settings": "/settings"}
+    return {"list of experiments": "/experiments", **tabs, "trial 1": f"/experiments/{handle}/trials/{FIRST}", **more}
+
+
+def started(home: Home, port: int) -> subprocess.Popen[str]:
+    """A server on that port."""
+    arguments = (
+        "server",
+        "--port",
+        str(port),
+        "--state",
+        str(home.folder),
+        "--token-file",
+        str(home.folder / "people"),
+    )
+    with (home.folder / "server.log").open("a") as log:
+        return home.start(*arguments, stdout=log, stderr=log)
+
+
+@dataclass(frozen=True)
+class Open:
+    """A page."""
+
+    page: Page
+    session: CDPSession
+
+    def behind(self, finished: int) -> bool:
+        """Whether it says that it is stale, or shows fewer trials than have ended."""
+        shown = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
+        late = shown is not None and int(shown[1].replace(",", "")) < finished
+        return late or self.page.locator("#connection").get_attribute("data-state") not in ("live", None)
+
+
+def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
+    """One, in a context of its own."""
+    page = browser.new_page()
+    page.goto(url + client.invite()["path"])
+    page.goto(url + path)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    return Open(page, session)
+
+
+def catching_up(pages: Mapping[str, Open], client: Client, handle: str) -> float:
+    """Seconds until no page is behind what the server said when they began. TimeoutError after `PATIENCE`."""
+    finished = client.experiment(handle)["counts"]["completed"]
+    began = time.monotonic()
+    late = dict(pages)
+    while late:
+        late = {name: each for name, each in late.items() if each.behind(finished)}
+        if time.monotonic() > began + PATIENCE:
+            raise TimeoutError(f"behind: {sorted(late)}")
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def resident(browser: Browser) -> float:
+    """MiB of all renderers together."""
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    found = 0
+    for each in told:
+        if each["type"] == "renderer":
+            status = Path(f"/proc/{each['id']}/status").read_text()
+            found += int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+    return found / 1024
+
+
+def begun(home: Home) -> str:
+    """The handle of an experiment, once its trials end."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "experiment.yml").write_text(FILE)
+        handle = home.run("run", "--detach", cwd=folder).stdout.split()[-1]
+    until("a trial to end", lambda: home.json("status", handle)["counts"]["completed"], 120, home.server_log)
+    return handle
+
+
+class Day:
+    """What is looked at, and what was seen."""
+
+    def __init__(self, home: Home, line: Line, browser: Browser, port: int) -> None:
+        self._home, self._line, self._browser, self._port = home, line, browser, port
+        self._server = started(home, port)
+        url = f"http://127.0.0.1:{port}"
+        self._client = Client.connect(lambda: Access(url, TOKEN), patience=60)
+        until("the server to answer", self._answers, 120, home.server_log)
+        self.handle = begun(home)
+        self._pages = {
+            name: opened(browser, self._client, f"http://127.0.0.1:{line.port}", path)
+            for name, path in paths(self.handle).items()
+        }
+        self._began = time.monotonic()
+        self.looks: list[table.Row] = []
+        self.held: list[dict[str, Held]] = []
+
+    def look(self, event: str = "") -> None:
+        """How far the pages are behind, and what they hold."""
+        behind = catching_up(self._pages, self._client, self.handle)
+        self.held.append({name: Held.by(each.session) for name, each in self._pages.items()})
+        heap = sum(each.heap for each in self.held[-1].values()) / 2**20
+        finished = self._client.experiment(self.handle)["counts"]["completed"]
+        minutes = (time.monotonic() - self._began) / 60
+        row = (
+            f"{minutes:.0f} min{event}",
+            finished,
+            f"{behind:.1f} s",
+            f"{heap:.1f}",
+            f"{resident(self._browser):,.0f}",
+        )
+        self.looks.append(row)
+        print(*row, sep=", ", flush=True)
+
+    def rest(self, seconds: float, looks: int) -> None:
+        """Let time pass, and look so often."""
+        for _ in range(looks):
+            self._until(time.monotonic() + seconds / looks)
+            self.look()
+
+    def lose_server(self) -> None:
+        """It is killed, and comes back after a while."""
+        self._server.kill()
+        self._server.wait()
+        self._until(time.monotonic() + AWAY)
+        self._server = started(self._home, self._port)
+        until("the server to answer", self._answers, 120, self._home.server_log)
+        self.look(", the server was killed")
+
+    def lose_network(self) -> None:
+        """It falls silent as in a sleep, and new connections are made after a while."""
+        self._line.silence()
+        self._until(time.monotonic() + SILENT)
+        self._line.mend()
+        self.look(", the network was away")
+
+    def close(self) -> None:
+        """End what was started."""
+        self._client.close()
+        self._server.kill()
+        self._server.wait()
+
+    def _until(self, moment: float) -> None:
+        while time.monotonic() < moment:  # the browser's events are taken meanwhile
+            next(iter(self._pages.values())).page.wait_for_timeout(min(5.0, max(moment - time.monotonic(), 0)) * 1000)
+
+    def _answers(self) -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._port), 5).close()
+            return True
+        return False
+
+
+def main() -> None:
+    """Print a line for each look, and one for each page."""
+    parser = table.arguments(__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    options = parser.parse_args()
+    seconds = 60 * (3 if options.quick else options.minutes)
+    print(table.machine())
+    program = chromium()
+    if program is None:
+        return
+    port = free_port()
+    with (
+        Home(ORCHESTUNE_SERVER=f"http://127.0.0.1:{port}", ORCHESTUNE_TOKEN=TOKEN) as home,
+        Line("127.0.0.1", port) as line,
+        sync_playwright() as playwright,
+    ):
+        (home.folder / "people").write_text(f"ada {TOKEN}\n")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        day = Day(home, line, browser, port)
+        day.rest(seconds / 3, 3)
+        day.lose_server()
+        day.rest(seconds / 3, 2)
+        day.lose_network()
+        day.rest(seconds / 3, 2)
+        day.close()
+        browser.close()
+    table.show("All pages together", ("after", "trials", "behind", "heaps (MiB)", "processes (MiB)"), day.looks)
+    rows = [
+        (name, *(f"{each[name].heap / 1024:,.0f}" for each in (day.held[0], day.held[len(day.held) // 2])),
+         f"{held.heap / 1024:,.0f}", f"{held.nodes:,.0f}", f"{(held - day.held[0][name]).nodes:+,.0f}",
+         f"{(held - day.held[0][name]).listeners:+,.0f}")
+        for name, held in day.held[-1].items()
+    ]  # fmt: skip
+    head = (
+        "page",
+        "heap at first (KiB)",
+        "half way",
+        "at the end",
+        "nodes",
+        "since the first",
+        "listeners, since the first",
+    )
+    table.show(f"{seconds / 60:.0f} minutes", head, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+const draw = (place, { figure }) => Plotly.newPlot(place, figure.data, { ...figure.layout, width: place.clientWidth, height: 320 });
