@@ -175,11 +175,13 @@ class Client:
         """The same, and facts about the search in plain words."""
         return cast("documents.Explanation", self._get(f"{_experiment(ref)}/explain", metric=metric))
 
-    def trials(self, ref: str, *, state: str | None = None) -> Iterator[documents.Trial]:
-        """Every trial by number; pages are fetched as they are needed."""
+    def trials(self, ref: str, *, state: str | None = None, tails: bool = False) -> Iterator[documents.Trial]:
+        """Every trial by number; pages are fetched as they are needed. `tails`: with the last lines of each attempt."""
         after: int | None = 0
         while after is not None:
-            page = self._get(f"{_experiment(ref)}/trials", after=after, limit=500, state=state)
+            page = self._get(
+                f"{_experiment(ref)}/trials", after=after, limit=500, state=state, tails="true" if tails else None
+            )
             yield from page["items"]
             after = page.get("next") if page["items"] else None
 

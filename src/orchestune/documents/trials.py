@@ -40,7 +40,9 @@ class Attempt(TypedDict):
     resumed_from: dict[str, Any] | None
     log_bytes: Annotated[int | None, Field(description="of its output in all; null until it has ended")]
     logs_complete: Annotated[bool, Field(description="all of its output has arrived")]
-    tail: NotRequired[Annotated[str | None, Field(description="the last lines of its output; not in lists")]]
+    tail: NotRequired[
+        Annotated[str | None, Field(description="the last lines of its output; in lists with `tails` alone")]
+    ]
 
 
 class Task(TypedDict):

@@ -171,13 +171,13 @@ class Experiment:
         return self
 
     def results(self) -> list[Trial]:
-        """Every trial so far, by number.
+        """Every trial so far, by number; `error` of a failed one ends with the last lines of its output.
 
         >>> [trial.number for trial in experiment.results()]
         [1, 2, 3, 4]
         """
         with self._lock:
-            return [trial_of(document) for document in self._client.trials(self.id)]
+            return [trial_of(document) for document in self._client.trials(self.id, tails=True)]
 
     def trial(self, number: int) -> Trial:
         """One trial; `error` of a failed one ends with the last lines of its output. NotFound.

@@ -37,7 +37,7 @@ class Trial:
     source: str = ""
     """what suggested it, such as `gp`, `tpe` or `user`"""
     error: str | None = None
-    """why it failed, with the last lines of its output where they were asked for: a traceback stands there"""
+    """why it failed, with the last lines of its output: a traceback stands there"""
     seconds: float | None = None
     """of its last attempt"""
 

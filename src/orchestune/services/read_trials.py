@@ -24,12 +24,15 @@ def blob_key(digest: str) -> str:
     return f"blobs/{digest[:2]}/{digest}"
 
 
-def trials(core: Core, ref: str, after: int, limit: int, state: str | None) -> Document:
-    """A page of `Trial`s behind number `after`; `next` is the number to go on from, None at the end."""
+def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> Document:
+    """A page of `Trial`s behind number `after`; `next` is the number to go on from, None at the end.
+
+    `tails`: with the last lines of each attempt.
+    """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref).id
         found = rows.page(session, experiment, after, limit + 1, state)
-        items = documents(session, experiment, found[:limit], details=False)
+        items = documents(session, experiment, found[:limit], details=False, tails=tails)
     return {"items": items, "next": found[limit - 1].number if len(found) > limit else None}
 
 
@@ -41,7 +44,7 @@ def trial(core: Core, ref: str, number: int) -> Document:
         if found is None:
             raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
         specification, _ = experiments.at_revision(session, experiment, found.revision)
-        shown = documents(session, experiment.id, [found], details=True)[0]
+        shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
     return shown | {"command": _command(specification, shown["parameters"])}
 
 
@@ -68,7 +71,9 @@ def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryI
     raise NotFound(f"trial {number} kept no file '{path}'", f"`orchestune trials {ref}/{number}` lists what it kept")
 
 
-def documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool) -> list[Document]:
+def documents(
+    session: Session, experiment: str, found: Sequence[Row[Any]], *, details: bool, tails: bool = False
+) -> list[Document]:
     """`Trial`s of rows that were read in this session."""
     numbers = [row.number for row in found]
     measured = rows.metrics_of(session, experiment, numbers)
@@ -86,7 +91,7 @@ def documents(session: Session, experiment: str, found: Sequence[Row[Any]], *, d
             "seed": row.seed,
             "bundle": row.bundle,
             "revision": row.revision,
-            "attempts": [_attempt(attempt, details) for attempt in attempts.get(row.number, ())],
+            "attempts": [_attempt(attempt, tails) for attempt in attempts.get(row.number, ())],
             "created_at": rfc3339(row.created_at),
             "started_at": rfc3339(row.started_at),
             "finished_at": rfc3339(row.finished_at),
@@ -107,7 +112,7 @@ def _task(row: Row[Any]) -> Document:
     return {"fold": row.fold, "state": row.state, "metrics": json.loads(row.metrics) if row.metrics else {}}
 
 
-def _attempt(row: Row[Any], details: bool) -> Document:
+def _attempt(row: Row[Any], tail: bool) -> Document:
     shown = {
         "id": row.id,
         "task": row.fold,
@@ -129,6 +134,6 @@ def _attempt(row: Row[Any], details: bool) -> Document:
         "log_bytes": row.log_bytes,
         "logs_complete": row.log_bytes is not None and row.log_end >= row.log_bytes,
     }
-    if details:
+    if tail:
         shown["tail"] = row.tail
     return shown

@@ -121,8 +121,10 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
 
     trials = read(documents.TrialPage, shop.ask("GET", f"/experiments/{ref}/trials?state=completed"))
     assert [trial["number"] for trial in trials["items"]] == [1]
+    assert "tail" not in trials["items"][0]["attempts"][0]
+    trials = read(documents.TrialPage, shop.ask("GET", f"/experiments/{ref}/trials?tails=true"))
     trial = read(documents.Trial, shop.ask("GET", f"/experiments/{ref}/trials/1"))
-    assert trial["attempts"][0]["tail"] == "x"
+    assert trial["attempts"][0]["tail"] == trials["items"][0]["attempts"][0]["tail"] == "x"
     artifacts = read(list[documents.Artifact], shop.ask("GET", f"/experiments/{ref}/trials/1/artifacts"))
     assert [artifact["path"] for artifact in artifacts] == ["out/best.pt"]
     path = f"/api/v1/experiments/{ref}/trials/1/artifacts/out/best.pt"

@@ -56,8 +56,9 @@ CREATE = {
         ("DELETE", f"{X}/sgd", None, "delete", ("sgd", False, "ada"), 204),
         ("DELETE", f"{X}/sgd?purge=true", None, "delete", ("sgd", True, "ada"), 204),
         ("GET", f"{X}/sgd/best", None, "best", ("sgd",), 200),
-        ("GET", f"{X}/sgd/trials", None, "trials", ("sgd", 0, 100, None), 200),
-        ("GET", f"{X}/sgd/trials?after=3&limit=2&state=failed", None, "trials", ("sgd", 3, 2, "failed"), 200),
+        ("GET", f"{X}/sgd/trials", None, "trials", ("sgd", 0, 100, None, False), 200),
+        ("GET", f"{X}/sgd/trials?after=3&limit=2&state=failed", None, "trials", ("sgd", 3, 2, "failed", False), 200),
+        ("GET", f"{X}/sgd/trials?tails=true", None, "trials", ("sgd", 0, 100, None, True), 200),
         ("GET", f"{X}/sgd/trials/3", None, "trial", ("sgd", 3), 200),
         (
             "POST",

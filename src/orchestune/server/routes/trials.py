@@ -34,12 +34,13 @@ async def trials(
     sort: Annotated[str | None, Query(description="a column, such as number or -metrics.loss: downwards")] = None,
     where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    tails: Annotated[bool, Query(description="with the last lines of each attempt, in lists by number")] = False,
 ) -> Response:
     """Trials by number, page by page; with `sort`, in that order, from `offset` on, with how many there are."""
     wanted = None if state is None else state.value
     if sort is None and where is None:
         read = context.services.read_trials.trials
-        return answer(await context.cold(read, context.core, ref, after, limit, wanted))
+        return answer(await context.cold(read, context.core, ref, after, limit, wanted, tails))
     part = (sort or "number", where, wanted, offset, limit)
     ordered = partial(context.services.read_columns.ordered, context.core, ref, *part)
     return await drawn(context, f"trials {ref} {part}" if limit <= _SHARED else None, ordered)
