@@ -96,7 +96,7 @@ class Telling:
         self._waits: dict[str, float] = {}
         self._open = False
         self.told = 0
-        """how often something came to an end"""
+        """how often something was done, or found done"""
 
     def __call__(self, event: Event) -> None:
         called = event.resource.called
@@ -104,7 +104,7 @@ class Telling:
             self._wait(called, event)
             return
         self._close()
-        self.told += 1
+        self.told += event.what is not Happened.FAILED
         self._waits.pop(called, None)
         paint = self._console.paint
         word = paint(_COLOURS.get(event.what, "2"), f"{_WORDS[event.what]:8}")

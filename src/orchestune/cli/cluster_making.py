@@ -36,7 +36,11 @@ def create(console: Console, args: argparse.Namespace) -> int:
     loaded, provider, payer = _checked(console, args)
     spec = loaded.spec
     planned = provider.plan(spec)
+    if provider.status(spec.name) is not None:
+        again = f"`orchestune cluster update -f {args.file}`"
+        console.note(f"'{spec.name}' is there already: this completes it; {again} also changes what is there")
     if args.dry_run:
+        console.note(_costs(spec))
         return _show(console, payer, planned)
     documents = provider.manifests(spec)  # the releases that they name are looked up before anything costs money
     if not args.yes:
@@ -52,7 +56,8 @@ def create(console: Console, args: argparse.Namespace) -> int:
         for document in documents:
             there.apply(document)
     except OrchestuneError as exc:
-        exc.hint = "; ".join(filter(None, [exc.hint, _rest(args, spec)]))
+        if telling.told:  # else it is somebody else's, or nothing
+            exc.hint = "; ".join(filter(None, [exc.hint, _rest(args, spec)]))
         raise
     except KeyboardInterrupt:
         telling.close()
@@ -147,11 +152,9 @@ def _show(console: Console, payer: Payer, planned: Sequence[Planned]) -> int:
 
 
 def _costs(spec: ClusterSpec) -> str:
-    machines = ", ".join(f"{pool.least} x {pool.instance_types[0]}" for pool in spec.pools if pool.least)
-    most = ", ".join(f"{pool.most} x {pool.instance_types[0]}" for pool in spec.pools)
-    return (
-        f"From then on it costs money: control plane, NAT gateway, {machines or 'no machine'} at least, {most} at most."
-    )
+    machines = ", ".join(f"{pool.least} to {pool.most} x {pool.instance_types[0]}" for pool in spec.pools)
+    way_out = "" if spec.network.vpc else " NAT gateway,"
+    return f"From then on it costs money: control plane,{way_out} {machines}."
 
 
 def _rest(args: argparse.Namespace, spec: ClusterSpec) -> str:

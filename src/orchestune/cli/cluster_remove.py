@@ -29,8 +29,7 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
     standing = provider.status(cluster.name)
     if not args.yes:
         confirm(
-            f"Destroy the cluster '{cluster.name}' in {where(payer)}, with everything in it?"
-            f" Records and files go to {args.to or 'this machine'} first.",
+            f"Destroy the cluster '{cluster.name}' in {where(payer)}, with everything in it? {_copied(args)}",
             "nothing was changed",
         )
     if standing is not None and standing.up:
@@ -44,15 +43,21 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
         raise
     except OrchestuneError:
         telling.close()
-        _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), standing, args)
+        _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), cluster, standing, args)
         raise
     telling.close()
     proof = _proof(provider, cluster.name, keep_registry=args.keep_registry)
-    _tell(console, proof, standing, args)
+    _tell(console, proof, cluster, standing, args)
     if proof.left:
         return 1
     forget(console, cluster)
     return 0
+
+
+def _copied(args: argparse.Namespace) -> str:
+    """What becomes of records and files, as whoever is asked has to know it."""
+    lost = "; where the cluster does not answer they are lost, as --abandon says" if args.abandon else ""
+    return f"Records and files go to {args.to or 'this machine'} first{lost}."
 
 
 def _proof(
@@ -91,7 +96,9 @@ def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provide
         console.note(f"the cluster does not remove its own things: {exc.message}")
 
 
-def _tell(console: Console, proof: Proof, standing: Standing | None, args: argparse.Namespace) -> None:
+def _tell(
+    console: Console, proof: Proof, cluster: Cluster, standing: Standing | None, args: argparse.Namespace
+) -> None:
     if console.json:
         left = [{"service": item.service, "kind": item.kind, "name": item.name, "why": item.why} for item in proof.left]
         console.document({"name": args.name, "looked": list(proof.looked), "left": left})
@@ -103,6 +110,9 @@ def _tell(console: Console, proof: Proof, standing: Standing | None, args: argpa
     for item in proof.left:
         if item.why:
             console.say(f"{item.service:22} {item.kind} {item.name}: {item.why}")
+    if args.keep_registry:
+        again = f"orchestune cluster destroy -n {args.name} --cloud {cluster.cloud} --region {cluster.region}"
+        console.say(f"{'registry':22} left, as --keep-registry says; `{again}` removes it")
     if not proof.left:
         gone = "destroyed" if standing is not None else "nothing is there any more"
         console.say(f"{args.name}: {gone}")

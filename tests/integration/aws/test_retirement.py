@@ -205,7 +205,8 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert stage.provisioner().changes(wanted) == []
 
     sooner = dataclasses.replace(wanted, retirement=Retirement(3600.0, "s3://team-archive/elsewhere"))
-    [said] = stage.provisioner().changes(sooner)
+    may, said = stage.provisioner().changes(sooner)
+    assert (may.kind, may.detail) == ("role", "mended: the policy of its own")
     assert said.detail.startswith(
         "removes the cluster after 1h without work, once its records are in s3://team-archive/e"
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from orchestune.clusters.aws.errors import Expired
-from orchestune.domain.cluster import Grant, Happened
+from orchestune.domain.cluster import ClusterSpec, Grant, Happened, Planned
 from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import life, plain, stage
 from tests.integration.aws.test_lives import complete
@@ -363,14 +364,109 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
     _remove_gateway(aws)
     _remove_addon(aws)
     assert [(one.kind, one.name) for one in stage.provisioner().changes(stage.SPEC)] == [
-        ("NAT gateway", "way-out"), ("add-on", "coredns"),
+        ("NAT gateway", "way-out"), ("routes", "private"), ("add-on", "coredns"),
     ]  # fmt: skip
     told = stage.Told()
     stage.provisioner().update(stage.SPEC, told, lambda pool, beat: None)
     assert told.ended(*(what for what in Happened if what is not Happened.WAITING)) == [
-        "NAT gateway way-out", "add-on coredns",
+        "NAT gateway way-out", "routes private", "add-on coredns",
     ]  # fmt: skip
     routed(aws)
+
+
+def _spoil(aws: Fake) -> None:
+    """Everything stays that `create` has made, and lacks something inside."""
+    ec2, iam = plain.client("ec2"), plain.client("iam")
+    ec2.modify_vpc_attribute(VpcId=_one("describe_vpcs", "Vpcs", "network")["VpcId"], EnableDnsSupport={"Value": False})
+    table = _one("describe_route_tables", "RouteTables", "routes-private")
+    ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+    table, subnet = (_one("describe_route_tables", "RouteTables", "routes-public"),
+                     _one("describe_subnets", "Subnets", "public-us-west-2b")["SubnetId"])  # fmt: skip
+    pair = next(one for one in table["Associations"] if one.get("SubnetId") == subnet)
+    ec2.disassociate_route_table(AssociationId=pair["RouteTableAssociationId"])
+    _remove_policy(aws)
+    own = {"RoleName": REGION_ROLE.replace("control", "autoscaler"), "PolicyName": "orchestune"}
+    looks = {"Effect": "Allow", "Action": "ec2:DescribeImages", "Resource": "*"}
+    less = {"Version": "2012-10-17", "Statement": [looks]}
+    iam.put_role_policy(**own, PolicyDocument=json.dumps(less))
+    plain.client("ecr").delete_lifecycle_policy(repositoryName=f"{stage.NAME}/orchestune")
+    plain.client("s3").delete_public_access_block(Bucket=f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}")
+    plain.client("eks").disassociate_access_policy(
+        clusterName=stage.NAME, principalArn=f"arn:aws:iam::{ACCOUNT}:user/bob",
+        policyArn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+    )  # fmt: skip
+
+
+SPOILT = [
+    ("role", REGION_ROLE.replace("control", "node"), "mended: AmazonEKSWorkerNodePolicy"),
+    ("role", REGION_ROLE.replace("control", "autoscaler"), "mended: the policy of its own"),
+    ("network", stage.NAME, "mended: names of machines in it (EnableDnsSupport)"),
+    ("routes", "public", "mended: subnet public-us-west-2b"),
+    ("routes", "private", "mended: the way out"),
+    ("repository", f"{stage.NAME}/orchestune", "mended: the rule by which old images go"),
+    ("bucket", f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}", "mended: that nobody makes it public"),
+    ("access", f"arn:aws:iam::{ACCOUNT}:user/bob", "mended: its rights"),
+]
+"""what is told of that"""
+
+
+def _planned_by_create(spec: ClusterSpec) -> list[Planned]:
+    return [one for one in stage.provisioner().plan(spec) if one.detail != "there"]
+
+
+def _planned_by_update(spec: ClusterSpec) -> list[Planned]:
+    return list(stage.provisioner().changes(spec))
+
+
+def _by_update(spec: ClusterSpec, told: stage.Told) -> None:
+    stage.provisioner().update(spec, told, lambda pool, beat: None)
+
+
+def _by_create(spec: ClusterSpec, told: stage.Told) -> None:
+    stage.provisioner().apply(spec, told)
+
+
+@pytest.mark.parametrize(("planned", "mend"), [(_planned_by_create, _by_create), (_planned_by_update, _by_update)])
+def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
+    aws: Fake, planned: Callable[[ClusterSpec], list[Planned]], mend: Callable[[ClusterSpec, stage.Told], None]
+) -> None:
+    aws.world.identities.add("bob")
+    spec = dataclasses.replace(stage.RETIRING, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/bob", "admin"),))
+    life.archive(aws)
+    whole = stage.provisioner().plan(spec)
+    assert len(whole) == len(set(whole)) and not [one for one in whole if one.detail == "there"]
+    stage.create(spec)
+    assert planned(spec) == []
+    _spoil(aws)
+    start = len(aws.journal)
+    assert [(one.kind, one.name, one.detail) for one in planned(spec)] == SPOILT
+    assert not [call for call in aws.journal[start:] if stage.changes(call)]
+    told = stage.Told()
+    mend(spec, told)
+    changed = [event.resource for event in told.events if event.what is Happened.CHANGED]
+    assert [(one.kind, one.name, one.detail) for one in changed] == SPOILT
+    assert planned(spec) == []
+    routed(aws)
+
+
+def test_who_made_a_cluster_stays_its_admin_whatever_role_the_file_gives_and_no_update_asks_again(aws: Fake) -> None:
+    spec = dataclasses.replace(stage.SPEC, access=(Grant(aws.user.arn, "editor"),))
+    stage.create(spec)
+    assert stage.provisioner().changes(spec) == []
+    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    assert aws.user.arn in plain.client("eks").list_access_entries(clusterName=stage.NAME)["accessEntries"]
+
+
+def test_a_plan_changes_nothing_where_somebody_is_to_have_another_role(aws: Fake) -> None:
+    aws.world.identities.add("bob")
+    stage.create(SHARED)
+    other = dataclasses.replace(SHARED, access=(dataclasses.replace(SHARED.access[0], role="viewer"),))
+    start = len(aws.journal)
+    stage.provisioner().plan(other)
+    assert not [call for call in aws.journal[start:] if stage.changes(call)]
+    told = stage.Told()
+    _by_update(other, told)
+    assert told.ended(Happened.MADE) == [f"access {SHARED.access[0].who}"]
 
 
 def test_a_zone_more_gets_addresses_that_no_other_has_in_whatever_order_the_file_names_them(aws: Fake) -> None:

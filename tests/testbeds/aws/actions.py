@@ -194,7 +194,7 @@ def _eks(call: Call) -> Iterator[str]:
         yield parameters["resourceArn"]
     elif cluster is None:
         yield "*"
-    elif call.operation.startswith(("Create", "List")):
+    elif call.operation.startswith(("Create", "List")) and call.operation != "ListAssociatedAccessPolicies":
         yield f"{start}:cluster/{cluster}"
     elif "nodegroupName" in parameters:
         yield f"{start}:nodegroup/{cluster}/{parameters['nodegroupName']}/*"

@@ -51,6 +51,8 @@ class Provider:
     fails: BaseException | None = None
     without: OrchestuneError | None = None
     """why it cannot be said what has to run in the cluster"""
+    made: tuple[str, ...] = ("one",)
+    """the roles that come to be before it fails"""
     done: list[str] = field(default_factory=list)
 
     def payer(self) -> Payer:
@@ -64,6 +66,8 @@ class Provider:
 
     def apply(self, spec: ClusterSpec, say: Say) -> Reached:
         self.done.append("apply")
+        for name in self.made:
+            say(Event(Happened.MADE, Planned("role", name)))
         if self.fails is not None:
             raise self.fails
         raise AssertionError("no test goes on from here")
@@ -132,7 +136,15 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
     document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
     assert document["account"] == "123456789012"
     assert [item["kind"] for item in document["resources"]] == ["role", "network"]
+    assert "From then on it costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
+    assert "there already" not in shown.err
     assert provider.done == [] and known(home) == ()
+
+
+def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, cli: Cli) -> None:
+    provider.standing = STANDING
+    shown = cli("cluster", "create", "--dry-run")
+    assert "this completes it; `orchestune cluster update -f cluster.yml` also changes what is there" in shown.err
 
 
 def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Provider, cli: Cli) -> None:
@@ -174,6 +186,8 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
         "`orchestune cluster destroy -n vision`",
     ):
         assert words in failed.err
+    provider.made, provider.fails = (), OrchestuneError("role one: no")
+    assert "cluster destroy" not in cli("cluster", "create", "--yes").err
     assert [(item.name, item.cloud, item.region) for item in known(home)] == [("vision", "aws", "eu-central-1")]
 
 
@@ -232,6 +246,7 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     gone = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
     assert gone.code == 0
     assert provider.done == ["destroy vision but images"]
+    assert "`orchestune cluster destroy -n vision --cloud aws --region eu-central-1` removes it" in gone.out
     assert "EKS                    nothing left" in gone.out
     assert known(home) == () and not way.exists()
 

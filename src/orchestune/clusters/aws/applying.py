@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Made, Mend, Step, mended
 from orchestune.domain.cluster import Event, Happened
 from orchestune.errors import OrchestuneError, TemporaryError
 
@@ -29,6 +29,18 @@ def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], m
         for step, began, what in begun:
             _settle(aws, step, made, began, what, say, beat)
     return made
+
+
+def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Mend] | None]]:
+    """Each with what it lacks inside; None where it is not there at all. Changes nothing."""
+    made: Made = {}
+    for step in steps:
+        found = step.find(made)
+        if found is None:
+            yield step, None
+        else:
+            made[step.key] = found
+            yield step, step.lacks(made)
 
 
 def _begin(aws: Aws, step: Step, made: Made, say: Say) -> Happened:
@@ -63,8 +75,14 @@ def _settle(aws: Aws, step: Step, made: Made, began: float, what: Happened, say:
         say(Event(Happened.WAITING, step.planned, aws.clock() - began))
 
     try:
+        mends = step.lacks(made)
+        for mend in mends:
+            mend.do()
         step.settle(made, alive)
     except OrchestuneError:
         say(Event(Happened.FAILED, step.planned, aws.clock() - began))
         raise
-    say(Event(what, step.planned, aws.clock() - began))
+    if mends and what is Happened.FOUND:
+        say(Event(Happened.CHANGED, mended(step, mends), aws.clock() - began))
+    else:
+        say(Event(what, step.planned, aws.clock() - began))

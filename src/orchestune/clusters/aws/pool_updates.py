@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from orchestune.clusters.aws import endpoint_updates, retirement_updates, updating
-from orchestune.clusters.aws.applying import apply
+from orchestune.clusters.aws.applying import apply, looked
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.inventory import clusters, network
 from orchestune.clusters.aws.inventory.things import take_away
-from orchestune.clusters.aws.made import Step
+from orchestune.clusters.aws.made import Step, mended
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.site import Site
@@ -28,10 +29,12 @@ def planned(site: Site) -> list[Planned]:
     """What `update` does, in its order."""
     there = _there(site)
     failed = {f"pool-{name}" for name, shown in there.items() if shown["status"] == _FAILED}
-    lacks = [step for step in _whole(site, there) if step.key in failed or step.find({}) is None]
     made = endpoint_updates.planned(site)
-    made += [Planned(step.planned.kind, step.planned.name, f"new: {step.planned.detail}".removesuffix(": "))
-            for step in lacks]  # fmt: skip
+    for step, lacks in looked(_whole(site, there)):
+        if lacks is None or step.key in failed:
+            made.append(replace(step.planned, detail=f"new: {step.planned.detail}".removesuffix(": ")))
+        elif lacks:
+            made.append(mended(step, lacks))
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
     made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]

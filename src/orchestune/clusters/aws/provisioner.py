@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from orchestune.clusters.aws import checking, facts, manifests_of, pool_updates, removing
-from orchestune.clusters.aws.applying import apply
+from orchestune.clusters.aws.applying import apply, looked
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.inventory.clusters import refuse_others
-from orchestune.clusters.aws.made import Step
+from orchestune.clusters.aws.made import Mend, Step, mended
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
 from orchestune.clusters.aws.site import Site
@@ -58,7 +59,7 @@ class AwsProvisioner:
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         site = self._site(spec)
-        return [step.planned for step in self._steps(site, Claim(self._aws, site.names))]
+        return [_planned(step, lacks) for step, lacks in looked(self._steps(site))]
 
     def apply(self, spec: ClusterSpec, say: Say) -> Reached:
         site = self._site(spec)
@@ -151,7 +152,7 @@ class AwsProvisioner:
             self._seen = spec, Site(self._aws, facts.settled(spec, offer), names, offer, zones, version, subnets)
         return self._seen[1]
 
-    def _steps(self, site: Site, claim: Claim) -> Sequence[Step]:
+    def _steps(self, site: Site, claim: Claim | None = None) -> Sequence[Step]:
         return [
             *roles.steps(site, claim),
             *network.steps(site),
@@ -164,3 +165,9 @@ class AwsProvisioner:
             *control.addons(site, AFTER),
             *retirement.steps(site),
         ]
+
+
+def _planned(step: Step, lacks: Sequence[Mend] | None) -> Planned:
+    if lacks is None:
+        return step.planned
+    return mended(step, lacks) if lacks else replace(step.planned, detail="there")

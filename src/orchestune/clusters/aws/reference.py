@@ -39,8 +39,7 @@ at once: one makes it, the other one is told by whom it is being made.
 Whatever the AWS SDK finds: `AWS_PROFILE`, SSO (`aws sso login`), assumed roles, `AWS_ACCESS_KEY_ID` with
 `AWS_SECRET_ACCESS_KEY`, the role of a machine; `AWS_ENDPOINT_URL` leads elsewhere. None is ever stored. The name of the
 profile is, so that later commands find the cluster. The login at the cluster is made from the same credentials for each
-command. Where they expire in the middle of a command, log in
-again and repeat it: it goes on from there.
+command. Where they expire in the middle of a command, log in again and repeat it: it goes on from there.
 
 ## What is made
 
@@ -107,7 +106,8 @@ orchestune cluster list --cloud aws --region eu-central-1
 orchestune cluster connect -n vision --cloud aws --region eu-central-1
 ```
 
-Who leaves the list loses access with the next `cluster update`.
+Who leaves the list loses access with the next `cluster update`. Who made the cluster is its admin, whatever the list
+says.
 
 ## Private networks
 
@@ -125,8 +125,10 @@ elsewhere; the server moves last. What a pool's machines are (type, disk, spot) 
 another name.
 
 What somebody has removed by hand `cluster update` makes again, and `cluster create` too: gateways, addresses, routes
-and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. A pool whose launch
-template or subnet is gone cannot get another one from EKS, which is told; under another name it is made anew.
+and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. What is there and
+lacks something inside, such as a right, a route or the rule by which old images go, both mend; `--dry-run` shows it as
+`mended: …` first. A pool whose launch template or subnet is gone cannot get another one from EKS, which is told; under
+another name it is made anew.
 
 ## Destroying itself when nobody uses it
 
@@ -155,11 +157,12 @@ yours, or that belongs to another account, has to allow the role `orchestune-NAM
 ## Destroying it
 
 Records and files are copied and checked first, to this machine or `--to`. Then go: workloads, load balancers and disks
-that Kubernetes made, pools, the control plane, what was left behind (also what GuardDuty has put into the network),
-the network, the registry (unless `--keep-registry`), the bucket, the roles. What is in use is tried again. In the end
-every service is looked at once more: `nothing left`, or exactly what, and why. Repeat it after mending that. Nothing
-is touched that lacks the cluster's tag, and a cluster of that name that is not ours is refused. From another machine:
-`--cloud aws --region …`. Where the cluster does not answer any more, `--abandon` goes on without a copy.
+that Kubernetes made, pools, the control plane, what was left behind (also what GuardDuty has put into the network), the
+network, the registry (unless `--keep-registry`, which a later `destroy` removes), the bucket, the roles. What is in use
+is tried again. In the end every service is looked at once more: `nothing left`, or exactly what, and why. Repeat it
+after mending that. Nothing is touched that lacks the cluster's tag, and a cluster of that name that is not ours is
+refused. From another machine: `--cloud aws --region …`. Where the cluster does not answer any more, `--abandon` goes on
+without a copy.
 
 ## When it goes wrong
 

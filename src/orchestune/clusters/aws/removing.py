@@ -76,7 +76,7 @@ def _emptied(aws: Aws, shelf: Shelf, say: Say, beat: Callable[[], None]) -> list
 
 def _left(shelf: Shelf, thing: Thing, why: str) -> Left:
     waited = f"still there after {shelf.seconds / 60:.0f} minutes"
-    return Left(shelf.service, shelf.kind, thing.name or thing.id, why or waited)
+    return Left(shelf.service, shelf.kind, thing.where, why or waited)
 
 
 def _try(thing: Thing) -> str:
@@ -104,5 +104,5 @@ def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
             left.append(Left(shelf.service, shelf.kind, "could not be looked for", exc.message))
             continue
         looked.setdefault(shelf.service, True)
-        left += [Left(shelf.service, shelf.kind, thing.name or thing.id, thing.blocked()) for thing in found]
+        left += [Left(shelf.service, shelf.kind, thing.where, thing.blocked()) for thing in found]
     return Proof(tuple(service for service, complete in looked.items() if complete), tuple(left))

@@ -37,7 +37,8 @@ def call_off(site: Site, say: Callable[[Event], None]) -> None:
     name = site.names.role(SERVER)
     if site.spec.bucket:
         for step in roles.of_parts(site, SERVER):
-            step.settle({}, lambda: None)  # writes its policy anew
+            for mend in step.lacks({}):  # writes its policy anew
+                mend.do()
     else:
         request = {"RoleName": name, "PolicyName": POLICY}
         with already("NoSuchEntity"):

@@ -86,7 +86,7 @@ def _subnets(aws: Aws, names: Names) -> list[Thing]:
 
 
 def _tables(aws: Aws, names: Names) -> list[Thing]:
-    return [Thing(str(item["RouteTableId"]), _part(item), partial(_remove_table, aws, item))
+    return [Thing(str(item["RouteTableId"]), _part(item).removeprefix("routes-"), partial(_remove_table, aws, item))
             for item in _tagged(aws, names, "DescribeRouteTables", "RouteTables")]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _remove_table(aws: Aws, item: Mapping[str, Any]) -> None:
 
 
 def _internet(aws: Aws, names: Names) -> list[Thing]:
-    return [Thing(str(item["InternetGatewayId"]), _part(item), partial(_remove_internet, aws, item))
+    return [Thing(str(item["InternetGatewayId"]), names.cluster, partial(_remove_internet, aws, item))
             for item in _tagged(aws, names, "DescribeInternetGateways", "InternetGateways")]  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _vpcs(aws: Aws, names: Names) -> list[Thing]:
     for item in _tagged(aws, names, "DescribeVpcs", "Vpcs"):
         identity = str(item["VpcId"])
         remove = partial(_remove, aws, "DeleteVpc", "VpcId", identity)
-        found.append(Thing(identity, _part(item), remove, partial(_in_it, aws, names, identity)))
+        found.append(Thing(identity, names.cluster, remove, partial(_in_it, aws, names, identity)))
     return found
 
 

@@ -21,6 +21,11 @@ class Thing:
     blocked: Callable[[], str] = lambda: ""
     """what of somebody else keeps it from going, so that waiting is in vain"""
 
+    @property
+    def where(self) -> str:
+        """Its name, and the id by which the provider's console has it."""
+        return self.name if self.name in self.id else f"{self.name} ({self.id})" if self.name else self.id
+
 
 def take_away(thing: Thing) -> None:
     """Remove it, unless it is gone: an earlier try may have done that whose answer was lost."""

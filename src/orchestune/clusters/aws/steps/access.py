@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Made, Mend, Step, mended
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
 from orchestune.clusters.aws.site import Site
@@ -25,9 +25,13 @@ def steps(site: Site) -> list[Step]:
 def planned(site: Site) -> list[Planned]:
     """What `update` does about it: who comes, whose role changes, who may no longer."""
     there = entries(site)
-    roles = {who: _role(item) for who, item in there.items()}
-    made = [Planned("access", grant.who, grant.role if grant.who not in roles else f"{roles[grant.who]} → {grant.role}")
-            for grant in site.spec.access if roles.get(grant.who) != grant.role]  # fmt: skip
+    made = []
+    for step, grant in zip(steps(site), site.spec.access, strict=True):
+        if step.find({}) is None:
+            before = f"{_role(there[grant.who])} → " if grant.who in there else ""
+            made.append(Planned("access", grant.who, f"{before}{grant.role}"))
+        elif mends := step.lacks({}):
+            made.append(mended(step, mends))
     return made + [Planned("access", who, "taken away") for who in _gone(site, there)]
 
 
@@ -81,24 +85,33 @@ def _entry(site: Site, grant: Grant) -> Step:
 
     def find(made: Made) -> str | None:
         found = _described(site, grant.who)
-        if found is None:
-            return None
-        if (found.get("tags") or {}).get(TAG) == site.names.cluster and _role(found) != grant.role:
-            _take_away(site, grant.who)
-            return None
-        return grant.who
+        return None if found is None or other(found) else grant.who
+
+    def other(found: Document) -> bool:
+        """Whether we have given them another role, which EKS does not change in place."""
+        return (found.get("tags") or {}).get(TAG) == site.names.cluster and _role(found) != grant.role
 
     def make(made: Made) -> str:
+        found = _described(site, grant.who)
+        if found is not None and other(found):
+            _take_away(site, grant.who)
         request = control.entry(site.names, grant)
         site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
         return grant.who
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        if grant.role == _ADMIN:
-            request = control.administration(site.names, grant)
-            site.aws.settled("eks", "AssociateAccessPolicy", request, about=what.called)
+    def lacks(made: Made) -> list[Mend]:
+        request = control.administration(site.names, grant)
+        asked = {key: request[key] for key in ("clusterName", "principalArn")}
+        if grant.role != _ADMIN:
+            return []
+        has = site.aws.settled("eks", "ListAssociatedAccessPolicies", asked, about=what.called)
+        if any(item["policyArn"] == request["policyArn"] for item in has["associatedAccessPolicies"]):
+            return []
+        return [
+            Mend("its rights", lambda: site.aws.settled("eks", "AssociateAccessPolicy", request, about=what.called))
+        ]
 
-    return Step(f"access-{grant.who}", what, find, make, settle)
+    return Step(f"access-{grant.who}", what, find, make, lacks=lacks)
 
 
 def _still_there(code: str, message: str) -> bool:

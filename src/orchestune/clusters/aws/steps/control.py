@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
@@ -145,8 +146,11 @@ def _identity(site: Site, namespace: str, account: str, role: str) -> Step:
 
     def find(made: Made) -> str | None:
         asked = {"clusterName": site.names.cluster, "namespace": namespace, "serviceAccount": account}
-        for item in site.aws.pages("eks", "ListPodIdentityAssociations", "associations", asked, about=planned.called):
-            return str(item["associationId"])
+        with suppress(NotFound):  # the cluster is not there either
+            for item in site.aws.pages(
+                "eks", "ListPodIdentityAssociations", "associations", asked, about=planned.called
+            ):
+                return str(item["associationId"])
         return None
 
     def make(made: Made) -> str:

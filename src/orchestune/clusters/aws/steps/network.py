@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.errors import already
-from orchestune.clusters.aws.made import Find, Made, Settle, Step
+from orchestune.clusters.aws.made import Find, Lacks, Made, Mend, Step
 from orchestune.clusters.aws.names import PART, TAG, Names
 from orchestune.clusters.aws.requests import network
 from orchestune.clusters.aws.site import Site
@@ -48,11 +49,19 @@ def _vpc(site: Site) -> Step:
         answer = site.aws.call("ec2", "CreateVpc", network.vpc(site.names, cidr), about=planned.called)
         return str(answer["Vpc"]["VpcId"])
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
+    def lacks(made: Made) -> list[Mend]:
+        """One attribute a call: so EC2 has it."""
+        mends = []
         for request in network.vpc_names(made["vpc"]):
-            site.aws.settled("ec2", "ModifyVpcAttribute", request, about=planned.called)
+            name = next(key for key in request if key != "VpcId")
+            asked = {"VpcId": made["vpc"], "Attribute": f"{name[0].lower()}{name[1:]}"}
+            shown = site.aws.settled("ec2", "DescribeVpcAttribute", asked, about=planned.called)
+            if not (shown.get(name) or {}).get("Value"):
+                mend = partial(site.aws.settled, "ec2", "ModifyVpcAttribute", request, about=planned.called)
+                mends.append(Mend(f"names of machines in it ({name})", mend))
+        return mends
 
-    return Step("vpc", planned, found(site, "DescribeVpcs", "Vpcs", "VpcId", "network"), make, settle)
+    return Step("vpc", planned, found(site, "DescribeVpcs", "Vpcs", "VpcId", "network"), make, lacks=lacks)
 
 
 def _gateway(site: Site) -> Step:
@@ -62,13 +71,19 @@ def _gateway(site: Site) -> Step:
         answer = site.aws.call("ec2", "CreateInternetGateway", network.gateway(site.names), about=planned.called)
         return str(answer["InternetGateway"]["InternetGatewayId"])
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
+    def lacks(made: Made) -> list[Mend]:
+        asked = {"InternetGatewayIds": [made["gateway"]]}
+        shown = site.aws.settled("ec2", "DescribeInternetGateways", asked, about=planned.called)
+        where = {str(item["VpcId"]) for item in shown["InternetGateways"][0].get("Attachments") or ()}
+        return [] if made.get("vpc") in where else [Mend("its place in the network", lambda: attach(made))]
+
+    def attach(made: Made) -> None:
         request = {"InternetGatewayId": made["gateway"], "VpcId": made["vpc"]}
         with already("Resource.AlreadyAssociated"):
             site.aws.settled("ec2", "AttachInternetGateway", request, about=planned.called)
 
     find = found(site, "DescribeInternetGateways", "InternetGateways", "InternetGatewayId", "gateway")
-    return Step("gateway", planned, find, make, settle)
+    return Step("gateway", planned, find, make, lacks=lacks)
 
 
 def _subnets(site: Site) -> list[Step]:
@@ -141,30 +156,39 @@ def _table(site: Site, *, public: bool) -> Step:
         return str(answer["RouteTable"]["RouteTableId"])
 
     find = found(site, "DescribeRouteTables", "RouteTables", "RouteTableId", f"routes-{part}")
-    return Step(f"routes-{part}", planned, find, make, _routed(site, part, planned))
+    return Step(f"routes-{part}", planned, find, make, lacks=_unrouted(site, part, planned))
 
 
-def _routed(site: Site, part: str, planned: Planned) -> Settle:
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        table = made[f"routes-{part}"]
-        request = {"RouteTableIds": [table]}
+def _unrouted(site: Site, part: str, planned: Planned) -> Lacks:
+    def lacks(made: Made) -> list[Mend]:
+        request = {"RouteTableIds": [made[f"routes-{part}"]]}
         shown = site.aws.settled("ec2", "DescribeRouteTables", request, about=planned.called)["RouteTables"][0]
-        way = {"GatewayId": made["gateway"]} if part == "public" else {"NatGatewayId": made["nat"]}
-        route = {"RouteTableId": table, "DestinationCidrBlock": network.EVERYWHERE, **way}
+        return [*way_out(made, shown), *subnets(made, shown)]
+
+    def way_out(made: Made, shown: Document) -> Iterator[Mend]:
+        key, step = ("GatewayId", "gateway") if part == "public" else ("NatGatewayId", "nat")
         there = [item for item in shown.get("Routes") or () if item.get("DestinationCidrBlock") == network.EVERYWHERE]
         if not there:
-            with already("RouteAlreadyExists"):
-                site.aws.settled("ec2", "CreateRoute", route, about=planned.called)
-        elif any(there[0].get(key) != value for key, value in way.items()):  # through a gateway that is gone
-            site.aws.settled("ec2", "ReplaceRoute", route, about=planned.called)
-        has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
-        for zone in site.zones:
-            subnet = made[f"{part}-{zone}"]
-            if subnet not in has:
-                pair = {"RouteTableId": table, "SubnetId": subnet}
-                site.aws.settled("ec2", "AssociateRouteTable", pair, about=planned.called)
+            yield Mend("the way out", lambda: route("CreateRoute", made, key, step))
+        elif not made.get(step) or there[0].get(key) != made[step]:  # through a gateway that is gone
+            yield Mend("the way out", lambda: route("ReplaceRoute", made, key, step))
 
-    return settle
+    def route(operation: str, made: Made, key: str, step: str) -> None:
+        request = {"RouteTableId": made[f"routes-{part}"], "DestinationCidrBlock": network.EVERYWHERE, key: made[step]}
+        with already("RouteAlreadyExists"):
+            site.aws.settled("ec2", operation, request, about=planned.called)
+
+    def subnets(made: Made, shown: Document) -> Iterator[Mend]:
+        has = {item.get("SubnetId") for item in shown.get("Associations") or ()}
+        for key in (f"{part}-{zone}" for zone in site.zones):
+            if made.get(key) not in has:
+                yield Mend(f"subnet {key}", partial(associate, made, key))
+
+    def associate(made: Made, key: str) -> None:
+        pair = {"RouteTableId": made[f"routes-{part}"], "SubnetId": made[key]}
+        site.aws.settled("ec2", "AssociateRouteTable", pair, about=planned.called)
+
+    return lacks
 
 
 def _endpoint(site: Site) -> Step:
@@ -176,17 +200,20 @@ def _endpoint(site: Site) -> Step:
         answer = site.aws.settled("ec2", "CreateVpcEndpoint", request, about=planned.called)
         return str(answer["VpcEndpoint"]["VpcEndpointId"])
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
+    def lacks(made: Made) -> list[Mend]:
         asked = {"VpcEndpointIds": [made["endpoint"]]}
         shown = site.aws.settled("ec2", "DescribeVpcEndpoints", asked, about=planned.called)["VpcEndpoints"][0]
         has = set(shown.get("RouteTableIds") or ())
-        more = [table for key in ("routes-public", "routes-private") if (table := made[key]) not in has]
-        if more:  # tables that somebody has removed, and that were made anew
-            request = {"VpcEndpointId": made["endpoint"], "AddRouteTableIds": more}
-            site.aws.settled("ec2", "ModifyVpcEndpoint", request, about=planned.called)
+        keys = [key for key in ("routes-public", "routes-private") if made.get(key) not in has]
+        return [Mend(", ".join(keys).replace("-", " "), lambda: add(made, keys))] if keys else []
+
+    def add(made: Made, keys: list[str]) -> None:
+        """Tables that somebody has removed, and that were made anew."""
+        request = {"VpcEndpointId": made["endpoint"], "AddRouteTableIds": [made[key] for key in keys]}
+        site.aws.settled("ec2", "ModifyVpcEndpoint", request, about=planned.called)
 
     find = found(site, "DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId", "storage")
-    return Step("endpoint", planned, find, make, settle)
+    return Step("endpoint", planned, find, make, lacks=lacks)
 
 
 def existing_zones(aws: Aws, names: Names) -> tuple[str, ...]:

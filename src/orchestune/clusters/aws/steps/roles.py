@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import named
 from orchestune.clusters.aws.errors import already, code_of
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Made, Mend, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import roles
 from orchestune.clusters.aws.requests.roles import CONTROL, Role
@@ -63,22 +63,31 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
             first.made()
         return name
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        _complete(site, role, planned)
-
-    return Step(f"role-{role.part}", planned, find, make, settle)
+    return Step(f"role-{role.part}", planned, find, make, lacks=lambda made: _lacking(site, role, planned))
 
 
-def _complete(site: Site, role: Role, planned: Planned) -> None:
-    """Attach what lacks."""
-    request = {"RoleName": site.names.role(role.part)}
-    has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=planned.called)["AttachedPolicies"]
+def _lacking(site: Site, role: Role, planned: Planned) -> list[Mend]:
+    """Rights that it has to have."""
+    request, about = {"RoleName": site.names.role(role.part)}, planned.called
+    has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
     attached = {item["PolicyArn"] for item in has}
-    for policy in role.managed:
-        if policy not in attached:
-            site.aws.call("iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=planned.called)
-    if role.own:
-        site.aws.call("iam", "PutRolePolicy", roles.inline(site.names, role), about=planned.called)
+    mends = [
+        Mend(policy.rpartition("/")[2],
+             partial(site.aws.call, "iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=about))
+        for policy in role.managed if policy not in attached
+    ]  # fmt: skip
+    if role.own and _own(site, request, about) != role.own:
+        write = partial(site.aws.call, "iam", "PutRolePolicy", roles.inline(site.names, role), about=about)
+        mends.append(Mend("the policy of its own", write))
+    return mends
+
+
+def _own(site: Site, request: dict[str, str], about: str) -> dict[str, Any]:
+    """The role's policy of its own as it is."""
+    if roles.POLICY not in site.aws.settled("iam", "ListRolePolicies", request, about=about)["PolicyNames"]:
+        return {}
+    asked = {**request, "PolicyName": roles.POLICY}
+    return dict(site.aws.call("iam", "GetRolePolicy", asked, about=about)["PolicyDocument"])
 
 
 def _spot(site: Site) -> Step:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from functools import partial
 
 from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Made, Mend, Step
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests import storage
 from orchestune.clusters.aws.site import Site
@@ -37,10 +38,18 @@ def _repository(site: Site, name: str) -> Step:
         answer = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
         return str(answer["repository"]["repositoryUri"])
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        site.aws.settled("ecr", "PutLifecyclePolicy", storage.lifecycle(site.names, name), about=planned.called)
+    def lacks(made: Made) -> list[Mend]:
+        request = storage.lifecycle(site.names, name)
+        asked = {"repositoryName": request["repositoryName"]}
+        try:
+            has = site.aws.call("ecr", "GetLifecyclePolicy", asked, about=planned.called)["lifecyclePolicyText"]
+        except NotFound:
+            has = "{}"
+        write = partial(site.aws.settled, "ecr", "PutLifecyclePolicy", request, about=planned.called)
+        same = json.loads(has) == json.loads(request["lifecyclePolicyText"])
+        return [] if same else [Mend("the rule by which old images go", write)]
 
-    return Step(f"repository-{name}", planned, find, make, settle)
+    return Step(f"repository-{name}", planned, find, make, lacks=lacks)
 
 
 def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
@@ -69,10 +78,16 @@ def _bucket(site: Site) -> Step:
         site.aws.settled("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
         return site.names.bucket
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        site.aws.settled("s3", "PutPublicAccessBlock", storage.closed(site.names), about=planned.called)
+    def lacks(made: Made) -> list[Mend]:
+        request, key = storage.closed(site.names), "PublicAccessBlockConfiguration"
+        try:
+            has = site.aws.call("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)[key]
+        except NotFound:
+            has = {}
+        close = partial(site.aws.settled, "s3", "PutPublicAccessBlock", request, about=planned.called)
+        return [] if has == request[key] else [Mend("that nobody makes it public", close)]
 
-    return Step("bucket", planned, find, make, settle)
+    return Step("bucket", planned, find, make, lacks=lacks)
 
 
 def bucket_owner(aws: Aws, names: Names) -> str | None:
