@@ -23,6 +23,7 @@ _KEPT = 25
 """lines of output that an error shows"""
 _REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
 _FOREIGN = ("exec format error",)
+_CONFINED = ("unshare(CLONE_NEWUSER)",)
 _DISTRUSTED = ("x509:", "certificate signed by unknown authority")
 
 
@@ -106,6 +107,12 @@ def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: s
         return OrchestuneError(
             f"{builder} cannot build for {plan.platform} on this machine:\n{end}",
             "register an emulator: docker run --privileged --rm tonistiigi/binfmt --install all",
+        )
+    if any(word in end for word in _CONFINED):
+        return OrchestuneError(
+            f"{builder} may not make a user namespace, which a build takes:\n{end}",
+            "a seccomp profile forbids it (in a cluster: the kubelet's `seccompDefault`), or the kernel there does"
+            " (user.max_user_namespaces); build on another machine, or name an image that is built already",
         )
     if any(word in end for word in _DISTRUSTED):
         verb = "push" if what == "push" else "build"

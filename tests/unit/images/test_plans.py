@@ -50,6 +50,7 @@ def test_each_tool_builds_for_the_nodes_and_pushes(kind: Kind, plan: Plan, build
     [
         ("build", "ERROR: No matching distribution found for nmpy", OrchestuneError, "install"),
         ("build", "standard_init_linux.go: exec format error", OrchestuneError, "binfmt"),
+        ("build", "Error during unshare(CLONE_NEWUSER): Operation not permitted", OrchestuneError, "seccompDefault"),
         ("push", "denied: requested access to the resource is denied", Denied, "docker login registry.lab:5000"),
         ("push", "http: server gave HTTP response to HTTPS client", OrchestuneError, "insecure-registries"),
         ("push", "x509: certificate signed by unknown authority", OrchestuneError, "certs.d/registry.lab:5000/ca.crt"),
