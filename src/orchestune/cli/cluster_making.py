@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from orchestune.cli import cluster_connect
 from orchestune.cli.asking import confirm
@@ -39,10 +40,10 @@ def create(console: Console, args: argparse.Namespace) -> int:
     if provider.status(spec.name) is not None:
         again = f"`orchestune cluster update -f {args.file}`"
         console.note(f"'{spec.name}' is there already: this completes it; {again} also changes what is there")
+    documents = provider.manifests(spec)  # the releases that they name are looked up before anything costs money
     if args.dry_run:
         console.note(_costs(spec))
-        return _show(console, payer, planned)
-    documents = provider.manifests(spec)  # the releases that they name are looked up before anything costs money
+        return _show(console, payer, [*planned, *_inside(documents)])
     if not args.yes:
         console.note(_costs(spec))
         confirm(f"Make the cluster '{spec.name}' in {where(payer)}?", "nothing was made")
@@ -149,6 +150,15 @@ def _show(console: Console, payer: Payer, planned: Sequence[Planned]) -> int:
     rows = [[item.kind, item.name, item.detail] for item in planned]
     console.say(*table(["what", "name", "detail"], rows, console.paint, columns=console.columns) if rows else ())
     return 0
+
+
+def _inside(documents: Iterable[Mapping[str, Any]]) -> Iterator[Planned]:
+    """What comes into the cluster once it is there."""
+    for document in documents:
+        containers = document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+        image = "".join(f", {container['image']}" for container in containers)
+        yield Planned(document["kind"], document["metadata"]["name"], f"in the cluster{image}")
+    yield Planned("server", NAMESPACE, "in the cluster, as `orchestune cluster connect` brings it")
 
 
 def _costs(spec: ClusterSpec) -> str:

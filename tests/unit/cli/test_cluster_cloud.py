@@ -81,7 +81,9 @@ class Provider:
     def manifests(self, spec: ClusterSpec) -> list[dict[str, Any]]:
         if self.without is not None:
             raise self.without
-        return []
+        pod = {"containers": [{"name": "autoscaler", "image": "example.org/autoscaler:v1"}]}
+        scaler = {"kind": "Deployment", "metadata": {"name": "autoscaler"}, "spec": {"template": {"spec": pod}}}
+        return [{"kind": "StorageClass", "metadata": {"name": "gp3"}}, scaler]
 
     def retirement(self, spec: ClusterSpec) -> dict[str, Any]:
         return {}
@@ -132,10 +134,14 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
     shown = cli("cluster", "create", "--dry-run")
     assert shown.code == 0
     assert "in account 123456789012 of AWS, eu-central-1, as arn:aws:iam::123456789012:user/ada:" in shown.out
-    assert [line.split()[:2] for line in shown.out.splitlines()[2:]] == [["role", "one"], ["network", "two"]]
+    assert [line.split()[:2] for line in shown.out.splitlines()[2:]] == [
+        ["role", "one"], ["network", "two"], ["StorageClass", "gp3"], ["Deployment", "autoscaler"],
+        ["server", "orchestune"],
+    ]  # fmt: skip
+    assert "in the cluster, example.org/autoscaler:v1" in shown.out
     document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
     assert document["account"] == "123456789012"
-    assert [item["kind"] for item in document["resources"]] == ["role", "network"]
+    assert [item["kind"] for item in document["resources"]][:3] == ["role", "network", "StorageClass"]
     assert "From then on it costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
     assert "there already" not in shown.err
     assert provider.done == [] and known(home) == ()

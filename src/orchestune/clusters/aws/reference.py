@@ -180,17 +180,17 @@ without a copy.
 
 ## Permissions
 
-Every call that is made is in this policy, and nothing else; a call that is not cannot be made. Attach it in two or
-three parts where it is too long for one. Whoever may attach policies to roles called `orchestune…` and start machines
-with them can give those roles more than they have: it is a policy for administrators of the cluster. In GovCloud and
-China its ARNs begin with `arn:aws-us-gov:` and `arn:aws-cn:`, and in China machines are `ec2.amazonaws.com.cn`.
+Every call that is made is in these policies, and nothing else; a call that is not cannot be made. They are one, in the
+parts that IAM takes as managed policies: attach all of them. Whoever may attach policies to roles called `orchestune…`
+and start machines with them can give those roles more than they have: they are for administrators of clusters. In
+GovCloud and China its ARNs begin with `arn:aws-us-gov:` and `arn:aws-cn:`, and in China machines are
+`ec2.amazonaws.com.cn`.
 
-```json
-POLICY
-```
+POLICIES
 """
 
 
 def reference_markdown() -> str:
     """The page."""
-    return _PAGE.replace("POLICY", json.dumps(rights.policy(), indent=1))
+    found = [f"```json\n{json.dumps(part, indent=1)}\n```" for part in rights.parts()]
+    return _PAGE.replace("POLICIES", "\n\n".join(found))

@@ -5,11 +5,16 @@ A call that has no entry here cannot be made, so that the policy is sufficient.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestune.clusters.aws.names import TAG
 
+LONGEST = 6144
+"""characters of a managed policy: docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 EVERYTHING = "*"
 _EC2, _EKS, _IAM, _ECR = "arn:aws:ec2:*:*:", "arn:aws:eks:*:*:", "arn:aws:iam::*:", "arn:aws:ecr:*:*:"
 ROLE = f"{_IAM}role/orchestune*"
@@ -252,6 +257,22 @@ def policy() -> dict[str, Any]:
             for number, ((why, condition, actions), on) in enumerate(sorted(statements.items()), 1)
         ],
     }
+
+
+def parts() -> list[dict[str, Any]]:
+    """The same policy in as many as IAM takes, which counts no white space."""
+    whole = policy()
+    found: list[list[dict[str, Any]]] = [[]]
+    for statement in whole["Statement"]:
+        if _size({**whole, "Statement": [*found[-1], statement]}) > LONGEST:
+            found.append([])
+        found[-1].append(statement)
+    return [{**whole, "Statement": statements} for statements in found]
+
+
+def _size(document: Mapping[str, Any]) -> int:
+    """How long a policy is, as IAM counts it."""
+    return len(re.sub(r"\s", "", json.dumps(document)))
 
 
 def _statement(number: int, grant: Grant, on: list[str]) -> dict[str, Any]:
