@@ -6,13 +6,13 @@ import shlex
 
 from benchmarks.steps.own import hydra_space
 from benchmarks.steps.solution import Solution
-from benchmarks.steps.tasks import AT_A_TIME, TRIALS, Task
+from benchmarks.steps.tasks import TRIALS, Task
 
 
 def solution(task: Task) -> Solution | None:
     """None where the program is none of Hydra."""
     if task.kind != "hydra":
         return None
-    words = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}", f"hydra.sweeper.n_jobs={AT_A_TIME}"]
-    words += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={AT_A_TIME}", *hydra_space(task)]
+    words = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}", "hydra/launcher=joblib"]
+    words += hydra_space(task)  # a batch is of two as it is, and joblib runs all of a batch at a time
     return Solution((shlex.join([*task.command, "-m", *words]),), without="batches: a slow trial holds up the others")

@@ -70,7 +70,8 @@ def stop(console: Console, args: argparse.Namespace) -> int:
     ref, number = console.reference(args.exp)
     if number is None:
         status = console.client.stop(ref)
-        return _done(console, status, status["state"])
+        ended = status["state"] in OVER - {"stopped"}
+        return _done(console, status, status["state"] + ("; there is nothing to stop" if ended else ""))
     trial = console.client.stop_trial(ref, number)
     if console.json:
         console.document(trial)
@@ -92,7 +93,8 @@ def pause(console: Console, args: argparse.Namespace) -> int:
 def resume(console: Console, args: argparse.Namespace) -> int:
     """Go on."""
     status = console.client.resume(console.experiment(args.exp))
-    return _done(console, status, status["state"])
+    more = f"; more trials come with `orchestune extend {status['handle']} --budget N`"
+    return _done(console, status, status["state"] + (more if status["state"] in OVER else ""))
 
 
 def extend(console: Console, args: argparse.Namespace) -> int:

@@ -118,10 +118,13 @@ def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["stop", "other"], "other-0000: completed\n"),
+        (["stop", "other"], "other-0000: completed; there is nothing to stop\n"),
         (["pause", "other"], "other-0000: completed; there is nothing to pause\n"),
         (["pause", "other", "--now"], "other-0000: completed; there is nothing to pause\n"),
-        (["resume", "other"], "other-0000: completed\n"),
+        (
+            ["resume", "other"],
+            "other-0000: completed; more trials come with `orchestune extend other-0000 --budget N`\n",
+        ),
     ],
 )
 def test_control_commands_say_that_an_experiment_is_over(
