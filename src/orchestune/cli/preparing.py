@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
+from orchestune.cli.scripts import absent
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
@@ -81,9 +82,10 @@ def prepared_from(loaded: Loaded) -> Prepared:
     """The same for an experiment that was read already."""
     from orchestune.config import saving  # here, as above
 
+    folder = loaded.path.resolve().parent
     return replace(
-        listed(loaded.specification, loaded.path.resolve().parent, loaded.code),
-        notes=loaded.notes,
+        listed(loaded.specification, folder, loaded.code),
+        notes=(*loaded.notes, *absent(loaded.specification.run, folder)),
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=saving.text(loaded.document, SAVED),

@@ -38,6 +38,26 @@ def test_run_needs_no_file(server: FakeServer, cli: Cli, project: Path) -> None:
     assert not (project / "experiment.yml").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        ("python3 -u trian.py {args}", "there is no trian.py in this folder (did you mean train.py?)"),
+        ("sh run.sh {args}", "there is no run.sh in this folder"),
+        ("python3 train.py {args}", None),
+        ("python3 -m trian {args}", None),
+        ("python3 -c print(1) x.py", None),
+        ("./trian.py {args}", None),
+        ("python3 /opt/trian.py {args}", None),
+    ],
+)
+def test_a_script_that_is_not_there_is_noted_before_it_costs_a_trial(
+    command: str, note: str | None, server: FakeServer, cli: Cli, project: Path
+) -> None:
+    said = cli("run", *WORDS, "--dry-run", "--", *command.split()).out
+    assert said.count("there is no ") == (note is not None)
+    assert note is None or note in said
+
+
 def test_the_saved_file_starts_the_same_experiment(server: FakeServer, cli: Cli, project: Path) -> None:
     assert cli("run", *WORDS, "--detach", "--save", "experiment.yml", *TRAIN).code == 0
     assert cli("run", "--detach").code == 0
