@@ -111,6 +111,9 @@ _EACH = {
 def _objects(console: Console, prepared: Prepared) -> list[dict[str, Any]]:
     """What would be created for each worker, in a cluster of Kubernetes or by Docker."""
     cluster, specification = console.place.cluster, prepared.specification
+    if prepared.install or prepared.dockerfile:
+        placement = replace(specification.placement, image="(known once it is built)")
+        specification = replace(specification, placement=placement)
     if cluster is not None and cluster.provider == "docker":
         from orchestune.cli.foreseeing_docker import worker_container  # Docker's client, which no other command needs
 

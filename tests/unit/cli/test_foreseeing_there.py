@@ -50,6 +50,8 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
         [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
         shown = cli("run", "--cluster", "lab", "--dry-run").out
+        (tmp_path / "experiment.yml").write_text(EXPERIMENT + "install: pip install numpy\n")
+        built = cli("run", "--cluster", "lab", "--dry-run").out
         assert {line.split()[0] for line in api.asked} == {"GET"}
     assert job["kind"] == "Job"
     assert job["metadata"]["namespace"] == "ml"
@@ -59,3 +61,4 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
     assert bool(pod["securityContext"].get("runAsNonRoot")) == (level == "restricted")
     assert "where      lab, namespace ml" in shown
     assert "image: registry.lab/model:1" in shown
+    assert "image: (known once it is built)" in built and "registry.lab/model:1, with pip install numpy" in built
