@@ -107,6 +107,38 @@ def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) ->
     expect(bars.first).to_have_attribute("aria-label", re.compile(r"^alpha: \d+ %"))
 
 
+@pytest.mark.parametrize("seconds", [1, 8, 12, 30, 45, 90, 600, 1800, 3600])
+def test_the_hours_of_a_plot_do_not_run_into_each_other(
+    open_page: OpenPage, handles: dict[str, str], seconds: int
+) -> None:
+    page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
+    drawn(page, "History")
+    gaps = page.evaluate(
+        """async (seconds) => {
+            const loaded = performance.getEntriesByType("resource").find(({ name }) => name.endsWith("plot/scale.js"));
+            const { scale } = await import(loaded.name);
+            const pen = document.createElement("canvas").getContext("2d");
+            pen.font = "11px system-ui, sans-serif";
+            const begin = Date.parse("2026-03-01T22:58:30");
+            return Array.from({ length: 90 }, (_, i) => 300 + 10 * i).flatMap((pixels) => {
+                const { ticks } = scale({ kind: "time", low: begin, high: begin + 1000 * seconds }, 0, pixels);
+                const wide = ticks.map(({ text }) => pen.measureText(text).width);
+                return ticks.slice(1).map(({ at }, i) => at - ticks[i].at - (wide[i] + wide[i + 1]) / 2);
+            });
+        }""",
+        seconds,
+    )
+    assert gaps and min(gaps) > 0, gaps
+
+
+def test_too_few_trials_to_tell_what_matters_are_told_and_nothing_else(
+    open_page: OpenPage, handles: dict[str, str]
+) -> None:
+    page = open_page(f"/experiments/{handles['one trial']}?tab=analysis")
+    card = page.get_by_role("region", name="Importance")
+    expect(card).to_have_text("Which parameters matter0 completed trials: too few to tell.")
+
+
 def test_the_colours_of_the_timeline_are_told(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
     expect(page.get_by_role("region", name="Timeline of attempts")).to_contain_text("lost or preempted (dashed)")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from sqlalchemy import insert, update
 
 from orchestune.services.core import Core
 from orchestune.store import experiments, hot, tables
 from tests.pages.conftest import OpenPage, for_everybody
+from tests.testbeds.seed import HOSTILE
 
 RUNNING = 60
 """a trial of `image model` that runs"""
@@ -69,3 +70,18 @@ def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, 
     expect(folds.nth(2)).to_contain_text("0.81")
     expect(folds.nth(3)).to_contain_text("0.87")
     for_everybody(page)
+
+
+def seen(box: Locator, part: Locator) -> bool:
+    """Whether the part is seen without scrolling its box sideways."""
+    expect(part).to_be_visible()
+    outer, inner = box.bounding_box(), part.bounding_box()
+    assert outer is not None and inner is not None
+    return inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 1
+
+
+def test_long_names_leave_room_for_what_stands_beside_them(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles[HOSTILE]}/trials/1")
+    for name in ("Metrics", "Parameters", "Attempts"):
+        box = page.get_by_role("region", name=name, exact=True).locator(".scroll")
+        assert seen(box, box.locator("tbody tr").first.locator("td").last), name

@@ -281,7 +281,7 @@ function drawAttempts(trial) {
       folds && h("td", { class: "right" }, attempt.task),
       h("td", { class: "right" }, attempt.number),
       h("td", {}, badge(attempt.state)),
-      h("td", {}, h("div", { class: "cut", title: attempt.node ?? "" }, [attempt.worker, attempt.node].filter(Boolean).join(" on "))),
+      h("td", {}, h("div", { class: "cut brief", title: attempt.node ?? "" }, [attempt.worker, attempt.node].filter(Boolean).join(" on "))),
       h("td", { class: "nowrap" }, moment(attempt.started_at)),
       h("td", { class: "right nowrap" }, duration(between(attempt.started_at, attempt.finished_at))),
       h("td", { class: "break" }, attempt.reason?.message ?? (attempt.exit_code ? `exit code ${attempt.exit_code}` : "")),

@@ -94,7 +94,8 @@ const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 
 /** @param {number} low @param {number} high @param {number} most @returns {[number, string][]} milliseconds */
 function timeTicks(low, high, most) {
-  const rough = (high - low) / 1000 / most;
+  const seconds = (high - low) / 1000;
+  const rough = seconds / (seconds < 60 * most ? Math.max(2, Math.floor(0.7 * most)) : most); // with seconds the words are longer
   const step = (STEPS.find((each) => each >= rough) ?? Math.ceil(rough / 604800) * 604800) * 1000;
   const shift = new Date(low).getTimezoneOffset() * 60000;
   /** @type {[number, string][]} */

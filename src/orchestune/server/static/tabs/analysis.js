@@ -379,7 +379,7 @@ export function mount(place, first) {
             ]),
           )
         : h("p", { class: "faint" }, `${many(trials, "completed trial")}: too few to tell.`),
-      shown.length && h("p", { class: "small faint", style: { marginTop: "8px" } }, `for ${metric.name}, from ${many(trials, "completed trial")}`),
+      shown.length > 0 && h("p", { class: "small faint", style: { marginTop: "8px" } }, `for ${metric.name}, from ${many(trials, "completed trial")}`),
     );
   }
 
