@@ -34,15 +34,32 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_made(aws: Fake) ->
     assert aws.inventory() == before
 
 
-def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_update_makes_it_anew(aws: Fake) -> None:
+@pytest.mark.parametrize("again", ["create", "update"])
+def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_the_next_command_makes_it_anew(
+    aws: Fake, again: str
+) -> None:
     aws.behaviour.quotas["L-1216C47A"] = 3
     with pytest.raises(OrchestuneError, match="vCPU limit of 3 allows") as caught:
         stage.create()
-    assert "cpu" in caught.value.message and "cluster update" in caught.value.hint
+    assert "cpu" in caught.value.message and "the same command makes it anew" in caught.value.hint
     aws.behaviour.quotas["L-1216C47A"] = 64
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
-    stage.create()
+    if again == "update":
+        stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    assert ("pool", "cpu") in {(one.kind, one.name) for one in stage.provisioner().plan(stage.SPEC)}
+    assert ("pool cpu" in stage.create().ended(Happened.MADE)) is (again == "create")
     complete(aws)
+
+
+def test_a_pool_that_failed_may_have_other_machines(aws: Fake) -> None:
+    aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}
+    with pytest.raises(OrchestuneError, match="InsufficientInstanceCapacity"):
+        stage.create()
+    other = stage.with_pools(dataclasses.replace(stage.CPU, instance_types=("m5.xlarge",)), stage.GPU)
+    assert stage.provisioner().check(other)[0] == []
+    stage.create(other)
+    assert complete(aws)
+    larger = stage.with_pools(dataclasses.replace(other.pools[0], disk=200 * 2**30), stage.GPU)
+    assert [one.key for one in stage.provisioner().check(larger)[0]] == ["cpu.disk"]
 
 
 def test_no_machines_in_any_zone_of_a_pool_is_told_with_the_reason_and_update_makes_it_anew(aws: Fake) -> None:

@@ -22,16 +22,14 @@ from orchestune.errors import NotFound
 from orchestune.ports.provisioner import Drain, Say
 
 Document = dict[str, Any]
-_FAILED = "CREATE_FAILED"
 
 
 def planned(site: Site) -> list[Planned]:
     """What `update` does, in its order."""
     there = _there(site)
-    failed = {f"pool-{name}" for name, shown in there.items() if shown["status"] == _FAILED}
     made = endpoint_updates.planned(site)
     for step, lacks in looked(_whole(site, there)):
-        if lacks is None or step.key in failed:
+        if lacks is None:
             made.append(replace(step.planned, detail=f"new: {step.planned.detail}".removesuffix(": ")))
         elif lacks:
             made.append(mended(step, lacks))
@@ -48,8 +46,10 @@ def refused(site: Site) -> list[Complaint]:
 
 
 def _pools(site: Site, there: dict[str, Document]) -> list[Complaint]:
+    """A pool that failed is made anew, of other machines too, by the template that it has."""
     stay = [(pool, there[pool.name]) for pool in site.spec.pools if pool.name in there]
-    said = [complaint for pool, shown in stay for complaint in updating.fixed(pool, shown)]
+    said = [complaint for pool, shown in stay for complaint in updating.fixed(pool, shown)
+            if shown["status"] != pools.FAILED or complaint.key.endswith(".disk")]  # fmt: skip
     return [*said, *_without(site, stay)]
 
 
@@ -61,6 +61,8 @@ def _without(site: Site, stay: list[tuple[Pool, Document]]) -> Iterator[Complain
     templates = {thing.id for thing in network.shelves(site.aws, site.names)[0].find()}
     hint = "give the pool another name, and run `orchestune cluster update`: this one is drained and removed"
     for pool, shown in stay:
+        if shown["status"] == pools.FAILED:
+            continue
         template = str((shown.get("launchTemplate") or {}).get("id", ""))
         lost = [subnet for subnet in shown.get("subnets") or () if subnet not in subnets]
         if template and template not in templates:
@@ -73,9 +75,6 @@ def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
     """What lacks and new pools first, so that what is drained has somewhere to go; then sizes; then what goes."""
     beat, there = claim.beat, _there(site)
     endpoint_updates.change(site, say, beat)
-    for name in [name for name, shown in there.items() if shown["status"] == _FAILED]:
-        _remove(site, name, say, beat)
-    there = _there(site)
 
     def tell(event: Event) -> None:
         if event.what is not Happened.FOUND:
@@ -134,7 +133,7 @@ def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -
 
 
 def _new(site: Site, there: dict[str, Document]) -> list[Step]:
-    new = [pool for pool in site.spec.pools if pool.name not in there or there[pool.name]["status"] == _FAILED]
+    new = [pool for pool in site.spec.pools if pool.name not in there or there[pool.name]["status"] == pools.FAILED]
     return [*(pools.template(site, pool) for pool in new), *(pools.group(site, pool) for pool in new)]
 
 
@@ -142,7 +141,7 @@ def _changes(site: Site, there: dict[str, Document]) -> list[updating.Change]:
     found = []
     for pool in site.spec.pools:
         shown = there.get(pool.name)
-        if shown is not None and shown["status"] != _FAILED:
+        if shown is not None and shown["status"] != pools.FAILED:
             change = updating.change(site.spec.name, pool, site.kind(pool), shown)
             found += [change] if change else []
     return found

@@ -170,7 +170,7 @@ without a copy.
 |---|---|
 | `you may not iam:CreateRole` | add that action; the whole policy stands below |
 | `a quota of the account is reached` | remove what nobody needs, or ask for more |
-| `InsufficientInstanceCapacity` | several instance types, other zones, `min_nodes: 0`; then `cluster update` |
+| `InsufficientInstanceCapacity` | several instance types, other zones, `min_nodes: 0`; then the same command again |
 | `Instances failed to join` | subnets of your own have no way to EKS, ECR, EC2 or S3 |
 | `is being made or changed right now, by …` | wait; a process that died is followed after a minute |
 | `network interfaces of somebody else are in it` | remove them, then repeat `destroy` |

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
@@ -15,6 +16,8 @@ from orchestune.domain.cluster import Planned, Pool
 from orchestune.errors import NotFound, OrchestuneError
 
 GROUP_SECONDS = 2400.0
+FAILED = "CREATE_FAILED"
+"""the state of a node group of which nothing will come: it is made anew"""
 _HINTS = {
     "InsufficientInstanceCapacity": "other zones or more instance types in the pool may have room; min_nodes: 0 lets"
     " the autoscaler try again and again",
@@ -40,8 +43,23 @@ def template(site: Site, pool: Pool) -> Step:
         answer = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.called)
         return str(answer["LaunchTemplate"]["LaunchTemplateId"])
 
+    def settle(made: Made, beat: Callable[[], None]) -> None:
+        site.aws.wait(lambda: _going(site, pool), GROUP_SECONDS, f"pool {pool.name}", beat)
+
     find = found(site, "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId", pool.name)
-    return Step(f"template-{pool.name}", planned, find, make)
+    return Step(f"template-{pool.name}", planned, find, make, settle)
+
+
+def _going(site: Site, pool: Pool) -> str | None:
+    """What keeps the pool from being made: one of that name that failed, or that is being removed."""
+    shown = described(site.aws, site.names.cluster, pool.name)
+    if shown is None or shown["status"] not in (FAILED, "DELETING"):
+        return None
+    if shown["status"] == FAILED:
+        request = {"clusterName": site.names.cluster, "nodegroupName": pool.name}
+        with suppress(NotFound):
+            site.aws.call("eks", "DeleteNodegroup", request, about=f"pool {pool.name}")
+    return "being removed"
 
 
 def group(site: Site, pool: Pool) -> Step:
@@ -53,7 +71,7 @@ def group(site: Site, pool: Pool) -> Step:
 
     def find(made: Made) -> str | None:
         shown = described(site.aws, site.names.cluster, pool.name)
-        return pool.name if shown and shown["status"] != "DELETING" else None
+        return pool.name if shown and shown["status"] not in (FAILED, "DELETING") else None
 
     def make(made: Made) -> str:
         subnets = site.for_machines(made, pool)
@@ -81,10 +99,10 @@ def state(aws: Aws, cluster: str, name: str) -> str | None:
     """What it is instead of ACTIVE."""
     shown = described(aws, cluster, name)
     now = str(shown["status"]) if shown else "not there"
-    if shown and now in ("CREATE_FAILED", "DEGRADED") and issues(shown):
+    if shown and now in (FAILED, "DEGRADED") and issues(shown):
         why = issues(shown)
         hint = next((text for mark, text in _HINTS.items() if mark in why), "")
-        more = "what failed is removed by `orchestune cluster update`, which makes it anew, or by `cluster destroy`"
+        more = "the same command makes it anew"
         if now == "DEGRADED":
             more = "mend that; or give the pool another name, and `orchestune cluster update` puts the new in its place"
         raise OrchestuneError(f"pool {name}: {why}", f"{hint}; {more}" if hint else more)
