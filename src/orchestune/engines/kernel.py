@@ -7,7 +7,7 @@ wherever the others are, as it does for a loss that is a sum of functions of one
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,11 @@ class Scales:
     def variance(self) -> float:
         """Of a value that nothing is known of, without noise."""
         return self.amplitude + self.single_amplitude
+
+    def shortened(self, factor: float) -> Scales:
+        """With every length divided by `factor`: less is known of what lies away from the points."""
+        single = None if self.single is None else self.single * factor
+        return replace(self, weights=self.weights * factor**2, single=single)
 
 
 def covariance(one: Floats, other: Floats, numeric: Flags, scales: Scales) -> Floats:

@@ -13,6 +13,7 @@ from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.evidence import Entry, entry, thinned
 from orchestune.engines.gp import GpProposer
 from orchestune.engines.portfolio import AutoProposer
+from orchestune.engines.quasi import QuasiRandomProposer
 from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import wide
 
@@ -248,3 +249,25 @@ def test_several_metrics_are_searched_by_both_in_turns() -> None:
         sources.append(engine.source)
     assert sources[:4] == ["sobol"] * 4
     assert sources[4:] == ["tpe", "gp"] * 4
+
+
+def test_a_quarter_of_the_suggestions_is_the_process_s_while_nothing_better_comes() -> None:
+    auto = AutoProposer(PLANE, [LOSS], 3)
+    design = QuasiRandomProposer("sobol", PLANE, 3)
+    results = [bowl(number, design.propose([], number, number)) for number in range(1, 81)]
+    best = min(range(80), key=lambda index: results[index].metrics["loss"])
+    results.insert(0, results.pop(best))
+
+    def sources() -> list[str]:
+        found = []
+        for number in (101, 102, 103, 104):
+            auto.propose([], number, ask_seed(3, number))
+            found.append(auto.source)
+        return found
+
+    auto.tell(results[:30])
+    assert sources() == ["tpe", "gp", "tpe", "gp"]
+    auto.tell(results[30:])
+    assert sources() == ["gp", "gp", "tpe", "gp"]
+    auto.tell([completed(81, {"x0": 0.3, "x1": 0.8}, -1.0)])
+    assert sources() == ["tpe", "gp", "tpe", "gp"]

@@ -52,6 +52,14 @@ def test_noise_that_nobody_reported_is_found() -> None:
     assert math.sqrt(scales.noise) * deviation == pytest.approx(0.3, rel=0.3)
 
 
+def test_shorter_lengths_are_as_if_the_points_were_further_apart() -> None:
+    numeric, random = np.array([True, True]), np.random.default_rng(3)
+    points, others = random.random((5, 2)), random.random((4, 2))
+    scales = Scales(np.array([2.0, 0.5]), 1.3, 0.01, np.array([1.5, 0.7]), 0.4)
+    expected = covariance(4 * points, 4 * others, numeric, scales)
+    assert covariance(points, others, numeric, scales.shortened(4)) == pytest.approx(expected)
+
+
 def test_distances_agree_with_the_differences_that_a_fit_is_made_of() -> None:
     points, weights = features(9), np.array([2.0, 0.5, 3.0])
     expected = np.einsum("d,dij->ij", weights, squared_differences(points, NUMERIC))
