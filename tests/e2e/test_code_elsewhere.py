@@ -52,11 +52,10 @@ class Team:
         command = [sys.executable, "-m", "orchestune", "server", "--port", str(self.port), "--state", str(self.state)]
         return subprocess.Popen(command, env=self.home.env, stderr=subprocess.DEVNULL)
 
-    def restart(self) -> None:
-        """Kill the server, and start it again."""
+    def kill(self) -> None:
+        """Until `server` is set to what `start` gives, nobody answers."""
         self.server.kill()
         self.server.wait()
-        self.server = self.start()
 
     def answers(self) -> bool:
         try:
@@ -71,8 +70,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with Home() as home:
         found = Team(home, tmp_path_factory.mktemp("shell"))
         yield found
-        found.server.kill()
-        found.server.wait()
+        found.kill()
 
 
 def only_that_one(team: Team) -> bool:
@@ -152,13 +150,31 @@ def test_it_goes_on_after_a_restart_of_the_server(team: Team) -> None:
         command, env=team.home.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None and process.stdout is not None and process.stderr is not None
             assert process.stdout.readline() == "ready\n"
-            team.restart()
+            team.kill()
+            while "the server is away" not in (line := process.stderr.readline()):
+                assert line, "it has ended"
+            team.server = team.start()
             process.stdin.write("two\n")
             process.stdin.flush()
-            assert process.stdout.readline() == "got two\n"
+            heard = process.stdout.readline()
+            assert heard == "got two\n", process.stderr.read()
             assert process.wait(60) == 0
         finally:
             process.kill()
     assert only_that_one(team)
+
+
+def test_ctrl_c_leaves_while_the_server_is_away(team: Team) -> None:
+    environ = {**team.home.env, "SHELL": "/bin/sh", "PS1": "here> ", "ENV": ""}
+    with closing(Terminal(["shell", f"{team.handle}/1"], environ)) as screen:
+        screen.wait_for(r"[#$>] $")
+        team.kill()
+        try:
+            screen.wait_for("the server is away")
+            screen.press("echo typed\x03")
+            assert screen.end() == 3
+        finally:
+            team.server = team.start()
+    assert "left while the server was away" in screen.screen

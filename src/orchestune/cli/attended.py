@@ -18,7 +18,7 @@ from orchestune.cli.render import one_line
 from orchestune.client.states import over
 from orchestune.domain.experiment import TEST_LABEL, Specification, StopRules
 from orchestune.domain.space import Configuration
-from orchestune.errors import Denied, OrchestuneError, TemporaryError
+from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -46,10 +46,11 @@ def attended(console: Console, status: documents.Status) -> Iterator[None]:
     finally:
         ended.set()
         beats.join()
-        try:
-            console.client.delete(status["id"], purge=True)
-        except Denied:
-            console.client.delete(status["id"])
+        with suppress(Unreachable):  # then the server will see that nobody waits
+            try:
+                console.client.delete(status["id"], purge=True)
+            except Denied:
+                console.client.delete(status["id"])
 
 
 def _beat(console: Console, status: documents.Status, ended: threading.Event) -> None:

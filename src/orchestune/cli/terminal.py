@@ -9,18 +9,28 @@ import shutil
 import signal
 import termios
 import threading
+import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.client.api import Client
-from orchestune.errors import OrchestuneError
+from orchestune.errors import OrchestuneError, Unreachable
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _WAIT = 10.0
 _BLOCK = 1 << 15
+_TRY = 2.0
+"""seconds after which somebody is told that the server is away"""
+_AWAY = 600.0
+"""seconds for which it may be away"""
+_PAUSE = 0.2
+_CTRL_C = b"\x03"
 
 
 def is_terminal(console: Console) -> bool:
@@ -41,6 +51,7 @@ class Terminal:
         self._console, self._experiment, self._attempt = console, experiment, attempt
         self._code: int | None = None
         self._trouble: OrchestuneError | None = None
+        self._away_since: float | None = None
         self._wake, self._woken = os.pipe()
 
     def pass_on(self, ended: Callable[[Client], int | None]) -> int:
@@ -58,16 +69,19 @@ class Terminal:
         return 1 if self._code is None else self._code
 
     def _show(self, ended: Callable[[Client], int | None]) -> None:
-        client, shown = self._console.client.clone(), 0
+        client, shown = self._console.client.clone(patience=_TRY), 0
         try:
-            while True:
+            while self._trouble is None:
                 before, answer = shown, self._call(client, after=shown, wait=_WAIT)
+                if answer is None:
+                    continue
                 data, shown = base64.b64decode(answer["data"]), answer["next"]
                 while data:
                     data = data[os.write(1, data) :]
                 self._code = answer["over"]
                 if self._code is None and answer["next"] == before:
-                    self._code = ended(client)  # it was silent for long
+                    with suppress(Unreachable):
+                        self._code = ended(client)  # it was silent for long
                 if self._code is not None:
                     return
         except OrchestuneError as exc:
@@ -80,29 +94,55 @@ class Terminal:
 
     def _type(self) -> None:
         """What is typed goes there, until the far end is over; the end of the input goes there too."""
-        client, typed, open_ = self._console.client.clone(), 0, True
+        client, typed, open_ = self._console.client.clone(patience=_TRY), 0, True
         try:
             while True:
                 ready = select.select([self._wake, *([0] if open_ else [])], [], [])[0]
                 if self._wake in ready:
                     if os.read(self._wake, 1) == b"x":
                         return
-                    self._call(client, size=size())
+                    if self._call(client, size=size()) is None:
+                        os.write(self._woken, b"s")
+                if 0 not in ready:
                     continue
                 data = os.read(0, _BLOCK)
-                if not data:
-                    open_ = False
-                    self._call(client, over=0)
-                while data and self._code is None and self._trouble is None:  # a command may end without reading it all
+                open_ = bool(data)
+                while not data and not self._over() and self._call(client, over=0) is None:
+                    pass
+                while data and not self._over():  # a command may end without reading it all
                     answer = self._call(client, data=base64.b64encode(data).decode(), at=typed, wait=_WAIT)
-                    data, typed = data[answer["next"] - typed :], answer["next"]
+                    if answer is not None:
+                        data, typed = data[answer["next"] - typed :], answer["next"]
+                    elif is_terminal(self._console):
+                        data += os.read(0, _BLOCK) if select.select([0], [], [], 0)[0] else b""
+                        if _CTRL_C in data:
+                            raise Unreachable("left while the server was away", "what runs there ends with its return")
         except OrchestuneError as exc:
             self._trouble = self._trouble or exc
         finally:
             client.close()
 
-    def _call(self, client: Client, **body: Any) -> Any:
-        return client.terminal(self._experiment, self._attempt, **body)
+    def _over(self) -> bool:
+        return self._code is not None or self._trouble is not None
+
+    def _call(self, client: Client, **body: Any) -> documents.TerminalAnswer | None:
+        """What the server answers; None while it is away. Unreachable where it is for too long."""
+        try:
+            answer = client.terminal(self._experiment, self._attempt, **body)
+        except Unreachable:
+            now = time.monotonic()
+            if self._away_since is None:
+                self._away_since = now
+                if is_terminal(self._console):
+                    self._console.note("\r\nthe server is away; what you type waits for it, Ctrl-C leaves\r")
+                else:
+                    self._console.note("the server is away; this goes on when it is back")
+            if now - self._away_since > _AWAY:
+                raise
+            time.sleep(_PAUSE)  # some errors come at once
+            return None
+        self._away_since = None
+        return answer
 
     @contextmanager
     def _resized(self) -> Iterator[None]:
