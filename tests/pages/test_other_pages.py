@@ -132,6 +132,24 @@ def test_a_configuration_of_ones_own_is_queued(
     assert trial["source"] == "user"
 
 
+def test_a_configuration_beyond_the_budget_is_refused_with_what_to_do(
+    open_page: OpenPage, handles: dict[str, str], client: Client, trouble: Trouble
+) -> None:
+    trouble.expect("409")
+    ref = handles["image model"]
+    before = client.experiment(ref)["budget"]
+    client.change(ref, budget=65)
+    page = open_page(f"/experiments/{ref}")
+    page.get_by_role("button", name="Try…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("layers").fill("3")
+    dialog.get_by_label("alpha").fill("0.01")
+    dialog.get_by_role("button", name="Queue it").click()
+    told = "Each of the 65 trials of the budget has its configuration: 57 ended, 8 run or wait."
+    expect(dialog.get_by_role("alert")).to_have_text(f"{told} In a terminal: orchestune extend {ref} --budget N")
+    client.change(ref, budget=before)
+
+
 def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
     ref = handles["size against speed"]
     page = open_page(f"/experiments/{ref}")

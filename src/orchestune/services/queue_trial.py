@@ -22,7 +22,11 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
         if problems:
             raise BadInput(problems)
         if row.finished + row.open >= row.budget:
-            raise Conflict(f"the budget of {row.budget} trials is spent", f"orchestune extend {row.handle} --budget N")
+            raise Conflict(
+                f"each of the {row.budget} trials of the budget has its configuration: "
+                f"{row.finished} ended, {row.open} run or wait",
+                f"orchestune extend {row.handle} --budget N",
+            )
         if row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"orchestune resume {row.handle}")
         number = trials.queue(ledger, [Suggestion(parameters, "user")])[0]
