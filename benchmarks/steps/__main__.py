@@ -75,11 +75,15 @@ def run(task: Task, found: Solution, python: Path) -> str:
         found.lay_out(folder)
         path = f"{python.parent}:{os.environ['PATH']}"
         environ = {**os.environ, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+        environ["GUILD_HOME"] = f"{folder}/.guild"  # else runs are compared with those of other examples
+        Path(environ["GUILD_HOME"]).mkdir()
         began = time.monotonic()
         for command in found.commands:
             done = subprocess.run(["sh", "-c", command], cwd=folder, env=environ, capture_output=True, text=True)
             if done.returncode:
                 return f"failed: {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        if found.failure and found.failure in done.stdout:
+            return f"failed: {command}\n{done.stdout[-2000:]}"
         return f"done in {time.monotonic() - began:.0f} s: {' '.join(done.stdout.strip().splitlines()[-1:])[:150]}"
 
 

@@ -18,7 +18,7 @@ def solution(task: Task) -> Solution | None:
     best = f"guild compare --{_SHORT[task.goal]} value --table"
     run = ["guild", "run", operation, *(f"{name}={_drawn(value)}" for name, value in task.space.items())]
     run += ["--optimizer", "gp", f"--{task.goal}", "value", "--max-trials", str(TRIALS), "--yes"]
-    return Solution((shlex.join(run), best), {"guild.yml": _file(task, operation)}, without=_ONE)
+    return Solution((shlex.join(run), best), {"guild.yml": _file(task, operation)}, without=_ONE, failure="  error  ")
 
 
 _SHORT = {"minimize": "min", "maximize": "max"}
@@ -30,7 +30,10 @@ def _file(task: Task, operation: str) -> str:
     if task.kind == "config":
         lines += [f"  exec: {' '.join(command)} base.json", "  flags-dest: config:base.json", "  flags-import: all"]
     else:
-        lines += [f"  exec: {' '.join(command)} ${{flag_args}}", "  flags:", *_flags(task.space)]
+        words = "${flag_args}"
+        if command[0] == "java":  # the example's reads `--name=value` alone, and those are `--name value`
+            words = " ".join(f"--{name}=${{{name}}}" for name in task.space)
+        lines += [f"  exec: {' '.join(command)} {words}", "  flags:", *_flags(task.space)]
     return "\n".join([*lines, "  output-scalars:", f"    value: '{task.printed}'"]) + "\n"
 
 

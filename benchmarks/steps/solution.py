@@ -28,6 +28,8 @@ class Solution:
     """with a service on the internet"""
     without: str = ""
     """what was asked for and is not had"""
+    failure: str = ""
+    """what the last command prints where trials failed, though it ends well"""
 
     @property
     def steps(self) -> int:
