@@ -152,6 +152,17 @@ def test_credentials_that_expire_while_a_cluster_is_removed_leave_what_new_ones_
     assert aws.inventory() == before
 
 
+def test_a_proof_without_credentials_is_none_and_says_so_once(aws: Fake) -> None:
+    stage.create()
+    there = stage.provisioner()
+    there.payer()
+    aws.faults.plan(Fault(lambda call: True, Refused("ExpiredToken", "The security token is expired", 403), 1000))
+    proof = there.prove(stage.NAME)
+    aws.faults.clear()
+    assert proof.looked == () and [one.name for one in proof.left] == ["could not be looked for"]
+    assert "run out" in proof.left[0].why
+
+
 def test_two_creates_at_once_make_one_cluster(aws: Fake) -> None:
     results = Together().run(*[lambda clock: stage.create(clock=clock)] * 2)
     lost = [one for one in results if isinstance(one, Exception)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.errors import IN_USE, code_of
+from orchestune.clusters.aws.errors import IN_USE, Expired, code_of
 from orchestune.clusters.aws.inventory import clusters, kubernetes, network, rest
 from orchestune.clusters.aws.inventory.things import Shelf, Thing, take_away
 from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import Event, Happened, Left, Planned, Proof
-from orchestune.errors import Conflict, Denied, OrchestuneError, TemporaryError
+from orchestune.errors import Conflict, Denied, OrchestuneError, TemporaryError, Unreachable
 
 Say = Callable[[Event], None]
 _FIRST, _LONGEST = 0.5, 15.0
@@ -101,6 +101,9 @@ def prove(aws: Aws, names: Names, *, keep_registry: bool = False) -> Proof:
             found = list(shelf.find())
         except OrchestuneError as exc:
             looked[shelf.service] = False
+            if isinstance(exc, Expired | Unreachable):  # so it is with every other look
+                left.append(Left("AWS", "the rest", "could not be looked for", exc.message))
+                break
             left.append(Left(shelf.service, shelf.kind, "could not be looked for", exc.message))
             continue
         looked.setdefault(shelf.service, True)
