@@ -92,6 +92,7 @@ def _server(
         deployment = cluster_api.get("apps/v1", "Deployment", SERVER, connection.namespace)
         if deployment is None or not rollout.is_ready(deployment):
             why, _ = rollout.state(cluster_api, connection, deployment)
+            why = why or "the controllers of the cluster have not seen its Deployment"
             yield Finding("server", "error", f"it is not up: {why}", "mend that; the server then comes up by itself")
             return
     except OrchestuneError as exc:
