@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
+from orchestune.domain.code import STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
@@ -92,6 +93,8 @@ class _Walk:
         try:
             with os.scandir(os.path.join(self.folder, prefix)) as found:
                 children = list(found)
+            if prefix and any(child.name == STATE_MARK for child in children):
+                return  # with tokens and secrets
             rules = above.within(prefix, _ignore_files(children))
         except (FileNotFoundError, NotADirectoryError):
             return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from orchestune.domain.code import STATE_MARK
 from orchestune.errors import UsageError
 
 _HINT = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
@@ -17,7 +19,9 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     UsageError where it cannot be made.
     """
     home = _chosen(environ)
-    return _made(home or _base(environ, "XDG_STATE_HOME", ".local/state") / "orchestune")
+    folder = _made(home or _base(environ, "XDG_STATE_HOME", ".local/state") / "orchestune")
+    mark(folder)
+    return folder
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -29,6 +33,12 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def endpoint_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The file in which the running server says where it is. The file need not be there; its folder is."""
     return state_folder(environ) / "endpoint.json"
+
+
+def mark(folder: Path) -> None:
+    """Say in a state folder what it is, so that it never counts as code of the folder in which it is."""
+    with suppress(OSError):  # there is a better place to say that it cannot be written to
+        (folder / STATE_MARK).touch(mode=0o600)
 
 
 def _chosen(environ: Mapping[str, str]) -> Path | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEFAULT_LIMIT = 200 * 2**20
+STATE_MARK = ".orchestune-state"
+"""a file in each folder of Orchestune's state, which never travels: it holds tokens and secrets"""
 
 
 @dataclass(frozen=True)

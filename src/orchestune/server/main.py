@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestune import __version__
-from orchestune.client import endpoint
+from orchestune.client import endpoint, home
 from orchestune.client.launch import owner
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.outgoing.settings import Outgoing
@@ -114,6 +114,7 @@ def _make(state: Path) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise _unusable(state, exc) from exc
+    home.mark(state)
 
 
 def _unusable(state: Path, exc: OSError) -> UsageError:

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orchestune.domain.states import Reason, ReasonCode, TrialState
 from orchestune.errors import BadInput, Conflict
 from orchestune.services import read_trials, trials
+from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.read_experiments import resolve
 from orchestune.services.trials import Suggestion
+from orchestune.store import trials as rows
 
 
 def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str) -> dict[str, Any]:
-    """Queue one configuration; it counts for the budget. Conflict where the budget is spent or it was stopped."""
+    """Queue one configuration; it counts for the budget. Where each trial of the budget has its configuration, it takes
+    the place of the last that was suggested and has not begun; Conflict where there is none, or it was stopped.
+    """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
         problems = row.specification.space.configuration_problems(parameters)
         if problems:
             raise BadInput(problems)
-        if row.finished + row.open >= row.budget:
+        spent = row.finished + row.open >= row.budget
+        displaced = rows.last_suggested(ledger.session, experiment) if spent else None
+        if spent and displaced is None:
             raise Conflict(
                 f"each of the {row.budget} trials of the budget has its configuration: "
                 f"{row.finished} ended, {row.open} run or wait",
@@ -29,5 +36,8 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
             )
         if row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"orchestune resume {row.handle}")
+        if displaced is not None:
+            reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
+            trials.cancel(ledger, displaced, TrialState.QUEUED, reason)
         number = trials.queue(ledger, [Suggestion(parameters, "user")])[0]
     return read_trials.trial(core, experiment, number)

@@ -30,6 +30,19 @@ def page(session: Session, experiment: str, after: int, limit: int, state: str |
     return session.select(query.order_by(trials.c.number).limit(limit))
 
 
+def last_suggested(session: Session, experiment: str) -> int | None:
+    """The newest trial that an engine suggested and nobody has begun."""
+    begun = select(attempts.c.id).where(attempts.c.experiment == experiment, attempts.c.trial == trials.c.number)
+    query = select(trials.c.number).where(
+        trials.c.experiment == experiment,
+        trials.c.state == TrialState.QUEUED,
+        trials.c.engine_version.is_not(None),
+        ~begun.exists(),
+    )
+    found = session.select(query.order_by(trials.c.number.desc()).limit(1))
+    return found[0].number if found else None
+
+
 def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:
     """number → name → {value, stddev}."""
     query = select(trial_metrics).where(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.bundles.listing import Kind, Listing, plan
+from orchestune.client.home import state_folder
 from orchestune.errors import BadInput, TooLarge
 
 LIMIT = 1 << 20
@@ -203,3 +204,12 @@ with tempfile.TemporaryDirectory() as out:
     (tmp_path / "closed").chmod(0o700)
     advice = "cannot be read: Permission denied (make it readable, or add it to .orchestuneignore)"
     assert done.stdout.splitlines() == [f"closed: {advice}", f"weights.bin: {advice}", "[]"], done.stderr
+
+
+def test_the_state_folder_of_orchestune_is_no_code(tmp_path: Path) -> None:
+    write(tmp_path, "model.py", "deep/state/token", "deep/state/files/log")
+    assert "deep/state/token" in paths(plan(tmp_path, (), LIMIT))
+    state_folder({"ORCHESTUNE_HOME": str(tmp_path / "deep" / "state")})
+    listing = plan(tmp_path, ("!token",), LIMIT)
+    assert paths(listing) == ["deep", "deep/state", "model.py"]
+    assert listing.left_out == ()

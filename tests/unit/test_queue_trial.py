@@ -1,0 +1,46 @@
+"""A configuration that somebody wants tried, within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import Conflict
+from orchestune.services.queue_trial import queue_trial
+from orchestune.testing.world import World
+
+WANTED = {"x": 0.123}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: World) -> None:
+    experiment = world.create(budget=4, parallelism=1, engine="random")
+    world.tick(3)
+    assert [trial["state"] for trial in world.trials(experiment)] == ["queued"] * 4
+    made = queue_trial(world.core, experiment, WANTED, "ada")
+    assert (made["number"], made["parameters"], made["source"]) == (5, WANTED, "user")
+    displaced = world.trials(experiment)[3]
+    assert displaced["state"] == "cancelled"
+    assert displaced["reason"]["message"] == "a configuration that was queued by ada took its place"
+    status = world.run(experiment)
+    assert (status["state"], status["counts"]["completed"], status["counts"]["cancelled"]) == ("completed", 4, 1)
+    assert world.trials(experiment)[4]["state"] == "completed"
+
+
+def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1, engine="random")
+    world.tick(3)
+    [(_, lease)] = world.lease()
+    assert queue_trial(world.core, experiment, WANTED, "ada")["number"] == 3
+    with pytest.raises(Conflict, match="each of the 2 trials of the budget has its configuration: 0 ended, 2 run or"):
+        queue_trial(world.core, experiment, {"x": 0.5}, "ada")
+    assert [trial["state"] for trial in world.trials(experiment)] == ["running", "cancelled", "queued"]
+    assert lease["trial"] == 1
