@@ -15,6 +15,7 @@ from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
+from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.forsaking import Forsaking
 from orchestune.controllers.judging import Judging
@@ -104,11 +105,13 @@ def build(
     beat_seconds: float = 2.0,
     kubernetes: Path | None = None,
     retire: Path | None = None,
+    retention: float | None = None,
     outgoing: Outgoing | None = None,
     backends: Mapping[str, Backend] | None = None,
 ) -> Running:
     """Everything behind one server. `endpoint`: the file that local workers read again when `url` has gone;
-    `kubernetes`: the configuration of the cluster in which workers run; `retire`: when that cluster goes.
+    `kubernetes`: the configuration of the cluster in which workers run; `retire`: when that cluster goes;
+    `retention`: seconds after which logs and files of what has ended are dropped.
     """
     site = _cluster(kubernetes) if kubernetes else _this_machine(state, endpoint, url)
     store = open_store(database_url or f"sqlite:///{state / 'orchestune.db'}")
@@ -133,6 +136,7 @@ def build(
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
     acting += (Archiving(core), Sweeping(core), Forsaking(core))
+    acting += (Expiring(core, retention),) if retention is not None else ()
     loops: tuple[Loop, ...] = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),

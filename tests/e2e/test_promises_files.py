@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.scene import attempts, eventually, launch, reached, write
+from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.testbeds.home import Home
 
 TRAIN = """
@@ -53,6 +54,22 @@ def test_kept_files_are_listed_and_fetched_whole(shared_home: Home, tmp_path: Pa
     eventually(lambda: home.json("trials", f"{handle}/{best['trial']}")["artifacts"], "the best one's are kept", home)
     home.run("get", handle, "--best", "-o", str(tmp_path / "best"))
     assert float((tmp_path / "best/best.pt").read_text().split()[1]) == best["parameters"]["x"]
+
+
+def test_logs_and_files_go_where_the_server_keeps_them_for_some_time_alone(tmp_path: Path) -> None:
+    with Home(ORCHESTUNE_RETENTION="1s") as home:
+        project = write(tmp_path / "old", "echo {x} > model; echo loss={x}", keep=["model"], budget=1)
+        home.run("run", cwd=project)
+        handle = only_experiment_named(home, "old")["handle"]
+        eventually(lambda: home.json("trials", f"{handle}/1")["artifacts"], "its file is kept", home)
+        assert "loss=" in home.run("logs", handle).stdout
+        time.sleep(1.1)
+        kill_server(home)  # the next one looks at once
+        eventually(lambda: home.json("status", handle)["files_dropped_at"], "they are dropped", home)
+        logs = home.run("logs", handle)
+        assert (logs.stdout, "logs and files were dropped at" in logs.stderr) == ("", True)
+        assert "logs and files were dropped at" in home.run("get", f"{handle}/1", expect=None).stderr
+        assert [entry["trial"] for entry in home.json("best", handle)] == [1]
 
 
 def test_only_the_best_trials_files_are_retained(shared_home: Home, tmp_path: Path) -> None:

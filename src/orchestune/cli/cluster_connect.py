@@ -23,6 +23,7 @@ from orchestune.clusters.existing import permissions, plan, provisioner, rollout
 from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import Connection, checked, refuse_moves
 from orchestune.clusters.existing.provisioner import Present
+from orchestune.domain.resources import parse_seconds
 from orchestune.errors import Conflict, NotFound, UsageError
 
 
@@ -85,6 +86,12 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database-url", metavar="URL", help="a PostgreSQL instead of SQLite on the disk")
     parser.add_argument("--files", metavar="URL", help="s3://BUCKET/PREFIX for logs and files instead of the disk")
     parser.add_argument(
+        "--retention",
+        type=_duration,
+        metavar="TIME",
+        help="drop logs and files so long after an experiment has ended, such as 90d; never (as without it) keeps them",
+    )
+    parser.add_argument(
         "--env-secret",
         metavar="NAME",
         help="a Secret of the namespace that becomes environment variables of the server, such as AWS_ACCESS_KEY_ID",
@@ -95,6 +102,16 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="servers side by side; more than one needs --database-url and --files (default: 1)",
     )
+
+
+def _duration(text: str) -> str:
+    if text == "never":
+        return ""
+    try:
+        parse_seconds(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+    return text
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ class Wishes:
     size: str | None = None
     database_url: str | None = None
     files: str | None = None
+    retention: str | None = None
     env_secret: str | None = None
     replicas: int | None = None
     gpu_resource: str | None = None
@@ -47,7 +48,7 @@ class Wishes:
         names = (
             "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
             "env_secret", "replicas", "image_volumes", "proxy", "no_proxy", "create_namespace", "server_image",
-            "pull_secrets", "retirement",
+            "pull_secrets", "retirement", "retention",
         )  # fmt: skip
         return {
             **{name: getattr(self, name) for name in names},

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from orchestune.cli.console import Console
+from orchestune.cli.logs import gone
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.render import size
 from orchestune.client.transfer import local_name
@@ -40,8 +41,11 @@ def get(console: Console, args: argparse.Namespace) -> int:
         raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")
     else:
         ref, number = console.trial(args.exp)
-    handle = client.experiment(ref)["handle"]
+    experiment = client.experiment(ref)
+    handle = experiment["handle"]
     artifacts = client.artifacts(ref, number)
+    if not artifacts and (dropped := experiment.get("files_dropped_at")):
+        raise NotFound(f"{handle}: {gone(dropped)}")
     if not artifacts:
         raise NotFound(f"{handle}/{number} left no files", "name them with `keep:` in the experiment file")
     folder: Path = args.output or console.folder / f"{handle}-{number}"

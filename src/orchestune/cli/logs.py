@@ -69,7 +69,16 @@ def logs(console: Console, args: argparse.Namespace) -> int:
         console.out.flush()
     if trial is not None and not shown:
         console.client.trial(ref, trial)  # NotFound where there is none: silence would look like a quiet trial
+    if not shown and (dropped := console.client.experiment(ref).get("files_dropped_at")):
+        console.note(gone(dropped))
     return 0
+
+
+def gone(dropped: str) -> str:
+    """What is said of logs and files that went at a time (RFC 3339)."""
+    return (
+        f"its logs and files were dropped at {dropped}: the server keeps them for some time after the end (`retention`)"
+    )
 
 
 class Line:

@@ -183,6 +183,9 @@ class Status(TypedDict):
     best: list[Best]
     search: NotRequired[Annotated[str, Field(description="what the engine does now and why, for people")]]
     warm_start: NotRequired[BegunWith | None]
+    files_dropped_at: NotRequired[
+        Annotated[str | None, Field(description="when its logs and files went, as the server's `retention` says")]
+    ]
     running: NotRequired[list[RunningTrial]]
     resources: NotRequired[RoomForTrials]
     workers: NotRequired[list[Worker]]

@@ -67,6 +67,7 @@ class Build(Protocol):
         beat_seconds: float,
         kubernetes: Path | None,
         retire: Path | None,
+        retention: float | None,
         outgoing: Outgoing,
     ) -> Running: ...
 
@@ -99,6 +100,7 @@ def main(argv: Sequence[str], build: Build) -> int:
                 beat_seconds=settings.beat_seconds,
                 kubernetes=settings.kubernetes,
                 retire=settings.retire,
+                retention=settings.retention,
                 outgoing=settings.outgoing,
             )
         except OSError as exc:

@@ -66,6 +66,12 @@ class Settings:
     retire: Path | None = setting(
         "path", None, "none: it stays", "retirement.json: when a cluster that nobody uses is archived and destroyed"
     )
+    retention: float | None = setting(
+        "seconds",
+        None,
+        "for ever",
+        "how long after its end an experiment keeps its logs and its trials' files (`90d`); records and code stay",
+    )
     notify_url: str = setting(
         "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True
     )

@@ -172,6 +172,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         wanted = row.specification
         shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
+        shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
         shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]

@@ -322,6 +322,19 @@ def unfinished(session: Session) -> list[ExperimentRow]:
     return [ExperimentRow(*row) for row in session.rows(hot.UNFINISHED_EXPERIMENTS, {})]
 
 
+def with_old_files(session: Session, before: float, limit: int) -> list[str]:
+    """Experiments that ended before a time, and have had logs or files since theirs were dropped, if ever."""
+    dropped, ended = experiments.c.files_dropped_at, experiments.c.finished_at
+    query = select(experiments.c.id).where(ended < before, dropped.is_(None) | (dropped < ended))
+    return [row.id for row in session.select(query.order_by(ended).limit(limit))]
+
+
+def files_dropped_at(session: Session, experiment: str) -> float | None:
+    """When the logs and files of an experiment went; None where they are there."""
+    found = session.select(select(experiments.c.files_dropped_at).where(experiments.c.id == experiment))
+    return found[0].files_dropped_at if found else None
+
+
 def to_remove(session: Session) -> list[str]:
     """Ids of experiments that are over and whose removal was asked for."""
     over = [state for state in ExperimentState if state.over]

@@ -113,10 +113,7 @@ def drop_rows(session: Session, experiment: str) -> None:
 
     Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
     """
-    digests = named_blobs(session, experiment)
-    for start in range(0, len(digests), 500):
-        part = blobs.c.digest.in_(digests[start : start + 500])
-        session.change(update(blobs).where(part).values(created_at=0.0))
+    _let_go(session, experiment)
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (
@@ -125,6 +122,24 @@ def drop_rows(session: Session, experiment: str) -> None:
     ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))
+
+
+def drop_files(session: Session, experiment: str) -> None:
+    """Forget the logs, artifacts and checkpoints of an experiment that is over; the code stays. See `drop_rows`."""
+    _let_go(session, experiment)
+    for table in (log_segments, artifacts):
+        session.change(delete(table).where(table.c.experiment == experiment))
+    for table in (trials, tasks):
+        kept = (table.c.experiment == experiment) & table.c.checkpoint.is_not(None)
+        session.change(update(table).where(kept).values(checkpoint=None))
+    session.change(update(experiments).where(experiments.c.id == experiment).values(files_dropped_at=session.now))
+
+
+def _let_go(session: Session, experiment: str) -> None:
+    digests = named_blobs(session, experiment)
+    for start in range(0, len(digests), 500):
+        part = blobs.c.digest.in_(digests[start : start + 500])
+        session.change(update(blobs).where(part).values(created_at=0.0))
 
 
 def purged_at(session: Session, name: str) -> float | None:

@@ -93,6 +93,7 @@ experiments = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
+    Column("files_dropped_at", Float),  # when its logs and the files of its trials went, as the server's retention says
     Index(None, "folder", "created_at"),
     Index(None, "state"),
 )

@@ -30,6 +30,7 @@ CASES = {
             default_image="python:3.12",
             storage_class="fast",
             size="50Gi",
+            retention="90d",
             gpu_resource="amd.com/gpu",
             elastic=True,
             create_namespace=True,

@@ -61,6 +61,8 @@ class Connection:
     """PostgreSQL, whose address stands in the Secret"""
     files: str | None = None
     """where logs and artifacts live, if not on the claim: s3://BUCKET/PREFIX"""
+    retention: str | None = None
+    """how long after the end logs and files are kept, such as 90d; None: for ever"""
     gpu_resource: str = "nvidia.com/gpu"
     pool_label: str = "orchestune.dev/pool"
     elastic: bool = False

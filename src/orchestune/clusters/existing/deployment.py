@@ -169,6 +169,8 @@ def _probe(path: str, **timing: int) -> Manifest:
 def _environment(connection: Connection) -> list[Manifest]:
     """A user without a name or a home, as an arbitrary uid is one, needs nothing else."""
     values = {"HOME": "/tmp", "USER": "orchestune", "ORCHESTUNE_HOME": "/data", "ORCHESTUNE_LOG_FORMAT": "json"}
+    if connection.retention:
+        values["ORCHESTUNE_RETENTION"] = connection.retention
     if connection.proxy:
         inside = ",".join(filter(None, (*_CLUSTER_INSIDE, connection.no_proxy)))
         for name in ("HTTP_PROXY", "HTTPS_PROXY"):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
 import pytest
 
+from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.expiring import Expiring
 from orchestune.errors import BadInput, Denied
 from orchestune.services import (
     bundles,
     change_experiment,
+    create_experiment,
     read_experiments,
     read_logs,
     read_trials,
     report_metrics,
     uploads,
 )
+from orchestune.services.read_trials import blob_key
 from orchestune.services.signatures import report_signature
 from orchestune.services.usage import usage
 from orchestune.testing.world import World
@@ -123,6 +129,53 @@ class ReportsContract(WorldContract):
         with stream:
             assert (stream.read(), size) == (b"hello", 5)
         assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
+
+    def test_logs_and_files_go_long_after_the_end_and_records_stay(self, world: World) -> None:
+        code, state, weights = b"code", b"state", b"weights"
+        digests = {content: hashlib.sha256(content).hexdigest() for content in (code, state, weights)}
+        bundles.store(world.core, digests[code], io.BytesIO(code))
+        request = world.request(budget=1, parallelism=1, checkpoint_every=1.0) | {"bundle": digests[code]}
+        experiment = str(create_experiment.create_experiment(world.core, request, "ada")["id"])
+        [(worker, lease)] = world.lease()
+        for content in (state, weights):
+            uploads.append(world.core, worker.id, digests[content], 0, content)
+        said = {"attempt": lease["attempt"], "token": lease["token"]}
+        assert uploads.checkpoint(world.core, worker.id, said | {"digest": digests[state], "step": 3})["accepted"]
+        worker.call(finished=[worker.finish(lease, 0.5)])
+        kept = {"path": "best.pt", "digest": digests[weights], "size": len(weights)}
+        assert uploads.keep_artifacts(world.core, worker.id, said | {"files": [kept]}) == {"kept": ["best.pt"]}
+        assert world.run(experiment)["state"] == "completed"
+
+        def sizes() -> list[int | None]:
+            Archiving(world.core).drop_orphans()
+            return [world.core.files.size(blob_key(digest)) for digest in digests.values()]
+
+        expiring = Expiring(world.core, 3600.0)
+        expiring.tick()
+        assert (world.status(experiment)["files_dropped_at"], sizes()) == (None, [4, 5, 7])
+        assert len(read_logs.logs(world.core, experiment, 0, 10)["items"]) == 1
+        world.clock.pass_time(3700.0)
+        expiring.tick()
+        assert world.status(experiment)["files_dropped_at"] is not None
+        assert sizes() == [4, None, None], "the code stays"
+        assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
+        assert read_trials.artifacts(world.core, experiment, 1) == []
+        assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
+
+    def test_an_experiment_that_goes_on_keeps_its_new_logs_as_long_as_others(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        world.run(experiment)
+        expiring = Expiring(world.core, 3600.0)
+        world.clock.pass_time(3700.0)
+        expiring.tick()
+        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        world.run(experiment)
+        world.clock.pass_time(1800.0)
+        expiring.tick()
+        assert [item["trial"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [2]
+        world.clock.pass_time(1900.0)
+        expiring.tick()
+        assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
 
     def test_artifacts_are_kept_and_listed(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)

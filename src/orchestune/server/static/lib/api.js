@@ -32,6 +32,7 @@
  * @property {Running[]} [running]
  * @property {Worker[]} [workers]
  * @property {number | null} eta_seconds
+ * @property {string | null} [files_dropped_at] when its logs and files went
  * @property {string | null} origin
  * @property {string} created_at
  * @property {string | null} started_at

@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { count, many } from "../lib/format.js";
+import { count, many, moment } from "../lib/format.js";
 import { empty } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -179,7 +179,7 @@ export function mount(place, status, stream, only = null) {
     told.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
     log.hidden = !lines.length;
     nothing.hidden = Boolean(lines.length);
-    if (!lines.length) fill(nothing, empty("Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
+    if (!lines.length) fill(nothing, status.files_dropped_at ? empty("The logs are gone", `Dropped at ${moment(status.files_dropped_at)}, as the server's retention says.`) : empty("Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
   }
 
   function filter() {

@@ -1,0 +1,36 @@
+"""Drops the logs and files of experiments that ended long ago, where the server keeps them for some time alone."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestune.services.change_experiment import drop_files
+from orchestune.services.core import Core
+from orchestune.store import experiments
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 600.0
+MOST = 20
+"""experiments at one look; the next look comes at once where there are more"""
+
+
+class Expiring:
+    """Counts from the end of an experiment, which one that goes on has again."""
+
+    def __init__(self, core: Core, retention: float) -> None:
+        self._core, self._retention = core, retention
+        self._next = core.clock.monotonic()
+
+    def tick(self) -> None:
+        """Look now and then."""
+        now = self._core.clock.monotonic()
+        if now < self._next:
+            return
+        with self._core.store.reading() as session:
+            old = experiments.with_old_files(session, session.now - self._retention, MOST)
+        for experiment in old:
+            log.info("dropping the logs and files of %s", experiment)
+            drop_files(self._core, experiment)
+        if len(old) < MOST:
+            self._next = now + EVERY_SECONDS
