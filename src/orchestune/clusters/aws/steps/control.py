@@ -127,7 +127,10 @@ def _addon(site: Site, name: str) -> Step:
         def state() -> str | None:
             found = look()
             if found and found["status"] == "CREATE_FAILED":
-                raise OrchestuneError(f"{planned.called}: {issues(found) or 'it failed'}")
+                again = f"`aws eks delete-addon --cluster-name {site.names.cluster} --addon-name {name}` removes it"
+                raise OrchestuneError(
+                    f"{planned.called}: {issues(found) or 'it failed'}", f"{again}; the same command then makes it anew"
+                )
             now = str(found["status"]) if found else "not there"
             return None if now == "ACTIVE" else now if not found or not issues(found) else f"{now} ({issues(found)})"
 
