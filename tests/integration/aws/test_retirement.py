@@ -230,8 +230,10 @@ def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
     function = aws.functions.known[REGION, NAMES.function]
     good = function.code
     function.code, function.document["CodeSha256"] = b"old", "old"
+    [said] = stage.provisioner().changes(stage.RETIRING)
+    assert (said.called, said.detail) == (f"function {NAMES.function}", "gets the code of this version")
     stage.create(stage.RETIRING)
-    assert function.code == good
+    assert (function.code, stage.provisioner().changes(stage.RETIRING)) == (good, [])
 
 
 def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake) -> None:

@@ -12,7 +12,7 @@ from orchestune.clusters.aws.requests import retirement
 from orchestune.clusters.aws.requests.roles import POLICY, RETIREMENT, SERVER
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps import roles
-from orchestune.clusters.aws.steps.retirement import said
+from orchestune.clusters.aws.steps.retirement import of_this_version, said
 from orchestune.domain.cluster import Event, Happened, Planned
 
 
@@ -24,9 +24,11 @@ def planned(site: Site) -> list[Planned]:
     if wanted is None:
         return [Planned("function", name, "removed: the cluster stays, however idle it is")] if there else []
     now = tags(there) if there else {}
-    if all(now.get(key) == value for key, value in retirement.tags(site.names, wanted).items()):
-        return []
-    return [Planned("function", name, said(wanted) if there else f"new: {said(wanted)}")]
+    if any(now.get(key) != value for key, value in retirement.tags(site.names, wanted).items()):
+        return [Planned("function", name, said(wanted) if there else f"new: {said(wanted)}")]
+    if there is not None and not of_this_version(there):
+        return [Planned("function", name, "gets the code of this version")]
+    return []
 
 
 def call_off(site: Site, say: Callable[[Event], None]) -> None:

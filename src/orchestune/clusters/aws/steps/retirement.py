@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.errors import code_of
@@ -37,6 +38,12 @@ def length(seconds: float) -> str:
         count, left = divmod(left, size)
         words += [f"{count}{letter}"] if count else []
     return " ".join(words)
+
+
+def of_this_version(found: Mapping[str, Any]) -> bool:
+    """Whether a function, as it was described, has this version's code."""
+    own = base64.b64encode(hashlib.sha256(parcel()).digest()).decode()
+    return bool(found["Configuration"].get("CodeSha256") == own)
 
 
 def _function(site: Site, wanted: Retirement) -> Step:
@@ -88,9 +95,8 @@ def _complete(aws: Aws, names: Names, wanted: Retirement) -> None:
     found, about = described(aws, names), f"function {names.function}"
     if found is None:
         return
-    code = parcel()
-    if found["Configuration"].get("CodeSha256") != base64.b64encode(hashlib.sha256(code).digest()).decode():
-        aws.call("lambda", "UpdateFunctionCode", {"FunctionName": names.function, "ZipFile": code}, about=about)
+    if not of_this_version(found):
+        aws.call("lambda", "UpdateFunctionCode", {"FunctionName": names.function, "ZipFile": parcel()}, about=about)
     says = retirement.tags(names, wanted)
     if any(tags(found).get(key) != value for key, value in says.items()):
         aws.call("lambda", "TagResource", {"Resource": names.function_arn, "Tags": says}, about=about)
