@@ -51,10 +51,8 @@ def add(inner: Commands) -> None:
         "--autoscaling", action="store_true", default=None, help="the cluster starts nodes for pods that wait"
     )
     parser.add_argument("--create-namespace", action="store_true", default=None, help="make the namespace")
-    parser.add_argument("--proxy", metavar="URL", help="proxy of the server's way out")
-    parser.add_argument(
-        "--no-proxy", metavar="HOSTS", help="where the server needs no proxy, beside the cluster itself"
-    )
+    parser.add_argument("--proxy", metavar="URL", help="proxy of the way out of the server and of builds")
+    parser.add_argument("--no-proxy", metavar="HOSTS", help="where they need no proxy, beside the cluster itself")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates (PEM) that the server and builds trust")
     parser.add_argument("--dry-run", action="store_true", help="print the manifests, change nothing")
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from orchestune.errors import TooLarge
@@ -35,11 +36,13 @@ def build_job(
     labels: Mapping[str, str] | None = None,
     pull_secrets: Sequence[str] = (),
     authorities: tuple[str, str] | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Manifest]:
     """The ConfigMap and the Job, both called `name`, in the order in which they are applied.
 
     `login_secret` is a Secret of type kubernetes.io/dockerconfigjson which may pull the base and push the result.
     `authorities` is a ConfigMap, and its key with certificates (PEM) that buildah trusts beside those of its image.
+    `variables` are those of the way out: buildah uses a proxy that they name, and hands it on to `RUN`.
     The pod runs as root with the capabilities that a container has by default and no more, so that its namespace must
     allow Pod Security `baseline`; `restricted` ones cannot build. TooLarge when the files do not fit into a ConfigMap.
     """
@@ -50,7 +53,7 @@ def build_job(
             "build with docker, podman or buildah on this machine",
         )
     metadata = {"name": name, "namespace": namespace, "labels": {**(labels or {})}}
-    job = _job(plan, metadata, builder, login_secret, pull_secrets, authorities)
+    job = _job(plan, metadata, builder, login_secret, pull_secrets, authorities, variables)
     return [_config_map(plan, metadata), job]
 
 
@@ -76,6 +79,7 @@ def _job(
     login_secret: str | None,
     pull_secrets: Sequence[str],
     authorities: tuple[str, str] | None,
+    variables: Mapping[str, str],
 ) -> Manifest:
     items = [{"key": _DOCKERFILE, "path": _DOCKERFILE}]
     for number, (name, path) in enumerate(plan.files.items()):
@@ -90,6 +94,7 @@ def _job(
         {"name": "storage", "mountPath": _STORAGE},
     ]
     environment = [{"name": "BUILDAH_ISOLATION", "value": "chroot"}, {"name": "STORAGE_DRIVER", "value": "vfs"}]
+    environment += [{"name": name, "value": value} for name, value in variables.items()]
     if login_secret:
         item = {"key": ".dockerconfigjson", "path": "config.json"}
         volumes.append({"name": "login", "secret": {"secretName": login_secret, "items": [item]}})

@@ -134,6 +134,16 @@ def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_to
         assert [v["configMap"]["name"] for v in made["volumes"] if v["name"] == "authorities"] == settings
 
 
+def test_a_build_goes_out_through_the_proxy_of_the_cluster() -> None:
+    for proxy, expected in (("http://proxy.lab:3128", 2), (None, 0)):
+        cluster = Cluster([(pod("Succeeded"), "")], connection=Connection("lab", "ml", proxy=proxy, no_proxy="hub.lab"))
+        build(cluster)
+        [container] = cluster.created[0]["spec"]["template"]["spec"]["containers"]
+        said = {item["name"]: item["value"] for item in container["env"]}
+        assert [said.get("HTTPS_PROXY"), said.get("https_proxy")].count("http://proxy.lab:3128") == expected
+        assert ("hub.lab" in said.get("NO_PROXY", "").split(",")) is bool(proxy)
+
+
 @pytest.mark.parametrize("certificates", [False, True])
 def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to_know_it(certificates: bool) -> None:
     said = "Successfully tagged x\nx509: certificate signed by unknown authority\n"

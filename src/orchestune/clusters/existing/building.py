@@ -105,6 +105,7 @@ class InCluster:
             labels=labels,
             pull_secrets=connection.pull_secrets,
             authorities=(CONFIG, AUTHORITIES) if connection.certificates else None,
+            variables=connection.way_out,
         )
         return [job, files, *made]
 

@@ -34,6 +34,7 @@ SETTINGS = "connection.json"
 AUTHORITIES = "ca.crt"
 """the key that holds the certificates of `--ca`"""
 
+_CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -89,6 +90,15 @@ class Connection:
     def url(self) -> str:
         """How workers reach the server."""
         return f"http://{SERVICE}.{self.namespace}.svc:{PORT}"
+
+    @property
+    def way_out(self) -> dict[str, str]:
+        """What makes programs in a pod use the proxy, where there is one: variables as Kubernetes expands them."""
+        if not self.proxy:
+            return {}
+        inside = ",".join(filter(None, (*_CLUSTER_INSIDE, self.no_proxy, "$(KUBERNETES_SERVICE_HOST)")))
+        found = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, "NO_PROXY": inside}
+        return {**found, **{name.lower(): value for name, value in found.items()}}
 
     @property
     def makes_claim(self) -> bool:

@@ -47,7 +47,6 @@ _APART: Manifest = {
     "labelSelector": {"matchLabels": POD},
 }
 """one machine that is lost takes one of several replicas with it"""
-_CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 
 
 def deployment(connection: Connection, config: Manifest, secret: str) -> Manifest:
@@ -171,14 +170,7 @@ def _environment(connection: Connection) -> list[Manifest]:
     values = {"HOME": "/tmp", "USER": "orchestune", "ORCHESTUNE_HOME": "/data", "ORCHESTUNE_LOG_FORMAT": "json"}
     if connection.retention:
         values["ORCHESTUNE_RETENTION"] = connection.retention
-    if connection.proxy:
-        inside = ",".join(filter(None, (*_CLUSTER_INSIDE, connection.no_proxy)))
-        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-            values |= {name: connection.proxy, name.lower(): connection.proxy}
-        values |= {
-            "NO_PROXY": f"{inside},$(KUBERNETES_SERVICE_HOST)",
-            "no_proxy": f"{inside},$(KUBERNETES_SERVICE_HOST)",
-        }
+    values |= connection.way_out
     if connection.certificates:
         bundle = f"{CONFIG_FOLDER}/{AUTHORITIES}"
         values |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "AWS_CA_BUNDLE": bundle}
