@@ -60,7 +60,9 @@ command. Where they expire in the middle of a command, log in again and repeat i
 
 A pool `system` with one small machine is added where no other pool without GPUs and taints always keeps one: something
 has to run the server while everything else is at 0. Its machines stand in one zone, that of the server's disk, so that
-another one can take the disk over.
+another one can take the disk over. A pool that keeps fewer machines than there are zones may get a lost one replaced in
+another zone, where the server then waits for its disk: where that must not be, write the pool `system: {instance_type:
+t3a.large, min_nodes: 1, max_nodes: 1}` yourself, or name one zone (`zones: [us-west-2a]`).
 
 ## Pools, GPUs, spot
 
