@@ -126,7 +126,10 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
 
 def remove(core: Core, experiment: str) -> None:
     """Remove the records and files of an experiment that is over and hidden for good."""
-    _delete_logs(core, experiment)
+    with core.store.reading() as session:
+        objects = records.log_objects(session, experiment)
+    for key in objects:
+        core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
     with core.store.transaction() as session:
@@ -135,15 +138,11 @@ def remove(core: Core, experiment: str) -> None:
 
 def drop_files(core: Core, experiment: str) -> None:
     """Remove the logs, artifacts and checkpoints of an experiment that is over; its records and its code stay."""
-    _delete_logs(core, experiment)
     with locked(core, experiment) as ledger:
-        if ledger.row.state.over:
-            records.drop_files(ledger.session, experiment)
-            ledger.record("files_dropped", {})
-
-
-def _delete_logs(core: Core, experiment: str) -> None:
-    with core.store.reading() as session:
-        objects = records.log_objects(session, experiment)
+        if not ledger.row.state.over:
+            return  # it goes on again
+        objects = records.log_objects(ledger.session, experiment)
+        records.drop_files(ledger.session, experiment)
+        ledger.record("files_dropped", {})
     for key in objects:
         core.files.delete(key)

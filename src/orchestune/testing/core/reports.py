@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
 from orchestune.errors import BadInput, Denied
 from orchestune.services import (
@@ -161,6 +161,17 @@ class ReportsContract(WorldContract):
         assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
+
+    def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
+        experiment = world.create(budget=1)
+        [(worker, lease)] = world.lease()
+        text = "x" * (INLINE_BYTES + 1) + "\n"
+        worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
+        assert world.run(experiment)["state"] == "completed"
+        Archiving(world.core).move_logs()
+        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.drop_files(world.core, experiment)
+        assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
 
     def test_an_experiment_that_goes_on_keeps_its_new_logs_as_long_as_others(self, world: World) -> None:
         experiment = world.create(budget=1)
