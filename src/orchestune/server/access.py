@@ -29,7 +29,7 @@ _GUESTS = (
     "specification", "timeline", "trials",
 )  # fmt: skip
 """what a guest may look at of the one experiment, by the part of the path behind it"""
-_OPEN = ("healthz", "readyz", "metrics", "share", "sign-in", "sign-out", "static")
+_OPEN = ("healthz", "readyz", "share", "sign-in", "sign-out", "static")
 """what nobody has to be known for, outside the API, by the first part of the path"""
 _HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
@@ -57,6 +57,8 @@ class Need(StrEnum):
 
 def need(method: str, path: str, query: str = "") -> Need:
     """What is asked for; a path that nobody thought of is the owner's, and so is what destroys records."""
+    if path == "/metrics":
+        return Need.VIEWER
     if not path.startswith(API):
         return Need.NOTHING if path[1:].partition("/")[0] in _OPEN else Need.PAGE
     if path.startswith(f"{API}report/"):

@@ -9,8 +9,9 @@ from orchestune.services.read_server import GAUGES
 _OPENING = """\
 # Metrics of the server
 
-`GET /metrics` gives these to Prometheus; it needs no token, and costs the server next to nothing however many trials
-there are. All are gauges: Prometheus keeps the history.
+`GET /metrics` gives these to Prometheus, with the token of a viewer (made in *Settings* of the
+[pages](../how-to/pages.md)), and costs the server next to nothing however many trials there are. All are gauges:
+Prometheus keeps the history.
 
 | name | label | what it counts |
 |---|---|---|
@@ -20,6 +21,7 @@ _CLOSING = """
 # prometheus.yml
 scrape_configs:
   - job_name: orchestune
+    authorization: {credentials_file: /etc/prometheus/orchestune.token}
     static_configs: [{targets: ["orchestune.example.org:8470"]}]
 ```
 

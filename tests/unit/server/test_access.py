@@ -19,7 +19,7 @@ DIGEST = "a" * 64
     ("method", "path", "expected"),
     [
         ("GET", "/healthz", Need.NOTHING),
-        ("GET", "/metrics", Need.NOTHING),
+        ("GET", "/metrics", Need.VIEWER),
         ("POST", "/api/v1/report/a/s", Need.NOTHING),
         ("GET", "/api/v1/bundles/x", Need.ANYBODY),
         ("PUT", "/api/v1/bundles/x", Need.EDITOR),
@@ -151,10 +151,15 @@ def test_a_worker_reaches_its_own_routes(server: Live) -> None:
     assert server.script.of("job") == [("worker-1", 1)]
 
 
+def test_metrics_are_for_who_is_known(vouched: Live) -> None:
+    vouched.script.answers |= {"identify": identify, "authenticate": None, "metrics": []}
+    tokens = (None, "nobody-s", "viewer-token")
+    assert [vouched.ask("GET", "/metrics", token=token).status for token in tokens] == [401, 401, 200]
+
+
 def test_probes_need_no_token(server: Live) -> None:
     assert server.ask("GET", "/healthz", token=None).status == 200
     assert server.ask("GET", "/readyz", token=None).status == 200
-    assert server.ask("GET", "/metrics", token=None).status == 200
 
 
 def test_a_store_that_is_away_makes_the_server_unready_but_not_dead(server: Live) -> None:

@@ -228,4 +228,4 @@ def test_a_repeated_key_creates_one_experiment(shop: Shop) -> None:
 
 def test_probes_tell_of_the_store(shop: Shop) -> None:
     assert shop.server.ask("GET", "/readyz", token=None).status == 200
-    assert b'orchestune_trials{state="running"}' in shop.server.ask("GET", "/metrics", token=None).body
+    assert b'orchestune_trials{state="running"}' in shop.server.ask("GET", "/metrics", token=OWNER).body

@@ -259,7 +259,7 @@ def test_metrics_are_prometheus_text(server: Live) -> None:
         ("orchestune_restarts_total", {}, 1.5),
         ("orchestune_trials", {"state": 'a"b\\c\nd'}, 2),
     ]
-    reply = server.ask("GET", "/metrics", token=None)
+    reply = server.ask("GET", "/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert reply.body.decode() == (
         "# HELP orchestune_trials Trials of all experiments, deleted ones with them until they are purged.\n"
