@@ -38,6 +38,13 @@ def test_the_files_of_the_code_are_listed_and_read(open_page: OpenPage, handles:
     assert "README.md" not in files(page)
 
 
+def test_what_the_engine_does_now_is_told(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
+    ref = handles["sgd classifier"]
+    page = open_page(f"/experiments/{ref}?tab=code")
+    card = page.get_by_role("region", name="Code", exact=True)
+    expect(card).to_contain_text(client.experiment(ref)["search"])
+
+
 def test_two_trials_are_compared(
     open_page: OpenPage, handles: dict[str, str], client: Client, trouble: Trouble
 ) -> None:

@@ -64,6 +64,17 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
     assert read_columns.columns(core, ref, 4000, None)["front"] == [best["trial"]]
 
 
+def test_a_search_that_looks_elsewhere_says_so(core: Core) -> None:
+    ref = written(core, None)
+    assert "elsewhere" not in read_experiments.status(core, ref)["search"]
+    with core.store.transaction() as session:
+        identity = experiments.find(session, ref).id
+        table = tables.trials
+        newest = (table.c.experiment == identity) & (table.c.number == 37)
+        session.change(update(table).where(newest).values(source="gp-elsewhere"))
+    assert "every fourth time elsewhere" in read_experiments.status(core, ref)["search"]
+
+
 def test_without_noise_the_best_value_is_the_best(core: Core) -> None:
     (best,) = read_experiments.best(core, written(core, None))
     assert best["trial"] == LUCKY and best["expected"] is None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestune.domain.metrics import Metric, objectives
+from orchestune.engines.stall import ELSEWHERE
 from orchestune.engines.start import STARTUP, needed
 
 _FIXED = {
@@ -24,8 +25,18 @@ _WORDS = {
 }
 
 
-def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], results: int, running: int = 0) -> str:
-    """The line for an engine that knows so many results with a value while so many trials are on their way."""
+def doing(
+    name: str,
+    metrics: Sequence[Metric],
+    options: Mapping[str, Any],
+    results: int,
+    running: int = 0,
+    sources: Collection[str] = (),
+) -> str:
+    """The line for an engine that knows so many results with a value while so many trials are on their way.
+
+    `sources` are those of its last suggestions.
+    """
     if name in _FIXED:
         return _FIXED[name]
     if name in ("evolution", "swarm"):
@@ -38,6 +49,8 @@ def doing(name: str, metrics: Sequence[Metric], options: Mapping[str, Any], resu
     known = f"{results} results"
     if name == "tpe":
         return f"TPE on {known}"
+    if ELSEWHERE in sources:
+        known += ", every fourth time elsewhere, since nothing better was found for a quarter of them"
     if name in _WORDS:
         return f"{_WORDS[name]} on {known}"
     several = len(objectives(metrics)) > 1

@@ -35,7 +35,7 @@ from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import QuasiRandomProposer
-from orchestune.engines.stall import Stall
+from orchestune.engines.stall import ELSEWHERE, Stall
 from orchestune.engines.start import STARTUP, least, needed
 from orchestune.engines.versions import version_of
 from orchestune.engines.warping import Warping
@@ -165,7 +165,8 @@ class GpProposer:
         self.source = self.name if ready else self._design.source
         if not ready:
             return self._design.propose(pending, number, seed)
-        elsewhere = self.looks_elsewhere(number)
+        if elsewhere := self.looks_elsewhere(number):
+            self.source = ELSEWHERE
         random = np.random.default_rng(seed)
         view = self._views[number // 2 % len(self._views)]
         shares = self._shares(random)

@@ -19,6 +19,8 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 Document = dict[str, Any]
+_LAST = 16
+"""so many suggestions say what the search does now"""
 
 
 def rfc3339(seconds: float | None) -> str | None:
@@ -170,7 +172,8 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         warm = warm_starts.summary(session, row.id)
         known = row.completed + (warm[1] if warm else 0)
         wanted = row.specification
-        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open)
+        sources = trials.last_sources(session, row.id, _LAST)
+        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)

@@ -43,6 +43,12 @@ def last_suggested(session: Session, experiment: str) -> int | None:
     return found[0].number if found else None
 
 
+def last_sources(session: Session, experiment: str, count: int) -> set[str]:
+    """Where the newest trials come from."""
+    query = select(trials.c.source).where(trials.c.experiment == experiment)
+    return {row.source for row in session.select(query.order_by(trials.c.number.desc()).limit(count))}
+
+
 def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, dict[str, dict[str, Any]]]:
     """number → name → {value, stddev}."""
     query = select(trial_metrics).where(

@@ -40,5 +40,11 @@ def test_trials_that_run_count_for_the_start_of_a_model(running: int, wanted: in
     assert doing("auto", [LOSS], {}, wanted, running).startswith("a Gaussian process and TPE")
 
 
+def test_a_search_that_looks_elsewhere_says_so() -> None:
+    line = doing("auto", [LOSS], {}, 200, 15, {"gp", "tpe", "gp-elsewhere"})
+    assert "on 200 results, every fourth time elsewhere, since nothing better was found" in line
+    assert "elsewhere" not in doing("auto", [LOSS], {}, 200, 15, {"gp", "tpe"})
+
+
 def test_every_engine_has_a_line() -> None:
     assert all(doing(name, [LOSS], {}, 50) for name in NAMES)

@@ -268,6 +268,6 @@ def test_a_quarter_of_the_suggestions_is_the_process_s_while_nothing_better_come
     auto.tell(results[:30])
     assert sources() == ["tpe", "gp", "tpe", "gp"]
     auto.tell(results[30:])
-    assert sources() == ["gp", "gp", "tpe", "gp"]
+    assert sources() == ["gp-elsewhere", "gp", "tpe", "gp"]
     auto.tell([completed(81, {"x0": 0.3, "x1": 0.8}, -1.0)])
     assert sources() == ["tpe", "gp", "tpe", "gp"]

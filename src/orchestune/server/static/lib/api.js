@@ -25,6 +25,7 @@
  * @property {number} folds
  * @property {Record<string, string>} labels
  * @property {string} engine
+ * @property {string} [search] what the engine does now and why
  * @property {number} revision
  * @property {Metric[]} metrics
  * @property {Record<"queued" | "running" | "completed" | "failed" | "pruned" | "cancelled", number>} counts

@@ -23,8 +23,17 @@ const SOURCES = {
   rerun: "a repetition of another trial",
   random: "drawn at random",
   sobol: "of the start design, which spreads over the space",
+  halton: "of a Halton sequence, which spreads over the space",
+  latin: "of a Latin hypercube, which spreads over the space",
+  grid: "the next of all configurations in order",
+  prior: "drawn from the priors of the parameters",
   gp: "proposed by a model (Gaussian process)",
+  "gp-elsewhere": "proposed by a model (Gaussian process) away from what it knows, since nothing better was found for long",
   tpe: "proposed by a model (TPE)",
+  cma: "drawn by CMA-ES",
+  de: "bred from results (differential evolution)",
+  nsga2: "bred from results (NSGA-II)",
+  swarm: "of a particle swarm",
 };
 const page = byId("page");
 const ref = page.dataset.ref ?? "";

@@ -64,7 +64,7 @@ function show(place, code, status, found) {
     ["Bundle", found.bundle ? h("code", { class: "break" }, found.bundle) : "none"],
     ["Image", image ? h("code", { class: "break" }, image) : "none: programs of the machine"],
     ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "not known: the image is named by its tag"]] : []),
-    ["Engine", status.engine],
+    ["Engine", status.search ? `${status.engine}: ${status.search}` : status.engine],
     ["Revision", found.revision],
   ]);
   if (found.origin) facts.push(["Repeats", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
