@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
+from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, client_of, for_everybody, sign_in
+from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import HOSTILE, WIDE, core_of, seed, serve
 
 TABS = ["", "?tab=trials", "?tab=logs"]
@@ -103,6 +105,19 @@ def test_the_best_configuration_can_be_copied(open_page: OpenPage, handles: dict
     card.get_by_role("button", name="Command line").click()
     expect(page.locator("#notes")).to_contain_text("Command line copied")
     assert f"--alpha={best['alpha']}" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
+    open_page: OpenPage, core: Core, client: Client
+) -> None:
+    ref = written(core, 0.2)
+    page = open_page(f"/experiments/{ref}")
+    card = page.get_by_role("region", name="Best configuration")
+    expect(card).to_contain_text(re.compile(r"A model of all trials expects -?0\.\d+ ± 0\.\d+ of it\."))
+    expect(card).to_contain_text(f"Trial {LUCKY} has a better value, by luck as far as the model can tell.")
+    for_everybody(page)
+    page.close()
+    client.delete(ref, purge=True)
 
 
 def test_what_stands_in_the_way_is_said(open_page: OpenPage, handles: dict[str, str]) -> None:

@@ -16,9 +16,8 @@ from orchestune.engines.process import HOST, EngineLost
 from orchestune.services import read_columns, read_experiments
 from orchestune.services.core import Core
 from orchestune.store import experiments, tables
+from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import Plan, Writer, core_of
-
-LUCKY = 30
 
 
 @pytest.fixture
@@ -34,24 +33,6 @@ def no_process_left() -> Iterator[None]:
     HOST.close()
 
 
-def written(core: Core, stddev: float | None, finished: int = 40) -> str:
-    """A bowl, and one trial at its edge that was lucky."""
-    numbers = iter(range(1, finished + 1))
-
-    def outcome(parameters: dict[str, Any], chance: random.Random) -> tuple[str, dict[str, float], None]:
-        value = 4 * (parameters["x"] - 0.5) ** 2 + chance.gauss(0, 0.2)
-        return "completed", {"loss": -2.0 if next(numbers) == min(LUCKY, finished) else value}, None
-
-    parameters = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
-    plan = Plan("noisy", parameters, [{"name": "loss", "goal": "minimize"}], outcome, finished, finished)
-    handle = Writer(core.store, plan, random.Random(3)).write()
-    with core.store.transaction() as session:
-        identity = experiments.find(session, handle).id
-        table = tables.trial_metrics
-        session.change(update(table).where(table.c.experiment == identity).values(stddev=stddev))
-    return handle
-
-
 def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core: Core) -> None:
     ref = written(core, 0.2)
     (best,) = read_experiments.best(core, ref)
@@ -59,6 +40,7 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
     assert best["trial"] != LUCKY and abs(best["parameters"]["x"] - 0.5) < 0.25
     assert best["expected"]["value"] == pytest.approx(4 * (best["parameters"]["x"] - 0.5) ** 2, abs=0.25)
     assert 0 < best["expected"]["stddev"] < 0.2
+    assert best["measured_best"] == LUCKY
     assert read_experiments.status(core, ref)["best"] == [best]
     assert read_experiments.statuses(core)["items"][0]["best"] == [best]
     assert read_columns.columns(core, ref, 4000, None)["front"] == [best["trial"]]
@@ -77,7 +59,7 @@ def test_a_search_that_looks_elsewhere_says_so(core: Core) -> None:
 
 def test_without_noise_the_best_value_is_the_best(core: Core) -> None:
     (best,) = read_experiments.best(core, written(core, None))
-    assert best["trial"] == LUCKY and best["expected"] is None
+    assert best["trial"] == LUCKY and best["expected"] is best["measured_best"] is None
 
 
 def test_a_few_noisy_values_are_taken_as_they_are(core: Core) -> None:

@@ -103,6 +103,13 @@ def expected(entry: documents.Best, paint: Paint) -> str:
     return paint.dim(f" (expected {measured(found, paint)})") if found else ""
 
 
+def luck(entry: documents.Best, paint: Paint) -> list[str]:
+    """That another trial has a better value, where one has."""
+    other = entry.get("measured_best")
+    said = f"trial {other} has a better value, by luck as far as a model of all trials can tell"
+    return [paint.dim(said)] if other else []
+
+
 def _running_lines(status: documents.Status, rows: int, paint: Paint) -> list[str]:
     running = status.get("running", [])
     if rows <= 0 or not running:
@@ -151,7 +158,7 @@ def _best_table(status: documents.Status, paint: Paint) -> list[str]:
     lines = [f"best  {values}{expected(entry, paint)} at trial {entry['trial']}"]
     for name, value in entry["parameters"].items():
         lines.append(f"      {name}{' ' * (names - width(name))}  {one_line(exact(value))}")
-    return lines
+    return lines + [f"      {line}" for line in luck(entry, paint)]
 
 
 def exact(value: Any) -> str:
@@ -208,7 +215,7 @@ def trial_line(trial: Mapping[str, Any], status: documents.Status, paint: Paint,
     took = duration(between(trial["started_at"], trial["finished_at"])) if trial.get("started_at") else "-"
     figures = f"{done:>{len(str(status['budget']))}}/{status['budget']}"
     parts = [f"{figures}  trial {trial['number']}", what, took, one_line(assignments(trial["parameters"]))]
-    return "  ".join(part for part in parts if part) + ("  (best so far)" if best else "")
+    return "  ".join(part for part in parts if part) + ("  (best value so far)" if best else "")
 
 
 def summary_line(status: documents.Status, paint: Paint) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.progress import exact, expected, nothing_best
+from orchestune.cli.progress import exact, expected, luck, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def best(console: Console, args: argparse.Namespace) -> int:
         console.say(*([""] if index else []), f"trial {entry['trial']}: {values}{expected(entry, paint)}")
         names = max((len(name) for name in entry["parameters"]), default=0)
         console.say(*(f"  {name:{names}}  {one_line(exact(value))}" for name, value in entry["parameters"].items()))
+        console.say(*(f"  {line}" for line in luck(entry, paint)))
     return 0
 
 

@@ -48,6 +48,10 @@ class Best(TypedDict):
             "null where its value is taken as it is"
         ),
     ]
+    measured_best: Annotated[
+        int | None,
+        Field(description="the trial with the best value, where that is another one, of which a model expects less"),
+    ]
 
 
 class Weight(TypedDict):

@@ -107,7 +107,13 @@ def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
             parameters = json.loads(trial.parameters)
             expected = {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None
             found.append(
-                {"trial": number, "metrics": measured.get(number, {}), "parameters": parameters, "expected": expected}
+                {
+                    "trial": number,
+                    "metrics": measured.get(number, {}),
+                    "parameters": parameters,
+                    "expected": expected,
+                    "measured_best": row.best_trial if expected and number != row.best_trial else None,
+                }
             )
     return found
 

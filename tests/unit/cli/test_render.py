@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.cli.live import Block
-from orchestune.cli.progress import live_lines, trial_line
+from orchestune.cli.progress import end_lines, live_lines, trial_line
 from orchestune.cli.render import Paint, bar, cut, duration, harmless, last_lines, number, one_line, size, table, width
 from tests.unit.client.fake_server import status, trial
 
@@ -124,6 +124,16 @@ def test_a_long_reason_does_not_push_the_rest_of_a_line_away() -> None:
     assert "the command was not found; PATH is /some" in line
     assert len(line) < 200
     assert line.endswith("alpha=0.003 penalty=l1")
+
+
+@pytest.mark.parametrize("other", [None, 39])
+def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int | None) -> None:
+    accuracy = {"value": 0.91, "stddev": 0.02}
+    best = {"trial": 5, "metrics": {"accuracy": accuracy}, "parameters": {"alpha": 0.1}, "expected": accuracy,
+            "measured_best": other}  # fmt: skip
+    lines = end_lines(status(state="completed", best=[best]), PLAIN, next_steps=False)  # type: ignore[arg-type]
+    assert "best  accuracy 0.91 ± 0.02 (expected 0.91 ± 0.02) at trial 5" in lines
+    assert any("trial 39 has a better value, by luck" in line for line in lines) is (other is not None)
 
 
 def test_a_narrower_terminal_has_folded_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:

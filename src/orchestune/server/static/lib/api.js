@@ -5,7 +5,14 @@
 /** @typedef {{name: string, goal: "maximize" | "minimize", take: string, threshold: number | null,
  *   optimized: boolean}} Metric */
 /** @typedef {Record<string, string | number | boolean>} Parameters */
-/** @typedef {{trial: number, metrics: Record<string, Measured>, parameters: Parameters}} Best */
+/**
+ * @typedef {object} Best
+ * @property {number} trial
+ * @property {Record<string, Measured>} metrics
+ * @property {Parameters} parameters
+ * @property {Measured | null} expected of a noisy search
+ * @property {number | null} measured_best the trial with the best value, where it is another
+ */
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
  *   latest?: {step: number | null, value: number} | null}} Running */
 /** @typedef {{id: string, name: string, node: string, state: string, slots: number, running: number, succeeded: number,

@@ -52,6 +52,11 @@ export function bestValue(status) {
   return number(status.best[0].metrics[status.metrics[0].name]?.value);
 }
 
+/** A value, and how sure it is. @param {import("./api.js").Measured} found */
+export function measured({ value, stddev }) {
+  return stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value);
+}
+
 /** Names and values. @param {[string, any][]} entries */
 export function pairs(entries) {
   return h(

@@ -5,7 +5,7 @@ import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, commandLine, empty, inOrder, objectives, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, inOrder, measured, objectives, yaml } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
@@ -198,7 +198,7 @@ function drawMetrics(trial, now, points) {
   const best = now.best.find((each) => each.trial !== trial.number);
   /** @type {Record<string, any>} */
   const found = Object.fromEntries(points.map(({ metric, points: values }) => [metric, h("span", {}, number(values.at(-1)?.[1]), h("div", { class: "small faint" }, `so far, step ${number(values.at(-1)?.[0])}`))]));
-  for (const [name, { value, stddev }] of Object.entries(trial.metrics)) found[name] = stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value);
+  for (const [name, value] of Object.entries(trial.metrics)) found[name] = measured(value);
   const rows = inOrder(found, now).map(([name, value]) =>
     h(
       "tr",

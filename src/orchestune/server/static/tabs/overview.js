@@ -4,7 +4,7 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
-import { badge, commandLine, empty, finished, inOrder, objectives, pairs, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, finished, inOrder, measured, objectives, pairs, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
@@ -87,7 +87,7 @@ export function mount(place, first) {
 function bestCard(status) {
   if (!status.best.length) return null;
   if (objectives(status).length > 1) return frontCard(status);
-  const { trial, parameters, metrics } = status.best[0];
+  const { trial, parameters, metrics, expected, measured_best } = status.best[0];
   const button = (/** @type {string} */ title, /** @type {string} */ text) =>
     h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
   return h(
@@ -106,7 +106,9 @@ function bestCard(status) {
     h(
       "div",
       { class: "scroll", tabindex: "0" },
-      pairs(inOrder(metrics, status).map(([name, { value, stddev }]) => [name, stddev ? `${number(value)} ± ${number(stddev, 3)}` : value])),
+      pairs(inOrder(metrics, status).map(([name, found]) => [name, measured(found)])),
+      expected && h("p", { class: "small faint" }, `A model of all trials expects ${measured(expected)} of it.`),
+      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " has a better value, by luck as far as the model can tell."),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
       pairs(Object.entries(parameters)),
     ),
