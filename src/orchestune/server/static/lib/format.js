@@ -52,9 +52,14 @@ export function ago(time) {
   return seconds < 5 ? "now" : `${duration(seconds).replace(/\.0 s/, " s")} ago`;
 }
 
-/** @param {string | null | undefined} time @returns {string} */
+/** The day and the time. @param {string | number | null | undefined} time @returns {string} */
 export function moment(time) {
-  return time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "–";
+  return time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" }) : "–";
+}
+
+/** The time of a day, from 00:00:00 to 23:59:59 wherever one is. @param {string | number} time @returns {string} */
+export function clock(time, seconds = true) {
+  return new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23" });
 }
 
 /** @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */

@@ -2,7 +2,7 @@
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
-import { number } from "../lib/format.js";
+import { moment, number } from "../lib/format.js";
 
 /**
  * @param {{from: string | null, step_seconds: number, running: number[]}} busy
@@ -38,7 +38,7 @@ export function busyOverTime(busy, parallelism) {
       return busy.running.map((value, index) => ({
         x: scales.x.map(from + step * (index + 0.5)),
         y: scales.y.map(value),
-        tip: `${number(value, 3)} running\n${new Date(from + step * index).toLocaleString()}`,
+        tip: `${number(value, 3)} running\n${moment(from + step * index)}`,
       }));
     },
   };

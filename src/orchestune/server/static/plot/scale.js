@@ -1,6 +1,6 @@
 // From values to pixels and back, and where the ticks stand.
 
-import { number } from "../lib/format.js";
+import { clock, number } from "../lib/format.js";
 
 /** @typedef {{kind: "linear" | "log" | "time" | "words", low: number, high: number, words?: string[], title?: string,
  *   whole?: boolean}} Axis */
@@ -101,11 +101,7 @@ function timeTicks(low, high, most) {
   /** @type {[number, string][]} */
   const found = [];
   for (let value = Math.ceil((low - shift) / step) * step + shift; value <= high; value += step) {
-    const time = new Date(value);
-    const text =
-      step >= 86400000
-        ? time.toLocaleDateString(undefined, { month: "short", day: "numeric" })
-        : time.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: step < 60000 ? "2-digit" : undefined });
+    const text = step >= 86400000 ? new Date(value).toLocaleDateString(undefined, { month: "short", day: "numeric" }) : clock(value, step < 60000);
     found.push([value, text]);
   }
   return found;

@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { words } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { count, many, moment } from "../lib/format.js";
+import { clock, count, many, moment } from "../lib/format.js";
 import { empty } from "../lib/pieces.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -151,7 +151,7 @@ export function mount(place, status, stream, only = null) {
   function put(chunk, text) {
     const plain = text.slice(0, LONGEST).replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
     const who = only ? clock(chunk.at) : String(chunk.trial);
-    const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${new Date(chunk.at).toLocaleString()}` }, h("span", { class: "who" }, who), h("span"));
+    const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: "who" }, who), h("span"));
     const line = { trial: chunk.trial, at: chunk.at, text: plain, element };
     lines.push(line);
     weight += plain.length;
@@ -228,9 +228,4 @@ export function mount(place, status, stream, only = null) {
 function shortened(text) {
   const begin = text.lastIndexOf("\r", text.length - 2) + 1;
   return text.slice(Math.max(begin, text.length - LONGEST));
-}
-
-/** @param {string} time */
-function clock(time) {
-  return new Date(time).toLocaleTimeString(undefined, { hour12: false });
 }
