@@ -402,6 +402,40 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
     routed(aws)
 
 
+def _failed(aws: Fake) -> None:
+    addon = aws.eks.clusters.known["us-west-2", stage.NAME].addons["coredns"]
+    issue = {"code": "ConfigurationConflict", "message": "Conflicts found when trying to apply.", "resourceIds": []}
+    addon.document.update(status="CREATE_FAILED", health={"issues": [issue]})
+
+
+def _going(aws: Fake) -> None:
+    plain.client("eks").delete_addon(clusterName=stage.NAME, addonName="coredns")
+
+
+@pytest.mark.parametrize("mend", [_made_again, _mended], ids=["create", "update"])
+@pytest.mark.parametrize("trouble", [_failed, _going])
+def test_an_addon_that_failed_or_is_going_is_made_anew(
+    aws: Fake, trouble: Callable[[Fake], None], mend: Callable[[], object]
+) -> None:
+    aws.world.identities.add("bob")
+    stage.create(SHARED)
+    expected = complete(aws)
+    addons = aws.eks.clusters.known["us-west-2", stage.NAME].addons
+    first = addons["coredns"].document["addonArn"]
+    trouble(aws)
+    assert mend() == []
+    assert complete(aws) == expected
+    found = addons["coredns"].document
+    assert found["status"] == "ACTIVE" and found["addonArn"] != first
+
+
+def test_what_an_addon_failed_of_is_told_before_it_is_made_anew(aws: Fake) -> None:
+    stage.create()
+    _failed(aws)
+    why = "mended: made anew, since it failed: Conflicts found when trying to apply."
+    assert [(one.called, one.detail) for one in stage.provisioner().changes(stage.SPEC)] == [("add-on coredns", why)]
+
+
 def _spoil(aws: Fake) -> None:
     """Everything stays that `create` has made, and lacks something inside."""
     ec2, iam = plain.client("ec2"), plain.client("iam")

@@ -116,9 +116,10 @@ def _there(site: Site) -> dict[str, Document]:
 def _whole(site: Site, there: dict[str, Document], claim: Claim | None = None) -> list[Step]:
     """Everything that `create` makes, but for pools that are there: those are changed, whatever state they are in.
 
-    The same for add-ons, which may not be well just because such a pool is not.
+    The same for add-ons, which may not be well just because such a pool is not; but for those that failed.
     """
-    lacking = [step for step in control.addons(site, (*BEFORE, *AFTER)) if step.find({}) is None]
+    every = control.addons(site, (*BEFORE, *AFTER))
+    lacking = [step for step in every if step.find({}) is None or step.lacks({})]
     before = [step for step in lacking if step.planned.name in BEFORE]
     return [
         *roles.steps(site, claim),

@@ -197,7 +197,7 @@ RIGHTS: dict[tuple[str, str], Right] = {
           "ListPodIdentityAssociations"),
     **_on("eks", CLUSTER, "clusters of ours", "DeleteCluster", "UpdateClusterConfig", condition="ours"),
     **_eks_part("nodegroup", "DescribeNodegroup UpdateNodegroupConfig DeleteNodegroup"),
-    **_eks_part("addon", "DescribeAddon"),
+    **_eks_part("addon", "DescribeAddon DeleteAddon"),
     **_eks_part("access-entry", "DescribeAccessEntry DeleteAccessEntry AssociateAccessPolicy"
                 " ListAssociatedAccessPolicies"),
     ("eks", "DescribeUpdate"): Right((Grant(("eks:DescribeUpdate",), CLUSTER, "looking at clusters"),

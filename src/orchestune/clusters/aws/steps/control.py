@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.errors import already
 from orchestune.clusters.aws.facts import addon_version
-from orchestune.clusters.aws.made import Made, Step
+from orchestune.clusters.aws.made import Made, Mend, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
 from orchestune.clusters.aws.site import Site
@@ -17,6 +18,7 @@ from orchestune.errors import Conflict, NotFound, OrchestuneError
 
 _CLUSTER_SECONDS = 2400.0
 _ADDON_SECONDS = 1200.0
+_ADDON_FAILED = "CREATE_FAILED"
 _ROLE_WORDS = ("role", "assume", "trust")
 
 
@@ -120,23 +122,37 @@ def _addon(site: Site, name: str) -> Step:
     def make(made: Made) -> str:
         version = addon_version(site.aws, name, site.version)
         request = control.addon(site.names, name, version)
-        site.aws.settled("eks", "CreateAddon", request, about=planned.called, unknown=role_unknown)
+        with already("ResourceInUseException"):  # the one that is going, for which `settle` waits
+            site.aws.settled("eks", "CreateAddon", request, about=planned.called, unknown=role_unknown)
         return name
+
+    def lacks(made: Made) -> list[Mend]:
+        """One that failed comes to nothing any more: it goes, and `settle` makes it anew."""
+        found = look()
+        if found is None or found["status"] != _ADDON_FAILED:
+            return []
+        why = f", since it failed: {issues(found)}" if issues(found) else ", since it failed"
+        return [Mend(f"made anew{why}", remove)]
+
+    def remove() -> None:
+        with suppress(NotFound):
+            site.aws.call("eks", "DeleteAddon", asked, about=planned.called)
 
     def settle(made: Made, beat: Callable[[], None]) -> None:
         def state() -> str | None:
             found = look()
-            if found and found["status"] == "CREATE_FAILED":
-                again = f"`aws eks delete-addon --cluster-name {site.names.cluster} --addon-name {name}` removes it"
-                raise OrchestuneError(
-                    f"{planned.called}: {issues(found) or 'it failed'}", f"{again}; the same command then makes it anew"
-                )
-            now = str(found["status"]) if found else "not there"
-            return None if now == "ACTIVE" else now if not found or not issues(found) else f"{now} ({issues(found)})"
+            if found is None:
+                make(made)
+                return "not there"
+            if found["status"] == _ADDON_FAILED:
+                why = issues(found) or "it failed"
+                raise OrchestuneError(f"{planned.called}: {why}", "mend that; the same command makes it anew")
+            now = str(found["status"])
+            return None if now == "ACTIVE" else f"{now} ({issues(found)})" if issues(found) else now
 
         site.aws.wait(state, _ADDON_SECONDS, planned.called, beat)
 
-    return Step(f"addon-{name}", planned, find, make, settle, "add-ons")
+    return Step(f"addon-{name}", planned, find, make, settle, "add-ons", lacks)
 
 
 def identities(site: Site) -> list[Step]:
