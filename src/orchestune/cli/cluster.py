@@ -12,7 +12,7 @@ from orchestune.cli import (
     cluster_status,
     cluster_test,
 )
-from orchestune.cli.cluster_cloud import add_cloud, provisioner
+from orchestune.cli.cluster_cloud import add_cloud, provisioner, where
 from orchestune.cli.cluster_commands import known
 from orchestune.cli.cluster_standing import document
 from orchestune.cli.commands import COMMANDS
@@ -99,9 +99,13 @@ def show(console: Console, args: argparse.Namespace) -> int:
 
 
 def _show_there(console: Console, args: argparse.Namespace) -> int:
-    there = provisioner(console, args.cloud, args.region or "").clusters()
+    provider = provisioner(console, args.cloud, args.region or "")
+    there = provider.clusters()
     if console.json:
         console.document([document(item) for item in there])
+        return 0
+    if not there:
+        console.note(f"there is no cluster of ours in {where(provider.payer())}")
         return 0
     rows = [[item.name, item.region, item.state, item.version, ", ".join(f"{p.name} {p.now}" for p in item.pools)]
             for item in there]  # fmt: skip

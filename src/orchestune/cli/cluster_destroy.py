@@ -84,8 +84,13 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
     try:
         cluster = meant(console, args)
     except UsageError as exc:
-        exc.hint += f"; say --cloud {' or --cloud '.join(PROVIDERS)} where it was made there"
-        raise
+        if known(console).find(args.name) is not None:
+            raise
+        clouds = " or ".join(f"--cloud {provider}" for provider in PROVIDERS)
+        raise UsageError(
+            f"no cluster '{args.name}' is connected here, and {exc.message}",
+            f"{clouds} looks for one that was made there, --kubeconfig for one that was connected",
+        ) from exc
     try:
         cluster_api = api(cluster)
         found = provisioner.present(cluster_api, cluster.namespace)

@@ -132,13 +132,12 @@ def _checked(console: Console, args: argparse.Namespace) -> tuple[LoadedCluster,
     for note in loaded.notes:
         console.note(note)
     provider = provisioner(console, loaded.spec.provider, loaded.spec.region)
-    payer = provider.payer()
     complaints, notes = provider.check(loaded.spec)
     if complaints:
         raise loaded.refusal(complaints)
     for note in notes:
         console.note(note)
-    return loaded, provider, payer
+    return loaded, provider, provider.payer()
 
 
 def _show(console: Console, payer: Payer, planned: Sequence[Planned]) -> int:
@@ -164,7 +163,7 @@ def _inside(documents: Iterable[Mapping[str, Any]]) -> Iterator[Planned]:
 def _costs(spec: ClusterSpec) -> str:
     machines = ", ".join(f"{pool.least} to {pool.most} x {pool.instance_types[0]}" for pool in spec.pools)
     way_out = "" if spec.network.vpc else " NAT gateway,"
-    return f"From then on it costs money: control plane,{way_out} {machines}."
+    return f"Once it is made it costs money: control plane,{way_out} {machines}."
 
 
 def _rest(args: argparse.Namespace, spec: ClusterSpec) -> str:

@@ -99,8 +99,11 @@ def list_of(kind: Kind[T], words: str, *, least: int = 1, most: int = 10_000) ->
     """A list of values of one kind."""
 
     def read(found: Field) -> tuple[T, ...] | None:
-        if not isinstance(found.node, Items) or len(found.node.items) < least:
+        if not isinstance(found.node, Items) or (not found.node.items and least):
             found.expected(words)
+            return None
+        if len(found.node.items) < least:
+            found.wrong(f"has {len(found.node.items)} of them, expected {words}")
             return None
         if len(found.node.items) > most:
             found.wrong(f"has {len(found.node.items)} entries, {most} are allowed")

@@ -22,6 +22,7 @@ PUSHED = set(rights.PUSHING.actions)
 UNTAKEN = {
     "ecr:GetAuthorizationToken": "pushing images, which is not the provisioner's",
     "eks:DeleteAccessEntry": "somebody gets another role",
+    "eks:DeleteAddon": "an add-on that failed",
     "eks:ListClusters": "`cluster list`",
     "ec2:ModifyVpcEndpoint": "a route table that somebody has removed",
     "ec2:ReplaceRoute": "a gateway that somebody has removed",

@@ -142,7 +142,7 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
     document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
     assert document["account"] == "123456789012"
     assert [item["kind"] for item in document["resources"]][:3] == ["role", "network", "StorageClass"]
-    assert "From then on it costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
+    assert "Once it is made it costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
     assert "there already" not in shown.err
     assert provider.done == [] and known(home) == ()
 
@@ -276,13 +276,24 @@ def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(
     monkeypatch.setenv("KUBECONFIG", str(home / "none"))
     said = cli("cluster", "destroy", "-n", "vision", "--yes")
     assert said.code == 2
-    assert "say --cloud aws where it was made there" in said.err
+    assert "error: no cluster 'vision' is connected here, and there is no kubeconfig at" in said.err
+    assert "hint:  --cloud aws looks for one that was made there" in said.err
 
 
 def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
     listed = cli("cluster", "list", "--cloud", "aws")
     assert listed.out.splitlines()[1].split() == ["vision", "eu-central-1", "ACTIVE", "1.33", "cpu", "1"]
     assert json.loads(cli("cluster", "list", "--cloud", "aws", "--json").out)[0]["pools"][0]["now"] == 1
+
+
+def test_where_a_provider_has_no_cluster_of_ours_that_is_said(
+    provider: Provider, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "clusters", list)
+    listed = cli("cluster", "list", "--cloud", "aws")
+    assert (listed.code, listed.out) == (0, "")
+    assert "there is no cluster of ours in account 123456789012 of AWS, eu-central-1" in listed.err
+    assert json.loads(cli("cluster", "list", "--cloud", "aws", "--json").out) == []
 
 
 def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
 from orchestune.clusters.aws import quotas
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.facts import Offer, offered_names, pool_zones
 from orchestune.clusters.aws.names import Names
-from orchestune.domain.cluster import ClusterSpec, Complaint, Pool
-from orchestune.errors import Denied, NotFound
+from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Pool
+from orchestune.errors import Denied, NotFound, Unreachable
 
 
 def check(
@@ -25,7 +25,20 @@ def check(
     if said:
         return said, notes
     over, more = quotas.check(aws, spec, offer, have)
-    return over, [*notes, *more]
+    return over, [*notes, *more, *_server_note(spec, offer, zones)]
+
+
+def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:
+    """Whether it is a mistyped name for which nobody answers; those that the SDK does not know yet may be there."""
+    try:
+        ask()
+    except Unreachable:
+        known = aws.known_regions()
+        near = get_close_matches(aws.region, known, 1)
+        if aws.region in known or not near:
+            raise
+        return Complaint("region", f"AWS does not answer in a region '{aws.region}'", f"did you mean {near[0]}?")
+    return None
 
 
 def subnets(aws: Aws, spec: ClusterSpec) -> tuple[dict[str, str], list[Complaint]]:
@@ -132,6 +145,20 @@ def _zone_notes(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> list
         if fits and len(fits) < len(zones):
             notes.append(f"{pool.key}: machines are offered in {', '.join(fits)} alone")
     return notes
+
+
+def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Iterator[str]:
+    """Where the machine of the server may come up again in another zone than the disk of the server."""
+    keeping = [pool for pool in spec.pools if pool.least and not pool.taints
+               and not any(offer.types[name].gpus for name in pool.instance_types if name in offer.types)]  # fmt: skip
+    if any(pool.name == SYSTEM or pool.least >= len(pool_zones(pool, zones, offer)) for pool in keeping):
+        return
+    for pool in keeping[:1]:
+        many = f"{pool.least} {'machine' if pool.least == 1 else 'machines'}"
+        yield (
+            f"{pool.key}: {many} in {len(pool_zones(pool, zones, offer))} zones: one that is lost may come up again in"
+            " another zone than the server's disk, and the server waits; a pool `system` of one machine stays in one"
+        )
 
 
 def need_two(aws: Aws, zones: tuple[str, ...]) -> None:

@@ -93,6 +93,12 @@ class Aws:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, OSError) as exc:
             raise translated(exc, service, operation, about, right.actions[0], self._profile) from exc
 
+    def known_regions(self) -> list[str]:
+        """Those that the SDK knows, of all partitions. Nothing is asked."""
+        session = self._session
+        return [name for partition in session.get_available_partitions()
+                for name in session.get_available_regions("eks", partition)]  # fmt: skip
+
     def listed(self, service: str, shape: str) -> tuple[str, ...]:
         """The values that the SDK knows for a parameter of a service, oldest first. Nothing is asked."""
         return tuple(self._client(service).meta.service_model.shape_for(shape).enum)

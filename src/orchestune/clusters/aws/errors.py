@@ -102,7 +102,7 @@ def translated(
         return Refused(f"{resource or service}: {exc}")
     if isinstance(exc, vendor.EndpointConnectionError | vendor.ConnectionError | vendor.HTTPClientError):
         return Unreachable(
-            f"{resource or service}: AWS ({service}) cannot be reached: {exc}",
+            f"{f'{resource}: ' if resource else ''}AWS ({service}) cannot be reached: {exc}",
             "is the network up, and is there such a region? the same command goes on from there",
         )
     return Unreachable(f"{resource or service}: {exc}", "repeat the command: it goes on from there")

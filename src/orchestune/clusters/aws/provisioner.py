@@ -41,12 +41,14 @@ class AwsProvisioner:
 
     @cached_property
     def _who(self) -> dict[str, Any]:
-        return self._aws.call("sts", "GetCallerIdentity", about="who asks")
+        return self._aws.call("sts", "GetCallerIdentity")
 
     def payer(self) -> Payer:
         return Payer("aws", str(self._who["Account"]), self._aws.region, str(self._who["Arn"]))
 
     def check(self, spec: ClusterSpec) -> tuple[list[Complaint], list[str]]:
+        if strange := checking.region(self._aws, lambda: self._who):
+            return [strange], []
         site = self._site(spec)
         zones = tuple(dict.fromkeys(site.subnets.values())) or site.zones
         _, wrong = checking.subnets(self._aws, spec)

@@ -51,8 +51,9 @@ IMAGES_KEYS = (
     Key("device_plugin", IMAGE, "NVIDIA's device plugin.", "its newest release"),
 )
 TAGS = mapping_of(
-    Named("a tag", r"(?!aws:)[\w .:/=+@\-]{1,128}", "letters, digits, spaces and _ . : / = + - @ are allowed,"
-          " not `aws:` in front"),
+    Named("a tag", r"(?!aws:|orchestune\.dev/|kubernetes\.io/|k8s\.io/|Name$)[\w .:/=+@\-]{1,128}",
+          "letters, digits, spaces and _ . : / = + - @ are allowed, but `Name`, and `aws:`, `orchestune.dev/`,"
+          " `kubernetes.io/` or `k8s.io/` in front"),
     text("text of at most 256 letters, digits, spaces and _ . : / = + - @", r"[\w .:/=+@\-]*", most=256, loose=True),
     "a mapping from tags to values", most=40,
 )  # fmt: skip

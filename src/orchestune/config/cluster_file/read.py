@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
+from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS, PROVIDERS
 from orchestune.config.cluster_file.older import converted
 from orchestune.config.cluster_file.pools import SHORT, pool
 from orchestune.config.compose import compose
@@ -161,7 +161,7 @@ def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:
     named = values.get("pools") or {}
     found += [(name, top.find("pools", name), read) for name, read in named.items()]
     declared = [name for name in (*SHORT, "pools") if name in values]
-    if not declared:
+    if not declared and values.get("cloud_provider") in PROVIDERS:
         top.report.add(top.node.place, "", "has no pool", "cpu: {instance_type: c5.xlarge, min_nodes: 1, max_nodes: 4}")
     made = [pool(name, place, read) for name, place, read in found]
     return tuple(item for item in made if item is not None)
@@ -172,6 +172,8 @@ def with_system(pools: tuple[Pool, ...], notes: list[str]) -> tuple[Pool, ...]:
     if any(item.least and not item.gpu and not item.taints for item in pools):
         return pools
     if any(item.name == SYSTEM for item in pools):
+        if not any(item.name == SYSTEM and item.least for item in pools):
+            notes.append("system.min_nodes: 1 is taken: something has to run the server while the others are at 0")
         return tuple(replace(item, least=1) if item.name == SYSTEM else item for item in pools)
     notes.append(
         "a pool `system` with one small machine is added: something has to run the server while the others are at 0"

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.aws import checking, facts, quotas
+from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.facts import Offer, chosen_zones
+from orchestune.domain.cluster import Complaint
+from orchestune.errors import Unreachable
 from tests.unit.clusters.aws import specs
 from tests.unit.clusters.aws.answers import Answers, refusal
 from tests.unit.clusters.aws.specs import OFFER, ZONES
@@ -92,7 +95,7 @@ def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_cou
     found, _ = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {})
     assert [item.key for item in found] == ["cpu.min_nodes"]
     found, notes = checking.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
-    assert (found, notes) == ([], [])
+    assert found == [] and not [note for note in notes if "quota" in note]
 
 
 @pytest.mark.parametrize(
@@ -182,3 +185,34 @@ def test_the_version_of_an_add_on_is_the_default_for_that_version_of_kubernetes(
     ]
     aws = Answers(eks__DescribeAddonVersions={"addons": [{"addonVersions": builds}]})
     assert facts.addon_version(aws, "coredns", "1.33") == "v2"
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        (CPU, True),
+        (CPU.replace("min_nodes: 1", "min_nodes: 3").replace("max_nodes: 2", "max_nodes: 4"), False),
+        (CPU + "system: {instance_type: t3.large, min_nodes: 1, max_nodes: 1}\n", False),
+        (CPU + "zones: [eu-central-1a, eu-central-1b]\n", True),
+        (CPU.replace("min_nodes: 1", "min_nodes: 2") + "zones: [eu-central-1a, eu-central-1b]\n", False),
+        (CPU + "gpu: {instance_type: p3.8xlarge, min_nodes: 4, max_nodes: 4}\n", True),
+    ],
+)  # fmt: skip
+def test_where_a_machine_may_come_up_away_from_the_disk_of_the_server_that_is_noted(text: str, noted: bool) -> None:
+    spec = specs.spec(HEAD + text)
+    complaints, notes = checking.check(quota(1000), spec, OFFER, spec.zones or ZONES, ["1.33"], {})
+    assert not complaints
+    assert [note.partition(":")[0] for note in notes if "the server's disk" in note] == ["cpu"] * noted
+
+
+def unreachable() -> None:
+    raise Unreachable("AWS (sts) cannot be reached")
+
+
+def test_a_region_that_is_mistyped_is_told_once_nobody_answers_there() -> None:
+    found = checking.region(Aws("us-wst-2"), unreachable)
+    assert found == Complaint("region", "AWS does not answer in a region 'us-wst-2'", "did you mean us-west-2?")
+    assert checking.region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
+    for region in ("us-west-2", "moon"):  # the network is down, or it is like nothing that there is
+        with pytest.raises(Unreachable):
+            checking.region(Aws(region), unreachable)

@@ -113,7 +113,18 @@ def test_where_no_pool_keeps_a_machine_for_the_server_one_is_added() -> None:
 
 def test_a_system_pool_of_the_file_keeps_a_machine_whatever_it_says() -> None:
     text = "cloud_provider: aws\ncluster_name: x\nsystem: {instance_type: t3.large, max_nodes: 4}\n"
-    assert [(pool.name, pool.least) for pool in parse(text, "cluster.yml").spec.pools] == [("system", 1)]
+    loaded = parse(text, "cluster.yml")
+    assert [(pool.name, pool.least) for pool in loaded.spec.pools] == [("system", 1)]
+    assert loaded.notes == ("system.min_nodes: 1 is taken: something has to run the server while the others are at 0",)
+
+
+def test_a_cluster_that_is_not_made_here_is_told_so_and_nothing_of_its_pools() -> None:
+    assert problems("provider: custom\ncluster_name: lab\n") == [
+        (
+            "cluster.yml:1:11: cloud_provider: a cluster that is there already is not created"
+            " (`orchestune cluster connect` connects it)"
+        )
+    ]
 
 
 def test_all_mistakes_are_told_together_each_at_its_place() -> None:
@@ -160,7 +171,8 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD.replace(": x", f": {'a' * 41}"), "is longer than 40 characters"),
         (HEAD + "region: eu-central-1\nzones: [eu-central-1a, us-east-1a]\n", "zones[1]: 'us-east-1a' is no zone"),
         (HEAD + "zones: [eu-central-1a, eu-central-1a]\n", "names a zone twice"),
-        (HEAD + "zones: [eu-central-1a]\n", "expected a list of two to six zones"),
+        (HEAD + "zones: [eu-central-1a]\n", "zones: has 1 of them, expected a list of two to six zones"),
+        (HEAD + "zones: []\n", "zones: found an empty list, expected a list of two to six zones"),
         (HEAD + "network: {vpc: vpc-0a1b2c3d}\n", "needs subnets too"),
         (HEAD + "idle: {destroy: 5m, archive: s3://a-b/c}\n", "idle.destroy: is less than ten minutes"),
         (HEAD + "idle: {archive: s3://a-b/c}\n", "say after how long: destroy: 8h"),
@@ -177,6 +189,8 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD + "access: [{who: ada}]\n", "expected the ARN of an IAM role or user"),
         (HEAD + "access: [{who: 'arn:aws:iam::123456789012:user/a', role: boss}]\n", "viewer, editor, owner or admin"),
         (HEAD + "tags: {'aws:x': y}\n", "is no name for a tag"),
+        (HEAD + "tags: {Name: y}\n", "'Name' is no name for a tag"),
+        (HEAD + "tags: {orchestune.dev/cluster: y}\n", "`orchestune.dev/`"),
         (HEAD + "cpu: {instance_type: c5.large, max_nodes: 2}\n", "stands here twice"),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ def shelves(aws: Aws, names: Names) -> list[Shelf]:
     return [
         _simple(aws, names, "launch template", "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId",
                 "DeleteLaunchTemplate"),
-        Shelf("EC2", "VPC endpoint", lambda: _endpoints(aws, names)),
+        Shelf("EC2", "S3 endpoint", lambda: _endpoints(aws, names)),
         *guards.shelves(aws, names),
         Shelf("EC2", "NAT gateway", lambda: _gateways(aws, names)),
         _simple(aws, names, "address", "DescribeAddresses", "Addresses", "AllocationId", "ReleaseAddress"),
@@ -59,7 +59,7 @@ def _remove(aws: Aws, operation: str, key: str, identity: str) -> None:
 
 def _endpoints(aws: Aws, names: Names) -> list[Thing]:
     return [
-        Thing(str(item["VpcEndpointId"]), _part(item), partial(remove_endpoint, aws, str(item["VpcEndpointId"])))
+        Thing(str(item["VpcEndpointId"]), names.cluster, partial(remove_endpoint, aws, str(item["VpcEndpointId"])))
         for item in _tagged(aws, names, "DescribeVpcEndpoints", "VpcEndpoints")
         if str(item.get("State", "")).lower() not in _GONE
     ]

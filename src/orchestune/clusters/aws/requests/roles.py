@@ -47,7 +47,8 @@ def roles(spec: ClusterSpec, names: Names) -> list[Role]:
         Role(AUTOSCALER, "starting and ending machines", PODS, own=autoscaler_policy(names)),
     ]  # fmt: skip
     if serves(spec):
-        own.append(Role(SERVER, "files of the server", PODS, own=server_policy(spec, names)))
+        keeps = " and ".join([*(["files"] if spec.bucket else []), *(["archive"] if spec.retirement else [])])
+        own.append(Role(SERVER, f"{keeps} of the server", PODS, own=server_policy(spec, names)))
     if spec.retirement:
         own.append(Role(RETIREMENT, "removing the cluster when it is idle", LAMBDA, own=retirement.policy(names)))
     return own

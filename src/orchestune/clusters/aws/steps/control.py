@@ -46,7 +46,10 @@ def ours(found: dict[str, Any]) -> bool:
 def cluster(site: Site) -> Step:
     """The control plane."""
     name = site.spec.name
-    planned = Planned("control plane", name, f"EKS, Kubernetes {site.version}, {site.spec.network.endpoint} endpoint")
+    network = site.spec.network
+    of_whom = f" for {', '.join(network.allow)}" if network.allow else ""
+    detail = f"EKS, Kubernetes {site.version}, {network.endpoint} endpoint{of_whom}"
+    planned = Planned("control plane", name, detail)
 
     def find(made: Made) -> str | None:
         found = described(site.aws, name)
