@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from sqlalchemy import update
 from orchestune import documents
 from orchestune.engines import process
 from orchestune.engines.process import HOST, EngineLost
-from orchestune.services import read_columns, read_experiments
+from orchestune.services import list_experiments, read_columns, read_experiments
 from orchestune.services.core import Core
+from orchestune.services.estimates import Estimates
 from orchestune.store import experiments, tables
 from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import Plan, Writer, core_of
@@ -44,6 +46,27 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
     assert read_experiments.status(core, ref)["best"] == [best]
     assert read_experiments.statuses(core)["items"][0]["best"] == [best]
     assert read_columns.columns(core, ref, 4000, None)["front"] == [best["trial"]]
+
+
+@pytest.mark.parametrize("stddev", [0.2, None])
+def test_a_server_that_begins_later_knows_what_was_found(core: Core, stddev: float | None) -> None:
+    ref = written(core, stddev)
+    (found,) = read_experiments.best(core, ref)
+    later = replace(core, estimates=Estimates())
+    assert [item["best"] for item in list_experiments.listed(later)["items"]] == [[found]]
+    assert read_experiments.statuses(later)["items"][0]["best"] == [found]
+
+
+def test_what_was_found_of_fewer_results_is_not_the_best_of_more(core: Core) -> None:
+    ref = written(core, 0.2)
+    (found,) = read_experiments.best(core, ref)
+    with core.store.transaction() as session:
+        identity = experiments.find(session, ref).id
+        change = update(tables.estimates).where(tables.estimates.c.experiment == identity)
+        session.change(change.values(history_seq=20, trial=1))
+    later = replace(core, estimates=Estimates())
+    assert read_experiments.statuses(later)["items"][0]["best"][0]["trial"] == 1, "better than the raw one"
+    assert read_experiments.best(later, ref) == [found]
 
 
 def test_a_search_that_looks_elsewhere_says_so(core: Core) -> None:
@@ -113,6 +136,8 @@ def test_the_front_of_noisy_metrics_leaves_out_what_only_luck_put_there(core: Co
         session.change(update(tables.trial_metrics).values(stddev=stddev))
     front = read_experiments.best(core, ref)
     assert read_experiments.status(core, ref)["best"] == front
+    later = replace(core, estimates=Estimates())
+    assert read_experiments.statuses(later)["items"][0]["best"] == front
     if stddev is None:
         assert [each["trial"] for each in front] == [LUCKY]
     else:

@@ -7,6 +7,7 @@ from orchestune.domain.stopping import Chosen
 from orchestune.services.core import Core
 from orchestune.services.estimates import LEAST, unsure
 from orchestune.services.ledger import locked
+from orchestune.services.signals import EXPERIMENTS
 from orchestune.services.trials import cancel_open
 from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
@@ -21,23 +22,31 @@ class Judging:
         self._core = core
         self._judged: dict[str, int] = {}
         """how long the history was"""
+        self._going: set[str] = set()
 
     def tick(self) -> None:
         """Look at what has grown since."""
         with self._core.store.reading() as session:
-            rows = [row for row in experiments.unfinished(session) if _asks(row)]
+            going = {row.id: row for row in experiments.unfinished(session)}
+            ended = list(experiments.of_ids(session, list(self._going - set(going))))
+            rows = [row for row in going.values() if _asks(row)]
             grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
             noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
         self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
         for row in noisy:
             self._experiment(row)
+        self._going = set(going)
+        for row in ended:  # what lists show of it from now on
+            self._core.estimates.refresh(self._core.store, row)
+            self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
 
     def _experiment(self, row: ExperimentRow) -> None:
         estimates = self._core.estimates
         estimates.refresh(self._core.store, row)
         if not estimates.fresh(row):
             return  # a model was made a moment ago, or somebody else makes one just now
-        found = estimates.known(row)
+        with self._core.store.reading() as session:
+            found = estimates.known(session, row)
         assert row.best_value is not None, "it is unsure"
         chosen = Chosen(row.best_value, row.finished - row.since_best)
         if found is not None:

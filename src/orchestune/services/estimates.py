@@ -1,24 +1,25 @@
-"""What a model expects of the best trials of noisy searches, kept in memory: who looks again pays nothing.
+"""What a model expects of the best trials of noisy searches, kept: who looks again pays nothing.
 
 The model is made in the engines' process, so never inside a transaction: `refresh` before one, `known` within.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from orchestune.domain.metrics import objectives, pareto_front
 from orchestune.domain.trial import Observation
 from orchestune.engines import process
 from orchestune.errors import OrchestuneError
 from orchestune.services import read_history
-from orchestune.store import hot, trials
+from orchestune.store import estimates, experiments, hot, trials
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -30,6 +31,10 @@ LEAST = 10
 _MOST, _BEST = 500, 100
 """results that the model chooses from: an even selection, and so many of the best"""
 _KEPT = 200
+_NOTHING = -1
+"""the length of a history of which the store has no estimate"""
+_LOOK_AGAIN = 10.0
+"""seconds after which another server may have stored one"""
 _REST = 10.0
 """times what a model took, until a search that goes on is given another one"""
 
@@ -66,6 +71,10 @@ class _Kept:
     again: float
 
 
+def _past(kept: _Kept) -> bool:
+    return time.monotonic() >= kept.again
+
+
 class Estimates:
     """Of the experiments that somebody looks at. Any thread."""
 
@@ -74,14 +83,14 @@ class Estimates:
         self._working: set[str] = set()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    def known(self, row: ExperimentRow) -> Estimate | None:
+    def known(self, session: Session, row: ExperimentRow) -> Estimate | None:
         """What `refresh` found last; None where the raw best one stands."""
-        kept = self._of(row)
+        kept = self._of(row) or self._stored(session, row)
         return kept.found if kept is not None else None
 
-    def front(self, row: ExperimentRow) -> Sequence[int] | None:
+    def front(self, session: Session, row: ExperimentRow) -> Sequence[int] | None:
         """The trials that `refresh` found on the front of several metrics; None where the raw front stands."""
-        kept = self._of(row)
+        kept = self._of(row) or self._stored(session, row)
         return kept.front if kept is not None else None
 
     def fresh(self, row: ExperimentRow) -> bool:
@@ -93,7 +102,29 @@ class Estimates:
         """What is kept of an experiment as it is set up now."""
         with self._lock:
             kept = self._kept.get(row.id)
-        return kept if kept is not None and kept.version[1] == row.revision else None
+        if kept is None or kept.version[1] != row.revision or (kept.version[0] == _NOTHING and _past(kept)):
+            return None
+        return kept
+
+    def _stored(self, session: Session, row: ExperimentRow) -> _Kept | None:
+        """What the store has of one that is over: a server that began since has it from there."""
+        if not row.state.over:
+            return None
+        stored = estimates.get(session, row.id)
+        kept = _Kept(None, None, (_NOTHING, row.revision), time.monotonic() + _LOOK_AGAIN)
+        if stored is not None and stored.revision == row.revision:
+            found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
+            front = json.loads(stored.front) if stored.front is not None else None
+            kept = _Kept(found, front, (stored.history_seq, stored.revision), 0.0)
+        self._keep(row.id, kept)
+        return kept
+
+    def _keep(self, experiment: str, kept: _Kept) -> None:
+        with self._lock:
+            self._kept[experiment] = kept
+            self._kept.move_to_end(experiment)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
 
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Bring what is known up to date, where results say how noisy they are. Takes up to a second.
@@ -101,11 +132,14 @@ class Estimates:
         Nothing is known where the engines' process is gone; whoever looks while a model is being made sees the last.
         """
         version, now = (row.history_seq, row.revision), time.monotonic()
+        if row.state.over and self._of(row) is None:
+            with store.reading() as session:
+                self._stored(session, row)
         with self._lock:
             kept = self._kept.get(row.id)
             if row.id in self._working or (kept is not None and kept.version == version):
                 return
-            if kept is not None and kept.version[1] == row.revision and now < kept.again and not row.state.over:
+            if kept is not None and kept.version[1] == row.revision and not _past(kept) and not row.state.over:
                 return
             self._working.add(row.id)
         found, front = None, None
@@ -114,16 +148,17 @@ class Estimates:
                 front = self._front(store, row)
             else:
                 found = self._estimate(store, row)
+            if row.state.over and (found is not None or front is not None):
+                with store.transaction() as session:
+                    experiments.lock(session, row.id)
+                    estimates.put(session, row.id, version, astuple(found) if found else None, front)
         except OrchestuneError as error:
             log.warning("%s: its best trial is the raw one: %s", row.handle, error)
         finally:
             with self._lock:
                 self._working.discard(row.id)
-                took = time.monotonic() - now
-                self._kept[row.id] = _Kept(found, front, version, now + (1 + _REST) * took)
-                self._kept.move_to_end(row.id)
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
+            took = time.monotonic() - now
+            self._keep(row.id, _Kept(found, front, version, now + (1 + _REST) * took))
 
     def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
         specification = row.specification

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from orchestune.domain.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, document
+from orchestune.services.read_experiments import Document, document, estimated
 from orchestune.services.recent import Recent
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow, Outline
@@ -62,6 +63,9 @@ def several(core: Core, refs: Sequence[str]) -> list[Document]:
     """The `Status` of each that is still there. NotFound where none is."""
     found: dict[str, Document] = {}
     missing: NotFound | None = None
+    for ref in refs:
+        with suppress(NotFound):
+            estimated(core, ref)
     with core.store.reading() as session:
         for ref in refs:
             try:
@@ -83,7 +87,7 @@ def _document(core: Core, session: Session, row: ExperimentRow) -> Document:
 
     if not row.state.over:
         return made()
-    return _OVER.get((core.url, row.id), (row, core.estimates.known(row)), made)
+    return _OVER.get((core.url, row.id), (row, core.estimates.known(session, row)), made)
 
 
 def _fits(row: Outline, words: Sequence[str]) -> bool:

@@ -38,7 +38,7 @@ def resolve(core: Core, ref: str) -> str:
 
 def status(core: Core, ref: str) -> Document:
     """One `Status`, with running trials and workers."""
-    _estimated(core, ref)
+    estimated(core, ref)
     with core.store.reading() as session:
         return document(core, session, experiments.find(session, ref), details=True)
 
@@ -79,12 +79,12 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
 
 def best(core: Core, ref: str) -> list[Document]:
     """The best trial, or the Pareto front."""
-    _estimated(core, ref)
+    estimated(core, ref)
     with core.store.reading() as session:
         return best_of(core, session, experiments.find(session, ref))
 
 
-def _estimated(core: Core, ref: str) -> None:
+def estimated(core: Core, ref: str) -> None:
     """See to it that the best of a noisy search is known."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
@@ -94,11 +94,11 @@ def _estimated(core: Core, ref: str) -> None:
 def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
     """`best` of a row that was read in this session."""
     metrics = row.specification.metrics
-    estimate = core.estimates.known(row)
+    estimate = core.estimates.known(session, row)
     first = row.best_trial if estimate is None else estimate.trial
     numbers: Sequence[int] = [first] if first is not None else []
     if len(objectives(metrics)) > 1 and numbers:
-        numbers = core.estimates.front(row) or _front(session, row)
+        numbers = core.estimates.front(session, row) or _front(session, row)
     measured = trials.metrics_of(session, row.id, numbers)
     found = []
     for number in numbers:

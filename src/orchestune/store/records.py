@@ -15,6 +15,7 @@ from orchestune.store.tables import (
     attempts,
     blobs,
     credentials,
+    estimates,
     events,
     experiments,
     idempotency,
@@ -118,7 +119,7 @@ def drop_rows(session: Session, experiment: str) -> None:
     session.change(delete(points).where(points.c.attempt.in_(own)))
     for table in (
         log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
-        warm_starts, revisions, tracked,
+        warm_starts, estimates, revisions, tracked,
     ):  # fmt: skip
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))

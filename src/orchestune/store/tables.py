@@ -249,6 +249,18 @@ warm_starts = Table(  # results from elsewhere that a search begins with
     Column("results", Text, nullable=False),  # json, as domain.warm_start.to_json writes each
 )
 
+estimates = Table(  # which trials a model of a noisy search takes for its best, once it is over
+    "estimates",
+    metadata,
+    Column("experiment", _ID, primary_key=True),
+    Column("history_seq", Integer, nullable=False),  # of so many results
+    Column("revision", Integer, nullable=False),
+    Column("trial", Integer, nullable=True),  # null where it has several metrics, or values are taken as they are
+    Column("value", Float, nullable=True),
+    Column("stddev", Float, nullable=True),
+    Column("front", Text, nullable=True),  # json, of several metrics: numbers of trials
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from orchestune.controllers.judging import Judging
 from orchestune.engines import process
 from orchestune.engines.process import EngineLost
-from orchestune.services import change_experiment
+from orchestune.services import change_experiment, read_experiments
+from orchestune.services.estimates import Estimates
 from orchestune.testing.world import World
 
 VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
@@ -61,6 +63,20 @@ def test_a_lucky_value_does_not_reach_the_target(world: World, monkeypatch: pyte
     shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3))
     assert shown["state"] == "running" and model.asked == [len(VALUES)]
     assert shown["best"][0]["trial"] == 3
+
+
+def test_the_best_of_a_search_that_ended_is_known_though_nobody_looked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    experiment = searched(world, {}, stddev=0.3)
+    world.tick()
+    change_experiment.stop(world.core, experiment, "ada")
+    world.tick(3)
+    assert model.asked == [len(VALUES)]
+    later = replace(world.core, estimates=Estimates())
+    (item,) = read_experiments.statuses(later)["items"]
+    assert item["best"][0]["trial"] == 3 and item["best"][0]["measured_best"] == 11
 
 
 def test_what_is_expected_reaches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

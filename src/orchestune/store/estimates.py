@@ -1,0 +1,33 @@
+"""Which trials a model of a noisy search takes for its best, once it is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
+
+from orchestune.store.session import Session
+from orchestune.store.tables import estimates
+
+
+def put(
+    session: Session,
+    experiment: str,
+    version: tuple[int, int],
+    best: tuple[int, float, float] | None,
+    front: Sequence[int] | None,
+) -> None:
+    """Keep what was found of so many results of a revision: trial, value and standard deviation, or the front."""
+    trial, value, stddev = best or (None, None, None)
+    row = {"history_seq": version[0], "revision": version[1], "trial": trial, "value": value, "stddev": stddev}
+    session.change(delete(estimates).where(estimates.c.experiment == experiment))
+    listed = None if front is None else json.dumps(list(front))
+    session.change(insert(estimates).values(experiment=experiment, front=listed, **row))
+
+
+def get(session: Session, experiment: str) -> Row[Any] | None:
+    """What was kept, with `front` as JSON."""
+    found = session.select(select(estimates).where(estimates.c.experiment == experiment))
+    return found[0] if found else None
