@@ -11,7 +11,7 @@ import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { axes, Frame } from "../plot/frame.js";
 import { color } from "../plot/pen.js";
-import { fit } from "../plot/scale.js";
+import { fit, unitOf } from "../plot/scale.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Columns} Columns */
@@ -99,8 +99,10 @@ function show(all) {
 
 /** @param {One[]} all @param {string} metric @returns {import("../plot/frame.js").Drawing} */
 function lines(all, metric) {
-  const found = all.map((one) => line(one, by.value));
-  const titles = /** @type {Record<string, string>} */ ({ trials: "finished trials", time: "hours since the start", compute: "hours of computing" });
+  const raw = all.map((one) => line(one, by.value));
+  const [size, unit] = by.value === "trials" ? [1, ""] : unitOf(Math.max(0, ...raw.flatMap((points) => points.map((point) => point[0]))));
+  const found = raw.map((points) => points.map(([at, value]) => /** @type {[number, number]} */ ([at / size, value])));
+  const titles = /** @type {Record<string, string>} */ ({ trials: "finished trials", time: `${unit} since the start`, compute: `${unit} of computing` });
   const x = fit(found.flatMap((points) => points.map((point) => point[0])), { low: 0, title: titles[by.value] });
   const y = fit(found.flatMap((points) => points.map((point) => point[1])), { title: metric });
   return {
@@ -116,13 +118,13 @@ function lines(all, metric) {
   };
 }
 
-/** @param {One} one @param {string} by @returns {[number, number][]} */
+/** The best value by finished trials or by seconds. @param {One} one @param {string} by @returns {[number, number][]} */
 function line({ status, columns: { best } }, by) {
   const start = Date.parse(status.started_at ?? status.created_at);
   const now = status.finished_at ?? new Date().toISOString();
-  const hours = (/** @type {string | null} */ time) => (Date.parse(time ?? now) - start) / 3600000;
-  const place = (/** @type {number} */ index) => (by === "trials" ? best.finished[index] : by === "compute" ? (best.seconds[index] ?? 0) / 3600 : hours(best.finished_at[index]));
-  const end = by === "trials" ? finished(status) : by === "compute" ? best.all_seconds / 3600 : hours(now);
+  const seconds = (/** @type {string | null} */ time) => (Date.parse(time ?? now) - start) / 1000;
+  const place = (/** @type {number} */ index) => (by === "trials" ? best.finished[index] : by === "compute" ? (best.seconds[index] ?? 0) : seconds(best.finished_at[index]));
+  const end = by === "trials" ? finished(status) : by === "compute" ? best.all_seconds : seconds(now);
   /** @type {[number, number][]} */
   const points = [];
   best.value.forEach((each, index) => {

@@ -58,7 +58,7 @@ function drawHead(status) {
       h("span", { class: "grow" }),
       actions(status),
     ),
-    status.reason && h("p", { class: status.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, status.reason.message),
+    status.reason && status.reason.code !== "budget" && h("p", { class: status.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, status.reason.message),
   );
 }
 

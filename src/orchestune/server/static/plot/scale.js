@@ -107,6 +107,11 @@ function timeTicks(low, high, most) {
   return found;
 }
 
+/** In what so many seconds are told on an axis: its length in seconds, and its name. @param {number} seconds @returns {[number, string]} */
+export function unitOf(seconds) {
+  return seconds >= 7200 ? [3600, "hours"] : seconds >= 180 ? [60, "minutes"] : [1, "seconds"];
+}
+
 /** @param {string} text */
 export function short(text, most = 14) {
   const letters = text.length > most ? [...text] : [];

@@ -2,7 +2,7 @@
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
-import { fit } from "./scale.js";
+import { fit, unitOf } from "./scale.js";
 import { bytes, duration, number } from "../lib/format.js";
 
 /** @typedef {{task: number, number: number, state: string, samples: [number, number, number, number | null, number | null][]}} Used */
@@ -21,7 +21,7 @@ export function usagePlot(quantity, attempts) {
   const lines = attempts.map((attempt) => ({ attempt, points: attempt.samples.flatMap((sample) => { const value = quantity.of(sample); return value === null ? [] : [/** @type {[number, number]} */ ([sample[0], value])]; }) })).filter((line) => line.points.length);
   const values = lines.flatMap((line) => line.points.map((point) => point[1]));
   const end = Math.max(1, ...lines.map((line) => line.points[line.points.length - 1][0]));
-  const [size, name] = end >= 7200 ? [3600, "hours"] : end >= 180 ? [60, "minutes"] : [1, "seconds"];
+  const [size, name] = unitOf(end);
   const most = Math.max(0, ...values);
   const [scale, unit] = quantity.unit === "bytes" ? (most >= 2 ** 30 ? [2 ** 30, "GiB"] : [2 ** 20, "MiB"]) : [1, quantity.unit === "percent" ? "%" : "cores"];
   const x = { kind: /** @type {const} */ ("linear"), low: 0, high: end / size, title: `${name} since the attempt began` };
