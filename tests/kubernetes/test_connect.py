@@ -131,6 +131,13 @@ def test_what_keeps_the_server_from_starting_is_told_and_the_same_command_goes_o
     lab.connect("--server-image", server_image)
 
 
+def test_a_secret_that_is_not_there_is_asked_for_before_anything_is_changed(lab: Lab, server_image: str) -> None:
+    for option in ("--env-secret", "--pull-secret"):
+        refused = lab.connect("--server-image", server_image, option, "nothing", expect=2)
+        assert f"there is no Secret nothing in the namespace {lab.namespace}, which {option} names" in refused.stderr
+    assert lab.ours() == []
+
+
 def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_image: str) -> None:
     theirs = {
         "apiVersion": "v1",
@@ -147,6 +154,11 @@ def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_ima
 
 
 def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image: str) -> None:
+    counted = {"requests.cpu": "8", "requests.memory": "8Gi", "limits.cpu": "8", "limits.memory": "8Gi"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "all"}, "spec": {"hard": counted}}
+    lab.cluster.apply(quota, namespace=lab.namespace)  # from here on, what says nothing of these is refused
+    counted_now = ("get", "resourcequota", "all", "-n", lab.namespace)
+    until("the quota to be counted", lambda: "used" in lab.cluster.json(*counted_now)["status"])
     lab.connect("--server-image", server_image, "--registry", lab.registry.address)
     found = lab.json("test")
     assert {finding["name"] for finding in found} == {

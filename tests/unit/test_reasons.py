@@ -15,6 +15,7 @@ from orchestune.testing.world import World
     ("actor", "words"),
     [
         ("ada", "by ada"),
+        ("admin", "by admin"),  # who a kubeconfig often stands for
         ("owner", "by somebody who has the role owner"),
         ("orchestune-editor", "by somebody who has the role editor"),
     ],

@@ -55,10 +55,11 @@ def copy(
     source.fetch_record(experiment, path)
     with path.open("rb") as file:
         sent = record.verify(file)
-    for digest, size in sent.head.blobs.items():
-        if target.has_blob(digest, size):
-            continue
-        say(f"{sent.head.handle}: {digest[:12]} ({size:,} bytes)")
+    missing = {digest: size for digest, size in sent.head.blobs.items() if not target.has_blob(digest, size)}
+    if missing:
+        files = "1 file" if len(missing) == 1 else f"{len(missing)} files"
+        say(f"{sent.head.handle}: copying {files}, {sum(missing.values()):,} bytes")
+    for digest, size in missing.items():
         blob = scratch / digest
         source.fetch_blob(digest, size, blob)
         target.put_blob(digest, blob)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def registered(console: Console, name: str | None) -> Cluster:
     if cluster.provider != "kubernetes":
         raise UsageError(f"'{chosen}' is no cluster of Kubernetes, but {_kind(cluster)}", "name one with -n")
     return cluster
+
+
+@contextmanager
+def repeatable(console: Console) -> Iterator[None]:
+    """Whoever presses Ctrl-C in between is told that nothing has to be put in order."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note("interrupted: the same command goes on from here")
+        raise
 
 
 def _kind(cluster: Cluster) -> str:

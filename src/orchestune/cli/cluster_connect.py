@@ -11,7 +11,7 @@ from typing import Any
 from orchestune import __version__
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_cloud import add_cloud, joined
-from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, role_of
+from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
 from orchestune.cli.cluster_image import server_image
 from orchestune.cli.cluster_joining import join_hosted, say_hello
 from orchestune.cli.cluster_wishes import Wishes
@@ -158,7 +158,10 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
         joining = _remember(console, cluster, cluster_api, wanted)
         rollout.wait(cluster_api, wanted, console.note)
         return say_hello(console, wanted, joining)
-    deployed = _deploy(console, cluster_api, cluster, wanted, certificates, database_url=wishes.database_url, ask=ask)
+    with repeatable(console):
+        deployed = _deploy(
+            console, cluster_api, cluster, wanted, certificates, database_url=wishes.database_url, ask=ask
+        )
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
@@ -192,7 +195,8 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
     wanted = replace(found.connection, server_image=args.server_image or "", version="")
-    deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
+    with repeatable(console):
+        deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
     return say_hello(console, deployed, known(console).get(cluster.name))
 
 
@@ -222,6 +226,8 @@ def _deploy(
 ) -> Connection:
     """Everything is checked before anything is changed."""
     provisioner.check_rights(cluster_api, permissions.to_deploy(wanted), f"deploy into {wanted.namespace}")
+    provisioner.check_namespace(cluster_api, wanted)
+    provisioner.check_secrets(cluster_api, wanted)
     provisioner.check_storage(cluster_api, wanted)
     if ask and sys.stdin.isatty():
         confirm(f"{_in_words(wanted)} Go on?", "nothing was changed")
@@ -259,8 +265,10 @@ def _certificates(wishes: Wishes) -> str:
         return ""
     try:
         text = wishes.ca.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{wishes.ca} cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise UsageError(f"{wishes.ca} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{wishes.ca} holds no certificate in PEM") from exc
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise UsageError(f"{wishes.ca} holds no certificate in PEM")
     return text

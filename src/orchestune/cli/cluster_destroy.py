@@ -7,7 +7,7 @@ import argparse
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_archive import Archive, copy_over
 from orchestune.cli.cluster_cloud import add_cloud, made_there
-from orchestune.cli.cluster_commands import add_place, api, known, meant
+from orchestune.cli.cluster_commands import add_place, api, known, meant, repeatable
 from orchestune.cli.cluster_saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
@@ -111,9 +111,10 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
             f" Records and files go to {args.to or 'this machine'} first.",
             "nothing was changed",
         )
-    if found is not None:
-        save(console, cluster_api, cluster, found, args)
-    gone = provisioner.remove(cluster_api, connection, console.note)
+    with repeatable(console):
+        if found is not None:
+            save(console, cluster_api, cluster, found, args)
+        gone = provisioner.remove(cluster_api, connection, console.note)
     forget(console, cluster)
     console.say(f"{args.name}: destroyed" if gone else f"{args.name}: there was nothing left to remove")
     return 0

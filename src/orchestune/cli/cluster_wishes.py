@@ -40,7 +40,7 @@ class Wishes:
     def of(cls, args: argparse.Namespace) -> Wishes:
         """Those of a command line."""
         known: dict[str, Any] = {item.name: getattr(args, item.name, None) for item in fields(cls)}
-        return cls(**known | {"pull_secrets": tuple(args.pull_secret) if args.pull_secret else None})
+        return cls(**known | {"pull_secrets": tuple(filter(None, args.pull_secret)) if args.pull_secret else None})
 
     @property
     def changes(self) -> dict[str, Any]:

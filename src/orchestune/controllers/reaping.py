@@ -89,6 +89,8 @@ class Reaping:
     def _gone(self, worker: Present, sighting: Sighting) -> None:
         drained = worker.state == WorkerState.DRAINING and not sighting.reason
         text = sighting.reason or ("drained" if drained else "its process ended")
+        if worker.state == WorkerState.LOST and worker.reason:
+            text = f"{worker.reason}; {text}"  # what came of it says nothing of what it was lost for
         with locked(self._core, worker.experiment) as ledger:
             for attempt, *_ in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
                 self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")

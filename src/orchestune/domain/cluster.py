@@ -8,8 +8,10 @@ from enum import StrEnum
 
 SYSTEM = "system"
 """the pool that is there for the server, and for what a cluster needs itself"""
-ROLES = ("viewer", "editor", "owner", "admin")
-"""from the weakest to the strongest; `admin` may do everything in the cluster, beside what the server has"""
+SERVER_ROLES = ("viewer", "editor", "owner")
+"""what the server knows, from the weakest to the strongest"""
+ROLES = (*SERVER_ROLES, "admin")
+"""the same; `admin` may do everything in the cluster, beside what the server has"""
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,8 @@ def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | 
         largest = max(machines, key=lambda machine: amount(machine.whole))
         wanted, has = amount(each), amount(largest.whole)
         if wanted > has:
-            who = largest.name if len(machines) == 1 else f"the largest machine, {largest.name},"
+            of = f" of the pool {pool}" if pool else ""
+            who = largest.name if len(machines) == 1 else f"the largest machine{of}, {largest.name},"
             there = listing(largest.gpus) if name == "gpu" else ""
             return f"a trial needs {wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}"
     if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):

@@ -14,6 +14,7 @@ _FORBIDDEN = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
 _ESCALATION = "is attempting to grant RBAC permissions not currently held"
+MAKE_NAMESPACE = "add --create-namespace, or have an administrator make it"
 _ADMISSION = ("violates PodSecurity", "admission webhook", "denied the request")
 
 
@@ -75,8 +76,7 @@ def _said(content: str) -> tuple[str, str]:
 def _missing(message: str, asker: Asker) -> OrchestuneError:
     namespace = re.match(r'namespaces "([^"]+)" not found', message)
     if namespace:
-        hint = "add --create-namespace, or have an administrator make it"
-        return NotFound(f"there is no namespace {namespace[1]} in {asker.cluster}", hint)
+        return NotFound(f"there is no namespace {namespace[1]} in {asker.cluster}", MAKE_NAMESPACE)
     return NotFound(f"{asker.cluster} says: {message}")
 
 
@@ -90,7 +90,7 @@ def _forbidden(message: str, asker: Asker) -> OrchestuneError:
         which = message.partition(_ESCALATION)[2].strip(": ")
         return Forbidden(
             f"{asker.name} may not hand on rights that it does not hold: {which}",
-            "`orchestune cluster connect --print-admin` prints what an administrator has to apply",
+            "somebody who holds them runs this, such as who has the ClusterRole `admin` in the namespace",
         )
     if "being terminated" in message:
         return TemporaryError("the namespace is being removed", "wait until it is gone, then repeat the command")

@@ -205,9 +205,13 @@ def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
         return Denied(f"the token of {caller.name} does not reach {path}")
     if caller.role == "guest":
         return Denied("this link shows one experiment, and nothing else", "sign in: `orchestune ui`")
-    article = "an" if wanted.value[0] in "aeiou" else "a"
-    hint = f"ask for access as {article} {wanted.value}"
-    return Denied(f"{caller.name} is a {caller.role} here, and this needs {article} {wanted.value}", hint)
+    needed = _with_article(wanted.value)
+    text = f"{caller.name} is {_with_article(caller.role)} here, and this needs {needed}"
+    return Denied(text, f"ask for access as {needed}")
+
+
+def _with_article(role: str) -> str:
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
 def _given_name(scope: Scope) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestune.domain.cluster import ROLES
+from orchestune.domain.cluster import SERVER_ROLES
 
 
 def by(actor: str) -> str:
     """`by ada`. A token without a name of its own, also one of a cluster, goes by its role, which is nobody's name."""
     role = actor.removeprefix("orchestune-")
-    return f"by somebody who has the role {role}" if role in ROLES else f"by {actor}"
+    return f"by somebody who has the role {role}" if role in SERVER_ROLES else f"by {actor}"

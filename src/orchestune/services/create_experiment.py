@@ -93,7 +93,8 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
     backend.check(each, placement)
     problem = fits(backend.capacity(), each, placement.pool)
     if problem:
-        raise UsageError(f"this can never run: {problem}", "lower `resources`")
+        hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
+        raise UsageError(f"this can never run: {problem}", hint)
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)

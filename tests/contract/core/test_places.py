@@ -94,6 +94,11 @@ def test_gpu_trials_do_not_wait_for_trials_without(world: World) -> None:
 def test_what_no_machine_has_is_refused_at_once_with_the_largest_named(world: World) -> None:
     with pytest.raises(UsageError, match="a trial needs 3 gpu, the largest machine, gpu1, has 2"):
         world.create(resources={"gpu": 3})
+    with pytest.raises(
+        UsageError, match="a trial needs 9 cpu, the largest machine of the pool cpu, cpu1, has"
+    ) as small:
+        world.create(resources={"cpu": 9}, placement={"pool": "cpu"})
+    assert small.value.hint == "name another `pool`, or lower `resources`"
     with pytest.raises(UsageError, match="no machine in the pool spot; pools with machines: cpu, gpu"):
         world.create(resources={"cpu": 1}, placement={"pool": "spot"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from orchestune.cli import cluster_checks
 from orchestune.cli.cluster_checks import building, pools
+from orchestune.cli.cluster_commands import repeatable
 from orchestune.cli.cluster_status import lines
+from orchestune.cli.console import Console
 from orchestune.cli.render import Paint
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.clusters.existing.config import Connection
@@ -67,6 +70,13 @@ def machine(name: str, pool: str, gpu: int = 0, others: bool = True, trouble: st
 def cluster(*machines: dict[str, Any], **more: Any) -> documents.Cluster:
     document = {"schema": 1, "cluster": "lab", "clusters": ["lab"], "elastic": False, "experiments": [], **more}
     return cast("documents.Cluster", {**document, "machines": list(machines)})
+
+
+def test_who_interrupts_is_told_that_the_same_command_goes_on() -> None:
+    console = Console(err=io.StringIO())
+    with pytest.raises(KeyboardInterrupt), repeatable(console):
+        raise KeyboardInterrupt
+    assert console.err.getvalue() == "interrupted: the same command goes on from here\n"  # type: ignore[attr-defined]
 
 
 def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(

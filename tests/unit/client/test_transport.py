@@ -106,6 +106,15 @@ def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
     assert len(server.asked("GET")) == 1
 
 
+def test_what_is_refused_of_files_is_refused_in_the_words_of_the_server(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "code.tar.gz").write_bytes(b"code")
+    client = Client.connect(lambda: Access(server.url, "wrong"))
+    with pytest.raises(Denied, match="the token is unknown"):
+        client.upload_bundle("ab" * 32, tmp_path / "code.tar.gz")
+    client.transport.close()
+    assert [request.body for request in server.asked("PUT")] == [b""], "nothing is sent in vain"
+
+
 def test_errors_of_the_server_arrive_as_their_kind(server: FakeServer, client: Client) -> None:
     with pytest.raises(NotFound) as caught:
         client.experiment("nothing")

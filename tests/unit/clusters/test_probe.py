@@ -40,6 +40,11 @@ class Showing:
         return True
 
 
+def test_a_quota_of_the_namespace_finds_all_the_limits_that_it_counts() -> None:
+    (container,) = probe.pod(LAB, Pool("cpu"), "0-cpu")["spec"]["containers"]
+    assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
 def pull(api: Showing) -> probe.Look:
     moments = iter(range(1000))
     clock = lambda: float(next(moments))

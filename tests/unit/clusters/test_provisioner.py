@@ -174,6 +174,38 @@ def test_every_right_that_is_missing_is_named_before_anything_is_done() -> None:
     assert not world.objects
 
 
+def test_who_lacks_rights_is_told_who_has_them() -> None:
+    world = World(denied=frozenset({"create deployments"}))
+    with pytest.raises(Forbidden) as caught:
+        provisioner.check_rights(world.api, permissions.to_deploy(LAB), "deploy")
+    assert "`kubectl -n ml create rolebinding NAME --clusterrole=admin --user=USER`" in caught.value.hint
+    world.denied = frozenset({"create namespaces"})
+    with pytest.raises(Forbidden) as caught:
+        provisioner.check_rights(world.api, permissions.to_deploy(replace(LAB, create_namespace=True)), "deploy")
+    assert "an administrator of the cluster has to make the namespace" in caught.value.hint
+
+
+def test_a_namespace_that_is_not_there_is_made_only_where_that_is_said() -> None:
+    with pytest.raises(NotFound, match="there is no namespace ml in the cluster"):
+        provisioner.check_namespace(World().api, LAB)
+    provisioner.check_namespace(World().api, replace(LAB, create_namespace=True))
+    provisioner.check_namespace(World(plan.namespace(LAB)).api, LAB)
+
+
+def test_secrets_that_are_named_have_to_be_there() -> None:
+    asked = replace(LAB, pull_secrets=("pulling",), env_secret="bucket")
+    with pytest.raises(NotFound, match="no Secret pulling in the namespace ml, which --pull-secret names"):
+        provisioner.check_secrets(World(secret("bucket")).api, asked)
+    with pytest.raises(NotFound, match="no Secret bucket in the namespace ml, which --env-secret names"):
+        provisioner.check_secrets(World(secret("pulling")).api, asked)
+    provisioner.check_secrets(World(secret("bucket"), secret("pulling")).api, asked)
+    provisioner.check_secrets(World().api, replace(LAB, env_secret=""))
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "ml"}}
+
+
 def test_what_is_handed_on_to_the_server_must_be_held() -> None:
     rights = permissions.to_deploy(LAB)
     assert Right("watch", "pods", "", "ml") in rights

@@ -102,7 +102,9 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place
         world.tick()
     first = next(iter(place.orders))
     assert first in place.ended
-    assert next(worker["state"] for worker in world.status(experiment)["workers"]) == "ended"
+    worker = next(iter(world.status(experiment)["workers"]))
+    assert worker["state"] == "ended"
+    assert "has not been heard of for" in worker["reason"], "why it had to end is not forgotten"
 
 
 def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> None:

@@ -17,7 +17,7 @@ from orchestune.clusters.existing.objects import about, called
 from orchestune.clusters.existing.permissions import Right
 from orchestune.clusters.existing.rights import queue_rules
 from orchestune.errors import NotFound, OrchestuneError, UsageError
-from orchestune.kubeapi.refusals import Forbidden
+from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Forbidden
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
@@ -27,10 +27,6 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
-_GRANTING = (
-    "`orchestune cluster connect --print-admin` prints what an administrator has to apply;"
-    " docs/how-to/permissions.md explains it"
-)
 
 REMOVED = (
     ("apps/v1", "Deployment"),
@@ -100,6 +96,25 @@ def _may_show_queues(api: Api, connection: Connection) -> bool:
     return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
 
 
+def check_namespace(api: Api, connection: Connection) -> None:
+    """NotFound where there is none, and none is to be made."""
+    if not connection.create_namespace and api.get("v1", "Namespace", connection.namespace) is None:
+        raise NotFound(f"there is no namespace {connection.namespace} in the cluster", MAKE_NAMESPACE)
+
+
+def check_secrets(api: Api, connection: Connection) -> None:
+    """NotFound where one is named that is not there: the server would wait for it, or its image."""
+    named = [("--pull-secret", "docker-registry", name) for name in connection.pull_secrets]
+    named += [("--env-secret", "generic", connection.env_secret)] if connection.env_secret else []
+    for option, kind, name in named:
+        if api.get("v1", "Secret", name, connection.namespace) is None:
+            raise NotFound(
+                f"there is no Secret {name} in the namespace {connection.namespace}, which {option} names",
+                f"make it first: kubectl -n {connection.namespace} create secret {kind} {name} …;"
+                f" {option} '' does without",
+            )
+
+
 def check_storage(api: Api, connection: Connection) -> None:
     """UsageError where the server's data would have no place that lasts."""
     if connection.claim is not None:
@@ -131,15 +146,22 @@ def _classes(api: Api) -> Iterator[Manifest]:
     yield from api.call("GET", "/apis/storage.k8s.io/v1/storageclasses").get("items") or ()
 
 
-def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str = _GRANTING) -> None:
+def check_rights(api: Api, rights: Sequence[Right], what: str, hint: str | None = None) -> None:
     """Forbidden, with every right that is missing, before anything was done."""
     lacking = permissions.missing(api, rights)
     if lacking:
-        shown = ", ".join(str(right) for right in lacking[:12]) + (", …" if len(lacking) > 12 else "")
-        raise Forbidden(
-            f"this user lacks rights to {what}: {shown}",
-            hint,
-        )
+        shown = ", ".join(str(right) for right in lacking[:12])
+        more = f" and {len(lacking) - 12} more" if len(lacking) > 12 else ""
+        raise Forbidden(f"this user lacks rights to {what}: {shown}{more}", hint or _granting(lacking))
+
+
+def _granting(lacking: Sequence[Right]) -> str:
+    """Who can give such rights, and how."""
+    spaces = {right.namespace for right in lacking}
+    if None in spaces:
+        return "an administrator of the cluster has to make the namespace; docs/how-to/permissions.md lists all rights"
+    binding = f"kubectl -n {spaces.pop()} create rolebinding NAME --clusterrole=admin --user=USER"
+    return f"the ClusterRole `admin` holds them: `{binding}`; docs/how-to/permissions.md lists all rights"
 
 
 def may_grant(api: Api, connection: Connection) -> bool:
