@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
-from orchestune.cli.scripts import absent
+from orchestune.cli.scripts import absent, asks, withheld
+from orchestune.client.launch import environment
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
@@ -85,13 +87,22 @@ def prepared_from(loaded: Loaded) -> Prepared:
     folder = loaded.path.resolve().parent
     return replace(
         listed(loaded.specification, folder, loaded.code),
-        notes=(*loaded.notes, *absent(loaded.specification.run, folder)),
+        notes=_notes(loaded, folder),
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=saving.text(loaded.document, SAVED),
         document=loaded.document,
         warm_starts=loaded.warm_start,
     )
+
+
+def _notes(loaded: Loaded, folder: Path) -> tuple[str, ...]:
+    from orchestune.config.command_line import NO_PLACEHOLDER  # here, as above
+
+    run, secrets = loaded.specification.run, {secret.name for secret in loaded.specification.secrets}
+    given = {*environment(os.environ), *loaded.specification.env, *secrets}
+    known = [note for note in loaded.notes if note != NO_PLACEHOLDER or not asks(run, folder)]
+    return (*known, *absent(run, folder), *withheld(run, folder, os.environ, given))
 
 
 @contextmanager

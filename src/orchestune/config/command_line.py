@@ -15,6 +15,7 @@ from orchestune.errors import BadInput
 from orchestune.worker.command import placeholders, split
 
 COMMAND_LINE = Place("command line")
+NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters reach it in its environment alone"
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
 _EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
 
@@ -58,9 +59,7 @@ def complain(root: Entries, report: Report) -> None:
     words = run.items if isinstance(run, Items) else (run,)
     stdin = root.get("stdin") is not None
     if run is not None and not stdin and not placeholders([word.text for word in words if isinstance(word, Scalar)]):
-        report.notes.append(
-            "the command has no {args} or other placeholder: parameters reach it in its environment alone"
-        )
+        report.notes.append(NO_PLACEHOLDER)
 
 
 def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestune.client.launch import environment, folder_key, owner, secret_values
 from orchestune.errors import BadInput
+from orchestune.worker.environment import of_job
 
 
 def test_paths_virtual_environments_and_devices_go_along() -> None:
@@ -21,8 +23,20 @@ def test_paths_virtual_environments_and_devices_go_along() -> None:
         "LC_ALL": "C.UTF-8",
         "HTTPS_PROXY": "http://proxy:3128",
         "TOKENIZERS_PARALLELISM": "false",
+        "KERAS_BACKEND": "torch",
+        "PYTHONWARNINGS": "ignore",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.2",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
     }
     assert environment(given) == given
+
+
+def test_what_a_user_says_of_threads_and_shares_reaches_trials_which_else_are_told_our_numbers() -> None:
+    job = {"cpu": 2, "gpu": 0.25}
+    told = [os.fsdecode(name) for name in of_job({}, job, "e", "h")]
+    names = [name for name in told if not name.startswith("ORCHESTUNE_")]
+    assert {"RAYON_NUM_THREADS", "TF_FORCE_GPU_ALLOW_GROWTH"} <= {*names}
+    assert environment(dict.fromkeys(names, "7")) == dict.fromkeys(names, "7")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +47,8 @@ def test_paths_virtual_environments_and_devices_go_along() -> None:
         ("CONDA_TOKEN", "x"),
         ("NVIDIA_API_KEY", "x"),
         ("CUDA_PASSWORD", "x"),
+        ("HF_TOKEN", "x"),
+        ("TF_VAR_zone", "x"),
         ("HTTPS_PROXY", "http://ada:secret@proxy:3128"),
         ("PYTHONPATH", "ghp_0123456789012345678901234567890123"),
         ("MY_OWN", "1"),
