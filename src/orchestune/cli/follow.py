@@ -24,6 +24,8 @@ REFRESH = 0.2
 """seconds between two paints of the block"""
 INTERRUPTED = 130
 """the exit code of a command that Ctrl-C ended, as shells have it"""
+LATE = 5.0
+"""seconds that are given to ends of trials which are told after the experiment's"""
 SECOND_PRESS = 3.0
 """seconds in which a second Ctrl-C stops the experiment"""
 
@@ -82,6 +84,7 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
                 else:
                     status, away = update, ""
             if over(status):
+                _late(watch, view, status)
                 view.show(status, "", last=True)
                 return status
             if time.monotonic() - painted >= REFRESH * 0.9:
@@ -90,6 +93,15 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
         return None
     finally:
         watch.stop()
+
+
+def _late(watch: Watch, view: View, status: documents.Status) -> None:
+    """Hear of the last trials too: the status may be newer than the events."""
+    until = time.monotonic() + LATE
+    while view.behind(status) and time.monotonic() < until:
+        for update in _waiting(watch, REFRESH):
+            if isinstance(update, ServerSent):
+                _heard(view, update)
 
 
 def _waiting(watch: Watch, seconds: float) -> list[documents.Status | ServerSent | Away | OrchestuneError]:

@@ -32,6 +32,9 @@ class View(Protocol):
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         """The experiment as it stands now; called again and again. `away`: why the server does not answer."""
 
+    def behind(self, status: documents.Status) -> bool:
+        """Whether it has a use for ends of trials that it was not told of."""
+
     def close(self) -> None:
         """Leave the terminal as it should be. Idempotent."""
 
@@ -53,6 +56,9 @@ class LiveView:
         columns, rows = self._block.size()
         self._block.draw(live_lines(status, columns, rows, self._paint, away))
 
+    def behind(self, status: documents.Status) -> bool:
+        return False
+
     def close(self) -> None:
         self._block.close()
 
@@ -65,6 +71,9 @@ class QuietView:
 
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         pass
+
+    def behind(self, status: documents.Status) -> bool:
+        return False
 
     def close(self) -> None:
         pass
@@ -99,6 +108,9 @@ class PlainView:
             self._console.say(summary_line(status, self._console.paint))
             for entry in status["best"]:
                 self._improves(entry["metrics"], status)
+
+    def behind(self, status: documents.Status) -> bool:
+        return self._counted < finished(status)
 
     def close(self) -> None:
         self._client.close()

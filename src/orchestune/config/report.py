@@ -30,7 +30,8 @@ class Report:
 
     def add(self, place: Place, key: str, message: str, hint: str = "") -> None:
         """Note a mistake."""
-        self.found[Problem(message, _short(key), place.file, place.line, place.column, hint)] = None
+        key = "" if place.file == f"--{key}" else _short(key)  # the option of that name says it
+        self.found[Problem(message, key, place.file, place.line, place.column, hint)] = None
 
     @property
     def crowded(self) -> bool:

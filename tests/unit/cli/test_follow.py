@@ -231,6 +231,21 @@ def test_a_status_that_is_newer_than_the_events_does_not_spoil_the_count(server:
     assert re.findall(r"^(\d)/4  trial (\d)", out, re.MULTILINE) == [("1", "2"), ("1", "3"), ("2", "4")]
 
 
+def test_trials_whose_end_is_told_after_that_of_the_experiment_have_their_line_too(server: FakeServer) -> None:
+    server.world.late_events = True
+    process = piped(server, rerun(server))
+    following(server)
+    for number in (2, 3):
+        finish(server, number)
+    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
+    complete(server)
+    server.update("sgd-7f3a", counts={"completed": 2})
+    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked, "that it sees the end")
+    server.world.held.set()
+    out, _ = process.communicate(timeout=60)
+    assert re.findall(r"^(\d)/4  trial (\d)", out, re.MULTILINE) == [("1", "2"), ("2", "3")]
+
+
 def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(server: FakeServer) -> None:
     process = piped(server, rerun(server))
     following(server)

@@ -129,6 +129,8 @@ class World:
     """each takes one request: `drop` (no answer), `503`, `half` (half of an answer's body), `hold` (see `held`)"""
     held: threading.Event = field(default_factory=threading.Event)
     """what is on hold goes on once this is set"""
+    late_events: bool = False
+    """whether the stream of events waits for `held` too"""
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
     purged: set[str] = field(default_factory=set)
@@ -413,6 +415,8 @@ class _Handler(BaseHTTPRequestHandler):
             items = self.world.events[after:]
             self._json({"items": items, "next": after + len(items)})
             return
+        if self.world.late_events:
+            self.world.held.wait(60)
         self._stream(document, after, lambda: self.world.events, lambda item: (item["seq"], item["kind"]))
 
     def _logs(self, document: dict[str, Any], query: dict[str, str]) -> None:

@@ -150,7 +150,7 @@ def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
 
 def test_a_mistake_names_the_option() -> None:
     [found] = problems("a=1..2", settings=(*BUDGET, Setting("--engine", "engine", "girid")))
-    assert found.startswith("--engine: engine: found 'girid'")
+    assert found.startswith("--engine: found 'girid'")
     assert found.endswith("(did you mean grid?)")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from orchestune.config.places import READERS
 from orchestune.config.scripts import values
 from orchestune.config.scripts.option import Option, Script
+from orchestune.config.scripts.proposing import propose
 from orchestune.config.scripts.scope import Scope, calls, keywords
 from orchestune.config.scripts.signature import of_fields
 
@@ -154,5 +155,7 @@ def _group(root: Path, group: str, chosen: str) -> list[Option]:
     same = all({one.name for one in values.options(values.read(other), package)} == {one.name for one in own}
                for other in files.values())  # fmt: skip
     about = "" if same else "its files hold different values, so those below it are not in every one"
+    if same and own and all(propose(one).vary for one in own):
+        same, about = False, "decides nothing while all that its files hold is varied"
     choice = Option(group, "text" if same else "other", chosen, tuple(files), about=about)
     return [choice, *own]

@@ -350,13 +350,14 @@ def hydra(folder: Path, sgd: str) -> Draft:
     (folder / "conf" / "config.yaml").write_text(
         "defaults:\n  - _self_\n  - optim: adam\n" + CONFIG.replace("optim", "o")
     )
-    (folder / "conf" / "optim" / "adam.yaml").write_text("lr: 0.001\n")
+    adam = sgd.replace("0.1", "0.001").replace("sgd", "adam").replace("momentum: 0.9\n", "")
+    (folder / "conf" / "optim" / "adam.yaml").write_text(adam)
     (folder / "conf" / "optim" / "sgd.yaml").write_text(sgd)
     return drafted(folder, HYDRA)
 
 
 def test_hydra_is_read_with_what_its_defaults_choose(tmp_path: Path) -> None:
-    made = document(hydra(tmp_path, "lr: 0.1\n"))
+    made = document(hydra(tmp_path, "name: sgd\nlr: 0.1\n"))
     assert made["run"] == "python train.py {hydra}"
     assert made["parameters"] == {
         "optim": ["adam", "sgd"],
@@ -365,6 +366,15 @@ def test_hydra_is_read_with_what_its_defaults_choose(tmp_path: Path) -> None:
         "model.layers": "1..6",
         "model.dropout": "0.0..0.5",
     }
+
+
+def test_a_choice_of_hydra_that_decides_nothing_stands_aside(tmp_path: Path) -> None:
+    draft = hydra(tmp_path, "lr: 0.1\n")
+    made = document(draft)["parameters"]
+    assert "optim" not in made
+    assert made["optim.lr"] == "1e-5..0.1 log"
+    [remark] = [remark for aside, remark in draft.asides if aside == "optim: ['adam', 'sgd']"]
+    assert "decides nothing while all that its files hold is varied" in remark
 
 
 def test_a_choice_of_hydra_between_files_with_other_values_stands_aside(tmp_path: Path) -> None:
