@@ -115,8 +115,6 @@ def update(console: Console, args: argparse.Namespace) -> int:
     retirement = provider.retirement(spec)
     if connection is not None and (connection.retirement or {}) != retirement:
         cluster_connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
-    if connection is not None and spec.bucket and connection.files is None:
-        console.note("bucket: the files that the server began with stay on its disk; a cluster made anew uses it")
     console.say(f"{spec.name}: {'updated' if planned or telling.told else 'it is as the file says'}")
     return 0
 

@@ -14,6 +14,7 @@ from orchestune.clusters.aws.inventory.things import take_away
 from orchestune.clusters.aws.made import Step, mended
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests.control import AFTER, BEFORE
+from orchestune.clusters.aws.requests.roles import NODE
 from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps import access, control, pools, retirement, roles, storage
 from orchestune.clusters.aws.steps.network import steps as network_steps
@@ -36,17 +37,20 @@ def planned(site: Site) -> list[Planned]:
     made += [change.planned for change in _changes(site, there)]
     made += [Planned("pool", name, "drained and removed") for name in _gone(site, there)]
     made += [Planned("pool", name, "the rest of it removed") for name in _rests(site, there)]
+    made += [_without_policy(site, policy) for policy in roles.superfluous(site)]
     return [*made, *access.planned(site), *retirement_updates.planned(site)]
 
 
+def _without_policy(site: Site, policy: str) -> Planned:
+    return Planned("role", site.names.role(NODE), f"without {policy.rpartition('/')[2]}")
+
+
 def refused(site: Site) -> list[Complaint]:
-    """What of the file cannot be brought about in place."""
+    """What of the file's pools cannot be brought about in place.
+
+    A pool that failed is made anew, of other machines too, by the template that it has.
+    """
     there = _there(site)
-    return [*updating.whole(site.spec, control.described(site.aws, site.spec.name) or {}), *_pools(site, there)]
-
-
-def _pools(site: Site, there: dict[str, Document]) -> list[Complaint]:
-    """A pool that failed is made anew, of other machines too, by the template that it has."""
     stay = [(pool, there[pool.name]) for pool in site.spec.pools if pool.name in there]
     said = [complaint for pool, shown in stay for complaint in updating.fixed(pool, shown)
             if shown["status"] != pools.FAILED or complaint.key.endswith(".disk")]  # fmt: skip
@@ -85,6 +89,9 @@ def update(site: Site, claim: Claim, say: Say, drain: Drain) -> None:
     retirement_updates.call_off(site, say)
     for change in _changes(site, there):
         _change(site, change, say, beat)
+    for policy in roles.superfluous(site):
+        roles.take_away(site, policy)
+        say(Event(Happened.CHANGED, _without_policy(site, policy)))
     access.revoke(site, say)
     for name in _gone(site, there):
         say(Event(Happened.WAITING, Planned("pool", name, "draining")))

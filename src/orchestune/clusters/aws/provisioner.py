@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from orchestune.clusters.aws import checking, facts, manifests_of, pool_updates, removing
+from orchestune.clusters.aws import checking, facts, manifests_of, pool_updates, removing, staying
 from orchestune.clusters.aws.applying import apply, looked
 from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
@@ -54,10 +54,10 @@ class AwsProvisioner:
         _, wrong = checking.subnets(self._aws, spec)
         lost, remarks = checking.archive(self._aws, site.names, spec)
         have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
-        known = facts.versions(self._aws)[1]
+        known, shown = facts.versions(self._aws)[1], control.described(self._aws, spec.name) or {}
         said, notes = checking.check(self._aws, site.spec, site.offer, zones, known, have)
-        fixed = pool_updates.refused(site) if have else []
-        return [*wrong, *lost, *said, *fixed], [*remarks, *notes]
+        fixed = [*staying.refused(site, shown), *(pool_updates.refused(site) if have else [])]
+        return [*wrong, *lost, *said, *fixed], [*remarks, *notes, *staying.notes(site, shown)]
 
     def plan(self, spec: ClusterSpec) -> list[Planned]:
         site = self._site(spec)

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.clusters.aws.requests import pools
 from orchestune.clusters.aws.requests.pools import Kind
-from orchestune.domain.cluster import ClusterSpec, Complaint, Planned, Pool
+from orchestune.domain.cluster import Complaint, Planned, Pool
 
 Document = dict[str, Any]
 
@@ -65,17 +65,6 @@ def _taints(wanted: Iterable[Document], now: Iterable[Document]) -> Document:
 
 def _plain(taint: Document) -> Document:
     return {key: taint[key] for key in ("key", "value", "effect") if taint.get(key)}
-
-
-def whole(spec: ClusterSpec, shown: Document) -> list[Complaint]:
-    """What of a cluster cannot be changed while it is there."""
-    said, hint = [], "leave it as it was; a cluster of another name may have it"
-    version, vpc = str(shown.get("version", "")), str((shown.get("resourcesVpcConfig") or {}).get("vpcId", ""))
-    if spec.version and version and spec.version != version:
-        said.append(Complaint("kubernetes_version", f"the cluster has {version}, which stays", hint))
-    if spec.network.vpc and vpc and spec.network.vpc != vpc:
-        said.append(Complaint("network.vpc", f"the cluster is in {vpc}, where it stays", hint))
-    return said
 
 
 def fixed(pool: Pool, shown: Document) -> list[Complaint]:

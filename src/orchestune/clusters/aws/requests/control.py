@@ -12,6 +12,8 @@ from orchestune.domain.cluster import ClusterSpec, Grant, Network
 
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
+FILES, BUCKET = "orchestune.dev/files", "bucket"
+"""the tag of clusters whose files lie in a bucket of their own"""
 AUTOSCALER_ACCOUNT = "cluster-autoscaler"
 BEFORE = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
 """without which no machine becomes ready"""
@@ -30,7 +32,7 @@ def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str
         "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True},
         "bootstrapSelfManagedAddons": False,
         "upgradePolicy": {"supportType": "STANDARD"},
-        "tags": names.tags(),
+        "tags": names.tags() | ({FILES: BUCKET} if spec.bucket else {}),
     }
 
 

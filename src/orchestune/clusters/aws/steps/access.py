@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from orchestune.clusters.aws.errors import Refused
 from orchestune.clusters.aws.made import Made, Mend, Step, mended
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
@@ -28,7 +29,7 @@ def planned(site: Site) -> list[Planned]:
     made = []
     for step, grant in zip(steps(site), site.spec.access, strict=True):
         if step.find({}) is None:
-            before = f"{_role(there[grant.who])} → " if grant.who in there else ""
+            before = f"{_role(there[grant.who])} → " if grant.who in there else "new: "
             made.append(Planned("access", grant.who, f"{before}{grant.role}"))
         elif mends := step.lacks({}):
             made.append(mended(step, mends))
@@ -96,7 +97,11 @@ def _entry(site: Site, grant: Grant) -> Step:
         if found is not None and other(found):
             _take_away(site, grant.who)
         request = control.entry(site.names, grant)
-        site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
+        try:
+            site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
+        except Refused as exc:
+            exc.hint = "is there such a user or role? mend `access` in the file; the same command goes on from there"
+            raise
         return grant.who
 
     def lacks(made: Made) -> list[Mend]:

@@ -65,7 +65,7 @@ def _going(site: Site, pool: Pool) -> str | None:
 def group(site: Site, pool: Pool) -> Step:
     """The node group of a pool."""
     machine = site.machine(pool)
-    gpus = f", {machine.gpus} GPUs each" if machine.gpus else ""
+    gpus = f", {machine.gpus} {'GPU' if machine.gpus == 1 else 'GPUs'} each" if machine.gpus else ""
     spot = "spot, " if pool.spot else ""
     planned = Planned("pool", pool.name, f"{spot}{pool.least} to {pool.most} x {', '.join(pool.instance_types)}{gpus}")
 

@@ -12,7 +12,7 @@ from orchestune.clusters.aws.errors import already, code_of
 from orchestune.clusters.aws.made import Made, Mend, Step
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import roles
-from orchestune.clusters.aws.requests.roles import CONTROL, Role
+from orchestune.clusters.aws.requests.roles import CONTROL, NODE, Role
 from orchestune.clusters.aws.site import Site
 from orchestune.domain.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
@@ -64,6 +64,24 @@ def _role(site: Site, claim: Claim | None, role: Role) -> Step:
         return name
 
     return Step(f"role-{role.part}", planned, find, make, lacks=lambda made: _lacking(site, role, planned))
+
+
+def superfluous(site: Site) -> list[str]:
+    """Policies that the machines have and the file does not name, such as those that it named before."""
+    node = next(role for role in roles.roles(site.spec, site.names) if role.part == NODE)
+    request, about = {"RoleName": site.names.role(NODE)}, f"role {site.names.role(NODE)}"
+    try:
+        has = site.aws.call("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
+    except NotFound:
+        return []
+    return [str(item["PolicyArn"]) for item in has if item["PolicyArn"] not in node.managed]
+
+
+def take_away(site: Site, policy: str) -> None:
+    """A policy of the machines that the file does not name."""
+    request = {"RoleName": site.names.role(NODE), "PolicyArn": policy}
+    with suppress(NotFound):
+        site.aws.call("iam", "DetachRolePolicy", request, about=f"role {site.names.role(NODE)}")
 
 
 def _lacking(site: Site, role: Role, planned: Planned) -> list[Mend]:

@@ -1,0 +1,101 @@
+"""What of a file cannot change a cluster that is there is told at its place, instead of being passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from orchestune.domain.cluster import Grant, Network
+from orchestune.errors import OrchestuneError
+from tests.integration.aws import plain, stage
+from tests.testbeds.aws.fake import Fake
+from tests.testbeds.aws.identities import ACCOUNT
+
+READING = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+NODE = f"orchestune-{stage.NAME}-us-west-2-node"
+
+
+def said(**changes: Any) -> list[tuple[str, str]]:
+    complaints, _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, **changes))
+    return [(one.key, one.message) for one in complaints]
+
+
+def test_a_cluster_that_is_as_its_file_says_has_nothing_to_complain_about(aws: Fake) -> None:
+    stage.create()
+    assert said() == []
+    assert said(zones=("us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d")) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "words"),
+    [
+        ({"zones": ("us-west-2a", "us-west-2d")}, "zones", "stands in us-west-2a, us-west-2b, us-west-2c"),
+        ({"network": Network(cidr="10.9.0.0/16")}, "network.cidr", "has 10.42.0.0/16"),
+        ({"bucket": False}, "bucket", "lie in its bucket"),
+        ({"version": "1.36"}, "kubernetes_version", "has 1.35"),
+    ],
+)
+def test_where_it_stands_and_where_its_files_lie_stays(aws: Fake, changes: Any, key: str, words: str) -> None:
+    stage.create()
+    [(found, message)] = said(**changes)
+    assert found == key and words in message
+
+
+def test_a_cluster_whose_files_lie_on_a_disk_gets_no_bucket_that_nobody_uses(aws: Fake) -> None:
+    stage.create(stage.with_pools(bucket=False))
+    [(key, message)] = said(bucket=True)
+    assert key == "bucket" and "on its server's disk" in message
+    assert said(bucket=False) == []
+
+
+def test_a_bucket_that_somebody_has_removed_is_still_that_of_the_cluster(aws: Fake) -> None:
+    stage.create()
+    plain.client("s3").delete_bucket(Bucket=f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}")
+    assert said() == []
+    assert said(bucket=False)[0][0] == "bucket"
+
+
+def test_a_cluster_in_a_network_of_somebody_stays_in_it(aws: Fake) -> None:
+    vpc, subnets = plain.network()
+    theirs = Network(vpc=vpc, subnets=tuple(subnets))
+    stage.create(dataclasses.replace(stage.SPEC, network=theirs))
+    assert said(network=theirs) == []
+    [(key, message)] = said()
+    assert key == "network" and vpc in message
+    stage.destroy()
+
+
+def test_tags_that_what_is_there_does_not_get_are_noted(aws: Fake) -> None:
+    stage.create(dataclasses.replace(stage.SPEC, tags={"team": "vision"}))
+    noted = {}
+    for team in ("vision", "speech"):
+        _, notes = stage.provisioner().check(dataclasses.replace(stage.SPEC, tags={"team": team}))
+        noted[team] = [note for note in notes if note.startswith("tags:")]
+    assert noted["vision"] == [] and len(noted["speech"]) == 1
+
+
+def test_a_policy_that_the_file_names_no_more_is_taken_from_the_machines(aws: Fake) -> None:
+    stage.create(dataclasses.replace(stage.SPEC, policies=(READING,)))
+    there = stage.provisioner()
+    assert [(one.called, one.detail) for one in there.changes(stage.SPEC)] == [
+        (f"role {NODE}", "without AmazonS3ReadOnlyAccess")
+    ]
+    told = stage.Told()
+    there.update(stage.SPEC, told, lambda pool, beat: None)
+    attached = plain.client("iam").list_attached_role_policies(RoleName=NODE)["AttachedPolicies"]
+    assert sorted(one["PolicyName"] for one in attached) == [
+        "AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy",
+    ]  # fmt: skip
+    assert [event.resource.called for event in told.events if event.resource.detail.startswith("without")]
+    assert stage.provisioner().changes(stage.SPEC) == []
+
+
+def test_somebody_who_is_not_there_is_told_with_where_that_is_mended(aws: Fake) -> None:
+    spec = dataclasses.replace(stage.SPEC, access=(Grant(f"arn:aws:iam::{ACCOUNT}:user/nobody", "editor"),))
+    with pytest.raises(OrchestuneError, match="user/nobody") as caught:
+        stage.create(spec)
+    assert "mend `access` in the file" in caught.value.hint
+    stage.create()
+    stage.destroy()
