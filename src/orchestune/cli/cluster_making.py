@@ -99,7 +99,8 @@ def update(console: Console, args: argparse.Namespace) -> int:
         connection = _connection(_answering(there, console), spec.name)
         drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool, beat)
         if connection is not None:
-            rollout.wait(there, connection, telling.note, sleep=lambda seconds: _slept(seconds, beat))
+            moves = lambda line: telling.note(f"the server moves: {line}")
+            rollout.wait(there, connection, moves, sleep=lambda seconds: _slept(seconds, beat))
 
     try:
         provider.update(spec, telling, drained)  # which may be what lets this machine reach the cluster again

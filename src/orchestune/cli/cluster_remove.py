@@ -14,7 +14,7 @@ from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import leavings
 from orchestune.clusters.existing.provisioner import present
-from orchestune.domain.cluster import Proof, Standing
+from orchestune.domain.cluster import Proof
 from orchestune.errors import OrchestuneError
 from orchestune.ports.provisioner import Provisioner
 
@@ -43,13 +43,16 @@ def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int
         raise
     except OrchestuneError:
         telling.close()
-        _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), cluster, standing, args)
+        _tell(console, provider.prove(cluster.name, keep_registry=args.keep_registry), cluster, args)
         raise
     telling.close()
     proof = _proof(provider, cluster.name, keep_registry=args.keep_registry)
-    _tell(console, proof, cluster, standing, args)
+    _tell(console, proof, cluster, args)
     if proof.left:
         return 1
+    if not console.json:
+        gone = "destroyed" if standing is not None or telling.told else "nothing is there any more"
+        console.say(f"{args.name}: {gone}")
     forget(console, cluster)
     return 0
 
@@ -96,23 +99,16 @@ def _empty(console: Console, args: argparse.Namespace, cluster: Cluster, provide
         console.note(f"the cluster does not remove its own things: {exc.message}")
 
 
-def _tell(
-    console: Console, proof: Proof, cluster: Cluster, standing: Standing | None, args: argparse.Namespace
-) -> None:
+def _tell(console: Console, proof: Proof, cluster: Cluster, args: argparse.Namespace) -> None:
     if console.json:
         left = [{"service": item.service, "kind": item.kind, "name": item.name, "why": item.why} for item in proof.left]
         console.document({"name": args.name, "looked": list(proof.looked), "left": left})
         return
-    for service in proof.looked:
-        there = [item for item in proof.left if item.service == service]
-        said = ", ".join(f"{item.kind} {item.name}" for item in there) or "nothing left"
-        console.say(f"{service:22} {said}")
-    for item in proof.left:
-        if item.why:
-            console.say(f"{item.service:22} {item.kind} {item.name}: {item.why}")
+    for service in dict.fromkeys([*proof.looked, *(item.service for item in proof.left)]):
+        there = [f"{item.kind} {item.name}{f': {item.why}' if item.why else ''}"
+                 for item in proof.left if item.service == service]  # fmt: skip
+        for said in there or ["nothing left"]:
+            console.say(f"{service:22} {said}")
     if args.keep_registry:
         again = f"orchestune cluster destroy -n {args.name} --cloud {cluster.cloud} --region {cluster.region}"
         console.say(f"{'registry':22} left, as --keep-registry says; `{again}` removes it")
-    if not proof.left:
-        gone = "destroyed" if standing is not None else "nothing is there any more"
-        console.say(f"{args.name}: {gone}")

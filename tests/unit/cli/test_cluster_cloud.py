@@ -53,6 +53,8 @@ class Provider:
     """why it cannot be said what has to run in the cluster"""
     made: tuple[str, ...] = ("one",)
     """the roles that come to be before it fails"""
+    removes: tuple[str, ...] = ()
+    """kinds of what goes when it is destroyed"""
     done: list[str] = field(default_factory=list)
 
     def payer(self) -> Payer:
@@ -102,6 +104,8 @@ class Provider:
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         self.done.append(f"destroy {name}{' but images' if keep_registry else ''}")
+        for kind in self.removes:
+            say(Event(Happened.REMOVED, Planned(kind, name)))
         if self.fails is not None:
             raise self.fails
 
@@ -266,8 +270,17 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
     provider.left = (Left("EKS", "pool", "cpu", "in use by somebody"),)
     refused = cli("cluster", "destroy", "-n", "vision", "--yes")
     assert refused.code == 2
-    assert "pool cpu: in use by somebody" in refused.out
+    assert [line for line in refused.out.splitlines() if "cpu" in line] == [
+        "EKS                    pool cpu: in use by somebody"
+    ]
     assert [item.name for item in known(home)] == ["vision"]
+
+
+def test_what_is_destroyed_and_what_was_not_there_are_told_apart(provider: Provider, cli: Cli) -> None:
+    words = ("cluster", "destroy", "-n", "vision", "--cloud", "aws", "--yes")
+    assert cli(*words).out.splitlines()[-1] == "vision: nothing is there any more"
+    provider.removes = ("role",)  # the rest of one whose control plane had gone before
+    assert cli(*words).out.splitlines()[-1] == "vision: destroyed"
 
 
 def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(

@@ -85,7 +85,7 @@ KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
         ([deployment(), container(1, **DEAD)], "ended (exit code 2); the end of its log:\n  bad flag", False),
         ([deployment(), container(3, **DEAD)], "the server ended (exit code 2)", True),
         ([deployment(), container(1, **KILLED)], "the server ended (out of memory)", False),
-        ([deployment(), pod(), event("pod-1", "volume is busy")], "volume is busy", False),
+        ([deployment(), pod(), event("pod-1", "volume is busy")], "the server starts: volume is busy", False),
         ([deployment(), pod()], "the server starts", False),
     ],
 )
@@ -94,6 +94,14 @@ def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str
     found = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
     assert said in found[0]
     assert found[1] == hopeless
+
+
+def test_what_kept_a_pod_from_a_machine_that_it_has_by_now_is_not_told() -> None:
+    past = event("pod-1", "0/3 nodes are available") | {"reason": "FailedScheduling"}
+    world = World(deployment(), pod(), past)
+    assert rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml")) == (
+        "the server starts", False,
+    )  # fmt: skip
 
 
 def test_waiting_ends_when_the_newest_form_runs_alone() -> None:

@@ -25,7 +25,7 @@ def check(
     if said:
         return said, notes
     over, more = quotas.check(aws, spec, offer, have)
-    return over, [*notes, *more, *_server_note(spec, offer, zones)]
+    return over, [*notes, *more, *(() if have else _server_note(spec, offer, zones))]
 
 
 def region(aws: Aws, ask: Callable[[], object]) -> Complaint | None:

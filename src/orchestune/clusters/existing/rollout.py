@@ -24,6 +24,8 @@ _POLL = 0.5
 _SURE = 5.0
 """seconds for which something hopeless must be seen: what is seen at first may be of an older try"""
 _TRIED = "orchestune.dev/tried"
+_PASSED = ("Unhealthy", "FailedScheduling")
+"""reasons of warnings that say nothing: of a server that is not up yet, of a pod that has its machine by now"""
 
 
 class NotUp(OrchestuneError):
@@ -123,7 +125,8 @@ def state(
     if why:
         claim = _claim(api, connection)
         return claim or why, False
-    return _events(api, pod) or "the server starts", False
+    said = _events(api, pod)
+    return f"the server starts: {said}" if said else "the server starts", False
 
 
 def _present(api: Api, connection: Connection) -> list[Manifest]:
@@ -228,6 +231,6 @@ def _events(api: Api, document: Manifest) -> str:
         found = api.call("GET", place, None, **query).get("items") or []
     except OrchestuneError:
         return ""
-    warnings = [event for event in found if event.get("type") == "Warning" and event.get("reason") != "Unhealthy"]
+    warnings = [event for event in found if event.get("type") == "Warning" and event.get("reason") not in _PASSED]
     warnings.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     return str(warnings[-1].get("message", "")) if warnings else ""
