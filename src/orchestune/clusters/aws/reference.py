@@ -61,8 +61,8 @@ command. Where they expire in the middle of a command, log in again and repeat i
 A pool `system` with one small machine is added where no other pool without GPUs and taints always keeps one: something
 has to run the server while everything else is at 0. Its machines stand in one zone, that of the server's disk, so that
 another one can take the disk over. A pool that keeps fewer machines than there are zones may get a lost one replaced in
-another zone, where the server then waits for its disk: where that must not be, write the pool `system: {instance_type:
-t3a.large, min_nodes: 1, max_nodes: 1}` yourself, or name one zone (`zones: [us-west-2a]`).
+another zone, where the server then waits for its disk; `create` notes it. Where that must not be, write the pool
+`system: {instance_type: t3a.large, min_nodes: 1, max_nodes: 1}` yourself.
 
 ## Pools, GPUs, spot
 
@@ -123,14 +123,15 @@ registry: `images: {autoscaler: …, device_plugin: …}`.
 `cluster update` shows what differs and asks. Sizes, labels, taints, access and from where the API server answers
 (`network: {endpoint: …, allow: […]}`) change in place; new pools come first; pools that the file has no more are
 drained and removed: their trials publish their checkpoints, are offered again at no cost to the budget, and go on
-elsewhere; the server moves last. What a pool's machines are (type, disk, spot) cannot be changed: give the pool
-another name.
+elsewhere; the server moves last. Policies that the file does not name go from the machines. What a pool's machines are
+(type, disk, spot) cannot be changed: give the pool another name. Version, network, zones and where files lie (`bucket`)
+stay as they were made, which is told at their place in the file; more `zones` may come.
 
 What somebody has removed by hand `cluster update` makes again, and `cluster create` too: gateways, addresses, routes
-and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. What is there and
-lacks something inside, such as a right, a route or the rule by which old images go, both mend; `--dry-run` shows it as
-`mended: …` first. A pool whose launch template or subnet is gone cannot get another one from EKS, which is told; under
-another name it is made anew.
+and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. An add-on that failed
+is made anew. What is there and lacks something inside, such as a right, a route or the rule by which old images go,
+both mend; `--dry-run` shows it as `mended: …` first. A pool whose launch template or subnet is gone cannot get another
+one from EKS, which is told; under another name it is made anew.
 
 ## Destroying itself when nobody uses it
 
