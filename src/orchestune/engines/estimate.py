@@ -109,9 +109,9 @@ def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
     if scale is None:
         return None
     few = gathered(thinned(entries, _FITTED), cube.width, "plain", (1.0,))
-    scales = fit(cube.features(few.points), few.values, few.variances, cube.numeric)
+    scales = fit(cube.features(few.points), few, cube.numeric)
     features = cube.features(evidence.points)
-    posterior = Posterior(scales, features, evidence.values, evidence.variances, features[:0], cube.numeric)
+    posterior = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
     means, deviations = posterior.at(features)
     low = int(losses.argmin())
     return losses[low] + (means - evidence.values[low]) * scale, deviations * scale

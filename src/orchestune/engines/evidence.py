@@ -1,7 +1,8 @@
 """What a Gaussian process makes of a history.
 
 - completed, every metric finite: its loss;
-- completed with a reported standard deviation: the same, with that noise;
+- completed with a reported standard deviation: the same, with that noise, or less where the results are less noisy than
+  that: what is reported is often how far folds lie apart, and not how far another run would;
 - pruned: worse than most. It enters midway from the upper quartile to the worst of the losses, with a large variance;
 - failed, or not finite: no loss. A process of its own tells how likely that is elsewhere;
 - cancelled: nothing is known.
@@ -20,6 +21,7 @@ from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats, stacked
+from orchestune.engines.kernel import Scales
 from orchestune.engines.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
@@ -58,6 +60,14 @@ class Evidence:
     points: Floats
     values: Floats
     variances: Floats
+    """of each, beside what is common to all"""
+    reported: Floats
+    """what trials say of the variance of their value, 0 where they say nothing"""
+
+    def noise(self, scales: Scales) -> Floats:
+        """The variances to reckon with."""
+        found: Floats = self.variances + scales.trust * self.reported
+        return found
 
 
 def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> Entry | None:
@@ -92,7 +102,7 @@ def limit_evidence(entries: Sequence[Entry], width: int, index: int) -> tuple[Ev
     values = (cut - mean) * scale if scale else np.sign(cut)
     limit = -mean * scale if scale else 0.0
     points = stacked([item.point for item in known], width)
-    return Evidence(points, values, np.zeros(len(known))), limit
+    return _exact(points, values), limit
 
 
 def failure_evidence(entries: Sequence[Entry], width: int) -> tuple[Evidence, float] | None:
@@ -107,7 +117,11 @@ def failure_evidence(entries: Sequence[Entry], width: int) -> tuple[Evidence, fl
         return None
     mean = float(labels.mean())
     points = stacked([item.point for item in entries], width)
-    return Evidence(points, (labels - mean) / deviation, np.zeros(len(labels))), -mean / deviation
+    return _exact(points, (labels - mean) / deviation), -mean / deviation
+
+
+def _exact(points: Floats, values: Floats) -> Evidence:
+    return Evidence(points, values, np.zeros(len(values)), np.zeros(len(values)))
 
 
 def thinned(entries: Sequence[Entry], most: int) -> list[Entry]:
@@ -129,12 +143,13 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
-        variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
+        told = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
     poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
     completed = np.array([entry.losses is not None for entry in entries])
-    found, spread = np.full(len(entries), poorer), np.full(len(entries), _PRUNED_VARIANCE)
-    found[completed], spread[completed] = values, variances
-    return Evidence(stacked([item.point for item in entries], width), found, spread)
+    found, reported = np.full(len(entries), poorer), np.zeros(len(entries))
+    found[completed], reported[completed] = values, told
+    spread = np.where(completed, 0.0, _PRUNED_VARIANCE)
+    return Evidence(stacked([item.point for item in entries], width), found, spread, reported)
 
 
 def beaten(losses: Floats) -> Counts:

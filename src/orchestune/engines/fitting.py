@@ -9,6 +9,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky
 from scipy.optimize import minimize
 
 from orchestune.engines.cube import Flags, Floats
+from orchestune.engines.evidence import Evidence
 from orchestune.engines.kernel import Scales, matern_and_slope, squared_differences, sum_and_slopes
 
 JITTER = 1e-8
@@ -17,18 +18,19 @@ _LENGTH_SPREAD = math.sqrt(3.0)  # the prior of Hvarfner et al. (2024), which gr
 _NOISE_MEAN, _NOISE_SPREAD = -5.0, 2.0
 _SINGLE_MEAN, _SINGLE_SPREAD = -0.7, 1.0  # of the length scales of functions of one coordinate
 _SINGLE_ITERATIONS = 40
+_TRUST_SPREAD = 2.0
 _BOUNDS_LENGTH, _BOUNDS_AMPLITUDE, _BOUNDS_NOISE = (-5.0, 8.0), (-5.0, 5.0), (-16.0, 2.0)
+_BOUNDS_TRUST = (-9.0, 0.0)  # more noise than was reported is the common one's
 _STARTS = (0.0, -1.5)
 """where the search for the length scales begins, from their prior's mean"""
 
 
-def fit(features: Floats, values: Floats, variances: Floats, numeric: Flags, *, additive: bool = False) -> Scales:
-    """Scales for standardized `values` at `features`; `variances` are known noise of each, added to the common one.
+def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> Scales:
+    """Scales for the standardized values at `features`.
 
     `additive`: with a sum of functions of one coordinate each beside the function of all of them.
     """
-    width = features.shape[1]
-    target = _Target(squared_differences(features, numeric), values, variances, additive)
+    target = _Target(squared_differences(features, numeric), evidence, additive)
     found = [
         minimize(
             target,
@@ -40,26 +42,34 @@ def fit(features: Floats, values: Floats, variances: Floats, numeric: Flags, *, 
         )
         for shift in (_STARTS[:1] if additive else _STARTS)
     ]
-    return target.scales(min(found, key=lambda result: float(result.fun)).x, width)
+    return target.scales(min(found, key=lambda result: float(result.fun)).x)
 
 
 class _Target:
     """Minus the logarithm of the posterior, and its slope, by the logarithms of the scales.
 
-    In this order: length scales, amplitude, noise; if additive length scales of the single coordinates, amplitude.
+    In this order: length scales, amplitude, noise; if additive length scales of the single coordinates, amplitude;
+    if trials report how noisy they are the trust in that.
     """
 
-    def __init__(self, differences: Floats, values: Floats, variances: Floats, additive: bool = False) -> None:
+    def __init__(self, differences: Floats, evidence: Evidence, additive: bool = False) -> None:
         self._width = width = len(differences)
-        self._differences, self._values, self._variances = differences.reshape(width, -1), values, variances
+        self._differences, self._values, self._evidence = differences.reshape(width, -1), evidence.values, evidence
         self._distances = np.sqrt(differences) if additive else None
         length = math.sqrt(2.0) + 0.5 * math.log(max(1, width))
         single, amplitude = ([_SINGLE_MEAN] * width + [0.0], [0.0]) if additive else ([], [0.0])
-        self._means = np.array([length] * width + amplitude + [_NOISE_MEAN] + single)
-        spreads = [_LENGTH_SPREAD] * width + [1.0, _NOISE_SPREAD]
-        self._spreads = np.array(spreads + ([_SINGLE_SPREAD] * width + [1.0] if additive else []))
+        means = [length] * width + amplitude + [_NOISE_MEAN] + single
+        spreads = (
+            [_LENGTH_SPREAD] * width + [1.0, _NOISE_SPREAD] + ([_SINGLE_SPREAD] * width + [1.0] if additive else [])
+        )
         self.bounds = [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE, _BOUNDS_NOISE]
         self.bounds += [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE] if additive else []
+        self._single = slice(width + 2, 2 * width + 2)
+        self._trusts = bool(evidence.reported.any())
+        if self._trusts:
+            means, spreads = [*means, 0.0], [*spreads, _TRUST_SPREAD]
+            self.bounds.append(_BOUNDS_TRUST)
+        self._means, self._spreads = np.array(means), np.array(spreads)
 
     def start(self, shift: float) -> Floats:
         """Where a search begins: the priors' means, with length scales shifted."""
@@ -67,24 +77,26 @@ class _Target:
         found[: self._width] += shift
         return found
 
-    @staticmethod
-    def scales(logs: Floats, width: int) -> Scales:
+    def scales(self, logs: Floats) -> Scales:
         """What the logarithms stand for."""
+        width = self._width
         weights, amplitude, noise = np.exp(-2 * logs[:width]), math.exp(logs[width]), math.exp(logs[width + 1])
-        if len(logs) == width + 2:
-            return Scales(weights, amplitude, noise)
-        return Scales(weights, amplitude, noise, np.exp(-logs[width + 2 : -1]), math.exp(logs[-1]))
+        trust = math.exp(logs[-1]) if self._trusts else 1.0
+        if self._distances is None:
+            return Scales(weights, amplitude, noise, trust=trust)
+        single = self._single
+        return Scales(weights, amplitude, noise, np.exp(-logs[single]), math.exp(logs[single.stop]), trust)
 
     def __call__(self, logs: Floats) -> tuple[float, Floats]:
         count, width = len(self._values), self._width
-        scales = self.scales(logs, width)
+        scales = self.scales(logs)
         correlation, slope = matern_and_slope((scales.weights @ self._differences).reshape(count, count))
         covariance = scales.amplitude * correlation
         if self._distances is not None:
             assert scales.single is not None
             total, slopes = sum_and_slopes(self._distances, scales.single)
             covariance += scales.single_amplitude * total
-        covariance.flat[:: count + 1] += scales.noise + self._variances + JITTER
+        covariance.flat[:: count + 1] += scales.noise + self._evidence.noise(scales) + JITTER
         try:
             root = cholesky(covariance, lower=True, check_finite=False)
         except LinAlgError:
@@ -98,6 +110,8 @@ class _Target:
         gradient[width] -= 0.5 * scales.amplitude * np.sum(inner * correlation)
         gradient[width + 1] -= 0.5 * scales.noise * np.trace(inner)
         if self._distances is not None:
-            gradient[width + 2 : -1] -= 0.5 * scales.single_amplitude * (slopes.reshape(width, -1) @ inner.ravel())
-            gradient[-1] -= 0.5 * scales.single_amplitude * np.sum(inner * total)
+            gradient[self._single] -= 0.5 * scales.single_amplitude * (slopes.reshape(width, -1) @ inner.ravel())
+            gradient[self._single.stop] -= 0.5 * scales.single_amplitude * np.sum(inner * total)
+        if self._trusts:
+            gradient[-1] -= 0.5 * scales.trust * self._evidence.reported @ inner.diagonal()
         return float(value), gradient

@@ -180,7 +180,7 @@ class GpProposer:
                 scales.shortened(_SHORTER) if elsewhere else scales,
                 self._cube.features(evidence.points),
                 evidence.values,
-                evidence.variances,
+                evidence.noise(scales),
                 self._cube.features(stacked(waiting, self._cube.width)),
                 self._cube.numeric,
             )
@@ -215,7 +215,8 @@ class GpProposer:
         evidence, limit = found
         features = self._cube.features(evidence.points)
         with np.errstate(over="ignore", under="ignore"):
-            model = Posterior(scales, features, evidence.values, evidence.variances, features[:0], self._cube.numeric)
+            noise = evidence.noise(scales)
+            model = Posterior(scales, features, evidence.values, noise, features[:0], self._cube.numeric)
         worst = (limit + float(evidence.values.max())) / 2 if index == _FAILURES else math.inf
         return _Bound(model, limit, worst)
 
@@ -231,7 +232,7 @@ class GpProposer:
             if found is None:
                 return None
             features = self._cube.features(found[0].points)
-            self._limit_scales[index] = fit(features, found[0].values, found[0].variances, self._cube.numeric)
+            self._limit_scales[index] = fit(features, found[0], self._cube.numeric)
         return self._limit_scales[index]
 
     def _scales_of(self, view: View, shares: tuple[float, ...]) -> Scales:
@@ -239,9 +240,7 @@ class GpProposer:
             fitted = [item for item in self._fitted if not item.failed]
             found = gathered(fitted, self._cube.width, view.warping, shares)
             features = self._cube.features(found.points)
-            self._scales[view, shares] = fit(
-                features, found.values, found.variances, self._cube.numeric, additive=view.additive
-            )
+            self._scales[view, shares] = fit(features, found, self._cube.numeric, additive=view.additive)
         return self._scales[view, shares]
 
     def _shares(self, random: np.random.Generator) -> tuple[float, ...]:

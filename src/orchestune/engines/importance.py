@@ -55,10 +55,10 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
         additive = cube.width <= _MOST_SINGLES
-        scales = fit(cube.features(few.points), few.values, few.variances, cube.numeric, additive=additive)
+        scales = fit(cube.features(few.points), few, cube.numeric, additive=additive)
         seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
         features = cube.features(seen.points)
-        model = Posterior(scales, features, seen.values, seen.variances, features[:0], cube.numeric)
+        model = Posterior(scales, features, seen.values, seen.noise(scales), features[:0], cube.numeric)
         count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
         random = np.random.default_rng(0)
         here, there = cube.uniform(count, random), cube.uniform(count, random)

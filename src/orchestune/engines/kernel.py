@@ -28,6 +28,8 @@ class Scales:
     single: Floats | None = None
     """by coordinate: the inverse of the length scale of what it does by itself; None without such a part"""
     single_amplitude: float = 0.0
+    trust: float = 1.0
+    """the share of the variances that trials report which their values bear out"""
 
     @property
     def variance(self) -> float:

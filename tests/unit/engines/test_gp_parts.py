@@ -8,6 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from orchestune.engines.cube import Floats
+from orchestune.engines.evidence import Evidence
 from orchestune.engines.fitting import _Target, fit
 from orchestune.engines.kernel import Scales, covariance, distances, matern, squared_differences, sum_and_slopes
 from orchestune.engines.posterior import Posterior, _log_improvement
@@ -23,12 +24,18 @@ def features(count: int) -> Floats:
     return found
 
 
+def told(points: Floats, values: Floats, variance: float = 0.0, reported: float = 0.0) -> Evidence:
+    count = len(points)
+    return Evidence(points, values, np.full(count, variance), np.full(count, reported))
+
+
+@pytest.mark.parametrize("reported", [0.0, 0.2])
 @pytest.mark.parametrize("additive", [False, True])
-def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool) -> None:
+def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool, reported: float) -> None:
     points = features(12)
     values = np.random.default_rng(5).standard_normal(12)
-    target = _Target(squared_differences(points, NUMERIC), values, np.full(12, 0.01), additive)
-    at = np.array([0.1, -0.3, 0.5, 0.2, -2.0] + [-0.5, -0.2, 0.3, 0.4] * additive)
+    target = _Target(squared_differences(points, NUMERIC), told(points, values, 0.01, reported), additive)
+    at = np.array([0.1, -0.3, 0.5, 0.2, -2.0] + [-0.5, -0.2, 0.3, 0.4] * additive + [-0.7] * (reported > 0))
     step = 1e-5
     expected = [(target(at + step * e)[0] - target(at - step * e)[0]) / (2 * step) for e in np.eye(len(at))]
     assert target(at)[1] == pytest.approx(expected, rel=1e-5)
@@ -37,7 +44,7 @@ def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool) -> None:
 def test_a_coordinate_that_does_not_matter_gets_a_small_weight() -> None:
     points = features(60)
     values = np.sin(5 * points[:, 0]) + (points[:, 2] == 1)
-    scales = fit(points, (values - values.mean()) / values.std(), np.zeros(60), NUMERIC)
+    scales = fit(points, told(points, (values - values.mean()) / values.std()), NUMERIC)
     assert scales.weights[1] < scales.weights[0] / 20
     assert scales.weights[1] < scales.weights[2] / 20
     assert scales.noise < 0.01
@@ -48,8 +55,21 @@ def test_noise_that_nobody_reported_is_found() -> None:
     points = features(120)
     values = np.sin(5 * points[:, 0]) + 0.3 * random.standard_normal(120)
     deviation = values.std()
-    scales = fit(points, (values - values.mean()) / deviation, np.zeros(120), NUMERIC)
+    scales = fit(points, told(points, (values - values.mean()) / deviation), NUMERIC)
     assert math.sqrt(scales.noise) * deviation == pytest.approx(0.3, rel=0.3)
+
+
+@pytest.mark.parametrize(("claimed", "borne_out"), [(0.3, 1.0), (1.8, 1 / 6)])
+def test_of_the_noise_that_is_reported_as_much_counts_as_the_values_bear_out(claimed: float, borne_out: float) -> None:
+    random = np.random.default_rng(3)
+    points = features(120)
+    values = np.sin(5 * points[:, 0]) + 0.3 * random.standard_normal(120)
+    deviation = values.std()
+    evidence = told(points, (values - values.mean()) / deviation, reported=(claimed / deviation) ** 2)
+    scales = fit(points, evidence, NUMERIC)
+    noise = math.sqrt(scales.noise + float(evidence.noise(scales)[0])) * deviation
+    assert noise == pytest.approx(0.3, rel=0.3)
+    assert math.sqrt(scales.trust) == pytest.approx(borne_out, rel=0.35)
 
 
 def test_shorter_lengths_are_as_if_the_points_were_further_apart() -> None:
@@ -87,7 +107,7 @@ def test_what_one_coordinate_does_is_learnt_whatever_the_others_are() -> None:
     error = {}
     for additive in (False, True):
         values = loss(points)
-        scales = fit(points, values / values.std(), np.zeros(60), numeric, additive=additive)
+        scales = fit(points, told(points, values / values.std()), numeric, additive=additive)
         expected = Posterior(scales, points, values / values.std(), np.zeros(60), np.empty((0, 8)), numeric)
         error[additive] = np.abs(expected.at(elsewhere)[0] * values.std() - loss(elsewhere)).mean()
     assert error[True] < error[False] / 3
