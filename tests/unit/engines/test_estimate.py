@@ -47,7 +47,7 @@ def test_the_luckiest_value_is_not_the_best_configuration(seed: int) -> None:
     assert abs(found.value - bowl(place)) < 4 * found.stddev and 0.01 < found.stddev < 0.3
 
 
-@pytest.mark.parametrize(("noise", "reported", "at_most"), [(0.3, 0.3, 0.7), (0.05, 0.3, 0.4)])
+@pytest.mark.parametrize(("noise", "reported", "at_most"), [(0.3, 0.3, 0.7), (0.05, 0.3, 0.17)])
 def test_a_model_errs_less_than_luck(noise: float, reported: float, at_most: float) -> None:
     """Also where folds lie further apart than runs do: what they report is no noise of the value."""
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
