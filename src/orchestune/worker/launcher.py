@@ -15,9 +15,9 @@ from orchestune.worker.preload import Broken, Preloader, Zygote, program
 class Launcher:
     """What all attempts of a worker have in common when their commands start."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, cores: Path | None = None) -> None:
         self._preloader = Preloader(str(state))
-        self._cores = Cores(state / "cores")
+        self._cores = Cores(cores or state / "cores")
 
     @property
     def pids(self) -> set[int]:

@@ -24,7 +24,9 @@ class Settings(NamedTuple):
     worker: str
     slots: int
     state: Path
-    """caches that the workers of this machine share, and this worker's spool"""
+    """this worker's own: its caches and its spool"""
+    cores: Path | None = None
+    """where the workers of this machine see which cores are in use; None where it alone may use its cores"""
     gpus: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
 
@@ -46,6 +48,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             worker=str(document["worker"]),
             slots=int(document["slots"]),
             state=Path(document["state"]),
+            cores=Path(document["cores"]) if document.get("cores") else None,
             gpus=tuple(str(gpu) for gpu in document.get("gpus") or ()),
             tags=dict(document.get("tags") or {}),
         )

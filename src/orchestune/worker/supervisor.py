@@ -58,7 +58,7 @@ class Supervisor:
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
         self._orphans = Orphans()
-        self._launcher = Launcher(settings.state)
+        self._launcher = Launcher(settings.state, settings.cores)
         self._sampler = Sampler()
         self._next_look = 0.0
         self._losses = 0

@@ -48,6 +48,7 @@ class LocalBackend:
         capacity: Machine | None = None,
     ) -> None:
         self._workers = state.absolute() / "workers"
+        self._cores = state.absolute() / "cores"
         self._endpoint = endpoint.absolute() if endpoint else None
         self._url = url
         self._program = tuple(worker_program) or plan.installed_worker()
@@ -108,7 +109,7 @@ class LocalBackend:
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
-            write_private(folder.file, plan.document(order, folder.state, self._endpoint, self._url))
+            write_private(folder.file, plan.document(order, folder.state, self._endpoint, self._url, self._cores))
             environ = plan.environment(order, folder.file, os.environ)
             return client.spawn(self._program, environ, folder.state, folder.log)
         except OSError:

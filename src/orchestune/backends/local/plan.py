@@ -23,8 +23,10 @@ runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 """
 
 
-def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None) -> str:
-    """What the worker reads in the file that `ORCHESTUNE_WORKER_FILE` names: where to go, as whom, with what."""
+def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path) -> str:
+    """What the worker reads in the file that `ORCHESTUNE_WORKER_FILE` names: where to go, as whom, with what. In
+    `cores` all workers see which cores the others pinned trials to.
+    """
     return json.dumps(
         {
             "url": url,
@@ -33,6 +35,7 @@ def document(order: WorkerOrder, state: Path, endpoint: Path | None, url: str | 
             "worker": order.worker,
             "slots": order.slots,
             "state": str(state),
+            "cores": str(cores),
             "gpus": list(order.gpus),
             "tags": {},
         }
