@@ -17,7 +17,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from orchestune.config.draft import Draft
 from orchestune.config.nodes import Place, mapping
@@ -27,6 +27,8 @@ from orchestune.errors import NotFound, UsageError
 
 _SQLITE = b"SQLite format 3\0"
 _STATES = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+_PACKAGES = {"MySQLdb": "mysqlclient", "psycopg": "psycopg[binary]"}
+"""what to install for a module that is called otherwise"""
 COMMAND = "python train.py {args}"
 BUDGET = 40
 
@@ -63,8 +65,26 @@ def _opened(source: str) -> BaseStorage:
             if journal:
                 return JournalStorage(JournalFileBackend(path))
             return RDBStorage(source, skip_table_creation=True)
-    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, ValueError, KeyError, OSError) as exc:
+    except ImportError as exc:
+        raise _lacking(source, exc) from exc
+    except NoSuchModuleError as exc:
+        raise UsageError(
+            f"{_shown(source)} is no address of a storage of Optuna",
+            "--from takes sqlite:///study.db, mysql://…, postgresql://…, or the path of the storage's file",
+        ) from exc
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, KeyError, OSError) as exc:
         raise UsageError(f"{_shown(path)} cannot be read as a storage of Optuna: {_first_line(exc)}") from exc
+
+
+def _lacking(source: str, exc: ImportError) -> UsageError:
+    """The driver of the database is not installed; Optuna, which says so, does not say which one that is."""
+    cause = exc.__cause__ or exc.__context__ or exc
+    module = getattr(cause, "name", None) or ""
+    package = _PACKAGES.get(module, module)
+    return UsageError(
+        f"{_shown(source)} cannot be read: {_first_line(cause)}",
+        f"install the driver beside orchestune: pip install '{package}'" if package else "",
+    )
 
 
 def _shown(source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,3 +206,26 @@ def test_a_password_is_not_repeated() -> None:
         reading.read("postgresql+nothing://me:geheim@127.0.0.1:1/x")
     assert "geheim" not in str(error.value)
     assert "me:***@127.0.0.1:1/x" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "package"),
+    [
+        ("mysql://me:geheim@h/x", "MySQLdb", "mysqlclient"),
+        ("mysql+pymysql://me:geheim@h/x", "pymysql", "pymysql"),
+        ("postgresql://me:geheim@h/x", "psycopg", "psycopg[binary]"),
+    ],
+)
+def test_a_driver_that_is_missing_is_named(
+    address: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(UsageError) as error:
+        reading.read(address)
+    assert error.value.hint == f"install the driver beside orchestune: pip install '{package}'"
+    assert "geheim" not in str(error.value)
+
+
+def test_what_is_no_database_is_told_what_would_be() -> None:
+    with pytest.raises(UsageError, match="redis://x is no address of a storage of Optuna"):
+        reading.read("redis://x")
