@@ -43,7 +43,7 @@ class Archiving:
                 segments = logs.inline_segments(session, attempt)
             if not segments:
                 continue
-            key = f"logs/{segments[0].experiment}/{attempt}-{segments[0].offset}"
+            key = f"{records.log_prefix(segments[0].experiment)}{attempt}-{segments[0].offset}"
             self._core.files.put(key, io.BytesIO(b"".join(bytes(segment.data) for segment in segments)))
             starts = accumulate((segment.length for segment in segments), initial=0)
             places = [

@@ -126,9 +126,7 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
 
 def remove(core: Core, experiment: str) -> None:
     """Remove the records and files of an experiment that is over and hidden for good."""
-    with core.store.reading() as session:
-        objects = records.log_objects(session, experiment)
-    for key in objects:
+    for key in list(core.files.keys(records.log_prefix(experiment))):
         core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
@@ -137,12 +135,17 @@ def remove(core: Core, experiment: str) -> None:
 
 
 def drop_files(core: Core, experiment: str) -> None:
-    """Remove the logs, artifacts and checkpoints of an experiment that is over; its records and its code stay."""
+    """Remove the logs, artifacts and checkpoints of an experiment that is over; its records and its code stay.
+
+    Repeatable: where a server died on the way, files may be there that no row names any more.
+    """
+    objects = list(core.files.keys(records.log_prefix(experiment)))
     with locked(core, experiment) as ledger:
         if not ledger.row.state.over:
             return  # it goes on again
-        objects = records.log_objects(ledger.session, experiment)
         records.drop_files(ledger.session, experiment)
-        ledger.record("files_dropped", {})
     for key in objects:
         core.files.delete(key)
+    with locked(core, experiment) as ledger:
+        records.files_dropped(ledger.session, experiment)
+        ledger.record("files_dropped", {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -87,12 +86,9 @@ def remember(session: Session, key: str, request_hash: str, status: int, answer:
     )
 
 
-def log_objects(session: Session, experiment: str) -> Sequence[str]:
-    """Keys of the file store that hold moved logs of an experiment."""
-    query = select(log_segments.c.object).where(
-        log_segments.c.experiment == experiment, log_segments.c.object.is_not(None)
-    )
-    return [row[0] for row in session.select(query.distinct())]
+def log_prefix(experiment: str) -> str:
+    """What the keys of all moved logs of an experiment begin with."""
+    return f"logs/{experiment}/"
 
 
 def purge(session: Session, experiment: str) -> None:
@@ -133,6 +129,10 @@ def drop_files(session: Session, experiment: str) -> None:
     for table in (trials, tasks):
         kept = (table.c.experiment == experiment) & table.c.checkpoint.is_not(None)
         session.change(update(table).where(kept).values(checkpoint=None))
+
+
+def files_dropped(session: Session, experiment: str) -> None:
+    """Note that they are gone, their bytes too."""
     session.change(update(experiments).where(experiments.c.id == experiment).values(files_dropped_at=session.now))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
-from orchestune.errors import BadInput, Denied
+from orchestune.errors import BadInput, Denied, StoreUnavailable
 from orchestune.services import (
     bundles,
     change_experiment,
@@ -161,6 +161,30 @@ class ReportsContract(WorldContract):
         assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
+
+    def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=1)
+        [(worker, lease)] = world.lease()
+        text = "x" * (INLINE_BYTES + 1) + "\n"
+        worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
+        assert world.run(experiment)["state"] == "completed"
+        Archiving(world.core).move_logs()
+        [key] = world.core.files.keys("logs/")
+        world.clock.pass_time(3700.0)
+
+        def dies(key: str) -> None:
+            raise StoreUnavailable("the server dies")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(world.core.files, "delete", dies)
+            with pytest.raises(StoreUnavailable):
+                Expiring(world.core, 3600.0).tick()
+        assert world.status(experiment)["files_dropped_at"] is None and world.core.files.size(key) is not None
+        Expiring(world.core, 3600.0).tick()
+        assert world.status(experiment)["files_dropped_at"] is not None and world.core.files.size(key) is None
+        assert list(world.core.files.keys("logs/")) == []
 
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
         experiment = world.create(budget=1)
