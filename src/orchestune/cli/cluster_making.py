@@ -24,11 +24,13 @@ from orchestune.clusters.existing.provisioner import present
 from orchestune.clusters.existing.rights import shared
 from orchestune.config.cluster_file.read import LoadedCluster, load
 from orchestune.domain.cluster import ClusterSpec, Payer, Planned
-from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.ports.provisioner import Provisioner
 
 _REACHABLE = 300.0
 """seconds in which the name of a new API server gets known"""
+_KNOWN = 60.0
+"""seconds in which a new cluster gets to know who made it"""
 _POLL = 2.0
 
 
@@ -53,7 +55,7 @@ def create(console: Console, args: argparse.Namespace) -> int:
         reached = provider.apply(spec, telling)
         cluster = write_kubeconfig(console, cluster, reached, provider.login(spec.name))
         known(console).add(cluster)
-        there = _answering(api(cluster), console)
+        there = answering(api(cluster), console, known=_KNOWN)
         for document in documents:
             there.apply(document)
     except OrchestuneError as exc:
@@ -96,7 +98,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
 
     def drained(pool: str, beat: Callable[[], None]) -> None:
         """The server, if it has to move, answers elsewhere before its machine goes."""
-        connection = _connection(_answering(there, console), spec.name)
+        connection = _connection(answering(there, console), spec.name)
         drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool, beat)
         if connection is not None:
             moves = lambda line: telling.note(f"the server moves: {line}")
@@ -110,7 +112,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
         raise
     finally:
         telling.close()
-    connection = _connection(_answering(there, console), spec.name)
+    connection = _connection(answering(there, console), spec.name)
     for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
     retirement = provider.retirement(spec)
@@ -189,19 +191,29 @@ def _registered(console: Console, spec: ClusterSpec, payer: Payer) -> Cluster:
     return made
 
 
-def _answering(there: Api, console: Console) -> Api:
-    """The same, once it answers: the name of a new API server takes a while to get known, and so does who may."""
-    until, said = time.monotonic() + _REACHABLE, False
+def answering(
+    there: Api,
+    console: Console,
+    *,
+    known: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Api:
+    """The same, once it answers: the name of a new API server takes a while to get known.
+
+    `known`: seconds that it may take it to know who made it.
+    """
+    began, said = clock(), False
     while True:
         try:
             there.call("GET", "/api/v1/namespaces", limit=1)
-        except OrchestuneError as exc:
-            if time.monotonic() > until or not isinstance(exc, TemporaryError):
+        except (Denied, TemporaryError) as exc:
+            if clock() - began >= (known if isinstance(exc, Denied) else _REACHABLE):
                 raise
             if not said:
                 console.note(f"waiting for {there.host} to answer")
             said = True
-            time.sleep(_POLL)
+            sleep(_POLL)
         else:
             return there
 

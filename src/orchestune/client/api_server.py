@@ -30,7 +30,6 @@ class ApiServer:
         self._cluster, self._environ = cluster, environ
         self._endpoint: Endpoint | None = None
         self._pool: Any = None
-        self._asker = _asker(cluster.name)
         self._used = 0.0
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> dict[str, Any]:
@@ -109,18 +108,19 @@ class ApiServer:
 
     def _refusal(self, status: int, content: bytes | str) -> OrchestuneError:
         """The error behind an answer that is none."""
+        asker = _asker(self._cluster.name, self._load().remedy)
         if status == 401:
             self.forget()
         text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-        return refusal(status, text, self._asker)
+        return refusal(status, text, asker)
 
 
-def _asker(cluster: str) -> Asker:
+def _asker(cluster: str, remedy: str) -> Asker:
     return Asker(
         "you",
         lambda: Denied(
             f"the cluster '{cluster}' does not accept your login: it has expired, or the kubeconfig is another one's",
-            "log in to the cluster again; `kubectl get pods` has to work there",
+            remedy,
         ),
         lambda verb, resource: (
             "ask its administrator for one of the Roles orchestune-viewer, orchestune-editor and orchestune-owner of "

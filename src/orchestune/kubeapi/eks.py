@@ -19,6 +19,11 @@ _HEADER = "x-k8s-aws-id"
 _SIGNED = 900
 """seconds for which the address is good: the most that EKS takes"""
 _KEPT = 14 * 60.0
+REMEDY = (
+    "whoever made the cluster names you under `access` in its file, and runs `orchestune cluster update -f FILE`;"
+    " or log in at AWS as somebody who is named there"
+)
+"""what helps whom a cluster of EKS does not know"""
 
 
 class Presigned:

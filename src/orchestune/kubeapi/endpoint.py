@@ -34,6 +34,8 @@ class Endpoint:
     """whom the certificate has to name; None: the host"""
     proxy: str | None = None
     """`http://[user:password@]host:port`; None: the way is direct"""
+    remedy: str = "log in to the cluster again; `kubectl get pods` has to work there"
+    """what helps whom it does not know"""
 
     def pool(self, connections: int = 4) -> urllib3.PoolManager:
         """A pool of connections that keeps so many."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.errors import UsageError
+from orchestune.kubeapi.eks import REMEDY
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.logins import login
 from orchestune.kubeapi.proxies import proxy_for
@@ -101,4 +102,5 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
         raise read.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
     except (AttributeError, OSError, TypeError, ValueError) as exc:
         raise read.unusable(exc) from exc
-    return Endpoint(host, account.headers, tls, cluster.values.get("tls-server-name") or None, proxy)
+    remedy = REMEDY if user.values.get("eks") else Endpoint.remedy
+    return Endpoint(host, account.headers, tls, cluster.values.get("tls-server-name") or None, proxy, remedy)

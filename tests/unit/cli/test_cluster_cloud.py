@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli import cluster_cloud, cluster_remove
+from orchestune.cli import cluster_cloud, cluster_making, cluster_remove
 from orchestune.cli.cluster_cloud import Telling
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster, Clusters
@@ -28,7 +28,7 @@ from orchestune.domain.cluster import (
     Reached,
     Standing,
 )  # fmt: skip
-from orchestune.errors import Conflict, OrchestuneError
+from orchestune.errors import Conflict, Denied, OrchestuneError, Unreachable
 from orchestune.ports.provisioner import Drain, Provisioner, Say
 from tests.unit.cli.conftest import Result
 
@@ -333,6 +333,37 @@ def test_an_update_without_a_difference_asks_nothing_and_changes_no_pool(provide
     missing = cli("cluster", "update")
     assert "there is no cluster 'vision'" in missing.err
     assert provider.done == []
+
+
+class Young:
+    """The API of a cluster that answers with these errors first."""
+
+    host = "https://young"
+
+    def __init__(self, *errors: OrchestuneError) -> None:
+        self.errors = list(errors)
+
+    def call(self, method: str, place: str, **query: object) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def waited(*errors: OrchestuneError, known: float) -> float:
+    """The seconds until a young cluster is used."""
+    now = [0.0]
+    sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
+    console = Console(err=StringIO(), out=StringIO(), environ={})
+    there: Any = Young(*errors)
+    cluster_making.answering(there, console, known=known, clock=lambda: now[0], sleep=sleep)
+    return now[0]
+
+
+def test_a_new_cluster_that_does_not_know_yet_who_made_it_is_waited_for() -> None:
+    assert waited(Unreachable("no such name"), Denied("who?"), Denied("who?"), known=60) == 6
+    with pytest.raises(Denied):  # of one that is there for long he is no user
+        waited(Denied("who?"), known=0)
+    with pytest.raises(Denied):
+        waited(*[Denied("who?")] * 100, known=60)
 
 
 def test_progress_is_one_line_for_each_resource_and_one_a_minute_while_it_lasts() -> None:

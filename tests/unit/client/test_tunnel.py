@@ -18,6 +18,7 @@ from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
 from orchestune.client.tunnel import Tunnel
 from orchestune.client.wire import join
+from orchestune.clusters.existing.client import Api
 from orchestune.errors import Denied, Unreachable, UsageError
 from tests.unit.client.fake_api_server import FakeApiServer, pod
 from tests.unit.client.fake_server import FakeServer, status, until
@@ -178,6 +179,25 @@ def test_a_login_that_has_expired_is_read_anew_after_the_next_login(api: FakeApi
         tunnel.resolve()
     api.kubeconfig(tmp_path)
     assert tunnel.resolve().token == "token-of-owner"
+
+
+def test_whom_a_cluster_at_aws_does_not_know_hears_who_can_change_that(
+    api: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+    cluster = api.cluster(tmp_path)
+    api.kubeconfig(tmp_path, eks={"cluster": "lab", "region": "eu-central-1"})
+    with pytest.raises(Denied) as by_tunnel:
+        Tunnel(cluster).resolve()
+    with pytest.raises(Denied) as by_api:
+        Api(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
+    for caught in (by_tunnel, by_api):
+        assert "names you under `access` in its file" in caught.value.hint
+    api.kubeconfig(tmp_path, token="an old one")
+    with pytest.raises(Denied) as ordinary:
+        Api(cluster.kubeconfig, cluster.context).call("GET", "/api/v1/namespaces")
+    assert "log in to the cluster again" in ordinary.value.hint
 
 
 def test_a_server_without_a_pod_and_one_that_cannot_start_are_told_apart(api: FakeApiServer, tmp_path: Path) -> None:

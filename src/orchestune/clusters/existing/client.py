@@ -16,16 +16,20 @@ from orchestune.kubeapi.refusals import Asker, refusal
 Manifest = dict[str, Any]
 _SECONDS = 30.0
 _PAGE = 500
-_USER = Asker(
-    "this user",
-    lambda: Denied(
-        "the cluster does not know this user: the kubeconfig's credentials are wrong or have expired",
-        "log in to the cluster again, then repeat the command",
-    ),
-    lambda verb, resource: (
-        f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
-    ),
-)
+
+
+def _user(remedy: str) -> Asker:
+    """Whoever runs a command; `remedy` is what helps where the cluster does not know him."""
+    return Asker(
+        "this user",
+        lambda: Denied(
+            "the cluster does not know this user: the login is somebody else's, or has expired",
+            f"{remedy}; then repeat the command",
+        ),
+        lambda verb, resource: (
+            f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
+        ),
+    )
 
 
 class Api:
@@ -68,7 +72,7 @@ class Api:
             ) from exc
         content = response.data.decode("utf-8", "replace")
         if response.status >= 400:
-            raise refusal(response.status, content, _USER)
+            raise refusal(response.status, content, _user(self._endpoint.remedy))
         return content
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
