@@ -62,7 +62,7 @@ def test_everything_answers_as_before_where_the_archive_was_taken_in(
         said = other.run("import", str(archive)).stdout
         assert f"{handle}  copied, 3 trials" in said
         assert seen(other, handle, tmp_path / "after") == before
-        assert f"{handle}  was there already" in other.run("import", str(archive)).stdout
+        assert f"{handle}  was there already" in other.run("import", str(archive), "--cluster", "local").stdout
         assert seen(other, handle, tmp_path / "again") == before
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestune.archives.copying import Source, Target, copy
 from orchestune.archives.shelf import Shelf
 from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, add_command
+from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.render import plural
 from orchestune.client.states import OVER
 from orchestune.errors import NotFound
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
         example="orchestune import archive/\norchestune import s3://team/archive",
     )
     parser.add_argument("place", metavar="PLACE", help="a folder, or s3://BUCKET/PREFIX")
+    add_cluster(parser, "where it goes (default: the default one)")
 
 
 def import_(console: Console, args: argparse.Namespace) -> int:

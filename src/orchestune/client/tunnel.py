@@ -99,7 +99,8 @@ class Tunnel:
         if wire.decided.is_set() and wire.trouble:
             wire.socket.close()
             raise Unreachable(
-                f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet", self._hint
+                f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet",
+                f"try again in a moment; {self._hint}",
             )
 
     def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
@@ -108,7 +109,8 @@ class Tunnel:
 
     @property
     def _hint(self) -> str:
-        return f"`orchestune cluster test -n {self._cluster.name}` says more, `orchestune cluster connect` mends it"
+        name = self._cluster.name
+        return f"`orchestune cluster test -n {name}` says more, `orchestune cluster connect -n {name}` mends it"
 
     def _renew(self) -> None:
         """Get a token of the strongest role that this user may be; the one that is remembered is tried first."""

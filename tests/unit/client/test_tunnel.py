@@ -232,8 +232,10 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(
     port, api.port = api.port, 1
     api.pods = [pod(ready=False)]
     client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
-    with pytest.raises(Unreachable, match="listens to nobody yet"):
+    with pytest.raises(Unreachable, match="listens to nobody yet") as caught:
         client.server()
+    assert caught.value.hint.startswith("try again in a moment; ")
+    assert "`orchestune cluster connect -n lab` mends it" in caught.value.hint
     api.port = port
     with closing(client):
         client.server()
