@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.domain.cluster import Grant, Network
-from orchestune.errors import OrchestuneError
+from orchestune.errors import Conflict, OrchestuneError
 from tests.integration.aws import plain, stage
 from tests.testbeds.aws.fake import Fake
 from tests.testbeds.aws.identities import ACCOUNT
@@ -65,6 +65,13 @@ def test_a_cluster_in_a_network_of_somebody_stays_in_it(aws: Fake) -> None:
     [(key, message)] = said()
     assert key == "network" and vpc in message
     stage.destroy()
+
+
+def test_a_cluster_of_that_name_that_is_not_ours_is_refused_as_such(aws: Fake) -> None:
+    plain.cluster(stage.NAME)
+    assert said() == []
+    with pytest.raises(Conflict, match="which is not ours"):
+        stage.create()
 
 
 def test_tags_that_what_is_there_does_not_get_are_noted(aws: Fake) -> None:

@@ -54,7 +54,8 @@ class AwsProvisioner:
         _, wrong = checking.subnets(self._aws, spec)
         lost, remarks = checking.archive(self._aws, site.names, spec)
         have = {pool.name: pool.now for pool in (self.status(spec.name) or Standing("", "", "")).pools}
-        known, shown = facts.versions(self._aws)[1], control.described(self._aws, spec.name) or {}
+        known, there = facts.versions(self._aws)[1], control.described(self._aws, spec.name)
+        shown = there if there and control.ours(there) else {}
         said, notes = checking.check(self._aws, site.spec, site.offer, zones, known, have)
         fixed = [*staying.refused(site, shown), *(pool_updates.refused(site) if have else [])]
         return [*wrong, *lost, *said, *fixed], [*remarks, *notes, *staying.notes(site, shown)]

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS, PROVIDERS
+from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
 from orchestune.config.cluster_file.older import converted
 from orchestune.config.cluster_file.pools import SHORT, pool
 from orchestune.config.compose import compose
@@ -161,7 +161,7 @@ def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:
     named = values.get("pools") or {}
     found += [(name, top.find("pools", name), read) for name, read in named.items()]
     declared = [name for name in (*SHORT, "pools") if name in values]
-    if not declared and values.get("cloud_provider") in PROVIDERS:
+    if not declared and values.get("cloud_provider") not in (*LATER_PROVIDERS, "custom"):
         top.report.add(top.node.place, "", "has no pool", "cpu: {instance_type: c5.xlarge, min_nodes: 1, max_nodes: 4}")
     made = [pool(name, place, read) for name, place, read in found]
     return tuple(item for item in made if item is not None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from orchestune.clusters.aws.errors import Refused
+from orchestune.clusters.aws.errors import Refused, code_of
 from orchestune.clusters.aws.made import Made, Mend, Step, mended
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
@@ -100,7 +100,10 @@ def _entry(site: Site, grant: Grant) -> Step:
         try:
             site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
         except Refused as exc:
-            exc.hint = "is there such a user or role? mend `access` in the file; the same command goes on from there"
+            if code_of(exc) == "InvalidParameterException":
+                exc.hint = (
+                    "is there such a user or role? mend `access` in the file, then repeat the command: it goes on"
+                )
             raise
         return grant.who
 
