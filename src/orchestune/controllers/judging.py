@@ -28,7 +28,8 @@ class Judging:
         """Look at what has grown since."""
         with self._core.store.reading() as session:
             going = {row.id: row for row in experiments.unfinished(session)}
-            ended = list(experiments.of_ids(session, list(self._going - set(going))))
+            gone = self._going - set(going)
+            ended = experiments.of_ids(session, list(gone)) if gone else []
             rows = [row for row in going.values() if _asks(row)]
             grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
             noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
