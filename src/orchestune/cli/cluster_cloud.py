@@ -34,9 +34,20 @@ def add_cloud(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="REGION", help="of the provider (default: what its own settings say)")
 
 
-def provisioner(console: Console, provider: str, region: str = "") -> Provisioner:
-    """The provider, as this user."""
-    return open_provisioner(provider, region, console.environ.get("AWS_PROFILE", "").strip())
+def profile(console: Console, before: str = "") -> str:
+    """As whom the provider is asked: what the environment says, else as when the cluster was made or connected."""
+    said = console.environ.get("AWS_PROFILE", "").strip()
+    return said or ("" if console.environ.get("AWS_ACCESS_KEY_ID") else before)
+
+
+def provisioner(console: Console, provider: str, region: str = "", before: str = "") -> Provisioner:
+    """The provider, as this user; `before` as in `profile`."""
+    return open_provisioner(provider, region, profile(console, before))
+
+
+def provisioner_of(console: Console, cluster: Cluster) -> Provisioner:
+    """That of a cluster which is known here."""
+    return provisioner(console, cluster.cloud, cluster.region, cluster.profile)
 
 
 def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
@@ -47,7 +58,7 @@ def made_there(console: Console, args: argparse.Namespace) -> Cluster | None:
         if base.provider != "kubernetes" or (found and not found.cloud):
             raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
         region = args.region or base.region or provisioner(console, args.cloud).payer().region
-        return replace(base, cloud=args.cloud, region=region)
+        return replace(base, cloud=args.cloud, region=region, profile=profile(console, base.profile))
     return found if found is not None and found.cloud else None
 
 
@@ -55,7 +66,7 @@ def joined(console: Console, args: argparse.Namespace) -> Cluster:
     """The way into a cluster that somebody has made at a provider. NotFound where there is none of ours."""
     cluster = made_there(console, args)
     assert cluster is not None  # --cloud was said
-    provider = provisioner(console, cluster.cloud, cluster.region)
+    provider = provisioner_of(console, cluster)
     reached = provider.reach(cluster.name)
     if reached is None:
         raise NotFound(

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestune.cli import cluster_connect
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_cloud import NAMESPACE, Telling, provisioner, where, write_kubeconfig
+from orchestune.cli.cluster_cloud import NAMESPACE, Telling, profile, provisioner, where, write_kubeconfig
 from orchestune.cli.cluster_commands import api, known
 from orchestune.cli.cluster_wishes import Wishes
 from orchestune.cli.console import Console
@@ -132,7 +132,9 @@ def _checked(console: Console, args: argparse.Namespace) -> tuple[LoadedCluster,
     loaded = load(args.file)
     for note in loaded.notes:
         console.note(note)
-    provider = provisioner(console, loaded.spec.provider, loaded.spec.region)
+    known_here = known(console).find(loaded.spec.name)
+    before = known_here.profile if known_here else ""
+    provider = provisioner(console, loaded.spec.provider, loaded.spec.region, before)
     complaints, notes = provider.check(loaded.spec)
     if complaints:
         raise loaded.refusal(complaints)
@@ -186,7 +188,8 @@ def _registered(console: Console, spec: ClusterSpec, payer: Payer) -> Cluster:
     made = found or Cluster(
         spec.name, "kubernetes", context=spec.name, namespace=NAMESPACE, cloud=spec.provider, region=payer.region
     )
-    made = replace(made, archive=spec.retirement.archive if spec.retirement else "")
+    archive = spec.retirement.archive if spec.retirement else ""
+    made = replace(made, archive=archive, profile=profile(console, made.profile))
     clusters.add(made)
     return made
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_cloud import Telling, provisioner, where, write_kubeconfig
+from orchestune.cli.cluster_cloud import Telling, provisioner_of, where, write_kubeconfig
 from orchestune.cli.cluster_commands import api, known
 from orchestune.cli.cluster_saving import forget, save
 from orchestune.cli.console import Console
@@ -24,7 +24,7 @@ _LOOKS, _POLL = 4, 2.0
 
 def destroy(console: Console, args: argparse.Namespace, cluster: Cluster) -> int:
     """Each step leaves what the next run needs to go on."""
-    provider = provisioner(console, cluster.cloud, cluster.region)
+    provider = provisioner_of(console, cluster)
     payer = provider.payer()
     standing = provider.status(cluster.name)
     if not args.yes:

@@ -64,9 +64,9 @@ def status(console: Console, args: argparse.Namespace) -> int:
 
 def _at_provider(console: Console, cluster: Cluster) -> Standing:
     """What the provider says, shown. NotFound where it has no such cluster."""
-    from orchestune.cli.cluster_cloud import provisioner  # the provider's library takes its time
+    from orchestune.cli.cluster_cloud import provisioner_of  # the provider's library takes its time
 
-    provider = provisioner(console, cluster.cloud, cluster.region)
+    provider = provisioner_of(console, cluster)
     found = provider.status(cluster.name)
     if found is None:
         kept = f"; it may have destroyed itself when idle: `orchestune import {cluster.archive}` has its records"

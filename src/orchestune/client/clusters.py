@@ -49,6 +49,8 @@ class Cluster:
     """the provider at which it was made, such as `aws`; empty: it was there already"""
     region: str = ""
     """of the provider"""
+    profile: str = ""
+    """of the provider's own settings, as which it is found; empty: what the environment says"""
     archive: str = ""
     """where its records and files go when it destroys itself; empty: it does not"""
     token: str = field(default="", repr=False)

@@ -326,6 +326,39 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     assert "there is no cluster 'vision' in eu-central-1" in missing.err
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "team"),
+        ({"AWS_PROFILE": "other"}, "other"),
+        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, ""),  # whoever sets keys means those
+    ],
+)
+def test_a_cluster_is_asked_for_as_whom_it_was_made_unless_the_environment_says_otherwise(
+    provider: Provider, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    asked: list[str] = []
+    there: Provisioner = provider
+
+    def opened(cloud: str, region: str = "", profile: str = "") -> Provisioner:
+        asked.append(profile)
+        return there
+
+    monkeypatch.setattr(cluster_cloud, "open_provisioner", opened)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    provider.fails = OrchestuneError("no")
+    cli("cluster", "create", "--yes")
+    assert [item.profile for item in known(home)] == ["team"]
+    monkeypatch.delenv("AWS_PROFILE")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    asked.clear()
+    for words in (("status", "-n", "vision"), ("update", "--dry-run"), ("destroy", "-n", "vision", "--yes")):
+        cli("cluster", *words)
+    assert asked == [expected] * 3
+
+
 def test_an_update_without_a_difference_asks_nothing_and_changes_no_pool(provider: Provider, cli: Cli) -> None:
     shown = cli("cluster", "update", "--dry-run")
     assert shown.code == 0

@@ -38,8 +38,9 @@ at once: one makes it, the other one is told by whom it is being made.
 
 Whatever the AWS SDK finds: `AWS_PROFILE`, SSO (`aws sso login`), assumed roles, `AWS_ACCESS_KEY_ID` with
 `AWS_SECRET_ACCESS_KEY`, the role of a machine; `AWS_ENDPOINT_URL` leads elsewhere. None is ever stored. The name of the
-profile is, so that later commands find the cluster. The login at the cluster is made from the same credentials for each
-command. Where they expire in the middle of a command, log in again and repeat it: it goes on from there.
+profile is, so that later commands find the cluster where the environment says nothing; what pushes images takes the
+environment's. The login at the cluster is made from the same credentials for each command. Where they expire in the
+middle of a command, log in again and repeat it: it goes on from there.
 
 ## What is made
 
