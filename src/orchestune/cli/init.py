@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +92,9 @@ class _Init:
         except UsageError:
             for file in files:
                 file.unlink()
+                if file.parent != self.output.parent:
+                    with suppress(OSError):  # something else is in it
+                        file.parent.rmdir()
             raise
         self._report(loaded, list(dict.fromkeys([*draft.notes, *loaded.notes])), files)
         return 0

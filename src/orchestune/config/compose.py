@@ -85,7 +85,10 @@ class _Composer:
     def _fail_syntax(self, problem: str) -> Never:
         if "'\\t'" in problem:
             self._fail("a tab stands here; YAML is indented with spaces alone", "replace each tab by two spaces")
-        self._fail(f"is not valid YAML: {problem}", _HINTS.get(problem, ""))
+        hint = _HINTS.get(problem, "")
+        if problem.startswith("found unknown escape character"):
+            hint = "in double quotes a backslash begins an escape; use single quotes, such as '\\d+'"
+        self._fail(f"is not valid YAML: {problem}", hint)
 
     def _next(self) -> Event:
         event = next(self.events)

@@ -139,7 +139,7 @@ def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None
 
 
 def _read(path: Path) -> str:
-    return read_text(path, "an experiment file", "write one, or name another with -f FILE")
+    return read_text(path, "an experiment file", "`orchestune init SCRIPT` writes one; -f FILE names another")
 
 
 def _no_mapping(root: Node) -> Problem:

@@ -284,6 +284,15 @@ def test_an_older_file_is_written_as_todays(cli: Cli, project: Path) -> None:
     assert load(project / "experiment.yml").notes == ()
 
 
+def test_an_older_file_that_is_wrong_leaves_nothing_behind(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text("import orchestrate.io\n")
+    (project / "orchestrate.yml").write_text(ORCHESTRATE.replace("min: 0", "min: 2"))
+    before = sorted(project.rglob("*"))
+    done = cli("init", "--from", "orchestrate.yml")
+    assert done.code == 2
+    assert sorted(project.rglob("*")) == before
+
+
 def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage("sqlite:///study.db")

@@ -279,7 +279,9 @@ def test_a_file_of_100_megabytes_is_refused_without_being_read(tmp_path: Path) -
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as missing:
         load(tmp_path / "experiment.yml")
-    assert str(missing.value).endswith("there is no such file (write one, or name another with -f FILE)")
+    assert str(missing.value).endswith(
+        "there is no such file (`orchestune init SCRIPT` writes one; -f FILE names another)"
+    )
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         load(tmp_path)
 

@@ -97,6 +97,13 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
             changed("name: SGD", "name: @SGD"),
             "1:7: is not valid YAML: found character '@' that cannot start any token (put the value into quotes)",
         ),
+        (
+            changed("name: SGD", 'name: "\\d"'),
+            (
+                "1:9: is not valid YAML: found unknown escape character 'd'"
+                " (in double quotes a backslash begins an escape; use single quotes, such as '\\d+')"
+            ),
+        ),
         (GOOD + "---\nmore: 1\n", "8:1: a second YAML document starts here; a file holds one"),
         (changed("name: SGD", "name: *x"), "1:7: no anchor named 'x' stands before this"),
         (changed("name: SGD", "name: &x [*x]"), "1:11: the alias 'x' stands within itself"),
