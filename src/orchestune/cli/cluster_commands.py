@@ -44,7 +44,8 @@ def registered(console: Console, name: str | None) -> Cluster:
     chosen = name or console.environ.get("ORCHESTUNE_CLUSTER", "").strip() or clusters.default
     cluster = clusters.get(chosen)
     if cluster.provider != "kubernetes":
-        raise UsageError(f"'{chosen}' is no cluster of Kubernetes, but {_kind(cluster)}", "name one with -n")
+        hint = "name one with -n" + ("" if cluster.url else "; `orchestune doctor` looks at this machine")
+        raise UsageError(f"'{chosen}' is no cluster of Kubernetes, but {_kind(cluster)}", hint)
     return cluster
 
 
@@ -59,7 +60,8 @@ def repeatable(console: Console) -> Iterator[None]:
 
 
 def _kind(cluster: Cluster) -> str:
-    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else "this machine"
+    here = "this machine's containers" if cluster.provider == "docker" else "this machine"
+    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else here
 
 
 def meant(console: Console, args: argparse.Namespace) -> Cluster:

@@ -122,6 +122,11 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
         (["destroy", "-n", "lab", "--yes"], 3, "--abandon forgets the cluster"),
         (["upgrade", "-n", "nowhere"], 2, "there is no cluster 'nowhere'"),
         (["upgrade"], 2, "is no cluster of Kubernetes, but this machine"),
+        (
+            ["test", "-n", "docker"],
+            2,
+            "but this machine's containers\nhint:  name one with -n; `orchestune doctor` looks",
+        ),
         (["disconnect", "-n", "lab", "--to", "x"], 2, "--to says where a copy goes"),
         (["use", "nowhere"], 2, "there is no cluster 'nowhere'"),
     ],
