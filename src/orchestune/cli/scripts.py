@@ -63,7 +63,7 @@ def _script(run: str | Sequence[str]) -> str:
     """The script of the command. Only what is certain counts: an interpreter, and behind it the name of a script with
     its ending.
     """
-    words = split(run) if isinstance(run, str) else run
+    words = split(run) or run.split() if isinstance(run, str) else run  # in a shell it is the first command
     if not words or not _INTERPRETER.fullmatch(Path(words[0]).name):
         return ""
     script = next((word for word in words[1:] if not word.startswith("-")), "")

@@ -25,6 +25,7 @@ def said(tmp_path: Path, name: str, text: str, run: str) -> list[str]:
         ("a.R", "Sys.getenv('DATA_DIR')", "Rscript a.R {args}", "DATA_DIR"),
         ("a.sh", 'ls "${DATA_DIR:-/x}" "$HOME"', "sh a.sh", "DATA_DIR"),
         ("a.py", "", "python a.py --data $DATA_DIR {args}", "DATA_DIR"),
+        ("a.py", "os.environ['DATA_DIR']", "python a.py {args} 2>&1 | tee log", "DATA_DIR"),
     ],
 )
 def test_variables_of_the_shell_that_a_trial_would_miss_are_told(
