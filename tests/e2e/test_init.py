@@ -39,19 +39,29 @@ def test_what_init_writes_runs(words: tuple[str, ...], name: str, tmp_path: Path
         assert all(name in trial["metrics"] for trial in trials)
 
 
-def test_a_project_of_sigopt_orchestrate_runs_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import os\nprint('accuracy:', 1 - float(os.environ['ORCHESTUNE_PARAM_ALPHA']))\n",
+        "import sigopt\nsigopt.log_metric('accuracy', 1 - sigopt.params.alpha)\n",
+        "from orchestrate.io import assignment, log_metric\nlog_metric('accuracy', 1 - assignment('alpha'))\n",
+    ],
+    ids=["environment", "sigopt", "orchestrate.io"],
+)
+def test_a_project_of_sigopt_orchestrate_runs_as_it_is(script: str, tmp_path: Path) -> None:
     (tmp_path / "orchestrate.yml").write_text(
         f"name: old\nrun: {sys.executable} model.py\nframework: python\noptimization:\n"
         "  metrics: [{name: accuracy}]\n"
         "  parameters: [{name: alpha, type: double, bounds: {min: 1e-6, max: 0.1}, transformation: log}]\n"
         "  observation_budget: 3\n  parallel_bandwidth: 2\n"
     )
-    (tmp_path / "model.py").write_text(
-        "import os\nprint('accuracy:', 1 - float(os.environ['ORCHESTUNE_PARAM_ALPHA']))\n"
-    )
+    (tmp_path / "model.py").write_text(script)
     with Home() as home:
+        home.run("test", cwd=tmp_path)
         home.run("run", cwd=tmp_path)
+        home.run("try", cwd=tmp_path)
         trials = home.json("trials", cwd=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py", "orchestrate.yml"]
     assert [trial["metrics"]["accuracy"]["value"] for trial in trials] == [
         pytest.approx(1 - trial["parameters"]["alpha"]) for trial in trials
     ]

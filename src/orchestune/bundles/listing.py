@@ -5,17 +5,19 @@ from __future__ import annotations
 import heapq
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
+NOTHING: Mapping[str, Path] = MappingProxyType({})
 
 
 class Kind(Enum):
@@ -35,6 +37,8 @@ class Entry:
     size: int = 0
     target: str = ""
     """of a link: relative, and never above the folder"""
+    source: str = ""
+    """of a file that lies elsewhere: its absolute path"""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ class Listing:
         return sum(entry.size for entry in self.entries)
 
 
-def plan(folder: Path, ignore: Sequence[str], limit: int) -> Listing:
+def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Path] = NOTHING) -> Listing:
     """List what belongs to the code in `folder`, with at most `limit` bytes in all.
+
+    `added`: files that lie elsewhere, by their path in the bundle; what the folder has itself stays.
 
     BadInput names every link that leads out of the folder and everything that cannot be read; TooLarge names the
     limit and the ten largest files. Sockets, pipes and devices are passed over, as is what vanishes meanwhile.
@@ -67,6 +73,7 @@ def plan(folder: Path, ignore: Sequence[str], limit: int) -> Listing:
     walk.run(rules_for(ignore))
     if walk.problems:
         raise BadInput(walk.problems)
+    walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
     listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if _is_text(path))))
     if listing.size > limit:
@@ -88,6 +95,16 @@ class _Walk:
         pending = [("", rules)]
         while pending:
             pending.extend(self._visit(*pending.pop()))
+
+    def add(self, files: Mapping[str, Path]) -> None:
+        """Files that lie elsewhere, with the folders that they need."""
+        known = {entry.path for entry in self.entries}
+        for path, source in files.items():
+            folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+            self.entries += [Entry(folder, Kind.FOLDER) for folder in folders if folder not in known]
+            known.update(folders)
+            if path not in known:
+                self.entries.append(Entry(path, Kind.FILE, source.stat().st_size, source=str(source)))
 
     def _visit(self, prefix: str, above: Rules) -> Iterator[tuple[str, Rules]]:
         try:

@@ -9,13 +9,13 @@ import stat
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestune.bundles.listing import Entry, Kind, Listing, plan, readable, unreadable
+from orchestune.bundles.listing import NOTHING, Entry, Kind, Listing, plan, readable, unreadable
 from orchestune.errors import BadInput, Conflict, OrchestuneError
 
 __all__ = ["Bundle", "Listing", "pack", "plan"]
@@ -41,15 +41,15 @@ class Bundle:
     left_out: tuple[str, ...]
 
 
-def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path) -> Bundle:
+def pack(folder: Path, ignore: Sequence[str], limit: int, target: Path, added: Mapping[str, Path] = NOTHING) -> Bundle:
     """Pack the code in `folder` into `target`, a folder that is made when missing, as `DIGEST.tar.gz`.
 
-    Raises what `plan` raises; Conflict when a file shrinks again and again while it is read; OrchestuneError when
-    `target` cannot be written. The archive is complete or absent.
+    `added` as `plan` has it. Raises what `plan` raises; Conflict when a file shrinks again and again while it is read;
+    OrchestuneError when `target` cannot be written. The archive is complete or absent.
     """
     for _ in range(_TRIES):
         try:
-            return _write(plan(folder, ignore, limit), target)
+            return _write(plan(folder, ignore, limit, added), target)
         except _Shrank as exc:
             name = readable(exc.args[0])
     raise Conflict(f"{name} is being rewritten while the code is packed", hint="try again, or ignore that file")
@@ -123,7 +123,9 @@ def _write_members(listing: Listing, output: _Compressed) -> int:
 def _write_file(folder: Path, entry: Entry, output: _Compressed) -> bool:
     """Add one file as long as it is now; False when it is no file any more."""
     try:
-        handle = os.open(os.path.join(folder, entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(
+            os.path.join(folder, entry.source or entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
     except OSError as exc:
         if exc.errno in _CHANGED:
             return False

@@ -19,7 +19,7 @@ from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
 from orchestune.errors import BadInput
-from orchestune.sdk.submitting import files_of_secrets
+from orchestune.sdk.submitting import files_of_secrets, ours
 
 if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
     from orchestune.config.experiment_file import Loaded
@@ -124,7 +124,7 @@ def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
 
     own = [source.private for source in specification.collect if source.private]
     ignore = (*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in own))
-    listing = plan(folder, ignore, code.limit)
+    listing = plan(folder, ignore, code.limit, ours(code))
     links = tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own))
     return Prepared(specification, (), folder, ignore, code, listing.files, listing.size, links)
 

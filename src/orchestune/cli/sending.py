@@ -42,4 +42,4 @@ def create(
 
 def upload(console: Console, prepared: Prepared) -> str:
     """Pack the code and send it, unless the server has it; its digest."""
-    return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.code.limit)
+    return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.code)

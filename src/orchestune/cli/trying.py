@@ -24,6 +24,7 @@ from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.space import Value
+from orchestune.sdk.submitting import ours
 from orchestune.worker.formats import Lines
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
@@ -84,7 +85,7 @@ def try_one(
 def copy_code(prepared: Prepared, view: Path) -> None:
     """The folder as a trial on this machine sees it: a copy of what is packed, and links to what is not."""
     view.mkdir()
-    for entry in plan(prepared.folder, prepared.ignore, prepared.code.limit).entries:
+    for entry in plan(prepared.folder, prepared.ignore, prepared.code.limit, ours(prepared.code)).entries:
         target = view / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
         if entry.kind is Kind.FOLDER:
@@ -92,7 +93,7 @@ def copy_code(prepared: Prepared, view: Path) -> None:
         elif entry.kind is Kind.LINK:
             target.symlink_to(entry.target)
         else:
-            shutil.copy2(prepared.folder / entry.path, target)
+            shutil.copy2(prepared.folder / (entry.source or entry.path), target)
     for link in prepared.links:
         target = view / link
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.config import sigopt_modules
@@ -70,14 +70,15 @@ def parse(
         raise BadInput([_no_mapping(root)])
     refuse(root)
     older, root = is_older(root), converted(root, report)
+    modules: tuple[str, ...] = ()
     if path is not None and not (described and described.command):
         root = with_command_beside(root, path, report)
-        if older and sigopt_modules.wanted(root, path.parent):
-            force = " --force" if path.name == "experiment.yml" else ""  # it is the one that is written anew
-            hint = f"orchestune init --from {path}{force} puts a module in its place beside them"
-            report.notes.append(f"its scripts ask a service that is gone; {hint}")
+        modules = sigopt_modules.wanted(root, path.parent) if older else ()
+    if modules:
+        report.notes.append(f"its scripts ask a service that is gone; {modules[0]} of ours goes with them in its place")
     root = describe(described or Described(), root, report)
-    return _experiment(apply(root, overrides, report), report, environ, path or Path(name))
+    loaded = _experiment(apply(root, overrides, report), report, environ, path or Path(name))
+    return replace(loaded, code=replace(loaded.code, modules=modules))
 
 
 def with_command_beside(root: Entries, path: Path, report: Report) -> Entries:

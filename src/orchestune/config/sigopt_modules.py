@@ -22,11 +22,15 @@ def wanted(root: Entries, folder: Path) -> tuple[str, ...]:
     return tuple(str(place / file) for file in files if not (folder / place / file).exists())
 
 
+def source(file: str) -> Path:
+    """Where one of them lies in this installation."""
+    parts = Path(file).parts
+    return _MODULES / (Path(*parts[-2:]) if parts[-2:-1] == ("orchestrate",) else Path(parts[-1]))
+
+
 def text(file: str) -> str:
     """What one of them holds."""
-    parts = Path(file).parts
-    own = Path(*parts[-2:]) if parts[-2:-1] == ("orchestrate",) else Path(parts[-1])
-    return (_MODULES / own).read_text(encoding="utf-8")
+    return source(file).read_text(encoding="utf-8")
 
 
 def _place(run: Node | None) -> Path:

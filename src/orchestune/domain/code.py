@@ -17,3 +17,5 @@ class Code:
     """patterns as in .gitignore"""
     limit: int = DEFAULT_LIMIT
     """bytes"""
+    modules: tuple[str, ...] = ()
+    """files of ours that go with it, relative to the folder: in the place of a service's module that is gone"""

@@ -60,7 +60,7 @@ def create(
         launched["env"] = {**launched["env"], **variables}
     with connected(chosen) as client:
         warm = gathered(lambda: client, loaded.warm_start, specification)
-        digest = submitting.upload(client, folder, ignore, loaded.code.limit)
+        digest = submitting.upload(client, folder, ignore, loaded.code)
         request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
         status = client.create_experiment(request)
         _remember(chosen, status, home)

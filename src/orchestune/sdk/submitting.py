@@ -38,7 +38,8 @@ def launch(
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """What trials get of this shell and this folder: nothing, where they run elsewhere; and how the code is packed."""
-    packed = {"code": {"ignore": list(code.ignore), "limit": code.limit}}
+    rules: dict[str, Any] = {"ignore": list(code.ignore), "limit": code.limit}
+    packed = {"code": {**rules, "modules": list(code.modules)} if code.modules else rules}
     found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
     if at_hand(place):
         return {"env": environment(environ), "python": python(environ), **found}
@@ -48,7 +49,8 @@ def launch(
 def how_packed(launched: Mapping[str, Any]) -> Code:
     """The rules for the code that a launch took along."""
     code = launched.get("code") or {}
-    return Code(tuple(code.get("ignore") or ()), int(code.get("limit") or DEFAULT_LIMIT))
+    limit = int(code.get("limit") or DEFAULT_LIMIT)
+    return Code(tuple(code.get("ignore") or ()), limit, tuple(code.get("modules") or ()))
 
 
 def request(
@@ -98,12 +100,21 @@ def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
             yield "mlflow.token", specification.mlflow.token
 
 
-def upload(client: Client, folder: Path, ignore: Sequence[str], limit: int) -> str:
+def ours(code: Code) -> dict[str, Path]:
+    """The files of ours that go with the code, by their path there."""
+    if not code.modules:
+        return {}
+    from orchestune.config import sigopt_modules  # here: seldom needed
+
+    return {file: sigopt_modules.source(file) for file in code.modules}
+
+
+def upload(client: Client, folder: Path, ignore: Sequence[str], code: Code) -> str:
     """Pack the code in `folder` and send it, unless the server has it; its digest. Raises what `pack` raises."""
     from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
 
     with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
-        bundle = pack(folder, ignore, limit, Path(scratch))
+        bundle = pack(folder, ignore, code.limit, Path(scratch), ours(code))
         client.upload_bundle(bundle.digest, bundle.path)
     return bundle.digest
 

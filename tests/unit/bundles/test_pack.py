@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.bundles.listing import Kind, plan
 from orchestune.bundles.pack import pack
 from orchestune.bundles.unpack import archive_at, members
 from orchestune.errors import BadInput, Conflict, OrchestuneError, TooLarge
@@ -153,6 +154,21 @@ def test_a_folder_that_changes_all_the_time_gives_a_whole_archive_or_a_clear_err
         over.set()
         changing.join()
     assert not list((tmp_path / "out").glob(".bundle-*"))
+
+
+def test_files_from_elsewhere_go_along_where_the_folder_has_none_of_its_own(project: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.py"
+    elsewhere.write_text("ours = 1\n")
+    added = dict.fromkeys(("model.py", "deep/er/__init__.py", "lib/more.py"), elsewhere)
+    bundle = pack(project, (), LIMIT, tmp_path / "out", added)
+    found = dict(listing(bundle.path))
+    assert found["deep/er/__init__.py"] == found["lib/more.py"] == 9
+    assert found["model.py"] == len("print('accuracy=0.9')\n"), "its own stays"
+    assert list(found) == sorted(found) and len(found) == 6
+    entries = plan(project, (), LIMIT, added).entries
+    assert [entry.path for entry in entries if entry.kind is Kind.FOLDER] == ["deep", "deep/er", "lib"]
+    assert bundle.digest == pack(project, (), LIMIT, tmp_path / "again", added).digest
+    assert not (project / "deep").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"\x1f\x8b" + bytes(100)])

@@ -1,6 +1,7 @@
 """In the place of SigOpt's client: a script that asks it gets the parameters of its trial, and its metrics are taken.
 
-Written by `orchestune init --from`. It needs nothing but Python, so it works wherever the script runs.
+It goes with the code of such a project, or `orchestune init --from` writes it beside it. It needs nothing but Python,
+so it works wherever the script runs.
 """
 
 from __future__ import annotations
