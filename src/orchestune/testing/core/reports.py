@@ -162,15 +162,20 @@ class ReportsContract(WorldContract):
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
 
-    def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def _with_moved_logs(self, world: World) -> tuple[str, str]:
+        """An experiment that is over, and what its trial printed."""
         experiment = world.create(budget=1)
         [(worker, lease)] = world.lease()
         text = "x" * (INLINE_BYTES + 1) + "\n"
         worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
         assert world.run(experiment)["state"] == "completed"
         Archiving(world.core).move_logs()
+        return experiment, text
+
+    def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment, _ = self._with_moved_logs(world)
         [key] = world.core.files.keys("logs/")
         world.clock.pass_time(3700.0)
 
@@ -187,12 +192,7 @@ class ReportsContract(WorldContract):
         assert list(world.core.files.keys("logs/")) == []
 
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
-        experiment = world.create(budget=1)
-        [(worker, lease)] = world.lease()
-        text = "x" * (INLINE_BYTES + 1) + "\n"
-        worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
-        assert world.run(experiment)["state"] == "completed"
-        Archiving(world.core).move_logs()
+        experiment, text = self._with_moved_logs(world)
         change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
         change_experiment.drop_files(world.core, experiment)
         assert [item["text"] for item in read_logs.logs(world.core, experiment, 0, 10)["items"]] == [text]
