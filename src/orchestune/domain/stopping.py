@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -79,9 +79,12 @@ FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
 """Ends that mean that the experiment failed."""
 
 
-def missing_metric(name: str, seen: Mapping[str, float], declared: tuple[str, ...]) -> str:
-    """The sentence for a command that succeeded without a declared metric."""
+def missing_metric(name: str, seen: Mapping[str, float], declared: tuple[str, ...], files: Sequence[str] = ()) -> str:
+    """The sentence for a command that succeeded without a declared metric, which `files` might have held too."""
     extra = {other: value for other, value in seen.items() if other not in declared}
+    if not extra and files:
+        read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"
+        return f"the command succeeded but never reported {name}: {read}"
     if not extra:
         return f"the command succeeded but never reported {name}; print a line such as `{name}=0.5`"
     shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])

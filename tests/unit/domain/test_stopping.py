@@ -7,7 +7,7 @@ import pytest
 from orchestune.domain.experiment import Futile, StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import ReasonCode
-from orchestune.domain.stopping import Progress, ended
+from orchestune.domain.stopping import Progress, ended, missing_metric
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
 
@@ -44,3 +44,18 @@ def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
     found = ended(progress(20, 0.5, budget=20), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
     assert found is not None
     assert found.code is ReasonCode.BUDGET
+
+
+@pytest.mark.parametrize(
+    ("seen", "files", "words"),
+    [
+        ({}, [], "never reported loss; print a line such as `loss=0.5`"),
+        ({}, ["a.csv"], "never reported loss: a.csv, which `collect` names, has none of it"),
+        ({}, ["a.csv", "b/*.json"], "never reported loss: a.csv and b/*.json, which `collect` names, have none of it"),
+        ({"val_loss": 0.25}, ["a.csv"], "never reported loss; saw val_loss=0.25; did you mean val_loss?"),
+    ],
+)
+def test_a_missing_metric_is_told_with_where_it_may_come_from(
+    seen: dict[str, float], files: list[str], words: str
+) -> None:
+    assert missing_metric("loss", seen, ("loss",), files).endswith(words)
