@@ -114,7 +114,7 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
     page = open_page(f"/experiments/{ref}")
     card = page.get_by_role("region", name="Best configuration")
     expect(card).to_contain_text(re.compile(r"A model of all trials expects -?0\.\d+ ± 0\.\d+ of it\."))
-    expect(card).to_contain_text(f"Trial {LUCKY} has a better value, but the model expects less of it.")
+    expect(card).to_contain_text(f"Trial {LUCKY} has a better value, but the model trusts it less.")
     for_everybody(page)
     page.close()
     client.delete(ref, purge=True)

@@ -106,7 +106,7 @@ def expected(entry: documents.Best, paint: Paint) -> str:
 def luck(entry: documents.Best, paint: Paint) -> list[str]:
     """That another trial has a better value, where one has."""
     other = entry.get("measured_best")
-    said = f"trial {other} has a better value, but a model of all trials expects less of it"
+    said = f"trial {other} has a better value, but a model of all trials trusts it less"
     return [paint.dim(said)] if other else []
 
 

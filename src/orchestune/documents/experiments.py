@@ -50,7 +50,7 @@ class Best(TypedDict):
     ]
     measured_best: Annotated[
         int | None,
-        Field(description="the trial with the best value, where that is another one, of which a model expects less"),
+        Field(description="the trial with the best value, where that is another one, which a model trusts less"),
     ]
 
 

@@ -108,7 +108,7 @@ function bestCard(status) {
       { class: "scroll", tabindex: "0" },
       pairs(inOrder(metrics, status).map(([name, found]) => [name, measured(found)])),
       expected && h("p", { class: "small faint" }, `A model of all trials expects ${measured(expected)} of it.`),
-      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " has a better value, but the model expects less of it."),
+      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " has a better value, but the model trusts it less."),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
       pairs(Object.entries(parameters)),
     ),
