@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +110,27 @@ def test_a_model_is_made_once_for_each_length_of_the_history(core: Core, monkeyp
     for _ in range(3):
         assert read_experiments.status(core, ref)["best"][0]["trial"] == 7
     assert asked == [40]
+
+
+def test_who_looks_at_a_search_that_is_over_waits_for_the_model_that_is_being_made(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def estimate(space: object, metrics: object, history: object) -> tuple[int, float, float]:
+        begun.set()
+        assert go_on.wait(30)
+        return 7, 0.1, 0.02
+
+    monkeypatch.setattr(process, "best_estimate", estimate)
+    ref = written(core, 0.2)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(read_experiments.best, core, ref)
+        assert begun.wait(30)
+        second = threads.submit(read_experiments.best, core, ref)
+        assert not wait([second], 0.3).done
+        go_on.set()
+        assert [each.result(30)[0]["trial"] for each in (first, second)] == [7, 7]
 
 
 def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:

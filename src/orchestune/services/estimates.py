@@ -30,6 +30,8 @@ LEAST = 10
 """completed trials below which no model is asked"""
 _MOST, _BEST = 500, 100
 """results that the model chooses from: an even selection, and so many of the best"""
+_PATIENCE = 10.0
+"""seconds that are waited for a model that somebody else has made of a search that is over"""
 _KEPT = 200
 _NOTHING = -1
 """the length of a history of which the store has no estimate"""
@@ -80,6 +82,7 @@ class Estimates:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
         self._working: set[str] = set()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
@@ -129,13 +132,16 @@ class Estimates:
     def refresh(self, store: Store, row: ExperimentRow) -> None:
         """Bring what is known up to date, where results say how noisy they are. Takes up to a second.
 
-        Nothing is known where the engines' process is gone; whoever looks while a model is being made sees the last.
+        Nothing is known where the engines' process is gone. Whoever looks while a model is being made sees the last, or
+        waits for it where the experiment is over.
         """
         version, now = (row.history_seq, row.revision), time.monotonic()
         if row.state.over and self._of(row) is None:
             with store.reading() as session:
                 self._stored(session, row)
         with self._lock:
+            if row.state.over:
+                self._done.wait_for(lambda: row.id not in self._working, _PATIENCE)
             kept = self._kept.get(row.id)
             if row.id in self._working or (kept is not None and kept.version == version):
                 return
@@ -155,10 +161,11 @@ class Estimates:
         except OrchestuneError as error:
             log.warning("%s: its best trial is the raw one: %s", row.handle, error)
         finally:
-            with self._lock:
-                self._working.discard(row.id)
             took = time.monotonic() - now
             self._keep(row.id, _Kept(found, front, version, now + (1 + _REST) * took))
+            with self._lock:
+                self._working.discard(row.id)
+                self._done.notify_all()
 
     def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
         specification = row.specification
