@@ -106,6 +106,7 @@ def test_the_worker_finds_server_token_slots_and_gpus_in_its_file(place: ThisMac
         "worker": order.worker,
         "slots": 2,
         "state": str(place.state / "workers" / order.worker / "state"),
+        "cores": str(place.state / "cores"),
         "gpus": ["0", "1"],
         "tags": {},
     }

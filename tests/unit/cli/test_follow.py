@@ -216,7 +216,7 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     out, _ = process.communicate(timeout=60)
     counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
     assert counts == [1, 2]
-    assert len(re.findall(r"^\d/4  trial \d.*\(best so far\)$", out, re.MULTILINE)) == 2
+    assert len(re.findall(r"^\d/4  trial \d.*\(best value so far\)$", out, re.MULTILINE)) == 2
 
 
 def test_a_status_that_is_newer_than_the_events_does_not_spoil_the_count(server: FakeServer) -> None:
@@ -255,7 +255,7 @@ def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(serv
     server.update("sgd-7f3a", state="completed", counts={"completed": 3, "running": 0}, running=[])
     server.event("experiment_state", state="completed")
     out, _ = process.communicate(timeout=60)
-    assert re.findall(r"trial (\d).*\(best so far\)", out) == ["3", "4"]
+    assert re.findall(r"trial (\d).*\(best value so far\)", out) == ["3", "4"]
     assert "0 running" not in out
 
 
