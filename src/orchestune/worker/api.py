@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 PREFIX = "/api/v1"
 AUTHORITIES = "authorities.pem"
+SILENT_SECONDS = 5
+"""for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
 
 
 class ApiError(Exception):
@@ -96,10 +98,11 @@ class Connection:
         if data is not None:
             headers["Content-Type"] = kind
         for fresh in (False, True):
-            reused = self._http is not None and not fresh
+            # a server that ends hangs up with its last answer, and then there is no socket any more
+            reused = self._http is not None and self._http.sock is not None and not fresh
             try:
                 if not reused:
-                    self._open(timeout)
+                    self._open()
                 assert self._http is not None and self._http.sock is not None
                 if reused and _hung_up(self._http.sock):
                     continue
@@ -152,17 +155,18 @@ class Connection:
             self._http.close()
             self._http = None
 
-    def _open(self, timeout: float) -> None:
+    def _open(self) -> None:
         self.close()
         self._address = self._server.url()
         parts = urlsplit(self._address)
         self._base = parts.path.rstrip("/")
         host = parts.hostname or "127.0.0.1"
         if parts.scheme == "https":
-            self._http = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=trusted())
+            self._http = http.client.HTTPSConnection(host, parts.port, timeout=SILENT_SECONDS, context=trusted())
         else:
-            self._http = http.client.HTTPConnection(host, parts.port, timeout=timeout)
+            self._http = http.client.HTTPConnection(host, parts.port, timeout=SILENT_SECONDS)
         self._http.connect()
+        _watch(self._http.sock)
 
     def _response(self) -> http.client.HTTPResponse:
         if self._http is None:
@@ -199,6 +203,16 @@ def call_patiently(connection: Connection, method: str, path: str, body: Any, un
 def node_name() -> str:
     """How this machine is called in listings."""
     return os.environ.get("ORCHESTUNE_NODE") or socket.gethostname()
+
+
+def _watch(sock: socket.socket) -> None:
+    """Have the system notice a machine that went without a word, also while its answer is waited for."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}
+    for name, value in options.items():
+        option = getattr(socket, name, None)  # not every system has all of them
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _hung_up(sock: socket.socket) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 Document = dict[str, Any]
 Fault = Callable[[str, Document], str]
 """route and body → "" (serve), "drop" (serve, hang up without an answer), "refuse" (hang up), "repeat" (serve twice),
-"delay" (answer late), "503", "401", "410"."""
+"delay" (answer late), "last" (hang up with the answer), "503", "401", "410"."""
 
 
 @dataclass
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer == {"gone": True}:
             self._answer(410, {"error": {"code": "gone", "message": "the group is over", "hint": ""}})
             return
-        self._answer(200, answer)
+        self._answer(200, answer, last=fault == "last")
 
     def _register(self, body: Document) -> Document:
         fake = self.server.fake
@@ -344,9 +344,11 @@ class _Handler(BaseHTTPRequestHandler):
             fake.change.notify_all()
         return {"accepted": True}
 
-    def _answer(self, status: int, content: Any) -> None:
+    def _answer(self, status: int, content: Any, *, last: bool = False) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
+        if last:
+            self.send_header("Connection", "close")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

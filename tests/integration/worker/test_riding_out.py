@@ -64,7 +64,7 @@ def test_a_network_that_drops_delays_and_repeats_changes_nothing(serve: Serve, e
     chance = random.Random(7)
 
     def fault(route: str, body: dict[str, Any]) -> str:
-        return chance.choices(["", "drop", "refuse", "repeat", "delay", "503"], [60, 8, 8, 8, 8, 8])[0]
+        return chance.choices(["", "drop", "refuse", "repeat", "delay", "last", "503"], [60, 8, 8, 8, 8, 8, 8])[0]
 
     server.fault = fault
     employ(server)
@@ -73,6 +73,15 @@ def test_a_network_that_drops_delays_and_repeats_changes_nothing(serve: Serve, e
         assert told.finished is not None and told.finished["state"] == "succeeded"
         assert bytes(told.log) == f"loss={index}\nmore\n".encode()
         assert told.values("loss") == [float(index)]
+
+
+def test_a_server_that_says_goodbye_with_its_answer_is_asked_anew(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=1")
+    attempts = [server.queue() for _ in range(8)]
+    server.fault = lambda route, body: "last"
+    employ(server)
+    for attempt in attempts:
+        assert server.finished(attempt).values("loss") == [1.0]
 
 
 def test_beats_grow_with_every_call_of_a_boot(serve: Serve, employ: Employ) -> None:
