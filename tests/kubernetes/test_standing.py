@@ -265,6 +265,8 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     until("trials to end again", lambda: status(lab, handle)["counts"]["completed"] > before + 3)
     print(f"four more trials {time.monotonic() - began:.1f} s after a node with one of the servers was lost")
     assert_exact(lab, handle, 30, 3)
+    unheard = [worker for worker in status(lab, handle)["workers"] if "not been heard of" in (worker["reason"] or "")]
+    assert {worker["node"] for worker in unheard} <= {lost}, "workers elsewhere found the other server, or waited"
     lab.home.run("get", f"{handle}/30", "-o", str(lab.home.folder / "got"))
     assert [file.read_text() for file in (lab.home.folder / "got").rglob("note.txt")] == ["kept\n"]
 
