@@ -186,8 +186,9 @@ def test_an_upgrade_keeps_data_and_no_other_command_does_it(
     assert running_image(lab) == server_image
     with open_registry(registry.address) as place:
         other = elsewhere(place, server_image, "testbed/server-again")
-    lab.run("upgrade", "--server-image", other)
+    assert "upgraded from 0.0.1 to" in lab.run("upgrade", "--server-image", other).stderr
     assert running_image(lab) == other
+    assert "already, with the same image: nothing changed" in lab.run("upgrade", "--server-image", other).stderr
     assert answers(lab, handle) == before
     lab.connect("--gpu-resource", "amd.com/gpu")
     assert answers(lab, handle) == before

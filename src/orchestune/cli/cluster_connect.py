@@ -12,7 +12,7 @@ from orchestune import __version__
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_cloud import add_cloud, joined
 from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
-from orchestune.cli.cluster_image import server_image
+from orchestune.cli.cluster_image import note_registry, server_image
 from orchestune.cli.cluster_joining import join_hosted, say_hello
 from orchestune.cli.cluster_wishes import Wishes
 from orchestune.cli.console import Console
@@ -151,6 +151,8 @@ def bring(console: Console, cluster: Cluster, wishes: Wishes, *, ask: bool) -> i
     found = _present(cluster_api, cluster)
     wanted = _wanted(cluster_api, cluster, wishes, found)
     certificates = _certificates(wishes) or (found.certificates if found else "")
+    if wishes.registry and wanted.server_image:  # else the image of the server is pushed there
+        note_registry(console, wanted)
     said = wishes.database_url or wishes.ca
     changed = found is None or wanted != found.connection or bool(said)
     others = found is not None and _is_other_version(found, changed)
@@ -197,7 +199,20 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     wanted = replace(found.connection, server_image=args.server_image or "", version="")
     with repeatable(console):
         deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
+    console.note(_upgraded(found, deployed))
     return say_hello(console, deployed, known(console).get(cluster.name))
+
+
+def _upgraded(found: Present, now: Connection) -> str:
+    """What has become of the server."""
+    before = found.connection
+    if before.version != now.version:
+        return f"upgraded from {before.version or 'an unknown version'} to {now.version}"
+    if before.server_image != now.server_image:
+        return f"it was version {now.version} already; its image is another one now, {now.server_image}"
+    return f"it was version {now.version} already, with the same image" + (
+        ": nothing changed" if found.current else "; what an interrupted command had left was completed"
+    )
 
 
 def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present | None) -> Connection:

@@ -32,6 +32,22 @@ def server_image(console: Console, api: Api, wanted: Connection) -> Connection:
     return replace(wanted, server_image=str(made), version=__version__)
 
 
+def note_registry(console: Console, wanted: Connection) -> None:
+    """Say where the registry does not answer here. BadInput where it is no address of one."""
+    from orchestune.images.reference import parse_place
+    from orchestune.images.registry import open_registry
+
+    place = parse_place(wanted.registry or "")
+    try:
+        with open_registry(place.registry, plain=place.plain) as registry:
+            registry.greet(place.repository(REPOSITORY))
+    except OrchestuneError as exc:
+        console.note(
+            f"{'; '.join(filter(None, [exc.message, exc.hint]))}. It is remembered all the same, for machines that see"
+            f" it: images that are built are pushed there; `orchestune cluster test -n {wanted.name}` tries it"
+        )
+
+
 def platforms(api: Api) -> list[str]:
     """`linux/amd64` and the like of the nodes, where this user may look at them."""
     try:

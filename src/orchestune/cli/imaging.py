@@ -11,7 +11,9 @@ from orchestune.cli.preparing import Prepared
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.client import Api
 from orchestune.domain.experiment import Specification
-from orchestune.errors import TemporaryError, UsageError
+from orchestune.domain.resources import parse_bytes
+from orchestune.errors import Denied, TemporaryError, UsageError
+from orchestune.images.distrust import Untrusted
 
 
 def pinned(console: Console, prepared: Prepared) -> Specification:
@@ -24,22 +26,29 @@ def pinned(console: Console, prepared: Prepared) -> Specification:
     image, built = specification.placement.image, bool(prepared.install or prepared.dockerfile)
     if cluster is None or not destination.in_images(console.place) or not (image or built):
         return specification
-    if not built and image and "@sha256:" in image:
-        return specification
+    try:
+        found = _found(console, prepared, cluster)
+    except (Denied, TemporaryError, Untrusted) as exc:
+        if built or image is None or "@" not in image:
+            raise
+        console.note(f"{image} cannot be looked up from here ({exc}); whoever pulls it may know more")
+        found = image
+    return replace(specification, placement=replace(specification.placement, image=found))
+
+
+def _found(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     if cluster.provider == "docker":
         from orchestune.cli.imaging_here import of_the_engine  # Docker's client, which no cluster needs
 
-        found = of_the_engine(console, prepared)
-    else:
-        found = _of_registry(console, prepared, cluster)
-    return replace(specification, placement=replace(specification.placement, image=found))
+        return of_the_engine(console, prepared)
+    return _of_registry(console, prepared, cluster)
 
 
 def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
     from orchestune.cli.cluster_commands import api
     from orchestune.clusters.existing.building import InCluster
-    from orchestune.images.job import BUILDER
+    from orchestune.images.job import BUILDER, MEMORY
     from orchestune.images.manifests import parse_platform  # speaking to registries takes modules of its own
     from orchestune.images.prepare import prepare_image
 
@@ -51,8 +60,13 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
         )
     cluster_api = api(cluster)
     nodes = parse_platform(_node_platform(cluster_api))
-    image_of_builder = console.environ.get("ORCHESTUNE_BUILDER") or BUILDER
-    builder = InCluster(cluster_api, cluster.namespace, cluster.name, image=image_of_builder)
+    builder = InCluster(
+        cluster_api,
+        cluster.namespace,
+        cluster.name,
+        image=console.environ.get("ORCHESTUNE_BUILDER") or BUILDER,
+        memory=_memory(console.environ.get("ORCHESTUNE_BUILDER_MEMORY")) or MEMORY,
+    )
     try:
         return prepare_image(
             image,
@@ -65,10 +79,18 @@ def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
             builder=builder,
         )
     except TemporaryError as exc:
-        if image is None or prepared.install or prepared.dockerfile:
+        if image is None or "@" in image or prepared.install or prepared.dockerfile:
             raise
         console.note(f"{image} cannot be looked up from here ({exc}); each node takes what the tag means to it")
         return image
+
+
+def _memory(text: str | None) -> int:
+    """In bytes; 0 where nothing is said."""
+    try:
+        return parse_bytes(text) if text else 0
+    except ValueError as exc:
+        raise UsageError(f"ORCHESTUNE_BUILDER_MEMORY: {exc}") from exc
 
 
 def _node_platform(cluster_api: Api) -> str:

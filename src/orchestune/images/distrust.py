@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestune.errors import UsageError
+
 _REMEDIES = {
     "certificate signed by unknown authority": "the nodes do not know the authority of the registry's certificate:"
     " an administrator gives it to their container runtime (`ca` in /etc/containerd/certs.d/HOST/hosts.toml)",
@@ -9,6 +11,10 @@ _REMEDIES = {
     ' an administrator tells their container runtime (`[host."http://HOST"]` in'
     " /etc/containerd/certs.d/HOST/hosts.toml)",
 }
+
+
+class Untrusted(UsageError):
+    """This machine does not trust the registry; others may."""
 
 
 def remedy(said: str) -> str:

@@ -12,8 +12,12 @@ from orchestune.errors import TooLarge
 from orchestune.images.build import Plan
 
 BUILDER = "quay.io/buildah/stable:latest"
+MEMORY = 4 << 30
+"""bytes that a build may take, unless it is told otherwise"""
 LIMIT = 700 << 10
 """bytes of all files together: a ConfigMap holds 1 MiB, and base64 takes a third more"""
+_REQUESTED = 1 << 30
+"""most builds take no more, and files that they write count only until memory is short"""
 _DEADLINE = 3600
 _KEPT = 600
 """seconds for which an ended Job and its log stay"""
@@ -32,6 +36,7 @@ def build_job(
     namespace: str,
     *,
     builder: str = BUILDER,
+    memory: int = MEMORY,
     login_secret: str | None = None,
     labels: Mapping[str, str] | None = None,
     pull_secrets: Sequence[str] = (),
@@ -53,7 +58,7 @@ def build_job(
             "build with docker, podman or buildah on this machine",
         )
     metadata = {"name": name, "namespace": namespace, "labels": {**(labels or {})}}
-    job = _job(plan, metadata, builder, login_secret, pull_secrets, authorities, variables)
+    job = _job(plan, metadata, builder, memory, login_secret, pull_secrets, authorities, variables)
     return [_config_map(plan, metadata), job]
 
 
@@ -76,6 +81,7 @@ def _job(
     plan: Plan,
     metadata: Manifest,
     builder: str,
+    memory: int,
     login_secret: str | None,
     pull_secrets: Sequence[str],
     authorities: tuple[str, str] | None,
@@ -116,7 +122,10 @@ def _job(
                 "image": builder,
                 "command": ["/bin/sh", "-ec", script(plan)],
                 "env": environment,
-                "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+                "resources": {
+                    "requests": {"cpu": "500m", "memory": str(min(_REQUESTED, memory))},
+                    "limits": {"cpu": "2", "memory": str(memory)},
+                },
                 "securityContext": {"runAsUser": 0},
                 "volumeMounts": mounts,
             }

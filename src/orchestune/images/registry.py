@@ -59,6 +59,10 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def greet(self, repository: str) -> None:
+        """Nothing, where it is a registry that answers somebody who wants to see the repository."""
+        check(self.call("GET", "", repository), self.name, "answer as registries do")
+
     def manifest(self, repository: str, version: str) -> Manifest:
         """The manifest or index of a tag or digest; what does not fit its digest is refused."""
         what = f"show {self.name}/{repository}, {version}"

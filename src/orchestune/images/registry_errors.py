@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import requests
 
-from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
+from orchestune.images.distrust import Untrusted
 from orchestune.images.login import hint
 
 _ERRNO = re.compile(r"\[Errno -?\d+\] (?P<words>[^\[\]()']+)")
@@ -16,11 +17,11 @@ _ERRNO = re.compile(r"\[Errno -?\d+\] (?P<words>[^\[\]()']+)")
 
 @contextmanager
 def translated(registry: str) -> Iterator[None]:
-    """Errors of the connection to `registry` as Unreachable, UsageError (TLS), TemporaryError."""
+    """Errors of the connection to `registry` as Unreachable, Untrusted (TLS), TemporaryError."""
     try:
         yield
     except requests.exceptions.SSLError as exc:
-        raise UsageError(
+        raise Untrusted(
             f"the registry {registry} cannot be trusted: {_innermost(exc)}",
             f"put its CA into /etc/docker/certs.d/{registry}/ca.crt or name it in REQUESTS_CA_BUNDLE; "
             f"a registry without TLS is named with http:// in front",

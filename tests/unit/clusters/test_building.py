@@ -169,6 +169,15 @@ def test_a_failure_shows_the_output_and_leaves_nothing(log: str, kind: type[Orch
     assert cluster.deleted == [cluster.created[0]]
 
 
+def test_a_build_that_takes_too_much_memory_is_told_how_it_gets_more() -> None:
+    killed = [{"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]
+    cluster = Cluster([(pod("Failed", containerStatuses=killed), "STEP 1\n")])
+    with pytest.raises(OrchestuneError, match="took more memory than its limit of 4 GiB") as caught:
+        build(cluster)
+    assert "ORCHESTUNE_BUILDER_MEMORY" in caught.value.hint
+    assert cluster.deleted == [cluster.created[0]]
+
+
 def test_a_namespace_that_forbids_it_says_so_at_once() -> None:
     cluster = Cluster([(None, "")], refusal="violates PodSecurity")
     with pytest.raises(OrchestuneError, match="does not start: violates PodSecurity") as caught:

@@ -72,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(own.status, {"errors": [{"code": "X", "message": "so it is"}]})
         if given != _basic(*own.login) if own.kind == "basic" else given.removeprefix("Bearer ") not in own.valid:
             return self._refuse()
+        if url.path == "/v2/":
+            return self._answer(200, {})
         repository, _, version = url.path.removeprefix("/v2/").partition("/manifests/")
         found = own.manifests.get(f"{repository}:{version}")
         if found is None:

@@ -68,7 +68,10 @@ def test_the_builder_sees_the_files_of_the_plan_and_nothing_else(tmp_path: Path)
                                 {"name": "BUILDAH_ISOLATION", "value": "chroot"},
                                 {"name": "STORAGE_DRIVER", "value": "vfs"},
                             ],
-                            "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+                            "resources": {
+                                "requests": {"cpu": "500m", "memory": str(2**30)},
+                                "limits": {"cpu": "2", "memory": str(4 * 2**30)},
+                            },
                             "securityContext": {"runAsUser": 0},
                             "volumeMounts": [
                                 {"name": "context", "mountPath": "/orchestune/context", "readOnly": True},
@@ -94,6 +97,14 @@ def test_the_builder_sees_the_files_of_the_plan_and_nothing_else(tmp_path: Path)
             },
         },
     }
+
+
+def test_a_build_that_may_take_little_requests_no_more(tmp_path: Path) -> None:
+    [_, job] = build_job(planned(tmp_path), "build-1", "ml", memory=512 << 20)
+    amounts = job["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert {kind: amount["memory"] for kind, amount in amounts.items()} == dict.fromkeys(
+        ("requests", "limits"), str(512 << 20)
+    )
 
 
 def test_logins_are_named_and_never_written(tmp_path: Path) -> None:

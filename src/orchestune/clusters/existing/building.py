@@ -14,10 +14,11 @@ from orchestune.clusters.existing.client import Api
 from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, OURS, Connection, read
 from orchestune.clusters.existing.provisioner import check_rights
 from orchestune.clusters.existing.rollout import pulling, unscheduled
+from orchestune.domain.more_memory import size
 from orchestune.errors import NotFound, OrchestuneError, UsageError
 from orchestune.images import credentials
 from orchestune.images.build import Plan, Say
-from orchestune.images.job import BUILDER, build_job
+from orchestune.images.job import BUILDER, MEMORY, build_job
 from orchestune.images.tools import failure
 
 Manifest = dict[str, Any]
@@ -41,12 +42,14 @@ class InCluster:
         cluster: str,
         *,
         image: str = BUILDER,
+        memory: int = MEMORY,
         find: Callable[[str], credentials.Credentials | None] = credentials.find,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clock, self._sleep = clock, sleep
-        self._api, self._namespace, self._cluster, self._image, self._find = api, namespace, cluster, image, find
+        self._api, self._namespace, self._cluster = api, namespace, cluster
+        self._image, self._memory, self._find = image, memory, find
 
     @property
     def name(self) -> str:
@@ -101,6 +104,7 @@ class InCluster:
             name,
             self._namespace,
             builder=self._image,
+            memory=self._memory,
             login_secret=secret,
             labels=labels,
             pull_secrets=connection.pull_secrets,
@@ -129,6 +133,11 @@ class InCluster:
             if phase == "Succeeded":
                 return
             if phase == "Failed":
+                if _took_too_much(pod):
+                    raise OrchestuneError(
+                        f"the build in the cluster took more memory than its limit of {size(self._memory)}",
+                        f"allow it more in ORCHESTUNE_BUILDER_MEMORY, such as 16Gi; or {_HERE}",
+                    )
                 what = "push" if any(line.startswith("Successfully tagged") for line in lines) else "build"
                 output = list(kept) or [str(pod["status"].get("message", "it failed"))]
                 raise failure(what, self.name, plan, output, trust)
@@ -161,6 +170,12 @@ class InCluster:
             if about.get("kind") == "Job" and about.get("name") == job and event.get("reason") == "FailedCreate":
                 return str(event.get("message", ""))
         return ""
+
+
+def _took_too_much(pod: Manifest) -> bool:
+    """Whether the kernel killed it for its memory."""
+    states = [status.get("state") or {} for status in pod["status"].get("containerStatuses") or ()]
+    return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
 
 
 def _how_to_trust(connection: Connection) -> str:

@@ -1,0 +1,90 @@
+"""What is asked of registries before anything starts in a cluster."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.cli.cluster_image import note_registry
+from orchestune.cli.console import Console
+from orchestune.client.clusters import Clusters
+from orchestune.clusters.existing.config import Connection
+from orchestune.errors import BadInput
+from tests.testbeds.postgres import free_port
+from tests.unit.cli.conftest import Result
+from tests.unit.client.fake_api_server import FakeApiServer
+from tests.unit.images.fake_registry import FakeRegistry, fake_registry
+
+EXPERIMENT = """\
+name: Small model
+image: {image}
+run: python model.py
+parameters: {{alpha: 0.0..1.0}}
+metrics: {{accuracy: maximize}}
+budget: 4
+"""
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with fake_registry() as server:
+        server.anonymous = True
+        yield server
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result]) -> Callable[[str], Result]:
+    """`orchestune run` of an image in a cluster that knows nothing else; nothing may be made there."""
+
+    def ask(image: str) -> Result:
+        (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image=image))
+        with FakeApiServer(1) as api:
+            Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+            found = cli("run", "--cluster", "lab", "--detach")
+            assert not [line for line in api.asked if line.split()[0] == "POST" and "jobs" in line]
+        return found
+
+    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    os.mkdir(tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
+    return ask
+
+
+def test_a_digest_that_its_registry_does_not_have_is_told_before_anything_starts(
+    registry: FakeRegistry, run: Callable[[str], Result]
+) -> None:
+    found = run(f"{registry.name}/model@{DIGEST}")
+    assert (found.code, found.out) == (2, "")
+    assert f"there is no image {registry.name}/model@{DIGEST}" in found.err
+
+
+def test_a_digest_whose_registry_does_not_tell_this_user_is_left_to_the_nodes(
+    registry: FakeRegistry, run: Callable[[str], Result]
+) -> None:
+    registry.anonymous = False
+    image = f"{registry.name}/model@{DIGEST}"
+    assert f"{image} cannot be looked up from here (the registry {registry.name} does not let" in run(image).err
+    away = f"127.0.0.1:{free_port()}/model@{DIGEST}"
+    assert f"{away} cannot be looked up from here" in run(away).err
+
+
+def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: FakeRegistry) -> None:
+    def said(address: str) -> str:
+        console = Console(err=io.StringIO())
+        note_registry(console, Connection("lab", "ml", registry=address))
+        return console.err.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    assert said(registry.name) == ""
+    away = f"127.0.0.1:{free_port()}"
+    assert f"the registry {away} cannot be reached: " in said(away) and "`orchestune cluster test -n lab`" in said(away)
+    registry.status = 404
+    assert f"the registry {registry.name} cannot answer as registries do" in said(registry.name)
+    with pytest.raises(BadInput, match="no address of a registry"):
+        said("not an address")
