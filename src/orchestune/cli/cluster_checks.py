@@ -178,7 +178,7 @@ def _pods(cluster_api: Api, connection: Connection, survey: documents.Cluster | 
     lacking = permissions.missing(cluster_api, [*needed, permissions.Right("get", "pods/log", "", space)])
     if lacking:
         yield Finding(
-            "pods", "warning", f"not tried: this user may not {_listed(lacking)}", "let an owner run the test"
+            "pods", "warning", f"not tried: this user may not {_listed(lacking)}", "let somebody who may run the test"
         )
         return
     for index, pool in enumerate(pools(survey)):

@@ -196,7 +196,8 @@ def upgrade(console: Console, args: argparse.Namespace) -> int:
     found = provisioner.present(cluster_api, cluster.namespace)
     if found is None:
         raise NotFound(f"there is no server in the namespace {cluster.namespace}", "see `orchestune cluster connect`")
-    wanted = replace(found.connection, server_image=args.server_image or "", version="")
+    renewed = replace(found.connection, server_image=args.server_image or "", version="")
+    wanted = provisioner.rediscovered(cluster_api, renewed)
     with repeatable(console):
         deployed = _deploy(console, cluster_api, cluster, wanted, found.certificates, ask=not args.yes)
     console.note(_upgraded(found, deployed))
@@ -210,9 +211,10 @@ def _upgraded(found: Present, now: Connection) -> str:
         return f"upgraded from {before.version or 'an unknown version'} to {now.version}"
     if before.server_image != now.server_image:
         return f"it was version {now.version} already; its image is another one now, {now.server_image}"
-    return f"it was version {now.version} already, with the same image" + (
-        ": nothing changed" if found.current else "; what an interrupted command had left was completed"
-    )
+    same = f"it was version {now.version} already, with the same image"
+    if before.queues != now.queues:
+        return f"{same}; it may look at the queues of Kueue now" if now.queues else f"{same}; Kueue is gone"
+    return f"{same}: nothing changed" if found.current else f"{same}; what an interrupted command had left is done"
 
 
 def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present | None) -> Connection:
@@ -224,7 +226,8 @@ def _wanted(cluster_api: Api, cluster: Cluster, wishes: Wishes, found: Present |
         refuse_moves(found.connection, changes)
         if wishes.server_image not in (None, found.connection.server_image):
             changes["version"] = ""  # whatever that image holds
-        return found.connection.with_changes(changes)
+        made = found.connection.with_changes(changes)
+        return provisioner.rediscovered(cluster_api, made) if made.version in ("", __version__) else made
     fresh = checked(Connection(cluster.name, cluster.namespace)).with_changes(changes)
     return provisioner.discovered(cluster_api, fresh)
 

@@ -193,7 +193,8 @@ class Registry:
 
 def _missing(registry: str, repository: str, version: str) -> NotFound:
     joint = "@" if version.startswith("sha256:") else ":"
-    return NotFound(f"there is no image {registry}/{repository}{joint}{version}", "check its name and its tag")
+    what = "digest" if joint == "@" else "tag"
+    return NotFound(f"there is no image {registry}/{repository}{joint}{version}", f"check its name and its {what}")
 
 
 def open_registry(name: str, *, plain: bool = False) -> Registry:

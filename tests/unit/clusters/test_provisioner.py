@@ -231,6 +231,14 @@ def test_who_may_not_look_into_queues_connects_without_them() -> None:
     )
 
 
+def test_a_server_that_came_before_kueue_hears_of_it_from_who_may_deploy_it_and_others_leave_it_as_it_is() -> None:
+    for denied, queues in ((frozenset[str](), True), (frozenset({"patch deployments"}), False)):
+        world = World(denied=denied)
+        assert provisioner.rediscovered(world.api, LAB) == LAB
+        world.groups = ("kueue.x-k8s.io",)
+        assert provisioner.rediscovered(world.api, LAB) == replace(LAB, queues=queues)
+
+
 def test_the_key_of_a_server_without_a_disk_stays_when_its_database_moves() -> None:
     connection = LAB.with_changes({"database": True, "files": "s3://lab/files"})
     world = Ready()

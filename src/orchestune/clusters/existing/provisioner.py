@@ -91,6 +91,12 @@ def discovered(api: Api, connection: Connection) -> Connection:
     return made
 
 
+def rediscovered(api: Api, connection: Connection) -> Connection:
+    """The same for a server that is there: what it was not told then, where this user may tell it now."""
+    made = discovered(api, connection)
+    return made if made == connection or not permissions.missing(api, permissions.to_deploy(made)) else connection
+
+
 def _may_show_queues(api: Api, connection: Connection) -> bool:
     """Whether this user can let the server look at Kueue's objects. It works without, and says less of what waits."""
     return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
