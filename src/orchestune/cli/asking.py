@@ -40,5 +40,6 @@ def answer(question: str, default: str = "") -> str:
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
+        sys.stderr.write("\n")  # the error does not stand behind the question
         raise NotDone("nothing was written")
     return line.strip() or default

@@ -10,11 +10,12 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
+from orchestune.domain.engines import NAMES as ENGINES
 from orchestune.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")
 _EXPERIMENTS = ("EXP", "EXP[/N]", "EXP/N", "EXP/M")
-_FILES = ("FILE", "SCRIPT")
+_FILES = ("FILE", "SCRIPT", "EXP|FILE")
 _FOLDERS = ("DIR",)
 
 
@@ -56,6 +57,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
     for action in _actions(parser):
         kind = _kind(action)
+        if "--engine" in action.option_strings:
+            action.choices = ENGINES  # for a Tab alone: who names another one is told more by the reader of the file
         if kind in ("file", "directory"):
             action.complete = shtab.CHOICE_FUNCTIONS[kind]  # type: ignore[attr-defined]  # where shtab looks
         elif kind:

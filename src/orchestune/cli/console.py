@@ -17,6 +17,7 @@ from orchestune.client.address import Place, place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key
+from orchestune.client.outdated import REMEDY, changed
 from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
@@ -66,6 +67,9 @@ class Console:
         """Remember where this experiment runs, which was started from `folder`."""
         if self.place.cluster is not None:
             self.whereabouts.add(Started(status["handle"], status["id"], self.place.cluster.name, folder))
+        younger = changed(state_folder(self.environ)) if self.place.embedded else ""
+        if younger:
+            self.note(f"the server began before {younger} was changed: {REMEDY}")
 
     def compare_versions(self) -> None:
         """Say once where the server that was asked is of another release than this program."""

@@ -16,6 +16,7 @@ from orchestune.cli.metric_names import goal, likely, ranked
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
 from orchestune.cli.trying import try_one
+from orchestune.config.metrics import unfit
 from orchestune.domain.space import Value
 from orchestune.domain.ways import Source
 from orchestune.errors import UsageError
@@ -39,10 +40,13 @@ class Seen:
     """None where it was ended by hand"""
 
 
-def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value], options: Iterable[str] = ()) -> Seen:
+def run_once(
+    console: Console, prepared: Prepared, defaults: Mapping[str, Value], options: Iterable[str], attended: bool
+) -> Seen:
     """Run the command as a trial would be run, with those values as far as they are in their ranges.
 
-    Ctrl-C ends it; what it said until then counts. What is called as one of its `options` is no metric.
+    Ctrl-C ends it, and what it said until then counts where it is `attended`: somebody will choose. What is called as
+    one of its `options` is no metric.
     """
     space = prepared.specification.space
     fitting = {one.name: defaults[one.name] for one in space.parameters if one.name in defaults}
@@ -64,7 +68,8 @@ def run_once(console: Console, prepared: Prepared, defaults: Mapping[str, Value]
         seen.problem, seen.seconds = outcome.problem, outcome.seconds
         seen.values = {name: [value] for name, value in outcome.extra.items()}
     except KeyboardInterrupt:
-        pass
+        if not attended:
+            raise
     seen.values |= _printed(bytes(output))
     for name, (source, values) in left.items():
         if name not in seen.values:
@@ -116,7 +121,7 @@ def chosen(seen: Seen) -> tuple[str, str]:
     return order[0], goal(order[0])
 
 
-def asked(seen: Seen) -> tuple[str, str]:
+def asked(console: Console, seen: Seen) -> tuple[str, str]:
     """The metric and the goal that are typed."""
     order = ranked(seen.values)
     name = ""
@@ -124,7 +129,11 @@ def asked(seen: Seen) -> tuple[str, str]:
         name = answer(
             "which one is to be optimized?" if order else "which metric will it report?", order[0] if order else ""
         )
-        if order and name not in order:
+        wrong = unfit(name)
+        if wrong:
+            console.note(wrong)
+            name = ""
+        elif order and name not in order:
             near = get_close_matches(name, order, 1, 0.5)
             meant = f" did you mean {near[0]}?" if near else ""
             if answer(f"it did not report {name};{meant} take it all the same? [y/N]").lower() not in ("y", "yes"):

@@ -7,21 +7,32 @@ import argparse
 from orchestune.cli.console import Console
 from orchestune.cli.findings import show
 from orchestune.cli.parser import Commands, add_command
+from orchestune.errors import UsageError
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_command(
+    parser = add_command(
         commands,
         "doctor",
         doctor,
         details="Exit code 1 when something is an error.",
-        example="orchestune doctor",
+        example="orchestune doctor\norchestune doctor --restart",
     )
+    parser.add_argument(
+        "--restart", action="store_true",
+        help="first start this user's server anew: with the code that is installed now and the environment of this"
+        " command (such as DOCKER_HOST). What runs goes on",
+    )  # fmt: skip
 
 
 def doctor(console: Console, args: argparse.Namespace) -> int:
     """Run every check; 1 where one of them found an error."""
     from orchestune.client.doctor import checks  # only this command looks at the machine
+    from orchestune.client.embedded import connect  # and it alone starts a server anew
 
+    if args.restart:
+        if console.environ.get("ORCHESTUNE_SERVER", "").strip():
+            raise UsageError("ORCHESTUNE_SERVER names a server that its operator starts", "unset it for your own one")
+        connect(anew=True, environ=console.environ)
     return show(console, checks(console.environ))

@@ -141,7 +141,7 @@ class _Init:
         seen = discovering.Seen()
         if runs:
             seen = self._run(optimizing(discovering.UNKNOWN, "minimize"))
-        name, goal = discovering.asked(seen) if self.asks else discovering.chosen(seen)
+        name, goal = discovering.asked(self.console, seen) if self.asks else discovering.chosen(seen)
         self.seen = {one: values[-1] for one, values in seen.values.items()}
         remark = discovering.remark(goal, seen.values.get(name, ()))
         remarks = {**draft.remarks, **({f"metrics.{name}": remark} if remark else {})}
@@ -160,7 +160,7 @@ class _Init:
         loaded = self._loaded(draft)
         specification = loaded.specification
         asides = [line.partition(":")[0] for line, _ in draft.asides]
-        seen = discovering.run_once(self.console, prepared_from(loaded), draft.defaults, asides)
+        seen = discovering.run_once(self.console, prepared_from(loaded), draft.defaults, asides, self.asks)
         if seen.problem and not self.asks:
             hint = "say this again once it runs; with --minimize METRIC or --maximize METRIC it is not run"
             raise UsageError(f"the run failed: {seen.problem}", hint)

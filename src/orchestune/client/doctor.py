@@ -19,6 +19,7 @@ from orchestune.client.address import resolver
 from orchestune.client.doctor_clusters import cluster_checks
 from orchestune.client.finding import Finding, Verdict
 from orchestune.client.home import state_folder
+from orchestune.client.outdated import REMEDY, changed
 from orchestune.client.transport import Reply, Transport
 from orchestune.errors import Denied, OrchestuneError
 
@@ -138,12 +139,16 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
         transport.close()
         yield Finding("server", "error", exc.message, exc.hint if exc.hint and "doctor" not in exc.hint else log)
         return
-    detail = f"{document['version']} ({document['home']}) at {where}, answered in {(ended - began) * 1000:.0f} ms"
+    detail = f"{document['version']} ({document['home']}, pid {document['pid']}) at {where}"
+    detail += f", answered in {(ended - began) * 1000:.0f} ms"
+    younger = changed(state_folder(environ)) if document["home"] == "embedded" else ""
     if document["protocol"] != PROTOCOL:
         remedy = "install the same version on both sides"
         yield Finding("server", "error", f"{detail}; speaks protocol {document['protocol']}, not {PROTOCOL}", remedy)
     elif document["version"] != __version__:
         yield Finding("server", "warning", f"{detail}; this is {__version__}", "upgrade the older of the two")
+    elif younger:
+        yield Finding("server", "warning", f"{detail}; it began before {younger} was changed", REMEDY)
     else:
         yield Finding("server", "ok", detail)
     yield _store(transport)

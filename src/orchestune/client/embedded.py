@@ -33,12 +33,14 @@ def connect(
     program: Sequence[str] = (),
     version: str = __version__,
     hang: float = _HANG,
+    anew: bool = False,
 ) -> tuple[str, str]:
     """Address and token of the server that `ORCHESTUNE_SERVER` and `ORCHESTUNE_TOKEN` name, else of the embedded one.
 
     The embedded server is started where none runs (of commands that race one does), replaced where it is older than
-    this client or answers nothing for `hang` seconds, and waited for, up to `timeout` seconds. `note` gets a sentence
-    for people where something is worth telling. `program` starts another server than this installation's.
+    this client, answers nothing for `hang` seconds, or `anew` asks for it, and waited for, up to `timeout` seconds.
+    `note` gets a sentence for people where something is worth telling. `program` starts another server than this
+    installation's.
 
     Unreachable where there is no server and `start` is false, or where none comes up; UsageError where the state folder
     or the environment is wrong.
@@ -48,6 +50,8 @@ def connect(
         return named, environ.get("ORCHESTUNE_TOKEN", "").strip()
     state = home.state_folder(environ)
     search = _Search(state, environ, program, version, hang, note)
+    if anew:
+        search.unwanted = Endpoint.read(state / endpoint.FILE)
     found = search.running(older=not start)
     if found is None and not start:
         if search.silent is not None:
@@ -90,6 +94,7 @@ class _Search:
         self.hang = hang
         self.note = note
         self.silent: tuple[Endpoint, float] | None = None
+        self.unwanted: Endpoint | None = None
         self.replaced: Endpoint | None = None
         self.child: Child | None = None
 
@@ -105,7 +110,7 @@ class _Search:
             return None
         self.silent = None
         theirs, ours = release(found.version), release(self.version)
-        if theirs < ours and not older:
+        if found == self.unwanted or (theirs < ours and not older):
             return None
         if theirs != ours:
             age = "newer" if theirs > ours else "older"
@@ -149,9 +154,10 @@ class _Search:
                 self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
                 self.silent = (found, time.monotonic())
                 found.process.send(signal.SIGKILL)  # changes nothing but latency, as every death of a server
-        elif release(found.version) < release(self.version) and self.replaced != found:
+        elif (found == self.unwanted or release(found.version) < release(self.version)) and self.replaced != found:
             self.replaced = found
-            self.note(f"replacing the server of version {found.version} by {self.version}")
+            if found != self.unwanted:
+                self.note(f"replacing the server of version {found.version} by {self.version}")
             if not _asked_to_end(found):
                 found.process.send(signal.SIGTERM)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestune.config.kinds import NUMBER, Key, Kind, one_of, text
 from orchestune.config.report import Field
-from orchestune.config.shapes import Named, changed, either, mapping_of, section
+from orchestune.config.shapes import Named, changed, either, mapping_of, misnamed, section
 from orchestune.domain.metrics import Goal, Limit, Metric
 
 _ALSO = {"max": "maximize", "min": "minimize", "maximise": "maximize", "minimise": "minimize", "higher": "maximize",
@@ -61,6 +61,11 @@ _NAMES = Named(
     dict.fromkeys(_TAKEN, "it means something else in a report"),
 )
 _MAPPING = mapping_of(_NAMES, METRIC, "a mapping from names to maximize or minimize", least=1, most=20)
+
+
+def unfit(name: str) -> str:
+    """Why this cannot be the name of a metric; empty where it can."""
+    return misnamed(name, _NAMES)
 
 
 def _read_metrics(found: Field) -> tuple[Metric, ...] | None:

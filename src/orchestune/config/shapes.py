@@ -126,6 +126,15 @@ class Named:
     """name → why it is not allowed"""
 
 
+def misnamed(name: str, names: Named) -> str:
+    """Why this is none of those names; empty where it is one."""
+    if len(name) > 200 or not re.fullmatch(names.pattern, name):
+        return f"{quoted(name)} is no name for {names.noun}; {names.words}"
+    if name.casefold() in names.reserved:
+        return f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name.casefold()]}"
+    return ""
+
+
 def mapping_of(names: Named, kind: Kind[T], words: str, *, least: int = 0, most: int = 1000) -> Kind[dict[str, T]]:
     """A mapping whose keys are the user's names, with values of one kind."""
 
@@ -139,10 +148,9 @@ def mapping_of(names: Named, kind: Kind[T], words: str, *, least: int = 0, most:
         values: dict[str, T] = {}
         for name, (place, value) in found.entries().items():
             here = Field(place, value.key, found.report)
-            if len(name) > 200 or not re.fullmatch(names.pattern, name):
-                here.wrong(f"{quoted(name)} is no name for {names.noun}; {names.words}")
-            elif name.casefold() in names.reserved:
-                here.wrong(f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name.casefold()]}")
+            wrong = misnamed(name, names)
+            if wrong:
+                here.wrong(wrong)
             read_value = kind.read(value)
             if read_value is not None:
                 values[name] = read_value

@@ -17,6 +17,7 @@ import pytest
 
 from orchestune.client.embedded import connect
 from orchestune.client.endpoint import Endpoint
+from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
 from orchestune.ports.process import Process, boot_id, environment
 
@@ -36,11 +37,24 @@ class Home:
         return (sys.executable, str(SERVER), str(self.state), version, *wrong)
 
     def connect(
-        self, *wrong: str, start: bool = True, timeout: float = 60.0, version: str = "1.0", hang: float = 60.0
+        self,
+        *wrong: str,
+        start: bool = True,
+        timeout: float = 60.0,
+        version: str = "1.0",
+        hang: float = 60.0,
+        anew: bool = False,
     ) -> tuple[str, str]:
         program = self.program(*wrong, version=version)
         return connect(
-            start, timeout, note=self.notes.append, environ=self.environ, program=program, version=version, hang=hang
+            start,
+            timeout,
+            note=self.notes.append,
+            environ=self.environ,
+            program=program,
+            version=version,
+            hang=hang,
+            anew=anew,
         )
 
     def endpoint(self) -> Endpoint:
@@ -107,6 +121,34 @@ def test_the_server_has_the_environment_that_was_given(home: Home) -> None:
     home.environ["ORCHESTUNE_LEASE_SECONDS"] = "7"
     home.connect()
     assert b"ORCHESTUNE_LEASE_SECONDS=7" in environment(home.endpoint().process.pid)
+
+
+def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> None:
+    first = home.connect()
+    former = home.endpoint().process
+    home.environ["DOCKER_HOST"] = "unix:///another"
+    assert home.connect(anew=True) == first  # the address stays
+    assert not former.alive()
+    assert b"DOCKER_HOST=unix:///another" in environment(home.endpoint().process.pid)
+    assert len(home.pids("starts")) == 2
+
+
+def test_anew_where_none_runs_is_a_start(home: Home) -> None:
+    home.connect(anew=True)
+    assert len(home.pids("starts")) == 1
+
+
+def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp_path: Path) -> None:
+    module = tmp_path / "orchestune/engines/gp.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    assert changed(home.state, module.parents[1]) == ""  # nothing runs
+    home.connect()
+    began = (home.state / "endpoint.json").stat().st_mtime
+    os.utime(module, (began - 1, began - 1))
+    assert changed(home.state, module.parents[1]) == ""
+    os.utime(module, (began + 1, began + 1))
+    assert changed(home.state, module.parents[1]) == "orchestune/engines/gp.py"
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:

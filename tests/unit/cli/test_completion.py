@@ -34,6 +34,7 @@ CASES = [
     ("orchestune logs first", {"first-7f3a"}),
     ("orchestune status --cluster loc", {"local"}),
     ("orchestune completion f", {"fish"}),
+    ("orchestune run --engine evo", {"evolution"}),
 ]
 
 

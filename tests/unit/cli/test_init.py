@@ -380,9 +380,36 @@ def test_ctrl_c_ends_the_run_and_what_it_said_counts(terminal: Callable[..., Ter
     assert "loss: minimize" in written(project)
 
 
+def test_with_nobody_to_choose_ctrl_c_ends_the_whole_command(terminal: Callable[..., Terminal], project: Path) -> None:
+    (project / "train.py").write_text("import time\nprint('loss: 0.5', flush=True)\ntime.sleep(600)\n")
+    screen = terminal("init", "train.py", "--yes")
+    screen.wait_for("loss: 0.5")
+    screen.press("\x03")
+    assert screen.end() == 130
+    assert os.listdir(project) == ["train.py"]
+
+
+def test_what_no_metric_can_be_called_is_asked_for_again(terminal: Callable[..., Terminal], project: Path) -> None:
+    screen = terminal("init", "train.py")
+    screen.wait_for("run it once")
+    screen.press("n\n")
+    for name, why in (("los s", "'los s' is no name for a metric"), ("step", "it means something else in a report")):
+        screen.wait_for(r"which metric will it report\? $")
+        screen.press(f"{name}\n")
+        screen.wait_for(why)
+    screen.wait_for(r"which metric will it report\? $")
+    screen.press("val/loss\n")
+    screen.wait_for("minimize or maximize")
+    screen.press("\n")
+    screen.wait_for(r"orchestune run")
+    assert screen.end() == 0
+    assert "val/loss: minimize" in written(project)
+
+
 def test_no_answer_writes_nothing(terminal: Callable[..., Terminal], project: Path) -> None:
     screen = terminal("init", "train.py")
     screen.wait_for("run it once")
     screen.press("\x04")
     assert screen.end() == 1
+    assert re.search(r"^error: nothing was written", plain(screen.screen).replace("\r", ""), re.MULTILINE)
     assert os.listdir(project) == ["train.py"]

@@ -48,7 +48,7 @@ def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
     ("told", "verdict", "detail"),
     [
         ({"protocol": 2}, "error", "speaks protocol 2, not 1"),
-        ({"version": "0.0.1"}, "warning", "0.0.1 (hosted)"),
+        ({"version": "0.0.1"}, "warning", "0.0.1 (hosted, pid 1)"),
     ],
 )
 def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdict: str, detail: str) -> None:

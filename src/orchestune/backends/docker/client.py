@@ -28,7 +28,10 @@ class Refused(OrchestuneError):
         self.answer = answer
 
 
-_START = "start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, and start the server anew"
+_START = (
+    "start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, and start the server anew"
+    " (your own: orchestune doctor --restart)"
+)
 _PERMISSION = "you may not use Docker: become a member of the group docker (usermod -aG docker USER), and log in anew"
 
 
