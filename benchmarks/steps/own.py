@@ -15,11 +15,9 @@ def solution(task: Task) -> Solution:
         return Solution((shlex.join([*task.command, "-m", *words, *hydra_space(task)]),))
     if task.kind == "sklearn":
         old, new = "from sklearn.model_selection import RandomizedSearchCV", "from orchestune.sklearn import SearchCV"
-        changes = (
-            Change("search.py", old, f"{new} as RandomizedSearchCV"),
-            Change("search.py", "n_jobs=2", "parallelism=2"),
+        return Solution(
+            (shlex.join(task.command),), changes=(Change("search.py", old, f"{new} as RandomizedSearchCV"),)
         )
-        return Solution((shlex.join(task.command),), changes=changes)
     if task.kind == "notebook":
         cell = (
             "\nimport orchestune\n\n"

@@ -122,7 +122,6 @@ _SKLEARN = (
     ("search = SearchCV(\n", "search = RandomizedSearchCV(\n"),
     ('        "svc__C": "0.01..100 log",\n        "svc__gamma": "1e-4..1 log",\n',
      '        "svc__C": loguniform(0.01, 100),\n        "svc__gamma": loguniform(1e-4, 1),\n'),
-    ("    parallelism=2,\n", "    n_jobs=2,\n"),
     ("from sklearn.datasets import load_digits\n",
      "from scipy.stats import loguniform\nfrom sklearn.datasets import load_digits\n"),
 )  # fmt: skip

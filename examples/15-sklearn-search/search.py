@@ -17,7 +17,7 @@ search = SearchCV(
         "svc__gamma": "1e-4..1 log",
     },
     n_iter=12,
-    parallelism=2,
+    n_jobs=2,
     cv=3,
     random_state=0,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
+from joblib import effective_n_jobs
 from scipy.stats.distributions import rv_frozen
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
@@ -45,7 +46,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     `parameters` are those of an experiment file, by the estimator's names: `{"C": "1e-3..100 log", "kernel": ["rbf",
     "linear"]}`; a list may hold any objects, and `uniform`, `loguniform` and `randint` of `scipy.stats` are ranges.
-    `n_iter` configurations are tried, `parallelism` at the same time; the
+    `n_iter` configurations are tried, `n_jobs` at the same time (None: one, -1: as many as there are cores); the
     engine suggests each from the results before it. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and
     what is found after `fit` (`best_params_`, `best_estimator_`, `cv_results_`, …) are as in `RandomizedSearchCV`;
     `experiment_` is the handle of the experiment.
@@ -53,7 +54,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
     >>> from orchestune.sklearn import SearchCV
-    >>> search = SearchCV(SVC(), {"C": "0.1..100 log", "kernel": ["linear", "rbf"]}, n_iter=4, parallelism=2)
+    >>> search = SearchCV(SVC(), {"C": "0.1..100 log", "kernel": ["linear", "rbf"]}, n_iter=4, n_jobs=2)
     >>> search = search.fit(*load_iris(return_X_y=True))
     >>> bool(search.best_score_ > 0.9)
     True
@@ -63,11 +64,10 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         **{
             name: allowed
             for name, allowed in BaseSearchCV._parameter_constraints.items()
-            if name not in ("n_jobs", "pre_dispatch", "verbose")
+            if name not in ("pre_dispatch", "verbose")
         },
         "parameters": [Mapping],
         "n_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "parallelism": [Interval(numbers.Integral, 1, None, closed="left")],
         "engine": [str, Mapping],
         "random_state": ["random_state"],
     }
@@ -78,7 +78,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         parameters: Mapping[str, Any],
         *,
         n_iter: int = 10,
-        parallelism: int = 1,
+        n_jobs: int | None = None,
         scoring: Any = None,
         refit: Any = True,
         cv: Any = None,
@@ -90,7 +90,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         self.estimator = estimator
         self.parameters = parameters
         self.n_iter = n_iter
-        self.parallelism = parallelism
+        self.n_jobs = n_jobs
         self.scoring = scoring
         self.refit = refit
         self.cv = cv
@@ -147,7 +147,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 asked,
                 {"score": "maximize"},
                 int(self.n_iter),
-                int(self.parallelism),
+                effective_n_jobs(self.n_jobs),
                 engine=self.engine,
                 seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
                 name=f"{type(work.estimator).__name__} search",

@@ -127,7 +127,8 @@ def test_ctrl_c_stops_the_experiment(shared_home: Home, tmp_path: Path) -> None:
     with start(shared_home, tmp_path, "hydra.sweeper.keys={grace: 1s}", "x=interval(0,1)") as process:
         [found] = eventually(running, "a trial runs", shared_home)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=100)
+        out, _ = process.communicate(timeout=100)
+    assert f"`orchestune resume {found['handle']}` goes on" in out
     eventually(
         lambda: shared_home.json("status", found["handle"])["state"] == "stopped",
         "the experiment is stopped",

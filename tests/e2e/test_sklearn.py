@@ -9,6 +9,7 @@ from unittest import SkipTest
 
 import numpy as np
 import pytest
+from joblib import effective_n_jobs
 from scipy.stats import loguniform, norm, randint
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -61,7 +62,7 @@ def test_the_scores_are_those_of_a_cross_validation_in_this_process_and_the_tria
     data = load_iris(return_X_y=True)
     parameters = {"logisticregression__C": "0.01..10 log", "standardscaler": [StandardScaler(), MinMaxScaler()]}
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    search = SearchCV(pipeline, parameters, n_iter=4, parallelism=2, cv=3, random_state=1).fit(*data)
+    search = SearchCV(pipeline, parameters, n_iter=4, n_jobs=2, cv=3, random_state=1).fit(*data)
     assert len(search.cv_results_["params"]) == 4
     for index, configuration in enumerate(search.cv_results_["params"]):
         again = cross_val_score(pipeline.set_params(**configuration), *data, cv=3)
@@ -69,6 +70,23 @@ def test_the_scores_are_those_of_a_cross_validation_in_this_process_and_the_tria
     trials = Experiment.load(search.experiment_).results()
     assert [trial.metrics["score"] for trial in trials] == pytest.approx(list(search.cv_results_["mean_test_score"]))
     assert search.best_estimator_.score(*data) > 0.9
+
+
+@pytest.mark.parametrize(("n_jobs", "expected"), [(None, 1), (3, 3), (-1, effective_n_jobs(-1))])
+def test_n_jobs_is_what_scikit_learn_means_by_it(
+    n_jobs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def begin(function: Any, parameters: Any, metrics: Any, budget: int, parallelism: int, **keys: Any) -> Experiment:
+        asked.append(parallelism)
+        return start_here(function, parameters, metrics, budget, parallelism, **keys)
+
+    monkeypatch.setattr(orchestune.sklearn, "start", begin)
+    SearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, n_iter=1, n_jobs=n_jobs).fit(
+        *load_iris(return_X_y=True)
+    )
+    assert asked == [expected]
 
 
 def test_several_scores_are_kept_and_the_one_to_refit_by_decides() -> None:

@@ -66,6 +66,7 @@ class Sweep:
             self._follow(experiment)
         except KeyboardInterrupt:
             experiment.stop()
+            _log.warning("%s is stopped; `orchestune resume %s` goes on", experiment.handle, experiment.handle)
             raise
         return self._conclude(experiment, swept, sweep_dir / RESULTS)
 
