@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, SSLError
 
 from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine"
+_AUTHORITY = (
+    "where its certificate is of an authority of your own, AWS_CA_BUNDLE names a file with that;"
+    " a server in a cluster is told by `orchestune cluster connect -n NAME --ca FILE`"
+)
 _HINTS = {
     "NoSuchBucket": "create the bucket, or correct its name in the server's settings",
     "AccessDenied": "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on it",
@@ -33,6 +37,8 @@ def object_errors(place: str, key: str = "") -> Iterator[None]:
         raise _answered(exc, place, key) from exc
     except (NoCredentialsError, PartialCredentialsError) as exc:
         raise StoreUnavailable(f"there are no credentials for {place}", _CREDENTIALS) from exc
+    except SSLError as exc:
+        raise StoreUnavailable(f"{place} cannot be reached: TLS fails", _AUTHORITY) from exc
     except (BotoCoreError, OSError) as exc:
         raise StoreUnavailable(
             f"{place} cannot be reached: {type(exc).__name__}",

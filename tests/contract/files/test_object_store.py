@@ -3,6 +3,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
@@ -15,6 +17,8 @@ from orchestune.files.object_store import ObjectFiles
 from orchestune.files.open import open_files
 from orchestune.ports.files import FileStore
 from orchestune.testing.files_contract import FilesContract, content, put, sha256, upload
+from tests.testbeds.gateways import tls_front
+from tests.testbeds.kubernetes.pki import Authority
 
 NUMBERS = count()
 
@@ -134,6 +138,25 @@ def test_a_server_that_is_away_is_temporary(endpoint: str, monkeypatch: pytest.M
         files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             files.size("a")
+
+
+def test_a_server_of_an_unknown_authority_is_told_with_how_it_gets_known(
+    bucket: str, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    authority = Authority.create(tmp_path / "authority")
+    authority.issue("bucket", "bucket", hosts=["127.0.0.1"])
+    pair = authority.folder / "bucket.crt", authority.folder / "bucket.key"
+    upstream = urlsplit(endpoint)
+    with tls_front("127.0.0.1", *pair, (str(upstream.hostname), int(upstream.port or 0))) as front:
+        place = f"https://127.0.0.1:{front.port}"
+        with pytest.raises(StoreUnavailable, match="cannot be reached: TLS fails") as caught:
+            ObjectFiles(bucket, endpoint_url=place).size("a")
+        assert "AWS_CA_BUNDLE" in caught.value.hint and "--ca FILE" in caught.value.hint
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.folder / "ca.crt"))
+        files = ObjectFiles(bucket, endpoint_url=place)
+        put(files, "trusted", b"x")
+        assert files.size("trusted") == 1
 
 
 def test_an_answer_that_breaks_off_is_an_error_and_no_short_file() -> None:
