@@ -50,7 +50,10 @@ def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:
             continue
         if name == "config":
             if not with_config:
-                word.wrong("the placeholder '{config}' needs the key `config`", "for example config: conf/base.yml")
+                word.wrong(
+                    "the placeholder '{config}' needs the key `config`",
+                    "for example config: conf/base.yml; without a file --config conf/base.yml",
+                )
             continue
         hint = did_you_mean(name, [*names, *KNOWN])
         word.wrong(
