@@ -11,8 +11,11 @@ import pytest
 
 from orchestune.cli.cluster_image import note_registry
 from orchestune.cli.console import Console
+from orchestune.cli.imaging import pinned
+from orchestune.cli.preparing import prepared_from
 from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing.config import Connection
+from orchestune.config.experiment_file import load
 from orchestune.errors import BadInput
 from tests.testbeds.postgres import free_port
 from tests.unit.cli.conftest import Result
@@ -37,8 +40,18 @@ def registry() -> Iterator[FakeRegistry]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has nothing but a state folder."""
+    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    os.mkdir(tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result]) -> Callable[[str], Result]:
+def run(tmp_path: Path, cli: Callable[..., Result]) -> Callable[[str], Result]:
     """`orchestune run` of an image in a cluster that knows nothing else; nothing may be made there."""
 
     def ask(image: str) -> Result:
@@ -49,11 +62,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Resu
             assert not [line for line in api.asked if line.split()[0] == "POST" and "jobs" in line]
         return found
 
-    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
-    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    os.mkdir(tmp_path / "home")
-    monkeypatch.chdir(tmp_path)
     return ask
 
 
@@ -66,13 +74,22 @@ def test_a_digest_that_its_registry_does_not_have_is_told_before_anything_starts
 
 
 def test_a_digest_whose_registry_does_not_tell_this_user_is_left_to_the_nodes(
-    registry: FakeRegistry, run: Callable[[str], Result]
+    registry: FakeRegistry, tmp_path: Path
 ) -> None:
+    def said(image: str) -> str:
+        console = Console(err=io.StringIO(), cluster="lab")
+        (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image=image))
+        with FakeApiServer(1) as api:
+            Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
+            found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+        assert found.placement.image == image
+        return console.err.getvalue()  # type: ignore[attr-defined, no-any-return]
+
     registry.anonymous = False
     image = f"{registry.name}/model@{DIGEST}"
-    assert f"{image} cannot be looked up from here (the registry {registry.name} does not let" in run(image).err
+    assert f"{image} cannot be looked up from here (the registry {registry.name} does not let" in said(image)
     away = f"127.0.0.1:{free_port()}/model@{DIGEST}"
-    assert f"{away} cannot be looked up from here" in run(away).err
+    assert f"{away} cannot be looked up from here" in said(away)
 
 
 def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: FakeRegistry) -> None:
