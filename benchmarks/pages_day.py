@@ -1,6 +1,8 @@
-"""A page of each kind left open beside an experiment that goes on: what it holds, and how far it is behind.
+"""A page of each kind left open for a day of a busy server: what it holds, and how far it is behind.
 
-After a third of the time the server is killed and started again, after two thirds the network falls silent for a while.
+What happens in a day happens in 40 minutes (`--minutes`: of fewer, a part of the day): the trials of a large experiment
+end, one of them prints, and every hour somebody runs a small experiment more. After a third of the time the server is
+killed and started again, after two thirds the network falls silent for a while.
 """
 
 from __future__ import annotations
@@ -30,15 +32,35 @@ from tests.testbeds.waiting import until
 TOKEN = "a-token-for-a-page-that-stays-open"
 FIRST = "1"
 """the trial that runs as long as the experiment"""
-FILE = """\
+DAY = 40.0
+"""minutes into which a day is put"""
+TRIALS = 24 * 60 * 4
+"""of a day: 20 workers whose trials take five minutes"""
+SLOTS = 3
+"""that end them, beside the first trial's; a trial pauses three times"""
+PAUSE = 60 * DAY * SLOTS / TRIALS / 3
+HOUR = 60 * DAY / 24
+FILE = f"""\
 name: all day
 run: >-
   sh -c 'n=0; while [ $n -lt 3 ] || [ $ORCHESTUNE_TRIAL = 1 ];
-  do n=$((n + 1)); echo "line $n"; echo loss=$ORCHESTUNE_PARAM_X; sleep 3; done'
-parameters: {x: 0.0..1.0, y: {values: [a, b, c]}}
-metrics: {loss: minimize}
+  do n=$((n + 1)); for i in 1 2 3 4 5 6; do echo "line $n.$i"; done;
+  echo loss=$ORCHESTUNE_PARAM_X; sleep {PAUSE:.2f}; done'
+parameters: {{x: 0.0..1.0, y: {{values: [a, b, c]}}}}
+metrics: {{loss: minimize}}
 budget: 100000
-parallelism: 3
+parallelism: {SLOTS + 1}
+resources: {{cpu: 0.1}}
+engine: random
+"""
+HOURLY = """\
+name: hour NUMBER
+run: sh -c 'echo loss=$ORCHESTUNE_PARAM_X; [ $((ORCHESTUNE_TRIAL % 7)) != 0 ]; sleep 0.2'
+parameters: {x: 0.0..1.0}
+metrics: {loss: minimize}
+budget: 30
+parallelism: 1
+resources: {cpu: 0.1}
 engine: random
 """
 AWAY = 20.0
@@ -86,6 +108,7 @@ class Open:
 def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
     """One, in a context of its own."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
     page.goto(url + client.invite()["path"])
     page.goto(url + path)
     session = page.context.new_cdp_session(page)
@@ -117,11 +140,16 @@ def resident(browser: Browser) -> float:
     return found / 1024
 
 
-def begun(home: Home) -> str:
-    """The handle of an experiment, once its trials end."""
+def begun(home: Home, file: str) -> str:
+    """The handle of a new experiment."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "experiment.yml").write_text(FILE)
-        handle = home.run("run", "--detach", cwd=folder).stdout.split()[-1]
+        Path(folder, "experiment.yml").write_text(file)
+        return home.run("run", "--detach", cwd=folder).stdout.split()[-1]
+
+
+def lasting(home: Home) -> str:
+    """The handle of the experiment that runs all day, once its trials end."""
+    handle = begun(home, FILE)
     until("a trial to end", lambda: home.json("status", handle)["counts"]["completed"], 120, home.server_log)
     return handle
 
@@ -135,7 +163,8 @@ class Day:
         url = f"http://127.0.0.1:{port}"
         self._client = Client.connect(lambda: Access(url, TOKEN), patience=60)
         until("the server to answer", self._answers, 120, home.server_log)
-        self.handle = begun(home)
+        self.handle = lasting(home)
+        self._hours = 0
         self._pages = {
             name: opened(browser, self._client, f"http://127.0.0.1:{line.port}", path)
             for name, path in paths(self.handle).items()
@@ -148,7 +177,8 @@ class Day:
         """How far the pages are behind, and what they hold."""
         behind = catching_up(self._pages, self._client, self.handle)
         self.held.append({name: Held.by(each.session) for name, each in self._pages.items()})
-        heap = sum(each.heap for each in self.held[-1].values()) / 2**20
+        held = self.held[-1].values()
+        heap, nodes = sum(each.heap for each in held) / 2**20, sum(each.nodes for each in held)
         finished = self._client.experiment(self.handle)["counts"]["completed"]
         minutes = (time.monotonic() - self._began) / 60
         row = (
@@ -156,6 +186,8 @@ class Day:
             finished,
             f"{behind:.1f} s",
             f"{heap:.1f}",
+            f"{nodes:,.0f}",
+            f"{sum(each.listeners for each in held):,.0f}",
             f"{resident(self._browser):,.0f}",
         )
         self.looks.append(row)
@@ -164,7 +196,11 @@ class Day:
     def rest(self, seconds: float, looks: int) -> None:
         """Let time pass, and look so often."""
         for _ in range(looks):
-            self._until(time.monotonic() + seconds / looks)
+            end = time.monotonic() + seconds / looks
+            while time.monotonic() < end:
+                self._hours += 1
+                begun(self._home, HOURLY.replace("NUMBER", str(self._hours)))
+                self._until(min(end, time.monotonic() + HOUR))
             self.look()
 
     def lose_server(self) -> None:
@@ -203,7 +239,7 @@ class Day:
 def main() -> None:
     """Print a line for each look, and one for each page."""
     parser = table.arguments(__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=DAY)
     options = parser.parse_args()
     seconds = 60 * (3 if options.quick else options.minutes)
     print(table.machine())
@@ -226,7 +262,11 @@ def main() -> None:
         day.rest(seconds / 3, 2)
         day.close()
         browser.close()
-    table.show("All pages together", ("after", "trials", "behind", "heaps (MiB)", "processes (MiB)"), day.looks)
+    table.show(
+        "All pages together",
+        ("after", "trials", "behind", "heaps (MiB)", "nodes", "listeners", "processes (MiB)"),
+        day.looks,
+    )
     rows = [
         (name, *(f"{each[name].heap / 1024:,.0f}" for each in (day.held[0], day.held[len(day.held) // 2])),
          f"{held.heap / 1024:,.0f}", f"{held.nodes:,.0f}", f"{(held - day.held[0][name]).nodes:+,.0f}",
