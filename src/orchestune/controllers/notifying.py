@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import Counter
@@ -13,10 +12,12 @@ from orchestune.outgoing.link import Answer, Link
 from orchestune.outgoing.messages import content, headers
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
+from orchestune.services.notices import document
 from orchestune.services.outgoing import hook_of
 from orchestune.services.read_experiments import rfc3339
 from orchestune.services.signals import NOTIFYING
 from orchestune.store import experiments, notices
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.notices import Notice
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,14 @@ class Notifying:
         self._core = core
         self._lock = threading.Lock()
         self._sending: set[Notice] = set()
+        self._ended = set[str]()
+        """tries that ended while it was read what is due: what was read of them may be old"""
 
     def tick(self) -> None:
         """Begin to send what is due."""
         with self._lock:
             counts = Counter(notice.experiment for notice in self._sending)
+            self._ended.clear()
         free = _MOST - counts.total()
         if free <= 0:
             return
@@ -55,7 +59,7 @@ class Notifying:
 
     def _begin(self, notice: Notice) -> bool:
         with self._lock:
-            if any(notice.identity == sent.identity for sent in self._sending):
+            if notice.identity in self._ended or any(notice.identity == sent.identity for sent in self._sending):
                 return False
             self._sending.add(notice)
         threading.Thread(target=self._run, args=(notice,), name="send", daemon=True).start()
@@ -72,6 +76,7 @@ class Notifying:
         finally:
             with self._lock:
                 self._sending.discard(notice)
+                self._ended.add(notice.identity)
             self._core.signals.notify(NOTIFYING)
 
     def _send(self, notice: Notice) -> None:
@@ -86,7 +91,7 @@ class Notifying:
                 notices.drop(session, notice)
             return
         try:
-            answer = _post(self._core, hook, notice, f"{self._core.url}/experiments/{row.handle}")
+            answer = _post(self._core, hook, notice, row)
         except (Denied, BadInput) as error:
             self._give_up(notice, hook, error.message)
         except Unreachable as error:
@@ -125,8 +130,8 @@ class Notifying:
                 ledger.record("message_failed", {"about": notice.kind, "to": to, "tries": notice.tries + 1, "why": why})
 
 
-def _post(core: Core, hook: Hook, notice: Notice, page: str) -> Answer:
-    data = json.loads(notice.data) | {"url": page}
+def _post(core: Core, hook: Hook, notice: Notice, row: ExperimentRow) -> Answer:
+    data = document(core, row, notice.kind, notice.data) | {"url": f"{core.url}/experiments/{row.handle}"}
     body = content(format_of(hook.format, hook.url), notice.kind, rfc3339(notice.at) or "", data)
     signed = headers(notice.identity, int(core.clock.now()), body, hook.secret)
     with Link(hook.url, core.outgoing.reach) as link:

@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.notify import BETTER, STUCK, moment
-from orchestune.domain.states import ExperimentState, Reason
+from orchestune.domain.states import ExperimentState
+from orchestune.services.core import Core
 from orchestune.store import notices, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -40,10 +41,25 @@ def _write(session: Session, row: ExperimentRow, told: Sequence[tuple[str, str]]
     facts = _facts(session, row)
     rows = []
     for hook, kind in told:
-        data = {**facts, **more} | {"text": _text(row, kind, facts, more)}
-        rows.append({"experiment": row.id, "seq": row.event_seq, "kind": kind, "hook": hook, "data": json.dumps(data)})
+        data = json.dumps({**facts, **more})
+        rows.append({"experiment": row.id, "seq": row.event_seq, "kind": kind, "hook": hook, "data": data})
     notices.add(session, rows)
     return True
+
+
+def document(core: Core, row: ExperimentRow, kind: str, data: str) -> dict[str, Any]:
+    """What is sent: the facts of that moment, and a line for people. Takes up to a second.
+
+    Of a search that is over they name the best trial as all others do: where values are noisy, a model chooses it.
+    """
+    facts: dict[str, Any] = json.loads(data)
+    if row.state.over and facts["best"] and facts["completed"] == row.completed:
+        core.estimates.refresh(core.store, row)
+        with core.store.reading() as session:
+            estimate = core.estimates.known(session, row)
+            if estimate is not None:
+                facts["best"] = _best(session, row, estimate.trial)
+    return facts | {"text": _text(kind, facts)}
 
 
 def _facts(session: Session, row: ExperimentRow) -> dict[str, Any]:
@@ -60,36 +76,39 @@ def _facts(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "completed": row.completed,
         "failed": row.failed,
         "pruned": row.pruned,
-        "best": _best(session, row),
+        "best": _best(session, row, row.best_trial),
     }
 
 
-def _best(session: Session, row: ExperimentRow) -> dict[str, Any] | None:
-    found = trials.get(session, row.id, row.best_trial) if row.best_trial is not None else None
-    if found is None:
+def _best(session: Session, row: ExperimentRow, number: int | None) -> dict[str, Any] | None:
+    found = trials.get(session, row.id, number) if number is not None else None
+    if found is None or number is None:
         return None
     metric = row.specification.objective.name
-    parameters = json.loads(found.parameters)
-    return {"trial": row.best_trial, "metric": metric, "value": row.best_value, "parameters": parameters}
+    value = row.best_value
+    if number != row.best_trial:
+        value = trials.metrics_of(session, row.id, [number])[number][metric]["value"]
+    return {"trial": number, "metric": metric, "value": value, "parameters": json.loads(found.parameters)}
 
 
-def _text(row: ExperimentRow, kind: str, facts: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+def _text(kind: str, facts: Mapping[str, Any]) -> str:
     """One line for people."""
-    best, reason = facts["best"], row.reason or row.waiting
+    best, reason, name = facts["best"], facts["reason"], facts["name"]
     found = f"{best['metric']} {best['value']:.6g} (trial {best['trial']})" if best else ""
     if kind == BETTER:
-        return f"{row.name}: {found} is the best so far"
+        return f"{name}: {found} is the best so far"
     if kind == STUCK:
-        text = f"{row.name} stands still: no trial began, ended or reported a value for {_minutes(more['seconds'])}"
+        text = f"{name} stands still: no trial began, ended or reported a value for {_minutes(facts['seconds'])}"
         return f"{text}; {_said(reason)}" if reason else text
-    said = "was stopped" if row.state is ExperimentState.STOPPED else {"paused": "is paused"}.get(kind, kind)
-    text = f"{row.name} {said} after {row.finished} of {row.budget} trials"
+    said = "was stopped" if facts["state"] == ExperimentState.STOPPED else {"paused": "is paused"}.get(kind, kind)
+    finished = facts["completed"] + facts["failed"] + facts["pruned"]
+    text = f"{name} {said} after {finished} of {facts['budget']} trials"
     text += f"; {_said(reason)}" if reason and kind != "finished" else ""
     return f"{text}; best {found}" if found else text
 
 
-def _said(reason: Reason) -> str:
-    return reason.message or reason.code.value
+def _said(reason: Mapping[str, Any]) -> str:
+    return str(reason["message"] or reason["code"])
 
 
 def _minutes(seconds: float) -> str:

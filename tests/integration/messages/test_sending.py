@@ -16,12 +16,14 @@ from standardwebhooks import Webhook
 from orchestune.controllers.notifying import PAUSES, Notifying
 from orchestune.controllers.watching import Watching
 from orchestune.domain.notify import Hook
+from orchestune.engines import process
 from orchestune.errors import BadInput, Denied, UsageError
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.services import read_experiments
 from orchestune.services.change_experiment import change_experiment, delete, pause, resume, stop
 from orchestune.services.create_experiment import create_experiment
+from orchestune.services.estimates import LEAST
 from orchestune.services.rerun_trial import rerun_trial
 from orchestune.store.tables import metadata, notices
 from orchestune.testing.world import World
@@ -93,6 +95,29 @@ def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world
     assert data["best"]["trial"] == best["trial"]
     assert data["url"] == shown["url"]
     assert data["text"].startswith("test finished after 2 of 2 trials; best loss ")
+
+
+def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "best_estimate", lambda *given: (7, 0.1, 0.02))
+    with Receiver() as receiver:
+        experiment = create(world, receiver.url, budget=LEAST)
+        for number in range(1, LEAST + 1):
+            [(worker, lease)] = world.lease()
+            points = [[1, "loss", 1 / number, None, 0.5]]
+            worker.call(finished=[worker.finish(lease, 1 / number, points=points)])
+        shown = world.run(experiment)
+        sent(world, Notifying(world.core))
+        (request,) = receiver.received
+    data = request.document["data"]
+    assert data["best"]["trial"] == read_experiments.best(world.core, experiment)[0]["trial"] == 7
+    assert data["best"]["value"] == pytest.approx(1 / 7)
+    assert data["best"]["parameters"] == next(
+        each["parameters"] for each in world.trials(experiment) if each["number"] == 7
+    )
+    assert data["text"].endswith("best loss 0.142857 (trial 7)")
+    assert shown["state"] == "completed"
 
 
 def test_each_moment_is_told_to_whoever_wants_it(world: World) -> None:
