@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
@@ -61,6 +61,39 @@ def test_a_page_behind_a_network_that_fell_silent_says_so_and_catches_up(
         line.mend()
         let_time_pass(page, re.compile("of 59"))
         expect(connection).to_have_attribute("data-state", "live")
+        page.context.close()
+
+
+def test_an_answer_that_a_silent_network_took_away_is_asked_for_again_once_it_is_back(
+    browser: Browser, url: str, handles: Mapping[str, str]
+) -> None:
+    """Not only after the minutes for which an answer is waited for else."""
+    with Line("127.0.0.1", int(url.rpartition(":")[2])) as line:
+        near = f"http://127.0.0.1:{line.port}"
+        page = browser.new_page()
+        page.clock.install()
+        sign_in(page, near)
+        page.goto(f"{near}/experiments/{handles['size against speed']}?tab=analysis")
+        history = page.get_by_role("region", name="History")
+        expect(history.get_by_label(re.compile("best error"))).to_be_visible()
+        asked: list[Route] = []
+        page.route("**/columns?*", lambda route: asked.append(route))
+        page.get_by_label("Metric", exact=True).select_option("latency")
+        for _ in range(100):
+            page.clock.run_for(1000)
+            page.wait_for_timeout(50)
+            if asked:
+                break
+        assert asked, "its answer never comes"
+        page.unroute("**/columns?*")
+        line.silence()
+        page.clock.fast_forward(40_000)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "stale")
+        line.mend()
+        for _ in range(20):
+            page.clock.run_for(2000)
+            page.wait_for_timeout(200)
+        expect(history.get_by_label(re.compile("best latency"))).to_be_visible()
         page.context.close()
 
 

@@ -110,6 +110,13 @@ export class Refused extends Error {
 
 const V1 = "/api/v1";
 const PATIENCE = 120000; // a connection that a sleep or a network cut off may never say so
+/** @type {Set<() => void>} ends each question that only reads */
+const reading = new Set();
+
+/** No longer wait for what is being read: the network fell silent, and whoever still wants it asks again. */
+export function letGo() {
+  for (const end of reading) end();
+}
 
 /**
  * The address of an experiment or of something of it.
@@ -145,6 +152,7 @@ export async function ask(where, { method = "GET", body, signal, patience = PATI
   const end = () => ending.abort();
   const timer = setTimeout(end, patience);
   signal?.addEventListener("abort", end);
+  if (method === "GET") reading.add(end);
   if (signal?.aborted) end();
   try {
     return await answered(where, method, body, ending.signal);
@@ -153,6 +161,7 @@ export async function ask(where, { method = "GET", body, signal, patience = PATI
     throw new Refused(0, "the server does not answer", "it may be restarting, or the connection is down");
   } finally {
     clearTimeout(timer);
+    reading.delete(end);
     signal?.removeEventListener("abort", end);
   }
 }

@@ -1,7 +1,7 @@
 // One stream per page: what the server sends as it happens. A page in the background lets go of it; whoever comes back
 // says how far it had heard, and hears the rest.
 
-import { address, ask, query } from "./api.js";
+import { address, ask, letGo, query } from "./api.js";
 import { byId, say } from "./dom.js";
 
 const SILENT = 25000; // the server says something every 10 s
@@ -85,6 +85,7 @@ export function follow(where, told) {
 
   const again = async () => {
     close();
+    letGo();
     show("stale", tries ? "not connected: this is how it was" : "reconnecting");
     try {
       await ask(where, { patience: 10000 }); // says why, which a stream cannot

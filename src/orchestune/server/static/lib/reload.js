@@ -16,13 +16,14 @@ export function reloader(read, failed, pause = 2000) {
     busy = true;
     const taken = wanted;
     const began = Date.now();
+    let rest = pause;
     try {
       await read(ending.signal);
       mark = taken;
+      rest = Math.max(pause, 3 * (Date.now() - began));
     } catch (error) {
       if (!ending.signal.aborted) failed(error);
     }
-    const rest = Math.max(pause, 3 * (Date.now() - began));
     setTimeout(() => {
       busy = false;
       go();
