@@ -71,7 +71,7 @@ def test_experiments_are_paused_and_resumed_together(
     page.get_by_role("button", name="Pause").click()
     dialog.get_by_role("button", name="Pause").click()
     expect(page.locator("#notes")).to_contain_text("pausing 2 experiments")  # all of them were answered
-    expect(page.get_by_role("row").filter(has_text="nothing yet").locator(".state")).to_have_text("paused")
+    expect(page.get_by_role("row").filter(has_text="nothing yet").locator(".state:visible")).to_have_text("paused")
     assert {client.experiment(handles[name])["desired"] for name in ("nothing yet", "image model")} == {"paused"}
     for name in ("nothing yet", "image model"):
         client.resume(handles[name])

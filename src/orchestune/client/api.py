@@ -151,9 +151,12 @@ class Client:
         """Which parameters matter for a metric, the first one where none is named."""
         return cast("documents.Importance", self._get(f"{_experiment(ref)}/importance", metric=metric))
 
-    def columns(self, ref: str, limit: int = 4000) -> documents.Columns:
-        """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
-        return cast("documents.Columns", self._get(f"{_experiment(ref)}/columns", limit=limit))
+    def columns(self, ref: str, limit: int = 4000, metric: str | None = None) -> documents.Columns:
+        """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others.
+
+        What was best so far is of that metric, the first one where none is named.
+        """
+        return cast("documents.Columns", self._get(f"{_experiment(ref)}/columns", limit=limit, metric=metric))
 
     def contour(self, ref: str, x: str, y: str, metric: str | None = None) -> documents.Contour:
         """A metric over two parameters."""

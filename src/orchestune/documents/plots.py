@@ -11,7 +11,7 @@ from orchestune.documents.experiments import Reason
 
 
 class BestSoFar(TypedDict):
-    """Every step to a better value of the first metric."""
+    """Every step to a better value of one metric."""
 
     finished: Annotated[list[int], Field(description="trials that had finished, with this one")]
     number: list[int]

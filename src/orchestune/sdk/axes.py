@@ -18,13 +18,31 @@ class Axis:
     kind: str
     """`linear`, `log` or `category`, as Plotly has it"""
     choices: tuple[Any, ...] = ()
+    ends: tuple[float, float] | None = None
+    """of its range, where it has one"""
 
     @classmethod
     def of(cls, parameter: Mapping[str, Any]) -> Axis:
         """That of a parameter as a specification has it."""
         if parameter.get("choices"):
             return cls(parameter["name"], "category", tuple(parameter["choices"]))
-        return cls(parameter["name"], "log" if parameter.get("log") else "linear")
+        ends = (parameter["min"], parameter["max"]) if "min" in parameter else None
+        return cls(parameter["name"], "log" if parameter.get("log") else "linear", ends=ends)
+
+    def shown(self, values: Sequence[Any]) -> list[Any]:
+        """The values as points have them: on an axis of words, numbers and truths are words too."""
+        return [str(value) if self.kind == "category" and value is not None else value for value in values]
+
+    def layout(self) -> dict[str, Any]:
+        """The axis under points, as wide as what may be tried, with its words in their order."""
+        made: dict[str, Any] = {"title": {"text": self.name}, "type": self.kind, "exponentformat": "e"}
+        if self.kind == "category":
+            words = self.shown(self.choices)
+            return made | {"categoryorder": "array", "categoryarray": words, "range": [-0.5, len(words) - 0.5]}
+        if self.ends is None:
+            return made
+        low, high = map(self._place, self.ends)
+        return made | {"range": [low - (high - low) * 0.02, high + (high - low) * 0.02]}
 
     def dimension(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values as an axis of parallel coordinates, which knows numbers alone.
@@ -36,15 +54,17 @@ class Axis:
             known += [value for value in dict.fromkeys(values) if value is not None and value not in known]
             absent, ticks = -1.0, {float(index): str(value) for index, value in enumerate(known)}
             places = [absent if value is None else float(known.index(value)) for value in values]
+            low, high = 0.0, float(len(known) - 1)
         else:
-            there = [self._place(value) for value in values if value is not None]
+            there = [self._place(value) for value in (*values, *(self.ends or ())) if value is not None]
             low, high = min(there, default=0.0), max(there, default=1.0)
             absent, ticks = low - ((high - low) or 1.0) / 10, self._ticks(low, high)
             places = [absent if value is None else self._place(value) for value in values]
-            if self.kind == "linear" and None not in values:
-                return {"label": self.name, "values": places}
+        made = {"label": self.name, "values": places, "range": [absent if None in values else low, high]}
+        if self.kind == "linear" and None not in values:
+            return made
         ticks |= {absent: _ABSENT} if None in values else {}
-        return {"label": self.name, "values": places, "tickvals": list(ticks), "ticktext": list(ticks.values())}
+        return made | {"tickvals": list(ticks), "ticktext": list(ticks.values())}
 
     def _place(self, value: float) -> float:
         return math.log10(value) if self.kind == "log" else float(value)

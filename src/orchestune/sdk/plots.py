@@ -39,13 +39,13 @@ class Plots:
         self._client, self._lock, self._experiment = client, lock, experiment
 
     def history(self, metric: str | None = None) -> Figure:
-        """The value of each trial, and of the first metric the best so far.
+        """The value of each trial, and the best so far; trials that failed stand at the foot.
 
         >>> experiment.plot.history("size").layout.yaxis.title.text
         'size'
         """
-        chosen, first = self._metric(metric), metric in (None, self._status()["metrics"][0]["name"])
-        return _made(figures.history(self._columns(), chosen, first))
+        chosen = self._metric(metric)
+        return _made(figures.history(self._columns(metric=chosen["name"]), chosen))
 
     def importance(self, metric: str | None = None) -> Figure:
         """How much each parameter matters for a metric, the first one where none is named.
@@ -90,17 +90,18 @@ class Plots:
         return _made(figures.contour(mean, self._columns(), chosen, across, up))
 
     def pareto(self, x: str | None = None, y: str | None = None) -> Figure:
-        """Two metrics against each other, the first two where none are named, with the Pareto front.
+        """Two metrics against each other, the first two that are optimized where none are named, with the front.
 
         >>> experiment.plot.pareto().layout.xaxis.title.text
-        'loss'
+        'loss (minimize)'
         """
-        metrics = self._status()["metrics"]
-        if len(metrics) < 2:
-            raise UsageError("a front takes two metrics, and the experiment has one", "draw history() of it")
-        return _made(figures.pareto(
-            self._columns(), self._metric(x or metrics[0]["name"]), self._metric(y or metrics[1]["name"])
-        ))  # fmt: skip
+        aims = [metric for metric in self._status()["metrics"] if metric["optimized"]]
+        if len(aims) < 2:
+            raise UsageError(
+                "a front takes two metrics with a goal, and the experiment has one", "draw history() of it"
+            )
+        across, up = self._metric(x or aims[0]["name"]), self._metric(y or aims[1]["name"])
+        return _made(figures.pareto(self._columns(), across, up, line=len(aims) == 2))
 
     def hypervolume(self) -> Figure:
         """How much several metrics with a goal have gained together, trial by trial.
@@ -108,7 +109,9 @@ class Plots:
         >>> experiment.plot.hypervolume().layout.xaxis.title.text
         'finished trials'
         """
-        return _made(figures.hypervolume(self._ask(lambda: self._client.hypervolume(self._experiment))))
+        found = self._ask(lambda: self._client.hypervolume(self._experiment))
+        counts = self._status()["counts"]
+        return _made(figures.hypervolume(found, counts["completed"] + counts["failed"] + counts["pruned"]))
 
     def curves(self, metric: str | None = None) -> Figure:
         """What the newest trials and the best one reported while they ran.
@@ -146,8 +149,8 @@ class Plots:
     def _status(self) -> documents.Status:
         return self._ask(lambda: self._client.experiment(self._experiment))
 
-    def _columns(self, most: int = _MOST) -> documents.Columns:
-        return self._ask(lambda: self._client.columns(self._experiment, most))
+    def _columns(self, most: int = _MOST, metric: str | None = None) -> documents.Columns:
+        return self._ask(lambda: self._client.columns(self._experiment, most, metric))
 
     def _metric(self, name: str | None) -> documents.Metric:
         known = {metric["name"]: metric for metric in self._status()["metrics"]}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
 from orchestune.store import experiments
@@ -114,6 +115,15 @@ class Columns:
     def state(self) -> Numbers:
         """The trials' states, as places in `STATES`."""
         return self.plain["state"].array()
+
+    def good(self, metrics: Sequence[Metric]) -> NDArray[np.bool_]:
+        """Which completed and keep every limit: one of these alone may be the best."""
+        kept: NDArray[np.bool_] = self.state() == STATES.index(TrialState.COMPLETED.value)
+        for metric in metrics:
+            if metric.limit is not None:
+                values, bound = self.metrics[metric.name].array(), metric.limit.bound
+                kept &= values >= bound if metric.limit.least else values <= bound
+        return kept
 
     def seconds(self) -> Numbers:
         """How long each took."""

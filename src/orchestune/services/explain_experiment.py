@@ -10,8 +10,8 @@ from orchestune.domain import findings
 from orchestune.domain.metrics import Metric
 from orchestune.domain.trial import Observation
 from orchestune.engines import process
-from orchestune.errors import UsageError
 from orchestune.services.core import Core
+from orchestune.services.read_experiments import declared
 from orchestune.services.read_history import observations
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow
@@ -25,7 +25,7 @@ def importance(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = observations(session, row, 0, every=math.ceil(row.history_seq / _MOST) or 1)
-    return _importance(row, _metric(row, metric), history)
+    return _importance(row, declared(row, metric), history)
 
 
 def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
@@ -33,20 +33,9 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = observations(session, row, 0)
-    chosen = _metric(row, metric)
+    chosen = declared(row, metric)
     found = findings.findings(row.specification.space, chosen, history)
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
-
-
-def _metric(row: ExperimentRow, name: str | None) -> Metric:
-    metrics = row.specification.metrics
-    if name is None:
-        return metrics[0]
-    for metric in metrics:
-        if metric.name == name:
-            return metric
-    known = ", ".join(metric.name for metric in metrics)
-    raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
 
 
 def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from orchestune.domain.metrics import Metric
 from orchestune.errors import NotFound, UsageError
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import Document, best_of, rfc3339
+from orchestune.services.read_experiments import Document, best_of, declared, rfc3339
 from orchestune.services.read_trials import documents
 from orchestune.services.tally import Tallies
 from orchestune.store import experiments
@@ -36,10 +37,10 @@ def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | Non
     return {"items": items, "next": None, "total": len(places)}
 
 
-def columns(core: Core, ref: str, limit: int, where: str | None) -> Document:
+def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> Document:
     """Trials by columns, at most `limit` of them: the best ones, and every k-th of the others.
 
-    What was best up to then, and the Pareto front, are of all of them.
+    What was best up to then, of a metric or of the first one, and the Pareto front are of all of them.
     """
     row, found = core.shelf.columns(core.store, ref)
     matching = found.matching(where)
@@ -47,7 +48,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None) -> Document:
     places = _chosen(found, matching, objective, limit)
     with core.store.reading() as session:
         front = [best["trial"] for best in best_of(core, session, row)]
-    finished = _best_so_far(found, objective)
+    best = _best_so_far(found, row.specification.metrics, declared(row, metric))
     return {
         "total": len(matching),
         "shown": len(places),
@@ -57,7 +58,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None) -> Document:
         "seconds": _plain(found.seconds()[places]),
         "metrics": {name: _plain(column.array()[places]) for name, column in found.metrics.items()},
         "parameters": {name: _shown(column, places) for name, column in found.parameters.items()},
-        "best": finished,
+        "best": best,
         "front": front,
     }
 
@@ -83,11 +84,11 @@ def _low(found: Columns, objective: Metric, places: Places, count: int) -> Place
     return low
 
 
-def _best_so_far(found: Columns, objective: Metric) -> Document:
+def _best_so_far(found: Columns, metrics: Sequence[Metric], metric: Metric) -> Document:
     """Every step to a better value: how many trials had finished (with this one), when, and what all those had cost."""
-    values = found.metrics[objective.name].array()
-    done = (found.state() == STATES.index("completed")) & ~np.isnan(values)
-    loss = np.where(done, -values if objective.goal == "maximize" else values, np.inf)
+    values = found.metrics[metric.name].array()
+    done = found.good(metrics) & ~np.isnan(values)
+    loss = np.where(done, -values if metric.goal == "maximize" else values, np.inf)
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss]))[:-1] if len(loss) else loss
     steps = np.flatnonzero(loss < before)
     ended, cost = found.plain["finished_at"].array()[steps], np.cumsum(np.nan_to_num(found.seconds()))

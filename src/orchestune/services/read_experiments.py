@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-from orchestune.domain.metrics import objectives, pareto_front
+from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.engines.doing import doing
+from orchestune.errors import UsageError
 from orchestune.services.core import Core
 from orchestune.services.recent import Recent
 from orchestune.services.room import room
@@ -89,6 +90,18 @@ def estimated(core: Core, ref: str) -> None:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
     core.estimates.refresh(core.store, row)
+
+
+def declared(row: ExperimentRow, name: str | None) -> Metric:
+    """The metric of that name, the first one where none is named. UsageError."""
+    metrics = row.specification.metrics
+    if name is None:
+        return metrics[0]
+    for metric in metrics:
+        if metric.name == name:
+            return metric
+    known = ", ".join(metric.name for metric in metrics)
+    raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
 
 
 def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from orchestune.domain.metrics import objectives
 from orchestune.errors import UsageError
-from orchestune.services.columns import STATES, Columns, Numbers, Places
+from orchestune.services.columns import Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document
 from orchestune.services.recent import Recent
@@ -43,12 +43,7 @@ def _volumes(row: ExperimentRow, found: Columns) -> Document:
     optimized = objectives(row.specification.metrics)
     signs = np.array([-1.0 if metric.goal == "maximize" else 1.0 for metric in optimized])
     losses = signs * np.stack([found.metrics[metric.name].array() for metric in optimized], axis=1)
-    counts = (found.state() == STATES.index("completed")) & np.isfinite(losses).all(axis=1)
-    for metric in row.specification.metrics:
-        if metric.limit is not None:
-            values, bound = found.metrics[metric.name].array(), metric.limit.bound
-            counts &= values >= bound if metric.limit.least else values <= bound
-    places = np.flatnonzero(counts)
+    places = np.flatnonzero(found.good(row.specification.metrics) & np.isfinite(losses).all(axis=1))
     names = [metric.name for metric in optimized]
     if not len(places):
         return {"metrics": names, "reference": None, "finished": [], "number": [], "value": []}

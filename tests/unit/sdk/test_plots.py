@@ -59,19 +59,43 @@ def plots(client: Client, experiment: str) -> Plots:
 
 def test_history_shows_each_trial_and_the_best_so_far(world: World, client: Client) -> None:
     figure = plots(client, run(world)).history()
-    trials, best = figure.data
+    trials, failed, best = figure.data
     assert list(trials.x) == [1, 3, 4, 5, 6, 7, 8]
+    assert (list(failed.x), failed.name) == ([2], "failed") and failed.y[0] < min(trials.y)
     assert trials.y[1] == pytest.approx(1 / 3, rel=1e-5)
     assert (best.x[0], best.x[-1], best.y[-1]) == (1, 8, pytest.approx(1 / 8))
     assert figure.layout.yaxis.title.text == "loss"
     other = plots(client, "test").history("latency")
-    assert [trace.name for trace in other.data] == ["completed"]
+    assert [trace.name for trace in other.data] == ["completed", "failed", "best so far"]
+    assert set(other.data[-1].y) == {1.0}
+
+
+def test_the_best_so_far_keeps_the_limits(world: World, client: Client) -> None:
+    limited = {"name": "latency", "goal": "minimize", "optimized": False, "constraint": "<= 5"}
+    experiment = run(world, metrics=[METRICS[0], limited])
+    best = plots(client, experiment).history().data[-1]
+    assert (best.x[-2], best.y[-1]) == (5, pytest.approx(1 / 5))
+    assert [each["trial"] for each in world.status(experiment)["best"]] == [5]
 
 
 def test_importance_has_every_parameter_the_most_important_on_top(world: World, client: Client) -> None:
     (bars,) = plots(client, run(world, trials=14)).importance().data
     assert {*bars.y} == {"lr", "kind", "depth"}
     assert list(bars.x) == sorted(bars.x)
+
+
+def test_points_tell_by_their_sign_how_a_trial_ended_as_on_the_pages(world: World, client: Client) -> None:
+    figure = plots(client, run(world)).history()
+    assert [trace.marker.symbol for trace in figure.data[:2]] == ["circle", "x-thin-open"]
+    assert len({trace.marker.color for trace in figure.data[:2]}) == 2
+
+
+def test_axes_are_as_wide_as_the_space_and_keep_the_order_of_its_words(world: World, client: Client) -> None:
+    layout = plots(client, run(world)).slice(["lr", "kind"]).layout
+    assert (-5.2 < layout.xaxis.range[0] < -5) and (-1 < layout.xaxis.range[1] < -0.8)
+    assert list(layout.xaxis2.categoryarray) == ["a", "b"]
+    by_name = {each.label: each for each in plots(client, "test").parallel(["lr", "kind"]).data[0].dimensions}
+    assert list(by_name["lr"].range) == [-5, -1] and list(by_name["kind"].range) == [0, 1]
 
 
 def test_parallel_coordinates_know_logarithms_words_and_what_does_not_apply(world: World, client: Client) -> None:
@@ -114,7 +138,9 @@ def test_slices_and_contours_have_the_axes_of_their_parameters(world: World, cli
 
 def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
     experiment = run(world)
-    others, front = plots(client, experiment).pareto().data
+    figure = plots(client, experiment).pareto()
+    others, front = figure.data
+    assert figure.layout.xaxis.title.text == "loss (minimize)" and front.mode == "lines+markers"
     best = {entry["trial"] for entry in world.status(experiment)["best"]}
     assert {int(text.split()[1]) for text in front.text} == best
     assert len(others.x) + len(front.x) == 7
@@ -122,6 +148,7 @@ def test_the_front_is_drawn_apart(world: World, client: Client) -> None:
 
 def test_the_hypervolume_grows_trial_by_trial(world: World, client: Client) -> None:
     (line,) = plots(client, run(world)).hypervolume().data
+    assert line.x[-1] == 8
     assert list(line.y) == sorted(line.y) and len(line.y) > 1
     assert {text.split()[0] for text in line.text} == {"trial"}
 
@@ -161,7 +188,7 @@ def test_where_not_all_trials_are_drawn_the_title_says_so(world: World, client: 
     experiment = run(world, trials=14, metrics=METRICS[:1])
     made = plots(client, experiment)
     columns = made._columns
-    made._columns = lambda most=10: columns(10)  # type: ignore[method-assign]
+    made._columns = lambda most=10, metric=None: columns(10)  # type: ignore[method-assign]
     assert made.history().layout.title.text == "History: 10 of 14 trials"
 
 

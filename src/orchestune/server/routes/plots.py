@@ -24,10 +24,11 @@ async def columns(
     ref: str,
     limit: Annotated[int, Query(ge=10, le=100_000)] = 4000,
     where: Annotated[str | None, Query(description="JSON: column → [low, high] or a list of words")] = None,
+    metric: Annotated[str | None, Query(description="whose best values so far; the first one's where none is")] = None,
 ) -> Response:
     """Trials by columns; where there are more than `limit`, the best ones and every k-th of the others."""
-    read = partial(context.services.read_columns.columns, context.core, ref, limit, where)
-    return await drawn(context, f"columns {ref} {limit} {where}" if limit <= _SHARED else None, read)
+    read = partial(context.services.read_columns.columns, context.core, ref, limit, where, metric)
+    return await drawn(context, f"columns {ref} {limit} {where} {metric!r}" if limit <= _SHARED else None, read)
 
 
 @router.get("/hypervolume", response_model=documents.Hypervolume)

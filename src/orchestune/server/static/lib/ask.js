@@ -12,7 +12,7 @@ import { byId, h } from "./dom.js";
 export function confirm({ title, text = "", action, danger = false, fields = [], run }) {
   return new Promise((resolve) => {
     const problem = h("p", { class: "problem", role: "alert", hidden: true });
-    const go = h("button", { class: danger ? "main" : "main", type: "submit" }, action);
+    const go = h("button", { class: danger ? "main danger" : "main", type: "submit" }, action);
     const form = h(
       "form",
       { class: "form", method: "dialog" },

@@ -59,7 +59,7 @@ const table = h(
       {},
       h("th", { style: { width: "32px" } }, everything),
       heading("name", "Experiment"),
-      heading("state", "State"),
+      heading("state", "State", "wide-only"),
       heading("progress", "Progress"),
       h("th", { class: "right" }, "Best"),
       heading("running", "Running", "right"),
@@ -245,8 +245,8 @@ function row(status, old) {
   const labels = Object.entries(status.labels).map(([name, value]) => h("span", { class: "label" }, value ? `${name}=${value}` : name));
   const cells = [
     h("td", {}, box),
-    h("td", { class: "name" }, link, h("div", { class: "small faint" }, h("span", { class: "mono" }, status.handle), " ", labels)),
-    h("td", {}, badge(status.state), reason(status)),
+    h("td", { class: "name" }, link, h("div", { class: "small faint" }, h("span", { class: "mono" }, status.handle), " ", labels), h("div", { class: "narrow-only" }, badge(status.state))),
+    h("td", { class: "wide-only" }, badge(status.state), reason(status)),
     h("td", { class: "progress" }, meter(status), h("div", { class: "small faint nowrap" }, progress(status))),
     h("td", { class: "right nowrap" }, bestValue(status)),
     h("td", { class: "right" }, status.counts.running || "–"),
@@ -276,7 +276,7 @@ function checkbox(status) {
 /** @param {Status} status */
 function progress(status) {
   const left = status.eta_seconds && status.state === "running" ? `, ${duration(status.eta_seconds)} left` : "";
-  return `${count(finished(status))} of ${count(status.budget)}${left}`;
+  return [`${count(finished(status))} of ${count(status.budget)}`, h("span", { class: "wide-only" }, left)];
 }
 
 /** @param {Status} status */

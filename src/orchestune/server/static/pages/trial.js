@@ -276,7 +276,7 @@ function drawFolds(trial, now) {
     return;
   }
   const names = [...new Set([...now.metrics.map((metric) => metric.name), ...found.flatMap((fold) => Object.keys(fold.metrics))])];
-  const rows = found.map((fold) => h("tr", { data: { key: String(fold.fold) } }, h("td", { class: "right" }, fold.fold), h("td", {}, badge(fold.state)), names.map((name) => h("td", { class: "right" }, number(fold.metrics[name]?.value)))));
+  const rows = found.map((fold) => h("tr", { data: { key: String(fold.fold) } }, h("td", {}, fold.fold), h("td", { class: "right" }, badge(fold.state)), names.map((name) => h("td", { class: "right" }, number(fold.metrics[name]?.value)))));
   drawnFolds(table("Folds", ["Fold", "State", ...names], rows, "None"));
 }
 

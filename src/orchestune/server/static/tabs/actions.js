@@ -3,6 +3,7 @@
 import { confirm, note } from "../lib/ask.js";
 import { ask, mayEdit, path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
+import { many } from "../lib/format.js";
 import { configure } from "./configure.js";
 import { share } from "./share.js";
 
@@ -56,7 +57,7 @@ async function resume(status) {
 async function stop(status) {
   const done = await confirm({
     title: `Stop ${status.handle}?`,
-    text: `${status.counts.running || "No"} running ${status.counts.running === 1 ? "trial ends" : "trials end"} now. Results stay.`,
+    text: `${status.counts.running ? `${many(status.counts.running, "running trial")} ${status.counts.running === 1 ? "ends" : "end"} now.` : "No trial runs now."} Results stay.`,
     action: "Stop",
     danger: true,
     run: () => ask(path(status.handle, "stop"), { method: "POST" }),

@@ -97,7 +97,7 @@ export function mount(place, first) {
   const reload = reloader(
     async (signal) => {
       const [found, specification] = await Promise.all([
-        ask(path(ref, "columns") + query({ limit: 3000 }), { signal }),
+        ask(path(ref, "columns") + query({ limit: 3000, metric: metric.name }), { signal }),
         ask(path(ref, "specification"), { signal }),
       ]);
       const firstTime = !columns;
@@ -273,6 +273,7 @@ export function mount(place, first) {
     if (!columns) return;
     const any = values().some((value) => value !== null);
     none.hidden = any;
+    if (!any && ["completed", "failed", "stopped"].includes(status.state)) fill(none, empty("Nothing to analyse", "No trial has completed."));
     all.hidden = !any && !attempts.items.length;
     for (const [name, card] of Object.entries(cards)) card.hidden = !any && name !== "timeline";
     cards.front.hidden ||= !several;
@@ -350,7 +351,7 @@ export function mount(place, first) {
     const [x, y] = [dimension(one), dimension(two)];
     const points = values().map((_, index) => ({ x: x.values[index] ?? null, y: y.values[index] ?? null, state: columns?.state[index] ?? "", trial: columns?.number[index] ?? 0, tip: tip([one, two], index) }));
     frames.pair.draw(contourPlot(surface, points, { ...x.axis, title: one.name }, { ...y.axis, title: two.name }, { better: metric.goal === "maximize", chosen, pick: go }));
-    drawnFrom.textContent = `Colours and lines: the mean ${metric.name} around each place, of all ${many(surface.trials, "completed trial")} that have both; blank where none is near. Points: trials${columns.shown < columns.total ? " (a part of them)" : ""}.`;
+    drawnFrom.textContent = `Colours and lines: the mean ${metric.name} around each place, of ${surface.trials === 1 ? "the completed trial that has" : `all ${many(surface.trials, "completed trial")} that have`} both; blank where none is near. Points: trials${columns.shown < columns.total ? " (a part of them)" : ""}.`;
   }
 
   function drawFront() {

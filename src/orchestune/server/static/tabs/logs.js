@@ -179,7 +179,7 @@ export function mount(place, status, stream, only = null) {
     told.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
     log.hidden = !lines.length;
     nothing.hidden = Boolean(lines.length);
-    if (!lines.length) fill(nothing, status.files_dropped_at ? empty("The logs are gone", `Dropped at ${moment(status.files_dropped_at)}, as the server's retention says.`) : empty("Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
+    if (!lines.length) fill(nothing, status.files_dropped_at ? empty("The logs are gone", `Dropped at ${moment(status.files_dropped_at)}, as the server's retention says.`) : empty(over ? "Nothing was printed" : "Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
   }
 
   function filter() {
