@@ -8,6 +8,7 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.testbeds.fixtures import (
     core,
@@ -28,8 +29,13 @@ MARKS = {  # of a test that takes one of these fixtures; the first that fits, so
     "docker": {"docker_engine", "registry", "worker_images"},
     "postgres": {"postgres_url", "postgres_database"},
 }
-LONGEST = {"test_document.py", "test_examples.py", "test_promises_server.py", "test_sklearn.py", "test_stateful.py"}
+LONGEST = {
+    "test_document.py", "test_examples.py", "test_going.py", "test_lives.py", "test_promises_server.py",
+    "test_sklearn.py", "test_stateful.py",
+}  # fmt: skip
 """files with tests of a minute and more: they come first, so that no core waits for one of them at the end"""
+settings.register_profile("unhurried", settings(), deadline=None)  # how long a test takes is up to the machine
+settings.load_profile("unhurried")
 __all__ = [
     "core",
     "docker_engine",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
@@ -62,9 +63,23 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
         if kind in ("file", "directory"):
             action.complete = shtab.CHOICE_FUNCTIONS[kind]  # type: ignore[attr-defined]  # where shtab looks
         elif kind:
-            action.complete = shtab.cmd(f"orchestune completion --names {kind}")  # type: ignore[attr-defined]
+            action.complete = _asked(kind)  # type: ignore[attr-defined]
     text: str = shtab.complete(parser, shell)
     return text
+
+
+def _asked(kind: str) -> dict[str, Any]:
+    """How names are asked for at a Tab.
+
+    With `shtab.cmd` alone zsh asks when it reads the script, once for each option, and knows these names until it ends.
+    """
+    import shtab
+
+    command, function = f"orchestune completion --names {kind}", f"_orchestune_{kind}"
+    found: dict[str, Any] = shtab.cmd(command)
+    found["zsh"] = function
+    found["preamble"]["zsh"] = f'{function}() {{\n  compadd "$@" -- $({command})\n}}'
+    return found
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -49,7 +49,6 @@ def problems(url: str, operation: Any, handle: str) -> list[str]:
     @seed(1)
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -18,6 +19,7 @@ from orchestune.services import change_experiment
 from orchestune.store.tables import attempts, experiments, tasks, trials
 from orchestune.testing.world import FakeWorker, World
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes minutes
 PICK = st.integers(min_value=0, max_value=10_000)
 
 
@@ -225,7 +227,6 @@ TestChaos = Chaos.TestCase
 TestChaos.settings = settings(
     max_examples=15,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -83,11 +83,10 @@ def test_fish(line: str, expected: set[str], scripts: Path) -> None:
     assert said(scripts, "fish", "--no-config", "-c", command) == expected
 
 
-@pytest.mark.parametrize(("line", "expected"), CASES[4:5])
+@pytest.mark.parametrize(("line", "expected"), [*CASES, ("orchestune logs later", {"later-1a2b"})])
 def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
     needs("zsh")
-    start = f'eval "$(cat {scripts / "zsh"})"'
-    (scripts / ".zshrc").write_text(f"PS1=ready; autoload -U compinit; compinit -u -D; {start}\n")
+    (scripts / ".zshrc").write_text(f"PS1=ready; {READ['zsh'].format(script=scripts / 'zsh')}\n")
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(scripts)
@@ -95,6 +94,8 @@ def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
     try:
         screen = read(terminal)
         until(screen, "ready")
+        if line.endswith("later"):
+            Whereabouts(scripts / "home").add(Started("later-1a2b", "id", "local", "folder"))
         os.write(terminal, f"{line}\t".encode())
         [word] = expected
         until(screen, word.removeprefix(line.split()[-1]))
@@ -102,6 +103,30 @@ def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
         os.close(terminal)
+
+
+READ = {
+    "bash": "source {script}",
+    "zsh": 'autoload -U compinit; compinit -u -D; eval "$(cat {script})"',
+    "fish": "source {script}",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_starts_asks_for_no_names(shell: str, scripts: Path, tmp_path: Path) -> None:
+    needs(shell)
+    program = tmp_path / "orchestune"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'asked'}\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [shell, "-c", READ[shell].format(script=scripts / shell)],
+        env=environment(scripts) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "asked").exists()
 
 
 def read(terminal: int) -> Iterator[str]:

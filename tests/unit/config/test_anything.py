@@ -21,7 +21,7 @@ FULL = (
     + "resources: {cpu: 1, memory: 2Gi, gpu: 1}\nenv: {A: b}\nsecrets: {C: env:D}\nstop: {time: 2h}\nretry: 1\n"
     + "try_first: [{alpha: 0.01}]\nkeep: {patterns: [a], keep_best: 2}\ncheckpoint: 5m\nengine: {name: tpe, x: 1}\n"
 )
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 NAMES = sorted(
     {key.name for key in KEYS}

@@ -105,7 +105,7 @@ def test_what_is_no_condition_is_refused_with_the_reason(text: str, message: str
     assert message in f"{caught.value} ({caught.value.hint})"
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=300)
+@settings(derandomize=True, database=None, max_examples=300)
 @given(st.text("lropt<>=+-*/()[]{}'., 0123456789andorif\n\0\\", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -53,7 +53,7 @@ def test_weights_are_shares_and_leave_nothing_out() -> None:
     assert 0 < found["c"] < 300
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(
     st.sampled_from([Prior("normal", (1e9, 1e-9)), Prior("log_normal", (1e-300, 1.0001)), Prior("beta", (0.01, 99.0))]),
     st.sampled_from([

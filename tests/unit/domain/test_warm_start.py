@@ -145,7 +145,7 @@ def test_several_sources_are_one_and_named() -> None:
     assert both.notes == ("x",)
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(spaces(), st.integers(0, 2**32))
 def test_what_was_written_down_comes_back(space: Space, seed: int) -> None:
     seen = Observation(0, draw(space, Random(seed)), TrialState.COMPLETED, {"loss": 1.5}, {"loss": 0.5})

@@ -12,7 +12,7 @@ from orchestune.engines.axes import axis
 from orchestune.testing.spaces import parameters
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(parameters("p"), st.integers(0, 2**32))
 def test_a_value_comes_back_from_its_position(parameter: Parameter, seed: int) -> None:
     value = parameter.from_unit(Random(seed).random())

@@ -13,7 +13,7 @@ from orchestune.engines.uniform import draw
 from orchestune.testing.engine_contract import FINITE, MIXED
 from orchestune.testing.spaces import spaces
 
-steady = settings(deadline=None, derandomize=True, database=None)
+steady = settings(derandomize=True, database=None)
 
 
 @steady

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orchestune.engines.history import History, best
 
-steady = settings(deadline=None, derandomize=True, database=None)
+steady = settings(derandomize=True, database=None)
 
 
 def filled(losses: list[list[float] | None], limit: int, objectives: int = 1) -> History[int]:

@@ -8,7 +8,7 @@ from orchestune.testing.engine_contract import FINITE, MIXED
 from orchestune.testing.spaces import spaces
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(spaces(finite=True, most=3))
 def test_different_points_have_different_names(space: Space) -> None:
     points = list(space.walk())

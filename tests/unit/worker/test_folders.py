@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.worker import checkpoint, keep
@@ -58,7 +58,6 @@ def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, members: list[tu
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_rubbish_is_no_archive(data: bytes) -> None:
     with TemporaryDirectory() as name:
         (Path(name) / "x").write_bytes(data)

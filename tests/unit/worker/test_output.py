@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.worker import output
@@ -47,7 +47,6 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS, st.integers(20, 400))
-@settings(deadline=None)
 def test_whatever_is_written_sent_and_lost_head_and_tail_arrive_in_order(
     actions: list[tuple[str, int]], cap: int
 ) -> None:
@@ -92,7 +91,6 @@ def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
 
 
 @given(st.text("aé€😀\n", max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(4, 12))
-@settings(deadline=None)
 def test_each_part_of_a_text_can_be_read_alone_however_it_was_written_and_sent(
     text: str, pieces: list[int], limit: int
 ) -> None:

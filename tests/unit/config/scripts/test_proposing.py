@@ -70,7 +70,7 @@ def test_a_text_without_choices_has_no_range() -> None:
     assert propose(Option("activation", "text", "relu")).spelling is None
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(["lr", "alpha", "dropout", "batch_size", "momentum", "width", "anything", "x_size", "gamma"]),
     whole=st.booleans(),

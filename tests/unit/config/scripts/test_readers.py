@@ -200,7 +200,7 @@ def test_what_is_no_configuration_of_the_space_is_not_tried_first(spaces: tuple[
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(default=TEXTS, about=TEXTS, other=TEXTS)
 def test_whatever_a_script_says_the_file_can_be_read(default: str, about: str, other: str) -> None:
     options = (
