@@ -24,22 +24,22 @@ def test_a_log_is_read_from_a_time_on_piece_by_piece(
         stir.step()
     page = open_page(f"/experiments/{handles['image model']}?tab=logs", timezone_id="UTC")
     log, follow = page.get_by_role("log"), page.get_by_label("Follow")
-    expect(log.locator("> div").last).to_contain_text("line 1999 of step 4")
+    expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1999 of step 4")
     page.get_by_label("From this time on").fill(begin.strftime("%Y-%m-%dT%H:%M:%S"))
-    expect(log.locator("> div").first).to_contain_text("line 0 of step 1")
+    expect(log.locator("> div:not(.begun)").first).to_contain_text("line 0 of step 1")
     expect(follow).not_to_be_checked()
     later = page.get_by_role("button", name="Later lines")
     later.click()
-    expect(log.locator("> div").last).to_contain_text("line 1999 of step 4")
+    expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1999 of step 4")
     expect(page.get_by_text("8,000 lines")).to_be_visible()
-    expect(log.locator("> div").first).to_contain_text("line 0 of step 1")
+    expect(log.locator("> div:not(.begun)").first).to_contain_text("line 0 of step 1")
     expect(later).to_be_hidden()
     page.get_by_label("Search in the log").fill("line 7 of step 4")
     expect(page.get_by_text("1 of 8,000 lines")).to_be_visible()
     follow.check()
     page.get_by_label("Search in the log").fill("")
     stir.step()
-    expect(log.locator("> div").last).to_contain_text("line 1999 of step 5")
+    expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1999 of step 5")
 
 
 def test_a_bar_that_moves_is_one_line(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
@@ -49,6 +49,9 @@ def test_a_bar_that_moves_is_one_line(open_page: OpenPage, handles: dict[str, st
     expect(log).to_be_visible()
     for _ in range(3):
         stir.step()
-    last = log.locator("> div").last
+    last = log.locator("> div:not(.begun)").last
     expect(last).to_contain_text(re.compile(r"line 0 of step 3$"))
-    assert "bar" not in log.inner_text()
+    expect(log.locator(".begun")).to_have_text(re.compile("a bar that moves$"))
+    assert log.inner_text().count("bar") == 1
+    page.get_by_label("Search in the log").fill("step 2")
+    expect(log.locator(".begun")).to_be_hidden()

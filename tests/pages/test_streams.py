@@ -46,12 +46,12 @@ def test_lines_come_by_the_stream_of_the_page(
     stir = Stir(core, handles["image model"], RUNNING, lines=3)
     page = open_page(f"/experiments/{handles['image model']}{path}")
     log = page.get_by_role("log")
-    expect(log.locator("> div").first).to_be_visible()
+    expect(log.locator("> div:not(.begun)").first).to_be_visible()
     before = len(printed(page))
     asked = Requests(page)
     for step in range(1, 4):
         stir.step()
-        expect(log.locator("> div").last).to_contain_text(f"line 2 of step {step}")
+        expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 2 of step {step}")
     assert printed(page)[before:] == wanted(1, 3, 3)
     assert asked.streams == []  # the one that was open goes on
     assert [where for where in asked.others if "/logs" in where] == []
@@ -93,11 +93,11 @@ def test_a_log_goes_on_behind_a_server_that_was_started_again(
                 page.goto(f"{address}/experiments/{handle}{path}")
             expect(page.locator("#connection")).to_have_attribute("data-state", "live")
             stir.step()
-            expect(log.locator("> div").last).to_contain_text(f"line 1 of step {step - 1}")
+            expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 1 of step {step - 1}")
         expect(page.locator("#connection")).to_have_attribute("data-state", "stale")
         stir.step()  # which nobody hears of yet
     with serve(core, port):
-        expect(log.locator("> div").last).to_contain_text("line 1 of step 6")
+        expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 6")
         assert printed(page) == wanted(1, 6, 2)
         page.close()
     core.store.close()
@@ -111,7 +111,7 @@ def test_a_page_in_the_background_hears_what_it_missed_and_nothing_else(
     page = open_page(f"/experiments/{ref}?tab=logs")
     log = page.get_by_role("log")
     stir.step()
-    expect(log.locator("> div").last).to_contain_text("line 1 of step 1")
+    expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 1")
     before = len(printed(page))
     hide(page, True)
     for _ in range(5):
@@ -119,7 +119,7 @@ def test_a_page_in_the_background_hears_what_it_missed_and_nothing_else(
     page.wait_for_function("document.hidden")
     asked = Requests(page)
     hide(page, False)
-    expect(log.locator("> div").last).to_contain_text("line 1 of step 6")
+    expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 6")
     assert printed(page)[before:] == wanted(2, 6, 2)
     assert len(asked.streams) == 1 and "after=" in asked.streams[0]
 

@@ -28,6 +28,8 @@ export function mount(place, status, stream, only = null) {
   let lines = [];
   /** @type {Map<string, string>} what came of a line that is not at its end yet, by attempt */
   const open = new Map();
+  /** @type {Map<string, Line>} what is shown of it, such as a bar that moves: by attempt */
+  const begun = new Map();
   let after = 0;
   let ended = false;
   let timer = 0;
@@ -68,6 +70,7 @@ export function mount(place, status, stream, only = null) {
   function reset() {
     lines = [];
     open.clear();
+    begun.clear();
     after = weight = 0;
     room = MOST;
     dropped = false;
@@ -141,22 +144,37 @@ export function mount(place, status, stream, only = null) {
     const text = (open.get(chunk.attempt) ?? "") + chunk.text;
     const parts = text.split("\n");
     const rest = shortened(parts.pop() ?? "");
+    begun.get(chunk.attempt)?.element.remove();
+    begun.delete(chunk.attempt);
     parts.forEach((part) => put(chunk, part));
-    if (chunk.last && rest) put(chunk, rest);
-    if (chunk.last) open.delete(chunk.attempt);
-    else open.set(chunk.attempt, rest);
+    if (chunk.last) {
+      if (rest) put(chunk, rest);
+      open.delete(chunk.attempt);
+      return;
+    }
+    open.set(chunk.attempt, rest);
+    if (!rest) return;
+    const line = shown(chunk, rest);
+    line.element.classList.add("begun");
+    begun.set(chunk.attempt, line);
   }
 
   /** @param {Chunk} chunk @param {string} text */
   function put(chunk, text) {
+    const line = shown(chunk, text);
+    lines.push(line);
+    weight += line.text.length;
+  }
+
+  /** At the end of the log. @param {Chunk} chunk @param {string} text @returns {Line} */
+  function shown(chunk, text) {
     const plain = text.slice(0, LONGEST).replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
     const who = only ? clock(chunk.at) : String(chunk.trial);
     const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: "who" }, who), h("span"));
     const line = { trial: chunk.trial, at: chunk.at, text: plain, element };
-    lines.push(line);
-    weight += plain.length;
     mark(line);
     log.append(element);
+    return line;
   }
 
   function settle() {
@@ -177,13 +195,14 @@ export function mount(place, status, stream, only = null) {
     const found = search.value ? lines.filter((line) => !line.element.hidden).length : lines.length;
     const cut = dropped ? `the last ${count(lines.length)} lines` : many(lines.length, "line");
     told.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
-    log.hidden = !lines.length;
-    nothing.hidden = Boolean(lines.length);
-    if (!lines.length) fill(nothing, status.files_dropped_at ? empty("The logs are gone", `Dropped at ${moment(status.files_dropped_at)}, as the server's retention says.`) : empty(over ? "Nothing was printed" : "Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
+    const none = !lines.length && !begun.size;
+    log.hidden = none;
+    nothing.hidden = !none;
+    if (none) fill(nothing, status.files_dropped_at ? empty("The logs are gone", `Dropped at ${moment(status.files_dropped_at)}, as the server's retention says.`) : empty(over ? "Nothing was printed" : "Nothing was printed yet", over ? "" : "What trials print appears here as it comes."));
   }
 
   function filter() {
-    lines.forEach(mark);
+    [...lines, ...begun.values()].forEach(mark);
     tell();
     if (follow.checked) toEnd();
   }
