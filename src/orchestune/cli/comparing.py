@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
-from orchestune.cli.progress import finished
 from orchestune.cli.render import Paint, between, duration, measured, number, table
+from orchestune.client.states import finished
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:

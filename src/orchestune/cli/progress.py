@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
+from orchestune.client.states import finished
 
 if TYPE_CHECKING:
     from orchestune import documents
-
-
-def finished(status: documents.Status) -> int:
-    """The trials that count for the budget."""
-    counts = status["counts"]
-    return counts["completed"] + counts["failed"] + counts["pruned"]
 
 
 def at_a_time(status: documents.Status) -> str:

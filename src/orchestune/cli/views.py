@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from orchestune.cli.console import Console
 from orchestune.cli.live import Block
-from orchestune.cli.progress import finished, live_lines, summary_line, trial_line
+from orchestune.cli.progress import live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
+from orchestune.client.states import finished
 from orchestune.errors import NotFound, TemporaryError
 
 if TYPE_CHECKING:

@@ -16,6 +16,12 @@ def over(status: documents.Status) -> bool:
     return status["state"] in OVER or guarded(status)
 
 
+def finished(status: documents.Status) -> int:
+    """The trials that count for the budget."""
+    counts = status["counts"]
+    return counts["completed"] + counts["failed"] + counts["pruned"]
+
+
 def guarded(status: documents.Status) -> bool:
     """Whether the server paused it for a reason of its own; a person has to look at it."""
     reason = status["reason"]

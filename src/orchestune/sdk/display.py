@@ -8,6 +8,8 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from orchestune.client.states import finished
+
 if TYPE_CHECKING:
     from orchestune import documents
 
@@ -17,8 +19,7 @@ _ROWS = 12
 
 def as_html(status: documents.Status) -> str:
     """A bar of the budget, what is running, and the best so far."""
-    counts, budget = status["counts"], status["budget"]
-    done = counts["completed"] + counts["failed"] + counts["pruned"]
+    counts, budget, done = status["counts"], status["budget"], finished(status)
     parts = [f"{done} of {budget} trials", *(f"{counts[name]} {name}" for name in _SHOWN if counts[name])]  # type: ignore[literal-required]
     reason = f" — {escape(status['reason']['message'])}" if status["reason"] else ""
     bar = f'<progress value="{done}" max="{budget}" style="width:24em"></progress>'
@@ -31,9 +32,7 @@ _SHOWN = ("running", "queued", "failed", "pruned")
 
 def as_text(status: documents.Status) -> str:
     """The same on one line."""
-    counts = status["counts"]
-    done = counts["completed"] + counts["failed"] + counts["pruned"]
-    return f"<Experiment {status['handle']}: {status['state']}, {done} of {status['budget']} trials>"
+    return f"<Experiment {status['handle']}: {status['state']}, {finished(status)} of {status['budget']} trials>"
 
 
 def live_display(shown: Any) -> Callable[[Any], None]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestune.client.api import Client
+from orchestune.client.states import finished
 from orchestune.errors import UsageError
 from orchestune.sdk import figures
 from orchestune.sdk.axes import Axis
@@ -110,8 +111,7 @@ class Plots:
         'finished trials'
         """
         found = self._ask(lambda: self._client.hypervolume(self._experiment))
-        counts = self._status()["counts"]
-        return _made(figures.hypervolume(found, counts["completed"] + counts["failed"] + counts["pruned"]))
+        return _made(figures.hypervolume(found, finished(self._status())))
 
     def curves(self, metric: str | None = None) -> Figure:
         """What the newest trials and the best one reported while they ran.
