@@ -25,7 +25,8 @@ class Access:
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """`kubectl ARGUMENTS`, as the administrator; what it printed. Broken unless it exits with 0."""
         path = f"{self.programs}:{os.environ['PATH']}".lstrip(":")
-        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+        kept = {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.kubeconfig.parent / "cache")}
+        env = {**os.environ, **kept, "PATH": path}
         return checked(["kubectl", *arguments], text, env=env)
 
     def json(self, *arguments: str) -> Any:
