@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -209,10 +210,40 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
         with core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, known = Tally(), read_columns._TALLIES.of(identity)
+            fresh, known = Tally(), core.shelf._kept[identity].tally
             assert fresh.read(session, row)[0].tolist() == known.read(session, row)[0].tolist()
             assert fresh.ends.tolist() == known.ends.tolist()
         assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        lambda core, ref: sum(each["trials"] for each in read_columns.overview(core, ref)["failures"]),
+        lambda core, ref: read_columns.columns(core, ref, 4000, None)["state"].count("failed"),
+    ],
+)
+def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
+    core: Core, handles: dict[str, str], count: Callable[[Core, str], int]
+) -> None:
+    """With an older view of the store he would read on from what is newer, and count it twice later."""
+    identity = read_experiments.resolve(core, handles["image model"])
+    before, found = count(core, identity), list[int]()
+    waiting = threading.Thread(target=lambda: found.append(count(core, identity)))
+    with core.shelf._kept[identity].turn:
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        with core.store.transaction() as session:
+            told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
+            assert told is not None
+            own = trials.c.experiment == identity, trials.c.number == 64
+            session.change(update(trials).where(*own).values(state="failed", history_seq=told[0] + 1))
+            newer = {"history_seq": told[0] + 1, "event_seq": experiments.c.event_seq + 1}
+            session.change(update(experiments).where(experiments.c.id == identity).values(newer))
+    waiting.join()
+    assert found == [before + 1]
+    assert count(core, identity) == before + 1
 
 
 @pytest.mark.parametrize("name", ["nothing yet", "one trial", "size against speed", "image model"])

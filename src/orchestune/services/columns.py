@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +14,7 @@ from numpy.typing import NDArray
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
-from orchestune.store import experiments
-from orchestune.store import trials as rows
-from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.session import Session
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -29,9 +23,7 @@ Finished = tuple[int, str, str, int | None, float, float | None, float | None]
 """number, state, parameters (JSON), place in the history, when it was created, started and finished"""
 STATES = tuple(state.value for state in TrialState)
 _CODES = {state: code for code, state in enumerate(STATES)}
-_PAGE = 10_000
-_KEPT = 8
-"""experiments whose columns stay in memory"""
+_NUMBERS = {float, int, type(None)}
 
 
 @dataclass
@@ -45,14 +37,16 @@ class Column:
     def codes(self, found: Sequence[Any]) -> Numbers:
         """The numbers that stand for values; None for a trial without one."""
         if self.words is None:
-            return np.array([_number(value) for value in found], float)
+            plain = set(map(type, found)) <= _NUMBERS
+            return np.array(found if plain else [_number(value) for value in found], float)
+        keys = list(zip(map(type, found), found, strict=True))  # True is 1, but another word
         known = {(type(word), word): float(place) for place, word in enumerate(self.words)}
         known[type(None), None] = float("nan")
-        for value in found:
-            if (type(value), value) not in known:
-                known[type(value), value] = float(len(self.words))
-                self.words.append(value)
-        return np.array([known[type(value), value] for value in found], float)
+        for key in dict.fromkeys(keys):
+            if key not in known:
+                known[key] = float(len(self.words))
+                self.words.append(key[1])
+        return np.array(list(map(known.__getitem__, keys)), float)
 
     def array(self) -> Numbers:
         """All of them."""
@@ -77,26 +71,28 @@ class Columns:
     def add(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]]) -> None:
         """Append rows of trials, and their (trial, name, value)."""
         numbers, states, texts, _, *times = zip(*found, strict=True) if found else ((),) * 7
-        codes = [float(_CODES[state]) for state in states]
+        codes = list(map(_CODES.__getitem__, states))
         for column, values in zip(self.plain.values(), (numbers, codes, *times), strict=True):
             column.values.append(np.array(values, float))
         configurations = json.loads(f"[{','.join(texts)}]")
-        for configuration in configurations:
-            for name in configuration.keys() - self.parameters.keys():  # of a space that was changed since
-                words: list[Any] | None = None if _number(configuration[name]) == configuration[name] else []
-                self.parameters[name] = Column([np.full(self.length, np.nan)], words)
+        for name in sorted(set().union(*configurations) - self.parameters.keys()):  # of a space that was changed since
+            value = next(configuration[name] for configuration in configurations if name in configuration)
+            self.parameters[name] = Column([np.full(self.length, np.nan)], None if _number(value) == value else [])
         for name, column in self.parameters.items():
             column.values.append(column.codes([configuration.get(name) for configuration in configurations]))
-        place = {number: index for index, number in enumerate(numbers)}
-        named: dict[str, Numbers] = {name: np.full(len(numbers), np.nan) for name in self.metrics}
-        for number, name, value in measured:
-            if name not in named:
-                self.metrics[name] = Column([np.full(self.length, np.nan)])
-                named[name] = np.full(len(numbers), np.nan)
-            named[name][place[number]] = value
-        for name, column in self.metrics.items():
-            column.values.append(named[name])
+        self._add_metrics(numbers, measured)
         self.length += len(numbers)
+
+    def _add_metrics(self, numbers: Sequence[int], measured: Sequence[tuple[int, str, float]]) -> None:
+        trials, names, values = zip(*measured, strict=True) if measured else ((),) * 3
+        for name in dict.fromkeys(names):
+            self.metrics.setdefault(name, Column([np.full(self.length, np.nan)]))
+        place = {number: index for index, number in enumerate(numbers)}
+        line = {name: index for index, name in enumerate(self.metrics)}
+        table = np.full((len(line), len(numbers)), np.nan)
+        table[list(map(line.__getitem__, names)), list(map(place.__getitem__, trials))] = values
+        for column, found in zip(self.metrics.values(), table, strict=True):
+            column.values.append(found)
 
     def with_open(self, found: Sequence[Finished], measured: Sequence[tuple[int, str, float]]) -> Columns:
         """A view to which trials that are not over are added; this one stays as it is."""
@@ -204,42 +200,3 @@ def _conditions(where: str | None) -> dict[str, list[Any]]:
     if not isinstance(found, dict) or not all(isinstance(value, list) for value in found.values()):
         raise BadInput.one('is no object of lists, such as {"metrics.loss": [0, 1]}', key="where")
     return found
-
-
-class Shelf:
-    """The columns of the experiments that somebody looks at, read on from where they were. Any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turns: dict[str, threading.Lock] = {}
-        self._kept: OrderedDict[str, tuple[Columns, Columns, tuple[int, int]]] = OrderedDict()
-
-    def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
-        """The experiment and its trials."""
-        with store.reading() as session:
-            row = experiments.find(session, ref)
-            with self._lock:
-                turn = self._turns.setdefault(row.id, threading.Lock())
-            with turn:
-                return row, self._columns(session, row)
-
-    def _columns(self, session: Session, row: ExperimentRow) -> Columns:
-        with self._lock:
-            kept = self._kept.get(row.id)
-        version = row.event_seq, row.revision
-        if kept is not None and kept[2] == version:
-            return kept[1]
-        done = kept[0] if kept is not None and kept[2][1] == row.revision else Columns(row)
-        while found := rows.finished_after(session, row.id, done.told, _PAGE):
-            last = found[-1][3]
-            done.add(found, rows.values_between(session, row.id, done.told, last))
-            done.told = last
-        unfinished = rows.without_history(session, row.id)
-        view = done.with_open(unfinished, rows.values_of(session, row.id, [trial[0] for trial in unfinished]))
-        with self._lock:
-            self._kept[row.id] = done, view, version
-            self._kept.move_to_end(row.id)
-            while len(self._kept) > _KEPT:
-                gone, _ = self._kept.popitem(last=False)
-                self._turns.pop(gone, None)
-        return view

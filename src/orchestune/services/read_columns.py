@@ -13,7 +13,6 @@ from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, declared, rfc3339
 from orchestune.services.read_trials import documents
-from orchestune.services.tally import Tallies
 from orchestune.store import experiments
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
@@ -24,7 +23,6 @@ _CURVE, _CURVES = 5000, 500
 """values of each curve that are shown: of one trial, of many"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
-_TALLIES = Tallies()
 
 
 def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:
@@ -127,12 +125,8 @@ def _plain(values: Numbers) -> list[float | None]:
 
 def overview(core: Core, ref: str) -> Document:
     """Why trials failed, and how many attempts ran over time."""
-    with core.store.reading() as session:
-        row = experiments.find(session, ref)
-        tally = _TALLIES.of(row.id)
-        with tally.lock:
-            begins, ends = tally.read(session, row)
-            return {"failures": tally.failures(), "busy": _busy(begins, ends)}
+    begins, ends, failures = core.shelf.attempts(core.store, ref)
+    return {"failures": failures, "busy": _busy(begins, ends)}
 
 
 def _busy(begins: Numbers, ends: Numbers) -> Document:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +16,6 @@ from orchestune.store.session import Session
 
 Numbers = NDArray[np.float64]
 
-_KEPT = 8
-"""experiments whose tallies stay in memory"""
 _MOST = 200
 """reasons that are told of"""
 _UNKNOWN = {"code": "unknown", "message": "no reason is known"}
@@ -40,7 +36,6 @@ class Tally:
     """trials that are over with attempts that are not"""
     reasons: dict[str | None, tuple[int, int]] = field(default_factory=dict)
     """as JSON: how many trials failed for it, and the newest of them"""
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, session: Session, row: ExperimentRow) -> tuple[Numbers, Numbers]:
         """When attempts began and ended, each in order; one that runs ends now."""
@@ -65,23 +60,6 @@ class Tally:
             {"reason": json.loads(text) if text else _UNKNOWN, "trials": count, "newest": newest}
             for text, (count, newest) in ordered[:_MOST]
         ]
-
-
-class Tallies:
-    """Those of the experiments that somebody looks at. Any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Tally] = OrderedDict()
-
-    def of(self, experiment: str) -> Tally:
-        """To be used under its lock."""
-        with self._lock:
-            found = self._kept.setdefault(experiment, Tally())
-            self._kept.move_to_end(experiment)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-            return found
 
 
 def _merged(ordered: Numbers, more: Sequence[float]) -> Numbers:
