@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from fastapi.routing import APIRoute
@@ -251,6 +252,31 @@ def test_scripts_and_styles_come_from_the_package_and_are_kept(pages: Live) -> N
         reply = pages.ask("GET", path, token=None)
         assert reply.status == 200 and "immutable" in reply.headers["cache-control"]
     assert pages.ask("GET", "/static/x/../../app.py", token=None).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "its_own"),
+    [
+        ("/experiments", "pages/experiments.js"),
+        ("/experiments/x", "tabs/overview.js"),
+        ("/experiments/x?tab=analysis", "analysis/importance.js"),
+        ("/experiments/x?tab=../lib/dom", "tabs/actions.js"),
+        ("/experiments/x/trials/1", "tabs/usage.js"),
+        ("/compare", "plot/frame.js"),
+        ("/cluster", "tabs/cluster_parts.js"),
+        ("/settings", "tabs/share.js"),
+    ],
+)
+def test_a_page_tells_at_once_of_every_script_that_it_imports(pages: Live, path: str, its_own: str) -> None:
+    """A browser that finds them out one by one waits once for each."""
+    page = ask(pages, "GET", path, enter(pages)).body.decode()
+    told = re.findall(r'modulepreload" href="(/static/\w+/([^"]+))"', page)
+    assert its_own in [name for _, name in told]
+    for address, _ in told:
+        script = pages.ask("GET", address, token=None)
+        assert script.status == 200
+        imported = re.findall(r'(?:^|;)\s*import\b[^;]*?"([^"]+)"', script.body.decode(), re.MULTILINE)
+        assert {urljoin(address, other) for other in imported} <= {each for each, _ in told}
 
 
 def test_no_style_or_script_names_another_host() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import posixpath
+import re
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fastapi import Response
 
@@ -13,6 +15,7 @@ from orchestune.errors import NotFound
 
 FOLDER = Path(__file__).parent.parent / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_IMPORT = re.compile(r'(?m)^import [^;"]* from "([^"]+)";')
 
 
 @cache
@@ -31,9 +34,18 @@ def version() -> str:
     return digest.hexdigest()[:16]
 
 
-def modules() -> list[str]:
-    """Scripts that others import: the browser is told of them at once, not one after the other."""
-    return [name for name in files() if name.endswith(".js") and name.startswith(("lib/", "plot/"))]
+@cache
+def imported(*names: str) -> list[str]:
+    """These scripts and all that they import: the browser is told of them at once, not one after the other."""
+    found: dict[str, None] = {}
+    waiting = [name for name in names if name in files()]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = None
+            folder = PurePosixPath(name).parent
+            waiting += [posixpath.normpath(folder / other) for other in _IMPORT.findall(files()[name].decode())]
+    return list(found)
 
 
 def answer(path: str) -> Response:

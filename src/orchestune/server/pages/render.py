@@ -38,7 +38,7 @@ HEADERS = {
 def _templates() -> Environment:
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.globals |= {"static": f"/static/{assets.version()}", "modules": assets.modules()}
+    environment.globals |= {"static": f"/static/{assets.version()}", "imported": assets.imported}
     environment.globals["program_version"] = __version__
     return environment
 

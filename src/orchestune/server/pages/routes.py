@@ -31,9 +31,9 @@ async def experiments(caller: Known) -> Response:
 
 
 @router.get("/experiments/{ref}")
-async def experiment(caller: Known, ref: str) -> Response:
+async def experiment(caller: Known, ref: str, tab: str = "overview") -> Response:
     """One experiment."""
-    return render.page("experiment.html", caller=caller, ref=ref)
+    return render.page("experiment.html", caller=caller, ref=ref, tab=tab)
 
 
 @router.get("/experiments/{ref}/trials/{number}")

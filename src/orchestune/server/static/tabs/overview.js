@@ -46,17 +46,20 @@ export function mount(place, first) {
     problem.textContent = words(error);
   };
   const plots = reloader(async (signal) => {
-    const [columns, overview] = await Promise.all([
-      ask(path(ref, "columns") + query({ limit: 3000 }), { signal }),
-      ask(path(ref, "overview"), { signal }),
-    ]);
-    problem.hidden = true;
     const pick = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
-    results.draw(history(columns, metric, { pick }));
-    remark.textContent = shownOf(columns);
-    busy_.hidden = !overview.busy.running.length;
-    if (!busy_.hidden) busy.draw(busyOverTime(overview.busy, status.parallelism));
-    drawnFailures(failureCard(ref, overview.failures));
+    const ended = async () => {
+      const columns = await ask(path(ref, "columns") + query({ limit: 3000 }), { signal });
+      results.draw(history(columns, metric, { pick }));
+      remark.textContent = shownOf(columns);
+    };
+    const ran = async () => {
+      const overview = await ask(path(ref, "overview"), { signal });
+      busy_.hidden = !overview.busy.running.length;
+      if (!busy_.hidden) busy.draw(busyOverTime(overview.busy, status.parallelism));
+      drawnFailures(failureCard(ref, overview.failures));
+    };
+    await Promise.all([ended(), ran()]);
+    problem.hidden = true;
   }, failed);
 
   const update = (/** @type {Status} */ next) => {
