@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -36,6 +37,7 @@ LONGEST = {
 """files with tests of a minute and more: they come first, so that no core waits for one of them at the end"""
 settings.register_profile("unhurried", settings(), deadline=None)  # how long a test takes is up to the machine
 settings.load_profile("unhurried")
+gc.set_threshold(50_000, 20, 50)  # of a test's time a seventh went into looking for garbage
 __all__ = [
     "core",
     "docker_engine",

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from botocore.client import ClientCreator
 from botocore.loaders import create_loader
 
 from tests.testbeds.aws.fake import Fake
 
 LOADER = create_loader()
 """reads each model once per process, not once per session of boto3"""
+
+
+def _client_class(creator: ClientCreator, service: str, model: object) -> type:
+    """The class of a service's clients, made once per process: it takes 20 ms, and tests have thousands of sessions."""
+    if service not in _CLASSES:
+        _CLASSES[service] = _MADE(creator, service, model)
+    return _CLASSES[service]
+
+
+_CLASSES: dict[str, type] = {}
+_MADE: Callable[..., type] = vars(ClientCreator)["_create_client_class"]
 
 
 class Died(BaseException):
@@ -43,5 +55,6 @@ def aws(fake_aws: Fake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
 
     monkeypatch.setattr("botocore.endpoint.time", Waiting)
     monkeypatch.setattr("botocore.session.create_loader", lambda *paths: LOADER)
+    monkeypatch.setattr(ClientCreator, "_create_client_class", _client_class)
     yield fake_aws
     assert not fake_aws.broken, "\n".join(fake_aws.broken)
