@@ -66,11 +66,12 @@ def run_once(
             console, prepared, parameters, {}, hear, lambda view: left.update(leavings.found(view, began))
         )
         seen.problem, seen.seconds = outcome.problem, outcome.seconds
-        seen.values = {name: [value] for name, value in outcome.extra.items()}
+        printed = _printed(bytes(output), ())
+        seen.values = {name: [value] for name, value in outcome.extra.items() if name not in printed}
     except KeyboardInterrupt:
         if not attended:
             raise
-    seen.values |= _printed(bytes(output))
+    seen.values |= _printed(bytes(output), names(bytes(output)))
     for name, (source, values) in left.items():
         if name not in seen.values:
             seen.values[name], seen.sources[name] = values, source
@@ -79,9 +80,9 @@ def run_once(
     return seen
 
 
-def _printed(output: bytes) -> dict[str, list[float]]:
-    """What a worker would read in it, if all that could be a metric were one."""
-    scanner = Scanner(Declared(names(output)))
+def _printed(output: bytes, declared: Sequence[str]) -> dict[str, list[float]]:
+    """What a worker would read in it, if these were metrics."""
+    scanner = Scanner(Declared(declared))
     found: dict[str, list[float]] = {}
     for name, value, _, _ in [*scanner.feed(output), *scanner.flush()]:
         found.setdefault(name, []).append(value)

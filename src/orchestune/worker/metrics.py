@@ -32,8 +32,10 @@ _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _NO_NAMES = frozenset(("name", "value", "stddev"))
 
 
+_PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
+"""before a name, a word that belongs to it"""
 _COULD_BE = re.compile(
-    _BEFORE + rb"[\"']?(" + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _WRAPPED + _VALUE + _END, re.IGNORECASE
+    _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _WRAPPED + _VALUE + _END, re.IGNORECASE
 )
 
 
@@ -47,10 +49,15 @@ class Reported(NamedTuple):
 
 
 def names(output: bytes) -> list[str]:
-    """Whatever stands before a number as a metric would, in order of appearance: what could be declared."""
+    """Whatever stands before a number as a metric would, in order of appearance: what could be declared.
+
+    `Val Loss: 0.3` is one of `val_loss`.
+    """
     found: dict[str, None] = {}
     for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
         name = match.group(1).decode("utf-8", "replace")
+        if " " in name:
+            name = name.replace(" ", "_").lower()
         if name.lower() not in _STEP_NAMES and len(name) <= 100:
             found[name] = None
     return list(found)
@@ -65,8 +72,10 @@ class Declared:
         """the user's own, whose groups are metrics; a group's name cannot have every character of a metric's"""
         self.by_group = {re.sub(r"\W", "_", name).lower(): name for name in self.names}
         self.by_lower = {name.lower(): name for name in self.names}
-        self.lower = [name.lower().encode() for name in self.names]
-        known = b"|".join(re.escape(name) for name in sorted(self.lower, key=len, reverse=True)) or rb"(?!)"
+        lower = [name.lower().encode() for name in self.names]
+        known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
+        self.needles = [max(name.split(b"_"), key=len) or name for name in lower]
+        """what is in every line that has a name, in lower case"""
         self.pair = re.compile(
             _BEFORE
             + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
@@ -117,7 +126,7 @@ class Scanner:
 
     def declared(self, name: str) -> bool:
         """Whether the experiment has a metric of that name."""
-        return name.lower() in self._declared.by_lower
+        return _folded(name) in self._declared.by_lower
 
     def _keep_half(self, data: bytes) -> None:
         if self._skipping:
@@ -128,7 +137,7 @@ class Scanner:
 
     def _scan(self, block: bytes) -> list[Reported]:
         found: list[Reported] = []
-        for line in _candidates(block, self._declared.lower):
+        for line in _candidates(block, self._declared.needles):
             found += self._line(line)
         if self._declared.expressions:
             for line in re.split(rb"[\r\n]+", block):
@@ -175,10 +184,10 @@ class Scanner:
 
     def _name(self, text: str) -> str | None:
         """The declared spelling; the name itself for one that is kept as an extra."""
-        lower = text.lower()
-        if lower in self._declared.by_lower:
-            return self._declared.by_lower[lower]
-        if lower in _STEP_NAMES or len(text) > 100:
+        folded = _folded(text)
+        if folded in self._declared.by_lower:
+            return self._declared.by_lower[folded]
+        if folded in _STEP_NAMES or len(text) > 100:
             return None
         if text not in self._extra:
             if len(self._extra) >= EXTRA_NAMES:
@@ -210,6 +219,15 @@ class Scanner:
         return metrics[0] if len(metrics) == 1 else None
 
 
+def _spelled(name: bytes) -> bytes:
+    """An expression for a name, whose words may also stand apart: `Val Loss` for `val_loss`."""
+    return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
 def number(value: Any) -> float | None:
     """A JSON value as a number; also the strings `nan`, `inf` and `-inf`, which JSON has no numbers for."""
     if isinstance(value, bool):
@@ -236,12 +254,12 @@ def _float(text: bytes | None) -> float | None:
         return None
 
 
-def _candidates(block: bytes, names: list[bytes]) -> Iterable[bytes]:
+def _candidates(block: bytes, words: list[bytes]) -> Iterable[bytes]:
     """The lines that may report something: the cheap question before the dear one."""
     if b"\r" in block:
         block = block.replace(b"\r", b"\n")
     lower = block.lower()
-    needles = [b"=", b"{", *names]
+    needles = [b"=", b"{", *words]
     upcoming = [lower.find(needle) for needle in needles]
     position = 0
     while True:

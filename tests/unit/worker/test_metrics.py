@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner
+from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner, names
 
 NAMES = ["accuracy", "Val_Loss", "f1-score", "eval/acc.top1"]
 
@@ -59,6 +59,9 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ("accuracy: np.mean(5)", []),
         ("accuracy: 0.92 (± 0.058)", [("accuracy", 0.92, None, 0.058)]),
         ("accuracy=0.92. Done.", [("accuracy", 0.92, None, None)]),
+        ("Train Loss: 0.4, Val Loss: 0.5", [("Val_Loss", 0.5, None, None)]),
+        ("Epoch 2 | val loss = 0.5 +/- 0.1", [("Val_Loss", 0.5, 2.0, 0.1)]),
+        ('{"val loss": 0.5}', [("Val_Loss", 0.5, None, None)]),
     ],
 )
 def test_a_line_reports(line: str, found: list[tuple[Any, ...]]) -> None:
@@ -131,3 +134,19 @@ def test_every_number_is_read_back_exactly(value: float, spread: float | None) -
 def test_rubbish_does_no_harm(data: bytes) -> None:
     scan(data)
     Scanner(Declared(NAMES)).document(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("Epoch 3 loss: 0.5, acc=0.9", ["loss", "acc"]),
+        ("Train Loss: 0.4, Val Loss: 0.5 | Test Accuracy = 0.9", ["train_loss", "val_loss", "test_accuracy"]),
+        ("Final accuracy: 0.9, the value 3: 4", ["accuracy"]),
+        ("step: 3, epoch=2", []),
+        ("contest Loss: 0.4", ["Loss"]),
+    ],
+)
+def test_what_could_be_declared(line: str, found: list[str]) -> None:
+    """And what is found is what would be read."""
+    assert names(line.encode()) == found
+    assert [item.name for item in scan(line, found) if item.name in found] == found
