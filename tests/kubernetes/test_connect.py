@@ -162,8 +162,8 @@ def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image:
     lab.connect("--server-image", server_image, "--registry", lab.registry.address)
     found = lab.json("test")
     assert {finding["name"] for finding in found} == {
-        "cluster", "rights", "deploying", "server", "overview", "registry", "building", "pods", "pod in cpu",
-        "pod in gpu", "pull in cpu", "pull in gpu",
+        "cluster", "rights", "deploying", "server", "store", "overview", "registry", "building", "pods",
+        "pod in cpu", "pod in gpu", "pull in cpu", "pull in gpu",
     }  # fmt: skip
     assert [finding for finding in found if finding["ok"] == "error"] == []
     left = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]

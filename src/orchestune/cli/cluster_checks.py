@@ -12,6 +12,7 @@ from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
+from orchestune.client.doctor import stored
 from orchestune.client.finding import Finding
 from orchestune.clusters.existing import permissions, probe, provisioner, rollout
 from orchestune.clusters.existing.client import Api
@@ -102,6 +103,7 @@ def _server(
     try:
         version = client.server()["version"]
         document = client.cluster()
+        store = stored(client.transport)
     except OrchestuneError as exc:
         yield _failed("server", exc)
         return
@@ -112,6 +114,7 @@ def _server(
         yield Finding("server", "warning", f"it is version {version}, this program {__version__}", remedy)
     else:
         yield Finding("server", "ok", f"version {version}, reached through the API server")
+    yield store
     yield document
 
 

@@ -151,12 +151,13 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("server", "warning", f"{detail}; it began before {younger} was changed", REMEDY)
     else:
         yield Finding("server", "ok", detail)
-    yield _store(transport)
+    yield stored(transport)
     transport.close()
     yield _clock(reply, (began + ended) / 2)
 
 
-def _store(transport: Transport) -> Finding:
+def stored(transport: Transport) -> Finding:
+    """Whether the server can keep what it is given."""
     try:
         transport.request("GET", "/readyz")
         transport.request("POST", "/api/v1/server/check", b"")
@@ -165,7 +166,7 @@ def _store(transport: Transport) -> Finding:
     except OrchestuneError as exc:
         remedy = exc.hint if exc.hint and "doctor" not in exc.hint else "end what locks it, make room on its disk"
         return Finding("store", "error", exc.message, remedy)
-    return Finding("store", "ok", "reads and writes")
+    return Finding("store", "ok", "reads and writes records and files")
 
 
 def _clock(reply: Reply, now: float) -> Finding:

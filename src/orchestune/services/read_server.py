@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 
 from sqlalchemy import func, select
 
 from orchestune.domain.states import ExperimentState, WorkerState
+from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.store import experiments, notices, records, tracked, workers
 from orchestune.store.tables import experiments as table
@@ -47,9 +49,19 @@ def health(core: Core) -> None:
 
 
 def check(core: Core) -> None:
-    """Write something of no meaning. StoreUnavailable where nothing can be written: full, read-only, locked."""
+    """Write something of no meaning, as a row and as a file, which is read and removed.
+
+    StoreUnavailable where one of them cannot be done: full, read-only, locked, away.
+    """
     with core.store.impatient(_CHECK_SECONDS), core.store.transaction() as session:
         records.remember(session, "orchestune-check", "", 204, "", 0.0)
+    key = f"checks/{new_id(core.clock)}"
+    core.files.put(key, BytesIO(b"orchestune"))
+    try:
+        with core.files.open(key) as stream:
+            stream.read()
+    finally:
+        core.files.delete(key)
 
 
 def metrics(core: Core) -> list[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -229,3 +230,12 @@ def test_a_repeated_key_creates_one_experiment(shop: Shop) -> None:
 def test_probes_tell_of_the_store(shop: Shop) -> None:
     assert shop.server.ask("GET", "/readyz", token=None).status == 200
     assert b'orchestune_trials{state="running"}' in shop.server.ask("GET", "/metrics", token=OWNER).body
+
+
+def test_a_check_writes_a_file_too_and_leaves_none(shop: Shop, tmp_path: Path) -> None:
+    shop.ask("POST", "/server/check", expect=204)
+    assert list(shop.world.core.files.keys("checks/")) == []
+    shutil.rmtree(tmp_path / "files")
+    (tmp_path / "files").write_bytes(b"where the folder would be")
+    refused = shop.ask("POST", "/server/check", expect=503)
+    assert refused["error"]["code"] == "store_unavailable" and str(tmp_path / "files") in refused["error"]["message"]

@@ -38,7 +38,7 @@ async def server(context: Here) -> Response:
 
 @router.post("/server/check", status_code=204, response_class=Response)
 async def check(context: Here) -> Response:
-    """Prove that the store takes what is written."""
+    """Prove that the store and the place of files take what is written."""
     await context.cold(context.services.read_server.check, context.core)
     return Response(status_code=204)
 
