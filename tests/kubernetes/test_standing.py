@@ -272,6 +272,16 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
 
 
 @pytest.mark.long
+def test_a_bucket_that_is_not_there_is_found_by_the_test_of_a_cluster(
+    lab: Lab, own_kubernetes: Cluster, server_image: str, bucket: Bucket
+) -> None:
+    bucket.secret(own_kubernetes, lab.namespace, "http://{}:{}".format(*bucket.address))
+    use(lab, "--server-image", server_image, "--files", "s3://elsewhere/files", "--env-secret", "bucket")
+    wrong = [one for one in json.loads(lab.run("test", "--json", expect=1).stdout) if one["ok"] == "error"]
+    assert [one["name"] for one in wrong] == ["store"] and "s3://elsewhere/files" in wrong[0]["detail"]
+
+
+@pytest.mark.long
 def test_a_server_goes_out_by_the_proxy_and_trusts_the_authority_that_it_was_told(
     lab: Lab, own_kubernetes: Cluster, server_image: str, shell: str, bucket: Bucket, tmp_path: Path
 ) -> None:
