@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
 from sqlalchemy import func, select
 
 from orchestune.domain.states import ExperimentState, WorkerState
+from orchestune.errors import StoreUnavailable
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.store import experiments, notices, records, tracked, workers
@@ -39,6 +41,8 @@ GAUGES: Mapping[str, Gauge] = {
 """every name that `metrics` gives"""
 _CHECK_SECONDS = 5.0
 """how long somebody may wait for the answer that the store is locked"""
+_FILES_SECONDS = 15.0
+"""the same for a bucket, whose own attempts take a minute"""
 Sample = tuple[str, dict[str, str], float]
 
 
@@ -55,6 +59,19 @@ def check(core: Core) -> None:
     """
     with core.store.impatient(_CHECK_SECONDS), core.store.transaction() as session:
         records.remember(session, "orchestune-check", "", 204, "", 0.0)
+    trial = ThreadPoolExecutor(1)
+    try:
+        trial.submit(_keep_a_file, core).result(_FILES_SECONDS)
+    except TimeoutError:
+        raise StoreUnavailable(
+            f"the place of its files does not answer within {_FILES_SECONDS:.0f} s",
+            "look at its address, and whether a NetworkPolicy or a firewall lets the server through",
+        ) from None
+    finally:
+        trial.shutdown(wait=False)
+
+
+def _keep_a_file(core: Core) -> None:
     key = f"checks/{new_id(core.clock)}"
     core.files.put(key, BytesIO(b"orchestune"))
     try:

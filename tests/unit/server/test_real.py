@@ -5,15 +5,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pytest
 from pydantic import TypeAdapter
 
 from orchestune import documents
+from orchestune.errors import StoreUnavailable
+from orchestune.files.folder import FolderFiles
+from orchestune.services import read_server
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import logs as stored_logs
 from orchestune.testing.world import World
@@ -239,3 +244,21 @@ def test_a_check_writes_a_file_too_and_leaves_none(shop: Shop, tmp_path: Path) -
     (tmp_path / "files").write_bytes(b"where the folder would be")
     refused = shop.ask("POST", "/server/check", expect=503)
     assert refused["error"]["code"] == "store_unavailable" and str(tmp_path / "files") in refused["error"]["message"]
+
+
+def test_a_check_waits_no_longer_than_who_asks_for_files_that_are_silent(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    class Silent(FolderFiles):
+        def put(self, key: str, data: BinaryIO) -> int:
+            asked.set()
+            ended.wait(60)
+            return super().put(key, data)
+
+    monkeypatch.setattr(read_server, "_FILES_SECONDS", 0.1)
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        read_server.check(replace(shop.world.core, files=Silent(tmp_path / "silent")))
+    assert asked.wait(60)
+    ended.set()
