@@ -24,6 +24,8 @@ JUNK = frozenset(
 JUNK_SUFFIXES = (".pyc", ".pyo", ".swp")
 MACHINE_BOUND = frozenset((".venv", "venv", "node_modules", ".env", ".netrc", ".pypirc", ".git-credentials"))
 """names that hold what is tied to this machine or to a person: never packed, yet a local trial finds them"""
+ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+"""what is in a folder that is a virtual environment, whatever it is called, and so tied to this machine too"""
 
 
 class Verdict(Enum):
@@ -61,11 +63,11 @@ class Rules:
             rules = replace(rules, own=((prefix, patterns), *rules.own))
         return rules
 
-    def verdict(self, path: str, name: str, is_folder: bool) -> Verdict:
+    def verdict(self, path: str, name: str, is_folder: bool, is_environment: bool = False) -> Verdict:
         """What happens to `path` (relative to the root), provided that no folder above it is ignored."""
         if name in NEVER:
             return Verdict.JUNK
-        by_name = _built_in(name)
+        by_name = Verdict.LEFT_OUT if is_environment else _built_in(name)
         decided = _decided((*self.listed, *self.own), path, name, is_folder)
         if decided is None and by_name is Verdict.TAKEN:
             decided = _decided(self.git, path, name, is_folder)

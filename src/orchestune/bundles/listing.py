@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
+from orchestune.bundles.ignoring import ENVIRONMENT_MARKS, GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
@@ -120,7 +120,8 @@ class _Walk:
             return
         for child in children:
             path = prefix + child.name
-            verdict = rules.verdict(path, child.name, _leads_to_folder(child))
+            folder = _leads_to_folder(child)
+            verdict = rules.verdict(path, child.name, folder, folder and _is_environment(child.path))
             if verdict is Verdict.LEFT_OUT:
                 self.left_out.append(path)
             elif verdict is Verdict.TAKEN and self._take(child, path):
@@ -169,6 +170,10 @@ def _leads_to_folder(child: os.DirEntry[str]) -> bool:
         return child.is_dir()
     except OSError:
         return False
+
+
+def _is_environment(folder: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in ENVIRONMENT_MARKS)
 
 
 def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:

@@ -48,6 +48,18 @@ def test_environments_and_files_of_credentials_are_left_out_and_linked_in(tmp_pa
     assert listing.left_out == (".env", ".env.local", ".venv", "web/node_modules")
 
 
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
+def test_an_environment_is_known_by_what_is_in_it(tmp_path: Path, mark: str) -> None:
+    """And what it links to, outside, is no mistake of the user's."""
+    write(tmp_path, f"tools/mine/{mark}", "tools/mine/lib/x.py", "tools/x.py", "pyvenv.cfg", "conda-meta/x")
+    (tmp_path / "tools/mine/python").symlink_to("/usr/bin/env")
+    listing = plan(tmp_path, (), LIMIT)
+    assert paths(listing) == ["conda-meta", "conda-meta/x", "pyvenv.cfg", "tools", "tools/x.py"]
+    assert listing.left_out == ("tools/mine",)
+    (tmp_path / "tools/mine/python").unlink()
+    assert "tools/mine/lib/x.py" in paths(plan(tmp_path, ["!tools/mine"], LIMIT))
+
+
 def test_left_out_names_the_topmost_paths(tmp_path: Path) -> None:
     write(tmp_path, "data/a/b", "data/c", "sub/big.bin", "sub/model.py")
     write(tmp_path, ".gitignore", text="data/\n*.bin\n")
