@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
@@ -28,6 +30,15 @@ def add(commands: Commands) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: HANDLE-N)")
 
 
+def _why(specification: Mapping[str, Any]) -> str:
+    keep = specification.get("keep") or {}
+    if not keep.get("patterns"):
+        return "name them with `keep:` in the experiment file"
+    if keep.get("best"):
+        return f"`keep_best: {keep['best']}` retains those of the best trials alone"
+    return f"once it is over it has those that `keep` names: {', '.join(keep['patterns'])}"
+
+
 def get(console: Console, args: argparse.Namespace) -> int:
     """Download each file; whole or not at all."""
     client = console.client
@@ -47,7 +58,7 @@ def get(console: Console, args: argparse.Namespace) -> int:
     if not artifacts and (dropped := experiment.get("files_dropped_at")):
         raise NotFound(f"{handle}: {gone(dropped)}")
     if not artifacts:
-        raise NotFound(f"{handle}/{number} left no files", "name them with `keep:` in the experiment file")
+        raise NotFound(f"{handle}/{number} has no files", _why(client.specification(ref)["specification"]))
     folder: Path = args.output or console.folder / f"{handle}-{number}"
     fetched = []
     for artifact in artifacts:

@@ -41,7 +41,13 @@ def _read_keep(found: Field) -> Keep | None:
 _KEEP = section(
     (
         Key("patterns", _PATTERNS, "Files of a trial's folder that are kept after it ended.", required=True),
-        Key("keep_best", whole(1, MOST_TRIALS), "Only those of so many best trials are retained.", "all"),
+        Key(
+            "keep_best",
+            whole(1, MOST_TRIALS),
+            "Only those of so many best trials are retained: trials that keep every"
+            " limit come first, and those that `best` shows stay in any case.",
+            "all",
+        ),
         Key("best", whole(1, MOST_TRIALS), "Another name of `keep_best`."),
         Key("limit", SIZE, "How much one trial may leave.", "1Gi"),
     ),

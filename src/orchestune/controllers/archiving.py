@@ -6,9 +6,12 @@ import io
 import logging
 from itertools import accumulate
 
+from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
 from orchestune.store import experiments, logs, records, trials
+from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +19,8 @@ INLINE_BYTES = 64 * 1024
 """logs up to this size stay in their rows: thousands of tiny files would help nobody"""
 ORPHAN_SECONDS = 3600.0
 EVERY_SECONDS = 30.0
+WHILE_NOISY = 20
+"""trials that keep their files while it is not known which one is the best"""
 
 
 class Archiving:
@@ -53,14 +58,25 @@ class Archiving:
                 logs.moved(session, key, places)
 
     def retain_artifacts(self) -> None:
-        """`keep.best`: the artifacts of other trials go."""
+        """`keep.best`: the artifacts of other trials go.
+
+        What `best` shows stays in any case. While a noisy search goes on, that may become any of the good ones.
+        """
         with self._core.store.reading() as session:
             rows = [row for row in experiments.with_artifacts(session) if row.specification.keep.best]
         for row in rows:
+            self._core.estimates.refresh(self._core.store, row)
             with self._core.store.transaction() as session:
-                best = row.specification.keep.best or 1
-                kept = set(trials.best_numbers(session, row.id, row.specification.objective, best))
-                trials.drop_artifacts(session, row.id, kept)
+                trials.drop_artifacts(session, row.id, self._retained(session, experiments.lock(session, row.id)))
+
+    def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
+        count = row.specification.keep.best or 1
+        kept = set(read_experiments.best_numbers(self._core, session, row))
+        if not row.state.over and estimates.noisy(session, row):
+            count = max(count, WHILE_NOISY)
+            kept.update(read_experiments.measured_best(session, row))
+        others = trials.best_numbers(session, row.id, row.specification.metrics, count)
+        return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
 
     def drop_orphans(self) -> None:
         """Delete blobs that nothing names any more."""

@@ -52,10 +52,10 @@ class Estimate:
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
     """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is."""
-    return len(objectives(row.specification.metrics)) == 1 and _noisy(session, row)
+    return len(objectives(row.specification.metrics)) == 1 and noisy(session, row)
 
 
-def _noisy(session: Session, row: ExperimentRow) -> bool:
+def noisy(session: Session, row: ExperimentRow) -> bool:
     """Whether the best trial says of a metric that is optimized how noisy it is."""
     wanted = [metric.name for metric in objectives(row.specification.metrics)] if row.best_trial is not None else []
     for name in wanted:
@@ -181,7 +181,7 @@ class Estimates:
     def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
         specification = row.specification
         with store.reading() as session:
-            if row.completed < LEAST or not _noisy(session, row):
+            if row.completed < LEAST or not noisy(session, row):
                 return None
             history = _selection(session, row)
             if row.history_seq > _MOST:

@@ -104,14 +104,26 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
     raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {known}")
 
 
+def best_numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
+    """The trials of `best_of`."""
+    estimate = core.estimates.known(session, row)
+    if estimate is not None:
+        return [estimate.trial]
+    front = core.estimates.front(session, row) if row.best_trial is not None else None
+    return front or measured_best(session, row)
+
+
+def measured_best(session: Session, row: ExperimentRow) -> Sequence[int]:
+    """The best trial, or the Pareto front, by what was measured, however noisy that is."""
+    if row.best_trial is None:
+        return []
+    return _front(session, row) if len(objectives(row.specification.metrics)) > 1 else [row.best_trial]
+
+
 def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
     """`best` of a row that was read in this session."""
-    metrics = row.specification.metrics
     estimate = core.estimates.known(session, row)
-    first = row.best_trial if estimate is None else estimate.trial
-    numbers: Sequence[int] = [first] if first is not None else []
-    if len(objectives(metrics)) > 1 and numbers:
-        numbers = core.estimates.front(session, row) or _front(session, row)
+    numbers = best_numbers(core, session, row)
     measured = trials.metrics_of(session, row.id, numbers)
     found = []
     for number in numbers:

@@ -50,7 +50,7 @@ def observations(session: Session, row: ExperimentRow, told: int, every: int = 1
 
 def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:
     """The completed trials with the best values."""
-    return completed(session, row, trials.best_numbers(session, row.id, row.specification.objective, count))
+    return completed(session, row, trials.best_numbers(session, row.id, row.specification.metrics, count))
 
 
 def completed(session: Session, row: ExperimentRow, numbers: Sequence[int]) -> list[Observation]:

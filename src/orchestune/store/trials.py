@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.states import TrialState
 from orchestune.store import hot
 from orchestune.store.session import Session
@@ -157,9 +157,9 @@ def put_artifact(session: Session, values: dict[str, Any]) -> None:
     session.change(insert(artifacts).values(**values))
 
 
-def best_numbers(session: Session, experiment: str, objective: Metric, count: int) -> list[int]:
-    """The numbers of the completed trials with the best values."""
-    value = trial_metrics.c.value
+def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], count: int) -> list[int]:
+    """The completed trials with the best values of the first metric; those that keep every limit come first."""
+    objective, value = metrics[0], trial_metrics.c.value
     query = (
         select(trial_metrics.c.trial)
         .join(trials, and_(trials.c.experiment == trial_metrics.c.experiment, trials.c.number == trial_metrics.c.trial))
@@ -168,10 +168,24 @@ def best_numbers(session: Session, experiment: str, objective: Metric, count: in
             trial_metrics.c.name == objective.name,
             trials.c.state == TrialState.COMPLETED,
         )
-        .order_by(value.desc() if objective.goal == "maximize" else value, trial_metrics.c.trial)
-        .limit(count)
     )
-    return [row[0] for row in session.select(query)]
+    for metric in metrics:
+        if metric.limit is not None:
+            query = query.order_by(case((_kept(metric.name, metric.limit), 0), else_=1))
+    query = query.order_by(value.desc() if objective.goal == "maximize" else value, trial_metrics.c.trial)
+    return [row[0] for row in session.select(query.limit(count))]
+
+
+def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
+    """Whether the trial of the metric that is looked at keeps this limit; not where it did not report it."""
+    other = trial_metrics.alias()
+    found = select(other.c.value).where(
+        other.c.experiment == trial_metrics.c.experiment,
+        other.c.trial == trial_metrics.c.trial,
+        other.c.name == name,
+        other.c.value >= limit.bound if limit.least else other.c.value <= limit.bound,
+    )
+    return found.exists()
 
 
 def drop_artifacts(session: Session, experiment: str, kept: set[int]) -> None:

@@ -241,6 +241,21 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("keep", "why"),
+    [
+        (None, "name them with `keep:` in the experiment file"),
+        ({"patterns": ["a.pt", "b"], "best": None}, "once it is over it has those that `keep` names: a.pt, b"),
+        ({"patterns": ["a.pt"], "best": 2}, "`keep_best: 2` retains those of the best trials alone"),
+    ],
+)
+def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: object, why: str) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(2)]
+    server.world.specification = {"specification": {"keep": keep}}
+    result = cli("get", "sgd/2")
+    assert (result.code, result.err) == (2, f"error: sgd-7f3a/2 has no files\nhint:  {why}\n")
+
+
 def test_get_never_writes_outside_of_its_folder(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     files = [{"path": "../evil", "digest": "0" * 64, "size": 7}]
     server.world.trials["sgd-7f3a"] = [trial(1, artifacts=files)]

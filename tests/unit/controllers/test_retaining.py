@@ -1,0 +1,92 @@
+"""`keep_best`: whose files stay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.archiving import WHILE_NOISY, Archiving
+from orchestune.engines import process
+from orchestune.services import read_experiments, read_trials, uploads
+from orchestune.testing.world import World
+
+MODEL = b"weights"
+DIGEST = hashlib.sha256(MODEL).hexdigest()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def searched(
+    world: World, measured: Sequence[Mapping[str, float]], count: int, stddev: float | None = None, **changes: Any
+) -> str:
+    """An experiment that keeps the files of so many best trials, with these results."""
+    changes = {"budget": len(measured)} | changes
+    experiment = world.create(parallelism=1, keep={"patterns": ["model"], "best": count}, **changes)
+    for values in measured:
+        worker, lease = world.lease()[0]
+        uploads.append(world.core, worker.id, DIGEST, 0, MODEL)
+        points = [[place, name, value, None, stddev] for place, (name, value) in enumerate(values.items())]
+        worker.call(finished=[worker.finish(lease, points=points)])
+        said = {"attempt": lease["attempt"], "token": lease["token"]}
+        files = [{"path": "model", "digest": DIGEST, "size": len(MODEL)}]
+        uploads.keep_artifacts(world.core, worker.id, said | {"files": files})
+    world.tick()
+    return experiment
+
+
+def retained(world: World, experiment: str) -> list[int]:
+    """The trials that have files after what is not the best has gone."""
+    Archiving(world.core).retain_artifacts()
+    numbers = [trial["number"] for trial in world.trials(experiment)]
+    return [number for number in numbers if read_trials.artifacts(world.core, experiment, number)]
+
+
+def shown(world: World, experiment: str) -> list[int]:
+    """The trials that `best` names."""
+    return [entry["trial"] for entry in read_experiments.best(world.core, experiment)]
+
+
+def test_trials_that_keep_the_limits_come_before_better_ones_that_do_not(world: World) -> None:
+    metrics = [
+        {"name": "loss", "goal": "minimize"},
+        {"name": "size", "goal": "minimize", "constraint": "<= 10", "optimized": False},
+    ]
+    sizes = [(0.1, 99), (0.5, 5), (0.2, 50), (0.4, 10), (0.9, 1)]
+    results = [{"loss": loss, "size": float(size)} for loss, size in sizes]
+    one = searched(world, results, 1, metrics=metrics)
+    assert retained(world, one) == shown(world, one) == [4]
+    assert retained(world, searched(world, results, 2, metrics=metrics)) == [2, 4]
+    assert retained(world, searched(world, results, 4, metrics=metrics)) == [1, 2, 4, 5], "then the best of the others"
+
+
+def test_the_whole_front_of_several_metrics_stays(world: World) -> None:
+    metrics = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
+    results = [{"loss": loss, "accuracy": accuracy} for loss, accuracy in ((1, 9), (2, 9.5), (3, 1), (4, 9.9))]
+    experiment = searched(world, results, 1, metrics=metrics)
+    assert retained(world, experiment) == shown(world, experiment) == [1, 2, 4]
+
+
+def test_of_a_noisy_search_the_best_by_expectation_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "best_estimate", lambda space, metrics, history: (7, 0.6, 0.1))
+    results = [{"loss": value / 10} for value in range(11, -1, -1)]
+    experiment = searched(world, results, 1, stddev=0.3)
+    assert retained(world, experiment) == shown(world, experiment) == [7]
+
+
+def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "best_estimate", lambda space, metrics, history: (2, 0.6, 0.1))
+    results = [{"loss": value / 10} for value in range(WHILE_NOISY + 5)]
+    results.reverse()
+    experiment = searched(world, results, 1, stddev=0.3, budget=100)
+    assert retained(world, experiment) == [2, *range(7, WHILE_NOISY + 6)]
