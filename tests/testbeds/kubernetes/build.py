@@ -146,6 +146,7 @@ def _build(source: Source, folder: Path) -> None:
             "build",
             "-trimpath",
             f"-tags={source.tags}",
+            "-gcflags=all=-dwarf=false",  # the linker drops it (-s -w): a tenth less to compile
             f"-ldflags={flags}",
             "-o",
             f"{folder}/",
