@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from orchestune.config.nodes import Entries
 from orchestune.config.saving import line
 from orchestune.config.scripts import by_config, drafting, reading
 from orchestune.config.scripts.reading import Found
+from orchestune.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
 def _read(console: Console, args: argparse.Namespace, folder: Path) -> Found:
     if args.words and args.set_config is None and (taken := by_config.in_command(args.words, folder)) is not None:
         args.set_config, args.words = taken
+    if args.script.endswith(".ipynb") and not args.words:
+        hint = (
+            f"jupyter nbconvert --to script {shlex.quote(args.script)} makes one of it; or call orchestune.tune there"
+        )
+        raise UsageError(f"{args.script} is a notebook, and no program that can be started", hint)
     python = "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
     found = reading.read(Path(args.script), folder, python, args.set_config)
     return drafting.with_command(found, args.words)

@@ -191,7 +191,10 @@ class _Init:
         for note in notes:
             console.note(f"{console.paint.dim('note')}  {note}")
         option = "" if self.output == DEFAULT_FILE else f" -f {shlex.quote(str(self.output))}"
-        goals = ", ".join(f"{metric.goal} {metric.name}" for metric in specification.metrics)
+        goals = ", ".join(
+            f"{metric.goal} {metric.name}" if metric.optimized else f"{metric.name} {metric.limit}"
+            for metric in specification.metrics
+        )
         count = len(specification.space.parameters)
         console.say(
             f"wrote {self.output}: {count} parameter{'s' * (count != 1)}, {goals}, {specification.budget} trials",

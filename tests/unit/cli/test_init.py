@@ -293,6 +293,24 @@ def test_an_older_file_that_is_wrong_leaves_nothing_behind(cli: Cli, project: Pa
     assert sorted(project.rglob("*")) == before
 
 
+def test_a_limit_is_not_told_as_a_goal(cli: Cli, project: Path) -> None:
+    metrics = (
+        "[{name: accuracy, objective: maximize}, {name: size, objective: minimize, strategy: constraint, threshold: 9}]"
+    )
+    text = re.sub(r"metrics: .*", f"metrics: {metrics}", ORCHESTRATE)
+    (project / "orchestrate.yml").write_text(text)
+    done = cli("init", "--from", "orchestrate.yml")
+    assert done.code == 0, done.err
+    assert "maximize accuracy, size <= 9, " in done.out
+
+
+def test_a_notebook_is_no_program(cli: Cli, project: Path) -> None:
+    (project / "train.ipynb").write_text("{}")
+    done = cli("init", "train.ipynb", "--minimize", "loss")
+    assert (done.code, "train.ipynb is a notebook" in done.err) == (2, True)
+    assert cli("init", "train.ipynb", "--minimize", "loss", "--", "papermill", "train.ipynb", "-", "{args}").code == 0
+
+
 def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage("sqlite:///study.db")

@@ -18,7 +18,7 @@ _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "ap
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where there are no such calls."""
     tree = unrolled(tree, scope)
-    parsers, first = _commands(tree), _before_commands(tree)
+    parsers, first, groups = _commands(tree), _before_commands(tree), _exclusive(tree, scope)
     own: dict[str, list[Option]] = {}
     defaults: dict[str, Any] = {}
     for call in calls(tree):
@@ -30,7 +30,8 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         if called.attr == "add_argument":
             option, parser = _option(call, scope), _name(called.value)
             if option is not None:
-                own.setdefault(parsers.get(parser, ""), []).append(replace(option, early=parser in first))
+                option = replace(option, early=parser in first, rivals=_group_at(groups, parser, call.lineno))
+                own.setdefault(parsers.get(parser, ""), []).append(option)
         elif called.attr == "set_defaults":
             defaults |= {name: scope.or_none(value) for name, value in keywords(call).items()}
     if not own:
@@ -68,6 +69,27 @@ def _before_commands(tree: ast.Module) -> set[str]:
             if isinstance(function, ast.Attribute) and function.attr in groups and _name(function.value) in whole:
                 whole.add(_name(node.targets[0]))
     return whole - {""}
+
+
+def _exclusive(tree: ast.Module, scope: Scope) -> list[tuple[int, str, str]]:
+    """Each assignment of a variable that holds a group of which one option at most is taken: its line, the variable,
+    and what that group is called here; empty where the variable holds something else from there on.
+    """
+    found: list[tuple[int, str, str]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and (name := _name(node.targets[0])):
+            group = ""
+            made = node.value if isinstance(node.value, ast.Call) else None
+            if made and isinstance(made.func, ast.Attribute) and made.func.attr == "add_mutually_exclusive_group":
+                needed = scope.or_none(keywords(made).get("required")) is True
+                group = f"{'!' if needed else ''}{name}:{node.lineno}"
+            found.append((node.lineno, name, group))
+    return found
+
+
+def _group_at(groups: list[tuple[int, str, str]], variable: str, line: int) -> str:
+    """The group that the variable holds at a line."""
+    return max(((at, group) for at, name, group in groups if name == variable and at <= line), default=(0, ""))[1]
 
 
 def _name(node: ast.AST | None) -> str:

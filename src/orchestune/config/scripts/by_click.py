@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from orchestune.config.scripts.option import Kind, Option, Script
@@ -18,7 +19,7 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     """None where nothing is decorated with its options."""
     commands: dict[str, tuple[Option, ...]] = {}
     for function in scope.functions.values():
-        options = tuple(found for call in _made(function, scope) if (found := _option(call, scope)) is not None)
+        options = tuple(found for call, place in _made(function, scope) if (found := _option(call, place)) is not None)
         name = _command(function, scope)
         if name is not None and options:
             commands[name] = options
@@ -30,17 +31,31 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return Script("click", (), commands=commands)
 
 
-def _made(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> list[ast.Call]:
-    """The calls that decorate it, those within a decorator of this module's own too."""
-    found: list[ast.Call] = []
+def _made(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+    """The calls that decorate it, each with the scope that it stands in: those within a decorator of the user's own
+    too, in a list that one is given, and what a name stands for: `rate = click.option("--rate")`.
+    """
     for item in function.decorator_list:
         called = item.func if isinstance(item, ast.Call) else item
-        own = scope.functions.get(called.id) if isinstance(called, ast.Name) else None
+        own, place = _own(called, scope)
         if own is not None and own is not function:
-            found += calls(own)
+            yield from ((call, place) for call in calls(own))
+            for given in item.args if isinstance(item, ast.Call) else ():
+                held = scope.constants.get(given.id, given) if isinstance(given, ast.Name) else given
+                yield from ((call, scope) for call in calls(held))
         elif isinstance(item, ast.Call):
-            found.append(item)
-    return found
+            yield item, scope
+        elif isinstance(item, ast.Name) and isinstance(named := scope.constants.get(item.id), ast.Call):
+            yield named, scope
+
+
+def _own(called: ast.expr, scope: Scope) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef | None, Scope]:
+    """The user's function of that name, in this module or in one that it imports from, with its scope."""
+    if isinstance(called, ast.Name) and called.id in scope.functions:
+        return scope.functions[called.id], scope
+    name = scope.named(called).rpartition(".")[2]
+    place = scope.elsewhere.get(name) if not scope.named(called).startswith("click.") else None
+    return (None, scope) if place is None else (place.functions[name], place)
 
 
 def _decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:

@@ -63,6 +63,7 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, given)):
         return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given)
     varied, notes = _behind(script, varied)
+    varied, conditions = _apart(varied, notes)
     placed, kept = _placed(varied)
     if single := [name for name in varied if name not in kept]:
         note = "has no long name" if len(single) == 1 else "have no long names"
@@ -73,7 +74,8 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     document: dict[str, Any] = {"run": _run(found, script, placed, given)}
     if script.config is not None:
         document["config"] = script.config
-    document["parameters"] = {name: proposal.spelling for name, (_, proposal) in varied.items()} or dict(_EXAMPLE)
+    spellings = {name: conditions.get(name, proposal.spelling) for name, (_, proposal) in varied.items()}
+    document["parameters"] = spellings or dict(_EXAMPLE)
     if not varied:
         notes.append(_nothing(found, bool(proposals)))
     document |= {"budget": 40, "parallelism": 1}
@@ -110,6 +112,28 @@ def _behind(script: Script, varied: _Pairs) -> tuple[_Pairs, list[str]]:
     note = f"{', '.join(early)}: stands before {command} in the command, and is not varied; to vary it too write each"
     note += f" option by itself: {example} {command} …"
     return {name: pair for name, pair in varied.items() if name not in early}, [*script.notes, note]
+
+
+def _apart(varied: _Pairs, notes: list[str]) -> tuple[_Pairs, dict[str, dict[str, Any]]]:
+    """Where the script takes one option of a group at most: a switch is varied where those before it are off, and
+    what has a value only where it is alone. What remains, and how the switches are written.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, (option, _) in varied.items():
+        if option.rivals:
+            groups.setdefault(option.rivals, []).append(name)
+    left, written_so = set[str](), dict[str, dict[str, Any]]()
+    for group, names in groups.items():
+        switches = [name for name in names if varied[name][0].kind == "bool"]
+        kept = switches or names[:1]
+        if others := [name for name in names if name not in kept]:
+            notes.append(f"{', '.join(others)}: cannot stand beside {', '.join(kept)}, and is not varied")
+        left.update(name for name in names if name not in kept)
+        for number, name in enumerate(switches[1:], 1):
+            last = group.startswith("!") and number == len(names) - 1
+            condition = dict.fromkeys(switches[:number], False)
+            written_so[name] = {**({"values": [True]} if last else {"type": "bool"}), "when": condition}
+    return {name: pair for name, pair in varied.items() if name not in left}, written_so
 
 
 def _placed(varied: _Pairs) -> tuple[list[str], _Pairs]:

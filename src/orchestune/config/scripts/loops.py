@@ -7,7 +7,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.config.scripts.scope import Scope, calls
+from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _MOST = 200
 """turns of one loop"""
@@ -58,14 +58,23 @@ def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
     if isinstance(held, ast.Call) and isinstance(held.func, ast.Attribute) and not held.args:
         table = held.func.value
         table = scope.constants.get(table.id, table) if isinstance(table, ast.Name) else table
-        if isinstance(table, ast.Dict) and None not in table.keys:
-            pairs = [(key, value) for key, value in zip(table.keys, table.values, strict=True) if key is not None]
+        pairs = _pairs(table, scope)
+        if pairs is not None:
             if held.func.attr == "items":
                 return [ast.Tuple([key, value], ast.Load()) for key, value in pairs]
             if held.func.attr == "values":
                 return [value for _, value in pairs]
     values = scope.or_none(node)
     return [_written(value) for value in values] if isinstance(values, list) else None
+
+
+def _pairs(table: ast.expr, scope: Scope) -> list[tuple[ast.expr, ast.expr]] | None:
+    """What a dictionary holds that is written down: `{"lr": 0.1}` or `dict(lr=0.1)`; None for anything else."""
+    if isinstance(table, ast.Dict) and None not in table.keys:
+        return [(key, value) for key, value in zip(table.keys, table.values, strict=True) if key is not None]
+    if isinstance(table, ast.Call) and scope.named(table.func) == "dict" and not table.args:
+        return [(ast.Constant(name), value) for name, value in keywords(table).items()]
+    return None
 
 
 def _written(value: Any) -> ast.expr:

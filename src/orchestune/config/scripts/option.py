@@ -29,6 +29,8 @@ class Option:
     """how it stands in the command where that is not `--name=value`: `{name}` for an argument without a flag"""
     early: bool = False
     """whether it stands before the name of the script's command: `train.py --seed=1 fit`"""
+    rivals: str = ""
+    """the group of options of which the script takes one at most; exactly one where it begins with `!`"""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,16 @@ def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str 
             break
     if config is not None:
         script = by_config.by_path(script, config, folder)
-    return Found((python, str(inside)), script, where)
+    return Found((python, *_started(path, inside)), script, where)
+
+
+def _started(path: Path, inside: Path) -> tuple[str, ...]:
+    """What follows `python`. What imports from beside itself by dots runs as a part of its package alone."""
+    dotted = any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(_parsed(path)))
+    parts = inside.with_suffix("").parts
+    if not dotted or len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        return (str(inside),)
+    return "-m", ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
 
 
 def _scope(path: Path) -> Scope:

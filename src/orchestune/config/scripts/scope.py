@@ -37,6 +37,8 @@ class Scope:
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self.imports: dict[str, str] = {}
         """what a name was imported as: `tune` → `click.option`"""
+        self.elsewhere: dict[str, Scope] = {}
+        """functions of the modules that this one imports from, each with the module's own scope"""
         self._bound: dict[str, Any] = {}
         """what names stand for within the comprehension that is being looked at"""
         seen: set[str] = set()
@@ -58,6 +60,7 @@ class Scope:
         """Know what another module that this one imports from names too; what this one names itself comes first."""
         self.constants = {**other.constants, **self.constants}
         self.classes = {**other.classes, **self.classes}
+        self.elsewhere |= dict.fromkeys(other.functions, other)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:

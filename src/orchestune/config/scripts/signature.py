@@ -29,49 +29,71 @@ def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
 
 
 def of_function(function: Function, scope: Scope) -> list[Option]:
-    """Its arguments."""
-    return [field(argument.arg, argument.annotation, default, scope) for argument, default in arguments(function)]
+    """Its arguments; of one that is a data class, the fields: `config.lr`."""
+    found: list[Option] = []
+    for argument, default in arguments(function):
+        held = _data_class(argument.annotation, scope)
+        if held is not None:
+            found += of_fields(held, scope, f"{argument.arg}.", by_name=True)
+        else:
+            found.append(field(argument.arg, argument.annotation, default, scope))
+    return found
+
+
+def _data_class(annotation: ast.expr | None, scope: Scope) -> ast.ClassDef | None:
+    found = scope.classes.get(annotation.id) if isinstance(annotation, ast.Name) else None
+    return found if found is not None and any("dataclass" in ast.dump(one) for one in found.decorator_list) else None
 
 
 def of_fields(node: ast.ClassDef, scope: Scope, before: str = "", *, by_name: bool = False) -> list[Option]:
-    """The fields of a data class, and of those that it holds: `optim.lr`. `by_name`: members of enumerations are."""
+    """The fields of a data class, those that it inherits first, and of those that it holds: `optim.lr`. `by_name`:
+    members of enumerations are.
+    """
     found: list[Option] = []
+    for base in node.bases:
+        above = _data_class(base, scope)
+        found += of_fields(above, scope, before, by_name=by_name) if above is not None and above is not node else []
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
-        inner = scope.classes.get(item.annotation.id) if isinstance(item.annotation, ast.Name) else None
-        name = f"{before}{item.target.id}"
-        if inner is not None and any("dataclass" in ast.dump(one) for one in inner.decorator_list):
-            found += of_fields(inner, scope, f"{name}.", by_name=by_name)
+        inner, name = _data_class(item.annotation, scope), f"{before}{item.target.id}"
+        if inner is not None and inner is not node:
+            made = of_fields(inner, scope, f"{name}.", by_name=by_name)
         else:
-            found.append(field(name, item.annotation, item.value, scope, by_name=by_name))
-    return found
+            made = [field(name, item.annotation, item.value, scope, by_name=by_name)]
+        found += made
+    return list({option.name: option for option in found}.values())  # what is said again goes over what is inherited
 
 
 def field(
     name: str, annotation: ast.expr | None, default: ast.expr | None, scope: Scope, *, by_name: bool = False
 ) -> Option:
     """One of them. `field(default=…)` has a default; what `field(default_factory=…)` makes is not known."""
-    about = ""
+    about: Any = ""
+    offered: Any = None
     required = default is None
     if isinstance(default, ast.Call) and scope.named(default.func).rpartition(".")[2] == "field":
         said = keywords(default)
         required = not {"default", "default_factory"} & set(said)
-        about = _help(said.get("metadata"), scope)
+        metadata = said.get("metadata")
+        about, offered = _told_of(metadata, "help", scope), _told_of(metadata, "choices", scope)
         default = said.get("default")
     value = scope.or_none(default)
     kind, choices = annotated(annotation, value, scope, by_name=by_name)
+    choices = tuple(offered) if isinstance(offered, list) and not choices else choices
     if by_name and choices and isinstance(default, ast.Attribute) and default.attr in choices:
         value = default.attr
+    about = about if isinstance(about, str) else ""
     return Option(name, kind, plain(value), choices, about=about, required=required)
 
 
-def _help(metadata: ast.expr | None, scope: Scope) -> str:
+def _told_of(metadata: ast.expr | None, name: str, scope: Scope) -> Any:
+    """What the metadata of a field, which goes to argparse, hold under a name."""
     if isinstance(metadata, ast.Dict):
         for key, value in zip(metadata.keys, metadata.values, strict=True):
-            if scope.or_none(key) == "help" and isinstance(text := scope.or_none(value), str):
-                return text
-    return ""
+            if scope.or_none(key) == name:
+                return scope.or_none(value)
+    return None
 
 
 def annotated(
@@ -80,6 +102,8 @@ def annotated(
     """The kind of the values and which they are, where an annotation or the default tells."""
     if isinstance(annotation, ast.Subscript):
         outer = scope.named(annotation.value).rpartition(".")[2]
+        if outer == "Annotated" and isinstance(annotation.slice, ast.Tuple):
+            return annotated(annotation.slice.elts[0], default, scope, by_name=by_name)
         if outer == "Optional":
             return annotated(annotation.slice, default, scope, by_name=by_name)
         if outer == "Literal":

@@ -123,6 +123,9 @@ for index in range(2):
         p.add_argument("--{}".format(side) + f"{index}", type=int, default=4)
 for name, kind, default in [("momentum", float, 0.9), ("layers", int, 3)]:
     p.add_argument("--%s" % name, type=kind, default=default)
+RATES = dict(mixup=0.2)
+for name, value in RATES.items():
+    p.add_argument("--" + name, type=type(value), default=value)
 for value in (3, 4):
     print(value)
 for name in open("names.txt"):
@@ -134,7 +137,7 @@ for one, two in (("a",), ("b",)):
 
 def test_argparse_may_add_options_in_loops_over_what_is_written_down(tmp_path: Path) -> None:
     draft = draft_of(tmp_path, LOOPS)
-    defaults = {"left0": 4, "right0": 4, "left1": 4, "right1": 4, "momentum": 0.9, "layers": 3}
+    defaults = {"left0": 4, "right0": 4, "left1": 4, "right1": 4, "momentum": 0.9, "layers": 3, "mixup": 0.2}
     assert draft.defaults == {"alpha": 0.2, "beta": 0.2, "gamma": 0.1, "width": 64, **defaults}
     assert document(draft)["parameters"]["momentum"] == "0.5..0.99"
     assert "left1" in document(draft)["parameters"]
@@ -168,6 +171,39 @@ def test_an_option_before_a_command_is_varied_where_it_is_alone(tmp_path: Path) 
     draft = draft_of(tmp_path, BEFORE.format(option="'--epochs'"), data="x")
     assert document(draft)["run"] == "python train.py --data=x {args} fit"
     assert list(document(draft)["parameters"]) == ["lr"]
+
+
+EXCLUSIVE = """\
+import argparse
+p = argparse.ArgumentParser()
+group = p.add_mutually_exclusive_group()
+for name in ("cosine", "linear", "cyclic"):
+    group.add_argument(f"--{name}", action="store_true")
+group = p.add_mutually_exclusive_group(required=True)
+group.add_argument("--adam", action="store_true")
+group.add_argument("--sgd", action="store_true")
+group = p.add_mutually_exclusive_group()
+group.add_argument("--dropout", type=float, default=0.1)
+group.add_argument("--penalty", type=float, default=0.1)
+group = p.add_argument_group("more")
+group.add_argument("--nesterov", action="store_true")
+group.add_argument("--bias", action="store_true")
+"""
+
+
+def test_options_that_exclude_each_other_are_never_given_together(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, EXCLUSIVE)
+    assert document(draft)["parameters"] == {
+        "cosine": "bool",
+        "linear": {"type": "bool", "when": {"cosine": False}},
+        "cyclic": {"type": "bool", "when": {"cosine": False, "linear": False}},
+        "adam": "bool",
+        "sgd": {"values": [True], "when": {"adam": False}},
+        "dropout": "0.0..0.5",
+        "nesterov": "bool",
+        "bias": "bool",
+    }
+    assert draft.notes == ("penalty: cannot stand beside dropout, and is not varied",)
 
 
 def test_options_that_a_function_of_another_module_adds_are_found_too(tmp_path: Path) -> None:
@@ -207,6 +243,24 @@ def test_click_has_groups_within_groups_and_decorators_that_share_options(tmp_pa
     assert list(document(draft)["parameters"]) == ["lr", "layers", "dropout"]
 
 
+def test_click_shares_options_by_decorators_of_other_modules_by_names_and_in_lists(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(
+        "from click import option\n"
+        "def common(f):\n    return option('--lr', default=0.01)(option('--depth', default=4)(f))\n"
+    )
+    text = (
+        "import click\nimport shared\nfrom shared import common as usual\nrate = click.option('--rate', default=0.3)\n"
+        "more = [click.option('--gain', default=0.1)]\n"
+        "def add(options):\n    def inner(f):\n        return f\n    return inner\n"
+    )
+    command = (
+        "@click.command()\n@{}\n@rate\n@add(more)\n@add([click.option('--dropout', default=0.1)])\ndef main(**k): ...\n"
+    )
+    for decorator in ("usual", "shared.common"):
+        made = document(draft_of(tmp_path, text + command.format(decorator)))
+        assert list(made["parameters"]) == ["lr", "depth", "rate", "gain", "dropout"]
+
+
 def test_typer_has_applications_within_applications(tmp_path: Path) -> None:
     draft = draft_of(tmp_path, TYPER)
     assert document(draft)["run"] == "python train.py nets deep fit {args}"
@@ -240,6 +294,51 @@ def test_a_data_class_of_another_module_is_read_and_its_members_are_written_by_n
     draft = draft_of(tmp_path, HYDRA)
     assert document(draft)["parameters"] == {"optim.lr": "1e-5..0.1 log", "act": ["RELU", "GELU"]}
     assert draft.defaults["act"] == "GELU"
+
+
+FIELDS = """\
+from dataclasses import dataclass, field
+from typing import Annotated
+@dataclass
+class Base:
+    learning_rate: float = 3e-4
+    dropout: float = 0.2
+@dataclass
+class Config(Base):
+    dropout: float = 0.1
+    width: Annotated[int, "how wide"] = 64
+    kind: str = field(default="linear", metadata={"choices": ["linear", "deep"], "help": "of net"})
+"""
+
+
+def test_fields_that_a_data_class_inherits_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(FIELDS)
+    text = "from settings import Config\nfrom transformers import HfArgumentParser\nHfArgumentParser(Config)\n"
+    assert document(draft_of(tmp_path, text))["parameters"] == {
+        "learning_rate": "3e-6..0.03 log", "dropout": "0.0..0.5", "width": [16, 32, 64, 128, 256],
+        "kind": ["linear", "deep"],
+    }  # fmt: skip
+
+
+def test_a_data_class_that_a_function_of_tyro_takes_is_read_below_its_name(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(FIELDS)
+    text = "import tyro\nfrom settings import Config\ndef main(cfg: Config, gain: float = 0.5): ...\ntyro.cli(main)\n"
+    assert missing(tmp_path, text) == []
+    parameters = document(draft_of(tmp_path, text))["parameters"]
+    assert list(parameters) == ["cfg.learning-rate", "cfg.dropout", "cfg.width", "cfg.kind", "gain"]
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [("model/__main__.py", "python -m model {args}"), ("model/fit.py", "python -m model.fit {args}")],
+)
+def test_what_imports_from_beside_itself_is_run_as_a_part_of_its_package(name: str, run: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/options.py").write_text("def add(p):\n    p.add_argument('--lr', type=float, default=0.1)\n")
+    path = tmp_path / name
+    path.write_text("import argparse\nfrom .options import add\nadd(argparse.ArgumentParser())\n")
+    made = document(drafting.draft(reading.read(path, tmp_path, "python", None), tmp_path, {}))
+    assert (made["run"], list(made["parameters"])) == (run, ["lr"])
 
 
 def test_what_hydra_cannot_do_without_is_told(tmp_path: Path) -> None:
