@@ -24,9 +24,15 @@ from ruamel.yaml.events import (
 Spans = dict[str, tuple[int, int]]
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _SPACE = re.compile(r"[ \t\r\n]*")
-_TABLE = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?")
-_PAIR = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=\s*""")
-_VALUE = re.compile(r""""(?!"")(?:[^"\\]|\\.)*"|'(?!'')[^']*'|[^\s#\[{"']+""")
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_TABLE = re.compile(rf"\[(\[)?[ \t]*({_KEYS})[ \t]*\](?(1)\])")
+_PAIR = re.compile(rf"({_KEYS})[ \t]*=[ \t]*")
+_VALUE = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|(?:\d{4}-\d\d-\d\d (?=\d))?[^\s#\[\]{},"']+""")
+_LONG = re.compile(r'''"""(?:[^\\]|\\.)*?"""+|\'\'\'.*?\'\'\'+''', re.DOTALL)
+_BETWEEN = re.compile(r"(?:\s|#[^\n]*)*")
+_ALONE = 500
+"""so many values are looked at one by one where they cannot be all at once"""
 
 
 class Unreadable(ValueError):
@@ -56,7 +62,7 @@ def _yaml_node(event: Event, path: tuple[str, ...], events: Iterator[Event], tex
             if not isinstance(key, (ScalarEvent, AliasEvent)):
                 _yaml_node(key, ("?",), events, text, {})
             value = next(events)
-            _yaml_node(value, (*path, name), events, text, found)
+            _yaml_node(value, (*path, name), events, text, {} if name == "<<" else found)
             if isinstance(value, ScalarEvent) and value.start_mark.index == value.end_mark.index:
                 after = text.index(":", key.end_mark.index) + 1  # nothing stands there: the parser is lines further on
                 found[".".join((*path, name))] = (after, after)
@@ -108,47 +114,114 @@ def _json_node(text: str, at: int, path: tuple[str, ...], found: Spans) -> int:
 
 
 def of_toml(text: str) -> Spans:
-    """The values of a TOML file that stand alone on their line; of those in arrays and in braces there are none."""
+    """The values of a TOML file. Texts of several lines are left out."""
     try:
         whole = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise Unreadable(str(exc)) from exc
-    table: tuple[str, ...] | None = ()
-    candidates: dict[tuple[str, ...], tuple[int, int]] = {}
-    position = 0
-    for line in text.splitlines(keepends=True):
-        header, pair = _TABLE.fullmatch(line.rstrip("\r\n")), _PAIR.match(line)
-        if line.lstrip().startswith("["):
-            table = _keys(header[1]) if header else None
-        elif pair and table is not None:
-            value = _VALUE.match(line, pair.end())
-            if value:
-                candidates[(*table, *_keys(pair[1]))] = (position + value.start(), position + value.end())
-        position += len(line)
-    return {".".join(path): span for path, span in candidates.items() if _stands_for(text, span, path, whole)}
+    candidates = _toml_candidates(text)
+    if not _stand_for(text, candidates, whole):
+        known = list(candidates.items())[:_ALONE]
+        candidates = {path: span for path, span in known if _stand_for(text, {path: span}, whole)}
+    return {".".join(path): span for path, span in candidates.items()}
+
+
+_Paths = dict[tuple[str, ...], tuple[int, int]]
+
+
+def _toml_candidates(text: str) -> _Paths:
+    found: _Paths = {}
+    table: tuple[str, ...] = ()
+    lengths: dict[tuple[str, ...], int] = {}
+    """of the lists of tables so far, `[[layers]]`"""
+    at = _between(text, 0)
+    while at < len(text):
+        header, pair, end = _TABLE.match(text, at), _PAIR.match(text, at), None
+        if header:
+            table, end = _toml_table(_keys(header[2]), bool(header[1]), lengths), header.end()
+        elif pair:
+            end = _toml_node(text, pair.end(), (*table, *_keys(pair[1])), found)
+        at = (text.find("\n", at) + 1 or len(text)) if end is None else end
+        at = _between(text, at)
+    return found
+
+
+def _toml_table(keys: tuple[str, ...], listed: bool, lengths: dict[tuple[str, ...], int]) -> tuple[str, ...]:
+    """The path of a table, with the index in each list of tables that it stands in."""
+    path: tuple[str, ...] = ()
+    for number, key in enumerate(keys, 1):
+        path = (*path, key)
+        if listed and number == len(keys):
+            lengths[path] = lengths.get(path, 0) + 1
+        if path in lengths:
+            path = (*path, str(lengths[path] - 1))
+    return path
+
+
+def _toml_node(text: str, at: int, path: tuple[str, ...], found: _Paths) -> int | None:
+    """Note what begins at `at`; where it ends, or None where that cannot be told."""
+    if long := _LONG.match(text, at):
+        return long.end()
+    if text[at : at + 1] not in ("[", "{"):
+        value = _VALUE.match(text, at)
+        if value:
+            found[path] = value.span()
+        return value.end() if value else None
+    closing, index = "]" if text[at] == "[" else "}", 0
+    at = _between(text, at + 1)
+    while text[at : at + 1] != closing:
+        name: tuple[str, ...] = (str(index),)
+        if closing == "}":
+            pair = _PAIR.match(text, at)
+            if pair is None:
+                return None
+            name, at = _keys(pair[1]), pair.end()
+        end = _toml_node(text, at, (*path, *name), found)
+        if end is None:
+            return None
+        at, index = _between(text, end), index + 1
+        if text[at : at + 1] == ",":
+            at = _between(text, at + 1)
+        elif text[at : at + 1] != closing:
+            return None
+    return at + 1
+
+
+def _between(text: str, at: int) -> int:
+    """Behind space, line ends and comments."""
+    found = _BETWEEN.match(text, at)
+    return found.end() if found else at
 
 
 def _keys(text: str) -> tuple[str, ...]:
-    return tuple(part.strip("\"'") for part in re.findall(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""", text))
+    return tuple(part.strip("\"'") for part in re.findall(_KEY, text))
 
 
-def _stands_for(text: str, span: tuple[int, int], path: tuple[str, ...], whole: dict[str, Any]) -> bool:
-    """Whether another text at the span changes the value of that path and nothing else (it might be in a comment)."""
-    mark = "orchestune-was-here"
+def _stand_for(text: str, candidates: _Paths, whole: dict[str, Any]) -> bool:
+    """Whether other texts at the spans change the values of those paths and nothing else."""
+    marks = {path: f"orchestune-was-here-{number}" for number, path in enumerate(candidates)}
+    parts, position = [], 0
+    for path, (start, end) in sorted(candidates.items(), key=lambda item: item[1]):
+        parts += [text[position:start], f'"{marks[path]}"']
+        position = end
     try:
-        changed = tomllib.loads(f'{text[: span[0]]}"{mark}"{text[span[1] :]}')
+        changed = tomllib.loads("".join((*parts, text[position:])))
     except tomllib.TOMLDecodeError:
         return False
-    one: Any = changed
-    other: Any = whole
-    for name in path[:-1]:
-        one, other = one.get(name), other.get(name)
-        if not isinstance(one, dict) or not isinstance(other, dict):
-            return False
-    if one.get(path[-1]) != mark or path[-1] not in other:
-        return False
-    one[path[-1]] = other[path[-1]]
-    return changed == whole
+    before, after = dict(_leaves(whole, ())), dict(_leaves(changed, ()))
+    return before.keys() == after.keys() >= marks.keys() and all(
+        value == repr(marks[path]) if path in marks else value == before[path] for path, value in after.items()
+    )
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every single value as it is written, by its path."""
+    if isinstance(value, (dict, list)) and value:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from _leaves(inner, (*path, str(key)))
+    else:
+        yield path, repr(value)
 
 
 READERS: dict[str, Callable[[str], Spans]] = {

@@ -80,7 +80,69 @@ def test_toml() -> None:
         "optim.sub.deep": "true",
         "optim.quoted key": "1_000",
         "other.table.when": "1979-05-27",
+        "other.table.list.0": "1",
+        "other.table.list.1": "2",
+        "other.table.inline.a": "1",
+        "tables.0.lr": "4",
     }
+
+
+TOML_LISTS = """\
+# lr = 1 is no value
+at = 1979-05-27 07:32:00  # with space
+odd = nan
+[[layers]]
+size = 32
+[layers.norm]
+eps = 1e-5
+[[layers]]
+size = 64 # "quoted
+betas = [
+  0.9,  # first, with a comma
+  0.999,
+]
+grid = [[1, 2], ["a, b", 'c]'], { deep.x = 3 }]
+long = [\"\"\"
+size = 5\"\"\", 7]
+'quoted.key' = {}
+[[ "layers" . deep ]]
+last = true
+"""
+
+
+def test_lists_and_braces_of_toml() -> None:
+    assert shown(TOML_LISTS, of_toml(TOML_LISTS)) == {
+        "at": "1979-05-27 07:32:00",
+        "odd": "nan",
+        "layers.0.size": "32",
+        "layers.0.norm.eps": "1e-5",
+        "layers.1.size": "64",
+        "layers.1.betas.0": "0.9",
+        "layers.1.betas.1": "0.999",
+        "layers.1.grid.0.0": "1",
+        "layers.1.grid.0.1": "2",
+        "layers.1.grid.1.0": '"a, b"',
+        "layers.1.grid.1.1": "'c]'",
+        "layers.1.grid.2.deep.x": "3",
+        "layers.1.long.1": "7",
+        "layers.1.deep.0.last": "true",
+    }
+
+
+@pytest.mark.parametrize("key", ['"a\\"b"', '"\\u0061"', '"a=b"', "''", '"#"'])
+def test_keys_of_toml_may_be_anything(key: str) -> None:
+    text = f"{key} = 1\nlr = 2\n"
+    assert shown(text, of_toml(text))["lr"] == "2"
+
+
+def test_a_long_list_of_toml_takes_no_longer_than_reading_it() -> None:
+    text = f"lr = 1\nnumbers = [{', '.join(map(str, range(20_000)))}]\n"
+    assert len(of_toml(text)) == 20_001
+
+
+def test_what_a_mapping_of_yaml_is_merged_from_is_no_value_of_it() -> None:
+    text = "base: &base\n  lr: 1\noptim:\n  <<: *base\n  beta: 2\n"
+    assert shown(text, of_yaml(text)) == {"base.lr": "1", "optim.beta": "2"}
 
 
 def test_json_with_tabs() -> None:
