@@ -140,6 +140,8 @@ class Console:
 
     def reference(self, text: str | None) -> tuple[str, int | None]:
         """An experiment, or a trial of it."""
+        if text == "":  # a variable of a script that is not set: what is meant is not the newest one
+            raise UsageError("'' names no experiment", "leave it out for the newest one of this folder")
         try:
             ref, number = split_reference(text or "")
         except ValueError as exc:

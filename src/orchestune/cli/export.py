@@ -69,12 +69,16 @@ def _all(console: Console, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _target(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears whole or not at all."""
+    """Standard output, or a file that appears whole or not at all. A pipe, a device or a link is never replaced."""
     if path is None:
         yield sys.stdout
         return
     part = path.with_name(f".{path.name}.part")
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            with path.open("w", newline="", encoding="utf-8") as file:
+                yield file
+            return
         with part.open("w", newline="", encoding="utf-8") as file:
             yield file
         part.replace(path)

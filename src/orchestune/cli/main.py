@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from orchestune.cli import server, version
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command, unrecognized
-from orchestune.errors import OrchestuneError
+from orchestune.errors import OrchestuneError, UsageError
 
 
 def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -51,6 +52,7 @@ def _frame() -> tuple[argparse.ArgumentParser, Commands]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_closed()
     return run(Console(json="--json" in _own(words) or "--jsonl" in _own(words)), words)
 
 
@@ -59,6 +61,7 @@ def run(console: Console, words: list[str]) -> int:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `watch`
         code = _dispatch(console, words)
+        console.out.flush()
         console.compare_versions()
         return code
     except OrchestuneError as exc:
@@ -67,12 +70,28 @@ def run(console: Console, words: list[str]) -> int:
         return code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # who reads our output has seen enough; Python would complain again when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # who reads our output has seen enough
+        _drop_output()
         return 0
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _drop_output()
+        return console.fail(UsageError(f"the output cannot be written: {exc.strerror}", "make room where it goes"))
     finally:
         console.close()
+
+
+def _open_closed() -> None:
+    """Streams that were closed (`>&-`) lead nowhere; else what is opened next would take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+
+
+def _drop_output() -> None:
+    """What is left of the output goes nowhere: Python would complain again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(console: Console, words: list[str]) -> int:

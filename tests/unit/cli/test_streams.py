@@ -1,0 +1,68 @@
+"""Where the output goes: closed, full, or what no file of ours may replace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.unit.cli.conftest import SOURCE, Result
+from tests.unit.client.fake_server import FakeServer, trial
+
+Cli = Callable[..., Result]
+
+FULL = Path("/dev/full")
+
+
+def in_shell(server: FakeServer, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell in which `$O` is the command line."""
+    environ = {**os.environ, **server.environment(), "PYTHONPATH": str(SOURCE), "O": f"{sys.executable} -m orchestune"}
+    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
+@pytest.mark.parametrize("command", ["status", "status --json", "trials sgd --jsonl", "export sgd", "logs sgd"])
+def test_output_that_finds_no_room_is_an_error_in_one_sentence(server: FakeServer, command: str) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(1)]
+    server.world.specification = {"specification": {"parameters": []}}
+    server.log("epoch 1\n")
+    done = in_shell(server, f"$O {command} > {FULL}")
+    assert done.returncode == 2
+    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(server: FakeServer, closed: str) -> None:
+    done = in_shell(server, f"$O status sgd {closed}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_export_writes_into_a_pipe_or_through_a_link_and_replaces_neither(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(1)]
+    pipe, real, link = tmp_path / "pipe", tmp_path / "real.json", tmp_path / "link.json"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    assert cli("export", "sgd", "--format", "json", "-o", str(pipe)).code == 0
+    reader.join(10)
+    assert pipe.is_fifo() and '"number": 1' in read[0]
+    real.write_text("old")
+    link.symlink_to(real)
+    assert cli("export", "sgd", "-o", str(link)).code == 0
+    assert link.is_symlink() and '"number": 1' in real.read_text()
+
+
+@pytest.mark.parametrize("command", [("delete", "", "--yes"), ("stop", ""), ("trials", "")])
+def test_an_empty_name_is_not_the_newest_experiment(server: FakeServer, cli: Cli, command: tuple[str, ...]) -> None:
+    result = cli(*command)
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: '' names no experiment")
+    assert server.world.experiments["sgd-7f3a"]["state"] == "running", "nothing happened to it"
