@@ -42,6 +42,8 @@ class OrchestuneError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # so that a traceback tells it
 
     def to_json(self) -> dict[str, object]:
         """The `{"error": {...}}` document of the command line and of the API."""

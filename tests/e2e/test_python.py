@@ -291,6 +291,36 @@ def test_a_trial_that_a_loop_leaves_goes_to_another_process_of_this_machine() ->
     assert [trial.metrics["loss"] for trial in experiment.results()] == [0.5, 0.5]
 
 
+def test_a_loop_that_is_left_within_a_trial_gives_it_back() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=2)
+    for trial in experiment.loop():
+        with trial:
+            break
+    again = experiment.ask(timeout=60)
+    assert again is not None and again.number == 1
+    again.tell({"loss": 1})
+    for trial in experiment.loop():
+        with trial:
+            trial.report(loss=0.5)
+            break
+    assert [trial.state for trial in experiment.wait(60).results()] == ["completed"] * 2
+
+
+def test_a_loop_that_a_guard_ends_says_why() -> None:
+    experiment = orchestune.Experiment.create(**OPEN, budget=3)
+
+    def work() -> None:
+        for trial in experiment.loop():
+            with trial:
+                trial.report(los=1)
+
+    with pytest.warns(UserWarning, match=r"is paused, and offers no more trials: .*saw los=1"):
+        work()
+    assert experiment.state == "paused"
+    with pytest.warns(UserWarning, match="is paused"):
+        assert asyncio.run(experiment.ask_async()) is None
+
+
 def test_a_trial_without_its_metric_or_told_so_has_failed_and_has_one_outcome() -> None:
     experiment = orchestune.Experiment.create(**OPEN, budget=3)
     first = experiment.ask()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from orchestune import errors
@@ -19,6 +21,11 @@ def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[Orchest
     sent = errors.BadInput.one("is wrong", "budget") if kind is errors.BadInput else kind("is wrong", "mend it")
     got = from_json(sent.to_json())
     assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
+
+
+def test_a_traceback_tells_what_to_do() -> None:
+    assert traceback.format_exception_only(errors.Conflict("is taken", "wait"))[-1] == "hint: wait\n"
+    assert traceback.format_exception_only(errors.Conflict("is taken"))[-1] == "orchestune.errors.Conflict: is taken\n"
 
 
 def test_only_what_may_work_later_exits_with_3_and_only_the_unknown_and_failed_work_with_1() -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from orchestune.client.states import guarded
 from orchestune.errors import Conflict
 from orchestune.sdk.bridge import OFFER
 from orchestune.sdk.parameters import Params
 from orchestune.sdk.reporting import by_name, records
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 class OpenTrial:
@@ -42,6 +47,9 @@ class OpenTrial:
         self.parameters = Params(about["parameters"])
         self._stop = False
         self._over = False
+        self._reported = False
+        self.looped = False
+        """whether a loop offered it, which ends it after its turn and gives it back when it is left"""
 
     def report(
         self,
@@ -61,6 +69,7 @@ class OpenTrial:
         """
         lines = records(by_name(metrics, values), step, stddev)
         self._say("report", "".join(json.dumps(line) + "\n" for line in lines))
+        self._reported = self._reported or bool(lines)
 
     def should_stop(self) -> bool:
         """Whether this trial is to end now: it is not worth finishing, or was stopped.
@@ -135,7 +144,7 @@ class OpenTrial:
         if not self._over:
             if exc is not None:
                 self.fail("".join(traceback.format_exception(exc)))
-            else:
+            elif self._reported or not self.looped:  # else the loop may be left here, which only the loop knows
                 self.finish()
         return exc is not None
 
@@ -172,6 +181,14 @@ class Looks:
             return False
         self._next, self._rest = now + self._rest, min(2 * self._rest, self._longest)
         return True
+
+
+def nothing_more(status: documents.Status) -> None:
+    """There will be no further trial; where that is because a guard paused the experiment, a warning says why."""
+    reason = status["reason"]
+    if guarded(status) and reason is not None:
+        words = f"{status['handle']} is paused, and offers no more trials: {reason['message']}; resume() lets it go on"
+        warnings.warn(words, stacklevel=3)
 
 
 def take(folder: Path) -> OpenTrial | None:

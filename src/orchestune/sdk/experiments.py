@@ -19,7 +19,7 @@ from orchestune.client.home import state_folder
 from orchestune.client.states import over
 from orchestune.client.whereabouts import Whereabouts
 from orchestune.errors import UsageError
-from orchestune.sdk.asking import Looks, OpenTrial, take
+from orchestune.sdk.asking import Looks, OpenTrial, nothing_more, take
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import as_html, as_text, live_display
 from orchestune.sdk.in_thread import in_thread
@@ -227,8 +227,8 @@ class Experiment:
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
         """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
 
-        Waits while as many trials are open as `parallelism` says. Tell its outcome with `trial.tell({"loss": 0.1})`, or
-        run it `with trial:`. TimeoutError; UsageError where a command runs the trials.
+        None with a warning where a guard paused it. Waits while as many trials are open as `parallelism` says. Tell its
+        outcome with `trial.tell({"loss": 0.1})`, or run it `with trial:`. TimeoutError; UsageError where a command runs the trials.
 
         >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
         >>> while trial := experiment.ask():
@@ -242,8 +242,9 @@ class Experiment:
             found = take(folder)
             if found is not None:
                 return found
-            if looks.due() and over(self.status()):
+            if looks.due() and over(status := self.status()):
                 shutil.rmtree(folder, ignore_errors=True)
+                nothing_more(status)
                 return None
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
@@ -265,8 +266,9 @@ class Experiment:
         with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
             async with asyncio.timeout(timeout):
                 while (found := await asyncio.to_thread(take, folder)) is None:
-                    if looks.due() and over(await self.status_async()):
+                    if looks.due() and over(status := await self.status_async()):
                         shutil.rmtree(folder, ignore_errors=True)
+                        nothing_more(status)
                         return None
                     await asyncio.sleep(_OFFERED)
         return found
@@ -288,6 +290,7 @@ class Experiment:
             trial = self.ask()
             if trial is None:
                 return
+            trial.looped = True
             try:
                 yield trial
                 if not trial.over:
@@ -314,6 +317,7 @@ class Experiment:
         4
         """
         while (trial := await self.ask_async()) is not None:
+            trial.looped = True
             try:
                 yield trial
                 if not trial.over:

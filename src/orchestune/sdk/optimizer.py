@@ -145,11 +145,14 @@ class Optimizer:
         >>> optimizer.tell(optimizer.ask(), {"loss": 0.4, "accuracy": 0.9}, stddev={"loss": 0.02})
         >>> optimizer.tell(optimizer.ask(), None)
         """
+        if not isinstance(suggestion, Suggestion):
+            raise BadInput.one(f"must be what ask() gave, got {suggestion!r}", "suggestion")
         with self._lock:
             if self._open.get(suggestion.number) != suggestion:
                 hint = "tell each suggestion once, to the Optimizer that made it"
                 raise Conflict(f"suggestion {suggestion.number} is not open", hint)
-            observation = self._observation(suggestion, metrics, stddev or {})
+            metrics = None if metrics is None else _by_name(metrics, "metrics")
+            observation = self._observation(suggestion, metrics, _by_name(stddev or {}, "stddev"))
             del self._open[suggestion.number]
             self._told.append(observation)
             self._engine.tell([observation])
@@ -215,6 +218,10 @@ class Optimizer:
         >>> again.ask().parameters == optimizer.ask().parameters
         True
         """
+        if not isinstance(document, Mapping):
+            raise BadInput.one(
+                f"must be a mapping, got {type(document).__name__}", "document", "json.loads reads a text"
+            )
         if document.get("format") != _FORMAT:
             raise BadInput.one(f"found {document.get('format')!r}, expected {_FORMAT}", "format")
         self = cls.__new__(cls)
@@ -241,8 +248,17 @@ class Optimizer:
         if not all(math.isfinite(values[metric.name]) for metric in declared):
             return Observation(number, parameters, TrialState.FAILED)
         spread = {name: _number(value, f"stddev.{name}") for name, value in stddev.items()}
+        if below := [name for name, value in spread.items() if value < 0]:
+            raise BadInput.one(f"must not be negative, got {spread[below[0]]:g}", f"stddev.{below[0]}")
+        spread = {name: value for name, value in spread.items() if math.isfinite(value)}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         return Observation(number, parameters, TrialState.COMPLETED, finite, spread)
+
+
+def _by_name(values: Any, what: str) -> Mapping[str, float]:
+    if not isinstance(values, Mapping):
+        raise BadInput.one(f"must be given by name, such as {{'loss': 0.5}}, got {values!r}", what)
+    return values
 
 
 def _number(value: Any, name: str) -> float:

@@ -268,3 +268,33 @@ def test_a_metric_that_is_no_number_is_told_and_the_suggestion_stays_open() -> N
     with pytest.raises(BadInput, match="y: must be a number, got str: 'a'"):
         optimizer.tell(suggestion, {"y": "a"})  # type: ignore[dict-item]
     optimizer.tell(suggestion, {"y": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "stddev", "message"),
+    [
+        (0.5, None, "metrics: must be given by name"),
+        ({"loss": 0.5}, 0.1, "stddev: must be given by name"),
+        ({"loss": 0.5}, {"loss": -0.1}, r"stddev\.loss: must not be negative, got -0\.1"),
+    ],
+)
+def test_a_result_that_is_none_is_told_and_the_suggestion_stays_open(metrics: Any, stddev: Any, message: str) -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS)
+    suggestion = optimizer.ask()
+    with pytest.raises(BadInput, match=message):
+        optimizer.tell(suggestion, metrics, stddev=stddev)
+    with pytest.raises(BadInput, match="suggestion: must be what ask"):
+        optimizer.tell(dict(suggestion.parameters), {"loss": 0.5})  # type: ignore[arg-type]
+    optimizer.tell(suggestion, {"loss": 0.5})
+
+
+def test_a_spread_that_is_not_finite_is_not_known() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS)
+    optimizer.tell(optimizer.ask(), {"loss": 0.5}, stddev={"loss": math.nan})
+    best = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json(), allow_nan=False))).best()
+    assert best is not None and best.stddev == {}
+
+
+def test_a_text_is_no_document() -> None:
+    with pytest.raises(BadInput, match="must be a mapping, got str"):
+        Optimizer.from_json(json.dumps(Optimizer(PARAMETERS, METRICS).to_json()))  # type: ignore[arg-type]
