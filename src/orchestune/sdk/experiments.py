@@ -228,7 +228,8 @@ class Experiment:
         """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
 
         None with a warning where a guard paused it. Waits while as many trials are open as `parallelism` says. Tell its
-        outcome with `trial.tell({"loss": 0.1})`, or run it `with trial:`. TimeoutError; UsageError where a command runs the trials.
+        outcome with `trial.tell({"loss": 0.1})`, or run it `with trial:`. TimeoutError; UsageError where a command runs
+        the trials.
 
         >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
         >>> while trial := experiment.ask():
