@@ -22,10 +22,10 @@ Train = Callable[[random.Random], Iterator[float]]
 
 @dataclass(frozen=True)
 class Recorded:
-    """One configuration: its value after each step, and the seconds that a step took."""
+    """One configuration: its value after each step, and the seconds that each took."""
 
     values: tuple[float, ...]
-    seconds: float
+    seconds: tuple[float, ...]
 
 
 def sgd(chance: random.Random) -> Iterator[float]:
@@ -118,7 +118,7 @@ def _train(family: str, seed: int) -> Recorded:
         except ValueError:  # a network whose weights are no numbers any more
             values = []
     values += [math.nan] * (STEPS - len(values))
-    return Recorded(tuple(values), (time.process_time() - began) / STEPS)
+    return Recorded(tuple(values), ((time.process_time() - began) / STEPS,) * STEPS)
 
 
 def _digits() -> Any:

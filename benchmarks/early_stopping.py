@@ -1,7 +1,8 @@
 """What does each rule of early stopping save, and what does it cost?
 
-Records real learning curves (see `curves`), then simulates searches: 15 workers go through 200 of the configurations in
-random order; a step takes as long as it took. For each rule, ours and Optuna's, both with their defaults:
+Records real learning curves (see `curves`; `--tables`: takes those of a package, see `training_sizes`), then simulates
+searches: 15 workers go through 200 of the configurations in random order; a step takes as long as it took. For each
+rule, ours and Optuna's, both with their defaults:
 
 - time: until all 200 are through, as a share of the time without early stopping;
 - to its best: time until the best trial that it found was complete, as a share of the time that the search without
@@ -11,6 +12,7 @@ random order; a step takes as long as it took. For each rule, ours and Optuna's,
   of the distance between the best and the median of all (0 %: nothing lost).
 
     python -m benchmarks.early_stopping --quick
+    python -m benchmarks.early_stopping --tables
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from benchmarks import table
-from benchmarks.curves import FAMILIES, STEPS, Recorded, record
+from benchmarks import table, training_sizes
+from benchmarks.curves import FAMILIES, Recorded, record
 from orchestune.domain.curves import Curve, loss
 from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.metrics import Metric
@@ -96,14 +98,14 @@ class Ours(Never):
 class Optunas:
     """One of Optuna's, fed as its users do it."""
 
-    def __init__(self, name: str, metric: Metric) -> None:
+    def __init__(self, name: str, metric: Metric, steps: int) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna = optuna
         pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
             "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1),
-            "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=STEPS),
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps),
             "median": optuna.pruners.MedianPruner,
             "percentile": lambda: optuna.pruners.PercentilePruner(25.0),
             "wilcoxon": optuna.pruners.WilcoxonPruner,
@@ -155,19 +157,19 @@ def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int
     def begin(now: float) -> None:
         if order:
             index = order.pop()
-            heapq.heappush(events, (now + curves[index].seconds, judge.start(), index, 1))
+            heapq.heappush(events, (now + curves[index].seconds[0], judge.start(), index, 1))
 
     for _ in range(WORKERS):
         begin(0.0)
     now, pruned = 0.0, 0
     while events:
         now, trial, index, step = heapq.heappop(events)
-        value = curves[index].values[step - 1]
-        if step < STEPS and judge.ends(trial, step, value):
+        value, last = curves[index].values[step - 1], step == len(curves[index].values)
+        if not last and judge.ends(trial, step, value):
             pruned += index in best
             begin(now)
-        elif step < STEPS:
-            heapq.heappush(events, (now + curves[index].seconds, trial, index, step + 1))
+        elif not last:
+            heapq.heappush(events, (now + curves[index].seconds[step], trial, index, step + 1))
         else:
             judge.complete(trial, value)
             outcome.completed.append((now, loss(metric, value)))
@@ -176,14 +178,14 @@ def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int
 
 
 def run(rule: str, family: str, curves: Sequence[Recorded], seed: int) -> Outcome:
-    metric = FAMILIES[family][0]
+    metric = _metric(family)
     whose, _, name = rule.partition(" ")
     judge: Judge = Never()
     if whose == "ours":
         name, _, first = name.partition(" from step ")
         judge = Ours(EarlyStopping(name, min_steps=float(first or 1)), metric)
     elif whose == "Optuna":
-        judge = Optunas(name, metric)
+        judge = Optunas(name, metric, len(curves[0].values))
     return simulate(judge, metric, curves, seed)
 
 
@@ -191,13 +193,18 @@ def main() -> None:
     parser = table.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=None, help="orders of the configurations")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--curves", type=Path, help="keep the recorded curves in this file, and use them again")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--curves", type=Path, help="keep the recorded curves in this file, and use them again")
+    source.add_argument("--tables", action="store_true", help="the curves of a package that it installs (68 MB)")
     arguments = parser.parse_args()
     seeds = arguments.seeds or (1 if arguments.quick else 10)
     print(table.machine())
-    recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
+    if arguments.tables:
+        recorded = training_sizes.recorded()
+    else:
+        recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
     rules = ["none", *(f"{whose} {name}" for name in RULES for whose in ("ours", "Optuna"))]
-    rules[3:3] = ["ours asha from step 4"]
+    rules[3:3] = [f"ours asha from step {first}" for first in ((4, 8) if arguments.tables else (4,))]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
             (rule, family): [pool.submit(run, rule, family, curves, seed) for seed in range(_searches(rule, seeds))]
@@ -207,10 +214,12 @@ def main() -> None:
         outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
     head = ("rule", "time", "to its best", "best pruned", "loses")
     for family, curves in recorded.items():
-        losses = sorted(loss(FAMILIES[family][0], curve.values[-1]) for curve in curves)
+        losses = sorted(loss(_metric(family), curve.values[-1]) for curve in curves)
         scale = losses[len(losses) // 2] - losses[0]
         rows = [_row(rule, outcomes[rule, family], outcomes["none", family], scale) for rule in rules]
-        table.show(f"{family}: {len(curves)} configurations, {STEPS} steps, {seeds} searches each", head, rows)
+        table.show(
+            f"{family}: {len(curves)} configurations, {len(curves[0].values)} steps, {seeds} searches each", head, rows
+        )
 
 
 def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale: float) -> table.Row:
@@ -222,6 +231,10 @@ def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale:
     lost = statistics.mean((_best(one) - _best(other)) / scale for one, other in pairs)
     seen = sum(one.best_seen for one in found)
     return rule, f"{time:.0%}", f"{to_its_best:.0%}", f"{pruned:.0%} of {seen}", f"{lost:.2%}"
+
+
+def _metric(family: str) -> Metric:
+    return FAMILIES[family][0] if family in FAMILIES else training_sizes.ACCURACY
 
 
 def _searches(rule: str, seeds: int) -> int:
