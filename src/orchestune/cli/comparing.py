@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.render import Paint, between, duration, measured, number, table
 from orchestune.client.states import finished
+from orchestune.domain.metrics import Metric, feasible
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ class Side:
     """One of the experiments."""
 
     status: documents.Status
-    curve: list[float]
-    """the best value after each trial that finished with one"""
+    curve: list[float | None]
+    """the best value after each trial that finished with one; None where none has kept every limit"""
     compute: float
     """seconds that all its attempts took together"""
     best: documents.Trial | None
@@ -92,15 +94,16 @@ def _side(status: documents.Status, trials: Sequence[documents.Trial], metric: d
     sign = 1 if metric["goal"] == "minimize" else -1
     done = [trial for trial in trials if trial["state"] == "completed" and metric["name"] in trial["metrics"]]
     done.sort(key=lambda trial: trial["finished_at"] or "")
-    curve: list[float] = []
+    declared = [Metric.from_json(each) for each in status["metrics"]]
+    curve: list[float | None] = []
     best: documents.Trial | None = None
+    least = math.inf
     for trial in done:
-        value = trial["metrics"][metric["name"]]["value"]
-        if not curve or sign * value < sign * curve[-1]:
-            best = trial
-            curve.append(value)
-        else:
-            curve.append(curve[-1])
+        values = {name: measured["value"] for name, measured in trial["metrics"].items()}
+        loss = sign * values[metric["name"]]
+        if loss < least and feasible(declared, values):
+            best, least = trial, loss
+        curve.append(None if best is None else sign * least)
     compute = sum(attempt["wall_seconds"] or 0.0 for trial in trials for attempt in trial["attempts"])
     return Side(status, curve, compute, best)
 

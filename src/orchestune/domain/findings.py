@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Metric, feasible
 from orchestune.domain.space import Parameter, Space, Value, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -35,13 +35,20 @@ class Finding:
     parameter: str | None = None
 
 
-def findings(space: Space, metric: Metric, history: Sequence[Observation]) -> list[Finding]:
-    """The facts about the trials of `history` (in the order in which they finished), the most useful ones first."""
+def findings(
+    space: Space, metric: Metric, history: Sequence[Observation], metrics: Sequence[Metric] = ()
+) -> list[Finding]:
+    """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
+
+    The best ones are those of the trials that keep every limit of `metrics`.
+    """
     done = [seen for seen in history if _value(metric, seen) is not None]
-    found = [*_progress(metric, history, done), *_ties(metric, done)]
+    kept = [seen for seen in done if feasible(metrics, seen.metrics)]
+    found = [*_progress(metric, history, kept), *_ties(metric, kept)]
     for parameter in space.parameters:
         having = [seen for seen in done if parameter.name in seen.parameters]
-        found += [*_edge(parameter, metric, having), *_direction(parameter, metric, having)]
+        found += _edge(parameter, metric, [seen for seen in kept if parameter.name in seen.parameters])
+        found += _direction(parameter, metric, having)
         found += _failures(parameter, history)
     return [*found, *_duplicates(history)]
 

@@ -34,7 +34,7 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
         row = experiments.find(session, ref)
         history = observations(session, row, 0)
     chosen = declared(row, metric)
-    found = findings.findings(row.specification.space, chosen, history)
+    found = findings.findings(row.specification.space, chosen, history, row.specification.metrics)
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
 
 

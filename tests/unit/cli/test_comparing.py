@@ -59,6 +59,18 @@ def test_parameters_in_which_the_best_differ_come_first(two: FakeServer, cli: Cl
     ]
 
 
+def test_a_trial_beyond_a_limit_is_not_the_best_of_its_experiment(two: FakeServer, cli: Cli) -> None:
+    limited = {"name": "accuracy", "goal": "maximize", "take": "last", "threshold": None, "constraint": "<= 0.65"}
+    two.update("sgd-7f3a", metrics=[limited])
+    two.update("net-1a2b", metrics=[limited])
+    lines = cli("compare", "sgd", "net").out.splitlines()
+    assert lines[1].split()[:5] == ["sgd-7f3a", "completed", "4", "0.6", "0.5"]
+    assert lines[2].split()[:5] == ["net-1a2b", "completed", "2", "0.6", "0.6"]
+    assert ["alpha", "0.3", "0.2"] in [line.split() for line in lines]
+    two.update("net-1a2b", metrics=[limited | {"constraint": "<= 0.1"}])
+    assert cli("compare", "sgd", "net").out.splitlines()[2].split()[:5] == ["net-1a2b", "completed", "2", "-", "-"]
+
+
 def test_an_experiment_without_a_result_has_a_line_too(two: FakeServer, cli: Cli) -> None:
     two.world.trials["net-1a2b"] = []
     lines = cli("compare", "sgd", "net").out.splitlines()

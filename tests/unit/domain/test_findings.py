@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestune.domain.findings import Finding, findings
-from orchestune.domain.metrics import Metric
+from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration, Parameter, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -97,6 +97,18 @@ def test_trials_within_the_noise_of_the_best_are_counted() -> None:
     seen = history(5, lambda _, number: float(number), stddev=1.5)
     [found] = by_code(findings(SPACE, LOSS, seen), "ties")
     assert found.message.startswith("1 other trial is within one standard deviation (1.5)")
+
+
+def test_the_best_trial_is_one_that_keeps_every_limit() -> None:
+    limited = Metric("loss", "minimize", limit=Limit(20.0, least=True))
+    seen = history(40, lambda _, number: float(number), stddev=1.5)
+    found = findings(SPACE, limited, seen, (limited,))
+    assert found[0].message.startswith("the best loss, 20, came from trial 20")
+    assert by_code(found, "ties")[0].message.startswith("1 other trial is within one standard deviation (1.5)")
+    upper = history(40, lambda given, _: float(given["layers"]))
+    assert by_code(findings(SPACE, LOSS, upper), "at_bound"), "the best have few layers"
+    layers = Metric("loss", "minimize", limit=Limit(30.0, least=True))
+    assert not by_code(findings(SPACE, layers, upper, (layers,)), "at_bound"), "the best that count have some 30"
 
 
 def test_a_configuration_that_came_twice_is_counted() -> None:

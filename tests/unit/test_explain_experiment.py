@@ -1,0 +1,36 @@
+"""What `explain` says agrees with what `best` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.engines import process
+from orchestune.services import explain_experiment, read_experiments
+from orchestune.testing.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(process, "importance", lambda space, metric, history: {})
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def test_the_best_trial_is_the_one_that_keeps_the_limits(world: World) -> None:
+    metrics = [
+        {"name": "loss", "goal": "minimize"},
+        {"name": "size", "goal": "minimize", "constraint": "<= 10", "optimized": False},
+    ]
+    experiment = world.create(budget=3, parallelism=1, metrics=metrics)
+    for loss, size in ((0.5, 5.0), (0.1, 99.0), (0.4, 10.0)):
+        worker, lease = world.lease()[0]
+        worker.call(
+            finished=[worker.finish(lease, points=[[0, "loss", loss, None, None], [1, "size", size, None, None]])]
+        )
+    assert [entry["trial"] for entry in read_experiments.best(world.core, experiment)] == [3]
+    said = explain_experiment.explain(world.core, experiment, None)["findings"][0]["message"]
+    assert said == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
