@@ -42,7 +42,7 @@ def report(
 def by_name(metrics: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
     """All metrics. TypeError where the first argument is none of them."""
     if not isinstance(metrics, Mapping) and metrics is not None:
-        raise TypeError(f"metrics are reported by name, such as report(loss=0.5), got {metrics!r}")
+        raise TypeError(f"metrics are reported by name, such as report(loss=…), got {metrics!r}")
     return {**(metrics or {}), **values}
 
 

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.worker import events
-from orchestune.worker.metrics import Reported, Scanner, number
+from orchestune.worker.metrics import Reported, Scanner, number, step_of
 
 MOST_BYTES = 16 * 1024 * 1024
 """of a part that is not complete: beyond it the rest of the file is not read"""
 
 
 class Lines:
-    """A file of lines; JSON lines, as in `$ORCHESTUNE_METRICS`."""
+    """A file of lines; JSON lines, as in `$ORCHESTUNE_METRICS`. Of objects within a line declared metrics are found by
+    their paths: `eval.loss`, or `eval/loss`.
+    """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
         self.scanner, self.path = scanner, path
@@ -39,28 +41,32 @@ class Lines:
 
     def line(self, line: bytes) -> list[Reported]:
         """What one line reports."""
-        return self.scanner.document(line)
+        return self.scanner.document(line) + (self._inner(line) if line.count(b"{") > 1 else [])
+
+    def _inner(self, line: bytes) -> list[Reported]:
+        try:
+            document = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return []
+        found: list[Reported] = []
+        for path, value in _within(document if isinstance(document, dict) else {}, ()):
+            named = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
+            found += self.scanner.values({named[0]: value}, self._step(document)) if named else []
+        return found
+
+    def _step(self, document: dict[str, Any]) -> float | None:
+        return step_of(document)
 
 
 class Whole(Lines):
-    """One JSON object, which counts once the command has ended. Of objects within it declared metrics are found by
-    their paths: `eval.loss`, or `eval/loss`.
-    """
+    """One JSON object, which counts once the command has ended."""
 
     def feed(self, data: bytes) -> list[Reported]:
         self._half = (self._half + data)[: MOST_BYTES + 1]
         return []
 
-    def line(self, line: bytes) -> list[Reported]:
-        found = self.scanner.document(line)
-        try:
-            document = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            return found
-        for path, value in _within(document if isinstance(document, dict) else {}, ()):
-            named = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
-            found += self.scanner.values({named[0]: value}) if named else []
-        return found
+    def _step(self, document: dict[str, Any]) -> float | None:
+        return None  # what stands within is said of the whole trial
 
 
 class Table(Lines):

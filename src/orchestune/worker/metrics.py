@@ -196,7 +196,7 @@ class Scanner:
         return text
 
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
-        step = next((number(document[name]) for name in document if name.lower() in _STEP_NAMES), None)
+        step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
         if isinstance(name, str) and value is not None and name.lower() not in _NO_NAMES:
             known = self._name(name)
@@ -226,6 +226,11 @@ def _spelled(name: bytes) -> bytes:
 
 def _folded(name: str) -> str:
     return name.lower().replace(" ", "_")
+
+
+def step_of(document: Mapping[str, Any]) -> float | None:
+    """The step of everything that a JSON object reports."""
+    return next((number(document[name]) for name in document if name.lower() in _STEP_NAMES), None)
 
 
 def number(value: Any) -> float | None:

@@ -178,5 +178,5 @@ def test_the_stub_tells_type_checkers_what_the_package_offers() -> None:
 def test_what_is_no_name_with_a_value_is_told() -> None:
     with pytest.raises(TypeError, match=r"params\(\) takes defaults by name, such as params\(lr=0\.1\), got 3"):
         orchestune.params(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"metrics are reported by name, such as report\(loss=0\.5\), got 0\.5"):
+    with pytest.raises(TypeError, match=r"metrics are reported by name, such as report\(loss=…\), got 0\.5"):
         orchestune.report(0.5)  # type: ignore[arg-type]

@@ -109,6 +109,13 @@ def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
     assert brief(found.finish()) == [("loss", 0.125, None)]
 
 
+def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path: Path) -> None:
+    lines = '{"step": 1, "eval": {"loss": 0.5, "other": 1}}\n{"eval": {"deep": {"auc": 0.9}}, "lr": 0.1}\n{"eval": {'
+    (tmp_path / "a.jsonl").write_text(lines)
+    found = sources(tmp_path, "jsonl", "a.jsonl", "eval/loss", "eval.deep.auc").finish()
+    assert brief(found) == [("eval/loss", 0.5, 1.0), ("lr", 0.1, None), ("eval.deep.auc", 0.9, None)]
+
+
 def test_tensorboards_events_are_followed(tmp_path: Path) -> None:
     found = sources(tmp_path, "tensorboard", "runs", "val/loss")
     with SummaryWriter(str(tmp_path / "runs/Nov25_host")) as writer:
