@@ -49,13 +49,32 @@ def at_best(metric: Metric, done: Mapping[int, float], bests: Sequence[float | N
     return math.fsum(known) / len(known) if len(known) == len(bests) else None
 
 
+Bests = Mapping[str, Sequence[float | None]]
+"""of each metric the best value of any trial in each fold"""
+
+
 def hopeless(
-    folds: Folds, metric: Metric, done: Mapping[int, float], bests: Sequence[float | None], best: float | None
+    folds: Folds,
+    metrics: Sequence[Metric],
+    done: Mapping[int, Mapping[str, Measured]],
+    bests: Bests,
+    best: Mapping[str, float],
 ) -> str | None:
-    """Why a trial whose folds `done` measured these values need not go on; None where it may still become the best."""
-    if folds.prune_after is None or len(done) < folds.prune_after or best is None:
+    """Why a trial whose folds `done` measured this need not go on; None where it may still become the best.
+
+    Of several `metrics` all have to say so: what beats the `best` trial in one may belong to the front.
+    """
+    if folds.prune_after is None or len(done) < folds.prune_after:
         return None
-    hoped = at_best(metric, done, bests)
-    if hoped is None or metric.better(hoped, best):
-        return None
-    return f"after {len(done)} of {len(bests)} folds its mean can be {hoped:.6g} at best; the best trial has {best:.6g}"
+    means = []
+    for metric in metrics:
+        values = {fold: measured[metric.name].value for fold, measured in done.items() if metric.name in measured}
+        hoped, than = at_best(metric, values, bests.get(metric.name) or [None] * folds.count), best.get(metric.name)
+        if hoped is None or than is None or metric.better(hoped, than):
+            return None
+        means.append((metric.name, hoped, than))
+    after = f"after {len(done)} of {folds.count} folds its mean can be"
+    if len(means) == 1:
+        return f"{after} {means[0][1]:.6g} at best; the best trial has {means[0][2]:.6g}"
+    hopes = ", ".join(f"{name} {hoped:.6g}" for name, hoped, _ in means)
+    return f"{after} {hopes} at best; the best trial has {', '.join(f'{name} {than:.6g}' for name, _, than in means)}"

@@ -6,27 +6,26 @@ import json
 from collections.abc import Mapping
 
 from orchestune.domain import folds
-from orchestune.domain.metrics import Measured
+from orchestune.domain.metrics import Measured, objectives
 from orchestune.domain.states import Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import Cause
 from orchestune.services import trials
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
+from orchestune.store import trials as rows
+from orchestune.store.experiments import ExperimentRow
 
 Folds = dict[int, Mapping[str, Measured]]
 
 
 def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, Measured]) -> None:
     """A task succeeded. The last one completes the trial; an earlier one may show that the trial need not go on."""
-    row = ledger.row
     _keep(ledger, trial, fold, measured)
     states, found = _tasks(ledger, trial)
     if all(state is TaskState.DONE for state in states):
         trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(found.values())))
         return
-    values = {fold: metrics[row.specification.objective.name].value for fold, metrics in found.items()}
-    bests = json.loads(row.fold_bests) if row.fold_bests else []
-    hopeless = folds.hopeless(row.specification.folds, row.specification.objective, values, bests, row.best_value)
+    hopeless = _hopeless(ledger, found)
     if hopeless is None:
         trials.go_on(ledger, trial, old)
         return
@@ -53,22 +52,42 @@ def ended(
     trials.finish(ledger, trial, old, cause, reason, folds.combine(several) if several else {}, missing)
 
 
+def _hopeless(ledger: Ledger, found: Folds) -> str | None:
+    row, metrics = ledger.row, objectives(ledger.row.specification.metrics)
+    least = row.specification.folds.prune_after
+    if least is None or len(found) < least or row.best_trial is None or row.best_value is None:
+        return None
+    best = {row.specification.objective.name: row.best_value}
+    if len(metrics) > 1:
+        measured = rows.metrics_of(ledger.session, row.id, [row.best_trial])[row.best_trial]
+        best = {name: value["value"] for name, value in measured.items()}
+    return folds.hopeless(row.specification.folds, metrics, found, _bests(row), best)
+
+
+def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
+    """Of one metric that is optimized the store has a list alone."""
+    known = json.loads(row.fold_bests) if row.fold_bests else {}
+    return known if isinstance(known, dict) else {row.specification.objective.name: known}
+
+
 def _keep(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, Measured]) -> None:
     row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
     ledger.session.run(hot.MEASURE_TASK, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
     specification = row.specification
     if specification.folds.prune_after is not None:
-        bests = json.loads(row.fold_bests) if row.fold_bests else [None] * specification.folds.count
-        objective = specification.objective
-        row.fold_bests = json.dumps(folds.note_bests(objective, bests, fold, measured[objective.name].value))
+        bests, metrics = _bests(row), objectives(specification.metrics)
+        for metric in metrics:
+            known = bests.get(metric.name) or [None] * specification.folds.count
+            bests[metric.name] = folds.note_bests(metric, known, fold, measured[metric.name].value)
+        row.fold_bests = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
 
 
 def _tasks(ledger: Ledger, trial: int) -> tuple[list[TaskState], Folds]:
     """The state of each task, and what those that are done measured."""
-    rows = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
-    measured = {fold: json.loads(text) for fold, state, text in rows if state == TaskState.DONE and text}
+    tasks = ledger.session.rows(hot.TASKS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
+    measured = {fold: json.loads(text) for fold, state, text in tasks if state == TaskState.DONE and text}
     found: Folds = {
         fold: {name: Measured(value["value"], value["stddev"]) for name, value in metrics.items()}
         for fold, metrics in measured.items()
     }
-    return [TaskState(row[1]) for row in rows], found
+    return [TaskState(row[1]) for row in tasks], found

@@ -153,6 +153,30 @@ class FoldsContract(WorldContract):
         assert (shown["counts"]["completed"], shown["counts"]["pruned"]) == (2, 1)
         assert shown["best"][0]["trial"] == 3
 
+    def test_of_several_metrics_a_trial_is_pruned_only_where_it_cannot_come_onto_the_front(self, world: World) -> None:
+        metrics = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
+        experiment = world.create(budget=4, parallelism=3, metrics=metrics, **folds(3, prune_after=2))
+
+        def both(leases: list[tuple[FakeWorker, dict[str, Any]]], loss: float, accuracy: float) -> None:
+            for worker, lease in leases:
+                points = [[0, "loss", loss, None, None], [1, "accuracy", accuracy, None, None]]
+                worker.call(finished=[worker.finish(lease, points=points)])
+
+        both(world.lease(3), 0.2, 0.5)
+        accurate = world.lease(3)
+        both(accurate[:2], 0.9, 0.9)
+        assert world.trials(experiment)[1]["state"] == "running", "it may be the most accurate one"
+        both(accurate[2:], 0.9, 0.9)
+        third = world.lease(3)
+        both(third[:2], 0.9, 0.4)  # with 0.9 in the third fold it is more accurate than the first trial
+        assert world.trials(experiment)[2]["state"] == "running"
+        both(third[2:], 0.9, 0.4)
+        both(world.lease(3)[:2], 0.9, 0.1)
+        hopeless = world.trials(experiment)[3]
+        assert hopeless["state"] == "pruned"
+        assert "loss 0.666667, accuracy 0.366667 at best; the best trial has loss 0.2, accuracy 0.5" in str(hopeless)
+        assert [entry["trial"] for entry in world.status(experiment)["best"]] == [1, 2]
+
     def test_each_fold_has_its_own_checkpoint(self, world: World) -> None:
         world.create(budget=1, parallelism=2, checkpoint_every=1.0, **folds(2))
         (worker, lease), (other, sibling) = world.lease(2)
