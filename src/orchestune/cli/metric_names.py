@@ -23,6 +23,7 @@ def ranked(seen: Collection[str]) -> list[str]:
 
 
 def _rank(name: str) -> int:
+    name = name.removesuffix("%")
     if re.fullmatch(_NO_METRIC, name.lower()):
         return -1
     return 2 * bool(goal(name)) + bool(re.fullmatch(_HELD_OUT, name.lower()))
@@ -35,7 +36,8 @@ def likely(name: str) -> bool:
 
 def goal(name: str) -> str:
     """Which way is better, as its name tells; empty where it does not."""
-    words = [name.lower(), re.split(r"[/_\-. ]", name.lower())[-1]]
+    name = name.removesuffix("%").lower()
+    words = [name, re.split(r"[/_\-. ]", name)[-1]]
     if any(re.fullmatch(_DOWN, word) for word in words):
         return "minimize"
     return "maximize" if any(re.fullmatch(_UP, word) for word in words) else ""

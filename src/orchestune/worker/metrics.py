@@ -19,6 +19,8 @@ _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
 _WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
 """how libraries write a number within something else: `tensor(0.5)`, `np.float64(0.5)`"""
 _END = rb"(?!\.?[\w%/:\\@]|,\d|-|\+(?!/?-)|\xc2\xb0)"
+_PERCENT = rb"%(?![\w%|]|[ \t]+\|(?:[#=>-]|\xe2\x96))"
+"""behind a number; before a bar it tells how far something is"""
 _SPREAD = rb"(?:\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
 _BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
 _ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
@@ -35,8 +37,10 @@ _NO_NAMES = frozenset(("name", "value", "stddev"))
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
 """before a name, a word that belongs to it"""
 _COULD_BE = re.compile(
-    _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*" + _WRAPPED + _VALUE + _END, re.IGNORECASE
-)
+    _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
+    + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
+    re.IGNORECASE,
+)  # fmt: skip
 
 
 class Reported(NamedTuple):
@@ -51,15 +55,15 @@ class Reported(NamedTuple):
 def names(output: bytes) -> list[str]:
     """Whatever stands before a number as a metric would, in order of appearance: what could be declared.
 
-    `Val Loss: 0.3` is one of `val_loss`.
+    `Val Loss: 0.3` is one of `val_loss`, and `accuracy: 93.1%` one of `accuracy%`.
     """
     found: dict[str, None] = {}
     for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
         name = match.group(1).decode("utf-8", "replace")
         if " " in name:
             name = name.replace(" ", "_").lower()
-        if name.lower() not in _STEP_NAMES and len(name) <= 100:
-            found[name] = None
+        if name.lower() not in _STEP_NAMES and len(name) < 100:
+            found[f"{name}%" if match.group(2) else name] = None
     return list(found)
 
 
@@ -72,9 +76,25 @@ class Declared:
         """the user's own, whose groups are metrics; a group's name cannot have every character of a metric's"""
         self.by_group = {re.sub(r"\W", "_", name).lower(): name for name in self.names}
         self.by_lower = {name.lower(): name for name in self.names}
+        self.bases = {_base(name.lower()): _base(name) for name in self.names}
+        """without the `%` of those that stand for percents"""
         lower = [name.lower().encode() for name in self.names]
+        bases = b"|".join(_spelled(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
+        self.percent = re.compile(
+            _BEFORE
+            + rb"[\"']?("
+            + bases
+            + rb")[\"']?\s*[=:]\s*"
+            + _WRAPPED
+            + rb"("
+            + _VALUE
+            + rb")"
+            + _PERCENT
+            + _SPREAD,
+            re.IGNORECASE,
+        )
         known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
-        self.needles = [max(name.split(b"_"), key=len) or name for name in lower]
+        self.needles = [max(name.split("_"), key=len).encode() or name.encode() for name in self.bases]
         """what is in every line that has a name, in lower case"""
         self.pair = re.compile(
             _BEFORE
@@ -167,7 +187,8 @@ class Scanner:
             if found:
                 return found
         pairs = [match.groups() for match in self._declared.pair.finditer(line)]
-        if not pairs:
+        percents = [match.groups() for match in self._declared.percent.finditer(line)] if b"%" in line else []
+        if not pairs and not percents:
             return []
         steps = {
             name.lower(): float(text)
@@ -178,6 +199,10 @@ class Scanner:
         found = []
         for known, other, value, spread in pairs:
             name = self._name((known or other).decode("utf-8", "replace"))
+            if name is not None:
+                found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
+        for text, value, spread in percents:
+            name = self._name(f"{self._declared.bases[_folded(text.decode('utf-8', 'replace'))]}%")
             if name is not None:
                 found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
         return found
@@ -222,6 +247,10 @@ class Scanner:
 def _spelled(name: bytes) -> bytes:
     """An expression for a name, whose words may also stand apart: `Val Loss` for `val_loss`."""
     return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
+
+
+def _base(name: str) -> str:
+    return name[:-1] if name.endswith("%") else name
 
 
 def _folded(name: str) -> str:

@@ -14,7 +14,9 @@ def test_what_is_to_be_small(name: str) -> None:
     assert (goal(name), likely(name)) == ("minimize", True)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "val_acc", "f1", "f1_macro", "test/auc", "reward", "mAP50", "eval/top1"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "val_acc", "f1", "f1_macro", "test/auc", "reward", "mAP50", "eval/top1", "val_acc%"]
+)
 def test_what_is_to_be_large(name: str) -> None:
     assert (goal(name), likely(name)) == ("maximize", True)
 

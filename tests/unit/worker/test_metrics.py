@@ -83,6 +83,23 @@ def test_a_line_reports_nothing(line: str) -> None:
     assert [item for item in scan(line) if item.name in NAMES] == []
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("Accuracy: 65.6%, Avg loss: 1.07", [("accuracy%", 65.6, None, None)]),
+        ("epoch 2 Val Acc: 93.1% | val_acc=0.931", [("val_acc", 0.931, 2.0, None), ("val_acc%", 93.1, 2.0, None)]),
+        ("accuracy%=93.1", [("accuracy%", 93.1, None, None)]),
+        ("accuracy: 90% ± 2.5%", [("accuracy%", 90.0, None, 2.5)]),
+        ("accuracy: 30%|███", []),
+        ("accuracy: 30% |███", []),
+        ("accuracy: 30%5", []),
+        ("accuracy: x%", []),
+    ],
+)
+def test_percents_are_a_metric_of_their_own(line: str, found: list[tuple[Any, ...]]) -> None:
+    assert brief(scan(line, ["accuracy%", "val_acc"])) == found
+
+
 def test_other_names_are_kept_up_to_a_number() -> None:
     found = scan("".join(f"name{index}=1\n" for index in range(3 * EXTRA_NAMES)))
     assert len({item.name for item in found}) == EXTRA_NAMES
@@ -144,6 +161,8 @@ def test_rubbish_does_no_harm(data: bytes) -> None:
         ("Final accuracy: 0.9, the value 3: 4", ["accuracy"]),
         ("step: 3, epoch=2", []),
         ("contest Loss: 0.4", ["Loss"]),
+        ("Loss: 0.4, Val Acc: 93.1% | 30%|##", ["Loss", "val_acc%"]),
+        ("loading: 30%|## | 3/10", []),
     ],
 )
 def test_what_could_be_declared(line: str, found: list[str]) -> None:
