@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.cli.console import Console
 from orchestune.config.draft import Draft
 from orchestune.config.foreign import reading as foreign
 from orchestune.config.nodes import Entries
+from orchestune.config.report import did_you_mean
 from orchestune.config.saving import line
 from orchestune.config.scripts import by_config, drafting, reading
 from orchestune.config.scripts.reading import Found
@@ -43,6 +44,7 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
     if args.script:
         found = _read(console, args, folder)
         own = drafting.draft(found, folder, _given(found, args, ask))
+        own = replace(own, notes=(*own.notes, *_unheard_of(found, args)))
         if draft is None:
             return own, f"{args.script}: {_what(found)}"
         run = next(entry for entry in own.document.entries if entry[0].text == "run")
@@ -74,6 +76,18 @@ def _given(found: Found, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
     config = next((name for name in gaps if by_config.takes_file(name)), None)
     missing = Missing(tuple(gaps), drafting.command(found, gaps), config)
     return {option.name: ask(option.name, option.about, missing) for option in options}
+
+
+def _unheard_of(found: Found, args: argparse.Namespace) -> Iterator[str]:
+    """Notes of parameters on the command line that are no option of the script."""
+    script = found.script
+    if script is None or script.way != "{args}" or script.config is not None:
+        return
+    names, command = [option.name for option in script.options], " ".join(args.words)
+    for name in (word.partition("=")[0] for word in args.spaces):
+        if name not in names and f"{{{name}}}" not in command:
+            close = did_you_mean(name, names)
+            yield f"{name}: {args.script} has no such option, as far as it tells{f' ({close})' if close else ''}"
 
 
 def _what(found: Found) -> str:

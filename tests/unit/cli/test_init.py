@@ -304,6 +304,16 @@ def test_a_limit_is_not_told_as_a_goal(cli: Cli, project: Path) -> None:
     assert "maximize accuracy, size <= 9, " in done.out
 
 
+def test_a_parameter_that_is_no_option_of_the_script_is_told(cli: Cli, project: Path) -> None:
+    done = cli("init", "train.py", "--minimize", "loss", "layer=1..3", "lr=0.1..0.2", "zorp=1,2")
+    assert done.code == 0, done.err
+    assert "layer: train.py has no such option, as far as it tells (did you mean layers?)\n" in done.err
+    assert "zorp: train.py has no such option, as far as it tells\n" in done.err
+    assert "lr: train.py" not in done.err
+    placed = cli("init", "train.py", "--minimize", "loss", "--force", "a=1,2", "--", "train.py", "--lr={a}", "{args}")
+    assert (placed.code, "no such option" in placed.err) == (0, False)
+
+
 def test_a_notebook_is_no_program(cli: Cli, project: Path) -> None:
     (project / "train.ipynb").write_text("{}")
     done = cli("init", "train.ipynb", "--minimize", "loss")
