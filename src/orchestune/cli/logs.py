@@ -148,15 +148,17 @@ def _since(text: str | None) -> str | None:
     """An RFC 3339 time in UTC, from one, or from how long ago it was."""
     if text is None:
         return None
+    wrong = UsageError(f"--since {text!r} is no time", "write 30s, 10m, 2h or 2026-01-31T12:00:00Z")
     try:
         return _stamp(datetime.now(UTC) - timedelta(seconds=parse_seconds(text)))
     except ValueError:
         pass
+    except OverflowError:  # before the first year that there is
+        raise wrong from None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since {text!r} is no time", "write 30s, 10m, 2h or 2026-01-31T12:00:00Z") from None
-    return _stamp(moment.astimezone(UTC))
+        return _stamp(datetime.fromisoformat(text).astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise wrong from None
 
 
 def _stamp(moment: datetime) -> str:

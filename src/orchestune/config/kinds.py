@@ -70,7 +70,8 @@ def _read_number(found: Field) -> float | None:
     value = found.node.value if isinstance(found.node, Scalar) else None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
-    found.expected("a finite number")
+    huge = isinstance(value, (int, float)) and LARGEST < abs(value) < math.inf
+    found.expected(f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else "a finite number")
     return None
 
 

@@ -37,6 +37,10 @@ def alpha(spelling: str) -> str:
             "8:8: folds: found 0, expected a whole number from 1 to 1000",
         ),
         (
+            with_lines("stop: {target: 1e150}"),
+            "8:16: stop.target: found 1e150, expected a number from -1e+100 to 1e+100",
+        ),
+        (
             with_lines("folds: {prune_after: 1}"),
             "8:8: folds.count: is missing (expected a whole number from 1 to 1000)",
         ),
