@@ -40,7 +40,7 @@ def trial(template: Foreign, parameters: Sequence[str]) -> dict[str, Any]:
             "the trial stands in a ConfigMap", "put it here as trialSpec; kubectl get configmap shows it", "configMap"
         )
         return {}
-    pod = _pod(template.below("trialSpec"))
+    pod, seconds = _pod(template.below("trialSpec"))
     template.leave(*_SILENT)
     containers = pod.each("containers")
     own = next((one for one in containers if one.text("name") == primary), containers[0] if containers else None)
@@ -52,15 +52,18 @@ def trial(template: Foreign, parameters: Sequence[str]) -> dict[str, Any]:
     found = _command(own, _Names(names, parameters))
     found |= {"image": own.text("image"), "resources": _resources(own.below("resources"))}
     found |= _where(pod, own)
+    limits = [limit for limit in (seconds, number(pod.value("activeDeadlineSeconds"))) if limit is not None]
+    found["timeout"] = f"{min(limits):g}s" if limits else None
     own.leave("name", "imagePullPolicy")
     pod.leave(*_SILENT)
     return without_empty(found)
 
 
-def _pod(spec: Foreign) -> Foreign:
-    """The pod of a Job, or of the first kind of replica of a training job."""
+def _pod(spec: Foreign) -> tuple[Foreign, float | None]:
+    """The pod of a Job, or of the first kind of replica of a training job; how many seconds it may take."""
     kind = spec.text("kind") or "Job"
     inner = spec.below("spec")
+    seconds = number(inner.value("activeDeadlineSeconds"))
     for name in inner:
         if name.endswith("ReplicaSpecs"):
             replicas = inner.below(name)
@@ -75,7 +78,7 @@ def _pod(spec: Foreign) -> Foreign:
     found = inner.below("template").below("spec")
     inner.leave("backoffLimit", "completions", "parallelism", *_SILENT)
     spec.leave("apiVersion", "metadata")
-    return found
+    return found, seconds
 
 
 class _Names:

@@ -170,6 +170,21 @@ def test_median_stopping_and_event_files_are_taken_over(tmp_path: Path) -> None:
     assert notes == ()
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("      spec:\n        template:", "      spec:\n        activeDeadlineSeconds: 300\n        template:"),
+        (
+            "            restartPolicy: Never",
+            "            restartPolicy: Never\n            activeDeadlineSeconds: 300",
+        ),
+    ],
+)
+def test_a_deadline_of_the_job_or_of_its_pod_is_the_timeout(old: str, new: str, tmp_path: Path) -> None:
+    document, notes = made(tmp_path, old, new)
+    assert (document["timeout"], notes) == ("300s", ())
+
+
 def test_of_a_training_job_the_first_pod_is_taken(tmp_path: Path) -> None:
     head, _, pod = KATIB.partition("      kind: Job\n      spec:\n")
     job = "      kind: PyTorchJob\n      spec:\n        pytorchReplicaSpecs:\n          Master:\n"
