@@ -25,7 +25,10 @@ class Call:
         """Call it and report what it returns. TypeError where that is nothing to report."""
         result = self.function(**configuration) if self.by_name else self.function(configuration)
         if isinstance(result, Mapping):
-            report(result)
+            values, spread = dict(result), None
+            if len(values) == 2 and "stddev" in values and "stddev" not in self.metrics:
+                spread = values.pop("stddev")  # as in a line of JSON
+            report(values, stddev=spread)
         elif result is not None:
             if len(self.metrics) > 1:
                 names = ", ".join(self.metrics)

@@ -31,7 +31,6 @@ _STEP = re.compile(
 _COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
 _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
-_NO_NAMES = frozenset(("name", "value", "stddev"))
 
 
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
@@ -223,7 +222,7 @@ class Scanner:
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
-        if isinstance(name, str) and value is not None and name.lower() not in _NO_NAMES:
+        if isinstance(name, str) and value is not None:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
         found, noisy = [], self._noisy(document)

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import orchestune
+from orchestune.sdk.call import Call
+from orchestune.sdk.parameters import Params
 from orchestune.worker import keep
+from orchestune.worker.metrics import Declared, Scanner
 
 LIGHT = ("Params", "checkpoint_dir", "log_artifact", "params", "report", "should_stop")
 """what a training script uses"""
@@ -173,6 +177,38 @@ def test_the_stub_tells_type_checkers_what_the_package_offers() -> None:
     }
     assert told == homes
     assert set(orchestune.__all__) == {"__version__", *homes} and set(homes) <= set(dir(orchestune))
+
+
+@pytest.mark.parametrize("name", ["loss", "name", "value", "stddev", "step_time"])
+def test_a_metric_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.jsonl"
+    monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
+    orchestune.report({name: 0.5}, step=3, stddev=0.1)
+    [found] = Scanner(Declared([name])).document(path.read_bytes())
+    assert found == (name, 0.5, 3.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "result", "found"),
+    [
+        (("loss",), {"loss": 0.5, "stddev": 0.1}, [("loss", 0.5, 0.1)]),
+        (("loss", "stddev"), {"loss": 0.5, "stddev": 0.1}, [("loss", 0.5, None), ("stddev", 0.1, None)]),
+        (
+            ("loss",),
+            {"loss": 0.5, "f1": 1, "stddev": 0.1},
+            [("loss", 0.5, None), ("f1", 1, None), ("stddev", 0.1, None)],
+        ),
+    ],
+)
+def test_a_function_may_return_a_spread_beside_its_one_metric(
+    metrics: tuple[str, ...], result: Any, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
+    Call(lambda x: result, metrics, by_name=False)(Params({"x": 1}))
+    scanner = Scanner(Declared(metrics))
+    values = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
+    assert [(one.name, one.value, one.stddev) for one in values] == found
 
 
 def test_what_is_no_name_with_a_value_is_told() -> None:
