@@ -11,6 +11,7 @@ from orchestune.cli.live import Block
 from orchestune.cli.progress import live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
 from orchestune.client.states import finished
+from orchestune.domain.metrics import Metric, feasible
 from orchestune.errors import NotFound, TemporaryError
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class PlainView:
         if len(status["metrics"]) > 1 or metric["name"] not in metrics:
             return False
         value = metrics[metric["name"]]["value"]
+        if not feasible([Metric.from_json(metric)], {metric["name"]: value}):
+            return False
         if self._best is not None and (value <= self._best if metric["goal"] == "maximize" else value >= self._best):
             return False
         self._best = value

@@ -219,6 +219,19 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     assert len(re.findall(r"^\d/4  trial \d.*\(best value so far\)$", out, re.MULTILINE)) == 2
 
 
+def test_a_value_beyond_the_limit_of_its_metric_is_not_the_best_so_far(server: FakeServer) -> None:
+    metric = {"name": "accuracy", "goal": "maximize", "take": "last", "threshold": None, "constraint": "<= 0.902"}
+    server.update("sgd-7f3a", metrics=[metric])
+    process = piped(server, rerun(server))
+    following(server)
+    finish(server, 2)
+    finish(server, 3)
+    complete(server)
+    out, _ = process.communicate(timeout=60)
+    assert re.findall(r"^\d/4  trial (\d)", out, re.MULTILINE) == ["2", "3"]
+    assert re.findall(r"^\d/4  trial (\d).*\(best value so far\)$", out, re.MULTILINE) == ["2"]
+
+
 def test_a_status_that_is_newer_than_the_events_does_not_spoil_the_count(server: FakeServer) -> None:
     server.update("sgd-7f3a", counts={"completed": 3})
     process = piped(server, rerun(server))
