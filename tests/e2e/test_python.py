@@ -70,6 +70,7 @@ def test_an_exception_is_a_failed_trial_that_brings_its_traceback() -> None:
     error = failed.error
     assert error is not None and error == experiment.trial(failed.number).error
     assert error in set(experiment.trials()["error"])
+    assert f'File "{__file__}", line' in error and '    raise ZeroDivisionError("one is too many")' in error
     assert "exited with code 1" in error and "in half" in error and "ZeroDivisionError: one is too many" in error
     best = experiment.best()
     assert best is not None and best.parameters == {"x": 0} and best.error is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import os
 import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from orchestune.client.states import over
@@ -126,7 +127,7 @@ def pickled(call: Call) -> bytes:
     try:
         if alone:
             cloudpickle.register_pickle_by_value(module)
-        return bytes(cloudpickle.dumps(call))
+        return _dumped(call)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError) as exc:
         raise UsageError(
             f"the function cannot be sent to another process: {exc}",
@@ -135,6 +136,22 @@ def pickled(call: Call) -> bytes:
     finally:
         if alone:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _dumped(call: Call) -> bytes:
+    """Pickled with the files in which code stands, for tracebacks to name them: cloudpickle leaves these out."""
+    import cloudpickle
+
+    shorten = cloudpickle.Pickler.dispatch_table.get(CodeType)
+
+    def with_file(code: CodeType) -> tuple[Any, ...]:
+        kind, parts, *more = shorten(code)
+        return (kind, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts), *more)
+
+    table = {**cloudpickle.Pickler.dispatch_table, **({CodeType: with_file} if shorten else {})}
+    file = io.BytesIO()
+    type("Pickler", (cloudpickle.Pickler,), {"dispatch_table": table})(file).dump(call)
+    return file.getvalue()
 
 
 def _importable(module: ModuleType) -> bool:
