@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ class Parameter:
         if self.step is None:
             return None
         count = int(math.floor((self.high - self.low) / self.step + 1e-9)) + 1
-        return tuple(self.low + index * self.step for index in range(count))
+        return tuple(_level(self.low, self.step, index) for index in range(count))
 
     def count(self) -> float:
         """How many values there are; infinity for a float without a step."""
@@ -96,7 +97,7 @@ class Parameter:
         step = self.step or (1 if self.kind == "int" else None)
         if step is not None:
             top = math.floor((self.high - self.low) / step + 1e-9)
-            value = self.low + min(round((value - self.low) / step), top) * step
+            value = _level(self.low, step, min(round((value - self.low) / step), top))
         return int(round(value)) if self.kind == "int" else float(value)
 
     def from_unit(self, position: float) -> Value:
@@ -347,6 +348,18 @@ def _kind_in_constraints(parameter: Parameter) -> ConstraintKind:
     if all(isinstance(choice, bool) for choice in parameter.choices):
         return "truth"
     return "text" if all(isinstance(choice, str) for choice in parameter.choices) else "any"
+
+
+def _level(low: float, step: float, index: int) -> float:
+    """So many steps above `low`, as people write it: the third of 0.1 is 0.3 and not 0.30000000000000004."""
+    return round(low + index * step, max(_decimals(low), _decimals(step)))
+
+
+@lru_cache
+def _decimals(number: float) -> int:
+    """Digits behind the point."""
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _whole(steps: float) -> bool:

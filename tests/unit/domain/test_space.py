@@ -110,5 +110,23 @@ def test_a_value_that_was_snapped_is_allowed_however_many_steps_there_are(steps:
     assert parameter.problem(parameter.snap(1e-9 + steps * 1e-9)) is None
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step", "written"),
+    [
+        (0.0, 0.5, 0.1, "0.0 0.1 0.2 0.3 0.4 0.5"),
+        (0.25, 1.2, 0.3, "0.25 0.55 0.85 1.15"),
+        (-1.1, -0.8, 0.1, "-1.1 -1.0 -0.9 -0.8"),
+        (0.0, 4e-7, 1e-7, "0.0 1e-07 2e-07 3e-07 4e-07"),
+        (1e20, 1e20 + 1e17, 5e16, "1e+20 1.0005e+20 1.001e+20"),
+    ],
+)
+def test_steps_are_values_as_people_write_them(low: float, high: float, step: float, written: str) -> None:
+    parameter = Parameter("p", "float", low, high, step=step)
+    levels = parameter.levels() or ()
+    assert " ".join(map(repr, levels)) == written
+    assert [parameter.snap(low + index * step) for index in range(len(levels))] == list(levels)
+    assert not [level for level in levels if parameter.problem(level)]
+
+
 def test_a_value_between_two_steps_is_told() -> None:
     assert Parameter("p", "float", 0.0, 1e9, step=0.5).problem(1e8 + 0.25) is not None
