@@ -238,7 +238,6 @@ class GrantAccess(Protocol):
 class ReadColumns(Protocol):
     """Trials as plots and long tables need them: many at once, summarised where they are too many."""
 
-    def prepare(self, core: Core, ref: str) -> None: ...
     def columns(self, core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> Document: ...
     def ordered(
         self, core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from orchestune.domain.metrics import Metric
-from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.errors import NotFound, UsageError
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, declared, rfc3339
@@ -24,12 +23,6 @@ _CURVE, _CURVES = 5000, 500
 """values of each curve that are shown: of one trial, of many"""
 _BINS = 240
 """steps of time in which busy slots are counted"""
-
-
-def prepare(core: Core, ref: str) -> None:
-    """Read what plots and long tables are made of, so that who asks for them next need not wait for it."""
-    with suppress(OrchestuneError):  # who asks hears of it
-        core.shelf.columns(core.store, ref)
 
 
 def ordered(core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int) -> Document:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from queue import Queue
 from urllib.parse import urljoin
 
 import pytest
@@ -20,14 +19,10 @@ from orchestune.server.context import Pace
 from orchestune.server.pages import routes as page_routes
 from orchestune.server.routes import workers
 from orchestune.services import idempotency
-from orchestune.services.columns import Columns
 from orchestune.services.core import Core
-from orchestune.services.shelf import Shelf
-from orchestune.store.database import Store
-from orchestune.store.experiments import ExperimentRow
 from orchestune.store.tables import credentials
 from tests.testbeds.seed import TOKEN, core_of
-from tests.unit.server.harness import PATIENCE, Live, Reply, live
+from tests.unit.server.harness import Live, Reply, live
 
 
 class Vouching:
@@ -98,29 +93,6 @@ def test_a_session_reaches_pages_and_api_as_the_person_it_is_of(pages: Live) -> 
     page = ask(pages, "GET", "/experiments", cookie)
     assert page.status == 200 and b'data-role="owner" data-user="ada"' in page.body
     assert ask(pages, "GET", "/api/v1/experiments", cookie).json()["items"] == []
-
-
-class Noting(Shelf):
-    """Notes whose trials are read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: Queue[str] = Queue()
-
-    def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, Columns]:
-        self.read.put(ref)
-        return super().columns(store, ref)
-
-
-def test_trials_are_read_while_the_page_that_shows_them_loads(core: Core, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = Noting()
-    with live(replace(core, shelf=shelf)) as pages:
-        cookie = enter(pages)
-        assert ask(pages, "GET", "/experiments/one-7f3a?tab=logs", cookie).status == 200
-        assert ask(pages, "GET", "/experiments/two-7f3a", cookie).status == 200
-        assert shelf.read.get(timeout=PATIENCE) == "two-7f3a"
-    assert shelf.read.empty()
-    assert not [record for record in caplog.records if record.levelname == "ERROR"], "there is no such experiment"
 
 
 def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:

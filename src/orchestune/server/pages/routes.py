@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import BackgroundTasks, Path, Request, Response
+from fastapi import Path, Request, Response
 from fastapi.responses import RedirectResponse
 
 from orchestune.errors import Denied
@@ -16,8 +16,6 @@ from orchestune.server.pages import assets, render
 router = routers.of_pages()
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
-_DRAWN = ("overview", "analysis", "trials")
-"""tabs that show all trials of an experiment"""
 
 
 @router.get("/")
@@ -33,12 +31,8 @@ async def experiments(caller: Known) -> Response:
 
 
 @router.get("/experiments/{ref}")
-async def experiment(
-    context: Here, caller: Known, background: BackgroundTasks, ref: str, tab: str = "overview"
-) -> Response:
-    """One experiment. What it will ask for is read while the browser reads the page's scripts."""
-    if tab in _DRAWN:
-        background.add_task(context.services.read_columns.prepare, context.core, ref)
+async def experiment(caller: Known, ref: str, tab: str = "overview") -> Response:
+    """One experiment."""
     return render.page("experiment.html", caller=caller, ref=ref, tab=tab)
 
 
