@@ -183,7 +183,8 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     if status["counts"]["failed"]:
         steps.append((f"orchestune trials {handle} --state failed", "what failed"))
     if status["state"] in ("completed", "stopped"):
-        if status["reason"] is None or status["reason"]["code"] in ("budget", "stopped"):  # else it would end at once
+        more = status["reason"] is None or status["reason"]["code"] in ("budget", "stopped")
+        if more and not status["engine"].startswith("grid"):  # else it would end at once
             steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
         steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
     names = max(len(command) for command, _ in steps)

@@ -55,6 +55,8 @@ def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
         changes["labels"] = json.dumps(dict(body["labels"]))
     if not changes:
         return
+    if "budget" in changes:
+        _show(ledger)
     experiments.change(session, row.id, revision=row.revision, **changes)
     for key, value in changes.items():
         setattr(row, "labels_json" if key == "labels" else key, value)
@@ -62,6 +64,12 @@ def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
     if row.desired is Desired.STOPPED and "budget" in changes:
         row.desired, row.reason = Desired.RUNNING, None
     ledger.evaluate()
+
+
+def _show(ledger: Ledger) -> None:
+    """What was deleted and goes on is in the lists again. Conflict for what is being removed for good."""
+    if not experiments.show(ledger.session, ledger.row.id):
+        raise Conflict(f"{ledger.row.handle} is being removed for good")
 
 
 def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
@@ -90,6 +98,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
         if row.desired is Desired.PAUSED and reason is not None:
             row.guards = " ".join(sorted({*row.guards.split(), reason.code.value}))
         if row.desired is not Desired.RUNNING:
+            _show(ledger)
             row.desired, row.reason = Desired.RUNNING, None
             ledger.session.run(_FORGET_LOSSES, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})

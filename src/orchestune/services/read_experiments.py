@@ -134,13 +134,19 @@ def best_of(core: Core, session: Session, row: ExperimentRow) -> list[Document]:
             found.append(
                 {
                     "trial": number,
-                    "metrics": measured.get(number, {}),
+                    "metrics": _in_order(row, measured.get(number, {})),
                     "parameters": parameters,
                     "expected": expected,
                     "measured_best": row.best_trial if expected and number != row.best_trial else None,
                 }
             )
     return found
+
+
+def _in_order(row: ExperimentRow, measured: Document) -> Document:
+    """Metrics as they were declared, and others behind them."""
+    names = [metric.name for metric in row.specification.metrics if metric.name in measured]
+    return {name: measured[name] for name in names} | measured
 
 
 _FRONTS: Recent[Sequence[int]] = Recent()

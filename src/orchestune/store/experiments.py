@@ -214,7 +214,7 @@ def keep_launch(session: Session, row: ExperimentRow) -> None:
 
 
 def change(session: Session, experiment: str, **values: object) -> None:
-    """Change the columns that are not counters (budget, labels, hidden, …)."""
+    """Change the columns that are not counters (budget, labels, …)."""
     session.change(update(experiments).where(experiments.c.id == experiment).values(**values))
 
 
@@ -223,6 +223,12 @@ def hide(session: Session, experiment: str, *, for_good: bool) -> None:
     level = 2 if for_good else 1
     own = (experiments.c.id == experiment) & (experiments.c.hidden < level)
     session.change(update(experiments).where(own).values(hidden=level))
+
+
+def show(session: Session, experiment: str) -> bool:
+    """Take it into lists again, and tell whether it may be there: not once it is to be removed."""
+    own = (experiments.c.id == experiment) & (experiments.c.hidden < 2)
+    return session.change(update(experiments).where(own).values(hidden=0)) == 1
 
 
 def find(session: Session, reference: str) -> ExperimentRow:

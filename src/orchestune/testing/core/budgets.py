@@ -76,6 +76,7 @@ class BudgetsContract(WorldContract):
             worker.call(finished=[worker.finish(lease, points=points)])
             best = world.status(experiment)["best"]
             assert [item["trial"] for item in best] == {0.1: [], 0.5: [2], 0.2: [2], 0.4: [4]}[loss]
+        assert list(best[0]["metrics"]) == ["loss", "cost"], "as they were declared"
 
     def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: World) -> None:
         known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}

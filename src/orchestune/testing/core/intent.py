@@ -186,6 +186,29 @@ class IntentContract(WorldContract):
         with pytest.raises(Purged):
             world.status(experiment)
 
+    def test_what_was_deleted_is_listed_again_once_it_goes_on(self, world: World) -> None:
+        resumed, extended = world.create(budget=3), world.create(budget=1)
+        world.run(extended)
+        for experiment in (resumed, extended):
+            change_experiment.delete(world.core, experiment, False, "ada")
+        change_experiment.change_experiment(world.core, extended, {"parallelism": 2}, "ada")
+        assert read_experiments.statuses(world.core)["items"] == []
+        change_experiment.resume(world.core, resumed, "ada")
+        change_experiment.change_experiment(world.core, extended, {"budget": 2}, "ada")
+        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {resumed, extended}
+        assert world.run(extended)["counts"]["completed"] == 2
+
+    def test_what_is_being_removed_for_good_does_not_go_on(self, world: World) -> None:
+        experiment = world.create(budget=3)
+        change_experiment.delete(world.core, experiment, True, "ada")
+        with pytest.raises(Conflict, match="removed for good"):
+            change_experiment.resume(world.core, experiment, "ada")
+        with pytest.raises(Conflict, match="removed for good"):
+            change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "ada")
+        world.tick(4)
+        with pytest.raises(Purged):
+            world.status(experiment)
+
     def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: World) -> None:
         hidden, shown = world.create(name="same"), world.create(name="same")
         with pytest.raises(Ambiguous, match=r"'sa' could be same-\w{4} \(pending\) or same-\w{4} \(pending\)"):
