@@ -138,7 +138,7 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int 
 
 @pytest.mark.parametrize(("engine", "proposed"), [("auto", True), ("grid", False)])
 def test_more_trials_are_proposed_where_there_are_more(engine: str, proposed: bool) -> None:
-    lines = end_lines(status(state="completed", engine=engine), PLAIN)
+    lines = end_lines(status(state="completed", engine=engine), PLAIN)  # type: ignore[arg-type]
     assert any("orchestune extend sgd-7f3a --budget" in line for line in lines) is proposed
 
 
