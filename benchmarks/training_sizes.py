@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import csv
 import math
-import subprocess
-import sys
 from collections import defaultdict
-from pathlib import Path
 
 from benchmarks.curves import Recorded
-from benchmarks.peers.environment import folder
+from benchmarks.peers.environment import shipped
 from orchestune.domain.metrics import Metric
 
 PACKAGE = "lcdb==0.1.0"
@@ -29,7 +26,7 @@ def recorded() -> dict[str, list[Recorded]]:
     """The curves of each of `DATA`; all of one are equally long."""
     wanted = {str(number): f"classifiers of {name}" for name, number in DATA.items()}
     found: dict[str, dict[tuple[str, ...], dict[int, tuple[float, float]]]] = {name: {} for name in wanted.values()}
-    with _table().open() as lines:
+    with shipped("learning-curves", PACKAGE, "lcdb/database-accuracy.csv").open() as lines:
         for row in csv.DictReader(lines):
             if name := wanted.get(row["openmlid"]):
                 split = row["learner"], row["outer_seed"], row["inner_seed"]
@@ -47,13 +44,3 @@ def _whole(curves: list[dict[int, tuple[float, float]]]) -> list[Recorded]:
         if all(map(math.isfinite, values)):
             by_sizes[sizes].append(Recorded(values, seconds))
     return by_sizes[max(by_sizes, key=len)]
-
-
-def _table() -> Path:
-    home = folder("learning-curves")
-    file = home / "lcdb" / "database-accuracy.csv"
-    if not file.exists():
-        print(f"installing {PACKAGE} into {home}", file=sys.stderr)
-        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
-        subprocess.run([*pip, "--target", str(home), PACKAGE], check=True)
-    return file

