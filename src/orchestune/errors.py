@@ -8,6 +8,7 @@
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
+    │   └── SpaceExhausted          an Optimizer has suggested every configuration of its space once
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
     ├── NothingCompleted            no trial of a search completed; holds the traceback of one
     └── TemporaryError              the same call may work later; exit 3
@@ -87,6 +88,10 @@ class BadInput(UsageError):
         super().__init__("\n".join(str(problem) for problem in problems), hint)
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem], str]]:
+        """Made anew from the mistakes where it comes to another process: its text alone would be taken for a list."""
+        return type(self), (self.problems, self.hint)
+
     @classmethod
     def one(cls, message: str, key: str = "", hint: str = "") -> BadInput:
         """A single mistake in the value of `key`."""
@@ -129,6 +134,12 @@ class Conflict(OrchestuneError):
     code = "conflict"
     exit_code = 2
     status = 409
+
+
+class SpaceExhausted(Conflict):
+    """Every configuration of the space was suggested once."""
+
+    code = "exhausted"
 
 
 class Denied(OrchestuneError):
@@ -183,6 +194,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         Purged,
         Ambiguous,
         Conflict,
+        SpaceExhausted,
         Denied,
         NothingCompleted,
         TemporaryError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 
 import pytest
@@ -21,6 +22,16 @@ def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[Orchest
     sent = errors.BadInput.one("is wrong", "budget") if kind is errors.BadInput else kind("is wrong", "mend it")
     got = from_json(sent.to_json())
     assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
+
+
+@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+def test_an_error_of_another_process_is_what_it_was(kind: type[OrchestuneError]) -> None:
+    problems = [errors.Problem("is wrong", "budget"), errors.Problem("is missing", "run")]
+    sent = errors.BadInput(problems, "mend it") if kind is errors.BadInput else kind("is wrong", "mend it")
+    got = pickle.loads(pickle.dumps(sent))
+    assert (type(got), str(got), got.message, got.hint) == (kind, str(sent), sent.message, sent.hint)
+    assert got.__notes__ == sent.__notes__
+    assert vars(got) == vars(sent)
 
 
 def test_a_traceback_tells_what_to_do() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
-from orchestune.domain.space import Value
+from orchestune.domain.space import Value, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create
-from orchestune.errors import BadInput, Conflict
+from orchestune.errors import BadInput, Conflict, SpaceExhausted
 from orchestune.ports.engine import Exhausted
 from orchestune.sdk.search_request import SearchRequest, read_request, read_warm_start
 
@@ -22,21 +23,24 @@ _FORMAT = 1
 _LARGEST_SEED = 2**32
 
 
-class SpaceExhausted(Conflict):
-    """Every configuration of the space was suggested once."""
-
-    code = "exhausted"
-
-
 @dataclass(frozen=True)
 class Suggestion:
     """A configuration to try."""
 
     number: int
-    parameters: Mapping[str, Value]
+    parameters: Mapping[str, Value] = field(hash=False)
     """active ones only: those whose `when` holds"""
     source: str
     """what suggested it, such as `gp`, `tpe` or `sobol`"""
+    _key: str = field(init=False, repr=False, compare=False)
+    """of the parameters as they were suggested: whoever trains may have added to them, or taken from them"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", key(self.parameters))
+
+    def same(self, other: Suggestion) -> bool:
+        """Whether it is the same one, whatever was made of its parameters."""
+        return (self.number, self._key, self.source) == (other.number, other._key, other.source)
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Optimizer:
     `parallelism` suggestions may be open, which keep away from each other. `warm_start` is results from elsewhere to
     learn from: the path of a CSV, JSON or JSONL file, a DataFrame (such as `experiment.trials()`), or a list of
     dictionaries with the names of parameters and metrics; `notes` tells what of it could not be used. The same seed and
-    the same results in the same order give the same suggestions. Safe to use from several threads. BadInput tells
-    everything that is wrong.
+    the same results in the same order give the same suggestions. Safe to use from several threads; a copy, such as what
+    another process gets by pickle, goes on as the original would have. BadInput tells everything that is wrong.
 
     >>> import orchestune
     >>> optimizer = orchestune.Optimizer({"lr": "1e-5..0.1 log", "layers": "2..8"}, {"loss": "minimize"})
@@ -84,7 +88,7 @@ class Optimizer:
         request = read_request(parameters, metrics, engine, constraints)
         found = None if warm_start is None else read_warm_start(warm_start, request.space, request.metrics)
         warm = found.observations if found else ()
-        self._start(request, _checked_seed(seed), _checked_parallelism(parallelism), warm)
+        self._start(request, _checked_seed(seed), _whole(parallelism, 1, "parallelism"), warm)
         self.notes = found.notes if found else ()
         """what of `warm_start` could not be used, and what it does not say"""
 
@@ -107,7 +111,9 @@ class Optimizer:
         self._engine.tell(self._warm)
 
     def ask(self) -> Suggestion:
-        """The next configuration. SpaceExhausted when all were suggested; Conflict when `parallelism` are open.
+        """The next configuration.
+
+        SpaceExhausted (of `orchestune.errors`) when all were suggested; Conflict when `parallelism` are open.
 
         >>> suggestion = optimizer.ask()
         >>> list(suggestion.parameters)
@@ -127,7 +133,7 @@ class Optimizer:
                 raise SpaceExhausted(f"there is nothing left to try: {exc}") from exc
             self._asked = number
             self._open[number] = Suggestion(number, found, self._engine.source)
-            return self._open[number]
+            return Suggestion(number, dict(found), self._engine.source)
 
     def tell(
         self,
@@ -148,12 +154,13 @@ class Optimizer:
         if not isinstance(suggestion, Suggestion):
             raise BadInput.one(f"must be what ask() gave, got {suggestion!r}", "suggestion")
         with self._lock:
-            if self._open.get(suggestion.number) != suggestion:
+            asked = self._open.get(suggestion.number)
+            if asked is None or not asked.same(suggestion):
                 hint = "tell each suggestion once, to the Optimizer that made it"
                 raise Conflict(f"suggestion {suggestion.number} is not open", hint)
             metrics = None if metrics is None else _by_name(metrics, "metrics")
-            observation = self._observation(suggestion, metrics, _by_name(stddev or {}, "stddev"))
-            del self._open[suggestion.number]
+            observation = self._observation(asked, metrics, _by_name(stddev or {}, "stddev"))
+            del self._open[asked.number]
             self._told.append(observation)
             self._engine.tell([observation])
 
@@ -190,7 +197,8 @@ class Optimizer:
             from orchestune.engines.estimate import expected_front
 
             numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
-        return [Result(n, results[n].parameters, results[n].metrics, results[n].stddev, expected) for n in numbers]
+        chosen = [results[number] for number in numbers]
+        return [Result(o.number, dict(o.parameters), dict(o.metrics), dict(o.stddev), expected) for o in chosen]
 
     def to_json(self) -> dict[str, Any]:
         """All of it as a JSON document, open suggestions included.
@@ -229,10 +237,18 @@ class Optimizer:
         warm = [_read(item) for item in document.get("warm", ())]
         self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"], warm)
         self._asked = document["asked"]
-        self._open = {number: Suggestion(number, found, source) for number, found, source in document["open"]}
+        self._open = {number: Suggestion(number, dict(found), source) for number, found, source in document["open"]}
         self._told = [_read(item) for item in document["told"]]
         self._engine.tell(self._told)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: what `to_json` tells, so that another process goes on as this one would have."""
+        return {"document": self.to_json(), "notes": self.notes}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__ |= vars(Optimizer.from_json(state["document"]))
+        self.notes = state["notes"]
 
     def _observation(
         self, suggestion: Suggestion, metrics: Mapping[str, float] | None, stddev: Mapping[str, float]
@@ -264,6 +280,8 @@ def _by_name(values: Any, what: str) -> Mapping[str, float]:
 def _number(value: Any, name: str) -> float:
     try:
         return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # a whole number that is larger than any decimal
     except (TypeError, ValueError):
         raise BadInput.one(f"must be a number, got {type(value).__name__}: {value!r}", name) from None
 
@@ -275,21 +293,24 @@ def _written(observation: Observation) -> list[Any]:
 
 def _read(document: list[Any]) -> Observation:
     number, found, state, values, stddev = document
-    return Observation(number, found, TrialState(state), values, stddev)
+    return Observation(number, dict(found), TrialState(state), dict(values), dict(stddev))
 
 
 def _checked_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbelow(_LARGEST_SEED)
-    if type(seed) is not int or seed < 0:
-        raise BadInput.one(f"{seed!r} is no whole number of at least 0", "seed")
-    return seed
+    return _whole(seed, 0, "seed")
 
 
-def _checked_parallelism(parallelism: int) -> int:
-    if type(parallelism) is not int or parallelism < 1:
-        raise BadInput.one(f"{parallelism!r} is no whole number of at least 1", "parallelism")
-    return parallelism
+def _whole(value: Any, least: int, name: str) -> int:
+    """Also one of NumPy, such as a seed that was drawn."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = least - 1
+    if found < least or isinstance(value, bool):
+        raise BadInput.one(f"{value!r} is no whole number of at least {least}", name)
+    return found
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,8 @@ import pandas as pd
 import pytest
 
 from orchestune import Optimizer
-from orchestune.errors import BadInput, Conflict
-from orchestune.sdk.optimizer import SpaceExhausted, Suggestion
+from orchestune.errors import BadInput, Conflict, SpaceExhausted
+from orchestune.sdk.optimizer import Suggestion
 
 PARAMETERS: dict[str, Any] = {
     "model": ["linear", "net"],
@@ -66,6 +69,42 @@ def test_a_search_that_was_written_down_goes_on_as_it_would_have() -> None:
     assert run(copy, 4) == run(optimizer, 4)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_a_copy_goes_on_as_the_original_would_have(copied: Callable[[Optimizer], Optimizer]) -> None:
+    rows = [{"lr": 0.01, "model": "linear", "loss": 1.0}, {"lr": 7, "loss": 0}]
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=4, parallelism=2, warm_start=rows)
+    run(optimizer, 11)
+    waiting = optimizer.ask()
+    found = copied(optimizer)
+    assert found.to_json() == optimizer.to_json()
+    assert found.notes == optimizer.notes != ()
+    found.tell(pickle.loads(pickle.dumps(waiting)), {"loss": 0.5})
+    optimizer.tell(Suggestion(*optimizer.to_json()["open"][0]), {"loss": 0.5})
+    assert run(found, 4) == run(optimizer, 4)
+
+
+def test_what_becomes_of_the_parameters_in_a_training_changes_nothing_of_the_search() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, seed=1, parallelism=2)
+    suggestion, other = optimizer.ask(), optimizer.ask()
+    before = dict(suggestion.parameters)
+    taken: dict[str, Any] = suggestion.parameters  # type: ignore[assignment]
+    taken["epochs"] = taken.pop("lr")
+    with pytest.raises(Conflict):
+        optimizer.tell(Suggestion(1, other.parameters, "sobol"), {"loss": 1})
+    optimizer.tell(suggestion, {"loss": 1})
+    best = optimizer.best()
+    assert best is not None and best.parameters == before
+    best.parameters.clear()  # type: ignore[attr-defined]
+    best.metrics.clear()  # type: ignore[attr-defined]
+    assert optimizer.to_json()["told"] == [[1, before, "completed", {"loss": 1}, {}]]
+
+
+def test_suggestions_may_be_the_keys_of_a_mapping() -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, parallelism=2)
+    first, second = optimizer.ask(), optimizer.ask()
+    assert {first: 1, second: 2}[pickle.loads(pickle.dumps(first))] == 1
+
+
 def test_the_same_suggestions_come_from_the_process_of_a_server_s_engines() -> None:
     from orchestune.domain.states import TrialState
     from orchestune.domain.trial import Observation, ask_seed
@@ -99,6 +138,7 @@ def test_a_failure_is_no_result() -> None:
     optimizer = Optimizer(PARAMETERS, METRICS)
     optimizer.tell(optimizer.ask(), None)
     optimizer.tell(optimizer.ask(), {"loss": math.nan})
+    optimizer.tell(optimizer.ask(), {"loss": 10**400})
     assert optimizer.best() is None
 
 
@@ -150,6 +190,8 @@ def test_all_mistakes_are_told_at_once_by_their_key() -> None:
         ({"constraints": ["a < lr"]}, "constraints.0.: `a < lr`: .a. is no parameter"),
         ({"constraints": "lr < 0"}, "constraints: no configuration was found that fulfils `lr < 0`"),
         ({"seed": -1}, "seed: -1 is no whole number of at least 0"),
+        ({"seed": True}, "seed: True is no whole number of at least 0"),
+        ({"seed": 0.5}, "seed: 0.5 is no whole number of at least 0"),
         ({"parallelism": 0}, "parallelism: 0 is no whole number of at least 1"),
         ({"engine": {"name": "tpe", "startups": 3}}, "engine.startups: is no option"),
     ],
@@ -170,6 +212,9 @@ def test_values_of_numpy_and_ranges_are_taken_for_what_they_are() -> None:
     )
     optimizer.tell(optimizer.ask(), {"loss": np.float64(0.5)})
     assert json.dumps(optimizer.to_json())
+    drawn = Optimizer(PARAMETERS, METRICS, seed=np.int64(7), parallelism=np.int32(2))  # type: ignore[arg-type]
+    assert run(drawn, 3) == run(Optimizer(PARAMETERS, METRICS, seed=7, parallelism=2), 3)
+    assert json.dumps(drawn.to_json())
 
 
 def test_a_document_of_another_version_is_refused() -> None:
