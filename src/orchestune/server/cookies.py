@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
-
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -21,12 +20,8 @@ def name(scope: Scope) -> str:
 
 
 def session_token(scope: Scope) -> str:
-    """What the browser shows; empty where it shows nothing."""
-    try:
-        found = SimpleCookie(header(scope, b"cookie")).get(name(scope))
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """What the browser shows; empty where it shows nothing. Cookies of others on this host may hold anything."""
+    return cookie_parser(header(scope, b"cookie")).get(name(scope), "")
 
 
 def from_our_pages(scope: Scope, url: str) -> bool:

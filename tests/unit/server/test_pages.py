@@ -95,6 +95,12 @@ def test_a_session_reaches_pages_and_api_as_the_person_it_is_of(pages: Live) -> 
     assert ask(pages, "GET", "/api/v1/experiments", cookie).json()["items"] == []
 
 
+@pytest.mark.parametrize("other", ['layout={"open": true}', "seen=a b", "a,b;=c"])
+def test_a_session_is_known_beside_cookies_of_other_pages_on_the_same_host(pages: Live, other: str) -> None:
+    for cookies in (f"{other}; {enter(pages)}", f"{enter(pages)}; {other}"):
+        assert ask(pages, "GET", "/api/v1/experiments", cookies).status == 200
+
+
 def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
     cookie = enter(pages)
     out = ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
