@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.store.session import Session
 from orchestune.store.tables import (
@@ -35,9 +36,11 @@ from orchestune.store.tables import (
 
 
 def put_blob(session: Session, digest: str, kind: str, size: int) -> None:
-    """Know that the file store holds these bytes; knowing it already is no error."""
+    """Know that the file store holds these bytes; knowing it already, or at the same time, is no error."""
     if blob(session, digest) is None:
-        session.change(insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now))
+        dialect = postgresql if session.postgres else sqlite
+        row = dialect.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
+        session.change(row.on_conflict_do_nothing())
 
 
 def blob(session: Session, digest: str) -> Row[Any] | None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from orchestune.errors import StoreUnavailable, UsageError
-from orchestune.store import database, migrate, sqlite
+from orchestune.store import database, migrate, records, sqlite
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
+from tests.testbeds.waiting import until
 
 
 @pytest.fixture
@@ -66,6 +68,29 @@ def test_who_reads_sees_one_state_of_the_store(kind: str, tmp_path: Path, reques
         assert (len(before), len(session.select(blobs.select())), len(hot)) == (1, 1, 1)
     assert digests(store) == ["a", "b"]
     store.close()
+
+
+@pytest.mark.postgres
+def test_two_who_store_the_same_bytes_at_once_both_may(postgres_database: str) -> None:
+    store = open_store(postgres_database)
+    with ThreadPoolExecutor(1) as others:
+        with store.transaction() as session:
+            records.put_blob(session, "a", "bundle", 1)
+            other = others.submit(_put_too, store)
+            until("who waits for the row of the first", lambda: _waits(store))
+        other.result(60)
+    assert digests(store) == ["a"]
+    store.close()
+
+
+def _put_too(store: Store) -> None:
+    with store.transaction() as session:
+        records.put_blob(session, "a", "bundle", 1)
+
+
+def _waits(store: Store) -> bool:
+    with store.reading() as session:
+        return bool(session.rows("SELECT 1 FROM pg_locks WHERE NOT granted", {}))
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> None:
