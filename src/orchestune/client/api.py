@@ -12,7 +12,7 @@ from orchestune.client.address import Resolve, resolver
 from orchestune.client.stream import SILENCE, ServerSent, follow
 from orchestune.client.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.transport import Transport
-from orchestune.errors import Unreachable
+from orchestune.errors import TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -219,7 +219,7 @@ class Client:
         self,
         ref: str,
         after: str = "",
-        on_away: Callable[[Unreachable], None] | None = None,
+        on_away: Callable[[TemporaryError], None] | None = None,
         kinds: Sequence[str] = (),
     ) -> Iterator[ServerSent]:
         """The stream of events, of some kinds or all, to its end. Takes this client for itself."""
@@ -237,7 +237,7 @@ class Client:
             query.pop("tail", None)  # it counts from the end, and was answered with the first page
 
     def follow_logs(
-        self, ref: str, on_away: Callable[[Unreachable], None] | None = None, after: int = 0, **query: Any
+        self, ref: str, on_away: Callable[[TemporaryError], None] | None = None, after: int = 0, **query: Any
     ) -> Iterator[documents.LogChunk]:
         """The same after the cursor `after`, and what comes, to the experiment's end. Takes this client for itself."""
         for event in self._follow(f"{_experiment(ref)}/logs", str(after or ""), on_away, **query):
@@ -245,7 +245,7 @@ class Client:
                 yield cast("documents.LogChunk", event.json())
 
     def _follow(
-        self, path: str, after: str, on_away: Callable[[Unreachable], None] | None, **query: Any
+        self, path: str, after: str, on_away: Callable[[TemporaryError], None] | None, **query: Any
     ) -> Iterator[ServerSent]:
         self.transport.timeout = SILENCE
         return follow(self.transport, _V1 + path + _query(query), after, on_away or (lambda error: None))

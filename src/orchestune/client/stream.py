@@ -10,7 +10,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from orchestune.client.transport import Transport
-from orchestune.errors import Unreachable
+from orchestune.errors import TemporaryError, Unreachable
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
 
@@ -35,15 +35,17 @@ def follow(
     transport: Transport,
     path: str,
     after: str = "",
-    on_away: Callable[[Unreachable], None] = lambda error: None,
+    on_away: Callable[[TemporaryError], None] = lambda error: None,
     patience: float = 600.0,
 ) -> Iterator[ServerSent]:
     """Every event once and in order, until the server says `end`.
 
-    `transport` is the caller's own for this stream. `on_away` hears of each broken connection; Unreachable is raised
-    when no server answered for `patience` seconds. Errors such as NotFound are raised as they come.
+    `transport` is the caller's own for this stream. `on_away` hears of each broken connection; a TemporaryError is
+    raised when no server, or none with its store, answered for `patience` seconds. Errors such as NotFound are raised
+    as they come.
     """
     waited, delay = 0.0, 0.1
+    error: TemporaryError
     while True:
         heard = False
         try:
@@ -60,7 +62,7 @@ def follow(
             error = Unreachable("the stream broke off")
         except (HTTPException, OSError) as exc:
             error = Unreachable(f"the stream broke off: {exc}")
-        except Unreachable as exc:
+        except TemporaryError as exc:
             error = exc
         finally:
             transport.close()

@@ -208,6 +208,10 @@ class _Try:
         return True
 
 
+_AWAY = (502, 503, 504)
+"""what a proxy answers, in words of its own, while the server behind it begins anew"""
+
+
 def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
     try:
         document = json.loads(content) if content else {}
@@ -215,8 +219,9 @@ def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
         document = {}
     if isinstance(document, dict) and "error" in document:
         return from_json(document)
-    if response.status == 503:
-        return TemporaryError("the server is busy (503)", "try again in a moment")
+    if response.status in _AWAY:
+        reason = f"{response.status} {response.reason}".strip()
+        return Unreachable(f"the server is away ({reason})", "try again in a moment")
     if response.status in (401, 403):
         return Denied(f"the server refuses this ({response.status})", "check ORCHESTUNE_TOKEN")
     if response.status < 500 and content:  # ours says in a document what it refuses; a HEAD has no body

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orchestune.client.api import Client
 from orchestune.client.stream import ServerSent
-from orchestune.errors import OrchestuneError, Unreachable
+from orchestune.errors import OrchestuneError, TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -24,9 +24,9 @@ GIVE_UP = 600.0
 
 @dataclass(frozen=True)
 class Away:
-    """The server does not answer; following goes on."""
+    """The server, or its store, does not answer; following goes on."""
 
-    error: Unreachable
+    error: TemporaryError
 
 
 Update: TypeAlias = "documents.Status | ServerSent | Away | OrchestuneError"
@@ -79,7 +79,7 @@ class Watch:
             began = time.monotonic()
             try:
                 status = client.experiment(self._ref)
-            except Unreachable as exc:
+            except TemporaryError as exc:
                 away_since = away_since or began
                 if began - away_since > GIVE_UP:
                     raise

@@ -126,7 +126,8 @@ class World:
     folders: dict[str, list[str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    """each takes one request: `drop` (no answer), `503`, `half` (half of an answer's body), `hold` (see `held`)"""
+    """each takes one request: `drop` (no answer), `503`, `502` (of a proxy), `half` (half of an answer's body), `hold`
+    (see `held`)"""
     held: threading.Event = field(default_factory=threading.Event)
     """what is on hold goes on once this is set"""
     late_events: bool = False
@@ -290,6 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault == "503":
             self._error(503, "store_unavailable", "the store is locked")
+            return
+        if fault == "502":
+            self.send_error(502)
             return
         if fault == "hold":
             self.world.held.wait(60)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestune.client.api import Client
 from orchestune.client.stream import ServerSent
-from orchestune.client.watching import Watch
+from orchestune.client.watching import Away, Watch
 from orchestune.errors import NotFound, OrchestuneError
 from tests.unit.client.fake_server import FakeServer, status, until
 
@@ -51,6 +51,29 @@ def test_a_stream_goes_on_after_a_restart_on_another_port_without_loss_or_repeti
     server.update("sgd-7f3a", state="completed")
     reader.join(60)
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("fault", ["502", "503"])
+def test_a_stream_and_a_watch_outlive_a_server_without_its_store_or_behind_a_proxy(
+    server: FakeServer, fault: str
+) -> None:
+    client = Client.connect(server.resolve, patience=0.0)
+    away: list[OrchestuneError] = []
+    server.update("sgd-7f3a", state="completed")
+    server.event("trial_finished", trial=1)
+    server.world.faults += [fault] * 3
+    assert [event.id for event in client.events("sgd", on_away=away.append)] == ["1"]
+    assert len(away) == 3
+    server.world.faults += [fault] * 2
+    watch = Watch(client, "sgd")
+    asking = client.clone()
+    looker = threading.Thread(target=watch._fetch, args=(asking,))
+    looker.start()
+    updates = [watch.updates.get(timeout=60) for _ in range(3)]
+    watch.stop()
+    looker.join(60)
+    asking.close()
+    assert [isinstance(update, Away) for update in updates] == [True, True, False]
 
 
 def test_following_what_does_not_exist_is_an_error(server: FakeServer) -> None:

@@ -51,6 +51,16 @@ def test_a_dropped_reply_and_a_busy_server_are_repeated(server: FakeServer, clie
     assert len(server.asked("GET")) == 5
 
 
+def test_what_a_proxy_says_while_the_server_begins_anew_is_ridden_out(server: FakeServer, client: Client) -> None:
+    server.world.faults += ["502", "502"]
+    assert client.experiment("sgd")["handle"] == "sgd-7f3a"
+    server.world.faults += ["502"] * 10
+    impatient = client.clone(patience=0.0)
+    with pytest.raises(Unreachable, match=r"the server is away \(502 Bad Gateway\)"):
+        impatient.experiment("sgd")
+    impatient.close()
+
+
 def test_a_post_is_repeated_with_the_same_key_and_counts_once(server: FakeServer, client: Client) -> None:
     server.world.faults += ["half"]
     client.create_experiment({"specification": {}})
