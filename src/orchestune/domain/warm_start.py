@@ -31,6 +31,8 @@ _STATES = {
     **dict.fromkeys(("failed", "fail", "error", "crashed"), TrialState.FAILED),
     "pruned": TrialState.PRUNED,
 }
+_ROUNDED = 1e-3
+"""of a step: so much a table may have rounded; what lies further from a value of the space was measured elsewhere"""
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
@@ -215,8 +217,11 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
             return None
         assert parameter.low is not None and parameter.high is not None
         slack = 1e-9 * max(abs(parameter.low), abs(parameter.high))
-        inside = parameter.low - slack <= number <= parameter.high + slack
-        return parameter.snap(number) if inside else None
+        if not parameter.low - slack <= number <= parameter.high + slack:
+            return None
+        found = parameter.snap(number)
+        step = parameter.step or (1 if parameter.kind == "int" else math.inf)
+        return found if abs(found - number) <= _ROUNDED * step else None
     exact = [choice for choice in parameter.choices if choice == raw and type(choice) is type(raw)]
     return next(iter([*exact, *(choice for choice in parameter.choices if _means(raw, choice))]), None)
 

@@ -80,6 +80,7 @@ def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
     [
         ({"lr": 0.5}, "old.csv: 1 of 1 results left out: outside this space, such as lr = 0.5"),
         ({"opt": "lion"}, "old.csv: 1 of 1 results left out: outside this space, such as opt = lion"),
+        ({"layers": 3.4}, "old.csv: 1 of 1 results left out: outside this space, such as layers = 3.4"),
         ({"layers": "many"}, "old.csv: 1 of 1 results left out: outside this space, such as layers = many"),
         ({"loss": ""}, "old.csv: 1 of 1 results left out: no value of loss"),
         ({"state": "running"}, "old.csv: 1 of 1 results left out: not finished"),
@@ -89,6 +90,14 @@ def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str,
     made = one({**WHOLE, "loss": 0.3, **changed})
     assert made.observations == ()
     assert made.notes == (note,)
+
+
+def test_what_lies_between_two_steps_was_measured_elsewhere_and_what_a_table_has_rounded_was_not() -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0, step=1 / 3), Parameter("n", "int", 16, 100, step=16)))
+    rows = [{"x": 0.6667, "n": 32}, {"x": 0.5, "n": 32}, {"x": 1, "n": 100}, {"x": 0.0, "n": 96.0}]
+    made = mapped("old.csv", [{**row, "loss": 1} for row in rows], space, LOSS)
+    assert [seen.parameters for seen in made.observations] == [{"x": 2 / 3, "n": 32}, {"x": 0.0, "n": 96}]
+    assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as x = 0.5",)
 
 
 def test_a_result_without_any_of_the_parameters_is_none() -> None:
