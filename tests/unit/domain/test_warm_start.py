@@ -94,7 +94,12 @@ def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str,
 
 def test_what_lies_between_two_steps_was_measured_elsewhere_and_what_a_table_has_rounded_was_not() -> None:
     space = Space.of((Parameter("x", "float", 0.0, 1.0, step=1 / 3), Parameter("n", "int", 16, 100, step=16)))
-    rows = [{"x": 0.6667, "n": 32}, {"x": 0.5, "n": 32}, {"x": 1, "n": 100}, {"x": 0.0, "n": 96.0}]
+    rows: list[dict[str, float]] = [
+        {"x": 0.6667, "n": 32},
+        {"x": 0.5, "n": 32},
+        {"x": 1, "n": 100},
+        {"x": 0.0, "n": 96.0},
+    ]
     made = mapped("old.csv", [{**row, "loss": 1} for row in rows], space, LOSS)
     assert [seen.parameters for seen in made.observations] == [{"x": 2 / 3, "n": 32}, {"x": 0.0, "n": 96}]
     assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as x = 0.5",)
