@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from orchestune.domain.metrics import Metric, feasible
+from orchestune.domain.metrics import Metric, feasible, objectives, pareto_front
 from orchestune.domain.space import Parameter, Space, Value, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -40,11 +40,12 @@ def findings(
 ) -> list[Finding]:
     """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
 
-    The best ones are those of the trials that keep every limit of `metrics`.
+    The best ones are those of the trials that keep every limit of `metrics`. Whether the search still gets better is
+    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about.
     """
     done = [seen for seen in history if _value(metric, seen) is not None]
     kept = [seen for seen in done if feasible(metrics, seen.metrics)]
-    found = [*_progress(metric, history, kept), *_ties(metric, kept)]
+    found = [*_progress(metric, metrics, history, kept), *_ties(metric, kept)]
     for parameter in space.parameters:
         having = [seen for seen in done if parameter.name in seen.parameters]
         found += _edge(parameter, metric, [seen for seen in kept if parameter.name in seen.parameters])
@@ -63,12 +64,20 @@ def _loss(metric: Metric, seen: Observation) -> float:
     return value if metric.goal == "minimize" else -value
 
 
-def _progress(metric: Metric, history: Sequence[Observation], done: Sequence[Observation]) -> Iterator[Finding]:
+def _progress(
+    metric: Metric, metrics: Sequence[Metric], history: Sequence[Observation], done: Sequence[Observation]
+) -> Iterator[Finding]:
     if len(done) < 2:
         return
-    best = min(done, key=lambda seen: _loss(metric, seen))
+    several = len(objectives(metrics)) > 1
+    front = set(pareto_front(metrics, [(seen.number, seen.metrics) for seen in done])) if several else set()
+    if front:
+        best = [seen for seen in done if seen.number in front][-1]
+        said = f"the last to come onto the Pareto front, of {len(front)} trials now, was trial {best.number}"
+    else:
+        best = min(done, key=lambda seen: _loss(metric, seen))
+        said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"
     place, count = history.index(best) + 1, len(history)
-    said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"
     if count >= _ENOUGH and count - place >= count / 2:
         text = f"{said}, and the {count - place} trials that finished after it brought nothing better"
         yield Finding("converged", f"{text}: more of the same will hardly help")

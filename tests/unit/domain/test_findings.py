@@ -80,6 +80,27 @@ def test_it_is_said_whether_the_search_still_gets_better(best: int, code: str) -
     assert f"came from trial {best}" in first.message
 
 
+@pytest.mark.parametrize(("count", "code"), [(8, "converged"), (39, "improving")])
+def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: int, code: str) -> None:
+    both = (LOSS, Metric("size", "minimize"), Metric("time", "minimize", limit=Limit(1.0, False), optimized=False))
+
+    def measured(place: int) -> dict[str, float]:
+        if place > count:
+            return {"loss": 5.0 + place, "size": 9.0, "time": 2.0 if place % 2 else 1.0}
+        return {"loss": 1.0 + place, "size": -place, "time": 1.0}
+
+    seen = [
+        Observation(each.number, each.parameters, each.state, measured(each.number))
+        for each in history(40, lambda _, number: 1.0)
+    ]
+    for metric in both[:2]:
+        first = findings(SPACE, metric, seen, both)[0]
+        assert first.code == code
+        assert first.message.startswith(
+            f"the last to come onto the Pareto front, of {count} trials now, was trial {count}, "
+        )
+
+
 def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
     seen = history(60, lambda given, _: None if float(given["layers"]) > 48 else 1.0)
     [found] = by_code(findings(SPACE, LOSS, seen), "failures")
