@@ -139,19 +139,23 @@ class _One:
 
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
     block, ended, lines = Block(console.out, console.paint), False, list[str]()
-    with Interrupts() as pressed:
-        while not ended and not pressed.count:
-            try:
-                lines, ended = look()
-            except TemporaryError as exc:
-                lines = [*lines, console.paint("33", f"the server does not answer, trying again ({exc.message})")]
-            if console.live:
-                block.draw(lines)
-            elif not ended:
-                console.say(*lines, "")
-            if not ended:
-                _pause(pressed, 0.5 if console.live else 5.0)
-    block.close(erase=ended)
+    try:
+        with Interrupts() as pressed:
+            while not ended and not pressed.count:
+                away = list[str]()
+                try:
+                    lines, ended = look()
+                except TemporaryError as exc:
+                    text = f"the server does not answer, trying again ({one_line(exc.message)})"
+                    away.append(console.paint("33", text))
+                if console.live:
+                    block.draw([*lines, *away])
+                elif not ended:
+                    console.say(*lines, *away, "")
+                if not ended:
+                    _pause(pressed, 0.5 if console.live else 5.0)
+    finally:
+        block.close(erase=ended)
     if ended:
         console.say(*lines)
     return 0

@@ -61,12 +61,17 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 class Terminal:
     """A command on a terminal; `screen` is what it wrote, `press` types."""
 
-    def __init__(self, words: list[str], environ: dict[str, str], columns: int = 100, lines: int = 24) -> None:
+    def __init__(
+        self, words: list[str], environ: dict[str, str], columns: int = 100, lines: int = 24, script: str = ""
+    ) -> None:
+        """`script`: a line of a shell with jobs, in which `$O` is the command line, in the place of `words`."""
         self._master, slave = pty.openpty()
         self.resize(columns, lines)
         base = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+        program = [sys.executable, "-m", "orchestune"]
+        base["O"] = " ".join(program)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "orchestune", *words],
+            ["sh", "-c", f"set -m; {script}"] if script else [*program, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -134,8 +139,8 @@ def terminal(server: FakeServer) -> Iterator[Callable[..., Terminal]]:
     """Start one command on a terminal."""
     opened: list[Terminal] = []
 
-    def start(*words: str, columns: int = 100, lines: int = 24, **environ: str) -> Terminal:
-        opened.append(Terminal(list(words), {**server.environment(), **environ}, columns, lines))
+    def start(*words: str, columns: int = 100, lines: int = 24, script: str = "", **environ: str) -> Terminal:
+        opened.append(Terminal(list(words), {**server.environment(), **environ}, columns, lines, script))
         return opened[-1]
 
     yield start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -10,6 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from orchestune.cli.console import Console
+from orchestune.cli.status import _repeat as repeat
+from orchestune.errors import Unreachable
 from tests.unit.cli.conftest import SOURCE, Result, Terminal, plain
 from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
 
@@ -93,6 +99,86 @@ def test_no_colour_and_a_dumb_terminal_are_respected(server: FakeServer, termina
     assert dumb.end() == 0
     assert not re.search(r"\x1b\[[0-9;]*m", screen.screen)
     assert "\x1b" not in dumb.screen
+
+
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+def cursor_is_back(screen: Terminal) -> bool:
+    return screen.screen.rfind(SHOW) > screen.screen.rfind(HIDE)
+
+
+def test_ctrl_z_gives_the_cursor_back_and_the_block_goes_on_below(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(script=f"$O {' '.join(rerun(server))}; echo typed meanwhile; fg")
+    screen.wait_for("0/4")
+    screen.press("\x1a")
+    screen.wait_for("typed meanwhile")
+    before, _, after = screen.screen.partition("typed meanwhile")
+    assert before.rfind(SHOW) > before.rfind(HIDE)
+    painted = screen.screen.count("\x1b[J")
+    screen.wait_for_paints(painted + 2)
+    after = screen.screen.partition("typed meanwhile")[2]
+    assert not re.search(r"\x1b\[\d+A", after[: after.index("\x1b[J")]), "what was typed stays"
+    assert re.search(r"\x1b\[3A", after), "the next one stands in place of it"
+    complete(server)
+    assert screen.end() == 0
+    assert cursor_is_back(screen)
+
+
+def test_nothing_is_painted_in_the_background(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(script="$O status sgd --watch & read line; fg")
+    looks = r"/experiments/[^/]+$"
+    until(lambda: len(server.asked("GET", looks)) > 3, "that it looks again")
+    screen.read()
+    assert "observations" not in screen.screen
+    assert "\x1b" not in screen.screen
+    screen.press("\n")
+    screen.wait_for("observations  0 / 4")
+    complete(server)
+    assert screen.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_command_gets_the_cursor_back(server: FakeServer, terminal: Start, number: signal.Signals) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    screen.process.send_signal(number)
+    assert screen.end() == -number
+    assert cursor_is_back(screen)
+
+
+def test_an_experiment_that_is_removed_while_it_is_watched_gives_the_cursor_back(
+    server: FakeServer, terminal: Start
+) -> None:
+    screen = terminal("status", "sgd", "--watch")
+    screen.wait_for("observations  0 / 4")
+    server.world.experiments.clear()
+    assert screen.end() == 2
+    assert cursor_is_back(screen)
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestune.cli.status._pause", lambda pressed, seconds: None)
+    looks = iter([["42 trials"], None, None, None])
+
+    def look() -> tuple[list[str], bool]:
+        lines = next(looks, ["43 trials"])
+        if lines is None:
+            raise Unreachable("the server ended at once:\n  no room\n  on the disk")
+        return lines, lines == ["43 trials"]
+
+    console = Console(out=Screen(), environ={"TERM": "xterm"})
+    assert repeat(console, look) == 0
+    paints = plain(console.out.getvalue()).split("42 trials\n")[2:]  # type: ignore[attr-defined]
+    assert len(paints) == 3
+    assert paints[0] == paints[1]
+    assert [paint.count("\n") for paint in paints[:2]] == [1, 1]
+    assert "does not answer" in paints[0]
 
 
 def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Start) -> None:
