@@ -194,7 +194,7 @@ def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Sta
 def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told_of(
     server: FakeServer, terminal: Start
 ) -> None:
-    server.world.faults[:] = ["", "hold"]
+    server.world.faults[:] = ["", "", "hold"]
     screen = terminal(*rerun(server))
     until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
     screen.press("\x03")
@@ -206,7 +206,7 @@ def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told
 
 
 def test_who_presses_ctrl_c_again_and_again_gets_out(server: FakeServer, terminal: Start) -> None:
-    server.world.faults[:] = ["", "hold"]
+    server.world.faults[:] = ["", "", "hold"]
     screen = terminal(*rerun(server))
     until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
     while screen.process.poll() is None:
