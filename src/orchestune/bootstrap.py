@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from orchestune.archives.shelf import Shelf
 from orchestune.backends.docker.backend import DockerBackend
@@ -47,14 +47,14 @@ from orchestune.services.core import Core
 from orchestune.services.ending import Retirement
 from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
 from orchestune.store import notices
-from orchestune.store.database import Store, open_store
+from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
+from orchestune.store.leadership import Leadership
 from orchestune.store.tables import workers
 from orchestune.store.workers import PRESENT
 
 _PATIENT_TRIES = 4
 """how often a message is tried before a server without work may end, and goes on with it when it is started again"""
-_LEADER = 7_021_502  # any fixed number: the advisory lock of the replica whose controllers act
 
 
 @dataclass
@@ -63,6 +63,7 @@ class Running:
 
     core: Core
     loops: tuple[Loop, ...]
+    leads: Leadership
     suggesting: Suggesting
     tracking: Tracking
 
@@ -78,6 +79,7 @@ class Running:
         self.suggesting.close()
         self.tracking.close()
         HOST.close()
+        self.leads.resign()
         self.core.store.close()
 
     def is_idle(self) -> bool:
@@ -131,7 +133,7 @@ def build(
         lease_seconds=lease_seconds,
         beat_seconds=beat_seconds,
     )
-    leads = _leadership(store)
+    leads = Leadership(store)
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
@@ -147,7 +149,7 @@ def build(
     )
     if core.retirement is not None:
         loops = (*loops, Loop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
-    return Running(core, loops, suggesting, tracking)
+    return Running(core, loops, leads, suggesting, tracking)
 
 
 def _retirement(file: Path | None, state: Path) -> Retirement | None:
@@ -227,23 +229,3 @@ def _key(path: Path) -> bytes:
         with os.fdopen(handle, "wb") as stream:
             stream.write(os.urandom(32))
         return path.read_bytes()
-
-
-def _leadership(store: Store) -> Callable[[], bool]:
-    """Whether this replica's controllers act: on SQLite always, on PostgreSQL whoever holds the advisory lock."""
-    if store.inline:
-        return lambda: True
-    connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    held = False
-
-    def leads() -> bool:
-        nonlocal connection, held
-        if connection.closed or connection.invalidated:
-            connection, held = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT"), False
-        if not held:
-            held = bool(connection.execute(text(f"SELECT pg_try_advisory_lock({_LEADER})")).scalar())
-        else:
-            connection.execute(text("SELECT 1"))
-        return held
-
-    return leads

@@ -36,6 +36,7 @@ class Loop:
         self._topic = name
         self._pause = pause
         """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
+        self._waits_for = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -53,11 +54,24 @@ class Loop:
         while not self._ending.is_set():
             began = time.monotonic()
             version = self._core.signals.version(self._topic)
-            if self._leads():
-                for controller in self._controllers:
-                    self._tick(controller)
+            for controller in self._controllers if self._acts() else ():
+                self._tick(controller)
             self._core.signals.wait_blocking(self._topic, version, self._seconds)
             self._ending.wait(max(self._pause - (time.monotonic() - began), 0.0))
+
+    def _acts(self) -> bool:
+        """Whether this server leads; where that cannot be known, it does not."""
+        try:
+            acts, self._waits_for = self._leads(), ""
+            return acts
+        except TemporaryError as error:
+            if str(error) != self._waits_for:  # once, and not every second of an hour
+                self._waits_for = str(error)
+                log.warning("%s waits: %s", self._topic, error)
+        except Exception:  # as below
+            log.exception("%s cannot know whether it may act", self._topic)
+        self._ending.wait(0.5)
+        return False
 
     def _tick(self, controller: Controller) -> None:
         try:

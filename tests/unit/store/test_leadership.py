@@ -1,0 +1,71 @@
+"""One of several servers acts, also after the database was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import StoreUnavailable
+from orchestune.store.database import Store, open_store
+from orchestune.store.leadership import Leadership
+
+
+@pytest.fixture
+def stores(postgres_database: str) -> Iterator[list[Store]]:
+    made = [open_store(postgres_database) for _ in range(2)]
+    yield made
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def leaderships(stores: list[Store]) -> Iterator[list[Leadership]]:
+    made = [Leadership(store) for store in stores]
+    yield made
+    for leads in made:
+        leads.resign()
+
+
+def cut_off(store: Store) -> None:
+    """Ends, in the database, the connection of whoever leads."""
+    with store.transaction() as session:
+        session.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()", {}
+        )
+
+
+@pytest.mark.postgres
+def test_one_leads_and_another_one_once_the_first_is_cut_off(
+    stores: list[Store], leaderships: list[Leadership]
+) -> None:
+    first, second = leaderships
+    assert [first(), second(), first()] == [True, False, True]
+    cut_off(stores[1])
+    with pytest.raises(StoreUnavailable):
+        first()
+    assert second()
+    assert not first()
+    second.resign()
+    assert first()
+
+
+@pytest.mark.postgres
+def test_who_was_cut_off_leads_again_whichever_threads_ask(stores: list[Store], leaderships: list[Leadership]) -> None:
+    leads = leaderships[0]
+    for _ in range(3):
+        assert leads()
+        cut_off(stores[1])
+        with ThreadPoolExecutor(6) as asking:
+            answers = [asking.submit(leads) for _ in range(12)]
+        failed = [answer.exception() for answer in answers if answer.exception()]
+        assert len(failed) == 1 and isinstance(failed[0], StoreUnavailable)
+    assert leads()
+
+
+def test_on_sqlite_whoever_asks_leads(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'one.db'}")
+    assert Leadership(store)() and Leadership(store)()
+    store.close()
