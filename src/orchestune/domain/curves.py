@@ -10,6 +10,9 @@ from orchestune.domain.metrics import Metric
 WORST = 1e300
 """the loss of a value that is not finite: worse than any other, and small enough to be averaged"""
 
+_FURTHEST = 1e100
+"""the largest step, so that no look of a rule overflows"""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -38,7 +41,8 @@ class Curve:
 
     def add(self, value: float, step: float | None) -> None:
         """One more value. Without a step it belongs to the one after the last."""
-        self.step = step if step is not None and math.isfinite(step) else self.step + 1
+        step = step if step is not None and math.isfinite(step) else self.step + 1
+        self.step = max(min(step, _FURTHEST), -_FURTHEST)
         self.loss = loss(self._metric, value)
         self.best = min(self.best, self.loss)
         self._count += 1

@@ -16,11 +16,14 @@ from orchestune.pruners.wilcoxon import WilcoxonPruner
 REDUCTION = 2.0
 """the papers have 3 or 4: on real curves 2 loses less, and saves nearly as much (docs/early-stopping.md)"""
 
+_SHORTEST = 1e-100
+"""so that a step divided by it is a number"""
+
 
 def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
     """A new one that was told nothing. BadInput: see `check`."""
     metric = check(rule, metrics)
-    first, interval = rule.min_steps or 1.0, rule.interval or 1.0
+    first, interval = (max(number or 1.0, _SHORTEST) for number in (rule.min_steps, rule.interval))
     reduction = rule.reduction or REDUCTION
     if rule.type in ("asha", "hyperband"):
         brackets = BRACKETS if rule.type == "hyperband" else 1

@@ -40,6 +40,14 @@ class PrunerContract:
             look = pruner.look(3, step / 3)
             assert look is None or pruner.look(3, look) == look
 
+    def test_a_step_beyond_measure_is_one(self, pruner: Pruner) -> None:
+        for trial in range(1, 20):
+            curve = Curve(ACCURACY)
+            curve.add(0.5, 1.7e308)
+            assert pruner.look(trial, curve.step) is not None
+            curve.add(0.5, -1.7e308)
+            assert pruner.look(trial, curve.step) is None
+
     def test_the_first_trials_go_on_whatever_they_report(self, pruner: Pruner) -> None:
         assert all(why is None for why in run(pruner, 1, [0.01] * STEPS))
 

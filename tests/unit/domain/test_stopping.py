@@ -40,6 +40,20 @@ def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
     assert found.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
 
 
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (StopRules(patience=1), "no better loss in the last trial"),
+        (StopRules(max_failures=1), "1 trial failed, the limit is 1"),
+        (StopRules(futile=Futile(0.6, 1, "above")), "loss after 1 finished trial: none is on the right side of 0.6"),
+    ],
+)
+def test_of_one_trial_a_reason_tells_in_the_singular(rules: StopRules, words: str) -> None:
+    completed = int(rules.patience is not None)
+    found = ended(Progress(40, 1, completed, 1 - completed, 0, None, 1, 1.0), rules, LOSS)
+    assert found is not None and found.message == words
+
+
 def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
     found = ended(progress(20, 0.5, budget=20), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
     assert found is not None
