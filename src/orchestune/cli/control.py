@@ -9,7 +9,7 @@ from orchestune.cli.asking import confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import at_a_time
-from orchestune.client.states import OVER
+from orchestune.client.states import OVER, extendable
 from orchestune.errors import Purged, UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def resume(console: Console, args: argparse.Namespace) -> int:
     """Go on."""
     status = console.client.resume(console.experiment(args.exp))
     more = f"; more trials come with `orchestune extend {status['handle']} --budget N`"
-    return _done(console, status, status["state"] + (more if status["state"] in OVER else ""))
+    return _done(console, status, status["state"] + (more if extendable(status) else ""))
 
 
 def extend(console: Console, args: argparse.Namespace) -> int:

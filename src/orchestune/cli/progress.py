@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
-from orchestune.client.states import finished
+from orchestune.client.states import extendable, finished
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -183,8 +183,7 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     if status["counts"]["failed"]:
         steps.append((f"orchestune trials {handle} --state failed", "what failed"))
     if status["state"] in ("completed", "stopped"):
-        more = status["reason"] is None or status["reason"]["code"] in ("budget", "stopped")
-        if more and not status["engine"].startswith("grid"):  # else it would end at once
+        if extendable(status):
             steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
         steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
     names = max(len(command) for command, _ in steps)

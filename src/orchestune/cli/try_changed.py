@@ -16,7 +16,7 @@ from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import plural
 from orchestune.cli.trials import SHORT
 from orchestune.cli.try_one import run_once
-from orchestune.client.states import over
+from orchestune.client.states import extendable, over
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand, launch
 
@@ -112,6 +112,8 @@ def _said(status: documents.Status, digest: str, before: str | None) -> str:
         said.append(f"the {plural(running, 'trial')} running now {'ends' if running == 1 else 'end'} with the old one")
     if status["desired"] == "paused":
         said.append(f"it is paused: orchestune resume {handle}")
-    elif over(status):
+    elif extendable(status):
         said.append(f"it is {status['state']}: orchestune extend {handle} --budget {status['budget'] * 2}")
+    elif over(status) and status["reason"]:
+        said.append(f"it is {status['state']}: {status['reason']['message']}")
     return "; ".join(said)

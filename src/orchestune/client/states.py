@@ -16,6 +16,12 @@ def over(status: documents.Status) -> bool:
     return status["state"] in OVER or guarded(status)
 
 
+def extendable(status: documents.Status) -> bool:
+    """Whether it has ended and a larger budget makes it go on; another reason for its end would end it at once."""
+    reason = status["reason"]
+    return status["state"] in OVER and (reason is None or reason["code"] in ("budget", "stopped"))
+
+
 def finished(status: documents.Status) -> int:
     """The trials that count for the budget."""
     counts = status["counts"]

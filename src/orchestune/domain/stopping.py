@@ -27,6 +27,7 @@ class Progress:
     seconds: float
     """since the first lease"""
     exhausted: bool = False
+    """the space has no configuration left that was not tried"""
     unsure: bool = False
     """the best value is noisy, and what a model expects of the best trial is not known here"""
 
@@ -52,6 +53,8 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         return Reason(
             ReasonCode.MAX_FAILURES, f"{_counted(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
         )
+    if progress.exhausted and progress.open == 0:
+        return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
     if progress.finished >= progress.budget:
         return Reason(
             ReasonCode.BUDGET,
@@ -67,8 +70,6 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         return Reason(ReasonCode.PATIENCE, f"no better {objective.name} in the last {last}")
     if rules.time is not None and progress.seconds >= rules.time:
         return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
-    if progress.exhausted and progress.open == 0:
-        return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
     return None
 
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from orchestune.domain import stopping
+from orchestune.domain.space import key
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
 from orchestune.services import estimates, notices
 from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
-from orchestune.store import experiments, hot
+from orchestune.store import experiments, hot, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -91,12 +92,19 @@ class Ledger:
             best_value=row.best_value,
             since_best=row.since_best,
             seconds=self.now - row.started_at if row.started_at else 0.0,
-            exhausted="exhausted" in row.guards.split(),
+            exhausted="exhausted" in row.guards.split() or self._all_tried(),
             unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
         )
         if chosen is None:
             return found
         return replace(found, best_value=chosen.value, since_best=row.finished - chosen.place)
+
+    def _all_tried(self) -> bool:
+        """Whether the budget came to its end where the space did, so that no larger one would find anything new."""
+        row, space = self.row, self.row.specification.space
+        if row.finished < row.budget or space.size() > row.budget:
+            return False
+        return len(set(map(key, trials.configurations(self.session, row.id)))) >= space.size()
 
     def evaluate(self, chosen: stopping.Chosen | None = None) -> None:
         """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on.

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select
 
 from orchestune.domain.metrics import Limit, Metric
+from orchestune.domain.space import Configuration
 from orchestune.domain.states import TrialState
 from orchestune.store import hot
 from orchestune.store.session import Session
@@ -224,6 +225,14 @@ def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> lis
     query = select(trials).where(trials.c.experiment == experiment, trials.c.number.in_(list(numbers)))
     found = {row.number: row for row in session.select(query)}
     return [found[number] for number in numbers if number in found]
+
+
+def configurations(session: Session, experiment: str) -> list[Configuration]:
+    """Those of all trials but the cancelled ones, in no particular order."""
+    query = select(trials.c.parameters).where(
+        trials.c.experiment == experiment, trials.c.state != TrialState.CANCELLED.value
+    )
+    return [json.loads(row.parameters) for row in session.select(query)]
 
 
 def usage_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:

@@ -136,9 +136,10 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int 
     assert any("trial 39 has a better value, but a model" in line for line in lines) is (other is not None)
 
 
-@pytest.mark.parametrize(("engine", "proposed"), [("auto", True), ("grid", False)])
-def test_more_trials_are_proposed_where_there_are_more(engine: str, proposed: bool) -> None:
-    lines = end_lines(status(state="completed", engine=engine), PLAIN)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("code", "proposed"), [("budget", True), ("exhausted", False), ("target", False)])
+def test_more_trials_are_proposed_where_there_are_more(code: str, proposed: bool) -> None:
+    reason = {"code": code, "message": "all 40 trials are finished"}
+    lines = end_lines(status(state="completed", reason=reason), PLAIN)  # type: ignore[arg-type]
     assert any("orchestune extend sgd-7f3a --budget" in line for line in lines) is proposed
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from orchestune.services import (
     change_experiment,
+    queue_trial,
     read_trials,
 )
 from orchestune.testing.world import World
@@ -68,6 +69,17 @@ class GuardsContract(WorldContract):
         shown = world.run(world.create(budget=10, parallelism=2, parameters=choices))
         assert (shown["state"], shown["reason"]["code"]) == ("completed", "exhausted")
         assert shown["counts"]["completed"] == 3
+
+    def test_a_budget_that_is_the_whole_space_ends_with_it(self, world: World) -> None:
+        choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
+        whole = world.run(world.create(budget=3, parallelism=2, parameters=choices))
+        assert (whole["state"], whole["reason"]["code"]) == ("completed", "exhausted")
+        part = world.run(world.create(budget=2, parallelism=2, parameters=choices))
+        assert (part["state"], part["reason"]["code"]) == ("completed", "budget")
+        twice = world.create(budget=3, parallelism=1, parameters=choices)
+        for _ in range(2):
+            queue_trial.queue_trial(world.core, twice, {"x": 1}, "ada")
+        assert world.run(twice)["reason"]["code"] == "budget", "one configuration was tried twice"
 
     def test_a_first_success_without_the_metric_pauses_with_a_hint_and_resume_goes_on(self, world: World) -> None:
         experiment = world.create(budget=3, parallelism=1)
