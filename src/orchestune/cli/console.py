@@ -106,17 +106,21 @@ class Console:
 
     def document(self, value: Any) -> None:
         """Print a document of the `--json` contract."""
-        self.say(json.dumps(value, indent=2, ensure_ascii=False))
+        self.say(self.in_json(value, indent=2))
 
     def lines(self, values: Iterable[Any]) -> None:
         """Print documents as JSON lines, each as soon as it is there."""
         for value in values:
-            self.say(json.dumps(value, ensure_ascii=False))
+            self.say(self.in_json(value))
+
+    def in_json(self, value: Any, indent: int | None = None) -> str:
+        """A document in characters that the output has."""
+        return json.dumps(value, indent=indent, ensure_ascii=not self.paint.unicode)
 
     def fail(self, error: OrchestuneError) -> int:
         """Print the error, as a document where `--json` was said; its exit code."""
         if self.json:
-            self.note(json.dumps(error.to_json(), ensure_ascii=False))
+            self.note(json.dumps(error.to_json(), ensure_ascii=not Paint.of(self.err).unicode))
             return error.exit_code
         paint = Paint.of(self.err, self.environ)
         self.note(paint("1;31", "error: ") + error.message.replace("\n", "\n       "))

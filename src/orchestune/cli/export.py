@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
-from orchestune.cli.render import between
+from orchestune.cli.render import Paint, between
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def _target(path: Path | None) -> Iterator[TextIO]:
 
 
 def _export_json(found: Iterator[documents.Trial], file: TextIO) -> None:
-    separator = "[\n"
+    separator, ascii_alone = "[\n", not Paint.of(file).unicode
     for trial in found:
-        file.write(separator + json.dumps(trial, ensure_ascii=False))
+        file.write(separator + json.dumps(trial, ensure_ascii=ascii_alone))
         separator = ",\n"
     file.write("[]\n" if separator == "[\n" else "\n]\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -128,7 +127,7 @@ def _shown(text: str) -> str:
 def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
     if console.json:
         document: dict[str, Any] = {"trial": line.trial, "attempt": line.attempt, "worker": line.worker, "at": line.at}
-        return json.dumps({**document, "line": line.text}, ensure_ascii=False) + "\n"
+        return console.in_json({**document, "line": line.text}) + "\n"
     if alone:
         return f"{line.text}\n"
     paint, name = console.paint, line.worker or "-"

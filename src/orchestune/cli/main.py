@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from orchestune.cli import server, version
 from orchestune.cli.commands import COMMANDS
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     _open_closed()
+    _show_strange()
     return run(Console(json="--json" in _own(words) or "--jsonl" in _own(words)), words)
 
 
@@ -87,6 +89,13 @@ def _open_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+
+
+def _show_strange() -> None:
+    """A character that the output's encoding lacks is told by its number; on a terminal a `?` keeps its place."""
+    out = sys.stdout  # the other one is lenient from the beginning
+    if isinstance(out, TextIOWrapper) and out.errors in ("strict", "surrogateescape"):
+        out.reconfigure(errors="replace" if out.isatty() else "backslashreplace")
 
 
 def _drop_output() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,18 +12,19 @@ from threading import Thread
 
 import pytest
 
-from tests.unit.cli.conftest import SOURCE, Result
-from tests.unit.client.fake_server import FakeServer, trial
+from tests.unit.cli.conftest import SOURCE, Result, Terminal
+from tests.unit.client.fake_server import FakeServer, status, trial
 
 Cli = Callable[..., Result]
+Start = Callable[..., Terminal]
 
 FULL = Path("/dev/full")
 
 
-def in_shell(server: FakeServer, line: str) -> subprocess.CompletedProcess[str]:
+def in_shell(server: FakeServer, line: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a line of a shell in which `$O` is the command line."""
     environ = {**os.environ, **server.environment(), "PYTHONPATH": str(SOURCE), "O": f"{sys.executable} -m orchestune"}
-    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+    return subprocess.run(["sh", "-c", line], env={**environ, **more}, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
@@ -66,3 +68,35 @@ def test_an_empty_name_is_not_the_newest_experiment(server: FakeServer, cli: Cli
     result = cli(*command)
     assert (result.code, result.err.splitlines()[0]) == (2, "error: '' names no experiment")
     assert server.world.experiments["sgd-7f3a"]["state"] == "running", "nothing happened to it"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:surrogateescape"])
+def test_characters_that_the_output_lacks_are_no_error_and_documents_keep_them(
+    server: FakeServer, encoding: str
+) -> None:
+    server.put(status(name="漢字"))
+    server.world.trials["sgd-7f3a"] = [trial(1, parameters={"opt": "🎉"})]
+    server.world.specification = {"specification": {"parameters": [{"name": "opt"}]}}
+    server.log("時代\n")
+    shown = {
+        "status": r"\u6f22\u5b57",
+        "logs sgd": r"\u6642\u4ee3",
+        "trials sgd": r"\U0001f389",
+        "export sgd": r",\U0001f389,",
+    }
+    for command, text in shown.items():
+        done = in_shell(server, f"$O {command}", PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert text in done.stdout
+    for command in ("status --json", "export sgd --format json"):
+        done = in_shell(server, f"$O {command}", PYTHONIOENCODING=encoding)
+        found = json.loads(done.stdout)[0]
+        assert (found.get("name", "漢字"), found.get("parameters", {}).get("opt", "🎉")) == ("漢字", "🎉")
+    done = in_shell(server, "$O logs sgd --json", PYTHONIOENCODING=encoding)
+    assert json.loads(done.stdout)["line"] == "時代"
+
+
+def test_a_terminal_without_a_character_shows_something_as_wide(server: FakeServer, terminal: Start) -> None:
+    server.put(status(name="漢字"))
+    screen = terminal("status", "sgd", "--watch", PYTHONIOENCODING="latin-1")
+    screen.wait_for(r"sgd-7f3a  \?\?  ada")
