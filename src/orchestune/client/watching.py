@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
 """events after which the status is worth a look; brief trials make several others each"""
+_REST = 5.0
+"""most seconds until the status is asked for again: an answer that took long had perhaps to wait for a new server"""
 GIVE_UP = 600.0
 """seconds without any server after which following ends"""
 
@@ -89,6 +91,6 @@ class Watch:
             away_since = None
             self.updates.put(status)
             took = time.monotonic() - began
-            self._stopped.wait(max(0.25, 4 * took))  # a server under load is asked less often
+            self._stopped.wait(min(max(0.25, 4 * took), _REST))  # a server under load is asked less often
             # without an event the status is read all the same: workers and reasons may change without one
             self._changed.wait(2.0)

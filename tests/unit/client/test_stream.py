@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,40 @@ def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: Fake
     watch.stop()
     assert events == 1000
     assert len(server.asked("GET", "/experiments/sgd$")) < 200
+
+
+class Rests(threading.Event):
+    """Notes for how long somebody wants to wait, and waits for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        if len(self.seconds) == 4:
+            self.set()
+        return True
+
+
+def test_a_status_that_took_long_is_soon_followed_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    took = iter([0.01, 0.5, 60.0, 30.0])
+    now = [0.0]
+
+    class Slow(Client):
+        def __init__(self) -> None:
+            pass
+
+        def experiment(self, ref: str) -> Any:
+            now[0] += next(took)
+            return status()
+
+    watch = Watch(Slow(), "sgd")
+    watch._stopped, watch._changed = rests, _ = Rests(), Rests()
+    monkeypatch.setattr("orchestune.client.watching.time.monotonic", lambda: now[0])
+    watch._fetch(Slow())
+    assert rests.seconds == [0.25, 2.0, 5.0, 5.0], "an outage of a minute is no reason to look away for four"
 
 
 def test_a_watch_hands_over_the_error_that_ends_it(server: FakeServer) -> None:
