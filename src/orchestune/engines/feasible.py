@@ -2,7 +2,8 @@
 
 A draw is uniform where a few hundred uniform draws hold an allowed one; where the allowed part is smaller, a walk from
 an example leads to it: one parameter after the other is drawn anew, or moved by a step of any size, and the change kept
-where it is allowed (a Metropolis walk, uniform in the limit).
+where it is allowed (a Metropolis walk, uniform in the limit). Of changes that are not allowed some are mended by
+another parameter: what is allowed may be as thin as `abs(a + b + c - 1) <= 1e-6`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ _EXAMPLES = 3000
 _CLIMBS, _CLIMB = 30, 400
 _MOST_WALKED = 100_000
 _WALK = 60
+_FURTHER, _LONGER = 5, 100
+"""climbs that go on where none came to the end, and their steps for each parameter"""
+_REFUSED = 10
+"""of so many moves that are not allowed another parameter follows one"""
+_HALVES = 45
 
 
 def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
@@ -32,11 +38,34 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
 
 def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
     """Where a walk among allowed configurations leads from `start`, which is one."""
-    here = dict(start)
+    here, refused = dict(start), 0
     for _ in range(steps):
         there = _moved(space, here, random)
+        if not space.allows(there):
+            refused += 1
+            if refused % _REFUSED:
+                continue
+            there = _followed(space, there, random)
         here = there if space.allows(there) else here
     return here
+
+
+def _followed(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """With another number of a constraint that it breaks where it breaks them least, by halving what is left of it."""
+    broken = {name for each in space.constraints if not each.holds(configuration) for name in each.names}
+    names = [p.name for p in space.parameters if p.numeric and p.name in broken and p.name in configuration]
+    if not names:
+        return dict(configuration)
+    parameter = space.by_name[random.choice(names)]
+
+    def distance(position: float) -> float:
+        return _distance(space, {**configuration, parameter.name: parameter.from_unit(position)})
+
+    low, high = 0.0, 1.0
+    for _ in range(_HALVES):
+        left, right = low + 0.49 * (high - low), low + 0.51 * (high - low)
+        low, high = (low, right) if distance(left) <= distance(right) else (left, high)
+    return draw(space, random, {**configuration, parameter.name: parameter.from_unit((low + high) / 2)})
 
 
 def check(space: Space) -> None:
@@ -57,18 +86,24 @@ def example(space: Space) -> dict[str, Value]:
         for configuration in space.walk():
             return configuration
         raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
-    closest = sorted(drawn, key=lambda configuration: _distance(space, configuration))[:_CLIMBS]
-    for start in closest:
-        found = _climbed(space, start, random)
-        if space.allows(found):
-            return found
+    climbers = drawn
+    for count, steps in ((_CLIMBS, _CLIMB), (_FURTHER, _LONGER * len(space.parameters))):
+        climbers = _closest(space, climbers, count)
+        for place, start in enumerate(climbers):
+            climbers[place] = _climbed(space, start, random, steps)
+            if space.allows(climbers[place]):
+                return climbers[place]
     message = f"no configuration was found that fulfils {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 
 
-def _climbed(space: Space, start: Configuration, random: Random) -> dict[str, Value]:
+def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -> list[dict[str, Value]]:
+    return sorted(configurations, key=lambda configuration: _distance(space, configuration))[:count]
+
+
+def _climbed(space: Space, start: Configuration, random: Random, steps: int) -> dict[str, Value]:
     here, height = dict(start), _distance(space, start)
-    for _ in range(_CLIMB):
+    for _ in range(steps):
         there = _moved(space, here, random)
         distance = _distance(space, there)
         if distance <= height:

@@ -1,0 +1,45 @@
+"""Draws where little is allowed."""
+
+from __future__ import annotations
+
+import statistics
+from random import Random
+
+import pytest
+
+from orchestune.domain.space import Parameter, Space
+from orchestune.engines.feasible import draw_allowed, example, wander
+
+SHARES = tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc")
+
+
+@pytest.mark.parametrize("text", ["abs(a + b + c - 1) <= 1e-6", "abs(2 * a - b) <= 1e-7", "abs(a * b - c) <= 1e-6"])
+def test_where_numbers_depend_on_each_other_draws_still_differ(text: str) -> None:
+    space = Space.of(SHARES, [text])
+    drawn = [draw_allowed(space, Random(seed)) for seed in range(40)]
+    assert all(space.allows(configuration) for configuration in drawn)
+    for name in "ab":
+        assert statistics.pstdev(float(configuration[name]) for configuration in drawn) > 0.08
+
+
+def test_a_walk_leaves_what_does_not_apply_and_choices_alone() -> None:
+    space = Space.of(
+        (
+            Parameter("kind", "categorical", choices=("x", "y")),
+            *SHARES,
+            Parameter("d", "float", 0.0, 1.0, when=(("kind", ("y",)),)),
+        ),
+        ["abs(a + b - 1) <= 1e-7", "kind == 'x' or abs(c - d) <= 1e-7"],
+    )
+    start, seen = example(space), set()
+    for seed in range(40):
+        found = wander(space, start, Random(seed))
+        assert space.configuration_problems(found) == []
+        seen.add((round(float(found["a"]), 3), round(float(found["c"]), 3)))
+    assert len(seen) > 20
+
+
+def test_a_small_corner_of_many_numbers_is_found() -> None:
+    names = [f"x{index}" for index in range(30)]
+    space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in names), [f"{' + '.join(names)} <= 1"])
+    assert sum(float(value) for value in draw_allowed(space, Random(1)).values()) <= 1
