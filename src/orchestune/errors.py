@@ -28,7 +28,7 @@ parameters.lr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 
@@ -87,6 +87,11 @@ class BadInput(UsageError):
     def __init__(self, problems: list[Problem], hint: str = "") -> None:
         super().__init__("\n".join(str(problem) for problem in problems), hint)
         self.problems = problems
+
+    def to_json(self) -> dict[str, object]:
+        """Also each mistake by itself, without what is not known of it."""
+        problems = [{name: value for name, value in vars(problem).items() if value} for problem in self.problems]
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint, "problems": problems}}
 
     def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem], str]]:
         """Made anew from the mistakes where it comes to another process: its text alone would be taken for a list."""
@@ -186,7 +191,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
     message, hint = str(body.get("message", "unknown error")), str(body.get("hint", ""))
     code = body.get("code")
     if code == BadInput.code:
-        return BadInput([Problem(message)], hint)
+        return BadInput(_problems(body.get("problems")) or [Problem(message)], hint)
     for kind in (
         UsageError,
         TooLarge,
@@ -204,3 +209,14 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         if kind.code == code:
             return kind(message, hint)
     return OrchestuneError(message, hint)
+
+
+def _problems(documents: object) -> list[Problem]:
+    """Those of `BadInput.to_json`; what a newer server says more of them is left out."""
+    names = {field.name for field in fields(Problem)}
+    found = (
+        [item for item in documents if isinstance(item, dict) and item.get("message")]
+        if isinstance(documents, list)
+        else []
+    )
+    return [Problem(**{name: value for name, value in item.items() if name in names}) for item in found]

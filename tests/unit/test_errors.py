@@ -46,6 +46,23 @@ def test_only_what_may_work_later_exits_with_3_and_only_the_unknown_and_failed_w
         assert kind.exit_code == (3 if later else 1 if failed else 2), kind
 
 
+def test_each_mistake_arrives_by_itself() -> None:
+    sent = errors.BadInput(
+        [errors.Problem("is wrong", "a", "x.yml", 3, 4, "mend it"), errors.Problem("is missing", "b")]
+    )
+    got = from_json(sent.to_json())
+    assert isinstance(got, errors.BadInput) and got.problems == sent.problems
+    from_a_newer_one = {
+        "code": "bad_input",
+        "message": "a: is wrong",
+        "problems": [{"message": "is wrong", "new": 1}, 2],
+    }
+    got = from_json({"error": from_a_newer_one})
+    assert isinstance(got, errors.BadInput) and got.problems == [errors.Problem("is wrong")]
+    got = from_json({"error": {"code": "bad_input", "message": "a: is wrong"}})
+    assert isinstance(got, errors.BadInput) and got.problems == [errors.Problem("a: is wrong")]
+
+
 def test_an_error_of_a_newer_server_is_still_told() -> None:
     got = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
     assert (type(got), got.message, got.hint) == (OrchestuneError, "is wrong", "mend it")

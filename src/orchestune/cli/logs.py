@@ -21,6 +21,8 @@ from orchestune.errors import UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
+_MOST = 1_000_000
+"""lines that a server counts back"""
 _IDLE = 1 << 16
 """characters of an unfinished line after which it is shown as it stands"""
 
@@ -38,7 +40,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the experiment has ended")
     parser.add_argument("--grep", metavar="REGEX", help="only lines in which the regular expression is found")
     parser.add_argument("--since", metavar="TIME", help="only what came since: 30s, 10m, 2h, or 2026-01-31T12:00:00Z")
-    parser.add_argument("--tail", type=positive, metavar="N", help="begin with the last N lines")
+    parser.add_argument("--tail", type=_some_lines, metavar="N", help="begin with the last N lines")
+
+
+def _some_lines(text: str) -> int:
+    number = positive(text)
+    if number > _MOST:
+        raise argparse.ArgumentTypeError(f"{text} is more than {_MOST:,} lines; without --tail all of them are shown")
+    return number
 
 
 def logs(console: Console, args: argparse.Namespace) -> int:

@@ -33,7 +33,8 @@ of what was deleted exit with 0.
 
 Output is aligned and coloured on a terminal, plain when piped. With `--json` a command prints one document that has
 `"schema": 1` where it describes an experiment, and errors are `{"error": {"code", "message", "hint"}}` on standard
-error. Times are RFC 3339 in UTC.
+error; where a file or a value is wrong (`bad_input`) they have `"problems"` too, each with `message` and what is known
+of `key`, `file`, `line`, `column` and `hint`. Times are RFC 3339 in UTC.
 
 - `status EXP` is the `Status` of [the protocol](protocol.md), `status` a list of them.
 - `trials EXP` is a list of `Trial`, `trials EXP/N` one with `attempts[].tail` and `artifacts`; `--jsonl` prints one per

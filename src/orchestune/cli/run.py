@@ -78,7 +78,8 @@ def _dry_run(console: Console, prepared: Prepared) -> int:
     from orchestune.cli.foreseeing import foresee  # engines and backends, which no other command needs
 
     specification, warm = prepared.specification, prepared.warm_start
-    unknown = foresee(specification, console.place, console.environ)
+    with located(prepared):
+        unknown = foresee(specification, console.place, console.environ)
     objects = _objects(console, prepared)
     if console.json:
         console.document(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.cli import destination
 from orchestune.cli.console import Console
-from orchestune.cli.preparing import Prepared
+from orchestune.cli.preparing import Prepared, located
 from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
@@ -33,7 +33,8 @@ def create(
                               prepared.warm_start)  # fmt: skip
     body |= {"first": first} if first else {}
     try:
-        return console.client.create_experiment(body)
+        with located(prepared):
+            return console.client.create_experiment(body)
     except UsageError as exc:
         if destination.in_images(console.place) and specification.placement.image is None and "image" in exc.message:
             raise UsageError(exc.message, destination.propose(prepared.folder)) from exc

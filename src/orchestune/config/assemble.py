@@ -226,7 +226,10 @@ def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mappi
         return ()
     before = len(root.report.found)
     for found, configuration in zip(root.find("try_first").items(), configurations, strict=False):
+        wrong = found.entries().keys() - configuration.keys()  # told already
         for problem in space.configuration_problems(configuration):
+            if problem.key in wrong:
+                continue
             hint = "" if problem.key in space.by_name else did_you_mean(problem.key, space.by_name)
             at = found.find(problem.key)
             at.wrong(problem.message if at is not found else f"{problem.key} {problem.message}", hint)

@@ -17,7 +17,14 @@ from orchestune.worker.command import placeholders, split
 COMMAND_LINE = Place("command line")
 NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters reach it in its environment alone"
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
+_FILE = re.compile(r"\.ya?ml$")
 _EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
+_NEEDED = {
+    "run": "end with the command, for example -- python train.py {args}",
+    "parameters": _EXAMPLE,
+    "metrics": "say what your program prints: --minimize loss, or --maximize accuracy",
+    "budget": "say how many trials to run, for example --budget 40",
+}
 
 
 def describe(described: Described, root: Entries, report: Report) -> Entries:
@@ -40,12 +47,7 @@ def describe(described: Described, root: Entries, report: Report) -> Entries:
 
 def complain(root: Entries, report: Report) -> None:
     """Report what an experiment without a file lacks, in the words of the command line."""
-    needed = {
-        "run": "end with the command, for example -- python train.py {args}",
-        "parameters": _EXAMPLE,
-        "metrics": "say what your program prints: --minimize loss, or --maximize accuracy",
-        "budget": "say how many trials to run, for example --budget 40",
-    }
+    needed = dict(_NEEDED)
     engine = root.get("engine")
     if isinstance(engine, Entries):
         engine = engine.get("name")
@@ -73,7 +75,7 @@ def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
         place = Place(f"argument {printable(word[:120])}")
         if not equals or not name:
             report.add(place, "", "is not of the form NAME=RANGE", _no_space(word))
-            report.meant.add("parameters")
+            report.meant |= _NEEDED.keys() if _FILE.search(word) else {"parameters"}  # in the file, which is meant
             continue
         if name in seen:
             report.add(place, "", f"sets {quoted(name)} a second time", "remove one of them")
@@ -88,7 +90,7 @@ def _spaces(words: Sequence[str], root: Entries, report: Report) -> Entries:
 
 
 def _no_space(word: str) -> str:
-    if re.search(r"\.ya?ml$", word):
+    if _FILE.search(word):
         return f"a file is named with -f: -f {word}"
     kinds = did_you_mean(word, ["--minimize", "--maximize", "--budget", "--parallel"])
     return kinds or f"{_EXAMPLE}; the command comes last, after --"

@@ -53,14 +53,16 @@ class Key:
 
 def whole(least: int, most: int = LARGEST_WHOLE) -> Kind[int]:
     """A whole number in a range; `1e3` is one."""
-    words = f"a whole number of at least {least}" if most >= MOST_TRIALS else f"a whole number from {least} to {most}"
+    words = (
+        f"a whole number of at least {least}" if most >= MOST_TRIALS else f"a whole number from {least:,} to {most:,}"
+    )
 
     def read(found: Field) -> int | None:
         value = found.node.value if isinstance(found.node, Scalar) else None
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
         if least <= number <= most and number == int(number):
             return int(number)
-        found.expected(f"a whole number from {least} to {most:,}" if number > most else words)
+        found.expected(f"a whole number from {least:,} to {most:,}" if number > most else words)
         return None
 
     return Kind(words, {"type": "integer", "minimum": least, "maximum": most}, read)

@@ -108,7 +108,9 @@ class Field:
 
 
 def located(problem: Problem, root: Node) -> Problem:
-    """The same with the place of what its key leads to in a document, or of the last step that stands there."""
+    """The same with the place of what its key leads to in a document, or of the last step that stands there; as it is
+    where not even the first does.
+    """
     here = root
     for name in problem.key.split("."):
         if isinstance(here, Items):
@@ -118,6 +120,8 @@ def located(problem: Problem, root: Node) -> Problem:
         if below is None:
             break
         here = below
+    if here is root:
+        return problem
     return replace(problem, file=here.place.file, line=here.place.line, column=here.place.column)
 
 

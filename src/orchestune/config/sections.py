@@ -126,7 +126,7 @@ _FOLDS = section(
     also={"n": "count", "k": "count", "folds": "count"},
 )  # fmt: skip
 FOLDS = either(
-    f"a whole number from 1 to {_MOST_FOLDS}, or a mapping with count, prune_after",
+    f"a whole number from 1 to {_MOST_FOLDS:,}, or a mapping with count, prune_after",
     scalar=changed(whole(1, _MOST_FOLDS), lambda count: Folds(count)),
     mapping=Kind[Folds](_FOLDS.words, _FOLDS.schema, _read_folds, _FOLDS.keys),
 )

@@ -305,6 +305,14 @@ def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli
     assert any("tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in asked)
 
 
+def test_more_lines_than_a_server_counts_back_are_refused(server: FakeServer, cli: Cli) -> None:
+    server.log("one\n")
+    result = cli("logs", "sgd", "--tail", "1000001")
+    assert result.code == 2
+    assert "1000001 is more than 1,000,000 lines; without --tail all of them are shown" in result.err
+    assert cli("logs", "sgd", "--tail", "1000000").code == 0
+
+
 def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> None:
     server.log("one\n")
     server.update("sgd-7f3a", state="completed")

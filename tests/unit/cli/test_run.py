@@ -136,6 +136,24 @@ def test_a_dry_run_refuses_what_the_server_of_this_machine_would(
     assert said in result.err
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], ["--detach"]])
+def test_what_a_server_refuses_of_the_file_is_told_with_its_place(
+    server: FakeServer, cli: Cli, project: Path, options: list[str]
+) -> None:
+    (project / "experiment.yml").write_text(EXPERIMENT + "constraints:\n  - alpha > 1\n")
+    said = "no configuration was found that fulfils `alpha > 1`"
+    server.world.refused = BadInput.one(said, key="constraints")
+    result = cli("run", *options, "--json")
+    (problem,) = json.loads(result.err)["error"]["problems"]
+    assert (result.code, problem["line"], problem["column"], problem["key"]) == (
+        2,
+        EXPERIMENT.count("\n") + 2,
+        3,
+        "constraints",
+    )
+    assert said in problem["message"]
+
+
 def test_a_dry_run_says_what_only_a_server_elsewhere_can_tell(server: FakeServer, cli: Cli, project: Path) -> None:
     result = cli("run", "--dry-run", "--set", "resources.cpu=5000")
     assert result.code == 0

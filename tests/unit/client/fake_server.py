@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from orchestune import __version__
 from orchestune.client.address import Access
+from orchestune.errors import OrchestuneError
 
 TOKEN = "a-token-of-the-tests"
 AT = "2026-01-31T12:00:00.000Z"
@@ -134,6 +135,8 @@ class World:
     """whether the stream of events waits for `held` too"""
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
     created: list[dict[str, Any]] = field(default_factory=list)
+    refused: OrchestuneError | None = None
+    """what it says of every experiment that it is to create"""
     purged: set[str] = field(default_factory=set)
     server: dict[str, Any] = field(default_factory=dict)
     """what it says of itself otherwise than usual"""
@@ -335,6 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"digest": digest, "size": len(body)})
 
     def _experiments(self, query: dict[str, str], body: bytes, key: str) -> None:
+        if self.command == "POST" and self.world.refused:
+            self._json(self.world.refused.to_json(), self.world.refused.status)
+            return
         if self.command == "POST":
             self.world.created.append(json.loads(body))
             handle = list(self.world.experiments)[-1]

@@ -148,6 +148,10 @@ def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
     assert message in found[0]
 
 
+def test_a_file_without_its_option_is_all_that_is_wrong() -> None:
+    assert len(problems("search.yml", goals=(), command=(), settings=())) == 1
+
+
 def test_a_mistake_names_the_option() -> None:
     [found] = problems("a=1..2", settings=(*BUDGET, Setting("--engine", "engine", "girid")))
     assert found.startswith("--engine: found 'girid'")

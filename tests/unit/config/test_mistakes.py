@@ -34,7 +34,7 @@ def alpha(spelling: str) -> str:
         (with_lines("Budget: 4"), "8:1: Budget: is no known key (did you mean budget?)"),
         (
             with_lines("folds: 0"),
-            "8:8: folds: found 0, expected a whole number from 1 to 1000",
+            "8:8: folds: found 0, expected a whole number from 1 to 1,000",
         ),
         (
             with_lines("stop: {target: 1e150}"),
@@ -42,7 +42,7 @@ def alpha(spelling: str) -> str:
         ),
         (
             with_lines("folds: {prune_after: 1}"),
-            "8:8: folds.count: is missing (expected a whole number from 1 to 1000)",
+            "8:8: folds.count: is missing (expected a whole number from 1 to 1,000)",
         ),
         (
             with_lines("folds: {count: 3, prune_after: 3}"),
@@ -140,7 +140,7 @@ def alpha(spelling: str) -> str:
             ("1:7: name: found 'a\\tb', expected a name of at most 200 characters on one line"),
         ),
         (with_lines("seed: -1"), "8:7: seed: found -1, expected a whole number of at least 0"),
-        (with_lines("parallelism: 0"), "8:14: parallelism: found 0, expected a whole number from 1 to 100000"),
+        (with_lines("parallelism: 0"), "8:14: parallelism: found 0, expected a whole number from 1 to 100,000"),
         (with_lines("retry: -1"), "8:8: retry: found -1, expected a whole number from 0 to 100"),
         (
             with_lines("retry: {}"),
@@ -154,7 +154,7 @@ def alpha(spelling: str) -> str:
             "8:24: retry.memory_factor: found 1, expected a number above 1, at most 100",
         ),
         (alpha("0...1"), f"4:10: parameters.alpha: found '0...1', expected {RANGE} (a range has two dots)"),
-        (with_lines("priority: high"), "8:11: priority: found 'high', expected a whole number from -1000 to 1000"),
+        (with_lines("priority: high"), "8:11: priority: found 'high', expected a whole number from -1,000 to 1,000"),
         (
             with_lines("timeout: 5x"),
             "8:10: timeout: found '5x', expected a length of time such as 30s, 5m, 1h30m or 2d",
@@ -243,6 +243,10 @@ def alpha(spelling: str) -> str:
         (
             with_lines("try_first: [{alpha: 5}]"),
             "8:21: try_first[0].alpha: 5 is outside 1e-06..0.1",
+        ),
+        (
+            with_lines("try_first: [{alpha: null}]"),
+            "8:21: try_first[0].alpha: has no value, expected text, a number, true or false",
         ),
         (with_lines("try_first: [{}]"), "8:13: try_first[0]: alpha has no value"),
         (

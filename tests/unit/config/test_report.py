@@ -27,10 +27,15 @@ mlflow:
         ("notify.3.url", (3, 3)),
         ("mlflow.uri", (6, 8)),
         ("mlflow.uri.deeper", (6, 8)),
-        ("elsewhere", (1, 1)),
     ],
 )
 def test_a_mistake_is_placed_where_its_key_leads_or_as_near_as_that(key: str, place: tuple[int, int]) -> None:
     found = located(Problem("is missing", key), compose(TEXT, "experiment.yml", Report()))
     assert (found.file, found.line, found.column) == ("experiment.yml", *place)
     assert (found.message, found.key) == ("is missing", key)
+
+
+@pytest.mark.parametrize("key", ["elsewhere", "0", ""])
+def test_a_mistake_that_is_about_no_key_of_the_file_has_no_place_in_it(key: str) -> None:
+    problem = Problem("is missing", key)
+    assert located(problem, compose(TEXT, "experiment.yml", Report())) == problem
