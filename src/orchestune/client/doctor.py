@@ -34,13 +34,24 @@ def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Every check, one after the other. Starts the embedded server, as each other command would."""
     yield _versions()
     hosted = bool(environ.get("ORCHESTUNE_SERVER", "").strip())
+    usable = hosted or _usable(environ)
     if not hosted:
         yield from _state(environ)
     yield _temporary()
     yield _loopback()
-    yield from _server(environ)
-    yield from cluster_checks(environ)
+    if usable:
+        yield from _server(environ)
+        yield from cluster_checks(environ)
     yield _gpus(environ)
+
+
+def _usable(environ: Mapping[str, str]) -> bool:
+    """Whether there is a state folder, without which no server starts and no cluster is known."""
+    try:
+        state_folder(environ)
+    except OrchestuneError:
+        return False
+    return True
 
 
 def _versions() -> Finding:

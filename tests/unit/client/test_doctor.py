@@ -77,6 +77,13 @@ def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     assert finding.remedy
 
 
+def test_without_a_state_folder_all_else_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    findings = found({"ORCHESTUNE_HOME": str(tmp_path / "file")})
+    assert [finding.name for finding in findings.values() if finding.ok == "error"] == ["state folder"]
+    assert "gpus" in findings
+
+
 def test_a_state_folder_on_a_network_file_system_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_file_system", lambda folder: "nfs4")
     [finding] = [one for one in doctor._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
