@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestune.config.kinds import MOST_TRIALS
+
 Parameters = dict[str, bool | int | float | str]
 
 
@@ -75,9 +77,9 @@ class CreateExperiment(_Request):
 class ChangeExperiment(_Request):
     """What is left out stays as it is."""
 
-    budget: int | None = Field(default=None, ge=1)
-    parallelism: int | None = Field(default=None, ge=1)
-    priority: int | None = None
+    budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
+    parallelism: int | None = Field(default=None, ge=1, le=100_000)
+    priority: int | None = Field(default=None, ge=-1000, le=1000)
     labels: dict[str, str] | None = None
 
 

@@ -78,6 +78,13 @@ def test_every_value_that_does_not_fit_is_named_at_once(server: Live) -> None:
     assert server.script.of("change_experiment") == []
 
 
+@pytest.mark.parametrize("value", [2**31, 2**63, 2**70])
+@pytest.mark.parametrize("key", ["budget", "parallelism", "priority"])
+def test_a_number_that_no_store_holds_is_refused(server: Live, key: str, value: int) -> None:
+    reply = server.ask("PATCH", "/api/v1/experiments/sgd", {key: value})
+    assert reply.status == 400 and key in reply.json()["error"]["message"]
+
+
 def test_json_that_is_called_a_form_is_refused_with_the_remedy_and_without_a_name_it_is_taken(server: Live) -> None:
     server.script.answers["change_experiment"] = {}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -96,6 +103,7 @@ def test_json_that_is_called_a_form_is_refused_with_the_remedy_and_without_a_nam
         "/api/v1/experiments/sgd/trials?state=sleeping",
         "/api/v1/experiments/sgd/trials/0",
         "/api/v1/experiments/sgd/events?after=-1",
+        "/api/v1/experiments/sgd/logs?trial=2147483648",
         "/api/v1/bundles/UPPER",
     ],
 )

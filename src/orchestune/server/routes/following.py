@@ -54,7 +54,7 @@ async def logs(
     ref: str,
     after: After = 0,
     limit: Limit = 100,
-    trial: Annotated[int | None, Query(ge=1)] = None,
+    trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     since: str | None = None,
     tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
 ) -> Response:
