@@ -38,7 +38,29 @@ def create(url: URL) -> Engine:
 
 
 def _tell(connection: Any, _: object) -> None:
-    """For the whole session, so outside of any transaction."""
+    """For the whole session: what it is asked, outside of any transaction, and how it writes texts."""
+    connection.adapters.register_dumper(str, _without_nul(connection.adapters))
     before, connection.autocommit = connection.autocommit, True
     connection.execute("; ".join(f"SET {name} = {value}" for name, value in _KEEPALIVE.items()))
     connection.autocommit = before
+
+
+def _without_nul(adapters: Any) -> type:
+    """What writes a text as before, and U+FFFD for U+0000, which PostgreSQL refuses: programs print it."""
+    from psycopg.adapt import Dumper, PyFormat  # an extra, like the driver
+
+    usual: Any = adapters.get_dumper(str, PyFormat.TEXT)
+
+    class WithoutNul(Dumper):
+        """Asks the usual one, which is compiled and calls nothing that a subclass of it has."""
+
+        oid = usual.oid
+
+        def __init__(self, cls: type, context: Any = None) -> None:
+            super().__init__(cls, context)
+            self._usual = usual(cls, context)
+
+        def dump(self, obj: str) -> Any:
+            return self._usual.dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+    return WithoutNul

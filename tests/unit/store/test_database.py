@@ -93,6 +93,18 @@ def _waits(store: Store) -> bool:
         return bool(session.rows("SELECT 1 FROM pg_locks WHERE NOT granted", {}))
 
 
+@pytest.mark.postgres
+def test_what_postgresql_cannot_hold_of_a_text_is_written_as_another_character(postgres_database: str) -> None:
+    store = open_store(postgres_database)
+    put(store, "co\0re")
+    hot = "INSERT INTO blobs (digest, kind, size, created_at) VALUES (:digest, :kind, 1, 0)"
+    with store.transaction() as session:
+        session.run(hot, {"digest": "ho\0t", "kind": "bundle"})
+        session.many(hot, [{"digest": f"{name}\0", "kind": "é\0"} for name in "ab"])
+    assert sorted(digests(store)) == ["a\ufffd", "b\ufffd", "co\ufffdre", "ho\ufffdt"]
+    store.close()
+
+
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> None:
     with store.transaction() as session:
         session.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
