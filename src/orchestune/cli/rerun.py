@@ -40,9 +40,8 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     folder = Path(launched.get("root") or console.folder)
     links = launched.get("links") or ()
     folder_here = folder_key(console.folder)
-    known = console.place.cluster is not None and console.place.cluster.user  # the name travels with each request
     body = {
-        **({} if known else {"owner": owner(console.environ)}),
+        **({} if console.place.told_who else {"owner": owner(console.environ)}),
         "continue": bool(args.go_on),
         "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),
         "secrets": secret_values(sources, console.environ, folder),

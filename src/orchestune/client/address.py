@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from orchestune.client.clusters import BUILT_IN, Cluster, Clusters
 from orchestune.client.home import state_folder
+from orchestune.client.launch import owner
 from orchestune.errors import UsageError
 
 
@@ -20,7 +21,7 @@ class Access(NamedTuple):
     url: str
     token: str
     user: str = ""
-    """the caller's own name, where the token is that of a role"""
+    """the caller's own name, where the token may be one that several people have"""
     dial: Callable[[float], socket.socket] | None = None
     """opens a connection, in so many seconds, to a server that no address leads to"""
     name: str = ""
@@ -45,6 +46,11 @@ class Place:
         return self.cluster.name if self.cluster else "ORCHESTUNE_SERVER"
 
     @property
+    def told_who(self) -> bool:
+        """Whether the caller's name travels with each request, and the server decides whether it takes that for it."""
+        return self.cluster is None or self.cluster.provider == "hosted" or bool(self.cluster.user)
+
+    @property
     def embedded(self) -> bool:
         """Whether it is the server of this machine."""
         return self.cluster is not None and self.cluster.embedded
@@ -64,7 +70,7 @@ def place(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *
     address = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
     if address and not cluster:
         _check(address)
-        access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip())
+        access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip(), owner(environ))
         return Place(None, lambda: access)
     return _of(_chosen(environ, cluster), environ, start)
 
@@ -82,7 +88,8 @@ def _of(cluster: Cluster, environ: Mapping[str, str], start: bool) -> Place:
     if cluster.embedded:
         return Place(cluster, lambda: _embedded(start, environ))
     if cluster.provider == "hosted":
-        access = Access(cluster.url, cluster.token, cluster.user, name=f"the server of cluster '{cluster.name}'")
+        user = cluster.user or owner(environ)
+        access = Access(cluster.url, cluster.token, user, name=f"the server of cluster '{cluster.name}'")
         return Place(cluster, lambda: access)
     return Place(cluster, _through(cluster, environ))
 

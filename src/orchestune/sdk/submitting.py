@@ -64,7 +64,6 @@ def request(
     warm: WarmStart | None = None,
 ) -> dict[str, Any]:
     """The request that starts an experiment of `folder`; `digest` is that of its code, `warm` what it begins with."""
-    known = place.cluster is not None and place.cluster.user  # the name travels with each request
     passing = TEST_LABEL in specification.labels  # and never the newest experiment of its folder
     if passing:
         specification = replace(specification, notify=(), mlflow=None)
@@ -74,7 +73,7 @@ def request(
         "bundle": digest,
         **named(place),
         "folder": "" if passing else folder_key(folder),
-        **({} if known else {"owner": owner(environ)}),
+        **({} if place.told_who else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
         **({"outgoing": sent} if sent else {}),

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.services.core import Caller, Core
+from orchestune.services.core import UNNAMED, Caller, Core
 from orchestune.services.signatures import digest, read_worker_token, same
 from orchestune.store import credentials
 from orchestune.store.session import Session
@@ -22,7 +22,7 @@ def authenticate(core: Core, token: str) -> Caller | None:
         return Caller(name=found[0], role="worker", experiment=found[1], worker=found[0])
     for known, name in core.owners.items():
         if same(token, known):
-            return Caller(name=name, role="owner", source=digest(known))
+            return Caller(name=name, role="owner", source=digest(known), shared=name == UNNAMED)
     if token.startswith(TOKEN_PREFIX):
         with core.store.reading() as session:
             row = credentials.find(session, digest(token), "token")

@@ -50,6 +50,10 @@ class Core:
     beat_seconds: float = 2.0
 
 
+UNNAMED = "owner"
+"""what a token is called to which the operator gave no name"""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who a token stands for."""
@@ -63,7 +67,7 @@ class Caller:
     """what people call the experiment of a guest"""
     worker: str = ""
     shared: bool = False
-    """the token stands for a role that several people have: they say their names themselves"""
+    """the token stands for a role that several people have, or for nobody by name: they say their names themselves"""
     source: str = ""
     """digest of the token or the share that this rests on; empty where it rests on none"""
     browser: bool = False

@@ -203,8 +203,8 @@ def test_a_damaged_download_leaves_no_file(server: FakeServer, client: Client, t
 
 
 def test_the_environment_names_a_hosted_server() -> None:
-    environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t"}
-    assert resolver(environ)() == Access("https://tune.example.org/base", "t")
+    environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t", "USER": "ada"}
+    assert resolver(environ)() == Access("https://tune.example.org/base", "t", "ada")
     with pytest.raises(UsageError, match="no address"):
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
 

@@ -262,3 +262,22 @@ def test_a_check_waits_no_longer_than_who_asks_for_files_that_are_silent(
         read_server.check(replace(shop.world.core, files=Silent(tmp_path / "silent")))
     assert asked.wait(60)
     ended.set()
+
+
+def test_an_experiment_is_of_whom_its_token_names_or_of_whoever_says_a_name_where_it_names_nobody(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    core = replace(world.core, owners={"the-token-of-ada": "ada", "a-token-of-nobody": "owner"})
+    with live(core) as server:
+        for token, named, owner in (
+            ("the-token-of-ada", "root", "ada"),
+            ("a-token-of-nobody", "grace", "grace"),
+            ("a-token-of-nobody", "", "owner"),
+        ):
+            headers = {"Orchestune-User": named} if named else {}
+            reply = server.ask("POST", "/api/v1/experiments", CREATE, token=token, headers=headers)
+            assert (reply.status, reply.json()["owner"]) == (201, owner)
+            events = server.ask("GET", f"/api/v1/experiments/{reply.json()['id']}/events", token=token).json()
+            assert events["items"][0]["actor"] == owner
+    world.close()

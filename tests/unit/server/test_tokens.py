@@ -15,8 +15,8 @@ A, B = "a" * 20, "b" * 20
 
 def test_a_line_holds_a_name_and_a_token_or_a_token_alone(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
-    path.write_text(f"# the team\nada {A}\n\n{B}  # everybody\n")
-    assert read_owners(path) == {A: "ada", B: "owner"}
+    path.write_text(f"# the team\nada {A}\n\n{B}  # everybody\neve {A}#{B}\n")
+    assert read_owners(path) == {A: "ada", B: "owner", f"{A}#{B}": "eve"}
 
 
 @pytest.mark.parametrize(
