@@ -24,8 +24,6 @@ JUNK = frozenset(
 JUNK_SUFFIXES = (".pyc", ".pyo", ".swp")
 MACHINE_BOUND = frozenset((".venv", "venv", "node_modules", ".env", ".netrc", ".pypirc", ".git-credentials"))
 """names that hold what is tied to this machine or to a person: never packed, yet a local trial finds them"""
-ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
-"""what is in a folder that is a virtual environment, whatever it is called, and so tied to this machine too"""
 
 
 class Verdict(Enum):

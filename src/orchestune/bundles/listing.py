@@ -12,8 +12,8 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from orchestune.bundles.ignoring import ENVIRONMENT_MARKS, GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
-from orchestune.domain.code import STATE_MARK
+from orchestune.bundles.ignoring import GIT_FILE, OWN_FILE, Rules, Verdict, rules_for
+from orchestune.domain.code import ENVIRONMENT_MARKS, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"

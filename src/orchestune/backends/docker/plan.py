@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.domain.code import ENVIRONMENT_MARKS
 from orchestune.errors import UsageError
 from orchestune.images.runtime import command
 from orchestune.ports.backend import WorkerOrder
@@ -205,8 +206,13 @@ def _links(order: WorkerOrder, host: Host) -> list[dict[str, Any]]:
     return [
         {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True}
         for path in paths
-        if path.startswith(root.rstrip("/") + "/") and not _PERSONAL.search(path) and os.path.exists(path)
+        if path.startswith(root.rstrip("/") + "/") and not _personal(path) and os.path.exists(path)
     ]
+
+
+def _personal(path: str) -> bool:
+    marks = (os.path.join(path, mark) for mark in ENVIRONMENT_MARKS)
+    return _PERSONAL.search(path) is not None or any(map(os.path.exists, marks))
 
 
 def _volumes(order: WorkerOrder) -> list[dict[str, Any]]:

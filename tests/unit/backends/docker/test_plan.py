@@ -121,9 +121,10 @@ def test_volumes_are_folders_of_the_machine_or_volumes_of_docker() -> None:
 
 
 def test_what_the_bundle_left_out_is_mounted_read_only_but_for_what_is_personal(tmp_path: Path) -> None:
-    for name in ("data", ".env", "venv"):
+    for name in ("data", ".env", "venv", "torch"):
         (tmp_path / name).mkdir()
-    links = ["data", ".env", "venv", "gone", "../outside"]
+    (tmp_path / "torch" / "pyvenv.cfg").touch()
+    links = ["data", ".env", "venv", "torch", "gone", "../outside"]
     order = replace(ORDER, launch={"root": str(tmp_path), "links": links, "env": {"PATH": "/mine"}})
     data = f"{tmp_path}/data"
     assert config(order)["Mounts"][3:] == [{"Type": "bind", "Source": data, "Target": data, "ReadOnly": True}]
