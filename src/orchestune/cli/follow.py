@@ -161,13 +161,15 @@ def _detach(console: Console, handle: str, pressed: Interrupts) -> bool:
 def _stop(console: Console, handle: str) -> int:
     """Stop, and wait until nothing of it runs; another Ctrl-C leaves the rest to the server."""
     _aside(console, "", f"Stopping {handle}; running trials get their grace period.")
+    text = f"{handle} goes on: the server has not answered. `orchestune stop {handle}` tries again."
     try:
         status = console.client.stop(handle)
+        text = f"{handle} is stopping."
         while status["state"] not in OVER:
             time.sleep(0.2)
             status = console.client.experiment(handle)
     except KeyboardInterrupt:
-        _aside(console, f"{handle} is stopping.")
+        _aside(console, text)
         return 1
     conclude(console, status)
     return 1

@@ -54,7 +54,7 @@ class Block:
     def close(self, *, erase: bool = False) -> None:
         """Leave what is shown (or nothing), the cursor below it and visible again."""
         if self._painted and self._foreground():
-            back = f"{self._back(self.size()[0])}\x1b[J" if erase and not self._anew else ""
+            back = "" if self._anew else f"{self._back(self.size()[0])}\x1b[J" if erase else "\r\x1b[K"  # of Ctrl-C
             self._out.write(f"{back}{_SHOW}")
             self._out.flush()
         self._painted = []

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
-from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text
@@ -140,32 +139,25 @@ class _One:
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
     block, ended, lines = Block(console.out, console.paint), False, list[str]()
     try:
-        with Interrupts() as pressed:
-            while not ended and not pressed.count:
-                away = list[str]()
-                try:
-                    lines, ended = look()
-                except TemporaryError as exc:
-                    text = f"the server does not answer, trying again ({one_line(exc.message)})"
-                    away.append(console.paint("33", text))
-                if console.live:
-                    block.draw([*lines, *away])
-                elif not ended:
-                    console.say(*lines, *away, "")
-                if not ended:
-                    _pause(pressed, 0.5 if console.live else 5.0)
+        while not ended:
+            away = list[str]()
+            try:
+                lines, ended = look()
+            except TemporaryError as exc:
+                text = f"the server does not answer, trying again ({one_line(exc.message)})"
+                away.append(console.paint("33", text))
+            if console.live:
+                block.draw([*lines, *away])
+            elif not ended:
+                console.say(*lines, *away, "")
+            if not ended:
+                time.sleep(0.5 if console.live else 5.0)
+    except KeyboardInterrupt:  # also while the server does not answer; a look changes nothing
+        return 0
     finally:
         block.close(erase=ended)
-    if ended:
-        console.say(*lines)
+    console.say(*lines)
     return 0
-
-
-def _pause(pressed: Interrupts, seconds: float) -> None:
-    """Wait, or until somebody presses Ctrl-C."""
-    until = time.monotonic() + seconds
-    while not pressed.count and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = ()) -> list[str]:

@@ -163,7 +163,7 @@ class Screen(io.StringIO):
 
 
 def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestune.cli.status._pause", lambda pressed, seconds: None)
+    monkeypatch.setattr("orchestune.cli.status.time.sleep", lambda seconds: None)
     looks = iter([["42 trials"], None, None, None])
 
     def look() -> tuple[list[str], bool]:
@@ -225,6 +225,31 @@ def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Star
     assert screen.end() == 1
     assert len(server.asked("POST", "/stop")) == 1
     assert "sgd-7f3a stopped" in plain(screen.screen)
+
+
+def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server: FakeServer, terminal: Start) -> None:
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    screen.press("\x03")
+    screen.wait_for("orchestune stop sgd-7f3a")
+    server.world.hold = "/stop$"
+    screen.press("\x03")
+    until(lambda: bool(server.asked("POST", "/stop")), "it asks for the end")
+    screen.press("\x03")
+    assert screen.end() == 1
+    assert "sgd-7f3a goes on: the server has not answered." in plain(screen.screen)
+    server.world.held.set()
+
+
+def test_ctrl_c_leaves_a_status_for_which_the_server_has_no_answer(server: FakeServer, terminal: Start) -> None:
+    screen = terminal("status", "sgd", "--watch")
+    screen.wait_for("observations  0 / 4")
+    server.world.faults[:] = ["hold"]
+    until(lambda: not server.world.faults, "that it asks again")
+    screen.press("\x03")
+    assert screen.end(20) == 0
+    assert cursor_is_back(screen)
+    server.world.held.set()
 
 
 def test_a_server_that_restarts_elsewhere_is_waited_for(server: FakeServer, terminal: Start) -> None:

@@ -131,6 +131,8 @@ class World:
     (see `held`)"""
     held: threading.Event = field(default_factory=threading.Event)
     """what is on hold goes on once this is set"""
+    hold: str = ""
+    """a regular expression: requests in whose path it is found wait for `held`"""
     late_events: bool = False
     """whether the stream of events waits for `held` too"""
     remembered: dict[str, tuple[int, Any]] = field(default_factory=dict)
@@ -298,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "502":
             self.send_error(502)
             return
-        if fault == "hold":
+        if fault == "hold" or (self.world.hold and re.search(self.world.hold, self.path)):
             self.world.held.wait(60)
         self.half = fault == "half"
         parts = urlsplit(self.path)
