@@ -79,7 +79,7 @@ def convert(kind: str, raw: Any) -> Any:
             raise ValueError(f"{raw!r} is no port; write a number from 0 to 65535")
         return int(raw)
     if not isinstance(raw, str) or not raw:
-        raise ValueError(f"{raw!r} is no text")
+        raise ValueError("is empty, or no text in quotes")  # not shown: it may be a secret
     if kind == "path":
         return Path(raw).expanduser()
     allowed = {"level": ("debug", "info", "warning", "error"), "format": ("plain", "json")}.get(kind)
@@ -94,14 +94,42 @@ def convert(kind: str, raw: Any) -> Any:
 
 def _checked(kind: str, raw: str) -> str:
     """An address of some kind."""
-    scheme = raw.partition("://")[0]
-    if kind == "database" and scheme not in ("sqlite", "postgresql"):
-        raise ValueError("begins with neither sqlite:/// nor postgresql://")  # not shown: it may hold a password
+    if kind == "database":
+        _check_database(raw)
     if kind == "hook":
         try:
             parse(raw)
         except BadInput as exc:
             raise ValueError(exc.message) from exc  # which does not show it: it may be a key
-    if kind == "url" and (scheme not in ("http", "https") or not urlsplit(raw).hostname):
+    if kind == "url" and not _is_address(raw):
         raise ValueError(f"{raw!r} is no address; write it like https://orchestune.example.org")
     return raw
+
+
+def _is_address(raw: str) -> bool:
+    try:
+        parts = urlsplit(raw)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
+    except ValueError:  # of its port
+        return False
+
+
+def _check_database(raw: str) -> None:
+    """ValueError, in which the address is not shown: it may hold a password."""
+    scheme, _, rest = raw.partition("://")
+    if not raw.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError("begins with neither sqlite:/// nor postgresql://")
+    if scheme == "sqlite":
+        if rest in ("/", "/:memory:"):
+            raise ValueError("names no file; write it like sqlite:////var/lib/orchestune/orchestune.db")
+        return
+    try:
+        parts = urlsplit(raw)
+        fits = parts.netloc.count("@") <= 1 and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            "is no address of a database; write it like postgresql://USER:PASSWORD@HOST:5432/NAME, and in the password"
+            " %40 for @, %2F for /, %3A for :"
+        )

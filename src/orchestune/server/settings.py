@@ -185,6 +185,9 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
         key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
         message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
         problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
+    folder = settings.files.removeprefix("file://")
+    if "://" not in folder and Path(folder).exists() and not Path(folder).is_dir():
+        problems.append(Problem(f"{folder} is no folder", key="files", file=sources["files"]))
     for key in ("token_file", "tls_cert", "tls_key", "kubernetes"):
         path = getattr(settings, key)
         if path is not None and not path.is_file():

@@ -150,8 +150,17 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
     from orchestune.store.migrate import upgrade  # Alembic only where a store is opened
 
     store = connect(url, now)
-    with translated():
-        upgrade(store.engine)
+    try:
+        with translated("is its address right, and does it run?"):
+            upgrade(store.engine)
+    except DBAPIError as error:  # a right that is missing, an option that is none
+        store.close()
+        words = str(error.orig).splitlines()[0]
+        hint = "look at its address, and at what its user may do there"
+        raise UsageError(f"the database cannot be used: {words}", hint) from error
+    except BaseException:
+        store.close()
+        raise
     return store
 
 
@@ -169,8 +178,8 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what drivers raise into `StoreUnavailable` where waiting may help."""
+def translated(hint: str = "try again in a moment") -> Iterator[None]:
+    """Turn what drivers raise into `StoreUnavailable` where waiting may help; `hint`: what else may."""
     try:
         yield
     except OrchestuneError:
@@ -189,5 +198,5 @@ def translated() -> Iterator[None]:
                 "the store is locked by another process", "try again; see `orchestune doctor`"
             ) from error
         if isinstance(error, OperationalError | sqlite3.OperationalError):
-            raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", "try again in a moment") from error
+            raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
         raise

@@ -16,12 +16,13 @@ _KEEPALIVE = {
 }
 """what the database does; by its own settings a machine that lost its power holds its locks for two hours"""
 _OURS = {
+    "connect_timeout": 10,
     "keepalives_idle": _IDLE,
     "keepalives_interval": _BETWEEN,
     "keepalives_count": _TIMES,
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
-"""the same on this side"""
+"""the same on this side, and how many seconds it takes to connect at most; without, two minutes"""
 
 READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """options of a connection that reads: every statement sees what the first one saw"""

@@ -47,7 +47,11 @@ def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], 
         ([], {"ORCHESTUNE_LOG_LEVEL": "loud"}, "", "ORCHESTUNE_LOG_LEVEL: log_level: 'loud' is none of debug, info"),
         ([], {}, "idle_seconds = -1", "server.toml: idle_seconds: -1 is no length of time"),
         ([], {}, "port = true", "server.toml: port: True is no port"),
-        ([], {}, "host = 7", "server.toml: host: 7 is no text"),
+        ([], {}, "host = 7", "server.toml: host: is empty, or no text in quotes"),
+        (["--database-url", "sqlite"], {}, "", "--database-url: database_url: begins with neither sqlite:/// nor"),
+        (["--database-url", "sqlite:///:memory:"], {}, "", "--database-url: database_url: names no file"),
+        (["--files", __file__], {}, "", f"--files: files: {__file__} is no folder"),
+        (["--public-url", "http://example.org:a"], {}, "", "--public-url: public_url: 'http://example.org:a' is no"),
         ([], {}, 'hots = "x"', "server.toml: hots: there is no such setting (did you mean host?)"),
         ([], {}, "host = ", "server.toml: is no TOML"),
         (["--public-url", "example.org"], {}, "", "--public-url: public_url: 'example.org' is no address"),
@@ -66,6 +70,35 @@ def test_a_mistake_names_the_key_and_where_it_came_from(
     with pytest.raises(BadInput) as caught:
         load([*argv, "--config", str(tmp_path / "server.toml")], {**home, **environ})
     assert expected in caught.value.message
+
+
+@pytest.mark.parametrize("secret", ["s3c/ret", "s3c@ret", "s3c:ret@h:port/d"])
+def test_a_mistake_in_an_address_of_a_database_shows_none_of_its_password(home: dict[str, str], secret: str) -> None:
+    with pytest.raises(BadInput, match="is no address of a database") as caught:
+        load(["--database-url", f"postgresql://ada:{secret}@db.example.org:5432/orchestune"], home)
+    assert "s3c" not in caught.value.message and "ret" not in caught.value.message
+
+
+def test_a_secret_that_is_no_text_is_not_shown(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("notify_secret = 123456789")
+    with pytest.raises(BadInput, match="notify_secret: is empty, or no text") as caught:
+        load(["--config", str(tmp_path / "server.toml")], home)
+    assert "123456789" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql:///orchestune?host=/run/postgresql",
+        "postgresql://ada:a%40b%2F@db,other/orchestune",
+        "postgresql://ada@[::1]:5432/orchestune",
+        "sqlite:////var/lib/orchestune.db",
+        "sqlite:///orchestune.db",
+    ],
+)
+def test_every_spelling_of_a_databases_address_is_taken(home: dict[str, str], url: str) -> None:
+    assert load(["--database-url", url], home).database_url == url
 
 
 def test_several_mistakes_are_reported_together(home: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from orchestune.errors import StoreUnavailable, UsageError
-from orchestune.store import database, migrate, records, sqlite
+from orchestune.store import database, migrate, postgres, records, sqlite
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
 from tests.testbeds.waiting import until
@@ -110,6 +111,44 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> 
         session.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(UsageError, match="newer version"):
         open_store(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def test_what_is_no_database_of_ours_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("ada the-token-of-ada\n" * 100)
+    with pytest.raises(UsageError, match="the database cannot be used: file is not a database"):
+        open_store(f"sqlite:///{tmp_path / 'tokens'}")
+    with pytest.raises(StoreUnavailable, match="unable to open") as caught:
+        open_store(f"sqlite:///{tmp_path / 'nowhere' / 'one.db'}")
+    assert "address" in caught.value.hint
+
+
+@pytest.mark.postgres
+def test_a_database_that_refuses_its_user_is_told_in_a_sentence(postgres_database: str) -> None:
+    with pytest.raises(UsageError, match=r"the database cannot be used: .*bogus"):
+        open_store(f"{postgres_database}?bogus=1")
+    admin = open_store(postgres_database)
+    with admin.engine.connect() as connection:
+        connection.exec_driver_sql("CREATE ROLE guest_of_a_test LOGIN PASSWORD 'guest'")
+        connection.exec_driver_sql("CREATE SCHEMA empty")
+        connection.commit()
+        try:
+            guest = admin.engine.url.set(
+                username="guest_of_a_test", password="guest", query={"options": "-csearch_path=empty"}
+            )
+            with pytest.raises(UsageError, match=r"the database cannot be used: .*schema"):
+                open_store(guest.render_as_string(hide_password=False))
+        finally:
+            connection.exec_driver_sql("DROP ROLE guest_of_a_test")
+            connection.commit()
+    admin.close()
+
+
+def test_a_database_that_takes_connections_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert postgres._OURS["connect_timeout"] == 10
+    monkeypatch.setitem(postgres._OURS, "connect_timeout", 2)  # the least that the driver takes
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(StoreUnavailable, match="timeout"):
+            open_store(f"postgresql://ada:secret@127.0.0.1:{silent.getsockname()[1]}/orchestune")
 
 
 def test_an_older_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
