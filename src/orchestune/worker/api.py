@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import socket
 import ssl
 import time
@@ -14,6 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "/api/v1"
+_ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|u(d[89a-f]..)|.)")
+"""an escape of JSON; the group is half of a pair without the other half"""
 AUTHORITIES = "authorities.pem"
 SILENT_SECONDS = 5
 """for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
@@ -85,7 +88,7 @@ class Connection:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send JSON, return JSON. Raises Unreachable, Gone, Denied or ApiError."""
-        data = None if body is None else json.dumps(body).encode("ascii")
+        data = None if body is None else encoded(body)
         self.send(method, path, data, self._timeout)
         _, _, answer = self.receive()
         return _parse(answer)
@@ -233,6 +236,14 @@ def _parse(data: bytes) -> Any:
         return json.loads(data) if data else None
     except ValueError as exc:
         raise Unreachable("the server's answer is no JSON") from exc
+
+
+def encoded(body: Any) -> bytes:
+    """JSON. Half of a pair of surrogates, which names of files and what programs write may hold, is U+FFFD there."""
+    text = json.dumps(body, separators=(",", ":"))
+    if "\\ud" in text:
+        text = _ESCAPE.sub(lambda match: "\\ufffd" if match[1] else match[0], text)
+    return text.encode("ascii")
 
 
 def _check(status: int, data: bytes) -> None:

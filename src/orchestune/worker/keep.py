@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import COMPILED
+
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def listed(listing: str) -> list[tuple[str, Path]]:
@@ -62,13 +65,19 @@ def choose(
                 found[name] = path
             else:
                 note(f"keep: {name} is left out, it is outside of the trial's folder")
-    chosen, total = [], 0
-    for name, path in sorted(found.items()):
+    chosen: list[tuple[str, Path]] = []
+    names, total = set(), 0
+    for raw, path in sorted(found.items()):
+        name = _NO_CHARACTER.sub("\ufffd", raw)  # of a name in bytes that are no UTF-8
+        if name in names:
+            note(f"keep: another file that reads as {name} is left out")
+            continue
         size = path.stat().st_size
         if total + size > limit:
             note(f"keep: {name} is left out, {size:,} bytes are over the limit of {limit:,} for a trial")
             continue
         total += size
+        names.add(name)
         chosen.append((name, path))
     return chosen
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from orchestune.worker.api import ApiError, Connection, Server, Unreachable
+from orchestune.worker.api import ApiError, Connection, Server, Unreachable, encoded
 
 REPORT = "report"
 POLL = "poll"
@@ -52,7 +52,7 @@ class Network:
 
     def call(self, channel: str, body: Any, timeout: float) -> None:
         """Send a `work` call; its reply comes within about `timeout` seconds, as an error if need be."""
-        self._requests.append((channel, json.dumps(body, separators=(",", ":")).encode("ascii"), timeout))
+        self._requests.append((channel, encoded(body), timeout))
         try:
             os.write(self._pipe[1], b"x")
         except BlockingIOError:

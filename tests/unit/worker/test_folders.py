@@ -174,6 +174,20 @@ def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     assert keep.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
 
 
+def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.txt", b"caf\xe8.txt", b"plain.txt"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+    notes: list[str] = []
+    chosen = keep.choose(tmp_path, ["*.txt"], 1000, notes.append)
+    assert [(name, path.read_bytes()) for name, path in chosen] == [
+        ("caf\ufffd.txt", b"caf\xe8.txt"),
+        ("plain.txt", b"plain.txt"),
+    ]
+    assert notes == ["keep: another file that reads as caf\ufffd.txt is left out"]
+    parcel = keep.pack(Outbox(tmp_path / "outbox"), tmp_path, "x", 1, chosen)
+    assert (parcel / "0").read_bytes() == b"caf\xe8.txt"
+
+
 def test_a_parcel_that_was_not_sealed_is_thrown_away(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     (outbox.new("half") / "0").touch()
