@@ -56,6 +56,8 @@ small chance, would outweigh the little that is left to gain beside the border."
 _BELIEF = 10.0
 """results after which a prior weighs as much as what is known"""
 _BEHIND = 1e6  # in the order of known points: those that exceed a limit come after the others
+_LOOKED_AT = 300
+"""points, of which the first that is not known is suggested"""
 _DIRECTIONS = 10
 """weights of several metrics that take turns"""
 _SHORTER = 4.0
@@ -195,7 +197,7 @@ class GpProposer:
                 acquisition = self._weighed(acquisition)
             points = ranked(self._cube, acquisition, parents, random, Effort())
         busy = self._identity.set_of(pending)
-        for point in points[:50]:
+        for point in _distinct(points):
             configuration = self._cube.configuration(point)
             name = self._identity.of(configuration)
             if name not in self._told and name not in busy:
@@ -252,6 +254,13 @@ class GpProposer:
             return (first, 1 - first)
         weights = np.random.default_rng(direction).dirichlet(np.ones(self._objectives))
         return tuple(weights.tolist())
+
+
+def _distinct(points: Floats) -> Floats:
+    """The first of them, each once: where the best is known, as in a corner, most climbs and children end there."""
+    _, first = np.unique(points, axis=0, return_index=True)
+    found: Floats = points[np.sort(first)[:_LOOKED_AT]]
+    return found
 
 
 def _within(posterior: Posterior, kept: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.space import Configuration, Parameter, Space, Value
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.cube import Cube
@@ -104,6 +104,21 @@ def test_a_lucky_value_that_says_how_unsure_it_is_does_not_draw_the_search_to_it
 
     assert near(None) > 6
     assert near(1.0) < 3
+
+
+@pytest.mark.parametrize(
+    "space",
+    [PLANE, Space.of(tuple(Parameter(f"x{place}", "categorical", choices=tuple(range(6))) for place in range(3)))],
+    ids=["a corner of numbers", "choices"],
+)
+def test_where_the_best_was_tried_the_next_best_is_suggested_and_nothing_left_to_chance(space: Space) -> None:
+    engine = DistinctEngine(space, GpProposer(space, (LOSS,), 3, startup=6))
+    sources: list[str] = []
+    for number in range(1, 31):
+        found = engine.ask([], number, ask_seed(3, number))
+        sources.append(engine.source)
+        engine.tell([completed(number, found, sum(float(value) for value in found.values()))])
+    assert sources == ["sobol"] * 6 + ["gp"] * 24
 
 
 def test_suggestions_made_at_the_same_time_differ() -> None:
