@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from orchestune.client import doctor
 from orchestune.client.doctor import checks
 from orchestune.client.finding import Finding
+from orchestune.client.transport import Reply, Transport
 from tests.unit.client.fake_server import FakeServer
 
 
@@ -67,6 +70,24 @@ def test_a_clock_that_is_off_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     assert finding.ok == "warning"
     assert "ahead of the server" in finding.detail
     assert finding.remedy
+
+
+def test_a_server_that_had_to_be_started_is_not_taken_for_one_with_another_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request, waited = Transport.request, list[str]()
+
+    def slow(transport: Transport, method: str, path: str, *more: Any) -> Reply:
+        waited.append(path)
+        return request(transport, method, path, *more)
+
+    monkeypatch.setattr(Transport, "request", slow)
+    clock = SimpleNamespace(time=lambda: time.time() - (0.0 if waited else 60.0))  # it takes a minute
+    monkeypatch.setattr(doctor, "time", clock)
+    with FakeServer() as server:
+        findings = found(server.environment())
+    assert findings["clock"].ok == "ok"
+    assert "60000 ms" not in findings["server"].detail
 
 
 def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
