@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
 from orchestune.cli.parser import Commands, add_cluster, add_command
-from orchestune.cli.render import size
+from orchestune.cli.render import one_line, size
 from orchestune.client.transfer import local_name
 from orchestune.errors import NotFound, UsageError
 
@@ -69,7 +69,7 @@ def get(console: Console, args: argparse.Namespace) -> int:
             raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
         fetched.append({**artifact, "file": str(target)})
         if not console.json:
-            console.say(f"{target}  {console.paint.dim(size(artifact['size']))}")
+            console.say(f"{one_line(str(target))}  {console.paint.dim(size(artifact['size']))}")
     if console.json:
         console.document(fetched)
     return 0

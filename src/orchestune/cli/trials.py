@@ -126,7 +126,7 @@ def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
         lines += ["", *_attempt(attempt, paint, len(tasks) > 1)]
     artifacts = trial.get("artifacts") or []
     if artifacts:
-        files = [[item["path"], size(item["size"])] for item in artifacts]
+        files = [[one_line(item["path"]), size(item["size"])] for item in artifacts]
         lines += ["", *table(("FILE", "SIZE"), files, paint, right=(1,))]
         lines.append(paint.dim(f"orchestune get {ref}/{trial['number']} fetches them"))
     return lines

@@ -46,7 +46,7 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
     are not those which the server promised.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{digest[:12]}.part")
+    part = target.with_name(f".{digest[:32]}.part")  # the name of the file may be as long as names can be
     failures = 0
     while not part.exists() or part.stat().st_size < size or size == 0:
         before = _arrived(part)

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from orchestune import documents
 
 _V1 = "/api/v1"
 _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the document: `access` checks it
+
+
+class _File(PathConvertor):
+    """The path of a file: names may hold line breaks."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("file", _File())
 
 
 def of_clients(tag: str, prefix: str = "") -> APIRouter:

@@ -244,6 +244,20 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
 
 
+def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_obeys(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    names = ["n" * 255, "a\x1b[31m"]
+    server.world.files |= dict.fromkeys(names, b"x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    files = [{"path": name, "digest": digest, "size": 1} for name in names]
+    server.world.trials["sgd-7f3a"] = [trial(1, artifacts=files)]
+    result = cli("get", "sgd/1", "-o", str(tmp_path / "two"))
+    assert (result.code, result.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(names)
+    assert "\x1b[31m" not in result.out + cli("trials", "sgd/1").out
+
+
 @pytest.mark.parametrize(
     ("keep", "why"),
     [

@@ -4,6 +4,7 @@ import io
 import re
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from starlette.routing import Route
@@ -214,6 +215,14 @@ def test_a_file_comes_whole_or_from_the_middle_on_and_is_closed(server: Live, pa
     until(lambda: [file.closed for file in opened] == [True] * 3, "every file is closed")
     if service == "open_artifact":
         assert server.script.of(service)[0] == ("sgd", 3, "plots/a b.png")
+
+
+def test_a_file_may_have_any_name(server: Live) -> None:
+    server.script.answers["open_artifact"] = lambda core, *args: (io.BytesIO(b"x"), 1)
+    names = ["a\nb", "a\rb", "#?%41;x=1", "\x1b[31m", "a\\b", " ", "é"]
+    for name in names:
+        assert server.ask("GET", f"{X}/sgd/trials/3/artifacts/{quote(name)}").body == b"x"
+    assert [args[-1] for args in server.script.of("open_artifact")] == names
 
 
 def test_a_download_that_breaks_off_leaves_no_file_open(server: Live) -> None:

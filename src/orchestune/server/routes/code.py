@@ -23,7 +23,7 @@ def code(context: Here, ref: str, trial: Of = None) -> Response:
     return answer(context.services.read_code.code(context.core, ref, trial))
 
 
-@router.get("/experiments/{ref}/code/{path:path}", response_model=documents.CodeFile)
+@router.get("/experiments/{ref}/code/{path:file}", response_model=documents.CodeFile)
 def text(context: Here, ref: str, path: str, trial: Of = None) -> Response:
     """What one of them says."""
     return answer(context.services.read_code.text(context.core, ref, trial, path))

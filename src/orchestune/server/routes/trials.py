@@ -126,7 +126,7 @@ def artifacts(context: Here, ref: str, number: Number) -> Response:
     return answer(context.services.read_trials.artifacts(context.core, ref, number))
 
 
-@router.get("/{number}/artifacts/{path:path}", response_class=Response)
+@router.get("/{number}/artifacts/{path:file}", response_class=Response)
 def artifact(
     context: Here, ref: str, number: Number, path: str, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
