@@ -106,6 +106,15 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
     assert cli(*words) == Result(0, said, "")
 
 
+def test_who_extends_what_a_rule_has_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
+    server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
+    said = "it does not go on: loss reached 0.1; `orchestune run --warm-start done-0000` begins another search with its"
+    assert said in cli("extend", "done-0000", "--budget", "80").out
+    for reason in (None, {"code": "budget", "message": "all 80 trials are finished"}):
+        server.put(status("done-0000", state="completed", reason=reason))
+        assert "does not go on" not in cli("extend", "done-0000", "--parallelism", "3").out
+
+
 def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer, cli: Cli) -> None:
     purge = ("--purge", "--yes")
     cli("delete", "sgd-7f3a", *purge)
