@@ -76,7 +76,12 @@ def pack(
 
 
 def _link_or_copy(source: str, target: str) -> str:
-    """A second name is taken at once, however large the file; a file that is replaced by renaming stays as it was."""
+    """A second name is taken at once, however large the file; a file that is replaced by renaming stays as it was.
+
+    Pipes and sockets are of a process, not of what it knows, and are left out.
+    """
+    if not stat.S_ISREG(os.lstat(source).st_mode):
+        return target
     try:
         os.link(source, target, follow_symlinks=False)
         return target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -211,6 +212,25 @@ def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path
     assert (tmp_path / "restored" / "latest").read_text() == "w"
     assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
     assert checkpoint.pack(outbox, folder, "x", 1, 3.0, seen) is None
+
+
+def test_a_checkpoint_holds_files_of_any_name_and_neither_pipes_nor_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, outbox = tmp_path / "checkpoint", Outbox(tmp_path / "outbox")
+    folder.mkdir()
+    monkeypatch.chdir(folder)  # the name of a socket may not be long
+    os.mkfifo("pipe")
+    names = [os.fsdecode(name) for name in (b"bytes\xff", b"line\nline", b"n" * 255)]
+    for name in names:
+        (folder / name).write_text("w")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        packed = checkpoint.pack(outbox, folder, "x", 1, None, None)
+        assert packed is not None
+        assert checkpoint.pack(outbox, folder, "x", 1, None, packed[1]) is None
+    unpack(packed[0] / "archive", tmp_path / "restored")
+    assert sorted(os.listdir(tmp_path / "restored")) == sorted(names)
 
 
 class Restless(Outbox):
