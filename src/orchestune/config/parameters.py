@@ -184,7 +184,7 @@ KEYS = (
     Key("choices", VALUES, "Another name of `values`."),
     Key("prior", PRIOR, "Where good values are believed to lie: `{mean: 0.9, std: 0.05}`, `{median: 1e-3, factor: 3}`"
         " (two thirds lie within that factor), `{a: 2, b: 5}` (beta over the range), or `{weights: [3, 1]}` of listed"
-        " values."),
+        " values (of `type: bool` first that of false)."),
     Key("when", WHEN, "The parameter exists only where each named parameter (which may have conditions itself) has the"
         " value, or one of the listed values."),
 )  # fmt: skip
@@ -203,9 +203,12 @@ def _read_long(found: Field) -> Parameter | None:
     when = tuple((parent, tuple(values)) for parent, values in (read.get("when") or {}).items())
     parameter = _from_long(found, read)
     prior: Prior | None = read.get("prior")
-    if prior is not None and prior.kind == "weights" and read.get("values", read.get("choices", (None,)))[0] is True:
+    if parameter is None:
+        return None
+    listed = read.get("values", read.get("choices", parameter.choices))
+    if prior is not None and prior.kind == "weights" and listed[:1] == (True,) and parameter.choices[:1] == (False,):
         prior = replace(prior, numbers=prior.numbers[::-1])  # the values of a bool are false and true, in this order
-    return replace(parameter, when=when, prior=prior) if parameter else None
+    return replace(parameter, when=when, prior=prior)
 
 
 def _from_long(found: Field, read: Mapping[str, Any]) -> Parameter | None:

@@ -81,6 +81,10 @@ def spec(parameter: str) -> Parameter:
         ("{min: 1, max: 9, prior: {a: 2, b: 5}}", Prior("beta", (2.0, 5.0))),
         ("{values: [sgd, adam], prior: {weights: [1, 3]}}", Prior("weights", (1, 3))),
         ("{values: [true, false], prior: {weights: [1, 3]}}", Prior("weights", (3, 1))),
+        ("{values: [false, true], prior: {weights: [1, 3]}}", Prior("weights", (1, 3))),
+        ("{type: bool, prior: {weights: [1, 3]}}", Prior("weights", (1, 3))),
+        ("{type: categorical, values: [true, false], prior: {weights: [1, 3]}}", Prior("weights", (1, 3))),
+        ("{values: [true, auto, false], prior: {weights: [1, 3, 5]}}", Prior("weights", (1, 3, 5))),
     ],
 )
 def test_the_file_says_what_is_believed(text: str, prior: Prior) -> None:
