@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,8 @@ class File:
     def read(self) -> list[Reported]:
         """What a piece more says."""
         try:
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                return []  # to open a pipe would wait for who writes, and a device may have no end
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size < self.position or file.read(len(self._start)) != self._start:
@@ -39,8 +43,9 @@ class File:
                     self._start = data[:START]
         except OSError:
             return []
+        text = data[len(BOM_UTF8) :] if not self.position and data.startswith(BOM_UTF8) else data
         self.position += len(data)
-        found: list[Reported] = self.reader.feed(data) if data else []
+        found: list[Reported] = self.reader.feed(text) if text else []
         return found
 
     def finish(self) -> list[Reported]:

@@ -109,6 +109,23 @@ def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
     assert brief(found.finish()) == [("loss", 0.125, None)]
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for where in ("pipe", "endless"):
+        found = sources(tmp_path, kind, where)
+        assert found.read() == found.finish() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("json", '{"loss": 0.5}'), ("jsonl", '{"loss": 0.5}\n'), ("csv", "loss\n0.5\n")]
+)
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, kind: str, text: str) -> None:
+    (tmp_path / "metrics").write_text(text, encoding="utf-8-sig")
+    assert brief(sources(tmp_path, kind, "metrics").finish()) == [("loss", 0.5, None)]
+
+
 def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path: Path) -> None:
     lines = '{"step": 1, "eval": {"loss": 0.5, "other": 1}}\n{"eval": {"deep": {"auc": 0.9}}, "lr": 0.1}\n{"eval": {'
     (tmp_path / "a.jsonl").write_text(lines)
