@@ -180,6 +180,11 @@ def harmless(text: str) -> str:
     return f"{shown}\x1b[0m" if "\x1b" in shown else shown
 
 
+def harmless_lines(text: str) -> str:
+    """The same of an output that goes on: its lines stay lines, and a progress bar writes over its own."""
+    return "".join(part if part in ("\n", "\r") else harmless(part) for part in re.split(r"([\n\r])", text))
+
+
 def last_lines(text: str, count: int) -> list[str]:
     """The last lines of an output; of one that was written over (a progress bar) what it last showed."""
     lines = text.rstrip("\n").split("\n")[-count:] if text else []

@@ -12,7 +12,7 @@ from orchestune.cli.attended import attended, single, wait
 from orchestune.cli.console import Console
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
-from orchestune.cli.render import harmless, one_line
+from orchestune.cli.render import harmless_lines, one_line
 from orchestune.domain.space import Value
 from orchestune.errors import OrchestuneError
 
@@ -48,7 +48,7 @@ def _show(console: Console, ref: str) -> None:
     stream = console.err if console.json else console.out
     with suppress(OrchestuneError):  # what the status says of the same trouble is what counts
         for chunk in client.follow_logs(ref):
-            stream.write(harmless(chunk["text"]) if stream.isatty() else chunk["text"])
+            stream.write(harmless_lines(chunk["text"]) if stream.isatty() else chunk["text"])
             stream.flush()
     client.close()
 

@@ -15,6 +15,7 @@ import pytest
 
 from orchestune.cli.console import Console
 from orchestune.cli.status import _repeat as repeat
+from orchestune.cli.trying_there import _show as show
 from orchestune.errors import Unreachable
 from tests.unit.cli.conftest import SOURCE, Result, Terminal, plain
 from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
@@ -160,6 +161,17 @@ def test_an_experiment_that_is_removed_while_it_is_watched_gives_the_cursor_back
 class Screen(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_the_output_of_a_test_elsewhere_keeps_its_lines_on_a_terminal(server: FakeServer) -> None:
+    server.log("epoch 1\n10%\r100%\n\x1b[2J")
+    server.log("\x1b[31mepoch\x1b[0m 2\n")
+    server.update("sgd-7f3a", state="completed")
+    console = Console(out=Screen(), environ=server.environment())
+    show(console, "sgd")
+    console.close()
+    assert plain(console.out.getvalue()) == "epoch 1\n10%100%\nepoch 2\n"  # type: ignore[attr-defined]
+    assert "10%\r100%" in console.out.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
