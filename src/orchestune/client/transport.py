@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -168,6 +169,9 @@ class Transport:
         hint = "look at `orchestune doctor`"
         if isinstance(exc, socket.gaierror):
             return _Final(f"{where} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            trust = "if it is the right one, name the file of its authority (PEM) in SSL_CERT_FILE"
+            return _Final(f"{where} has a certificate that is not trusted here: {exc.verify_message}", trust)
         error = _Dropped if reused else Unreachable
         return error(f"{where} cannot be reached: {str(exc) or type(exc).__name__}", hint)
 

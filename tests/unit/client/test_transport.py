@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from orchestune.client.address import Access, resolver
 from orchestune.client.api import Client
 from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
+from tests.testbeds.kubernetes.pki import Authority
 from tests.unit.client.fake_server import FakeServer, status, trial
 
 
@@ -151,6 +153,26 @@ def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path:
         transport.close()
         other.shutdown()
         thread.join()
+    assert waited == []
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once_with_what_makes_it_trusted(tmp_path: Path) -> None:
+    waited: list[float] = []
+    authority = Authority.create(tmp_path / "pki")
+    authority.issue("server", "server", hosts=["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
+    with ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler) as other:
+        other.socket = context.wrap_socket(other.socket, server_side=True)
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        transport = Transport(lambda: Access(f"https://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
+        with pytest.raises(Unreachable, match="has a certificate that is not trusted here") as caught:
+            transport.request("GET", "/api/v1/experiments")
+        transport.close()
+        other.shutdown()
+        thread.join()
+    assert "SSL_CERT_FILE" in caught.value.hint
     assert waited == []
 
 
