@@ -50,15 +50,20 @@ class Parameter:
 
     def levels(self) -> tuple[Value, ...] | None:
         """Every value, where there are finitely many (a float without a step has none to list)."""
+        return None if self.kind == "float" and self.step is None else tuple(self.each())
+
+    def each(self) -> Iterator[Value]:
+        """Every value of finitely many in order, one at a time: there may be more of them than fit into memory."""
         if not self.numeric:
-            return self.choices
+            yield from self.choices
+            return
         assert self.low is not None and self.high is not None
         if self.kind == "int":
-            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
-        if self.step is None:
-            return None
-        count = int(math.floor((self.high - self.low) / self.step + 1e-9)) + 1
-        return tuple(_level(self.low, self.step, index) for index in range(count))
+            yield from range(int(self.low), int(self.high) + 1, int(self.step or 1))
+            return
+        assert self.step is not None, f"{self.name} is not finite"
+        for index in range(int(self.count())):
+            yield _level(self.low, self.step, index)
 
     def count(self) -> float:
         """How many values there are; infinity for a float without a step."""
@@ -310,18 +315,26 @@ class Space:
         return filter(self.allows, self._walk()) if self.constraints else self._walk()
 
     def _walk(self) -> Iterator[dict[str, Value]]:
-        levels = [parameter.levels() for parameter in self.parameters]
-        stack: list[tuple[int, dict[str, Value]]] = [(0, {})]
+        stack = [self._branches(0, {})]
         while stack:
-            index, configuration = stack.pop()
-            while index < len(levels) and not self.is_active(self.parameters[index].name, configuration):
-                index += 1
-            if index == len(levels):
-                yield configuration
-                continue
-            name, values = self.parameters[index].name, levels[index]
-            assert values is not None, "the space is not finite"
-            stack += [(index + 1, {**configuration, name: value}) for value in reversed(values)]
+            found = next(stack[-1], None)
+            if found is None:
+                stack.pop()
+            elif found[0] == len(self.parameters):
+                yield found[1]
+            else:
+                stack.append(self._branches(*found))
+
+    def _branches(self, place: int, configuration: dict[str, Value]) -> Iterator[tuple[int, dict[str, Value]]]:
+        """With each value of the next parameter that applies, from `place` on, and the place behind that."""
+        while place < len(self.parameters) and not self.is_active(self.parameters[place].name, configuration):
+            place += 1
+        if place == len(self.parameters):
+            yield place, configuration
+            return
+        parameter = self.parameters[place]
+        for value in parameter.each():
+            yield place + 1, {**configuration, parameter.name: value}
 
     def to_json(self) -> list[dict[str, Any]]:
         """The parameters in their long spelling, parents first."""

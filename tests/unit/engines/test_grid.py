@@ -37,6 +37,17 @@ def test_a_point_whose_trial_was_cancelled_comes_first_again() -> None:
     assert engine.ask([], 3, 0) == first
 
 
+def test_a_parameter_with_far_too_many_values_to_list_is_walked_one_by_one() -> None:
+    space = Space.of(
+        (Parameter("n", "int", 0, 2**53, step=2), Parameter("x", "float", 0.0, 1.0, step=1e-12)), ["x + n >= 2e-12"]
+    )
+    asked: list[dict[str, Value]] = []
+    engine = GridEngine(space)
+    for number in range(1, 4):
+        asked.append(engine.ask(asked, number, 0))
+    assert asked == [{"n": 0, "x": 2e-12}, {"n": 0, "x": 3e-12}, {"n": 0, "x": 4e-12}]
+
+
 def test_a_grid_far_too_large_to_list_starts_at_once() -> None:
     space = Space.of(tuple(Parameter(f"c{n}", "categorical", choices=tuple(range(10))) for n in range(30)))
     engine = GridEngine(space)
