@@ -158,15 +158,17 @@ def test_metrics_are_for_who_is_known(vouched: Live) -> None:
     assert [vouched.ask("GET", "/metrics", token=token).status for token in tokens] == [401, 401, 200]
 
 
-def test_probes_need_no_token(server: Live) -> None:
-    assert server.ask("GET", "/healthz", token=None).status == 200
-    assert server.ask("GET", "/readyz", token=None).status == 200
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_probes_need_no_token(server: Live, method: str) -> None:
+    assert server.ask(method, "/healthz", token=None).status == 200
+    assert server.ask(method, "/readyz", token=None).status == 200
 
 
-def test_a_store_that_is_away_makes_the_server_unready_but_not_dead(server: Live) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_store_that_is_away_makes_the_server_unready_but_not_dead(server: Live, method: str) -> None:
     server.script.answers["health"] = StoreUnavailable("the store is away")
-    assert server.ask("GET", "/readyz", token=None).status == 503
-    assert server.ask("GET", "/healthz", token=None).status == 200
+    assert server.ask(method, "/readyz", token=None).status == 503
+    assert server.ask(method, "/healthz", token=None).status == 200
 
 
 def test_a_token_is_checked_once_a_minute_and_a_wrong_one_each_time(server: Live) -> None:

@@ -70,12 +70,14 @@ async def shutdown(context: Here) -> Response:
     return answer({"draining": True})
 
 
+@probes.head("/healthz")
 @probes.get("/healthz")
 async def healthz() -> Response:
     """The process lives and its loop turns."""
     return answer({"status": "ok"})
 
 
+@probes.head("/readyz")
 @probes.get("/readyz")
 async def readyz(context: Here) -> Response:
     """The store answers, and the server is not about to end."""
