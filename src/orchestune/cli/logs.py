@@ -37,7 +37,9 @@ def add(commands: Commands) -> None:
         example="orchestune logs sgd-7f3a --follow\norchestune logs sgd-7f3a/12 --tail 20 --grep loss",
     )
     add_experiment(parser, trial="may")
-    parser.add_argument("--follow", "-f", action="store_true", help="go on until the experiment has ended")
+    parser.add_argument(
+        "--follow", "-f", action="store_true", help="go on until the experiment, or the trial, has ended"
+    )
     parser.add_argument("--grep", metavar="REGEX", help="only lines in which the regular expression is found")
     parser.add_argument("--since", metavar="TIME", help="only what came since: 30s, 10m, 2h, or 2026-01-31T12:00:00Z")
     parser.add_argument("--tail", type=_some_lines, metavar="N", help="begin with the last N lines")

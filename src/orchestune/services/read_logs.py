@@ -26,7 +26,7 @@ def logs(
     since: str | None = None,
     tail: int | None = None,
 ) -> Document:
-    """A page of `LogChunk`s, the cursor to go on from, and whether the experiment is over and all was read.
+    """A page of `LogChunk`s, the cursor to go on from, and whether it, or the `trial`, is over and all was read.
 
     `tail` starts near the end, so that about that many lines follow (never fewer, where there are as many); the
     reader cuts. It counts for the first page only: later ones say `after`.
@@ -41,9 +41,10 @@ def logs(
                 if wanted <= 0:
                     break
         found = rows.segments_after(session, experiment.id, after, limit, trial, start)
+        over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     items = [_chunk(core, row) for row in found]
     last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
-    return {"items": items, "next": last, "over": experiment.state.over and len(found) < limit}
+    return {"items": items, "next": last, "over": over and len(found) < limit}
 
 
 def end(core: Core, ref: str) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 
+from orchestune.domain.states import AttemptState, TrialState
 from orchestune.store import hot
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, events, log_segments, workers
+from orchestune.store.tables import attempts, events, log_segments, trials, workers
 
 
 def events_after(
@@ -45,6 +46,25 @@ def last_segments(session: Session, experiment: str, trial: int | None, limit: i
     if trial is not None:
         query = query.where(log_segments.c.trial == trial)
     return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit))
+
+
+def ended(session: Session, experiment: str, trial: int) -> bool:
+    """Whether a trial is over, and all has arrived that its attempts said at their end to have printed.
+
+    One that was ended from here does not say so: what it prints in its grace period may still come.
+    """
+    query = select(trials.c.state).where(trials.c.experiment == experiment, trials.c.number == trial)
+    if not any(TrialState(row.state).over for row in session.select(query)):
+        return False
+    missing = select(attempts.c.id).where(
+        attempts.c.experiment == experiment,
+        attempts.c.trial == trial,
+        or_(
+            attempts.c.log_end < attempts.c.log_bytes,
+            attempts.c.log_bytes.is_(None) & (attempts.c.state != AttemptState.LOST),
+        ),
+    )
+    return not session.select(missing.limit(1))
 
 
 def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:

@@ -19,6 +19,7 @@ from orchestune.services import (
     read_logs,
     read_trials,
     report_metrics,
+    stop_trial,
     uploads,
 )
 from orchestune.services.read_trials import blob_key
@@ -92,6 +93,26 @@ class ReportsContract(WorldContract):
         worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
         items = read_logs.logs(world.core, experiment, 0, 100)["items"]
         assert [(item["trial"], item["last"]) for item in items] == [(1, False), (1, True), (2, False)]
+
+    def test_the_log_of_a_trial_ends_with_the_trial_once_all_has_arrived(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+
+        def over(trial: int | None, limit: int = 100) -> bool:
+            return bool(read_logs.logs(world.core, experiment, 0, limit, trial)["over"])
+
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        assert not over(1)
+        worker.call(finished=[worker.finish(lease, logs=[], log_bytes=7)])
+        assert not over(1), "its last part is still to come"
+        said = {name: lease[name] for name in ("attempt", "token")}
+        worker.call(beats=[said | {"logs": [[4, "two", 0]]}])
+        assert (over(1), over(2), over(None)) == (True, False, False)
+        assert not over(1, limit=1), "there is more to read"
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        assert not over(lease["trial"]), "it may print more in its grace period"
 
     def test_events_are_numbered_without_a_gap(self, world: World) -> None:
         experiment = world.create(budget=5)
