@@ -12,6 +12,7 @@ from functools import lru_cache
 from random import Random
 
 from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.engines.identity import continuous
 from orchestune.engines.uniform import draw
 from orchestune.errors import BadInput, Problem
 
@@ -25,6 +26,7 @@ _FURTHER, _LONGER = 5, 100
 _REFUSED = 10
 """of so many moves that are not allowed another parameter follows one"""
 _HALVES = 45
+_LOOK_AROUND = 200
 
 
 def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
@@ -91,10 +93,21 @@ def example(space: Space) -> dict[str, Value]:
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
             climbers[place] = _climbed(space, start, random, steps)
-            if space.allows(climbers[place]):
+            if space.allows(climbers[place]) and not _alone(space, climbers[place]):
                 return climbers[place]
     message = f"no configuration was found that fulfils {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
+
+
+def _alone(space: Space, configuration: Configuration) -> bool:
+    """Whether an equation between decimals holds there, as in a corner, and nowhere around."""
+    equations = [
+        each.names
+        for each in space.constraints
+        if "==" in each.text and sum(continuous(space.by_name[name]) for name in each.names) > 1
+    ]
+    there = wander(space, configuration, Random(0), _LOOK_AROUND) if equations else configuration
+    return any(all(there.get(name) == configuration.get(name) for name in names) for names in equations)
 
 
 def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -> list[dict[str, Value]]:

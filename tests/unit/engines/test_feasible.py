@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.domain.space import Parameter, Space
 from orchestune.engines.feasible import draw_allowed, example, wander
+from orchestune.errors import BadInput
 
 SHARES = tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc")
 
@@ -37,6 +38,12 @@ def test_a_walk_leaves_what_does_not_apply_and_choices_alone() -> None:
         assert space.configuration_problems(found) == []
         seen.add((round(float(found["a"]), 3), round(float(found["c"]), 3)))
     assert len(seen) > 20
+
+
+@pytest.mark.parametrize("text", ["a == b", "a == 2 * b", "a + b == 1"])
+def test_an_equation_of_decimals_that_holds_in_a_corner_alone_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="two decimals are never exactly equal"):
+        example(Space.of(SHARES, [text]))
 
 
 def test_a_small_corner_of_many_numbers_is_found() -> None:
