@@ -69,7 +69,7 @@ def _view(console: Console, quiet: bool) -> View:
 
 def _until_over(console: Console, status: documents.Status, view: View, pressed: Interrupts) -> documents.Status | None:
     """The last status; None after Ctrl-C."""
-    watch = Watch(console.client, status["id"], events=isinstance(view, PlainView)).start()
+    watch = Watch(console.client, status["handle"], events=isinstance(view, PlainView)).start()
     away, painted = "", 0.0
     try:
         view.show(status, away)

@@ -109,7 +109,7 @@ def _watch(console: Console, args: argparse.Namespace) -> int:
         if over(status):
             console.say(*one_lines(status, console))
             return 0
-        return _repeat(console, _One(console, status["id"]).look)
+        return _repeat(console, _One(console, status["handle"]).look)
     return _repeat(console, lambda: (list_lines(console.client.experiments(limit=args.limit), console), False))
 
 

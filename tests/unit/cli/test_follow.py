@@ -148,14 +148,18 @@ def test_who_ends_the_command_gets_the_cursor_back(server: FakeServer, terminal:
     assert cursor_is_back(screen)
 
 
-def test_an_experiment_that_is_removed_while_it_is_watched_gives_the_cursor_back(
+def test_an_experiment_that_is_removed_while_it_is_watched_is_named_and_gives_the_cursor_back(
     server: FakeServer, terminal: Start
 ) -> None:
-    screen = terminal("status", "sgd", "--watch")
-    screen.wait_for("observations  0 / 4")
+    screens = [terminal("status", "sgd", "--watch"), terminal(*rerun(server))]
+    screens[0].wait_for("observations  0 / 4")
+    screens[1].wait_for("0/4")
+    server.world.purged |= {"sgd-7f3a", "id-of-sgd-7f3a"}
     server.world.experiments.clear()
-    assert screen.end() == 2
-    assert cursor_is_back(screen)
+    for screen in screens:
+        assert screen.end() == 2
+        assert cursor_is_back(screen)
+        assert "error: sgd-7f3a was removed for good" in plain(screen.screen)
 
 
 class Screen(io.StringIO):
