@@ -186,17 +186,20 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
         raise
     except PoolTimeout as error:
         raise StoreUnavailable("every connection to the store is in use", "try again in a moment") from error
-    except (DBAPIError, sqlite3.Error) as error:
+    except (DBAPIError, sqlite3.Error, postgres.error()) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         text = str(cause)
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
             raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost") from error
+        if "read-only transaction" in text or "during recovery" in text:  # of PostgreSQL
+            primary = "name the primary; with several hosts add ?target_session_attrs=read-write"
+            raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", primary) from error
         if "readonly" in text or "read-only" in text:
             raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
         if "locked" in text or "busy" in text:
             raise StoreUnavailable(
                 "the store is locked by another process", "try again; see `orchestune doctor`"
             ) from error
-        if isinstance(error, OperationalError | sqlite3.OperationalError):
+        if isinstance(error, OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")):
             raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
@@ -26,6 +27,15 @@ _OURS = {
 
 READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """options of a connection that reads: every statement sees what the first one saw"""
+
+
+def error(name: str = "Error") -> type[Exception]:
+    """What the driver raises where nothing stands between, as for hot statements; _Never where it is not in use."""
+    return getattr(sys.modules.get("psycopg"), name, _Never)
+
+
+class _Never(Exception):
+    """Raised by nobody."""
 
 
 def create(url: URL) -> Engine:

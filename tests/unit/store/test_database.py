@@ -123,6 +123,36 @@ def test_what_is_no_database_of_ours_is_told_in_a_sentence(tmp_path: Path) -> No
 
 
 @pytest.mark.postgres
+def test_a_database_that_takes_no_changes_is_told_as_one_that_may_take_them_later(postgres_database: str) -> None:
+    store = open_store(postgres_database)
+
+    def change() -> None:
+        with store.transaction() as session:
+            session.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            session.run("DELETE FROM blobs WHERE size = :size", {"size": 1})
+
+    with pytest.raises(StoreUnavailable, match="takes no changes: cannot execute DELETE in a read-only") as caught:
+        change()
+    assert "primary" in caught.value.hint
+    store.close()
+
+
+@pytest.mark.postgres
+def test_what_the_driver_raises_of_hot_statements_is_an_error_of_the_store(postgres_database: str) -> None:
+    store = open_store(postgres_database)
+
+    def sleep() -> None:
+        with store.transaction() as session:
+            session.connection.exec_driver_sql("SET LOCAL statement_timeout = '50ms'")
+            session.rows("SELECT pg_sleep(600)", {})
+
+    with pytest.raises(StoreUnavailable, match="canceling statement"):
+        sleep()
+    put(store, "a")
+    store.close()
+
+
+@pytest.mark.postgres
 def test_a_database_that_refuses_its_user_is_told_in_a_sentence(postgres_database: str) -> None:
     with pytest.raises(UsageError, match=r"the database cannot be used: .*bogus"):
         open_store(f"{postgres_database}?bogus=1")
