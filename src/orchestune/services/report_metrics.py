@@ -73,5 +73,5 @@ def _number(name: str, value: object) -> float | None:
         return None
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadInput.one(f"{value!r} is no number", key=name) from None

@@ -40,4 +40,4 @@ def parse(body: bytes) -> dict[str, Any]:
         raise BadInput.one(f"neither a JSON document nor a form: {exc}", hint="write -d accuracy=0.92") from exc
     if not values:
         raise BadInput.one("there is no value", hint="write -d accuracy=0.92")
-    return values
+    return {name.encode("utf-8", "replace").decode(): value for name, value in values.items()}
