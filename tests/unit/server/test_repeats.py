@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from orchestune.errors import Conflict, StoreUnavailable
-from tests.unit.server.harness import WORKER, Live, until
+from orchestune.services.core import Caller
+from tests.unit.server.harness import CALLERS, WORKER, Live, until
 
 PATH = "/api/v1/experiments/sgd/trials"
 BODY = {"parameters": {"lr": 0.1}}
@@ -47,6 +48,16 @@ def test_a_repeated_request_is_carried_out_once_and_answered_twice(server: Live,
     assert again.headers["idempotent-replayed"] == "true"
     assert len(server.script.of("queue_trial")) == 1
     assert server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k2"}).json() == {"number": 2}
+
+
+def test_the_key_of_somebody_else_is_refused(server: Live, memory: Memory) -> None:
+    server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"})
+    CALLERS["another-owner"] = Caller(name="bob", role="owner")
+    try:
+        other = server.ask("POST", PATH, BODY, headers={"Idempotency-Key": "k"}, token="another-owner")
+    finally:
+        del CALLERS["another-owner"]
+    assert (other.status, other.json()["error"]["code"]) == (409, "conflict")
 
 
 @pytest.mark.parametrize(
