@@ -232,6 +232,15 @@ class Optimizer:
             )
         if document.get("format") != _FORMAT:
             raise BadInput.one(f"found {document.get('format')!r}, expected {_FORMAT}", "format")
+        try:
+            return cls._restored(document)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
+            raise BadInput.one(
+                f"is damaged, or no state of an Optimizer: {type(exc).__name__}: {exc}", "document"
+            ) from exc
+
+    @classmethod
+    def _restored(cls, document: Mapping[str, Any]) -> Optimizer:
         self = cls.__new__(cls)
         self.notes = ()
         warm = [_read(item) for item in document.get("warm", ())]

@@ -8,7 +8,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.errors import OrchestuneError, TooLarge
+from orchestune.errors import BadInput, OrchestuneError, TooLarge
 from orchestune.server.access import API
 from orchestune.server.answers import refusal
 from orchestune.server.context import Context
@@ -59,6 +59,11 @@ class Boundary:
         except OrchestuneError as error:
             if exchange.status:
                 raise
+            await refusal(error)(scope, receive, exchange.send)
+        except UnicodeEncodeError as exc:  # on its way to the store
+            if exchange.status:
+                raise
+            error = BadInput.one(f"{exc.object[exc.start : exc.end]!r} is half of a character, as UTF-16 writes some")
             await refusal(error)(scope, receive, exchange.send)
         except Exception:
             if exchange.status:

@@ -34,9 +34,10 @@ def upgrade(engine: Engine) -> None:
     if present == known:
         return
     if present is not None and present not in revisions():
+        other = "state folder (ORCHESTUNE_HOME)" if engine.dialect.name == "sqlite" else "database"
         raise UsageError(
             f"the store was written by a newer version of Orchestune (schema {present})",
-            "upgrade Orchestune here, or use another state folder (ORCHESTUNE_HOME)",
+            f"upgrade Orchestune here, or use another {other}",
         )
     if present is not None and engine.dialect.name == "sqlite" and engine.url.database:
         _copy(engine, Path(engine.url.database), present)

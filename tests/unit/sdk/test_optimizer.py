@@ -343,3 +343,13 @@ def test_a_spread_that_is_not_finite_is_not_known() -> None:
 def test_a_text_is_no_document() -> None:
     with pytest.raises(BadInput, match="must be a mapping, got str"):
         Optimizer.from_json(json.dumps(Optimizer(PARAMETERS, METRICS).to_json()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("missing", ["parameters", "metrics", "seed", "asked", "open", "told"])
+def test_a_state_of_which_something_is_missing_is_refused_in_words(missing: str) -> None:
+    document = Optimizer(PARAMETERS, METRICS).to_json()
+    del document[missing]
+    with pytest.raises(BadInput):
+        Optimizer.from_json(document)
+    with pytest.raises(BadInput):
+        Optimizer.from_json({**document, missing: 3.5, "told": [[]]})

@@ -79,6 +79,12 @@ def read(model: type[T], document: Any) -> T:
     return TypeAdapter(model).validate_python(document, extra="forbid")
 
 
+def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
+    body = CREATE | {"specification": SPECIFICATION | {"name": "toy \ud800"}}
+    answer = shop.ask("POST", "/experiments", body, expect=400)
+    assert answer["error"]["code"] == "bad_input" and "is half of a character" in answer["error"]["message"]
+
+
 def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says(shop: Shop) -> None:
     archive = gzip.compress(b"the code")
     digest = hashlib.sha256(archive).hexdigest()
