@@ -63,8 +63,9 @@ class Boundary:
         except UnicodeEncodeError as exc:  # on its way to the store
             if exchange.status:
                 raise
-            error = BadInput.one(f"{exc.object[exc.start : exc.end]!r} is half of a character, as UTF-16 writes some")
-            await refusal(error)(scope, receive, exchange.send)
+            half = exc.object[exc.start : exc.end]
+            refused = BadInput.one(f"{half!r} is half of a character, as UTF-16 writes some")
+            await refusal(refused)(scope, receive, exchange.send)
         except Exception:
             if exchange.status:
                 raise
