@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CancelScope
 from fastapi import Response
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.errors import TemporaryError, UsageError
+from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.server.access import API
 from orchestune.server.context import Context
 
 logger = logging.getLogger("orchestune.server")
 
 _LONGEST = 200
+_PATIENCE = 60.0
+"""seconds for which a request waits for another server that carries out one with the same key"""
+_GLANCE = 0.05
+"""seconds from one look whether that is over to the next"""
 _WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}sign-in", f"{API}tokens")
 """what may be repeated as it is, or whose answer is a secret, of which only a digest is kept"""
 
@@ -27,7 +33,7 @@ class Repeats:
     """The middleware: remembers the answers of client routes that succeeded, and gives them again.
 
     An error is not remembered: nothing happened, so the repeat may be tried. Of two requests with one key that come
-    at the same time, the second waits for the first.
+    at the same time, the second waits for the first, also where another server on the same database has that.
     """
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
@@ -46,7 +52,7 @@ class Repeats:
         caller = scope["state"].get("caller")  # the answer is nobody else's
         asked = f"{caller.name if caller else ''}\n{scope['path']}?{scope['query_string'].decode('latin-1')}\n"
         digest = hashlib.sha256(asked.encode() + body)
-        async with self._turn(key):
+        async with self._turn(key), self._turn_of_servers(key):
             await self._once(key, digest.hexdigest(), body, scope, receive, send)
 
     async def _once(self, key: str, digest: str, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,6 +86,22 @@ class Repeats:
             lock, users = self._turns.pop(key)
             if users > 1:
                 self._turns[key] = (lock, users - 1)
+
+    @asynccontextmanager
+    async def _turn_of_servers(self, key: str) -> AsyncIterator[None]:
+        context, until = self.context, time.monotonic() + _PATIENCE
+        if context.core.store.inline:  # no other server
+            yield
+            return
+        while not await context.cold(context.services.idempotency.take, context.core, key):
+            if time.monotonic() > until:
+                raise StoreUnavailable("another server still carries out the request with this Idempotency-Key")
+            await asyncio.sleep(_GLANCE)
+        try:
+            yield
+        finally:
+            with CancelScope(shield=True):
+                await context.cold(context.services.idempotency.leave, context.core, key)
 
 
 class _Kept:

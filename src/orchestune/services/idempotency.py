@@ -9,6 +9,16 @@ from orchestune.store import records
 SECONDS = 24 * 3600.0
 
 
+def take(core: Core, key: str) -> bool:
+    """Whether no other server on the same database carries out a request with this key; then `leave` it at the end."""
+    return core.store.take_turn(f"idempotency/{key}")
+
+
+def leave(core: Core, key: str) -> None:
+    """The request with this key is over, and its answer remembered; raises nothing."""
+    core.store.leave_turn(f"idempotency/{key}")
+
+
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:
     """Status and answer of the first request with this key; Conflict where that was another request."""
     with core.store.reading() as session:

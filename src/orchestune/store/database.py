@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from orchestune.errors import OrchestuneError, StoreUnavailable, UsageError
 from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
+from orchestune.store.turns import Turns
 
 
 class _Patience(threading.local):
@@ -50,6 +51,7 @@ class Store:
         self._waits = 0.0
         """seconds for which the writing connection waits for other processes"""
         self._patience = _Patience()
+        self._turns = Turns(engine)
 
     @contextmanager
     def transaction(self, durable: bool = True) -> Iterator[Session]:
@@ -119,6 +121,20 @@ class Store:
             with connection.begin():
                 yield Session(connection, self._now())
 
+    def take_turn(self, name: str) -> bool:
+        """Whether no other server on this database holds `name`, which is ours then until `leave_turn`.
+
+        For one caller of a name at a time in this process. On SQLite, which one server has, always.
+        """
+        if self.inline:
+            return True
+        with translated():
+            return self._turns.take(name)
+
+    def leave_turn(self, name: str) -> None:
+        """The end of a turn that was taken; raises nothing."""
+        self._turns.leave(name)
+
     def checkpoint(self) -> None:
         """Write what was committed from SQLite's log into its file, so that no commit has to. Call it now and then.
 
@@ -142,6 +158,7 @@ class Store:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+        self._turns.close()
         self.engine.dispose()
 
 

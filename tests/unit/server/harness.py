@@ -50,6 +50,8 @@ class Script:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.answers: dict[str, Any] = {
             "authenticate": lambda core, token: CALLERS.get(token),
+            "take": True,
+            "leave": None,
             "remembered": None,
             "remember": None,
             "health": None,

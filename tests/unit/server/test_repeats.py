@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestune.errors import Conflict, StoreUnavailable
 from orchestune.services.core import Caller
-from tests.unit.server.harness import CALLERS, WORKER, Live, until
+from orchestune.store.database import open_store
+from orchestune.testing.world import World
+from tests.unit.server.harness import CALLERS, WORKER, Live, live, until
 
 PATH = "/api/v1/experiments/sgd/trials"
 BODY = {"parameters": {"lr": 0.1}}
@@ -84,6 +88,29 @@ def test_two_at_the_same_time_are_one(server: Live, memory: Memory) -> None:
         go_on.set()
         assert [one.result().json() for one in asked] == [{"number": 7}] * 2
     assert len(server.script.of("queue_trial")) == 1
+
+
+@pytest.mark.postgres
+def test_two_servers_on_one_database_that_get_a_key_at_the_same_moment_carry_it_out_once(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    world = World(tmp_path, postgres_database)
+    store = open_store(postgres_database, world.clock.now)
+    handle = world.create(budget=50)
+    both = threading.Barrier(2)
+
+    def ask(server: Live, number: int) -> Any:
+        body, key = {"parameters": {"x": number / 10}}, {"Idempotency-Key": f"key-{number}"}
+        both.wait(60)
+        path = f"/api/v1/experiments/{handle}/trials"
+        return server.ask("POST", path, body, token="secret-token", headers=key).json()
+
+    with live(world.core) as one, live(replace(world.core, store=store)) as other, ThreadPoolExecutor(2) as pool:
+        for number in range(8):
+            first, second = pool.submit(ask, one, number), pool.submit(ask, other, number)
+            assert first.result() == second.result()
+    world.close()
+    store.close()
 
 
 def test_an_error_is_not_remembered(server: Live, memory: Memory) -> None:

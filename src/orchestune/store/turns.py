@@ -1,0 +1,76 @@
+"""Which of the servers on one database carries out what must not be carried out twice."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import suppress
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+
+class Turns:
+    """Names that one server at a time holds: advisory locks of one connection, which ends with its server.
+
+    Within one server callers see to it themselves that they ask for a name once. Any thread may ask; both calls are
+    short. Where the connection breaks, all its names are free again, whoever believes to hold one. Not for SQLite.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._asking = threading.Lock()
+        self._connection: Connection | None = None
+        self._held: set[str] = set()
+
+    def take(self, name: str) -> bool:
+        """Whether it is ours now, until `leave`; what the driver raises where the database is away."""
+        with self._asking:
+            if self._connection is None:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                taken = bool(self._ask("pg_try_advisory_lock", name))
+            except BaseException:
+                self._give_up()
+                raise
+            if taken:
+                self._held.add(name)
+            self._rest()
+            return taken
+
+    def leave(self, name: str) -> None:
+        """Let another server have it; raises nothing."""
+        with self._asking:
+            if name not in self._held:
+                return
+            self._held.remove(name)
+            try:
+                self._ask("pg_advisory_unlock", name)
+            except SQLAlchemyError:
+                self._give_up()
+            else:
+                self._rest()
+
+    def close(self) -> None:
+        """Let go of every name."""
+        with self._asking:
+            self._give_up()
+
+    def _ask(self, function: str, name: str) -> object:
+        assert self._connection is not None
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        return self._connection.execute(text(f"SELECT {function}(:number)"), {"number": number}).scalar()
+
+    def _rest(self) -> None:
+        """Back to the pool while nothing is held."""
+        if self._connection is not None and not self._held:
+            self._connection.close()
+            self._connection = None
+
+    def _give_up(self) -> None:
+        connection, self._connection = self._connection, None
+        self._held.clear()
+        if connection is not None:
+            with suppress(SQLAlchemyError):  # closed for good, and not back in the pool with its locks
+                connection.invalidate()
+                connection.close()
