@@ -133,7 +133,7 @@ def build(
         lease_seconds=lease_seconds,
         beat_seconds=beat_seconds,
     )
-    leads = Leadership(store)
+    leads = Leadership(store, _common(core.key, files or str(state / "files")))
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
@@ -150,6 +150,17 @@ def build(
     if core.retirement is not None:
         loops = (*loops, Loop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
     return Running(core, loops, leads, suggesting, tracking)
+
+
+def _common(key: bytes, files: str) -> Mapping[str, bytes]:
+    """What several servers on one database have to have alike, by what the log says where it is not."""
+    place = files if "://" in files else str(Path(files).expanduser().resolve())
+    return {
+        "another server on this database has another `key` in its state folder, so that workers of the one are"
+        " strangers to the other: give both the same --state": key,
+        "another server on this database keeps files in another place, where trials look in vain for those of this"
+        " one: give both the same --files": place.encode(),
+    }
 
 
 def _retirement(file: Path | None, state: Path) -> Retirement | None:

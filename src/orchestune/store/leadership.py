@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 
 from sqlalchemy import Connection, text
@@ -12,6 +15,15 @@ from orchestune.store.database import Store, translated
 
 _LEADER = 7_021_502
 """any fixed number: the advisory lock of the replica whose controllers act"""
+_SHARED = 7_021_503
+"""and of the locks that show what each replica has: so many of them from this number on"""
+
+_OTHERS = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND classid::bigint = :number AND objid::bigint <> (CAST(:digest AS bigint) & 4294967295)"
+)
+log = logging.getLogger(__name__)
 
 
 class Leadership:
@@ -19,10 +31,14 @@ class Leadership:
 
     The lock lives as long as the connection that took it. Any thread may ask; StoreUnavailable where the database is
     away, and then the lock is given up with its connection, to be taken anew once the database is back.
+
+    `common`: values that every replica has to have alike, by the warning that the log gets where one that came before
+    has another. Others see only digests of 32 bits, as locks beside the other one.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, common: Mapping[str, bytes] | None = None) -> None:
         self._store = store
+        self._common = common or {}
         self._asking = threading.Lock()
         self._connection: Connection | None = None
         self._held = False
@@ -48,7 +64,15 @@ class Leadership:
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._compare(self._connection)
         return self._connection
+
+    def _compare(self, connection: Connection) -> None:
+        for number, (warning, value) in enumerate(self._common.items(), start=_SHARED):
+            own = {"number": number, "digest": int.from_bytes(hashlib.sha256(value).digest()[:4], signed=True)}
+            connection.execute(text("SELECT pg_advisory_lock_shared(:number, :digest)"), own)
+            if connection.execute(_OTHERS, own).scalar():
+                log.warning("%s", warning)
 
     def _holds(self, connection: Connection) -> bool:
         if self._held:

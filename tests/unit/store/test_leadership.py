@@ -70,6 +70,22 @@ def test_who_was_cut_off_leads_again_whichever_threads_ask(stores: list[Store], 
     assert leads()
 
 
+@pytest.mark.postgres
+def test_the_log_says_what_another_server_on_the_database_has_differently(
+    stores: list[Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    alike = {"other keys": b"secret", "other files": b"/here"}
+    first, second, third = (
+        Leadership(store, common)
+        for store, common in ((stores[0], alike), (stores[1], alike), (stores[1], alike | {"other keys": b"own"}))
+    )
+    assert (first(), second(), caplog.messages) == (True, False, [])
+    assert not third() and not third()
+    assert caplog.messages == ["other keys"]
+    for leads in (first, second, third):
+        leads.resign()
+
+
 def test_on_sqlite_whoever_asks_leads(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'one.db'}")
     assert Leadership(store)() and Leadership(store)()
