@@ -24,6 +24,7 @@ from orchestune.controllers.loop import Controller, Loop
 from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.offering import Offering
 from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.removing import Removing
 from orchestune.controllers.retiring import Retiring
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
@@ -137,11 +138,13 @@ def build(
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
     sparing = Sparing(core)
     acting: tuple[Controller, ...] = (Finishing(core, sparing), Reaping(core), Launching(core, sparing), Offering(core))
-    acting += (Archiving(core), Sweeping(core), Forsaking(core))
-    acting += (Expiring(core, retention),) if retention is not None else ()
+    acting += (Sweeping(core), Forsaking(core))
+    storing: tuple[Controller, ...] = (Removing(core), Archiving(core))  # apart: the place for files may be slow
+    storing += (Expiring(core, retention),) if retention is not None else ()
     loops: tuple[Loop, ...] = (
         Loop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
         Loop(ACTING, core, acting, leads=leads, pause=0.1),
+        Loop("storing", core, storing, leads=leads, pause=0.1),
         Loop(NOTIFYING, core, (Watching(core), Notifying(core)), leads=leads, pause=0.1),
         Loop("tracking", core, (tracking,), leads=leads),
         Loop("judging", core, (Judging(core),), leads=leads, pause=0.5),

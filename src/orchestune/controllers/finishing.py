@@ -1,4 +1,4 @@
-"""Brings experiments to their end: time limits, open trials, workers, retention, removal."""
+"""Brings experiments to their end: time limits, open trials, workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from orchestune.controllers.sparing import Sparing
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.services import trials
-from orchestune.services.change_experiment import remove
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.store import experiments, workers
@@ -27,14 +26,11 @@ class Finishing:
         """Look at every experiment that is not over, and at workers of those that are."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
-            purged = experiments.to_remove(session)
         for row in rows:
             self._experiment(row)
         unfinished = {row.id: row for row in rows}
         ending = {worker for name in self._core.backends for worker in self._workers_of_the_dead(name, unfinished)}
         self._told &= ending
-        for experiment in purged:
-            self._remove(experiment)
 
     def _experiment(self, row: ExperimentRow) -> None:
         limit = row.specification.stop.time
@@ -73,12 +69,6 @@ class Finishing:
             backend.end(worker.id, json.loads(worker.handle), grace)
             self._told.add(worker.id)
         return [worker.id for worker in ending]
-
-    def _remove(self, experiment: str) -> None:
-        with self._core.store.reading() as session:
-            present = [w for w in workers.of_experiment(session, experiment) if w.state in (*workers.PRESENT, "lost")]
-        if not present:
-            remove(self._core, experiment)
 
 
 def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> list[Present]:

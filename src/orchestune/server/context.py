@@ -28,6 +28,7 @@ R = TypeVar("R")
 WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
+FILE_THREADS = 8
 HOT_PATIENCE = 0.05
 """seconds that the event loop may wait for another writer"""
 
@@ -93,6 +94,7 @@ class Context:
     """larger documents, which every page that shows them asks for whenever a trial has finished"""
     audience: Audience = field(default_factory=Audience)
     work_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORK_THREADS))
+    file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -108,6 +110,10 @@ class Context:
     async def cold(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call what may take its time in a thread, one of those in which plain routes run."""
         return await to_thread.run_sync(partial(function, *args, **kwargs))
+
+    async def filing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what stores a worker's files in a thread: where their place hangs, nobody but such calls waits."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.file_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""

@@ -13,6 +13,7 @@ from typing import Any
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.reaping import Reaping
+from orchestune.controllers.removing import Removing
 from orchestune.controllers.sparing import Sparing
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.domain.placement import Placement
@@ -238,7 +239,7 @@ class World:
         self.suggesting = Suggesting(self.core, self._engine)
         sparing = Sparing(self.core)
         acting = (Finishing(self.core, sparing), Reaping(self.core), Launching(self.core, sparing))
-        self.controllers = (*acting, self.suggesting)
+        self.controllers = (*acting, self.suggesting, Removing(self.core))
         for worker in self.workers.values():
             worker.core = self.core
 

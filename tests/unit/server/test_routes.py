@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -165,6 +167,21 @@ def test_an_upload_tells_how_far_it_is(server: Live) -> None:
     assert (reply.status, reply.headers["x-size"], "x-complete" in reply.headers) == (200, "12", False)
     server.script.answers["state"] = (20, True)
     assert server.ask("HEAD", f"{W}/uploads/{DIGEST}").headers["x-complete"] == "1"
+
+
+def test_where_the_place_for_files_hangs_those_who_ask_for_nothing_there_are_answered(server: Live) -> None:
+    go_on = threading.Event()
+    server.script.answers["state"] = lambda *args: (12, not go_on.wait(120))
+    server.script.answers["experiment"] = {"handle": "sgd"}
+    server.script.answers["status"] = {"handle": "sgd"}
+    with ThreadPoolExecutor(12) as pool:
+        hanging = [pool.submit(server.ask, "HEAD", f"{W}/uploads/{DIGEST}") for _ in range(12)]
+        until(lambda: len(server.server.server_state.tasks) == 12, "all have come")
+        try:
+            assert server.ask("GET", f"{X}/sgd").status == 200
+        finally:
+            go_on.set()
+        assert {reply.result().status for reply in hanging} == {200}
 
 
 def test_a_bundle_is_there_or_not(server: Live) -> None:

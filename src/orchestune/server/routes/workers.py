@@ -34,40 +34,40 @@ def job(context: Here, worker: str, revision: int) -> Response:
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Offset = 0) -> Response:
     """A part of a file."""
     data = await request.body()
-    return answer(await context.cold(context.services.uploads.append, context.core, worker, digest, offset, data))
+    return answer(await context.filing(context.services.uploads.append, context.core, worker, digest, offset, data))
 
 
 @router.head("/uploads/{digest}")
-def uploaded(context: Here, worker: str, digest: Digest) -> Response:
+async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
     """How much of a file is there."""
-    size, complete = context.services.uploads.state(context.core, worker, digest)
+    size, complete = await context.filing(context.services.uploads.state, context.core, worker, digest)
     return Response(headers={"X-Size": str(size), **({"X-Complete": "1"} if complete else {})})
 
 
 @router.post("/artifacts")
-def keep_artifacts(context: Here, worker: str, body: dict[str, Any]) -> Response:
+async def keep_artifacts(context: Here, worker: str, body: dict[str, Any]) -> Response:
     """Turn uploads into artifacts of a trial."""
     _check(body, attempt=str, token=int, files=list)
     for item in body["files"]:
         if not isinstance(item, dict):
             raise BadInput.one("must be a list of documents", key="files")
         _check(item, path=str, digest=str, size=int)
-    return answer(context.services.uploads.keep_artifacts(context.core, worker, body))
+    return answer(await context.filing(context.services.uploads.keep_artifacts, context.core, worker, body))
 
 
 @router.post("/checkpoint")
-def checkpoint(context: Here, worker: str, body: dict[str, Any]) -> Response:
+async def checkpoint(context: Here, worker: str, body: dict[str, Any]) -> Response:
     """Publish a checkpoint."""
     _check(body, attempt=str, token=int, digest=str)
-    return answer(context.services.uploads.checkpoint(context.core, worker, body))
+    return answer(await context.filing(context.services.uploads.checkpoint, context.core, worker, body))
 
 
 @router.get("/blobs/{digest}")
-def blob(
+async def blob(
     context: Here, worker: str, digest: Digest, wanted: Annotated[str | None, Header(alias="Range")] = None
 ) -> Response:
     """The bytes of a checkpoint."""
-    file, size = context.services.uploads.open_blob(context.core, worker, digest)
+    file, size = await context.filing(context.services.uploads.open_blob, context.core, worker, digest)
     return file_answer(file, size, wanted, context.stream_threads)
 
 

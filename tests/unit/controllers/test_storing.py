@@ -1,0 +1,44 @@
+"""A place for files that does not answer holds up what needs it, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.bootstrap import build
+from orchestune.files.folder import FolderFiles
+from orchestune.services import change_experiment
+from orchestune.testing.world import World
+from tests.testbeds.waiting import until
+
+
+def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def keys(files: FolderFiles, prefix: str) -> Iterator[str]:
+        asked.set()
+        go_on.wait(240)
+        return iter(())
+
+    monkeypatch.setattr(FolderFiles, "keys", keys)
+    world = World(tmp_path)
+    doomed = world.create(budget=1)
+    world.run(doomed)
+    change_experiment.delete(world.core, doomed, True, "ada")
+    running = build(
+        state=tmp_path, url="http://127.0.0.1:1", owners={}, database_url=world.url, backends={"local": world.backend}
+    )
+    running.start()
+    try:
+        assert asked.wait(120)
+        experiment = world.create(budget=1)
+        until("a worker", lambda: any(order.experiment == experiment for order in world.backend.orders.values()))
+    finally:
+        go_on.set()
+        running.stop(20)
+        world.close()
