@@ -20,6 +20,7 @@ from orchestune.worker import tree
 _PR_SET_CHILD_SUBREAPER = 36
 AGAIN = 75
 """the exit code of a worker that wants to begin anew, in a process that knows nothing of before"""
+_HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GROUPS = 1024
 """process groups that the shared memory has room for"""
 
@@ -77,13 +78,15 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
         if worker:
             _send(worker, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _HANDED_ON:
         signal.signal(number, hand_on)
     while True:
         line = Lifeline()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # or the worker would take one as the guard that it was
         worker = os.fork()
         if worker == 0:
             os._exit(_in_child(work, line))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
         line.keep_guard_end()
         for early in wanted:
             _send(worker, early)
@@ -119,8 +122,9 @@ def end_descendants(groups: list[int]) -> None:
 def _in_child(work: Callable[[Lifeline], int], line: Lifeline) -> int:
     code = 70
     try:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _HANDED_ON:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
         os.setpgid(0, 0)
         become_subreaper()
         line.keep_end()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -242,3 +244,33 @@ def test_what_was_superseded_while_the_worker_was_frozen_is_ended_and_its_log_st
     server.wait(lambda: b"late" in server.attempts[attempt].log)
     until(lambda: not alive(pid), "the end of the superseded command")
     assert server.attempts[attempt].finished is None
+
+
+FORKED = """
+import os, sys, time
+from orchestune.worker import guard
+folder, fork = sys.argv[1], os.fork
+def slowly():
+    pid = fork()
+    if pid == 0:
+        os.rename(os.path.join(folder, "begun"), os.path.join(folder, "forked"))
+        while not os.path.exists(os.path.join(folder, "told")):
+            time.sleep(0.01)
+    return pid
+os.fork = slowly
+sys.exit(guard.run_guarded(lambda line: time.sleep(600)))
+"""
+
+
+def test_a_signal_right_after_the_worker_was_forked_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "begun").touch()
+    guard = subprocess.Popen([sys.executable, "-c", FORKED, str(tmp_path)])
+    try:
+        until((tmp_path / "forked").exists, "the fork")
+        guard.terminate()
+        time.sleep(0.5)  # for it to be handed on; later it would find a worker that knows it
+        (tmp_path / "told").touch()
+        assert guard.wait(60.0) == 128 + signal.SIGTERM
+    finally:
+        guard.kill()
+        guard.wait()
