@@ -7,7 +7,7 @@ from orchestune.config.early_stopping import EARLY_STOPPING
 from orchestune.config.engine import ENGINE
 from orchestune.config.environment import ENV, SECRETS
 from orchestune.config.keeping import CHECKPOINT, KEEP
-from orchestune.config.kinds import MOST_TRIALS, TIME, Key, Kind, one_of, text, whole
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES, TIME, Key, Kind, one_of, text, whole
 from orchestune.config.metrics import METRICS
 from orchestune.config.mlflow import MLFLOW
 from orchestune.config.nodes import Scalar
@@ -59,7 +59,8 @@ KEYS = (
     Key("metrics", METRICS, "What is measured; the first one decides what is best, all together the Pareto front.",
         required=True),
     Key("budget", whole(1, MOST_TRIALS), "How many trials finish.", "with `engine: grid` the number of configurations"),
-    Key("parallelism", whole(1, 100_000), "How many trials run at the same time at most; with `folds`, how many folds.",
+    Key("parallelism", whole(1, MOST_AT_ONCE),
+        "How many trials run at the same time at most; with `folds`, how many folds.",
         "1"),
     Key("folds", FOLDS, "In how many parts each trial is measured, for example the folds of a cross-validation. They"
         " run in parallel, each with its `$ORCHESTUNE_FOLD` (from 0) of `$ORCHESTUNE_FOLDS`; what counts is the mean of"
@@ -91,7 +92,7 @@ KEYS = (
         " from there. `true` means every 5 minutes.", "no checkpoints"),
     Key("seed", whole(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
     Key("engine", ENGINE, "What suggests configurations; `auto` chooses.", "auto"),
-    Key("priority", whole(-1000, 1000), "Experiments with a higher one get free places first.", "0"),
+    Key("priority", whole(*PRIORITIES), "Experiments with a higher one get free places first.", "0"),
     Key("notify", NOTIFY, "Who is told when the experiment ends, fails, pauses, finds a value, or stands still."),
     Key("mlflow", MLFLOW, "A tracking server of MLflow that records the experiment while it runs, trial by trial."),
     Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),

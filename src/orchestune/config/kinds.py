@@ -13,6 +13,8 @@ from orchestune.config.report import Field, did_you_mean
 from orchestune.domain.resources import parse_bytes, parse_seconds
 
 MOST_TRIALS = 10**9
+MOST_AT_ONCE = 100_000  # trials
+PRIORITIES = (-1000, 1000)
 LARGEST_WHOLE = 2**53  # beyond it a float cannot hold every whole number
 LARGEST = 1e100  # so that no difference or ratio of two numbers overflows
 

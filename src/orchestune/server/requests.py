@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestune.config.kinds import MOST_TRIALS
+from orchestune.config.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
 
 Parameters = dict[str, bool | int | float | str]
 
@@ -78,8 +78,8 @@ class ChangeExperiment(_Request):
     """What is left out stays as it is."""
 
     budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
-    parallelism: int | None = Field(default=None, ge=1, le=100_000)
-    priority: int | None = Field(default=None, ge=-1000, le=1000)
+    parallelism: int | None = Field(default=None, ge=1, le=MOST_AT_ONCE)
+    priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])
     labels: dict[str, str] | None = None
 
 

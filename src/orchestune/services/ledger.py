@@ -101,10 +101,11 @@ class Ledger:
 
     def _all_tried(self) -> bool:
         """Whether the budget came to its end where the space did, so that no larger one would find anything new."""
-        row, space = self.row, self.row.specification.space
-        if row.finished < row.budget or space.size() > row.budget:
+        row = self.row
+        if row.finished < row.budget:
             return False
-        return len(set(map(key, trials.configurations(self.session, row.id)))) >= space.size()
+        size = row.specification.space.size()
+        return size <= row.budget and len(set(map(key, trials.configurations(self.session, row.id)))) >= size
 
     def evaluate(self, chosen: stopping.Chosen | None = None) -> None:
         """Apply the stop rules; a rule that holds ends the experiment, one that no longer does lets it go on.
