@@ -10,7 +10,8 @@ from statistics import fmean
 
 from benchmarks import table
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.estimate import best_estimate

@@ -13,8 +13,9 @@ from random import Random
 from statistics import mean
 
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
 from orchestune.domain.priors import Prior
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create

@@ -18,7 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create

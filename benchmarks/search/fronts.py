@@ -32,7 +32,8 @@ from benchmarks.search.report import mean_of_problems, ranks, spread
 from benchmarks.search.tradeoffs import PROBLEMS, TradeOff
 from benchmarks.table import percentile
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.candidates import mutated

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 
 
 def network(c: Configuration) -> float:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 
 TABLES = Path(__file__).with_name("recorded.json.gz")
 

@@ -9,7 +9,8 @@ from benchmarks.search.peers.remote import Remote
 from benchmarks.search.peers.table import PEERS
 from benchmarks.search.simulation import Searcher
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.estimate import best_estimate
 from orchestune.engines.registry import create

@@ -15,7 +15,8 @@ from random import Random
 from typing import Protocol
 
 from benchmarks.search.problem import Problem
-from orchestune.domain.space import Configuration, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Pending
-from orchestune.domain.space import Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 
 

@@ -9,7 +9,8 @@ import warnings
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Losses, Pending
-from orchestune.domain.space import Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 
 

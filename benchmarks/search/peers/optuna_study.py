@@ -6,7 +6,8 @@ import warnings
 from typing import Any
 
 from benchmarks.search.peers.dials import Pending
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from benchmarks.peers.environment import peers_python
 from benchmarks.search.peers.table import Peer
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.wire import observation_to_json
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.peers.dials import Dial, Dials, Pending
-from orchestune.domain.space import Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 
 _CRASH = 2147483647.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestune.domain.experiment import Specification
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.worker import config
 from orchestune.worker.command import render
 from orchestune.worker.environment import of_attempt, of_job, parameters_document

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from orchestune.cli.progress import exact
 from orchestune.domain.experiment import Specification
-from orchestune.domain.space import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value
 from orchestune.errors import BadInput, Problem, UsageError
 
 

@@ -17,7 +17,7 @@ from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import duration, number
 from orchestune.cli.trying import try_one
 from orchestune.config.metrics import unfit
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.domain.ways import Source
 from orchestune.errors import UsageError
 from orchestune.worker.metrics import Declared, Scanner, names

@@ -11,7 +11,7 @@ from orchestune.cli.render import Paint, duration, one_line, plural, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.notify import Hook, shown
-from orchestune.domain.space import Parameter
+from orchestune.domain.parameters import Parameter
 from orchestune.worker.command import placeholders, split
 
 _PARAMETERS = 12

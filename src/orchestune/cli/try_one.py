@@ -13,7 +13,7 @@ from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import Prepared, add_file_options, located, prepare
 from orchestune.cli.progress import exact
 from orchestune.client.launch import secret_values
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.sdk.submitting import at_hand
 
 

@@ -23,7 +23,7 @@ from orchestune.cli.reports import Reports
 from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.sdk.submitting import ours
 from orchestune.worker.formats import Lines
 from orchestune.worker.mask import Mask, spellings

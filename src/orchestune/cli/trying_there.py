@@ -13,7 +13,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.render import harmless_lines, one_line
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.errors import OrchestuneError
 
 if TYPE_CHECKING:

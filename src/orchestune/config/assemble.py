@@ -22,8 +22,9 @@ from orchestune.domain.engines import LEARNERS
 from orchestune.domain.experiment import Keep, Specification, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.resources import Resources
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.space import Space
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
 from orchestune.errors import BadInput

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestune.config.nodes import Entries
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 
 
 @dataclass(frozen=True)

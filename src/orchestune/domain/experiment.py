@@ -10,9 +10,10 @@ from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.notify import Hook
+from orchestune.domain.parameters import Value
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
-from orchestune.domain.space import Space, Value
+from orchestune.domain.space import Space
 from orchestune.domain.tracker import Tracker
 from orchestune.domain.ways import ConfigFile, Source
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestune.domain.metrics import Metric, feasible, objectives, pareto_front
-from orchestune.domain.space import Parameter, Space, Value, key
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 

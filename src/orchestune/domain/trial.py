@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 from orchestune.domain.states import TrialState
 
 

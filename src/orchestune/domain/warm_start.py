@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 

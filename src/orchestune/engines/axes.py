@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestune.domain.space import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value
 
 _MOST_LEVELS = 2**20  # more are as good as continuous
 _SLACK = 1e-6

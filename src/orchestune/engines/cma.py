@@ -14,7 +14,8 @@ import numpy as np
 from cmaes import CMAwM
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
 from orchestune.engines.evidence import entry

@@ -15,7 +15,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.engines.feasible import example, wander
 
 Floats = NDArray[np.float64]

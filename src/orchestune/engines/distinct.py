@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Protocol
 
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.feasible import draw_allowed, example, wander
 from orchestune.engines.identity import Identity, continuous

@@ -11,7 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 from random import Random
 
-from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.engines.identity import continuous
 from orchestune.engines.uniform import draw
 from orchestune.errors import BadInput, Problem

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from orchestune.domain.metrics import Metric, objectives
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.candidates import Acquisition, Effort, ranked
 from orchestune.engines.cube import Cube, Flags, Floats, stacked

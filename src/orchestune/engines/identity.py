@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 
 _STRANGE = -2.0  # a value that the parameter does not have, such as one from before the space was changed
 _LONGEST = 64  # bytes that are kept as they stand

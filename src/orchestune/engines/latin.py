@@ -8,7 +8,8 @@ from importlib.metadata import version
 import numpy as np
 from scipy.stats import qmc
 
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 
 SIZE = 32

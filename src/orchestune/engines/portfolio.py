@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import Proposer
 from orchestune.engines.gp import HISTORY, GpProposer

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.engines.cube import Floats
 from orchestune.engines.members import Member, Population, filled, order
 

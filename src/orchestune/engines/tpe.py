@@ -29,7 +29,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestune.domain import states
 from orchestune.domain.metrics import Metric, excesses, objectives
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.axes import Axis, axis
 from orchestune.engines.feasible import draw_allowed

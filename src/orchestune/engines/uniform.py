@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 
-from orchestune.domain.space import Configuration, Space, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 
 _NOTHING: Mapping[str, Value] = MappingProxyType({})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from orchestune.domain.space import Configuration, Value
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import Configuration
 from orchestune.domain.trial import Observation
 
 

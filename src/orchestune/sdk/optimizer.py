@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
-from orchestune.domain.space import Value, key
+from orchestune.domain.parameters import Value
+from orchestune.domain.space import key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create

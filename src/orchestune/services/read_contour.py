@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestune.domain.space import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value
 from orchestune.errors import BadInput, UsageError
 from orchestune.services.columns import STATES, Column, Numbers
 from orchestune.services.core import Core

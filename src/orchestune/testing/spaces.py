@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 
 _TEXTS = ["adam", "sgd", "", "naïve", "1", "none"]
 

@@ -13,7 +13,7 @@ from orchestune.config.described import Described, Goal, Setting
 from orchestune.config.experiment_file import Loaded, parse, without_file
 from orchestune.config.nodes import Entries, Place, Scalar
 from orchestune.config.saving import text
-from orchestune.domain.space import Parameter
+from orchestune.domain.parameters import Parameter
 from orchestune.errors import BadInput
 
 FOLDER = Path("/somewhere/project")

@@ -11,8 +11,8 @@ from orchestune.domain.code import Code
 from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.experiment import Futile, Keep, Secret, Specification, StopRules
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
 from orchestune.domain.resources import Resources
-from orchestune.domain.space import Parameter
 from orchestune.errors import BadInput
 from tests.unit.config.samples import ALPHA, GOOD, changed, read, with_lines
 

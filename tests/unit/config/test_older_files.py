@@ -9,9 +9,9 @@ import pytest
 from orchestune.config.experiment_file import load
 from orchestune.config.placing import Build
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
 from orchestune.domain.priors import Prior
 from orchestune.domain.resources import Resources
-from orchestune.domain.space import Parameter
 from orchestune.errors import BadInput
 from tests.unit.config.samples import problems, read
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestune.domain.constraints import Kind, WrongConstraint, constraint
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.errors import BadInput
 
 KINDS: dict[str, Kind] = {

@@ -9,7 +9,8 @@ import pytest
 
 from orchestune.domain.findings import Finding, findings
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 

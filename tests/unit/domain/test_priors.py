@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from orchestune.config.experiment_file import parse
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
 from orchestune.domain.priors import Prior
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from orchestune.domain.space import Parameter, Space, key
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space, key
 from orchestune.errors import BadInput
 
 PENALTY = Parameter("penalty", "categorical", choices=("l1", "l2", "elasticnet"))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestune.domain.space import Parameter
+from orchestune.domain.parameters import Parameter
 from orchestune.engines.axes import axis
 from orchestune.testing.spaces import parameters
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 from orchestune.engines.cube import Cube
 from orchestune.engines.uniform import draw
 from orchestune.testing.engine_contract import FINITE, MIXED

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import DistinctEngine

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from orchestune.domain.metrics import Limit, Metric, pareto_front
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.estimate import LEAST, best_estimate, expected_front

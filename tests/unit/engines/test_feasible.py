@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.engines.feasible import draw_allowed, example, wander
 from orchestune.errors import BadInput
 

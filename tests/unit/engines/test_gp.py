@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.space import Configuration, Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.cube import Cube

@@ -4,7 +4,8 @@ from itertools import islice
 
 import pytest
 
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 from orchestune.engines.grid import GridEngine
 from orchestune.ports.engine import Exhausted
 from orchestune.testing.engine_contract import observe

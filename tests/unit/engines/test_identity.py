@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 from orchestune.engines.identity import Identity
 from orchestune.testing.engine_contract import FINITE, MIXED
 from orchestune.testing.spaces import spaces

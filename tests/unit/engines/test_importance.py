@@ -8,7 +8,8 @@ import random
 import pytest
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.importance import LEAST, importance

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.evidence import Entry

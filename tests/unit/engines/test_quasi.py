@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Parameter, Space, Value
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Space
 from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import MIXED, wide
 

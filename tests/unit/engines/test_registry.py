@@ -8,7 +8,8 @@ import pytest
 
 from orchestune.domain.engines import LEARNERS, NAMES
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.engines.process import ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput
@@ -91,7 +92,8 @@ def test_no_heavy_library_is_loaded_for_what_does_not_need_it(name: str) -> None
     script = (
         "import sys\n"
         "from orchestune.domain.metrics import Metric\n"
-        "from orchestune.domain.space import Parameter, Space\n"
+        "from orchestune.domain.parameters import Parameter\n"
+        "from orchestune.domain.space import Space\n"
         "from orchestune.engines.registry import create\n"
         "space = Space.of((Parameter('n', 'int', 1, 9),))\n"
         f"engine = create({name!r}, space, [Metric('m', 'minimize')], seed=1, budget=3)\n"

@@ -13,7 +13,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState as OptunaState
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Configuration, Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections import Counter
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.space import Parameter, Space
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
 from orchestune.domain.trial import ask_seed
 from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import MIXED, wide

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestune.domain.space import Value
+from orchestune.domain.parameters import Value
 
 Kind = Literal["float", "int", "text", "bool", "other"]
 

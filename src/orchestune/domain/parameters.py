@@ -1,0 +1,199 @@
+"""One dimension of a space: what values it has, and how often each is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Literal
+
+from orchestune.domain.priors import Density, Prior, density
+
+Value = float | int | str | bool
+Kind = Literal["float", "int", "categorical", "bool"]
+
+_ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One dimension. `low`/`high` are inclusive; `choices` are the values of a categorical (for bool: False, True)."""
+
+    name: str
+    kind: Kind
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+    prior: Prior | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values have an order and a distance."""
+        return self.kind in ("float", "int")
+
+    def levels(self) -> tuple[Value, ...] | None:
+        """Every value, where there are finitely many (a float without a step has none to list)."""
+        return None if self.kind == "float" and self.step is None else tuple(self.each())
+
+    def each(self) -> Iterator[Value]:
+        """Every value of finitely many in order, one at a time: there may be more of them than fit into memory."""
+        if not self.numeric:
+            yield from self.choices
+            return
+        assert self.low is not None and self.high is not None
+        if self.kind == "int":
+            yield from range(int(self.low), int(self.high) + 1, int(self.step or 1))
+            return
+        assert self.step is not None, f"{self.name} is not finite"
+        for index in range(int(self.count())):
+            yield _level(self.low, self.step, index)
+
+    def count(self) -> float:
+        """How many values there are; infinity for a float without a step."""
+        if not self.numeric:
+            return len(self.choices)
+        assert self.low is not None and self.high is not None
+        if self.kind == "int":
+            return (int(self.high) - int(self.low)) // int(self.step or 1) + 1
+        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with `value`, or None where it is allowed."""
+        if not self.numeric:
+            if any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices):
+                return None
+            return f"{value!r} is none of {', '.join(map(str, self.choices))}"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return f"{value!r} is no finite number"
+        if self.kind == "int" and value != int(value):
+            return f"{value!r} is no whole number"
+        assert self.low is not None and self.high is not None
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        if not self.low - slack <= value <= self.high + slack:
+            return f"{value!r} is outside {self.low:g}..{self.high:g}"
+        if self.step and not _whole((value - self.low) / self.step):
+            return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
+        return None
+
+    def snap(self, value: float) -> float | int:
+        """The allowed number nearest to `value` (numeric parameters only)."""
+        assert self.low is not None and self.high is not None
+        value = min(max(value, self.low), self.high)
+        for bound in (self.low, self.high):
+            if abs(value - bound) <= min(_ROUNDING * abs(bound), _ROUNDING * (self.high - self.low)):
+                value = bound
+        step = self.step or (1 if self.kind == "int" else None)
+        if step is not None:
+            top = math.floor((self.high - self.low) / step + 1e-9)
+            value = _level(self.low, step, min(round((value - self.low) / step), top))
+        return int(round(value)) if self.kind == "int" else float(value)
+
+    def from_unit(self, position: float) -> Value:
+        """The value at `position` in [0, 1): uniform, or uniform in the logarithm; the way in for every sampler."""
+        if not self.numeric:
+            return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
+        return self.snap(self._value_at(position))
+
+    def drawn(self, position: float) -> Value:
+        """The same, as often as its prior says."""
+        return self.from_unit(self.density().quantile(position) if self.prior is not None else position)
+
+    def density(self) -> Density:
+        """The prior over the positions in [0, 1); of a categorical one bin for each choice."""
+        return _density(self)
+
+    def _value_at(self, position: float) -> float:
+        assert self.low is not None and self.high is not None
+        half = 0.5 if self.kind == "int" and self.step is None else (self.step or 0.0) / 2
+        low, high = self.low - half, self.high + half
+        if self.log:
+            low = max(low, self.low / 2)
+            return math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
+        return low * (1 - position) + high * position
+
+    def to_json(self) -> dict[str, Any]:
+        """The long spelling of the experiment file; keys that say nothing are left out."""
+        document: dict[str, Any] = {"name": self.name, "type": self.kind}
+        if self.numeric:
+            document |= {"min": self.low, "max": self.high}
+            if self.log:
+                document["log"] = True
+            if self.step is not None:
+                document["step"] = self.step
+        else:
+            document["choices"] = list(self.choices)
+        if self.prior is not None:
+            document["prior"] = self.prior.to_json()
+        if self.when:
+            document["when"] = {parent: list(values) for parent, values in self.when}
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Parameter:
+        """The inverse of `to_json`; the caller checks the space as a whole with `Space.problems`."""
+        return cls(
+            name=document["name"],
+            kind=document["type"],
+            low=document.get("min"),
+            high=document.get("max"),
+            log=bool(document.get("log", False)),
+            step=document.get("step"),
+            choices=tuple(document.get("choices", ())),
+            when=tuple((parent, tuple(values)) for parent, values in document.get("when", {}).items()),
+            prior=Prior.from_json(document["prior"]) if document.get("prior") else None,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _density(parameter: Parameter) -> Density:
+    assert parameter.prior is not None
+    return density(parameter.prior, parameter._value_at, parameter.low or 0.0, parameter.high or 0.0)
+
+
+def _level(low: float, step: float, index: int) -> float:
+    """So many steps above `low`, as people write it: the third of 0.1 is 0.3 and not 0.30000000000000004."""
+    return round(low + index * step, max(_decimals(low), _decimals(step)))
+
+
+@lru_cache
+def _decimals(number: float) -> int:
+    """Digits behind the point."""
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _whole(steps: float) -> bool:
+    """Whether it is a whole number but for rounding, which grows with the number."""
+    return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps))
+
+
+def shape_problems(parameter: Parameter) -> Iterator[str]:
+    """What is wrong with the parameter by itself."""
+    wrong = parameter.prior and parameter.prior.problem(parameter.numeric, len(parameter.choices))
+    if wrong:
+        yield f"the prior {wrong}" if not wrong.startswith("of ") else f"a prior {wrong}"
+    if not parameter.numeric:
+        if not parameter.choices:
+            yield "has no values to choose from"
+        elif len({(type(choice) is bool, choice) for choice in parameter.choices}) < len(parameter.choices):
+            yield "lists a value twice"
+        return
+    if parameter.low is None or parameter.high is None:
+        yield "needs both a minimum and a maximum"
+        return
+    if not (math.isfinite(parameter.low) and math.isfinite(parameter.high)):
+        yield "bounds must be finite"
+        return
+    if parameter.low >= parameter.high:
+        yield f"the minimum {parameter.low:g} must be less than the maximum {parameter.high:g}"
+    elif not wrong and parameter.prior is not None and (far := parameter.prior.beyond(parameter.low, parameter.high)):
+        yield f"the prior {far}"
+    if parameter.log and parameter.low <= 0:
+        yield f"a log scale needs positive bounds, the minimum is {parameter.low:g}"
+    if parameter.step is not None and not 0 < parameter.step <= (parameter.high - parameter.low) * (1 + 1e-9):
+        yield f"the step {parameter.step:g} must be positive and no larger than the range"
