@@ -149,7 +149,8 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     late = found.state is AttemptState.LOST
     open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
     if not open_:
-        ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": log_end})
+        told = {"id": attempt, "log_end": log_end, "log_bytes": item.get("log_bytes")}
+        ledger.session.run(hot.CLOSE_LOG, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
     if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
         usage.take(ledger, attempt, item.get("usage") or (), ended=True)

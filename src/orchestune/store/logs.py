@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, or_, select
 
-from orchestune.domain.states import AttemptState, TrialState
+from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.store.tables import attempts, events, log_segments, trials, workers
@@ -51,18 +51,25 @@ def last_segments(session: Session, experiment: str, trial: int | None, limit: i
 def ended(session: Session, experiment: str, trial: int) -> bool:
     """Whether a trial is over, and all has arrived that its attempts said at their end to have printed.
 
-    One that was ended from here does not say so: what it prints in its grace period may still come.
+    One that was ended from here may print more in its grace period, until its worker says that it ended, or is gone.
     """
     query = select(trials.c.state).where(trials.c.experiment == experiment, trials.c.number == trial)
     if not any(TrialState(row.state).over for row in session.select(query)):
         return False
-    missing = select(attempts.c.id).where(
-        attempts.c.experiment == experiment,
-        attempts.c.trial == trial,
-        or_(
-            attempts.c.log_end < attempts.c.log_bytes,
-            attempts.c.log_bytes.is_(None) & (attempts.c.state != AttemptState.LOST),
-        ),
+    missing = (
+        select(attempts.c.id)
+        .join(workers, workers.c.id == attempts.c.worker)
+        .where(
+            attempts.c.experiment == experiment,
+            attempts.c.trial == trial,
+            workers.c.state.not_in((WorkerState.LOST, WorkerState.ENDED)),
+            or_(
+                attempts.c.log_end < attempts.c.log_bytes,
+                attempts.c.log_bytes.is_(None)
+                & attempts.c.started_at.is_not(None)
+                & (attempts.c.state != AttemptState.LOST),
+            ),
+        )
     )
     return not session.select(missing.limit(1))
 

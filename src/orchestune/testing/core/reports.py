@@ -11,6 +11,7 @@ import pytest
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
 from orchestune.errors import BadInput, Denied, StoreUnavailable
+from orchestune.ports.backend import Gone
 from orchestune.services import (
     bundles,
     change_experiment,
@@ -113,6 +114,33 @@ class ReportsContract(WorldContract):
         worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
         assert not over(lease["trial"]), "it may print more in its grace period"
+        said = worker.finish(lease, state="cancelled", points=[], logs=[[4, "two", 0]], log_bytes=7)
+        assert worker.call(finished=[said])["acks"][0]["result"] == "superseded"
+        assert over(lease["trial"]), "its process has ended"
+
+    def test_the_log_of_a_trial_ends_where_nobody_is_left_to_print_more(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+
+        def over(trial: int) -> bool:
+            return bool(read_logs.logs(world.core, experiment, 0, 100, trial)["over"])
+
+        _, lease = world.lease()[0]
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        assert over(lease["trial"]), "it never started"
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        assert not over(lease["trial"])
+        world.backend.gone[worker.id] = "killed"
+        world.tick()
+        assert over(lease["trial"]), "its worker is gone"
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
+        world.backend.gone[worker.id] = "out of memory"
+        world.backend.faults[worker.id] = Gone.OUT_OF_MEMORY
+        world.tick()
+        assert [trial["state"] for trial in world.trials(experiment)][2] == "failed"
+        assert over(lease["trial"]), "its worker died of it"
 
     def test_events_are_numbered_without_a_gap(self, world: World) -> None:
         experiment = world.create(budget=5)
