@@ -44,3 +44,14 @@ def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: World) -> N
         queue_trial(world.core, experiment, {"x": 0.5}, "ada")
     assert [trial["state"] for trial in world.trials(experiment)] == ["running", "cancelled", "queued"]
     assert lease["trial"] == 1
+
+
+def test_the_program_gets_each_value_as_its_parameter_spells_it(world: World) -> None:
+    """`--layers=2.0` is no whole number to a program."""
+    parameters = [
+        {"name": "layers", "type": "int", "min": 1, "max": 8},
+        {"name": "lr", "type": "float", "min": 0.0, "max": 1.0},
+    ]
+    experiment = world.create(budget=4, parallelism=1, engine="random", parameters=parameters, run="true {args}")
+    made = queue_trial(world.core, experiment, {"layers": 2.0, "lr": 1}, "ada")
+    assert repr(made["parameters"]) == repr({"layers": 2, "lr": 1.0})

@@ -17,6 +17,7 @@ from orchestune.cli.render import plural
 from orchestune.cli.trials import SHORT
 from orchestune.cli.try_one import run_once
 from orchestune.client.states import extendable, over
+from orchestune.domain.space import key
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand, launch
 
@@ -76,7 +77,7 @@ def _try(console: Console, found: Model, prepared: Prepared, chosen: list[str], 
     """Its exit code; what `--json` says of it is added to `document`."""
     specification, trial = prepared.specification, found.trial
     parameters = configuration(specification, chosen, trial["parameters"] if trial else None)
-    same = trial is not None and parameters == trial["parameters"]
+    same = trial is not None and key(parameters) == key(trial["parameters"])
     seed = trial["seed"] if trial else None  # so that what is different is the code
     if not console.json:
         console.say(console.paint.dim(f"the configuration of {found.why}" if same or trial else found.why))

@@ -236,13 +236,4 @@ def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mappi
             at.wrong(problem.message if at is not found else f"{problem.key} {problem.message}", hint)
     if len(root.report.found) > before:
         return ()
-    return tuple(_exact(space, configuration) for configuration in configurations)
-
-
-def _exact(space: Space, configuration: Mapping[str, Value]) -> dict[str, Value]:
-    """Each number of the type that its parameter has."""
-    kinds = {"int": int, "float": float}
-    return {
-        name: kinds[space.by_name[name].kind](value) if name in space.by_name and space.by_name[name].numeric else value
-        for name, value in configuration.items()
-    }
+    return tuple(map(space.exact, configurations))

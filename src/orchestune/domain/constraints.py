@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from orchestune.domain.parameters import same
+
 LONGEST = 1000
 DEEPEST = 100
 """levels of a text: what is deeper would not fit onto the stack of Python"""
@@ -38,6 +40,8 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
     "floor": (math.floor, 1, 1), "ceil": (math.ceil, 1, 1), "round": (round, 1, 1),
 }  # fmt: skip
 """name → function, fewest and most arguments"""
+_TRUTHS = {"true": True, "false": False}
+"""as experiment files spell them"""
 _QUOTED = re.compile(r"\{([^{}]*)\}")
 _ALSO = {"&&": "and", "||": "or", "=<": "<=", "=>": ">="}
 
@@ -178,6 +182,8 @@ class _Reader:
     def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
         name = _dotted(node)
         name = self._quoted.get(name, name)
+        if name not in self._kinds and name in _TRUTHS:
+            return self._constant(_TRUTHS[name])
         if name not in self._kinds:
             close = get_close_matches(name, list(self._kinds), n=1)
             hint = f"did you mean {close[0]}?" if close else f"parameters are {', '.join(list(self._kinds)[:10])}"
@@ -210,9 +216,10 @@ class _Reader:
         if isinstance(op, (ast.In, ast.NotIn)):
             if not isinstance(right, (ast.List, ast.Tuple, ast.Set)):
                 raise WrongConstraint("`in` needs a list", "for example opt in ['sgd', 'adam']")
-            choices = [self.term(element)[0] for element in right.elts]
+            choices = [self.term(element) for element in right.elts]
+            equals = [(choice, _equality(kind, second)) for choice, second in choices]
             wanted = isinstance(op, ast.In)
-            return lambda values: any(one(values) == choice(values) for choice in choices) is wanted
+            return lambda values: any(equal(one(values), choice(values)) for choice, equal in equals) is wanted
         if type(op) not in _COMPARISONS:
             raise WrongConstraint("`is` compares nothing here", "write == or !=")
         other, second = self.term(right)
@@ -221,6 +228,9 @@ class _Reader:
             verb = "have no order" if kind == second else "are no numbers"
             raise WrongConstraint(f"{_shown(left)} and {_shown(right)}: texts {verb}", "compare texts with == and in")
         compare = _COMPARISONS[type(op)]
+        if not ordered:
+            equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
+            return lambda values: equal(one(values), other(values)) is wanted
         return lambda values: compare(one(values), other(values))
 
     def _truth(self, node: ast.expr) -> _Term:
@@ -234,6 +244,11 @@ class _Reader:
         if kind == "text":
             raise WrongConstraint(f"{_shown(node)} is a text, not a number")
         return lambda values: _as_number(term(values))
+
+
+def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:
+    """Of a parameter that has both, `true` is not 1; of a switch it is."""
+    return same if "any" in (one, other) else operator.eq
 
 
 def _as_number(value: object) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestune.domain.metrics import Metric, feasible, objectives, pareto_front
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, same, token
 from orchestune.domain.space import Space, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -151,21 +151,21 @@ def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]
 
 
 def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    by_choice: dict[Value, list[float]] = {}
+    by_choice: dict[tuple[bool, object], list[float]] = {}
     for seen in done:
-        by_choice.setdefault(seen.parameters[parameter.name], []).append(seen.metrics[metric.name])
+        by_choice.setdefault(token(seen.parameters[parameter.name]), []).append(seen.metrics[metric.name])
     medians = {choice: statistics.median(values) for choice, values in by_choice.items() if len(values) >= _FEW}
     if len(medians) < 2:
         return
     ordered = sorted(medians, key=lambda choice: medians[choice], reverse=metric.goal == "maximize")
     if medians[ordered[0]] == medians[ordered[-1]]:
         return
-    others = ", ".join(f"{_word(choice)} {medians[choice]:.6g}" for choice in ordered[1:5])
-    text = f"{_word(ordered[0])} has the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
+    others = ", ".join(f"{_word(choice[1])} {medians[choice]:.6g}" for choice in ordered[1:5])
+    text = f"{_word(ordered[0][1])} has the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
     yield Finding("choice", text, parameter.name)
 
 
-def _word(value: Value) -> str:
+def _word(value: object) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
@@ -216,18 +216,16 @@ def _at_least(hits: int, count: int, share: float) -> float:
 def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool]]]:
     if not parameter.numeric:
         for choice in parameter.choices:
-            yield f"it at {_word(choice)}", partial(_same, choice)
+            yield f"it at {_word(choice)}", partial(same, choice)
         return
     yield "it in the lower half of its range", lambda value: _place(parameter, value) < 0.5
     yield "it in the upper half of its range", lambda value: _place(parameter, value) >= 0.5
 
 
-def _same(choice: Value, value: Value) -> bool:
-    return value == choice and isinstance(value, bool) == isinstance(choice, bool)
-
-
 def _duplicates(history: Sequence[Observation]) -> Iterator[Finding]:
-    same = sum(count - 1 for count in Counter(key(seen.parameters) for seen in history).values())
-    if same:
-        text = f"{same} trials had a configuration that another one had before: is the space smaller than the budget?"
+    repeated = sum(count - 1 for count in Counter(key(seen.parameters) for seen in history).values())
+    if repeated:
+        text = (
+            f"{repeated} trials had a configuration that another one had before: is the space smaller than the budget?"
+        )
         yield Finding("duplicates", text)

@@ -17,6 +17,16 @@ Kind = Literal["float", "int", "categorical", "bool"]
 _ROUNDING = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 
 
+def token(value: object) -> tuple[bool, object]:
+    """What tells values apart: `true` and 1 are two of them, which Python takes for one; 1 and 1.0 are one."""
+    return isinstance(value, bool), value
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two values are one."""
+    return one == other and isinstance(one, bool) is isinstance(other, bool)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One dimension. `low`/`high` are inclusive; `choices` are the values of a categorical (for bool: False, True)."""
@@ -65,7 +75,7 @@ class Parameter:
     def problem(self, value: object) -> str | None:
         """What is wrong with `value`, or None where it is allowed."""
         if not self.numeric:
-            if any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices):
+            if any(same(value, choice) for choice in self.choices):
                 return None
             return f"{value!r} is none of {', '.join(map(str, self.choices))}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -73,12 +83,26 @@ class Parameter:
         if self.kind == "int" and value != int(value):
             return f"{value!r} is no whole number"
         assert self.low is not None and self.high is not None
-        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        slack = self._slack()
         if not self.low - slack <= value <= self.high + slack:
             return f"{value!r} is outside {self.low:g}..{self.high:g}"
         if self.step and not _whole((value - self.low) / self.step):
             return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
         return None
+
+    def _slack(self) -> float:
+        """So far outside a number is one that was rounded on its way."""
+        assert self.low is not None and self.high is not None
+        if self.kind == "int":
+            return 0.0
+        return min(1e-9 * max(abs(self.low), abs(self.high)), 1e-6 * (self.high - self.low))
+
+    def exact(self, value: Value) -> Value:
+        """A value that is allowed as this parameter spells it, which may have come as 1 where it is 1.0."""
+        if not self.numeric:
+            return next((choice for choice in self.choices if same(value, choice)), value)
+        assert self.low is not None and self.high is not None
+        return int(value) if self.kind == "int" else min(max(float(value), float(self.low)), float(self.high))
 
     def snap(self, value: float) -> float | int:
         """The allowed number nearest to `value` (numeric parameters only)."""
@@ -180,7 +204,7 @@ def shape_problems(parameter: Parameter) -> Iterator[str]:
     if not parameter.numeric:
         if not parameter.choices:
             yield "has no values to choose from"
-        elif len({(type(choice) is bool, choice) for choice in parameter.choices}) < len(parameter.choices):
+        elif len(set(map(token, parameter.choices))) < len(parameter.choices):
             yield "lists a value twice"
         return
     if parameter.low is None or parameter.high is None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestune.domain.constraints import Constraint, Kind, WrongConstraint, constraint
-from orchestune.domain.parameters import Parameter, Value, shape_problems
+from orchestune.domain.parameters import Parameter, Value, same, shape_problems
 from orchestune.errors import BadInput, Problem
 
 Configuration = Mapping[str, Value]
@@ -106,7 +106,8 @@ class Space:
     def is_active(self, name: str, configuration: Configuration) -> bool:
         """Whether every parent of `name` is present in `configuration` with a value that `when` lists."""
         return all(
-            parent in configuration and configuration[parent] in values for parent, values in self.by_name[name].when
+            parent in configuration and _among(configuration[parent], values)
+            for parent, values in self.by_name[name].when
         )
 
     def active(self, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -116,6 +117,10 @@ class Space:
             if parameter.name in values and self.is_active(parameter.name, configuration):
                 configuration[parameter.name] = values[parameter.name]
         return configuration
+
+    def exact(self, configuration: Configuration) -> dict[str, Value]:
+        """A configuration without problems, each value as its parameter spells it: what a program is to get."""
+        return {name: self.by_name[name].exact(value) for name, value in configuration.items()}
 
     def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
         """What keeps `configuration` from being a point of this space: unknown, missing, inactive or bad values."""
@@ -210,6 +215,10 @@ class Space:
 @lru_cache(maxsize=64)
 def _count_allowed(space: Space) -> int:
     return sum(1 for _ in space.walk())
+
+
+def _among(value: Value, values: Sequence[Value]) -> bool:
+    return value in values and any(same(value, each) for each in values)
 
 
 def _kind_in_constraints(parameter: Parameter) -> Kind:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain.metrics import Metric
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
@@ -223,8 +223,9 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
         found = parameter.snap(number)
         step = parameter.step or (1 if parameter.kind == "int" else math.inf)
         return found if abs(found - number) <= _ROUNDED * step else None
-    exact = [choice for choice in parameter.choices if choice == raw and type(choice) is type(raw)]
-    return next(iter([*exact, *(choice for choice in parameter.choices if _means(raw, choice))]), None)
+    exact = [choice for choice in parameter.choices if same(choice, raw)]
+    others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # a text 1 is a 1 before a true
+    return next(iter([*exact, *(choice for choice in others if _means(raw, choice))]), None)
 
 
 def _means(raw: Any, choice: Value) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, token
 
 _MOST_LEVELS = 2**20  # more are as good as continuous
 _SLACK = 1e-6
@@ -39,11 +39,11 @@ def axis(parameter: Parameter) -> Axis:
 
 def _choices(parameter: Parameter) -> Axis:
     choices = parameter.choices
-    indices = {(type(choice) is bool, choice): index for index, choice in enumerate(choices)}
+    indices = {token(choice): index for index, choice in enumerate(choices)}
     return Axis(
         parameter.name,
         CategoricalDistribution(range(len(choices))),
-        lambda value: indices.get((type(value) is bool, value)),
+        lambda value: indices.get(token(value)),
         lambda index: choices[int(index)],
     )
 

@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, token
 from orchestune.domain.space import Configuration, Space
 from orchestune.engines.feasible import example, wander
 
@@ -37,7 +37,7 @@ class Cube:
         self._space = space
         self._lines = [_Line(parameter) if parameter.numeric else None for parameter in space.parameters]
         self._choices = [
-            {(type(choice) is bool, choice): float(index) for index, choice in enumerate(parameter.choices)}
+            {token(choice): float(index) for index, choice in enumerate(parameter.choices)}
             for parameter in space.parameters
         ]
         self.sizes = np.array([len(parameter.choices) for parameter in space.parameters], dtype=np.int64)
@@ -156,7 +156,7 @@ class Cube:
     def _coordinate(self, index: int, value: Value) -> float:
         line = self._lines[index]
         if line is None:
-            return self._choices[index][(type(value) is bool, value)]
+            return self._choices[index][token(value)]
         return line.position(float(value))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Protocol
 
-from orchestune.domain.parameters import Value
+from orchestune.domain.parameters import Value, same
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.feasible import draw_allowed, example, wander
@@ -81,10 +81,11 @@ class DistinctEngine:
 
     def _is_new(self, configuration: Configuration, pending: Sequence[Configuration]) -> bool:
         name = self._identity.of(configuration)
-        if name in self._told or configuration in pending or not self._space.allows(configuration):
+        if name in self._told or not self._space.allows(configuration):
             return False
-        # The same float twice is the same draw; only values with other spellings need the longer comparison.
-        return self._identity.continuous(configuration) or name not in self._identity.set_of(pending)
+        if self._identity.continuous(configuration) and configuration not in pending:
+            return True  # the same float twice is the same draw; only others need the longer comparison
+        return name not in self._identity.set_of(pending)
 
     def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
         for _ in range(_PROBES if len(self._told) < self._size else 0):
@@ -131,7 +132,8 @@ def _ways_to_floats(space: Space) -> list[Mapping[str, Sequence[Value]]]:
             parent, values = waiting.pop()
             target = space.by_name[parent]
             allowed = [target.snap(float(value)) if target.numeric else value for value in values]
-            way[parent] = [value for value in way[parent] if value in allowed] if parent in way else allowed
+            known = way.get(parent, allowed)
+            way[parent] = [value for value in known if any(same(value, each) for each in allowed)]
             waiting += target.when
         if all(way.values()):
             ways.append(way)

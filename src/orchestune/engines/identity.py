@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
-from orchestune.domain.parameters import Parameter
+from orchestune.domain.parameters import Parameter, token
 from orchestune.domain.space import Configuration, Space
 
 _STRANGE = -2.0  # a value that the parameter does not have, such as one from before the space was changed
@@ -51,8 +51,8 @@ def continuous(parameter: Parameter) -> bool:
 
 def _coordinate(parameter: Parameter) -> Callable[[object], float]:
     if not parameter.numeric:
-        indices = {(type(choice) is bool, choice): float(index) for index, choice in enumerate(parameter.choices)}
-        return lambda value: indices.get((type(value) is bool, value), _STRANGE)  # type: ignore[arg-type]
+        indices = {token(choice): float(index) for index, choice in enumerate(parameter.choices)}
+        return lambda value: indices.get(token(value), _STRANGE)
     low, step = parameter.low or 0, parameter.step or 1
     if continuous(parameter):
         return lambda value: float(value) if isinstance(value, (int, float)) else _STRANGE

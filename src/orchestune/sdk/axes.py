@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestune.domain.parameters import token
+
 _ABSENT = "–"
 
 
@@ -50,10 +52,9 @@ class Axis:
         A parameter that did not apply has a place of its own below the others.
         """
         if self.kind == "category":
-            known = [*self.choices]
-            known += [value for value in dict.fromkeys(values) if value is not None and value not in known]
-            absent, ticks = -1.0, {float(index): str(value) for index, value in enumerate(known)}
-            places = [absent if value is None else float(known.index(value)) for value in values]
+            known = list(dict.fromkeys(token(value) for value in (*self.choices, *values) if value is not None))
+            absent, ticks = -1.0, {float(index): str(value) for index, (_, value) in enumerate(known)}
+            places = [absent if value is None else float(known.index(token(value))) for value in values]
             low, high = 0.0, float(len(known) - 1)
         else:
             there = [self._place(value) for value in (*values, *(self.ends or ())) if value is not None]

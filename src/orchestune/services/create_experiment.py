@@ -51,7 +51,7 @@ def _first(specification: Specification, document: Mapping[str, Any] | None) -> 
     problems = specification.space.configuration_problems(document["parameters"])
     if problems:
         raise BadInput([replace(problem, key=f"first.{problem.key}") for problem in problems])
-    return Suggestion(document["parameters"], "user", seed=document["seed"])
+    return Suggestion(specification.space.exact(document["parameters"]), "user", seed=document["seed"])
 
 
 def parse(document: Mapping[str, Any]) -> Specification:

@@ -39,5 +39,5 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
         if displaced is not None:
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")
             trials.cancel(ledger, displaced, TrialState.QUEUED, reason)
-        number = trials.queue(ledger, [Suggestion(parameters, "user")])[0]
+        number = trials.queue(ledger, [Suggestion(row.specification.space.exact(parameters), "user")])[0]
     return read_trials.trial(core, experiment, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, token
 from orchestune.domain.space import Space
 
 _TEXTS = ["adam", "sgd", "", "naïve", "1", "none"]
@@ -18,7 +18,7 @@ def parameters(draw: st.DrawFn, name: str, finite: bool = False) -> Parameter:
         return Parameter(name, "bool", choices=(False, True))
     if kind == "categorical":
         values = st.one_of(st.sampled_from(_TEXTS), st.integers(-3, 3), st.booleans(), st.sampled_from([0.5, 1e-9]))
-        choices = draw(st.lists(values, min_size=1, max_size=4, unique_by=lambda value: (type(value) is bool, value)))
+        choices = draw(st.lists(values, min_size=1, max_size=4, unique_by=token))
         return Parameter(name, "categorical", choices=tuple(choices))
     if kind == "float":
         return draw(_floats(name))
@@ -52,11 +52,7 @@ def spaces(draw: st.DrawFn, finite: bool = False, most: int = 5) -> Space:
         when: dict[str, tuple[Value, ...]] = {}
         for parent in draw(st.lists(st.sampled_from(parents), max_size=2, unique_by=id)) if parents else []:
             levels = parent.levels() or ()
-            when[parent.name] = tuple(
-                draw(
-                    st.lists(st.sampled_from(levels), min_size=1, max_size=2, unique_by=lambda v: (type(v) is bool, v))
-                )
-            )
+            when[parent.name] = tuple(draw(st.lists(st.sampled_from(levels), min_size=1, max_size=2, unique_by=token)))
         placed.append(
             Parameter(
                 parameter.name,

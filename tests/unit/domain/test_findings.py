@@ -149,3 +149,13 @@ def test_nothing_is_made_of_trials_that_all_failed_or_are_all_the_same() -> None
     assert not by_code(findings(SPACE, LOSS, history(40, lambda *_: None)), "best")
     same = findings(SPACE, LOSS, history(40, lambda *_: 1.0))
     assert not [finding for finding in same if finding.code in ("direction", "choice")]
+
+
+def test_one_and_true_are_two_choices() -> None:
+    space = Space.of((Parameter("a", "categorical", choices=(1, True)),))
+    done = [
+        Observation(number, {"a": (1, True)[number % 2]}, TrialState.COMPLETED, {"loss": float(number % 2)})
+        for number in range(1, 21)
+    ]
+    [found] = by_code(findings(space, LOSS, done), "choice")
+    assert found.message == "1 has the best median loss, 0 (then true 1)"

@@ -131,3 +131,47 @@ def test_steps_are_values_as_people_write_them(low: float, high: float, step: fl
 
 def test_a_value_between_two_steps_is_told() -> None:
     assert Parameter("p", "float", 0.0, 1e9, step=0.5).problem(1e8 + 0.25) is not None
+
+
+MIXED = Parameter("a", "categorical", choices=(1, True, 0, False, "auto"))
+
+
+def test_a_condition_on_true_does_not_hold_for_one() -> None:
+    """To Python they are equal."""
+    child = Parameter("b", "categorical", choices=("x",), when=(("a", (True, 0)),))
+    space = Space.of((MIXED, child))
+    active = {repr(value): space.is_active("b", {"a": value}) for value in MIXED.choices}
+    assert active == {"1": False, "True": True, "0": True, "False": False, "'auto'": False}
+    assert space.is_active("b", {"a": 0.0})
+    assert space.size() == 5
+
+
+def test_a_constraint_on_true_does_not_hold_for_one() -> None:
+    space = Space.of((MIXED,), ["a != True", "a not in [0, 'x']"])
+    assert [repr(configuration["a"]) for configuration in space.walk()] == ["1", "False", "'auto'"]
+    switch = Space.of((Parameter("a", "bool", choices=(False, True)),), ["a == 1"])
+    assert [dict(configuration) for configuration in switch.walk()] == [{"a": True}]
+
+
+def test_values_become_those_that_the_parameters_have() -> None:
+    space = Space.of(
+        (
+            Parameter("n", "int", 1, 8),
+            Parameter("x", "float", 0.0, 1.0),
+            Parameter("c", "categorical", choices=(True, 1.0, 2)),
+        )
+    )
+    exact = space.exact({"n": 2.0, "x": 1, "c": 1})
+    assert repr(exact) == repr({"n": 2, "x": 1.0, "c": 1.0})
+    assert repr(space.exact({"n": 2, "x": 1.0 + 1e-12, "c": True})) == repr({"n": 2, "x": 1.0, "c": True})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (Parameter("a", "int", 1, 10_000_000_000), 10_000_000_001),
+        (Parameter("a", "float", 1e6, 1e6 + 1e-4), 1e6 - 5e-4),
+    ],
+)
+def test_what_lies_outside_is_told_however_large_the_bounds_are(parameter: Parameter, value: float) -> None:
+    assert "outside" in (parameter.problem(value) or "")

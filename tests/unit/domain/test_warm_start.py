@@ -169,3 +169,12 @@ def test_what_was_written_down_comes_back(space: Space, seed: int) -> None:
     assert [type(value) for value in back.observations[0].parameters.values()] == [
         type(value) for value in seen.parameters.values()
     ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"), [("1", 1.0), (1, 1.0), ("true", True), (True, True), ("0", False), (0, False)]
+)
+def test_one_and_true_are_two_values_where_a_parameter_has_both(raw: Any, value: Any) -> None:
+    space = Space.of((Parameter("a", "categorical", choices=(True, False, 1.0)),))
+    [seen] = mapped("old.csv", [{"a": raw, "loss": 0.3}], space, LOSS).observations
+    assert repr(seen.parameters["a"]) == repr(value)

@@ -89,3 +89,10 @@ def test_an_interval_of_two_floats_ends_instead_of_going_on_for_ever() -> None:
     engine.tell(told(engine.ask([], 2, 2)))
     with pytest.raises(Exhausted):
         engine.ask([], 3, 3)
+
+
+def test_true_is_new_while_one_runs() -> None:
+    space = Space.of((Parameter("a", "categorical", choices=(1, True, 2)), Parameter("n", "int", 0, 2**40)))
+    proposer = Stubborn({"a": True, "n": 3})
+    assert repr(DistinctEngine(space, proposer).ask([{"a": 1, "n": 3}], 2, 5)) == repr({"a": True, "n": 3})
+    assert len(proposer.seeds) == 1

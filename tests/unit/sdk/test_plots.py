@@ -211,3 +211,8 @@ def test_a_logarithmic_axis_within_one_power_of_ten_names_its_ends() -> None:
     assert dimension["ticktext"] == ["2", "4", "–"]
     assert Axis("x", "log").dimension([1.0, 1000.0])["ticktext"] == ["1", "10", "100", "1000"]
     assert Axis("c", "category", (1, 2)).dimension([2, 3, None])["values"] == [1, 2, -1]
+
+
+def test_one_and_true_have_places_of_their_own() -> None:
+    made = Axis("a", "category", (1, True, 0)).dimension([True, 1, 0, False])
+    assert (made["values"], made["ticktext"]) == ([1.0, 0.0, 2.0, 3.0], ["1", "True", "0", "False"])

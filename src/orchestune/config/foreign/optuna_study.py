@@ -23,6 +23,7 @@ from orchestune.config.draft import Draft
 from orchestune.config.nodes import Place, mapping
 from orchestune.config.report import did_you_mean
 from orchestune.config.spelling import extended, spelled
+from orchestune.domain.parameters import token
 from orchestune.errors import NotFound, UsageError
 
 _SQLITE = b"SQLite format 3\0"
@@ -180,10 +181,10 @@ def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> An
         notes.append(f"parameters.{name}: its range changed in the course of the study; this one holds all of them")
     listed = [one for one in found if isinstance(one, CategoricalDistribution)]
     if listed:
-        choices = dict.fromkeys(_single(choice) for one in listed for choice in one.choices)
+        choices = dict.fromkeys(token(_single(choice)) for one in listed for choice in one.choices)
         if any(choice is None for one in listed for choice in one.choices):
             notes.append(f"parameters.{name}: None is given to the program as the word None")
-        return list(choices)
+        return [choice for _, choice in choices]
     ranges = [one for one in found if isinstance(one, (FloatDistribution, IntDistribution))]
     whole = all(isinstance(one, IntDistribution) for one in ranges)
     steps = {one.step for one in ranges}

@@ -229,3 +229,14 @@ def test_a_driver_that_is_missing_is_named(
 def test_what_is_no_database_is_told_what_would_be() -> None:
     with pytest.raises(UsageError, match="redis://x is no address of a storage of Optuna"):
         reading.read("redis://x")
+
+
+def test_one_and_true_are_two_choices(source: str) -> None:
+    storage = RDBStorage(source)
+    study = optuna.create_study(study_name="mixed", storage=storage)
+    study.add_trial(
+        create_trial(params={"x": True}, distributions={"x": CategoricalDistribution((1, True))}, value=1.0)
+    )
+    storage.remove_session()
+    storage.engine.dispose()
+    assert repr(document(reading.read(source, "mixed"))["parameters"]) == repr({"x": [1, True]})
