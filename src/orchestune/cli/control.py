@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import TYPE_CHECKING
 
 from orchestune.cli.asking import confirm
@@ -14,6 +15,11 @@ from orchestune.errors import Purged, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
+
+_REMOVED_WITHIN = 5.0
+"""seconds for which `delete --purge` waits to see that everything is gone"""
+_LOOK = 0.1
+"""seconds between two looks"""
 
 
 def add(commands: Commands) -> None:
@@ -125,10 +131,28 @@ def delete(console: Console, args: argparse.Namespace) -> int:
             "nothing was deleted",
         )
     console.client.delete(handle, purge=args.purge)
-    if args.purge:
-        console.whereabouts.forget(lambda item: item.id == status["id"])
-    text = "deleted for good" if args.purge else "deleted; its records stay until --purge"
-    return _deleted(console, handle, bool(args.purge), text)
+    if not args.purge:
+        return _deleted(console, handle, False, "deleted; its records stay until --purge")
+    left = _left(console, handle)
+    console.whereabouts.forget(lambda item: item.id == status["id"])
+    return _deleted(console, handle, not left, left or "deleted for good")
+
+
+def _left(console: Console, handle: str) -> str:
+    """Why something of it is still there, after a while; nothing where everything is gone."""
+    patience = time.monotonic() + _REMOVED_WITHIN
+    while True:
+        try:
+            status = console.client.experiment(handle)
+        except Purged:
+            return ""
+        if time.monotonic() >= patience:
+            break
+        time.sleep(_LOOK)
+    if status["state"] not in OVER:
+        return "stopped and hidden; its records, logs and files go as soon as its trials have ended"
+    again = "the server goes on trying, `orchestune doctor` looks for what keeps it"
+    return f"hidden; its records, logs and files are still to be removed: {again}"
 
 
 def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:

@@ -36,7 +36,8 @@ class Loop:
         self._topic = name
         self._pause = pause
         """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
-        self._waits_for = ""
+        self._said: dict[str, str] = {}
+        """the last trouble of each of them that has not passed: it is told once, and not every second of an hour"""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -61,24 +62,30 @@ class Loop:
 
     def _acts(self) -> bool:
         """Whether this server leads; where that cannot be known, it does not."""
-        try:
-            acts, self._waits_for = self._leads(), ""
-            return acts
-        except TemporaryError as error:
-            if str(error) != self._waits_for:  # once, and not every second of an hour
-                self._waits_for = str(error)
-                log.warning("%s waits: %s", self._topic, error)
-        except Exception:  # as below
-            log.exception("%s cannot know whether it may act", self._topic)
-        self._ending.wait(0.5)
-        return False
+        acts = False
+
+        def leads() -> None:
+            nonlocal acts
+            acts = self._leads()
+
+        self._survive(self._topic, leads)
+        return acts
 
     def _tick(self, controller: Controller) -> None:
+        self._survive(type(controller).__name__.lower(), controller.tick)
+
+    def _survive(self, who: str, act: Callable[[], None]) -> None:
+        """Do it, whatever comes of it: the next time looks at the rows anew."""
         try:
-            controller.tick()
-        except TemporaryError as error:
-            log.warning("%s waits: %s", type(controller).__name__.lower(), error)
+            act()
+        except Exception as error:  # a loop that must survive anything
+            if self._said.get(who) != (said := f"{type(error).__name__}: {error}"):
+                self._said[who] = said
+                if isinstance(error, TemporaryError):
+                    log.warning("%s waits: %s", who, error)
+                else:
+                    log.exception("%s failed", who)
             self._ending.wait(0.5)
-        except Exception:  # a loop that must survive anything: the next tick looks at the rows anew
-            log.exception("%s failed", type(controller).__name__.lower())
-            self._ending.wait(0.5)
+        else:
+            if self._said.pop(who, None) is not None:
+                log.info("%s goes on", who)

@@ -115,6 +115,27 @@ def test_who_extends_what_a_rule_has_ended_hears_that_it_does_not_go_on(server: 
         assert "does not go on" not in cli("extend", "done-0000", "--parallelism", "3").out
 
 
+def test_what_is_not_gone_yet_is_not_called_gone(server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.world.purging = 3
+    server.put(status("done-0000", state="completed"))
+    assert cli("delete", "done-0000", "--purge", "--yes") == Result(0, "done-0000: deleted for good\n", "")
+    monkeypatch.setattr("orchestune.cli.control._REMOVED_WITHIN", 0.0)
+    server.world.purging = 3
+    done = cli("delete", "sgd-7f3a", "--purge", "--yes")
+    said = "sgd-7f3a: stopped and hidden; its records, logs and files go as soon as its trials have ended\n"
+    assert done == Result(0, said, "")
+    server.world.purging = 3
+    server.put(status("done-0001", state="completed"))
+    done = cli("delete", "done-0001", "--purge", "--yes")
+    assert done.out.startswith(
+        "done-0001: hidden; its records, logs and files are still to be removed: the server goes"
+    )
+    server.world.purging = 3
+    server.put(status("done-0002", state="completed"))
+    done = cli("delete", "done-0002", "--purge", "--yes", "--json")
+    assert json.loads(done.out) == {"schema": 1, "handle": "done-0002", "purged": False}
+
+
 def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer, cli: Cli) -> None:
     purge = ("--purge", "--yes")
     cli("delete", "sgd-7f3a", *purge)

@@ -140,9 +140,28 @@ class World:
     refused: OrchestuneError | None = None
     """what it says of every experiment that it is to create"""
     purged: set[str] = field(default_factory=set)
+    purging: int = 0
+    """how often it still finds what it is to purge, before that is gone"""
+    doomed: str = ""
     server: dict[str, Any] = field(default_factory=dict)
     """what it says of itself otherwise than usual"""
     changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def delete(self, handle: str, *, purge: bool) -> None:
+        if purge and self.purging:
+            self.doomed = handle
+            return
+        del self.experiments[handle]
+        self.purged |= {handle} if purge else set()
+
+    def gone(self, ref: str) -> bool:
+        """Whether it was purged."""
+        if ref == self.doomed:
+            self.purging -= 1
+            if not self.purging:
+                self.doomed = ""
+                self.delete(ref, purge=True)
+        return ref in self.purged
 
 
 class FakeServer:
@@ -358,7 +377,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})
 
     def _experiment(self, ref: str, rest: list[str], query: dict[str, str], body: bytes, key: str) -> None:
-        if ref in self.world.purged:
+        if self.world.gone(ref):
             self._error(410, "purged", f"{ref} was removed for good")
             return
         matching = [d for h, d in self.world.experiments.items() if h.startswith(ref) or d["id"] == ref]
@@ -369,8 +388,7 @@ class _Handler(BaseHTTPRequestHandler):
         document = matching[0]
         what = rest[0] if rest else ""
         if self.command == "DELETE":
-            del self.world.experiments[document["handle"]]
-            self.world.purged |= {document["handle"]} if query.get("purge") else set()
+            self.world.delete(document["handle"], purge=bool(query.get("purge")))
             self._json(None, 204)
         elif self.command == "PATCH":
             self.fake.update(document["handle"], **json.loads(body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -43,4 +44,35 @@ def test_a_loop_goes_on_once_it_is_known_again_that_this_server_leads(
     assert counting.ticked.wait(60)
     loop.stop(60)
     assert errors == []
-    assert len(caplog.records) == (1 if isinstance(error, StoreUnavailable) else 2)
+    assert len(caplog.records) == 1, "the same trouble is told once"
+
+
+class Failing(Counting):
+    """Fails with these errors, one after the other, and then no more; None is a tick between them that works."""
+
+    def __init__(self, errors: list[Exception | None]) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def tick(self) -> None:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        if not self.errors:
+            super().tick()
+
+
+def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog: pytest.LogCaptureFixture) -> None:
+    away, fault = StoreUnavailable("the bucket is away"), RuntimeError("a fault")
+    failing, counting = Failing([away, away, fault, fault, away, None, away]), Counting()
+    with caplog.at_level(logging.INFO):
+        loop = Loop("removing", scripted_core(), (failing, counting), seconds=0.01)
+        loop.start()
+        assert failing.ticked.wait(60)
+        loop.stop(60)
+    assert counting.ticked.is_set(), "the others go on"
+    told = "failing waits: the bucket is away"
+    assert [record.message for record in caplog.records] == [
+        *(told, "failing failed", told, "failing goes on"),
+        *(told, "failing goes on"),
+    ]
