@@ -58,7 +58,11 @@ def get(console: Console, args: argparse.Namespace) -> int:
     if not artifacts and (dropped := experiment.get("files_dropped_at")):
         raise NotFound(f"{handle}: {gone(dropped)}")
     if not artifacts:
-        raise NotFound(f"{handle}/{number} has no files", _why(client.specification(ref)["specification"]))
+        sending = {worker["name"] for worker in experiment.get("workers") or () if worker.get("sending")}
+        senders = sending.intersection(attempt["worker"] for attempt in client.trial(ref, number)["attempts"])
+        why = _why(client.specification(ref)["specification"])
+        hint = f"files are on their way from {min(senders)}; try again in a moment" if senders else why
+        raise NotFound(f"{handle}/{number} has no files", hint)
     folder: Path = args.output or console.folder / f"{handle}-{number}"
     fetched = []
     for artifact in artifacts:

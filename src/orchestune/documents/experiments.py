@@ -116,6 +116,7 @@ class Worker(TypedDict):
     succeeded: int
     failed: int
     reason: str | None
+    sending: NotRequired[Annotated[bool, Field(description="files of its trials are on their way")]]
     came_from: Annotated[str | None, Field(description="the handle of the experiment for which it worked before")]
 
 

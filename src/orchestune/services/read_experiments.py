@@ -263,6 +263,7 @@ def _worker(worker: Any) -> Document:
         "succeeded": worker.succeeded,
         "failed": worker.failed,
         "reason": worker.reason,
+        "sending": worker.phase == workers.SENDING and worker.state != WorkerState.ENDED,
         "came_from": worker.came_from,
     }
 

@@ -51,6 +51,7 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
             capabilities=json.dumps(body.get("capabilities") or []),
             seen_at=ledger.now,
             reason=None,
+            phase=None,
         )
         ledger.record("worker_started", {"worker": row.name, "node": body.get("node", ""), "slots": row.slots})
         handle, revision = ledger.row.handle, ledger.row.revision

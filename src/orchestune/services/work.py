@@ -41,6 +41,7 @@ class Worker(NamedTuple):
     gpus: str | None
     memory: int
     heir: str | None
+    phase: str | None
 
 
 def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
@@ -111,6 +112,7 @@ class _Call:
                 "failed": failed,
             },
         )
+        self._note_files()
         drain = self.row.state == WorkerState.DRAINING
         return {
             "acks": acks,
@@ -121,6 +123,15 @@ class _Call:
             "again": drain and self.row.heir is not None,
             "experiment": self.row.experiment,
         }
+
+    def _note_files(self) -> None:
+        """Whether files of its trials are on their way: reports say so, a poll that is answered late does not."""
+        if "sending" not in self.body:
+            return
+        sends = bool(self.body["sending"])
+        if sends != (self.row.phase == workers.SENDING):
+            words = {"phase": workers.SENDING, "reason": "hands in files of its trials"}
+            workers.change(self.ledger.session, self.worker, **(words if sends else dict.fromkeys(words)))
 
     def _compare(self) -> tuple[int, list[Document]]:
         """How many leases this worker holds, and what it must stop: what it works on set against what we know."""

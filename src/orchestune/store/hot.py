@@ -29,7 +29,7 @@ peak_memory = :peak_memory, surprises = :surprises, started_at = :started_at, fi
 """
 
 SELECT_WORKER = """
-SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir FROM workers WHERE id = :id
+SELECT experiment, name, state, node, slots, boot, beat, gpus, memory, heir, phase FROM workers WHERE id = :id
 """
 BEAT_WORKER = """
 UPDATE workers SET beat = :beat, boot = :boot, seen_at = :now, succeeded = succeeded + :succeeded,

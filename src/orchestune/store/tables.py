@@ -270,7 +270,7 @@ workers = Table(
     Column("name", _WORD, nullable=False),
     Column("state", _WORD, nullable=False),
     Column("reason", Text),
-    Column("phase", _WORD),  # while it starts: what the place said last; none before it said anything
+    Column("phase", _WORD),  # while it starts: what the place said last, if anything; later: `sending`, or none
     Column("node", Text, nullable=False, server_default=""),
     Column("slots", Integer, nullable=False),
     _bytes("memory"),  # of each slot, for trials that need more than the file says; 0: what the file says

@@ -15,6 +15,8 @@ from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
 """States in which a worker holds its resources."""
+SENDING = "sending"
+"""the phase of a worker that has files of its trials which have not arrived yet"""
 
 
 def add(session: Session, values: dict[str, Any]) -> None:
@@ -67,7 +69,7 @@ class Present(NamedTuple):
     heir: str | None = None
     """the experiment with which it goes on, while it drains"""
     phase: str | None = None
-    """while it starts: what the place said last; None before it said anything"""
+    """while it starts: what the place said last; None before it said anything. Later: None, or `SENDING`"""
 
 
 def present(session: Session, cluster: str) -> list[Present]:

@@ -146,6 +146,7 @@ class FakeWorker:
         finished: Sequence[Document] = (),
         beats: Sequence[Document] = (),
         lose_answer: bool = False,
+        **more: Any,
     ) -> Document:
         """One call of `work`; with `lose_answer` the server did its part and the worker never heard of it."""
         self.beat += 1
@@ -156,6 +157,7 @@ class FakeWorker:
             "live": list(self.leases),
             "finished": list(finished),
             "beats": list(beats),
+            **more,
         }
         try:
             answer = work(self.core, self.id, body)

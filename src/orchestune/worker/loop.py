@@ -141,8 +141,9 @@ class Loop:
         )
         self._supervisor.capacity = int(hello.get("slots") or settings.slots)
         network = Network(self._server, self.wake)
+        beat, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
         self._talk = Talk(
-            network, self._reporting, self._supervisor, self._spool, self._boot, float(hello.get("beat_seconds") or 2.0)
+            network, self._reporting, self._supervisor, self._spool, self._boot, beat, lambda: uploads.busy
         )
         for record in self._spool.load():
             self._reporting.add(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestune.worker.api import Backoff, Denied, Gone
@@ -32,9 +32,18 @@ class Talk:
     """
 
     def __init__(
-        self, network: Network, reporting: Reporting, supervisor: Supervisor, spool: Spool, boot: str, beat: float
+        self,
+        network: Network,
+        reporting: Reporting,
+        supervisor: Supervisor,
+        spool: Spool,
+        boot: str,
+        beat: float,
+        sending: Callable[[], int],
     ) -> None:
         self._network, self._reporting, self._supervisor, self._spool = network, reporting, supervisor, spool
+        self._sending = sending
+        """how many parcels of files have not arrived yet"""
         self._boot, self._every, self._beat = boot, beat, 0
         self._shipment: Shipment | None = None
         self._poll_want = 0
@@ -129,6 +138,7 @@ class Talk:
     def _report(self, now: float) -> None:
         shipment = self._reporting.ship()
         body = self._body(self._want(now))
+        body["sending"] = self._sending()
         if shipment.finished:
             body["finished"] = shipment.finished
         if shipment.beats:

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,29 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
         assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
         text = told.log.decode()
         assert "huge is left out" in text and "nothing matches absent*" in text and "secret is left out" in text
+
+
+def test_whether_files_are_on_their_way_is_told_with_the_end_of_their_trial_and_until_they_arrived(
+    serve: Serve, employ: Employ
+) -> None:
+    server = serve("echo one > best.pt; echo loss=1", keep={"patterns": ["best.pt"], "limit": 100})
+    told: list[tuple[int, bool]] = []
+    full = True
+
+    def fault(route: str, body: dict[str, Any]) -> str:
+        if route == "work" and "sending" in body:
+            told.append((body["sending"], bool(body.get("finished"))))
+        return "503" if route == "uploads" and full else ""
+
+    server.fault = fault
+    attempt = server.queue()
+    worker = employ(server)
+    server.finished(attempt)
+    assert (1, True) in told and not any(ended for sending, ended in told if not sending)
+    server.drain = True
+    full = False
+    server.wait(lambda: attempt in server.artifacts)
+    worker.wait()
 
 
 def test_an_upload_goes_on_where_it_was_cut_off_even_in_another_worker(serve: Serve, employ: Employ) -> None:

@@ -303,6 +303,16 @@ def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: o
     assert (result.code, result.err) == (2, f"error: sgd-7f3a/2 has no files\nhint:  {why}\n")
 
 
+def test_get_says_that_files_are_on_their_way(server: FakeServer, cli: Cli) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(2, attempts=[attempt()])]
+    server.world.specification = {"specification": {"keep": {"patterns": ["a.pt"]}}}
+    server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}, {"name": "w2", "sending": True}])
+    result = cli("get", "sgd/2")
+    assert (result.code, result.err) == (
+        2, "error: sgd-7f3a/2 has no files\nhint:  files are on their way from w1; try again in a moment\n"
+    )  # fmt: skip
+
+
 def test_get_never_writes_outside_of_its_folder(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     files = [{"path": "../evil", "digest": "0" * 64, "size": 7}]
     server.world.trials["sgd-7f3a"] = [trial(1, artifacts=files)]

@@ -50,7 +50,7 @@ class Worker:
         self.folder, self.clock = folder, clock
         self.reporting, self.network = Reporting(), Network()
         self.supervisor: Any = SimpleNamespace(attempts={}, queue=[], idle=0, unwell_until=0.0)
-        self.talk = Talk(self.network, self.reporting, self.supervisor, None, "boot", 60.0)  # type: ignore[arg-type]
+        self.talk = Talk(self.network, self.reporting, self.supervisor, None, "boot", 60.0, lambda: 0)  # type: ignore[arg-type]
 
     def begin(self, name: str) -> Record:
         """An attempt that starts now, and prints."""
