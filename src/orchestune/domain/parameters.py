@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
-from orchestune.domain.priors import Density, Prior, density
+from orchestune.domain.priors import Density, Prior, Scale, density, weights
 
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
@@ -111,11 +111,12 @@ class Parameter:
         for bound in (self.low, self.high):
             if abs(value - bound) <= min(_ROUNDING * abs(bound), _ROUNDING * (self.high - self.low)):
                 value = bound
-        step = self.step or (1 if self.kind == "int" else None)
-        if step is not None:
-            top = math.floor((self.high - self.low) / step + 1e-9)
-            value = _level(self.low, step, min(round((value - self.low) / step), top))
-        return int(round(value)) if self.kind == "int" else float(value)
+        if self.kind == "int":  # in whole numbers: a decimal has no place for each of them beyond 2**53
+            low, step = int(self.low), int(self.step or 1)
+            return low + step * min(round((value - low) / step), int(self.count()) - 1)
+        if self.step is not None:
+            value = _level(self.low, self.step, min(round((value - self.low) / self.step), int(self.count()) - 1))
+        return float(value)
 
     def from_unit(self, position: float) -> Value:
         """The value at `position` in [0, 1): uniform, or uniform in the logarithm; the way in for every sampler."""
@@ -125,7 +126,10 @@ class Parameter:
 
     def drawn(self, position: float) -> Value:
         """The same, as often as its prior says."""
-        return self.from_unit(self.density().quantile(position) if self.prior is not None else position)
+        if self.prior is None:
+            return self.from_unit(position)
+        found = self.density().quantile(position)
+        return self.snap(found) if self.numeric else self.from_unit(found)
 
     def density(self) -> Density:
         """The prior over the positions in [0, 1); of a categorical one bin for each choice."""
@@ -176,7 +180,9 @@ class Parameter:
 @lru_cache(maxsize=1024)
 def _density(parameter: Parameter) -> Density:
     assert parameter.prior is not None
-    return density(parameter.prior, parameter._value_at, parameter.low or 0.0, parameter.high or 0.0)
+    if not parameter.numeric:
+        return weights(parameter.prior.numbers)
+    return density(parameter.prior, Scale(parameter._value_at, parameter.log))
 
 
 def _level(low: float, step: float, index: int) -> float:

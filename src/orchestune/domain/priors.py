@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
-from statistics import NormalDist
 from typing import Any, Literal
+
+from orchestune.domain import distributions
 
 Kind = Literal["normal", "log_normal", "beta", "weights"]
 BINS = 256
+_MUCH, _STEEP, _LITTLE = 1 / 32, 0.6, 1 / 1000
+"""A part of the range is halved where it holds that much of what is believed, or where one half of it holds that share
+of the part, and the part is worth it."""
 _UNIFORM = 0.1
 """the share that stays uniform"""
 _FAR = 6.0
@@ -81,51 +86,114 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The values of a number at the positions of a unit interval."""
+
+    value_at: Callable[[float], float]
+    log: bool
+
+    def between(self, one: float, other: float, share: float) -> float:
+        """The value at this share of the way from one to the other, however close they are."""
+        if self.log:
+            return one * math.exp(share * math.log(other / one))
+        return one * (1 - share) + other * share
+
+
+@dataclass(frozen=True)
 class Density:
-    """Masses of equally wide bins of a unit interval; together 1."""
+    """What is believed, of equal parts of the unit interval, and of as many smaller ones as narrow beliefs need."""
 
     masses: tuple[float, ...]
+    """of the equal parts; together 1"""
+    _edges: tuple[float, ...]
+    """values of a number, else positions"""
     _sums: tuple[float, ...]
+    _scale: Scale | None = None
 
     def quantile(self, share: float) -> float:
-        """The position below which this share of the mass lies."""
-        index = min(bisect_right(self._sums, share), len(self.masses) - 1)
+        """The value of a number below which this share of the mass lies; of choices the position."""
+        index = min(bisect_right(self._sums, share), len(self._sums) - 1)
         before = self._sums[index - 1] if index else 0.0
-        inside = (share - before) / self.masses[index] if self.masses[index] > 0 else 0.5
-        return (index + min(max(inside, 0.0), 1.0)) / len(self.masses)
+        mass = self._sums[index] - before
+        inside = min(max((share - before) / mass, 0.0), 1.0) if mass > 0 else 0.5
+        between = self._scale.between if self._scale else _straight
+        return between(self._edges[index], self._edges[index + 1], inside)
 
     def logs(self) -> list[float]:
-        """The logarithm of the density in each bin; 0 where it is the uniform one."""
+        """The logarithm of the density in each equal part; 0 where it is the uniform one."""
         return [math.log(max(mass * len(self.masses), 1e-300)) for mass in self.masses]
 
 
-def density(prior: Prior, value_at: Callable[[float], float], low: float, high: float) -> Density:
-    """Over the positions of a parameter, of which `value_at` tells the values."""
-    if prior.kind == "weights":
-        return _of(prior.numbers)
-    edges = [value_at(index / BINS) for index in range(BINS + 1)]
-    if prior.kind == "beta":
-        a, b = prior.numbers
-        middle = [(value_at((index + 0.5) / BINS) - low) / (high - low) for index in range(BINS)]
-        shares = [min(max(share, 1e-9), 1 - 1e-9) for share in middle]
-        logs = [(a - 1) * math.log(share) + (b - 1) * math.log1p(-share) for share in shares]
-        highest = max(logs)  # a narrow one is too small for a number everywhere else
-        return _of([
-            math.exp(log - highest) * (after - before)
-            for log, before, after in zip(logs, edges, edges[1:], strict=False)
-        ])  # fmt: skip
+def _straight(one: float, other: float, share: float) -> float:
+    return one * (1 - share) + other * share
+
+
+def weights(numbers: Sequence[float]) -> Density:
+    """Of choices, one part for each."""
+    masses = _mixed(numbers, [1 / len(numbers)] * len(numbers))
+    edges = [index / len(masses) for index in range(len(masses) + 1)]
+    return Density(tuple(masses), tuple(edges), tuple(accumulate(masses)))
+
+
+def density(prior: Prior, scale: Scale) -> Density:
+    """Of a number on its scale."""
+    below = [scale.value_at(index / BINS) for index in range(BINS + 1)]
+    mass = _mass(prior, below[0], below[-1])
+    masses = [mass(one, other) for one, other in pairwise(below)]
+    total = math.fsum(masses)
+    parts = [part for one, other in pairwise(below) for part in _halved(scale, mass, (one, other, 1 / BINS), total)]
+    found = _mixed([mass(one, other) for one, other, _ in parts], [width for *_, width in parts])
+    edges = [parts[0][0], *(other for _, other, _ in parts)]
+    equal = _mixed(masses, [1 / BINS] * BINS)
+    return Density(tuple(equal), tuple(edges), tuple(accumulate(found)), scale)
+
+
+_Part = tuple[float, float, float]
+"""two values, and the share of the unit interval that lies between them"""
+
+
+def _halved(scale: Scale, mass: Callable[[float, float], float], whole: _Part, total: float) -> Iterator[_Part]:
+    """Parts in each of which the mass lies about evenly, in order, as far as there are numbers between their ends."""
+    waiting = [whole]
+    while waiting:
+        one, other, width = waiting.pop()
+        middle = scale.between(one, other, 0.5) if mass(one, other) > _LITTLE * total else one
+        if one < middle < other and _uneven(mass(one, middle), mass(middle, other), total):
+            waiting += [(middle, other, width / 2), (one, middle, width / 2)]
+        else:
+            yield one, other, width
+
+
+def _uneven(left: float, right: float, total: float) -> bool:
+    return left + right > _MUCH * total or max(left, right) > _STEEP * (left + right)
+
+
+def _mass(prior: Prior, low: float, high: float) -> Callable[[float, float], float]:
+    """How much lies between two values; of a beta over the range from `low` to `high`."""
     first, second = prior.numbers
-    if prior.kind == "normal":
-        below = [NormalDist(first, second).cdf(edge) for edge in edges]
-    else:
-        shape = NormalDist(math.log(first), math.log(second))
-        below = [shape.cdf(math.log(edge)) if edge > 0 else 0.0 for edge in edges]
-    return _of([max(after - before, 0.0) for before, after in pairwise(below)])
+    if prior.kind == "beta":
+        width = high / 2 - low / 2  # halves: large numbers are infinitely far apart
+
+        @cache
+        def below(value: float) -> float:
+            return distributions.beta(first, second, (value / 2 - low / 2) / width, (high / 2 - value / 2) / width)
+
+        return lambda one, other: max(below(other) - below(one), 0.0)
+
+    def away(value: float) -> float:
+        if prior.kind == "normal":
+            return (value / 2 - first / 2) / second * 2
+        if value <= 0:
+            return -math.inf
+        near = first / 2 < value < first * 2
+        return (math.log1p((value - first) / first) if near else math.log(value) - math.log(first)) / math.log(second)
+
+    return lambda one, other: distributions.normal(away(one), away(other))
 
 
-def _of(masses: Sequence[float]) -> Density:
-    total = sum(masses)
-    even = 1 / len(masses)
-    usable = total > 0 and math.isfinite(total)
-    found = [(1 - _UNIFORM) * mass / total + _UNIFORM * even if usable else even for mass in masses]
-    return Density(tuple(found), tuple(accumulate(found)))
+def _mixed(found: Sequence[float], even: Sequence[float]) -> list[float]:
+    """Shares of the mass, a part of it spread evenly."""
+    total = math.fsum(found)
+    if not (total > 0 and math.isfinite(total)):
+        return list(even)
+    return [(1 - _UNIFORM) * mass / total + _UNIFORM * width for mass, width in zip(found, even, strict=True)]

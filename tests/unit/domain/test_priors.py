@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from random import Random
 from statistics import median
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta, lognorm, norm
 
 from orchestune.config.experiment_file import parse
 from orchestune.domain.metrics import Metric
@@ -147,3 +150,54 @@ def test_a_wrong_belief_is_overcome() -> None:
 def test_a_narrow_beta_prior_is_not_lost_to_rounding() -> None:
     density = Parameter("p", "float", 0.0, 1.0, prior=Prior("beta", (1500.0, 4500.0))).density()
     assert 0.23 < density.quantile(0.2) < 0.25 < density.quantile(0.8) < 0.27
+
+
+@pytest.mark.parametrize(
+    ("parameter", "believed"),
+    [
+        *(
+            (Parameter("p", "float", -3.0, 7.0, prior=Prior("normal", (mean, std))), norm(mean, std))
+            for mean in (-3.0, 0.0, 1.2345, 7.0)
+            for std in (1e3, 3.0, 0.3, 1e-2, 1e-4, 1e-8)
+        ),
+        (Parameter("p", "float", -3.0, 7.0, prior=Prior("normal", (12.0, 1.0))), norm(12.0, 1.0)),
+        (Parameter("p", "float", -3.0, 7.0, prior=Prior("normal", (1.2345, 1e-13))), norm(1.2345, 1e-13)),
+        (Parameter("p", "float", -1e100, 1e100, prior=Prior("normal", (0.0, 1e-3))), norm(0.0, 1e-3)),
+        *(
+            (
+                Parameter("p", "float", 1e-6, 10.0, log=log, prior=Prior("log_normal", (1e-3, factor))),
+                lognorm(math.log(factor), scale=1e-3),
+            )
+            for log in (True, False)
+            for factor in (1e6, 3.0, 1.01, 1 + 1e-5, 1 + 1e-10)
+        ),
+        *(
+            (Parameter("p", "float", -3.0, 7.0, log=False, prior=Prior("beta", (a, b))), beta(a, b, -3.0, 10.0))
+            for a, b in ((1, 1), (2, 8), (0.3, 0.4), (1500, 4500), (1e9, 2e9), (3, 1e7))
+        ),
+        (Parameter("p", "float", 0.0, 1.0, prior=Prior("beta", (0.01, 99.0))), beta(0.01, 99.0)),
+    ],
+)
+def test_a_prior_is_drawn_from_however_narrow_or_wide_it_is(parameter: Parameter, believed: Any) -> None:
+    low, high = parameter.low or 0.0, parameter.high or 0.0
+    lower = believed.cdf(high) <= 0.5
+
+    def wanted(value: float) -> float:
+        """The share of the draws below a value."""
+        whole = believed.cdf(high) - believed.cdf(low) if lower else believed.sf(low) - believed.sf(high)
+        part = believed.cdf(value) - believed.cdf(low) if lower else believed.sf(low) - believed.sf(value)
+        ends = (math.log(low), math.log(value), math.log(high)) if parameter.log else (low, value, high)
+        return 0.9 * float(part / whole) + 0.1 * (ends[1] - ends[0]) / (ends[2] - ends[0])
+
+    for place in range(1, 200):
+        share = place / 200
+        assert wanted(float(parameter.drawn(share))) == pytest.approx(share, abs=3e-3)
+
+
+def test_a_belief_in_whole_numbers_is_one_in_their_shares_of_the_range() -> None:
+    random = Random(1)
+    parameter = Parameter("p", "int", 1, 4, prior=Prior("beta", (1.0, 1.0)))
+    found = Counter(parameter.drawn(random.random()) for _ in range(8000))
+    assert all(found[number] == pytest.approx(2000, rel=0.1) for number in (1, 2, 3, 4))
+    narrow = Parameter("p", "int", 1, 10**6, prior=Prior("normal", (4321.0, 1e-3)))
+    assert sum(narrow.drawn(random.random()) == 4321 for _ in range(1000)) > 850

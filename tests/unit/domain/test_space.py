@@ -129,6 +129,11 @@ def test_steps_are_values_as_people_write_them(low: float, high: float, step: fl
     assert not [level for level in levels if parameter.problem(level)]
 
 
+def test_the_largest_whole_number_is_the_bound_also_where_decimals_have_gaps() -> None:
+    parameter = Parameter("a", "int", 1, 10**18, log=True)
+    assert parameter.snap(1e18) == 10**18
+
+
 def test_a_value_between_two_steps_is_told() -> None:
     assert Parameter("p", "float", 0.0, 1e9, step=0.5).problem(1e8 + 0.25) is not None
 
