@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from orchestune import __version__
+from orchestune.client import room
 from orchestune.client.address import resolver
 from orchestune.client.doctor_clusters import cluster_checks
 from orchestune.client.finding import Finding, Verdict
@@ -73,9 +74,7 @@ def _state(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("state folder", "error", exc.message, exc.hint)
         return
     except OSError as exc:
-        yield Finding(
-            "state folder", "error", f"nothing can be written: {exc.strerror}", "set ORCHESTUNE_HOME to another one"
-        )
+        yield Finding("state folder", "error", *room.explained(exc, folder))
         return
     yield _disk("disk", folder)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestune import __version__
-from orchestune.client import endpoint, home
+from orchestune.client import endpoint, home, room
 from orchestune.client.endpoint import Endpoint
 from orchestune.client.versions import release
 from orchestune.errors import Unreachable, UsageError
@@ -164,6 +164,8 @@ class _Search:
     def _fail_if_it_ended(self, child: Child) -> None:
         code = child.ended()
         if code is not None and self._server_lock_is_free():
+            if told := room.trouble(self.state):
+                raise Unreachable(f"the server cannot run: {told[0]}", told[1])
             raise Unreachable(f"the server ended at once (exit code {code}){child.last_words()}", _HINT)
 
     def _server_lock_is_free(self) -> bool:
@@ -188,8 +190,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        hint = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
-        raise UsageError(f"{path} cannot be opened: {exc.strerror}", hint) from exc
+        raise UsageError(*room.explained(exc, path.parent)) from exc
 
 
 def _locked(descriptor: int) -> bool:

@@ -73,5 +73,7 @@ def _made(folder: Path) -> Path:
     except OSError as exc:
         raise UsageError(f"the folder {folder} cannot be made: {exc.strerror}", _HINT) from exc
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise UsageError(f"the folder {folder} cannot be written to", _HINT)
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        why = ": its disk is mounted read-only" if read_only else ""
+        raise UsageError(f"the folder {folder} cannot be written to{why}", _HINT)
     return folder

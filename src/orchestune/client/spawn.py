@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
+from orchestune.client import room
 from orchestune.errors import Unreachable
 
 _LOG_LIMIT = 8 * 2**20
@@ -35,7 +36,8 @@ class Spawned:
                     start_new_session=True,
                 )
         except OSError as exc:
-            raise Unreachable(f"the server cannot be started: {exc}", "run `orchestune doctor`") from exc
+            told = room.trouble(log.parent) or (str(exc), "run `orchestune doctor`")
+            raise Unreachable(f"the server cannot be started: {told[0]}", told[1]) from exc
 
     def ended(self) -> int | None:
         """Its exit code, None while it runs."""
@@ -49,8 +51,6 @@ class Spawned:
                 lines = file.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        if not lines and os.statvfs(self.log.parent).f_bavail == 0:
-            return f": no space is left for {self.log.parent}"
         return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
 
     def let_go(self) -> None:

@@ -207,7 +207,8 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         text = str(cause)
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
-            raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost") from error
+            hint = "free some space (`orchestune doctor` says where); nothing was lost"
+            raise StoreUnavailable("the disk of the store is full", hint) from error
         if "read-only transaction" in text or "during recovery" in text:  # of PostgreSQL
             primary = "name the primary; with several hosts add ?target_session_attrs=read-write"
             raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", primary) from error

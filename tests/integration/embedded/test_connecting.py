@@ -77,6 +77,21 @@ class Home:
 
 
 @pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own, to be mounted again as a test wants it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     place = Home(tmp_path / "state")
     yield place
@@ -250,6 +265,27 @@ def test_a_server_that_cannot_start_is_an_error_with_its_last_words(home: Home) 
         home.connect("dies")
     assert "doctor" in caught.value.hint
     home.connect()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("size=300k", "the server cannot run: too little space is left for DISK: 2.. KiB"),
+        ("size=4m,nr_inodes=12", "the server cannot run: the disk of DISK takes hardly any further file: . inodes are"),
+    ],
+)
+def test_a_server_that_ends_for_want_of_room_is_told_with_its_disk(disk: Path, options: str, said: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+    home = Home(disk)
+    with pytest.raises(Unreachable, match=said.replace("DISK", str(disk))) as caught:
+        home.connect("dies")
+    assert "on another disk" in caught.value.hint
+
+
+def test_a_disk_that_is_mounted_read_only_is_told(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(UsageError, match="its disk is mounted read-only"):
+        Home(disk).connect()
 
 
 def test_a_server_that_does_not_get_ready_is_an_error_after_the_timeout(home: Home) -> None:

@@ -1,0 +1,39 @@
+"""What keeps a state folder from being written to is told with what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from orchestune.client import room
+
+SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
+
+
+@pytest.mark.parametrize(
+    ("number", "disk", "said", "remedy"),
+    [
+        (errno.ENOSPC, {}, "too little space is left for DISK: 12 KiB", "make room there, or set ORCHESTUNE_HOME"),
+        (errno.ENOSPC, {"f_favail": 2}, "the disk of DISK takes hardly any further file: 2 inodes", "`df -i`"),
+        (errno.ENOSPC, {"f_files": 0, "f_favail": 0}, "too little space is left for DISK: 12 KiB", "make room"),
+        (errno.EDQUOT, {}, "your quota for DISK is used up", "`quota -s`"),
+        (errno.EROFS, {}, "DISK is on a disk that is mounted read-only", "on another disk"),
+        (errno.EACCES, {}, "DISK cannot be written to: Permission denied", "a folder of yours"),
+    ],
+)
+def test_each_trouble_is_told_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, number: int, disk: dict[str, int], said: str, remedy: str
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**{**vars(SOUND), **disk}))
+    text, hint = room.explained(OSError(number, os.strerror(number)), Path("DISK"))
+    assert text.startswith(said)
+    assert remedy in hint
+
+
+def test_a_sound_folder_is_no_trouble(tmp_path: Path) -> None:
+    assert room.trouble(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
