@@ -8,7 +8,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.errors import BadInput, OrchestuneError, TooLarge
+from orchestune.errors import BadInput, OrchestuneError, StoreUnavailable, TooLarge
 from orchestune.server.access import API
 from orchestune.server.answers import refusal
 from orchestune.server.context import Context
@@ -20,6 +20,8 @@ FORM_LIMIT = 2**16
 BODY_LIMIT = 16 * MEBIBYTE
 PART_LIMIT = 4 * MEBIBYTE
 BUNDLE_LIMIT = 4096 * MEBIBYTE
+COMPLAIN_SECONDS = 60.0
+"""what is wrong with the store or the place of files is logged that often, however many requests meet it"""
 
 
 class Internal(OrchestuneError):
@@ -45,6 +47,7 @@ class Boundary:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
+        self._complained: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +62,8 @@ class Boundary:
         except OrchestuneError as error:
             if exchange.status:
                 raise
+            if isinstance(error, StoreUnavailable) and not self.context.draining.begun:
+                self._complain(error)
             await refusal(error)(scope, receive, exchange.send)
         except UnicodeEncodeError as exc:  # on its way to the store
             if exchange.status:
@@ -76,6 +81,13 @@ class Boundary:
         if seconds > self.context.pace.slow:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
             logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
+
+    def _complain(self, error: StoreUnavailable) -> None:
+        """Tell the operator: workers try again in silence, and users see their own request alone."""
+        now = time.monotonic()
+        self._complained = {text: at for text, at in self._complained.items() if now - at < COMPLAIN_SECONDS}
+        if self._complained.setdefault(error.message, now) == now:
+            logger.warning("requests have to wait: %s (%s)", error.message, error.hint or "try again later")
 
 
 class _Exchange:

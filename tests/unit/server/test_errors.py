@@ -49,6 +49,24 @@ def test_a_fault_of_the_server_says_nothing_of_its_inside_and_is_logged_whole(
     assert "GET /api/v1/experiments/sgd failed" in caplog.text
 
 
+def test_the_operator_hears_once_a_minute_of_a_store_for_which_requests_wait(
+    server: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def met(*messages: str) -> int:
+        caplog.clear()
+        for message in messages:
+            server.script.answers["stop"] = StoreUnavailable(message, "set its keys")
+            assert server.ask("POST", "/api/v1/experiments/sgd/stop").status == 503
+        return caplog.text.count("requests have to wait: ")
+
+    with caplog.at_level(logging.WARNING, "orchestune.server"):
+        assert met("the bucket refused", "the bucket refused", "the database is away") == 2
+        assert met("the bucket refused") == 0
+        monkeypatch.setattr("orchestune.server.boundary.COMPLAIN_SECONDS", 0.0)
+        assert met("the bucket refused") == 1
+        assert "the bucket refused (set its keys)" in caplog.text
+
+
 def test_a_path_that_is_not_there_is_404_in_our_words(server: Live) -> None:
     for path in ("/api/v1/nothing", "/nothing", "/api/v1/experiments/"):
         reply = server.ask("GET", path)
