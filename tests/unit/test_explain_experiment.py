@@ -34,3 +34,13 @@ def test_the_best_trial_is_the_one_that_keeps_the_limits(world: World) -> None:
     assert [entry["trial"] for entry in read_experiments.best(world.core, experiment)] == [3]
     said = explain_experiment.explain(world.core, experiment, None)["findings"][0]["message"]
     assert said == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
+
+
+def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> None:
+    experiment = world.create(budget=9, parallelism=1, early_stopping={"type": "median"})
+    for _ in range(5):
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease)])
+    found = explain_experiment.explain(world.core, experiment, None)["findings"][-1]
+    assert found["code"] == "nothing_pruned"
+    assert "each reports loss but once" in found["message"]

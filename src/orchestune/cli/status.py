@@ -226,6 +226,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     ]
     if status.get("search"):
         lines.append(f"engine        {status['engine']}: {one_line(status['search'])}")
+    lines += [f"note          {paint('33', one_line(note))}" for note in status.get("notes") or ()]
     memory = _memory(status.get("resources"))
     if memory:
         lines.append(f"memory        {memory}")

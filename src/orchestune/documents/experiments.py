@@ -165,7 +165,7 @@ class RoomForTrials(TypedDict):
 
 
 class Status(TypedDict):
-    """An experiment now. `search`, `warm_start`, `running`, `resources` and `workers` are left out of lists."""
+    """An experiment now. `search`, `notes`, `warm_start`, `running`, `resources`, `workers` are left out of lists."""
 
     schema: Literal[1]
     id: str
@@ -187,6 +187,9 @@ class Status(TypedDict):
     counts: Counts
     best: list[Best]
     search: NotRequired[Annotated[str, Field(description="what the engine does now and why, for people")]]
+    notes: NotRequired[
+        Annotated[list[str], Field(description="what people should know, such as why nothing is pruned")]
+    ]
     warm_start: NotRequired[BegunWith | None]
     files_dropped_at: NotRequired[
         Annotated[str | None, Field(description="when its logs and files went, as the server's `retention` says")]

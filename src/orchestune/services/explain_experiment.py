@@ -13,6 +13,7 @@ from orchestune.engines import process
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import declared
 from orchestune.services.read_history import observations
+from orchestune.services.unpruned import unpruned
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentRow
 
@@ -33,8 +34,10 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         history = observations(session, row, 0)
+        idle = unpruned(session, row)
     chosen = declared(row, metric)
     found = findings.findings(row.specification.space, chosen, history, row.specification.metrics)
+    found += [findings.Finding("nothing_pruned", idle)] if idle else []
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
 
 

@@ -15,6 +15,7 @@ from orchestune.errors import UsageError
 from orchestune.services.core import Core
 from orchestune.services.recent import Recent
 from orchestune.services.room import room
+from orchestune.services.unpruned import unpruned
 from orchestune.store import experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -211,6 +212,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         wanted = row.specification
         sources = trials.last_sources(session, row.id, _LAST)
         shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources)
+        shown["notes"] = [note] if (note := unpruned(session, row)) else []
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, sel
 
 from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration
-from orchestune.domain.states import TrialState
+from orchestune.domain.states import AttemptState, TrialState
 from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, usage, workers
@@ -100,6 +100,37 @@ def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict
     same = and_(points.c.attempt == newest.c.attempt, points.c.name == name, points.c.sequence == newest.c.sequence)
     query = select(points.c.attempt, points.c.step, points.c.value).join(newest, same)
     return {attempt: (step, value) for attempt, step, value in map(tuple, session.select(query))}
+
+
+def reached(session: Session, experiment: str, name: str, count: int) -> list[tuple[float, int]]:
+    """The last step and the number of values of a metric that attempts of the newest completed trials reported.
+
+    One value alone is no point: it is the trial's.
+    """
+    newest = (
+        select(trials.c.number)
+        .where(
+            trials.c.experiment == experiment,
+            trials.c.history_seq.is_not(None),
+            trials.c.state == TrialState.COMPLETED,
+        )
+        .order_by(trials.c.history_seq.desc())
+        .limit(count)
+    )
+    numbers = [row.number for row in session.select(newest)]
+    query = (
+        select(func.max(points.c.step), func.count(points.c.sequence))
+        .select_from(attempts)
+        .join(points, and_(points.c.attempt == attempts.c.id, points.c.name == name), isouter=True)
+        .where(
+            attempts.c.experiment == experiment,
+            attempts.c.trial.in_(numbers),
+            attempts.c.state == AttemptState.SUCCEEDED,
+        )
+        .group_by(attempts.c.id)
+    )
+    found = [(step, max(int(values), 1)) for step, values in map(tuple, session.select(query))]
+    return [(float(values if step is None else step), values) for step, values in found]
 
 
 def tasks_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:

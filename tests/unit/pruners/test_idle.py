@@ -1,0 +1,39 @@
+"""Whether a rule of early stopping can end anything is told by how far trials come."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.early_stopping import EarlyStopping
+from orchestune.pruners.idle import Reached, why_idle
+from orchestune.testing.pruner_contract import ACCURACY
+
+FAR = [Reached(20.0, 20), Reached(19.0, 19)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen", "why"),
+    [
+        (EarlyStopping("asha"), FAR, None),
+        (EarlyStopping("asha"), [], None),
+        (EarlyStopping("median", min_steps=20), [Reached(20.0, 4), Reached(21.0, 4)], None),
+        (
+            EarlyStopping("asha", min_steps=21),
+            FAR,
+            "it looks from step 21 on (`min_steps`), and the trials end at step 20",
+        ),
+        (EarlyStopping("asha"), [Reached(1.0, 1)] * 9, "each reports accuracy but once"),
+        (EarlyStopping("asha", reduction=50), FAR, "it compares from 50 trials on (`reduction`), and the budget is 40"),
+        (
+            EarlyStopping("hyperband", min_steps=8, reduction=4),
+            FAR,
+            "step 8 alone: the next look is at step 32 (`reduction`)",
+        ),
+        (EarlyStopping("median", interval=100), FAR, "step 1 alone: the next look is at step 101 (`interval`)"),
+        (EarlyStopping("wilcoxon", min_steps=19), FAR, None),
+    ],
+)
+def test_why_nothing_is_ended_is_told(rule: EarlyStopping, seen: list[Reached], why: str | None) -> None:
+    found = why_idle(rule, ACCURACY, seen, 40)
+    assert (why is None) is (found is None), found
+    assert why is None or why in (found or "")
