@@ -70,7 +70,8 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
     from orchestune.engines.importance import importance  # here: few ask for it
 
     history = [observation_from_json(document) for document in request["history"]]
-    found = importance(Space.from_json(request["space"]), Metric.from_json(request["metric"]), history)
+    space = Space.from_json(request["space"], request["constraints"])
+    found = importance(space, Metric.from_json(request["metric"]), history)
     return {"importance": found}
 
 

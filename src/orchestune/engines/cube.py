@@ -81,9 +81,10 @@ class Cube:
         """Independent uniform points; where there are constraints, ones that they allow."""
         if self._space.constraints:
             return self._allowed_points(count, random)
-        return self._uniform(count, random)
+        return self.anywhere(count, random)
 
-    def _uniform(self, count: int, random: np.random.Generator) -> Floats:
+    def anywhere(self, count: int, random: np.random.Generator) -> Floats:
+        """Independent uniform points, whatever the constraints allow."""
         points = random.random((count, self.width))
         return self.snapped(np.where(self.numeric, points, np.floor(points * self.sizes)))
 
@@ -95,7 +96,7 @@ class Cube:
 
     def _allowed_points(self, count: int, random: np.random.Generator) -> Floats:
         """Of a few times as many uniform points those that are allowed; walks make up for what is missing."""
-        points = self._uniform(count * _TIMES, random)
+        points = self.anywhere(count * _TIMES, random)
         found = points[: len(points) // _TIMES]
         found = found[self.allowed(found)]
         if len(found) < count // _TIMES:  # rare ones: the other points are worth a look
@@ -108,7 +109,7 @@ class Cube:
             start = wander(self._space, start, chance, steps=20)
             point = self.point(start)
             assert point is not None
-            walked.append(np.where(np.isnan(point), self._uniform(1, random)[0], point))
+            walked.append(np.where(np.isnan(point), self.anywhere(1, random)[0], point))
         return np.concatenate([found, stacked(walked, self.width)])[:count]
 
     def snapped(self, points: Floats) -> Floats:

@@ -29,12 +29,17 @@ _MOST_SINGLES = 32
 _CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer trials
 _DRAWS, _LOOKS = 512, 20_000
 """points whose parameters are drawn anew, and places that the model is asked about at most"""
+_TRIES = 8
+_TIED = 0.9
+"""of so many points a parameter cannot be drawn anew: constraints tie it to others"""
+_GROUPS, _IN_GROUP = 10, 10
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
     """The share of each parameter, the largest first; together they are 1. Empty where nothing can be said.
 
-    A parameter that does not apply in a part of the space changes nothing there.
+    A parameter that does not apply in a part of the space changes nothing there. What constraints do not allow counts
+    for nothing.
     """
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
     found = [entry(cube, alone, seen) for seen in history]
@@ -61,11 +66,51 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
         model = Posterior(scales, features, seen.values, seen.noise(scales), features[:0], cube.numeric)
         count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
         random = np.random.default_rng(0)
-        here, there = cube.uniform(count, random), cube.uniform(count, random)
+        here = cube.uniform(count, random)
+        there = cube.anywhere(len(here), random)
         expected = model.at(cube.features(here))[0]
         found = np.zeros(cube.width)
         for place in range(cube.width):
-            moved = here.copy()
-            moved[:, place] = there[:, place]
-            found[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
+            moved, fixed = _moved(cube, here, there, place, random)
+            if fixed > _TIED * len(here):
+                found[place] = _explained(cube.features(here)[:, place], expected)
+            else:
+                found[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
     return found
+
+
+def _moved(cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator) -> tuple[Floats, int]:
+    """With this coordinate from `there`, or drawn anew where the constraints do not allow that beside the others; the
+    same where they hardly allow any, and how often that was so.
+    """
+    moved, left = here.copy(), np.arange(len(here))
+    for _ in range(_TRIES):
+        drawn = here[left]
+        drawn[:, place] = there[: len(left), place]
+        allowed = cube.allowed(drawn)
+        moved[left[allowed]] = drawn[allowed]
+        left = left[~allowed]
+        if not len(left):
+            break
+        there = cube.anywhere(len(left), random)
+    return moved, len(left)
+
+
+def _explained(values: Floats, expected: Floats) -> float:
+    """How much of the variance of what is expected the values of one parameter explain: their first-order effect.
+
+    For those that constraints tie to others: where one is what the others leave of a sum, none can be drawn anew alone,
+    and yet they matter.
+    """
+    groups = min(_GROUPS, len(values) // _IN_GROUP)
+    if groups < 2:
+        return 0.0
+    places = np.unique(values, return_inverse=True)[1]
+    if places.max() >= groups:
+        places = np.argsort(np.argsort(values, kind="stable"), kind="stable") * groups // len(values)
+    counts = np.bincount(places)
+    means = np.bincount(places, expected) / np.maximum(counts, 1)
+    within = float(((expected - means[places]) ** 2).sum())
+    between = float((counts * (means - expected.mean()) ** 2).sum())
+    chance = within / max(len(values) - len(counts), 1) * (len(counts) - 1)
+    return max(between - chance, 0.0) / len(values)

@@ -133,6 +133,7 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation], hos
     """`engines.importance.importance`, computed in the child. EngineLost where it has none, or it died."""
     request = {
         "space": space.to_json(),
+        "constraints": space.texts(),
         "metric": metric.to_json(),
         "history": [observation_to_json(observation) for observation in history],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,7 @@ from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
+from orchestune.engines.feasible import draw_allowed
 from orchestune.engines.importance import LEAST, importance
 from orchestune.engines.process import Host
 from orchestune.engines.process import importance as in_the_child
@@ -94,3 +96,49 @@ def test_what_a_search_has_learnt_well_still_counts_for_much() -> None:
     shares = importance(SPACE, LOSS, found)
     assert shares["lr"] > 0.8, "its squared distance varies by 1.2 over the range, a fifth of the noise by 0.003"
     assert shares["momentum"] == 0, "no trial had it"
+
+
+def constrained(*texts: str) -> Space:
+    return Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc"), texts)
+
+
+def told(space: Space, loss: Callable[[Configuration], float], count: int = 100) -> list[Observation]:
+    chance = random.Random(1)
+    drawn = [draw_allowed(space, chance) for _ in range(count)]
+    return [Observation(i, it, TrialState.COMPLETED, {"loss": loss(it)}) for i, it in enumerate(drawn, start=1)]
+
+
+def test_what_constraints_do_not_allow_counts_for_nothing() -> None:
+    """The slope along `a` is ten times as steep, but its range a fifth and less."""
+    space = constrained("a + b <= 0.2")
+    seen = told(space, lambda given: 10 * float(given["a"]) + float(given["c"]))
+    found = importance(space, LOSS, seen)
+    assert 0.6 < found["a"] < 0.8
+    assert 0.2 < found["c"] < 0.4
+    assert found["b"] < 0.02
+    with Host() as host:
+        assert in_the_child(space, LOSS, seen, host) == found
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [("abs(a + b + c - 1) <= 1e-6",), ("(a if c > 0.5 else b) > 0.7",), ("a * b > 0.5",), ("a < 1e-3", "b < a")],
+)
+def test_what_decides_comes_first_whatever_the_constraints(texts: tuple[str, ...]) -> None:
+    space = constrained(*texts)
+    found = importance(space, LOSS, told(space, lambda given: math.sin(8 * float(given["a"]))))
+    assert next(iter(found)) == "a"
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_a_constraint_may_hold_for_what_does_not_always_apply() -> None:
+    space = Space.of(
+        (
+            Parameter("k", "categorical", choices=("x", "y")),
+            Parameter("m", "float", 0.0, 1.0, when=(("k", ("y",)),)),
+            Parameter("a", "float", 0.0, 1.0),
+        ),
+        ["a + m <= 0.8"],
+    )
+    found = importance(space, LOSS, told(space, lambda given: float(given.get("m", 0.4))))
+    assert found["m"] + found["k"] > 0.9
