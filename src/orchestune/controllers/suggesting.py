@@ -13,10 +13,12 @@ from orchestune.domain.space import Configuration
 from orchestune.domain.states import Desired, Reason, ReasonCode
 from orchestune.domain.trial import ask_seed
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.ports.engine import Engine, Exhausted
+from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.services import read_history, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
+from orchestune.services.read_experiments import LOOKING
+from orchestune.services.signals import SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
@@ -29,6 +31,8 @@ _EMPTY = 0.01
 """how often a worker may find nothing ready"""
 _OLD = 8
 """trials that run for each suggestion that is kept ready for those moments"""
+_TURN = 0.1
+"""seconds for the suggestions of one experiment, then it is the turn of the next one"""
 _AHEAD = 4
 _AHEAD_LEAST, _AHEAD_MOST = 16, 256
 """suggestions per place that an engine without memory makes ahead, as they do not get old; the bounds of their sum"""
@@ -87,6 +91,7 @@ class Suggesting:
     def _engine_failed(self, row: ExperimentRow, text: str) -> None:
         self._drop(row.id)
         with locked(self._core, row.id) as ledger:
+            ledger.row.guards = " ".join(word for word in ledger.row.guards.split() if word != LOOKING)
             ledger.pause(Reason(ReasonCode.ENGINE_FAILED, f"the engine {row.specification.engine} failed: {text}"))
 
     def _drop(self, experiment: str) -> None:
@@ -119,6 +124,7 @@ class Suggesting:
     def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
         clock = self._core.clock
         made: list[Suggestion] = []
+        start = clock.monotonic()
         for number in range(row.created + 1, row.created + 1 + wanted):
             began = clock.monotonic()
             try:
@@ -127,11 +133,18 @@ class Suggesting:
                 if not made:
                     self._exhausted(row)
                 break
+            except StillLooking:
+                if not made:
+                    self._look_further(row)
+                break
             opened.seconds.append(clock.monotonic() - began)
             pending[number] = found
             made.append(Suggestion(found, opened.engine.source, opened.engine.version, opened.warm + opened.told))
             if opened.engine.uses_history:
                 break  # one at a time: the next answer may know more
+            if clock.monotonic() - start > _TURN:
+                self._core.signals.notify(SUGGESTING)
+                break
         if made:
             self._queue(row, made)
 
@@ -175,12 +188,20 @@ class Suggesting:
                 return
             if now.desired is not Desired.RUNNING or now.ended is not None:
                 return
+            now.guards = " ".join(word for word in now.guards.split() if word != LOOKING)
             trials.queue(ledger, suggestions[: max(now.budget - now.finished - now.open, 0)])
 
     def _exhausted(self, row: ExperimentRow) -> None:
         with locked(self._core, row.id) as ledger:
-            ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"}))
+            ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"} - {LOOKING}))
             ledger.evaluate()
+
+    def _look_further(self, row: ExperimentRow) -> None:
+        """In another turn: the other experiments have theirs before."""
+        if LOOKING not in row.guards.split():
+            with locked(self._core, row.id) as ledger:
+                ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), LOOKING}))
+        self._core.signals.notify(SUGGESTING)
 
 
 def standby(used: float, parallelism: int) -> int:

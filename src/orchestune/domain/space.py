@@ -174,18 +174,30 @@ class Space:
 
     def walk(self) -> Iterator[dict[str, Value]]:
         """Every configuration of a finite space once, the last parameter fastest."""
-        return filter(self.allows, self._walk()) if self.constraints else self._walk()
+        return (found for found in self.steps() if found is not None)
 
-    def _walk(self) -> Iterator[dict[str, Value]]:
+    def steps(self) -> Iterator[dict[str, Value] | None]:
+        """The same, with None for each step that leads to none yet: where constraints allow little there are many.
+
+        A constraint is looked at as soon as its last parameter has a value, so that no step is made beyond what it
+        does not allow.
+        """
+        places = {parameter.name: place for place, parameter in enumerate(self.parameters, start=1)}
+        closing: dict[int, list[Constraint]] = {}
+        for each in self.constraints:
+            closing.setdefault(max(map(places.__getitem__, each.names)), []).append(each)
         stack = [self._branches(0, {})]
         while stack:
             found = next(stack[-1], None)
             if found is None:
                 stack.pop()
+            elif not all(each.holds(found[1]) for each in closing.get(found[0], ())):
+                yield None
             elif found[0] == len(self.parameters):
                 yield found[1]
             else:
                 stack.append(self._branches(*found))
+                yield None
 
     def _branches(self, place: int, configuration: dict[str, Value]) -> Iterator[tuple[int, dict[str, Value]]]:
         """With each value of the next parameter that applies, from `place` on, and the place behind that."""

@@ -8,8 +8,13 @@ from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.identity import Identity, continuous
-from orchestune.errors import BadInput, Problem
-from orchestune.ports.engine import Exhausted
+from orchestune.errors import BadInput, OrchestuneError, Problem
+from orchestune.ports.engine import Exhausted, StillLooking
+
+_TURN = 2000
+"""steps of one ask"""
+_MOST = 10_000_000
+"""steps from one configuration to the next, which take minutes"""
 
 
 class GridEngine:
@@ -32,7 +37,8 @@ class GridEngine:
             )
         self._identity = Identity(space)
         self._told: set[bytes] = set()
-        self._walk = space.walk()
+        self._steps = space.steps()
+        self._passed_over = 0
         self._passed: list[tuple[bytes, dict[str, Value]]] = []  # walked through and not told yet
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -44,13 +50,20 @@ class GridEngine:
         for name, configuration in self._passed:
             if name not in busy:
                 return dict(configuration)
-        for configuration in self._walk:
-            name = self._identity.of(configuration)
-            if name in self._told:
-                continue
-            self._passed.append((name, configuration))
-            if name not in busy:
-                return dict(configuration)
+        for turn, found in enumerate(self._steps, start=1):
+            self._passed_over += 1
+            if found is not None and (name := self._identity.of(found)) not in self._told:
+                self._passed_over = 0
+                self._passed.append((name, found))
+                if name not in busy:
+                    return dict(found)
+            if self._passed_over > _MOST:
+                raise OrchestuneError(
+                    f"{_MOST:,} steps through the grid led to no further configuration that the constraints allow",
+                    "another engine, such as random, finds what is allowed anywhere; or list fewer values",
+                )
+            if turn >= _TURN:
+                raise StillLooking
         raise Exhausted("every point of the grid has been suggested once")
 
     def close(self) -> None:

@@ -14,6 +14,10 @@ class Exhausted(Exception):
     """Every configuration of a finite space was suggested once."""
 
 
+class StillLooking(Exception):
+    """There is no answer yet. Whoever asks again lets the engine go on where it was."""
+
+
 class Engine(Protocol):
     """Ask and tell for one experiment. Not thread-safe; the suggesting controller owns it.
 
@@ -35,7 +39,8 @@ class Engine(Protocol):
         """Append to the history. Cheap: the work belongs in `ask`."""
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        """The configuration of trial `number`, active parameters only. May take 100 ms; raises `Exhausted`.
+        """The configuration of trial `number`, active parameters only. May take 100 ms; raises `Exhausted`,
+        or `StillLooking` where it would take longer, and OrchestuneError where it has looked for long enough.
 
         `pending` holds the configurations handed out and not yet told. Blocking; never called on an event loop.
         """

@@ -12,12 +12,12 @@ from typing import Any
 
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
 from orchestune.domain.parameters import Value
-from orchestune.domain.space import key
+from orchestune.domain.space import Configuration, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict, SpaceExhausted
-from orchestune.ports.engine import Exhausted
+from orchestune.ports.engine import Exhausted, StillLooking
 from orchestune.sdk.search_request import SearchRequest, read_request, read_warm_start
 
 _FORMAT = 1
@@ -128,13 +128,19 @@ class Optimizer:
                 raise Conflict(f"{count} open already: parallelism is {self._parallelism}", hint)
             pending = [suggestion.parameters for suggestion in self._open.values()]
             number = self._asked + 1
-            try:
-                found = self._engine.ask(pending, number, ask_seed(self._seed, number))
-            except Exhausted as exc:
-                raise SpaceExhausted(f"there is nothing left to try: {exc}") from exc
+            found = self._found(pending, number)
             self._asked = number
             self._open[number] = Suggestion(number, found, self._engine.source)
             return Suggestion(number, dict(found), self._engine.source)
+
+    def _found(self, pending: Sequence[Configuration], number: int) -> Configuration:
+        while True:
+            try:
+                return self._engine.ask(pending, number, ask_seed(self._seed, number))
+            except StillLooking:
+                continue
+            except Exhausted as exc:
+                raise SpaceExhausted(f"there is nothing left to try: {exc}") from exc
 
     def tell(
         self,

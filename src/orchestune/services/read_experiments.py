@@ -21,6 +21,8 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 Document = dict[str, Any]
+LOOKING = "looking"
+"""among the guards of an experiment whose engine has not found its next suggestion yet"""
 _LAST = 16
 """so many suggestions say what the search does now"""
 
@@ -212,13 +214,19 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         wanted = row.specification
         sources = trials.last_sources(session, row.id, _LAST)
         shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources)
-        shown["notes"] = [note] if (note := unpruned(session, row)) else []
+        shown["notes"] = _notes(session, row)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
         shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
     return shown
+
+
+def _notes(session: Session, row: ExperimentRow) -> list[str]:
+    looking = "the grid is walked for its next configuration that the constraints allow"
+    found = [looking if LOOKING in row.guards.split() else None, unpruned(session, row)]
+    return [note for note in found if note is not None]
 
 
 def _running(session: Session, row: ExperimentRow) -> list[Document]:

@@ -6,8 +6,11 @@ import pytest
 
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.space import Space
+from orchestune.engines import grid
 from orchestune.engines.grid import GridEngine
-from orchestune.ports.engine import Exhausted
+from orchestune.errors import OrchestuneError
+from orchestune.ports.engine import Exhausted, StillLooking
+from orchestune.sdk.optimizer import Optimizer
 from orchestune.testing.engine_contract import observe
 
 SPACE = Space.of((Parameter("a", "categorical", choices=("x", "y")), Parameter("b", "int", 1, 3)))
@@ -53,3 +56,42 @@ def test_a_grid_far_too_large_to_list_starts_at_once() -> None:
     space = Space.of(tuple(Parameter(f"c{n}", "categorical", choices=tuple(range(10))) for n in range(30)))
     engine = GridEngine(space)
     assert [dict(c) for c in islice(space.walk(), 1)] == [engine.ask([], 1, 0)]
+
+
+def digits(count: int, *constraints: str) -> Space:
+    return Space.of(tuple(Parameter(f"d{place}", "int", 0, 9) for place in range(count)), constraints)
+
+
+def test_what_a_constraint_does_not_allow_of_the_first_parameters_is_not_walked_through() -> None:
+    """A billion configurations, of which most begin with what is not allowed."""
+    engine = GridEngine(digits(9, "d0 + d1 >= 17", "d2 * d3 >= 72"))
+    found = engine.ask([], 1, 0)
+    assert list(found.values()) == [8, 9, 8, 9, 0, 0, 0, 0, 0]
+
+
+def test_where_the_next_configuration_is_far_away_it_is_looked_for_in_turns() -> None:
+    engine = GridEngine(digits(5, "d0 + d1 + d2 + d3 + d4 >= 44"))
+    turns, found = 0, dict[str, Value]()
+    while not found:
+        try:
+            found = engine.ask([], 1, 0)
+        except StillLooking:
+            turns += 1
+    assert turns > 10
+    assert list(found.values()) == [8, 9, 9, 9, 9]
+
+
+def test_a_search_without_end_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "_MOST", 10_000)
+    engine = GridEngine(digits(9, "d0 + d1 + d2 + d3 + d4 + d5 + d6 + d7 + d8 >= 81"))
+    for _ in range(5):
+        with pytest.raises(StillLooking):
+            engine.ask([], 1, 0)
+    with pytest.raises(OrchestuneError, match="10,000 steps through the grid led to no further configuration"):
+        engine.ask([], 1, 0)
+
+
+def test_an_optimizer_waits_for_what_is_far_away() -> None:
+    parameters = {f"d{place}": "0..9" for place in range(4)}
+    optimizer = Optimizer(parameters, {"y": "maximize"}, engine="grid", constraints="d0 + d1 + d2 + d3 >= 36")
+    assert list(optimizer.ask().parameters.values()) == [9, 9, 9, 9]

@@ -1,0 +1,56 @@
+"""An engine that has to look for long holds up nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.engines import grid
+from orchestune.testing.world import World
+
+DIGITS = [{"name": f"d{place}", "type": "int", "min": 0, "max": 9} for place in range(9)]
+RARE = " + ".join(f"d{place}" for place in range(9)) + " >= 81"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def rare(world: World) -> str:
+    return world.create(
+        budget=4, parallelism=1, engine="grid", parameters=DIGITS, constraints=[RARE], run="true {args}"
+    )
+
+
+def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_what_happens(world: World) -> None:
+    looking = rare(world)
+    other = world.create(budget=3, parallelism=1, engine="random")
+    assert world.run(other)["state"] == "completed"
+    status = world.status(looking)
+    assert status["state"] in ("pending", "running")
+    assert status["notes"] == ["the grid is walked for its next configuration that the constraints allow"]
+
+
+def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "_MOST", 10_000)
+    looking = rare(world)
+    status = world.run(looking)
+    assert (status["state"], status["reason"]["code"], status["notes"]) == ("paused", "engine_failed", [])
+    assert "the engine grid failed: 10,000 steps" in status["reason"]["message"]
+
+
+def test_what_is_found_in_the_end_is_tried(world: World) -> None:
+    parameters = DIGITS[:5]
+    looking = world.create(
+        budget=4, parallelism=1, engine="grid", parameters=parameters, constraints=["d0 + d1 + d2 + d3 + d4 >= 45"],
+        run="true {args}",
+    )  # fmt: skip
+    status = world.run(looking)
+    assert (status["counts"]["completed"], status["reason"]["code"], status["notes"]) == (1, "exhausted", [])
