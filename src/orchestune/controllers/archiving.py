@@ -6,6 +6,7 @@ import io
 import logging
 from itertools import accumulate
 
+from orchestune.errors import StoreUnavailable
 from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
@@ -19,6 +20,9 @@ INLINE_BYTES = 64 * 1024
 """logs up to this size stay in their rows: thousands of tiny files would help nobody"""
 ORPHAN_SECONDS = 3600.0
 EVERY_SECONDS = 30.0
+UPLOAD_SECONDS = 86_400.0
+"""how long an upload may rest: its worker, if it is there, begins anew after that"""
+SWEEP_SECONDS = 6 * 3600.0
 WHILE_NOISY = 20
 """trials that keep their files while it is not known which one is the best"""
 
@@ -29,6 +33,7 @@ class Archiving:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next = core.clock.monotonic() + EVERY_SECONDS
+        self._sweep = self._next
 
     def tick(self) -> None:
         """Do a little, now and then."""
@@ -38,6 +43,9 @@ class Archiving:
         self.move_logs()
         self.retain_artifacts()
         self.drop_orphans()
+        if self._core.clock.monotonic() >= self._sweep:
+            self._core.files.sweep(UPLOAD_SECONDS)
+            self._sweep = self._core.clock.monotonic() + SWEEP_SECONDS
 
     def move_logs(self) -> None:
         """Long logs of finished attempts become one object each."""
@@ -48,8 +56,10 @@ class Archiving:
                 segments = logs.inline_segments(session, attempt)
             if not segments:
                 continue
-            key = f"{records.log_prefix(segments[0].experiment)}{attempt}-{segments[0].offset}"
-            self._core.files.put(key, io.BytesIO(b"".join(bytes(segment.data) for segment in segments)))
+            first, data = segments[0], b"".join(bytes(segment.data) for segment in segments)
+            # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
+            key = f"{records.log_prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
+            self._core.files.put(key, io.BytesIO(data))
             starts = accumulate((segment.length for segment in segments), initial=0)
             places = [
                 (segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)
@@ -79,11 +89,27 @@ class Archiving:
         return kept.union([number for number in others if number not in kept][: max(0, count - len(kept))])
 
     def drop_orphans(self) -> None:
-        """Delete blobs that nothing names any more."""
-        with self._core.store.transaction() as session:
-            orphans = records.unreferenced_blobs(session, session.now - ORPHAN_SECONDS)
-            for digest in orphans:
-                records.drop_blob(session, digest)
+        """Delete blobs that nothing names any more. A row goes after its bytes: those that cannot be deleted are tried
+        again, and are there meanwhile for whoever needs the same ones.
+        """
+        with self._core.store.reading() as session:
+            limit = session.now - ORPHAN_SECONDS
+            orphans = records.unreferenced_blobs(session, limit)
         for digest in orphans:
-            self._core.files.delete(blob_key(digest))
-            log.info("dropped the file %s, which nothing names any more", digest)
+            with self._core.store.transaction() as session:
+                ours = records.let_blob_go(session, digest, limit)
+            if ours:
+                self._delete(digest)
+                log.info("dropped the file %s, which nothing names any more", digest)
+
+    def _delete(self, digest: str) -> None:
+        key, files = blob_key(digest), self._core.files
+        try:
+            files.delete(key)
+        except StoreUnavailable:
+            if files.size(key) is not None:
+                with self._core.store.transaction() as session:
+                    records.keep_blob(session, digest)
+                raise
+        with self._core.store.transaction() as session:
+            records.drop_blob(session, digest)

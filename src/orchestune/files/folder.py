@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from io import BytesIO
@@ -24,7 +25,7 @@ from orchestune.files.keys import (
     other_content,
     upload_place,
 )
-from orchestune.files.locked import locked_file, sweep, temporary_file
+from orchestune.files.locked import TEMPORARY, locked_file, sweep, temporary_file
 
 _BLOCK = 1 << 20
 _TRIES = 100
@@ -130,6 +131,16 @@ class FolderFiles:
         with disk_errors(self._root), locked_file(part, create=False) as handle:
             if handle is not None:
                 part.unlink()
+
+    def sweep(self, seconds: float) -> None:
+        oldest = time.time() - seconds
+        with disk_errors(self._root):
+            for part in self._uploads.glob("*") if self._uploads.is_dir() else ():
+                if part.name.startswith(TEMPORARY):
+                    continue
+                with locked_file(part, create=False) as handle:
+                    if handle is not None and os.fstat(handle).st_mtime < oldest:
+                        part.unlink()
 
     def _part(self, upload: str) -> Path:
         return self._uploads / upload_place(upload)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -115,6 +117,20 @@ class ObjectFiles:
         for part in self._parts(upload):
             self._delete(part.name)
 
+    def sweep(self, seconds: float) -> None:
+        newest: dict[str, float] = {}
+        oldest = 0.0
+        for page in self._pages(f"{UPLOADS}/"):
+            said = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            oldest = (parsedate_to_datetime(said).timestamp() if said else time.time()) - seconds
+            for item in page.get("Contents", ()):
+                folder, at = item["Key"].rpartition("/")[0], item["LastModified"].timestamp()
+                newest[folder] = max(newest.get(folder, at), at)
+        for folder, at in newest.items():
+            if at < oldest:
+                for name, _ in self._list(f"{folder[len(self._prefix) :]}/"):
+                    self._delete(name)
+
     def _without_parts(self, upload: str, key: str, digest: str, existing: int | None) -> int:
         if existing is not None:
             return existing
@@ -180,12 +196,16 @@ class ObjectFiles:
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Full names and sizes of the objects whose key starts with `prefix`, sorted."""
+        for page in self._pages(prefix):
+            for item in page.get("Contents", ()):
+                yield item["Key"], item["Size"]
+
+    def _pages(self, prefix: str) -> Iterator[Any]:
         after: dict[str, str] = {}
         while True:
             with object_errors(self._place):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **after)
-            for item in page.get("Contents", ()):
-                yield item["Key"], item["Size"]
+            yield page
             if not page.get("IsTruncated"):
                 return
             after = {"ContinuationToken": page["NextContinuationToken"]}

@@ -44,3 +44,6 @@ class FileStore(Protocol):
 
     def abort(self, upload: str) -> None:
         """Drop an unfinished upload; a missing one is no error."""
+
+    def sweep(self, seconds: float) -> None:
+        """Drop unfinished uploads to which nothing was added for so long, by the clock of the place itself."""

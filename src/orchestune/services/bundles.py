@@ -22,15 +22,23 @@ def check_digest(digest: str) -> str:
 
 
 def has(core: Core, digest: str) -> bool:
-    """Whether the bundle is here already."""
-    with core.store.reading() as session:
-        return records.blob(session, check_digest(digest)) is not None
+    """Whether the bundle is here already, and will be while whoever asks goes on to use it."""
+    with core.store.transaction() as session:
+        known = records.use_blob(session, check_digest(digest))
+    return known and core.files.size(blob_key(digest)) is not None
 
 
 def need(core: Core, digest: str) -> None:
     """NotFound where the bundle is not here."""
-    if not has(core, digest):
-        raise NotFound(f"there is no bundle {digest}", "upload it first")
+    with core.store.reading() as session:
+        known = records.blob(session, check_digest(digest)) is not None
+    if not known:
+        raise missing(digest)
+
+
+def missing(digest: str) -> NotFound:
+    """The error that says so."""
+    return NotFound(f"there is no bundle {digest}", "upload it first")
 
 
 def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:

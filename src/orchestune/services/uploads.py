@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from orchestune.domain.states import AttemptState
-from orchestune.errors import NotFound
+from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
@@ -41,11 +41,17 @@ def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
 
 
 def _commit(core: Core, worker: str, digest: str, size: int) -> int:
-    present = core.files.size(blob_key(check_digest(digest)))
+    """StoreUnavailable where it went meanwhile, swept as one that nothing named: it is sent again."""
+    with core.store.transaction() as session:
+        records.use_blob(session, check_digest(digest))
+    present = core.files.size(blob_key(digest))
     if present is None:
         if size == 0:
             core.files.append(_upload(worker, digest), 0, b"")
-        present = core.files.commit(_upload(worker, digest), blob_key(digest), digest)
+        try:
+            present = core.files.commit(_upload(worker, digest), blob_key(digest), digest)
+        except NotFound as error:
+            raise StoreUnavailable(f"the file {digest[:12]} is no longer here", "send it again") from error
     return present
 
 

@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestune.errors import StoreUnavailable
 from orchestune.store.session import Session
 from orchestune.store.tables import (
     artifacts,
@@ -34,19 +35,33 @@ from orchestune.store.tables import (
     workers,
 )
 
+_GOING = "going"
+"""the kind of a blob whose bytes are being deleted: for everybody else it is not there, and cannot be there yet"""
+
 
 def put_blob(session: Session, digest: str, kind: str, size: int) -> None:
-    """Know that the file store holds these bytes; knowing it already, or at the same time, is no error."""
+    """Know that the file store holds these bytes; knowing it already, or at the same time, is no error, and makes it as
+    young as a new one. StoreUnavailable while they are being deleted: whoever sends them has to send them again.
+    """
+    if use_blob(session, digest):
+        return
+    dialect = postgresql if session.postgres else sqlite
+    row = dialect.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
+    session.change(row.on_conflict_do_nothing())
     if blob(session, digest) is None:
-        dialect = postgresql if session.postgres else sqlite
-        row = dialect.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
-        session.change(row.on_conflict_do_nothing())
+        raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
 
 
 def blob(session: Session, digest: str) -> Row[Any] | None:
     """The row of a blob."""
-    found = session.select(select(blobs).where(blobs.c.digest == digest))
+    found = session.select(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING))
     return found[0] if found else None
+
+
+def use_blob(session: Session, digest: str) -> bool:
+    """Keep a blob from being swept before what is about to name it does; False where it is not there."""
+    there = (blobs.c.digest == digest) & (blobs.c.kind != _GOING)
+    return bool(session.change(update(blobs).where(there).values(created_at=session.now)))
 
 
 def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
@@ -57,19 +72,36 @@ def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
 
 
 def unreferenced_blobs(session: Session, older_than: float) -> list[str]:
-    """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows)."""
+    """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows); also
+    those whose removal was cut off.
+    """
     checkpoints = [select(c).where(c.is_not(None)) for c in (trials.c.checkpoint, tasks.c.checkpoint)]
     named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
     named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}
     named |= {row[0] for row in session.select(select(artifacts.c.digest).distinct())}
     texts = [row[0] for query in checkpoints for row in session.select(query)]
-    candidates = session.select(select(blobs.c.digest).where(blobs.c.created_at < older_than))
+    candidates = session.select(select(blobs.c.digest).where(_sweepable(older_than)))
     return [row[0] for row in candidates if row[0] not in named and not any(row[0] in text for text in texts)]
 
 
+def _sweepable(older_than: float) -> ColumnElement[bool]:
+    return (blobs.c.created_at < older_than) | (blobs.c.kind == _GOING)
+
+
+def let_blob_go(session: Session, digest: str, older_than: float) -> bool:
+    """Its bytes are about to be deleted: nobody can name it from now on. False where somebody was about to."""
+    ours = (blobs.c.digest == digest) & _sweepable(older_than)
+    return bool(session.change(update(blobs).where(ours).values(kind=_GOING)))
+
+
+def keep_blob(session: Session, digest: str) -> None:
+    """It is there as before: its bytes could not be deleted."""
+    session.change(update(blobs).where(blobs.c.digest == digest, blobs.c.kind == _GOING).values(kind="kept"))
+
+
 def drop_blob(session: Session, digest: str) -> None:
-    """Forget a blob whose bytes are about to be deleted."""
-    session.change(delete(blobs).where(blobs.c.digest == digest))
+    """Forget a blob whose bytes were deleted."""
+    session.change(delete(blobs).where(blobs.c.digest == digest, blobs.c.kind == _GOING))
 
 
 def remembered(session: Session, key: str) -> Row[Any] | None:

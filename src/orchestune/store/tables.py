@@ -366,7 +366,7 @@ blobs = Table(
     "blobs",
     metadata,
     Column("digest", _WORD, primary_key=True),
-    Column("kind", _WORD, nullable=False),  # bundle | artifact | checkpoint
+    Column("kind", _WORD, nullable=False),  # bundle | artifact | checkpoint | going | kept (after its removal failed)
     Column("size", BigInteger, nullable=False),
     Column("created_at", Float, nullable=False),
 )

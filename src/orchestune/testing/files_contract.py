@@ -214,6 +214,15 @@ class FilesContract:
         files.commit("one", "x", sha256(b"0123456"))
         assert content(files, "x") == b"0123456"
 
+    def test_uploads_that_rest_are_swept_and_objects_are_not(self, files: FileStore) -> None:
+        put(files, "x", b"object")
+        upload(files, "one", b"0123456789", part=5)
+        files.sweep(3600.0)
+        assert files.append("one", 0, b"") == 10
+        files.sweep(-3600.0)
+        assert files.append("one", 0, b"") == 0
+        assert content(files, "x") == b"object"
+
     def test_a_gap_is_refused_with_the_present_size(self, files: FileStore) -> None:
         assert files.append("one", 5, b"56789") == 0
         assert files.append("one", 0, b"012") == 3

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import func, select
 
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
 from orchestune.controllers.finishing import FILES_SECONDS
-from orchestune.errors import Ambiguous, Conflict, NotFound, Purged
+from orchestune.errors import Ambiguous, Conflict, NotFound, Purged, StoreUnavailable
 from orchestune.services import (
     bundles,
     change_experiment,
@@ -271,6 +272,92 @@ class IntentContract(WorldContract):
             Ambiguous, match=rf"could be {handles[7]} \(pending\), {handles[6]} .*{handles[3]} .* or 3 more"
         ):
             world.status("many")
+
+    def _orphan(self, world: World) -> str:
+        """The digest of code that nothing names any more."""
+        digest = hashlib.sha256(b"own").hexdigest()
+        bundles.store(world.core, digest, io.BytesIO(b"own"))
+        request = world.request() | {"bundle": digest}
+        purged = create_experiment.create_experiment(world.core, request, "ada")["id"]
+        change_experiment.delete(world.core, purged, True, "ada")
+        world.tick(4)
+        return digest
+
+    @pytest.mark.parametrize("done", [False, True], ids=["refused", "done, and the answer was lost"])
+    def test_bytes_that_cannot_be_deleted_are_known_until_they_are(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, done: bool
+    ) -> None:
+        digest = self._orphan(world)
+        delete = world.core.files.delete
+
+        def refuse(key: str) -> None:
+            if done:
+                delete(key)
+            raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.core.files, "delete", refuse)
+            with suppress(StoreUnavailable):
+                Archiving(world.core).drop_orphans()
+        assert bundles.has(world.core, digest) is not done
+        world.clock.pass_time(2 * ORPHAN_SECONDS)
+        Archiving(world.core).drop_orphans()
+        assert world.core.files.size(blob_key(digest)) is None and not bundles.has(world.core, digest)
+
+    def test_a_removal_that_was_cut_off_is_finished_by_the_next_server(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        digest = self._orphan(world)
+
+        class Killed(BaseException):
+            pass
+
+        def die(key: str) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.core.files, "delete", die)
+            with pytest.raises(Killed):
+                Archiving(world.core).drop_orphans()
+        Archiving(world.core).drop_orphans()
+        assert world.core.files.size(blob_key(digest)) is None
+        bundles.store(world.core, digest, io.BytesIO(b"own"))
+        assert bundles.has(world.core, digest) and world.core.files.size(blob_key(digest)) == 3
+
+    def test_whoever_sends_bytes_while_they_are_deleted_sends_them_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        digest = self._orphan(world)
+        delete = world.core.files.delete
+
+        def meanwhile(key: str) -> None:
+            assert not bundles.has(world.core, digest)
+            with pytest.raises(StoreUnavailable, match="just being removed"):
+                bundles.store(world.core, digest, io.BytesIO(b"own"))
+            with pytest.raises(NotFound):
+                create_experiment.create_experiment(world.core, world.request() | {"bundle": digest}, "ada")
+            delete(key)
+
+        monkeypatch.setattr(world.core.files, "delete", meanwhile)
+        Archiving(world.core).drop_orphans()
+        bundles.store(world.core, digest, io.BytesIO(b"own"))
+        assert world.core.files.size(blob_key(digest)) == 3
+
+    def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: World) -> None:
+        digest = self._orphan(world)
+        assert bundles.has(world.core, digest)
+        Archiving(world.core).drop_orphans()
+        created = create_experiment.create_experiment(world.core, world.request() | {"bundle": digest}, "ada")
+        world.clock.pass_time(2 * ORPHAN_SECONDS)
+        Archiving(world.core).drop_orphans()
+        assert created["state"] == "pending" and world.core.files.size(blob_key(digest)) == 3
+
+    def test_code_whose_bytes_are_gone_is_asked_for_again(self, world: World) -> None:
+        digest = self._orphan(world)
+        world.core.files.delete(blob_key(digest))
+        assert not bundles.has(world.core, digest)
+        bundles.store(world.core, digest, io.BytesIO(b"own"))
+        assert bundles.has(world.core, digest)
 
     def test_a_purged_experiments_files_go_with_the_next_sweep_unless_another_one_names_them(
         self, world: World

@@ -221,6 +221,27 @@ class ReportsContract(WorldContract):
         Archiving(world.core).move_logs()
         return experiment, text
 
+    def test_a_log_that_grew_since_a_server_died_while_it_moved_it_is_whole(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=1)
+        [(worker, lease)] = world.lease()
+        text, more = "x" * INLINE_BYTES + "\n", "the end\n"
+        worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text + more))])
+
+        def dies(*_: object) -> None:
+            raise StoreUnavailable("the server dies")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("orchestune.store.logs.moved", dies)
+            with pytest.raises(StoreUnavailable):
+                Archiving(world.core).move_logs()
+        said = {"attempt": lease["attempt"], "token": lease["token"]}
+        worker.call(beats=[said | {"logs": [[len(text), more, 0]]}])
+        Archiving(world.core).move_logs()
+        shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
+        assert "".join(item["text"] for item in shown) == text + more
+
     def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
