@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune import __version__
-from orchestune.cli.render import Paint
+from orchestune.cli.render import Paint, one_line
 from orchestune.client.address import Place, place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
@@ -21,7 +21,7 @@ from orchestune.client.outdated import REMEDY, changed
 from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
-from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -38,6 +38,9 @@ class Console:
     folder: Path = field(default_factory=Path.cwd)
     cluster: str | None = None
     """what `--cluster` says"""
+    on_silence: Callable[[str], None] | None = None
+    """who shows that the server does not answer, where that is no line on standard error"""
+    _waits: set[str] = field(default_factory=set)
     _place: Place | None = None
     _client: Client | None = None
 
@@ -48,14 +51,14 @@ class Console:
     def place(self) -> Place:
         """The server that is meant: by `--cluster`, by the experiment that a command is about, by the environment."""
         if self._place is None:
-            self._place = place(self.environ, self.cluster)
+            self._place = place(self.environ, self.cluster, note=self.waits)
         return self._place
 
     @property
     def client(self) -> Client:
         """The server's client. Which server that is, is decided with the first request."""
         if self._client is None:
-            self._client = Client.connect(lambda: self.place.resolve())
+            self._client = Client.connect(lambda: self.place.resolve(), on_wait=self._wait)
         return self._client
 
     @property
@@ -103,6 +106,15 @@ class Console:
         """A remark beside the result, on standard error."""
         self.err.write(f"{text}\n")
         self.err.flush()
+
+    def waits(self, text: str) -> None:
+        """Say once what keeps the server from answering."""
+        if text not in self._waits:
+            self._waits.add(text)
+            (self.on_silence or self.note)(text)
+
+    def _wait(self, error: TemporaryError) -> None:
+        self.waits(f"the server does not answer, trying again ({one_line(error.message)})")
 
     def document(self, value: Any) -> None:
         """Print a document of the `--json` contract."""
@@ -179,10 +191,10 @@ class Console:
     def _go(self, cluster: str | None) -> None:
         """Turn to a cluster; None is the default one. What was archived of one that is no more is on this machine."""
         try:
-            self._place = place(self.environ, cluster)
+            self._place = place(self.environ, cluster, note=self.waits)
         except NotFound:
             if cluster is None:
                 raise
-            self._place = place(self.environ, "local")
+            self._place = place(self.environ, "local", note=self.waits)
         if self._client is not None:
             self._client.close()

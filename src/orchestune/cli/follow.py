@@ -26,6 +26,8 @@ INTERRUPTED = 130
 """the exit code of a command that Ctrl-C ended, as shells have it"""
 LATE = 5.0
 """seconds that are given to ends of trials which are told after the experiment's"""
+SILENT = 10.0
+"""seconds without news of the experiment after which that is told; an idle one is looked at every 7 s at most"""
 SECOND_PRESS = 3.0
 """seconds in which a second Ctrl-C stops the experiment"""
 
@@ -63,14 +65,15 @@ def conclude(console: Console, status: documents.Status, *, quiet: bool = False)
 
 def _view(console: Console, quiet: bool) -> View:
     if quiet or console.json:
-        return QuietView()
+        return QuietView(console)
     return LiveView(console) if console.live else PlainView(console)
 
 
 def _until_over(console: Console, status: documents.Status, view: View, pressed: Interrupts) -> documents.Status | None:
     """The last status; None after Ctrl-C."""
     watch = Watch(console.client, status["handle"], events=isinstance(view, PlainView)).start()
-    away, painted = "", 0.0
+    away, painted, heard = "", 0.0, time.monotonic()
+    console.on_silence = lambda text: None  # the view says so
     try:
         view.show(status, away)
         while not pressed.count:
@@ -78,11 +81,13 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
                 if isinstance(update, OrchestuneError):
                     raise update
                 if isinstance(update, Away):
-                    away = one_line(update.error.message)
+                    away, heard = one_line(update.error.message), time.monotonic()
                 elif isinstance(update, ServerSent):
                     _heard(view, update)
                 else:
-                    status, away = update, ""
+                    status, away, heard = update, "", time.monotonic()
+            if time.monotonic() - heard > SILENT:
+                away = f"it said nothing for {SILENT:g} s"
             if over(status):
                 _late(watch, view, status)
                 view.show(status, "", last=True)
@@ -93,6 +98,7 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
         return None
     finally:
         watch.stop()
+        console.on_silence = None
 
 
 def _late(watch: Watch, view: View, status: documents.Status) -> None:

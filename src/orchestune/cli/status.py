@@ -18,6 +18,7 @@ from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, finished, over
+from orchestune.client.stream import SILENCE
 from orchestune.errors import TemporaryError, Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _everywhere(console: Console, args: argparse.Namespace) -> int:
     if args.exp is not None or args.cluster is not None:
         raise UsageError("--all lists every cluster, so no EXP and no --cluster goes with it", "leave one of them out")
     names = ["local", *(cluster.name for cluster in Clusters(state_folder(console.environ)).connected())]
-    places = [place(console.environ, name) for name in names]
+    places = [place(console.environ, name, note=console.waits) for name in names]
     answers = ask(places, lambda client: client.experiments(limit=args.limit, details=console.json))
     found = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
     found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)[: args.limit]
@@ -138,6 +139,9 @@ class _One:
 
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
     block, ended, lines = Block(console.out, console.paint), False, list[str]()
+    if console.live:
+        console.on_silence = lambda text: block.draw([*lines, console.paint("33", text)])
+    console.client.transport.timeout = SILENCE
     try:
         while not ended:
             away = list[str]()

@@ -66,13 +66,19 @@ class LiveView:
 
 
 class QuietView:
-    """Nothing."""
+    """Nothing, but that the server does not answer."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._away = False
 
     def finished(self, number: int, state: str) -> None:
         pass
 
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
-        pass
+        if away and not self._away:
+            self._console.note(_silent(away))
+        self._away = bool(away)
 
     def behind(self, status: documents.Status) -> bool:
         return False
@@ -145,7 +151,11 @@ class PlainView:
 
     def _remark(self, status: documents.Status, away: str, last: bool) -> None:
         reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""
-        text = f"the server does not answer, trying again ({away})" if away else reason
+        text = _silent(away) if away else reason
         if text and text != self._said and not last:
             self._console.say(one_line(text))
         self._said = text
+
+
+def _silent(away: str) -> str:
+    return f"the server does not answer, trying again ({away})"

@@ -61,9 +61,16 @@ def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None
     return place(environ, cluster, start=start).resolve
 
 
-def place(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *, start: bool = True) -> Place:
+def place(
+    environ: Mapping[str, str] = os.environ,
+    cluster: str | None = None,
+    *,
+    start: bool = True,
+    note: Callable[[str], None] = lambda text: None,
+) -> Place:
     """The server of the cluster `cluster`; where none is named that of `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`),
-    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where `start` says so.
+    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where `start` says so; `note` hears
+    what is worth telling of that.
 
     UsageError where an address is none, NotFound where there is no such cluster. Nothing is asked yet.
     """
@@ -72,7 +79,7 @@ def place(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *
         _check(address)
         access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip(), owner(environ))
         return Place(None, lambda: access)
-    return _of(_chosen(environ, cluster), environ, start)
+    return _of(_chosen(environ, cluster), environ, start, note)
 
 
 def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
@@ -84,9 +91,9 @@ def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
     return clusters.get(name or clusters.default)
 
 
-def _of(cluster: Cluster, environ: Mapping[str, str], start: bool) -> Place:
+def _of(cluster: Cluster, environ: Mapping[str, str], start: bool, note: Callable[[str], None]) -> Place:
     if cluster.embedded:
-        return Place(cluster, lambda: _embedded(start, environ))
+        return Place(cluster, lambda: _embedded(start, environ, note))
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
         access = Access(cluster.url, cluster.token, user, name=f"the server of cluster '{cluster.name}'")
@@ -107,11 +114,11 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
     return resolve
 
 
-def _embedded(start: bool, environ: Mapping[str, str]) -> Access:
+def _embedded(start: bool, environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
     from orchestune.client import embedded  # a server elsewhere needs none of it
 
     own = {name: value for name, value in environ.items() if name != "ORCHESTUNE_SERVER"}
-    return Access(*embedded.connect(start=start, environ=own))
+    return Access(*embedded.connect(start=start, environ=own, note=note))
 
 
 def _check(address: str) -> None:

@@ -27,9 +27,15 @@ class Client:
         self.transport = transport
 
     @classmethod
-    def connect(cls, resolve: Resolve | None = None, *, patience: float = 10.0) -> Client:
+    def connect(
+        cls,
+        resolve: Resolve | None = None,
+        *,
+        patience: float = 10.0,
+        on_wait: Callable[[TemporaryError], None] = lambda error: None,
+    ) -> Client:
         """A client of the server that the environment names, or of the embedded one. Nothing is sent yet."""
-        return cls(Transport(resolve or resolver(), patience=patience))
+        return cls(Transport(resolve or resolver(), patience=patience, on_wait=on_wait))
 
     def clone(self, *, patience: float | None = None) -> Client:
         """The same for another thread."""

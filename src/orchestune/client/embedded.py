@@ -107,6 +107,7 @@ class _Search:
         if _request(found, "GET", "/healthz", min(_ANSWER, self.hang)) is None:
             if self.silent is None or self.silent[0] != found:
                 self.silent = (found, time.monotonic())
+                self.note(f"waiting for the server (pid {found.process.pid}), which does not answer")
             return None
         self.silent = None
         theirs, ours = release(found.version), release(self.version)

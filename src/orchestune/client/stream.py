@@ -14,7 +14,7 @@ from orchestune.errors import TemporaryError, Unreachable
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
 
-SILENCE = 30.0
+SILENCE = 15.0
 """seconds without a byte after which the connection counts as broken; the server sends a comment every 10 s"""
 
 

@@ -26,6 +26,9 @@ _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 Body = bytes | Callable[[], BinaryIO] | None
 """A callable opens the body anew for each try."""
 
+_WORD = 3.0
+"""seconds of trying in vain after which somebody hears of it"""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -54,11 +57,13 @@ class Transport:
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        on_wait: Callable[[TemporaryError], None] = lambda error: None,
     ) -> None:
+        """`on_wait` hears why a request takes long, once for each that does; a clone's does not."""
         self.resolve = resolve
         self.patience = patience
         self.timeout = timeout
-        self._sleep, self._clock = sleep, clock
+        self._sleep, self._clock, self._on_wait = sleep, clock, on_wait
         self._connection: HTTPConnection | None = None
         self._response: HTTPResponse | None = None
         self._access, self._prefix = Access("", ""), ""
@@ -126,17 +131,22 @@ class Transport:
         self._sleep(seconds)
 
     def _tries(self) -> Iterator[_Try]:
-        started, delay = self._clock(), 0.05
+        started, delay, told = self._clock(), 0.05, False
         while True:
             attempt = _Try(self._clock() - started >= self.patience)
             yield attempt
             assert attempt.failure is not None
+            if not told and self._clock() - started >= _WORD:
+                told = True
+                self._on_wait(attempt.failure)
             if not attempt.at_once:
                 self._sleep(delay * _JITTER.uniform(0.5, 1.0))
                 delay = min(delay * 2, 2.0)
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> HTTPResponse:
         connection = self._connection or self._connect()
+        if connection.sock is not None:
+            connection.sock.settimeout(self.timeout)  # a kept connection may be from before that was changed
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._access.token}", **headers}
         if self._access.user:
             fields["Orchestune-User"] = quote(self._access.user, safe=_PRINTABLE)

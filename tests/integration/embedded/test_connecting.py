@@ -231,6 +231,10 @@ def test_a_server_that_is_frozen_is_replaced(home: Home) -> None:
     former.send(signal.SIGSTOP)
     assert home.connect(hang=0.5) == first
     assert not former.alive()
+    assert home.notes == [
+        f"waiting for the server (pid {former.pid}), which does not answer",
+        f"the server (pid {former.pid}) does not answer; starting it anew",
+    ]
 
 
 def test_an_older_server_is_asked_to_end_and_replaced(home: Home) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestune.cli.console import Console
+from orchestune.cli.follow import REFRESH
 from orchestune.cli.status import _repeat as repeat
 from orchestune.cli.trying_there import _show as show
 from orchestune.errors import Unreachable
@@ -195,6 +199,27 @@ def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.
     assert paints[0] == paints[1]
     assert [paint.count("\n") for paint in paints[:2]] == [1, 1]
     assert "does not answer" in paints[0]
+
+
+def test_who_waits_hears_that_the_server_says_nothing(
+    server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestune.cli.follow.SILENT", 0.5)
+    server.put(status("sgd-7f3a"))
+    server.world.faults[:] = ["", "hold", "hold"]
+
+    def answers_late() -> None:
+        until(lambda: len(server.asked("GET")) >= 2, "it is asked")
+        time.sleep(2 * REFRESH + 0.5)
+        complete(server)
+        server.world.held.set()
+
+    late = threading.Thread(target=answers_late)
+    late.start()
+    done = cli("wait", "sgd", "--json")
+    late.join()
+    assert done.err == "the server does not answer, trying again (it said nothing for 0.5 s)\n"
+    assert json.loads(done.out)["state"] == "completed"
 
 
 def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Start) -> None:

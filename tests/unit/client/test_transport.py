@@ -16,6 +16,7 @@ import pytest
 
 from orchestune.client.address import Access, resolver
 from orchestune.client.api import Client
+from orchestune.client.stream import SILENCE
 from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
 from tests.testbeds.kubernetes.pki import Authority
@@ -88,6 +89,35 @@ def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server:
     assert 5.0 <= sum(waited) < 8.0
     assert waited[0] < 0.06
     assert max(waited) <= 2.0
+
+
+def test_who_waits_for_a_busy_server_hears_once_why(server: FakeServer) -> None:
+    waited: list[float] = []
+    told: list[str] = []
+    transport = Transport(
+        server.resolve,
+        sleep=waited.append,
+        clock=lambda: sum(waited),
+        on_wait=lambda error: told.append(f"{sum(waited):.0f} s: {error.message}"),
+    )
+    server.world.faults += ["503"] * 100
+    with pytest.raises(StoreUnavailable, match="the store is locked"):
+        transport.request("GET", "/api/v1/server")
+    assert len(told) == 1 and "the store is locked" in told[0]
+    assert int(told[0].split()[0]) < 6
+    server.world.faults[:] = ["503"]
+    transport.request("GET", "/api/v1/server")
+    assert len(told) == 1, "what took a moment is no news"
+    transport.close()
+
+
+def test_a_kept_connection_gets_the_timeout_of_now(server: FakeServer, client: Client) -> None:
+    client.experiment("sgd")
+    client.transport.timeout = SILENCE
+    client.experiment("sgd")
+    assert client.transport._connection is not None
+    assert client.transport._connection.sock.gettimeout() == SILENCE
+    assert len(server._http.open) == 1  # type: ignore[union-attr]
 
 
 def test_no_server_is_unreachable_with_the_address_in_the_message() -> None:
