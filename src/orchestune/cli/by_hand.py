@@ -44,7 +44,14 @@ def call_by_hand(
 ) -> tuple[dict[str, str], list[str]]:
     """The variables and the command line; the files that they name are made in `scratch`."""
     (scratch / "parameters.json").write_bytes(parameters_document(call.parameters))
-    job = {"env": specification.env, "secrets": given.secrets, "root": given.root}
+    each = specification.resources
+    job = {
+        "env": specification.env,
+        "secrets": given.secrets,
+        "root": given.root,
+        "cpu": each.cpu,
+        "gpu": each.gpu,
+    }
     lease = {
         "attempt": call.experiment,
         "trial": call.trial,

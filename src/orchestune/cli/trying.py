@@ -10,8 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestune.bundles.listing import Kind, plan
@@ -20,11 +20,13 @@ from orchestune.cli.console import Console
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.reports import Reports
+from orchestune.client.home import state_folder
 from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Point, reduce
 from orchestune.domain.parameters import Value
 from orchestune.sdk.submitting import ours
+from orchestune.worker.cores import Cores, not_pinned, on
 from orchestune.worker.formats import Lines
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
@@ -67,7 +69,8 @@ def try_one(
         metrics = File(environ["ORCHESTUNE_METRICS"], Lines(scanner, environ["ORCHESTUNE_METRICS"]))
         began = time.monotonic()
         try:
-            code, problem = run_command(command, view, environ, specification, take)
+            with _pinned(console, specification) as cores:
+                code, problem = run_command(command, view, environ, specification, take, cores)
         finally:
             look(view)
         seconds = time.monotonic() - began
@@ -80,6 +83,24 @@ def try_one(
     outcome = _outcome(specification, reported, code, problem, seconds)
     outcome.absent = absent
     return outcome
+
+
+@contextmanager
+def _pinned(console: Console, specification: Specification) -> Iterator[list[int]]:
+    """The cores that it has for itself meanwhile, where it asks for that; a worker of this machine takes others."""
+    each = specification.resources
+    count = int(each.cpu) if each.cpu and each.pin else 0
+    if not count:
+        yield []
+        return
+    all_cores = Cores(state_folder(console.environ) / "cores")
+    found = all_cores.take("test", count)
+    if not found:
+        _show(console, f"orchestune: {not_pinned(count)}\n".encode())
+    try:
+        yield found
+    finally:
+        all_cores.release("test")
 
 
 def copy_code(prepared: Prepared, view: Path) -> None:
@@ -106,10 +127,11 @@ def run_command(
     environ: Mapping[str, str],
     specification: Specification,
     take: Callable[[bytes], None],
+    cores: Collection[int] = (),
 ) -> tuple[int | None, str]:
-    """Run it to its end, its process group with it; the exit code and, in words, what went wrong."""
+    """Run it to its end (on these cores alone), its process group with it; the exit code and what went wrong."""
     try:
-        with open(environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull, "rb") as stdin:
+        with open(environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull, "rb") as stdin, on(cores):
             process = subprocess.Popen(
                 command,
                 cwd=folder,

@@ -67,6 +67,11 @@ class Cores:
             os.close(descriptor)
 
 
+def not_pinned(count: int) -> str:
+    """What is said of a trial that gets no cores for itself."""
+    return f"not pinned: no {count} cores are free of other pinned trials"
+
+
 @contextlib.contextmanager
 def on(cores: Collection[int]) -> Iterator[None]:
     """What this thread starts meanwhile runs on these cores alone; on any where there are none."""

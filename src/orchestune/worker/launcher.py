@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestune.worker import attempt as phases
 from orchestune.worker import environment
 from orchestune.worker.attempt import Attempt
-from orchestune.worker.cores import Cores, on
+from orchestune.worker.cores import Cores, not_pinned, on
 from orchestune.worker.preload import Broken, Preloader, Zygote, program
 
 
@@ -55,7 +55,7 @@ class Launcher:
         if job.pin:
             attempt.cores = self._cores.take(attempt.id, job.pin)
             if not attempt.cores:
-                attempt.write(f"not pinned: no {job.pin} cores are free of other pinned trials")
+                attempt.write(not_pinned(job.pin))
         with on(attempt.cores):
             attempt.start({**job.environment, **environment.encoded(variables)}, self._start_for(attempt))
 
