@@ -84,6 +84,11 @@ def test_where_every_trial_fails_tune_raises_with_a_traceback() -> None:
         orchestune.tune(broken, **BOWL, budget=2)
 
 
+def test_a_function_that_returns_nothing_is_told_to() -> None:
+    with pytest.raises(NothingCompleted, match=r"function returned nothing and never reported .*; return a number"):
+        orchestune.tune(lambda x: None, **BOWL, budget=2)
+
+
 def test_a_function_of_one_argument_gets_all_parameters_and_may_report_itself() -> None:
     def train(given: orchestune.Params) -> None:
         orchestune.report(loss=given["a.b"] + given.c)

@@ -28,6 +28,8 @@ class Futile:
     """the wrong one: `below` where the first metric is maximized, `above` where it is minimized"""
 
 
+CALLING = "orchestune.sdk.calling"
+"""the module of the program that calls a function of `tune`"""
 TEST_LABEL = "orchestune.dev/test"
 """of an experiment that `orchestune test` waits for: its value changes as long as somebody does"""
 
@@ -120,6 +122,11 @@ class Specification:
     """where metrics are read beside the usual ways"""
     stdin: str = ""
     """what the command reads: `json` for its parameters, else nothing"""
+
+    @property
+    def of_function(self) -> bool:
+        """Whether a trial is a call of a Python function (`tune`), and no command that a user wrote."""
+        return not isinstance(self.run, str) and CALLING in self.run
 
     @property
     def most_parallelism(self) -> int:

@@ -87,12 +87,25 @@ FAILURE_CODES = frozenset({ReasonCode.MAX_FAILURES})
 """Ends that mean that the experiment failed."""
 
 
-def missing_metric(name: str, seen: Mapping[str, float], declared: tuple[str, ...], files: Sequence[str] = ()) -> str:
-    """The sentence for a command that succeeded without a declared metric, which `files` might have held too."""
+def missing_metric(
+    name: str,
+    seen: Mapping[str, float],
+    declared: tuple[str, ...],
+    files: Sequence[str] = (),
+    *,
+    of_function: bool = False,
+) -> str:
+    """The sentence for a command that succeeded without a declared metric, which `files` might have held too; or for a
+    function that ended so.
+    """
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:
         read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"
         return f"the command succeeded but never reported {name}: {read}"
+    if not extra and of_function:
+        wanted = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
+        wanted = f"a number or {wanted}" if len(declared) == 1 else wanted
+        return f"the function returned nothing and never reported {name}; return {wanted}, or print `{name}=0.5`"
     if not extra:
         return f"the command succeeded but never reported {name}; print a line such as `{name}=0.5`"
     shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])

@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from orchestune.client.states import over
+from orchestune.domain.experiment import CALLING
 from orchestune.errors import NothingCompleted, UsageError
 from orchestune.sdk.call import Call, takes_names
 from orchestune.sdk.creating import create, importable
@@ -108,7 +109,7 @@ def start(
         Path(folder, _FILE).write_bytes(pickled(call))
         document = {
             **keys,
-            "run": [sys.executable, "-m", "orchestune.sdk.calling", _FILE],
+            "run": [sys.executable, "-m", CALLING, _FILE],
             "parameters": parameters,
             "metrics": metrics,
             "budget": budget,

@@ -73,3 +73,12 @@ def test_a_missing_metric_is_told_with_where_it_may_come_from(
     seen: dict[str, float], files: list[str], words: str
 ) -> None:
     assert missing_metric("loss", seen, ("loss",), files).endswith(words)
+
+
+def test_a_function_that_returned_nothing_is_to_return_something() -> None:
+    words = (
+        "the function returned nothing and never reported loss; return a number or {'loss': 0.5}, or print `loss=0.5`"
+    )
+    assert missing_metric("loss", {}, ("loss",), of_function=True) == words
+    assert "; return {'loss': 0.5, 'time': 0.5}, or" in missing_metric("loss", {}, ("loss", "time"), of_function=True)
+    assert "saw los=0.25; did you mean los?" in missing_metric("loss", {"los": 0.25}, ("loss",), of_function=True)
