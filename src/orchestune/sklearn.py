@@ -7,7 +7,8 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from orchestune.sdk.tuning import start
 
 _WORK = "work.pkl"
 _EVEN = {"uniform": "float", "loguniform": "float", "reciprocal": "float", "randint": "int"}
+_RESULTS = ("first_trials_failed", "identical_metrics")
 _PLAIN = (str, bool, int, float, np.generic)
 
 
@@ -155,10 +157,12 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             )
             self.experiment_ = experiment.handle
             try:
-                experiment.wait()
+                while _waved_through(experiment.wait(), folder, work.arguments["error_score"]):
+                    pass
             finally:
                 _end(experiment)
-            found = [pickle.loads(path.read_bytes()) for path in sorted(Path(folder).glob("*.outcome"))]
+            paths = sorted(Path(folder).glob("*.outcome"))
+            found = [pickle.loads(path.read_bytes()) for path in paths]
         broken = next((outcome for outcome in found if isinstance(outcome, Exception)), None)
         if broken is not None:
             raise broken
@@ -166,6 +170,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
             why = experiment.trial(failed.number).error if failed else experiment.state
             raise NothingCompleted(f"no trial of {experiment.handle} got to a result: {why}")
+        if len(found) < self.n_iter:
+            words = f"{len(found)} of {self.n_iter} configurations have results"
+            warnings.warn(f"{words}: {_less(experiment, {int(path.stem) for path in paths})}", stacklevel=4)
         return [configuration for configuration, _ in found], [fold for _, folds in found for fold in folds]
 
     def _conclude(self, candidates: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any) -> None:
@@ -278,15 +285,38 @@ def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     return asked, objects
 
 
-def _range(name: str, drawn: Any) -> dict[str, Any]:
+def _range(name: str, drawn: Any) -> dict[str, Any] | list[int]:
     """A distribution of SciPy as a range. BadInput for one whose values are not even."""
     kind = _EVEN.get(drawn.dist.name)
     if kind is None:
         hint = "write a range such as '0.1..10 log', or take uniform, loguniform or randint"
         raise BadInput.one(f"{drawn.dist.name} of scipy.stats is no range", f"parameters.{name}", hint)
     low, high = drawn.support()
+    if low == high:
+        return [int(low)]
     bounds = {"min": int(low), "max": int(high)} if kind == "int" else {"min": float(low), "max": float(high)}
     return {"type": kind, **bounds, "log": drawn.dist.name in ("loguniform", "reciprocal")}
+
+
+def _waved_through(experiment: Experiment, folder: str, error_score: Any) -> bool:
+    """Whether a guard had paused it for failed fits or equal scores, which are results here; then it goes on."""
+    status = experiment.status()
+    reason, fits = status["reason"], any(Path(folder).glob("*.outcome"))
+    if not (guarded(status) and reason and reason["code"] in _RESULTS and fits) or error_score == "raise":
+        return False
+    experiment.resume()
+    return True
+
+
+def _less(experiment: Experiment, done: Collection[int]) -> str:
+    """Why there are fewer results than were asked for."""
+    failed = next(
+        (trial for trial in experiment.results() if trial.state == "failed" and trial.number not in done), None
+    )
+    if failed is not None:
+        return f"trial {failed.number} ended without one, {experiment.trial(failed.number).error}"
+    reason = experiment.status()["reason"]
+    return reason["message"] if reason else experiment.state
 
 
 def _end(experiment: Experiment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from joblib import effective_n_jobs
 from scipy.stats import loguniform, norm, randint
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -99,7 +102,7 @@ def test_several_scores_are_kept_and_the_one_to_refit_by_decides() -> None:
 
 
 def test_distributions_of_scipy_are_ranges() -> None:
-    space = {"C": loguniform(0.1, 10), "max_iter": randint(300, 302)}
+    space = {"C": loguniform(0.1, 10), "max_iter": randint(300, 302), "random_state": randint(7, 8)}
     search = SearchCV(LogisticRegression(), space, n_iter=3, cv=2).fit(*load_iris(return_X_y=True))
     for configuration in search.cv_results_["params"]:
         assert 0.1 <= configuration["C"] <= 10
@@ -112,3 +115,40 @@ def test_an_error_of_the_estimator_is_raised_where_that_was_asked_for() -> None:
     search = SearchCV(LogisticRegression(), {"C": [-1.0]}, n_iter=1, cv=2, error_score="raise")
     with pytest.raises(ValueError, match="The 'C' parameter of LogisticRegression must be"):
         search.fit(*load_iris(return_X_y=True))
+
+
+class Fixed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Always of the same opinion; refuses every second `k`, and takes the process with it where that is 9."""
+
+    def __init__(self, k: int = 0, odd: bool = True) -> None:
+        self.k, self.odd = k, odd
+
+    def fit(self, X: Any, y: Any) -> Fixed:  # noqa: N803
+        if self.k == 9:
+            os._exit(3)
+        if self.k % 2 and not self.odd:
+            raise ValueError("k is odd")
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        return np.full(len(X), self.classes_[0])
+
+
+def test_equal_scores_and_failed_fits_at_first_are_results_and_end_no_search() -> None:
+    data = load_iris(return_X_y=True)
+    search = SearchCV(Fixed(), {"k": "0..7"}, n_iter=8, engine="grid", cv=2).fit(*data)
+    assert len(search.cv_results_["params"]) == 8
+    with (
+        pytest.warns(FitFailedWarning, match="8 fits failed out of a total of 10"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+    ):
+        search = SearchCV(Fixed(odd=False), {"k": [1, 3, 5, 7, 8]}, n_iter=5, engine="grid", cv=2).fit(*data)
+    assert search.best_params_ == {"k": 8}
+
+
+def test_what_has_no_result_is_told() -> None:
+    with pytest.warns(UserWarning, match="2 of 3 configurations have results: trial 2 ended without one, exited with"):
+        SearchCV(Fixed(), {"k": [8, 9, 10]}, n_iter=3, engine="grid", cv=2).fit(*load_iris(return_X_y=True))
+    with pytest.warns(UserWarning, match="2 of 5 configurations have results: every configuration of the space"):
+        SearchCV(Fixed(), {"k": [8, 10]}, n_iter=5, cv=2).fit(*load_iris(return_X_y=True))
