@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+from orchestune.config.scripts import by_jsonargparse
 from orchestune.config.scripts.loops import unrolled
 from orchestune.config.scripts.option import Kind, Option, Script
 from orchestune.config.scripts.scope import Scope, calls, keywords
@@ -32,6 +33,8 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
             if option is not None:
                 option = replace(option, early=parser in first, rivals=_group_at(groups, parser, call.lineno))
                 own.setdefault(parsers.get(parser, ""), []).append(option)
+        elif called.attr in by_jsonargparse.ADDING:
+            own.setdefault(parsers.get(_name(called.value), ""), []).extend(by_jsonargparse.added(call, scope))
         elif called.attr == "set_defaults":
             defaults |= {name: scope.or_none(value) for name, value in keywords(call).items()}
     if not own:

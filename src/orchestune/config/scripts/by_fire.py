@@ -6,7 +6,7 @@ import ast
 
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.scope import Scope, calls
-from orchestune.config.scripts.signature import Function, annotated, arguments, function_of, plain
+from orchestune.config.scripts.signature import Function, annotated, arguments, function_of, methods, plain
 
 
 def read(tree: ast.Module, scope: Scope) -> Script | None:
@@ -26,19 +26,15 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
         if function is not None:
             return Script("fire", _options(function, scope))
         if isinstance(given, ast.Name) and given.id in scope.classes:
-            methods = _methods(scope.classes[given.id])
-            own = _options(methods["__init__"], scope) if "__init__" in methods else ()
-            public = [name for name in methods if not name.startswith("_")]
-            return Script("fire", own, commands={name: _options(methods[name], scope) for name in public})
+            made = methods(scope.classes[given.id])
+            own = _options(made["__init__"], scope) if "__init__" in made else ()
+            public = [name for name in made if not name.startswith("_")]
+            return Script("fire", own, commands={name: _options(made[name], scope) for name in public})
     return None
 
 
 def _of_module(tree: ast.Module) -> list[str]:
     return [item.name for item in tree.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
-
-
-def _methods(node: ast.ClassDef) -> dict[str, Function]:
-    return {item.name: item for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))}
 
 
 def _options(function: Function, scope: Scope) -> tuple[Option, ...]:

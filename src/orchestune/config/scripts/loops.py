@@ -11,6 +11,8 @@ from orchestune.config.scripts.scope import Scope, calls, keywords
 
 _MOST = 200
 """turns of one loop"""
+_FIELD = "a field"
+"""no name that a script can have"""
 
 
 def unrolled(tree: ast.Module, scope: Scope) -> ast.Module:
@@ -29,7 +31,7 @@ class _Unrolling(ast.NodeTransformer):
         turns = [_bound(node.target, item) for item in items or ()]
         if not turns or len(turns) > _MOST or None in turns:
             return self.generic_visit(node)
-        made = [_Putting(turn or {}).visit(copy.deepcopy(statement)) for turn in turns for statement in node.body]
+        made = [one for turn in turns for one in _turn(node.body, turn or {})]
         return [one for statement in made for one in _listed(self.visit(statement))]
 
 
@@ -44,10 +46,55 @@ class _Putting(ast.NodeTransformer):
         found = self.bound.get(node.id) if isinstance(node.ctx, ast.Load) else None
         return node if found is None else ast.copy_location(copy.deepcopy(found), node)
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """What a field of a data class says of itself: `one.default`."""
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == _FIELD:
+            return keywords(node.value).get(node.attr, node)
+        return node
+
+    def visit_If(self, node: ast.If) -> Any:
+        """The branch that is taken, where a type decides."""
+        self.generic_visit(node)
+        taken = _decided(node.test)
+        return node if taken is None else node.body if taken else node.orelse
+
+
+def _turn(body: list[ast.stmt], bound: Mapping[str, ast.expr]) -> list[ast.stmt]:
+    """The statements of one turn, up to a `continue` that is known to be reached."""
+    made = [one for item in body for one in _listed(_Putting(bound).visit(copy.deepcopy(item)))]
+    ends = [place for place, one in enumerate(made) if isinstance(one, ast.Continue)]
+    return made[: ends[0]] if ends else made
+
 
 def _adds(node: ast.For) -> bool:
     names = {call.func.attr if isinstance(call.func, ast.Attribute) else "" for call in calls(node)}
     return "add_argument" in names
+
+
+def _decided(test: ast.expr) -> bool | None:
+    """What a comparison of types comes to: `one.type is bool`, `isinstance(value, bool)`; None for anything else."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _decided(test.operand)
+        return None if inner is None else not inner
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        sides = _type(test.left), _type(test.comparators[0])
+        if None in sides or not isinstance(test.ops[0], (ast.Is, ast.Eq, ast.IsNot, ast.NotEq)):
+            return None
+        return (sides[0] == sides[1]) is isinstance(test.ops[0], (ast.Is, ast.Eq))
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance":
+        value, kinds = test.args if len(test.args) == 2 else (test, test)
+        names = [_type(kind) for kind in (kinds.elts if isinstance(kinds, ast.Tuple) else [kinds])]
+        if isinstance(value, ast.Constant) and None not in names:
+            return bool({kind.__name__ for kind in type(value.value).__mro__} & set(names))
+    return None
+
+
+def _type(node: ast.expr) -> str | None:
+    """A type as it is written: `bool`, `list[int]`, `type(1)`; None for what is none."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type" and node.args:
+        return type(node.args[0].value).__name__ if isinstance(node.args[0], ast.Constant) else None
+    return ast.unparse(node) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)) else None
 
 
 def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
@@ -55,6 +102,8 @@ def _items(node: ast.expr, scope: Scope) -> list[ast.expr] | None:
     held = scope.constants.get(node.id, node) if isinstance(node, ast.Name) else node
     if isinstance(held, (ast.List, ast.Tuple, ast.Set)):
         return None if any(isinstance(item, ast.Starred) for item in held.elts) else held.elts
+    if isinstance(held, ast.Call) and scope.named(held.func) == "dataclasses.fields" and held.args:
+        return [one for _, one in _fields(_class(held.args[0], scope), scope)] or None
     if isinstance(held, ast.Call) and isinstance(held.func, ast.Attribute) and not held.args:
         table = held.func.value
         table = scope.constants.get(table.id, table) if isinstance(table, ast.Name) else table
@@ -74,7 +123,37 @@ def _pairs(table: ast.expr, scope: Scope) -> list[tuple[ast.expr, ast.expr]] | N
         return [(key, value) for key, value in zip(table.keys, table.values, strict=True) if key is not None]
     if isinstance(table, ast.Call) and scope.named(table.func) == "dict" and not table.args:
         return [(ast.Constant(name), value) for name, value in keywords(table).items()]
+    if isinstance(table, ast.Call) and scope.named(table.func) in ("dataclasses.asdict", "vars") and table.args:
+        found = _fields(_class(table.args[0], scope), scope)
+        return [(ast.Constant(name), keywords(one).get("default", ast.Constant(None))) for name, one in found] or None
+    if isinstance(table, ast.Attribute) and table.attr in ("__dataclass_fields__", "__annotations__"):
+        found = _fields(_class(table.value, scope), scope)
+        types = table.attr == "__annotations__"
+        return [(ast.Constant(name), keywords(one)["type"] if types else one) for name, one in found] or None
     return None
+
+
+def _class(node: ast.expr, scope: Scope) -> ast.ClassDef | None:
+    """The class that is named, or of which something is made: `Config`, `Config()`, `config`."""
+    held = scope.constants.get(node.id, node) if isinstance(node, ast.Name) else node
+    held = held.func if isinstance(held, ast.Call) else held
+    return scope.classes.get(held.id) if isinstance(held, ast.Name) else None
+
+
+def _fields(node: ast.ClassDef | None, scope: Scope, depth: int = 0) -> list[tuple[str, ast.Call]]:
+    """Each field of a data class, inherited ones first: its name, and a call whose arguments are what it says."""
+    found: dict[str, ast.Call] = {}
+    for base in node.bases if node is not None and depth < 20 else ():
+        found |= _fields(_class(base, scope), scope, depth + 1)
+    for item in node.body if node is not None else ():
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            said = {"default": item.value} if item.value is not None else {}
+            if isinstance(item.value, ast.Call) and scope.named(item.value.func).rpartition(".")[2] == "field":
+                said = {name: one for name, one in keywords(item.value).items() if name in ("default", "metadata")}
+            said |= {"name": ast.Constant(item.target.id), "type": item.annotation}
+            given = [ast.keyword(name, value) for name, value in said.items()]
+            found[item.target.id] = ast.Call(ast.Name(_FIELD, ast.Load()), [], given)
+    return list(found.items())
 
 
 def _written(value: Any) -> ast.expr:

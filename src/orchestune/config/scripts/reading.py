@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestune.config.scripts import by_absl, by_argparse, by_click, by_config, by_fire, by_text, by_typer, by_tyro
+from orchestune.config.scripts import (
+    by_absl,
+    by_argparse,
+    by_click,
+    by_config,
+    by_fire,
+    by_jsonargparse,
+    by_tap,
+    by_text,
+    by_typer,
+    by_tyro,
+)
 from orchestune.config.scripts.option import Script
 from orchestune.config.scripts.scope import Scope, calls
 from orchestune.errors import BadInput, Problem, UsageError
@@ -17,7 +28,10 @@ LARGEST = 4 * 2**20
 LARGEST_PYTHON = 2**20
 """characters; a tree of more takes too long to read"""
 MOST_MODULES = 50
-_READERS = (by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_argparse.read)
+_READERS = (
+    by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
+    by_argparse.read,
+)  # fmt: skip
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
     ".mjs": ("node",), ".cjs": ("node",), ".rb": ("ruby",), ".pl": ("perl",), ".lua": ("lua",), ".php": ("php",),

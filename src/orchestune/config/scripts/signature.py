@@ -18,6 +18,16 @@ def function_of(node: ast.expr, scope: Scope) -> Function | None:
     return scope.functions.get(node.id) if isinstance(node, ast.Name) else None
 
 
+def methods(node: ast.ClassDef) -> dict[str, Function]:
+    """The functions of a class."""
+    return {item.name: item for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def is_data_class(node: ast.ClassDef) -> bool:
+    """Whether it is declared as one."""
+    return any("dataclass" in ast.dump(one) for one in node.decorator_list)
+
+
 def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
     """Each argument with its default, `self` left out."""
     listed = [*function.args.posonlyargs, *function.args.args]
@@ -36,13 +46,13 @@ def of_function(function: Function, scope: Scope) -> list[Option]:
         if held is not None:
             found += of_fields(held, scope, f"{argument.arg}.", by_name=True)
         else:
-            found.append(field(argument.arg, argument.annotation, default, scope))
+            found.append(field(argument.arg, argument.annotation, default, scope, by_name=True))
     return found
 
 
 def _data_class(annotation: ast.expr | None, scope: Scope) -> ast.ClassDef | None:
     found = scope.classes.get(annotation.id) if isinstance(annotation, ast.Name) else None
-    return found if found is not None and any("dataclass" in ast.dump(one) for one in found.decorator_list) else None
+    return found if found is not None and is_data_class(found) else None
 
 
 def of_fields(node: ast.ClassDef, scope: Scope, before: str = "", *, by_name: bool = False) -> list[Option]:

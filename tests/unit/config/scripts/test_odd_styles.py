@@ -328,6 +328,97 @@ def test_a_data_class_that_a_function_of_tyro_takes_is_read_below_its_name(tmp_p
     assert list(parameters) == ["cfg.learning-rate", "cfg.dropout", "cfg.width", "cfg.kind", "gain"]
 
 
+OVER_FIELDS = """\
+import argparse
+from dataclasses import {imported}
+from settings import Config
+parser = argparse.ArgumentParser()
+"""
+
+
+@pytest.mark.parametrize(
+    ("imported", "loop"),
+    [
+        (
+            "fields",
+            (
+                "for one in fields(Config):\n"
+                "    if one.type is bool:\n"
+                "        parser.add_argument(f'--{one.name}', action='store_true')\n"
+                "    else:\n"
+                "        parser.add_argument('--' + one.name, type=one.type, default=one.default)\n"
+            ),
+        ),
+        (
+            "asdict",
+            (
+                "for name, value in asdict(Config()).items():\n"
+                "    if not isinstance(value, bool):\n"
+                "        parser.add_argument(f'--{name}', type=type(value), default=value)\n"
+                "        continue\n"
+                "    parser.add_argument(f'--{name}', action='store_true')\n"
+            ),
+        ),
+        (
+            "dataclass",
+            (
+                "for name, kind in Config.__annotations__.items():\n"
+                "    default = getattr(Config, name)\n"
+                "    if kind == bool:\n"
+                "        parser.add_argument(f'--{name}', action='store_true')\n"
+                "    else:\n"
+                "        parser.add_argument(f'--{name}', type=kind, default=0.2)\n"
+            ),
+        ),
+    ],
+)
+def test_argparse_may_add_an_option_for_each_field_of_a_data_class(imported: str, loop: str, tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(
+        "from dataclasses import dataclass, field\n"
+        "@dataclass\nclass Base:\n    dropout: float = 0.2\n"
+        "@dataclass\nclass Config(Base):\n"
+        "    momentum: float = field(default=0.2, metadata={'help': 'how much'})\n    mix: bool = False\n"
+    )
+    draft = draft_of(tmp_path, OVER_FIELDS.replace("{imported}", imported) + loop)
+    assert document(draft)["parameters"] == {"dropout": "0.0..0.5", "momentum": "0.2..0.99", "mix": "bool"}
+    assert draft.defaults == {"dropout": 0.2, "momentum": 0.2, "mix": False}
+
+
+COMPONENTS = """\
+import jsonargparse
+class Model:
+    def __init__(self, dropout: float = 0.2, norm: bool = True): ...
+    def fit(self, momentum: float = 0.9): ...
+    def _hidden(self): ...
+"""
+
+
+def test_jsonargparse_takes_classes_for_commands_and_adds_the_arguments_of_others(tmp_path: Path) -> None:
+    made = document(draft_of(tmp_path, COMPONENTS + "jsonargparse.CLI(Model)\n"))
+    assert made["run"] == "python train.py fit {args}"
+    assert made["parameters"] == {"momentum": "0.5..0.99"}
+    added = "p = jsonargparse.ArgumentParser()\np.add_class_arguments(Model, 'model')\n"
+    added += "p.add_function_arguments(Model.fit)\np.add_argument('--lr', type=float, default=0.1)\n"
+    made = document(draft_of(tmp_path, COMPONENTS + added))
+    assert list(made["parameters"]) == ["model.dropout", "model.norm", "lr"]
+    assert made["parameters"]["model.norm"] == ["true", "false"]
+
+
+def test_what_jsonargparse_takes_by_its_place_is_asked_for(tmp_path: Path) -> None:
+    text = "from jsonargparse import CLI\ndef train(data: str, lr: float = 0.1): ...\nCLI()\n"
+    assert missing(tmp_path, text) == ["data"]
+    assert missing(tmp_path, text.replace("CLI()", "CLI([train])")) == ["data"]
+
+
+@pytest.mark.parametrize("made", ["tap.tapify(train)", "Args(underscores_to_dashes=True).parse_args()"])
+def test_tap_reads_signatures_and_may_write_dashes(made: str, tmp_path: Path) -> None:
+    text = (
+        "import tap\nclass Args(tap.Tap):\n    label_smoothing: float = 0.2\ndef train(smoothing: float = 0.2): ...\n"
+    )
+    name = "smoothing" if "tapify" in made else "label-smoothing"
+    assert document(draft_of(tmp_path, text + made))["parameters"] == {name: "0.0..0.3"}
+
+
 @pytest.mark.parametrize(
     ("name", "run"),
     [("model/__main__.py", "python -m model {args}"), ("model/fit.py", "python -m model.fit {args}")],

@@ -127,6 +127,39 @@ class Arguments:
 
 HfArgumentParser((Arguments,))
 """
+JSONARGPARSE = """\
+from dataclasses import dataclass
+from enum import Enum
+from jsonargparse import auto_cli
+
+class Opt(Enum):
+    ADAM = "adam"
+    SGD = "sgd"
+
+@dataclass
+class Optim:
+    learning_rate: float = 1e-3
+    nesterov: bool = True
+
+def main(optim: Optim = Optim(), hidden_dim: int = 128, opt: Opt = Opt.ADAM, epochs: int = 3): ...
+
+auto_cli(main)
+"""
+TAP = """\
+from typing import List, Literal
+from tap import Tap
+
+class Base(Tap):
+    weight_decay: float = 1e-4
+
+class Args(Base):
+    learning_rate: float = 1e-3  # how fast
+    bias: bool = True
+    act: Literal["relu", "gelu"] = "relu"
+    sizes: List[int] = [64]
+
+args = Args().parse_args()
+"""
 EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "argparse": (ARGPARSE, {
         "lr": "1e-5..0.1 log", "batch-size": [16, 32, 64, 128, 256], "weight_decay": "1e-6..0.01 log", "layers": "1..6",
@@ -141,6 +174,10 @@ EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "fire": (FIRE, {"lr": "1e-5..0.1 log", "width": [8, 16, 32, 64, 128], "nobias": "bool", "gamma": "0.9..0.9999"}),
     "tyro": (TYRO, {"optim.learning-rate": "1e-5..0.1 log", "optim.no-use-ema": "bool",
                     "hidden-dim": [32, 64, 128, 256, 512]}),
+    "jsonargparse": (JSONARGPARSE, {"optim.learning_rate": "1e-5..0.1 log", "optim.nesterov": ["true", "false"],
+                                    "hidden_dim": [32, 64, 128, 256, 512], "opt": ["ADAM", "SGD"]}),
+    "tap": (TAP, {"weight_decay": "1e-6..0.01 log", "learning_rate": "1e-5..0.1 log", "bias": "bool",
+                  "act": ["relu", "gelu"]}),
     "HfArgumentParser": (HUGGING_FACE, {"learning_rate": "5e-7..0.005 log", "no_group_by_length": "bool"}),
 }  # fmt: skip
 
