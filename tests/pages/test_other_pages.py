@@ -20,6 +20,20 @@ def clean(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: OpenPage) -> None:
+    page = open_page("/cluster")
+    script = page.locator("script[type=module]").first.get_attribute("src") or ""
+    said = page.evaluate(
+        """async (path) => {
+            const { between, duration } = await import(path);
+            const later = new Date(Date.now() + 3600e3).toISOString();
+            return [between(later, null), between("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"), duration(-3)];
+        }""",
+        re.sub(r"(/static/[^/]+/).*", r"\1lib/format.js", script),
+    )
+    assert said == [0, 0, "0.0 s"]
+
+
 def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=code")
     text = page.get_by_role("region", name="Specification").locator("pre")

@@ -122,8 +122,8 @@ class Columns:
         return kept
 
     def seconds(self) -> Numbers:
-        """How long each took."""
-        result: Numbers = self.plain["finished_at"].array() - self.plain["started_at"].array()
+        """How long each took; nothing where the clock went back by more meanwhile."""
+        result: Numbers = np.maximum(self.plain["finished_at"].array() - self.plain["started_at"].array(), 0.0)
         return result
 
     def column(self, key: str) -> Column:

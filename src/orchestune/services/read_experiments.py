@@ -291,4 +291,5 @@ def _eta(now: float, row: ExperimentRow) -> float | None:
     """Seconds that the rest takes at the pace so far; None before anything finished and when nothing moves."""
     if row.state.over or not row.finished or not row.started_at or row.desired is not Desired.RUNNING:
         return None
-    return round((now - row.started_at) / row.finished * max(row.budget - row.finished, 0), 3)
+    passed = max(now - row.started_at, 0.0)  # a clock may go back
+    return round(passed / row.finished * max(row.budget - row.finished, 0), 3)

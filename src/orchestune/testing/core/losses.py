@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.services import (
+    read_columns,
     read_logs,
     read_trials,
 )
@@ -100,6 +101,17 @@ class LossesContract(WorldContract):
         world.clock.wall -= 7200
         world.tick()
         assert world.status(experiment)["counts"]["running"] == 1
+
+    def test_a_clock_that_jumps_back_makes_no_time_less_than_none(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        world.clock.wall -= 3600
+        worker.call(finished=[worker.finish(lease, 0.5)])
+        world.lease()
+        assert world.status(experiment)["eta_seconds"] == 0.0
+        found = read_columns.columns(world.core, experiment, 10, None)["seconds"]
+        assert found[0] == 0.0
 
     def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)

@@ -38,7 +38,7 @@ export function many(value, noun) {
 /** @param {number | null | undefined} seconds @returns {string} */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)} s`;
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172800) return `${(seconds / 3600).toFixed(seconds < 36000 ? 1 : 0)} h`;
@@ -62,9 +62,9 @@ export function clock(time, seconds = true) {
   return new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23" });
 }
 
-/** @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
+/** Seconds; never less than none, though clocks differ and go back. @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
 export function between(from, to) {
-  return from ? ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000 : null;
+  return from ? Math.max(0, ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000) : null;
 }
 
 /** @param {number | null | undefined} value @returns {string} */
