@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from orchestune.cli.progress import exact
+from orchestune.config.scalars import resolve
 from orchestune.domain.experiment import Specification
-from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.errors import BadInput, Problem, UsageError
 
 
@@ -57,7 +58,9 @@ def configuration(
 
 def _value(parameter: Parameter, text: str) -> Value:
     if not parameter.numeric:
-        return next((choice for choice in parameter.choices if exact(choice) == text), text)
+        written = (choice for choice in parameter.choices if exact(choice) == text)
+        meant = (choice for choice in parameter.choices if same(choice, resolve(text)))
+        return next(written, next(meant, text))
     try:
         return int(text) if parameter.kind == "int" else float(text)
     except ValueError:

@@ -74,7 +74,8 @@ def _progress(
     front = set(pareto_front(metrics, [(seen.number, seen.metrics) for seen in done])) if several else set()
     if front:
         best = [seen for seen in done if seen.number in front][-1]
-        said = f"the last to come onto the Pareto front, of {len(front)} trials now, was trial {best.number}"
+        size = f"{len(front)} trials" if len(front) > 1 else "one trial"
+        said = f"the last to come onto the Pareto front, of {size} now, was trial {best.number}"
     else:
         best = min(done, key=lambda seen: _loss(metric, seen))
         said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"

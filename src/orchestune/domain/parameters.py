@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -77,9 +77,9 @@ class Parameter:
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
-            return f"{value!r} is none of {', '.join(map(str, self.choices))}"
+            return f"{_written(value, repr)} is none of {', '.join(map(_written, self.choices))}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return f"{value!r} is no finite number"
+            return f"{_written(value, repr)} is no finite number"
         if self.kind == "int" and value != int(value):
             return f"{value!r} is no whole number"
         assert self.low is not None and self.high is not None
@@ -200,6 +200,11 @@ def _decimals(number: float) -> int:
 def _whole(steps: float) -> bool:
     """Whether it is a whole number but for rounding, which grows with the number."""
     return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps))
+
+
+def _written(value: object, otherwise: Callable[[object], str] = str) -> str:
+    """As files and the command line have it: `true`."""
+    return ("true" if value else "false") if isinstance(value, bool) else otherwise(value)
 
 
 def shape_problems(parameter: Parameter) -> Iterator[str]:

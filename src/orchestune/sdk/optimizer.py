@@ -152,8 +152,8 @@ class Optimizer:
         """What came of an open suggestion: its metrics, others than the declared ones too; None if it failed.
 
         A metric that is not finite counts as a failure. `stddev` holds standard deviations of metrics, where known.
-        BadInput: a declared metric is missing, or no number. Conflict: the suggestion was told before, or is of another
-        Optimizer.
+        BadInput: a declared metric is missing, or no number; a standard deviation is one of no metric. Conflict: the
+        suggestion was told before, or is of another Optimizer.
 
         >>> optimizer.tell(optimizer.ask(), {"loss": 0.4, "accuracy": 0.9}, stddev={"loss": 0.02})
         >>> optimizer.tell(optimizer.ask(), None)
@@ -280,6 +280,9 @@ class Optimizer:
         if not all(math.isfinite(values[metric.name]) for metric in declared):
             return Observation(number, parameters, TrialState.FAILED)
         spread = {name: _number(value, f"stddev.{name}") for name, value in stddev.items()}
+        if unknown := sorted(spread.keys() - values.keys()):
+            known = f"there are {', '.join(values)}"
+            raise BadInput.one("is the standard deviation of no metric that was told", f"stddev.{unknown[0]}", known)
         if below := [name for name, value in spread.items() if value < 0]:
             raise BadInput.one(f"must not be negative, got {spread[below[0]]:g}", f"stddev.{below[0]}")
         spread = {name: value for name, value in spread.items() if math.isfinite(value)}

@@ -12,7 +12,7 @@ import pytest
 
 from orchestune.cli.configuring import configuration
 from orchestune.client.launch import folder_key
-from orchestune.config.experiment_file import load
+from orchestune.config.experiment_file import load, parse
 from orchestune.domain.experiment import Specification
 from orchestune.errors import BadInput
 from tests.unit.cli.conftest import Result
@@ -196,6 +196,14 @@ def test_the_configuration_of_a_test_is_the_middle_with_what_was_chosen(specific
     assert configuration(specification, []) == {"alpha": pytest.approx((1e-6 * 0.1) ** 0.5), "penalty": "l2"}
     chosen = configuration(specification, ["penalty=elasticnet", "l1_ratio=0.25"])
     assert (chosen["penalty"], chosen["l1_ratio"]) == ("elasticnet", 0.25)
+
+
+def test_a_truth_value_is_chosen_in_any_spelling_and_named_as_files_have_it() -> None:
+    text = "run: train {args}\nparameters: {amp: [true, false, auto]}\nmetrics: {loss: minimize}\nbudget: 1\n"
+    switch = parse(text, "experiment.yml").specification
+    assert [configuration(switch, [f"amp={word}"])["amp"] for word in ("true", "True", "auto")] == [True, True, "auto"]
+    with pytest.raises(BadInput, match="'yes' is none of true, false, auto"):
+        configuration(switch, ["amp=yes"])
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,16 @@ def test_nothing_is_made_of_trials_that_all_failed_or_are_all_the_same() -> None
     assert not [finding for finding in same if finding.code in ("direction", "choice")]
 
 
+def test_a_front_of_one_trial_is_one_trial() -> None:
+    metrics = (LOSS, Metric("size", "minimize"))
+    values = {"loss": 1.0, "size": 1.0}
+    done = [
+        Observation(number, given, TrialState.COMPLETED, {name: number * value for name, value in values.items()})
+        for number, given in enumerate(configurations(3), start=1)
+    ]
+    assert "the Pareto front, of one trial now, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
+
+
 def test_one_and_true_are_two_choices() -> None:
     space = Space.of((Parameter("a", "categorical", choices=(1, True)),))
     done = [

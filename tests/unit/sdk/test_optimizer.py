@@ -320,6 +320,7 @@ def test_a_metric_that_is_no_number_is_told_and_the_suggestion_stays_open() -> N
     [
         (0.5, None, "metrics: must be given by name"),
         ({"loss": 0.5}, 0.1, "stddev: must be given by name"),
+        ({"loss": 0.5}, {"los": 0.1}, r"stddev\.los: is the standard deviation of no metric that was told"),
         ({"loss": 0.5}, {"loss": -0.1}, r"stddev\.loss: must not be negative, got -0\.1"),
     ],
 )
