@@ -213,7 +213,10 @@ def _memory(found: documents.RoomForTrials | None) -> str:
 
 
 def one_lines(status: documents.Status, console: Console, sparkline: str = "") -> list[str]:
-    """One experiment: figures, why nothing moves, the best (and how it came about), its workers."""
+    """One experiment: figures, why nothing moves, the best (and how it came about), its workers.
+
+    What is said in sentences comes whole, however narrow the terminal is; a block that is painted cuts it itself.
+    """
     paint, columns = console.paint, console.columns
     spent = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
     left = status.get("eta_seconds")
@@ -238,7 +241,8 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     if warm is not None:
         lines.append(f"history       {one_line(warm['source'])}")
     lines += [sparkline] if sparkline else []
-    lines += best_lines(status["best"], status, paint)
+    best = best_lines(status["best"], status, paint)  # may have any number of parameters
+    lines += [cut(line, columns, paint) for line in best] if columns else best
     workers = status.get("workers") or []
     if workers:
         rows = [
@@ -251,4 +255,4 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
         ]  # fmt: skip
         header = ("WORKER", "NODE", "STATE", "RUNNING", "SUCCEEDED", "FAILED", "")
         lines += ["", *table(header, rows, paint, right=(3, 4, 5))]
-    return [cut(line, columns, paint) for line in lines] if columns else lines
+    return lines

@@ -201,6 +201,17 @@ def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.
     assert "does not answer" in paints[0]
 
 
+def test_why_nothing_moves_is_told_whole_on_a_narrow_terminal(server: FakeServer, terminal: Start) -> None:
+    why = "the command succeeded but never reported accuracy; saw accurracy=1; did you mean accurracy?"
+    best = [{"trial": 1, "metrics": {"accuracy": {"value": 0.9, "stddev": None}}, "parameters": {"alpha" * 9: 0.125}}]
+    server.update("sgd-7f3a", state="paused", reason={"code": "metric_missing", "message": why}, best=best)
+    screen = terminal("status", "sgd", columns=40)
+    assert screen.end() == 0
+    lines = plain(screen.screen).splitlines()
+    assert f"why           {why}" in lines
+    assert max(len(line) for line in lines if line.startswith("best")) == 40
+
+
 def test_who_waits_hears_that_the_server_says_nothing(
     server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
