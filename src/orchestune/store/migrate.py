@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -62,8 +65,13 @@ def revisions() -> set[str]:
 
 
 def _copy(engine: Engine, path: Path, revision: str) -> None:
-    with engine.connect() as connection:
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.exec_driver_sql("BEGIN")
-    shutil.copy2(path, path.with_name(f"{path.name}.before-{revision}"))
+    """By SQLite itself: whoever opens and closes its file otherwise takes the locks of this whole process away (POSIX
+    has it so), and then the next program that looks into the store removes the log in which this one writes.
+    """
+    copy = path.with_name(f"{path.name}.before-{revision}")
+    part = copy.with_name(f"{copy.name}.part")
+    part.unlink(missing_ok=True)
+    with engine.connect() as connection, closing(sqlite3.connect(part)) as target:
+        source: Any = connection.connection.driver_connection
+        source.backup(target)
+    os.replace(part, copy)

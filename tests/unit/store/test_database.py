@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,28 @@ def test_an_older_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
     migrate._copy(store.engine, path, "0000")
     store.close()
     assert (tmp_path / "old.db.before-0000").exists()
+
+
+def test_a_store_that_was_upgraded_keeps_its_log_whatever_other_programs_look_into_it(tmp_path: Path) -> None:
+    path, older = tmp_path / "old.db", sorted(migrate.revisions())[-2]
+    old = database.connect(f"sqlite:///{path}")
+    with old.engine.connect() as connection, connection.begin():
+        migrate.run(connection, older)
+    put(old, "a")
+    old.close()
+    store = open_store(f"sqlite:///{path}")
+    look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT digest FROM blobs').fetchall())"
+    for digest in "bc":
+        put(store, digest)
+        seen = subprocess.run([sys.executable, "-c", look, path], check=True, capture_output=True, text=True).stdout
+        assert f"('{digest}',)" in seen
+        assert path.with_name("old.db-wal").exists(), "the other program took itself for the only one"
+    assert digests(store) == ["a", "b", "c"]
+    store.close()
+    copied = sqlite3.connect(tmp_path / f"old.db.before-{older}")
+    assert copied.execute("SELECT digest FROM blobs").fetchall() == [("a",)]
+    assert copied.execute("SELECT version_num FROM alembic_version").fetchall() == [(older,)]
+    copied.close()
 
 
 def test_a_writer_waits_for_another_process_and_then_goes_on(tmp_path: Path, store: Store) -> None:
