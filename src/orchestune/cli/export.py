@@ -47,12 +47,13 @@ def export(console: Console, args: argparse.Namespace) -> int:
     ref = console.experiment(args.exp)
     kind = args.format or ("json" if args.output and args.output.endswith(".json") else "csv")
     status = console.client.experiment(ref)
-    with _target(Path(args.output) if args.output else None) as file:
+    written = args.output and args.output != "-"
+    with _target(Path(args.output) if written else None) as file:
         if kind == "json":
             _export_json(console.client.trials(status["id"]), file)
         else:
             _export_csv(console, status, file)
-    if args.output:
+    if written:
         console.note(f"{status['handle']}: written to {args.output}")
     return 0
 

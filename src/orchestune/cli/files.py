@@ -30,13 +30,16 @@ def add(commands: Commands) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: HANDLE-N)")
 
 
-def _why(specification: Mapping[str, Any]) -> str:
+def _why(specification: Mapping[str, Any], state: str) -> str:
     keep = specification.get("keep") or {}
     if not keep.get("patterns"):
         return "name them with `keep:` in the experiment file"
     if keep.get("best"):
         return f"`keep_best: {keep['best']}` retains those of the best trials alone"
-    return f"once it is over it has those that `keep` names: {', '.join(keep['patterns'])}"
+    names = ", ".join(keep["patterns"])
+    if state not in ("queued", "running"):
+        return f"it is {state}, and left none of those that `keep` names: {names}"
+    return f"once it is over it has those that `keep` names: {names}"
 
 
 def get(console: Console, args: argparse.Namespace) -> int:
@@ -59,8 +62,9 @@ def get(console: Console, args: argparse.Namespace) -> int:
         raise NotFound(f"{handle}: {gone(dropped)}")
     if not artifacts:
         sending = {worker["name"] for worker in experiment.get("workers") or () if worker.get("sending")}
-        senders = sending.intersection(attempt["worker"] for attempt in client.trial(ref, number)["attempts"])
-        why = _why(client.specification(ref)["specification"])
+        trial = client.trial(ref, number)
+        senders = sending.intersection(attempt["worker"] for attempt in trial["attempts"])
+        why = _why(client.specification(ref)["specification"], trial["state"])
         hint = f"files are on their way from {min(senders)}; try again in a moment" if senders else why
         raise NotFound(f"{handle}/{number} has no files", hint)
     folder: Path = args.output or console.folder / f"{handle}-{number}"

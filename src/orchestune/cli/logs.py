@@ -42,11 +42,13 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--grep", metavar="REGEX", help="only lines in which the regular expression is found")
     parser.add_argument("--since", metavar="TIME", help="only what came since: 30s, 10m, 2h, or 2026-01-31T12:00:00Z")
-    parser.add_argument("--tail", type=_some_lines, metavar="N", help="begin with the last N lines")
+    parser.add_argument(
+        "--tail", type=_some_lines, metavar="N", help="begin with the last N lines; with 0 and --follow only what comes"
+    )
 
 
 def _some_lines(text: str) -> int:
-    number = positive(text)
+    number = 0 if text.isdecimal() and int(text) == 0 else positive(text)
     if number > _MOST:
         raise argparse.ArgumentTypeError(f"{text} is more than {_MOST:,} lines; without --tail all of them are shown")
     return number

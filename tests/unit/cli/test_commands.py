@@ -245,7 +245,9 @@ def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(serv
     assert "best.pt  2.0 KiB" in out
 
 
-def test_export_writes_every_trial_as_csv_or_json(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+def test_export_writes_every_trial_as_csv_or_json(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 4)]
     server.world.trials["sgd-7f3a"][0]["parameters"]["warm"] = True
     names = ("alpha", "penalty", "warm")
@@ -260,6 +262,9 @@ def test_export_writes_every_trial_as_csv_or_json(server: FakeServer, cli: Cli, 
     assert json.loads(target.read_text()) == server.world.trials["sgd-7f3a"]
     assert list(tmp_path.iterdir()) == [target]
     assert cli("export", "sgd", "-o", str(tmp_path / "no" / "x.csv")).code == 2
+    monkeypatch.chdir(tmp_path)
+    assert cli("export", "sgd", "-o", "-") == cli("export", "sgd")
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
@@ -289,15 +294,16 @@ def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_
 
 
 @pytest.mark.parametrize(
-    ("keep", "why"),
+    ("keep", "state", "why"),
     [
-        (None, "name them with `keep:` in the experiment file"),
-        ({"patterns": ["a.pt", "b"], "best": None}, "once it is over it has those that `keep` names: a.pt, b"),
-        ({"patterns": ["a.pt"], "best": 2}, "`keep_best: 2` retains those of the best trials alone"),
+        (None, "failed", "name them with `keep:` in the experiment file"),
+        ({"patterns": ["a", "b"], "best": None}, "running", "once it is over it has those that `keep` names: a, b"),
+        ({"patterns": ["a"], "best": None}, "failed", "it is failed, and left none of those that `keep` names: a"),
+        ({"patterns": ["a.pt"], "best": 2}, "failed", "`keep_best: 2` retains those of the best trials alone"),
     ],
 )
-def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: object, why: str) -> None:
-    server.world.trials["sgd-7f3a"] = [trial(2)]
+def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: object, state: str, why: str) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(2, state=state)]
     server.world.specification = {"specification": {"keep": keep}}
     result = cli("get", "sgd/2")
     assert (result.code, result.err) == (2, f"error: sgd-7f3a/2 has no files\nhint:  {why}\n")
@@ -373,7 +379,8 @@ def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> 
     assert cli("logs", "sgd", "--follow").out == "w1     1 │ one\n"
 
 
-def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli) -> None:
+@pytest.mark.parametrize(("lines", "shown"), [("2", "two\nthree\n"), ("0", "")])
+def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli, lines: str, shown: str) -> None:
     server.log("one\ntwo\nthree\nfo")
 
     def go_on() -> None:
@@ -383,7 +390,7 @@ def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cl
 
     rest = threading.Thread(target=go_on)
     rest.start()
-    assert cli("logs", "sgd/1", "--follow", "--tail", "2").out == "two\nthree\nfour\nfive\n"
+    assert cli("logs", "sgd/1", "--follow", "--tail", lines).out == f"{shown}four\nfive\n"
     rest.join()
 
 
