@@ -86,7 +86,9 @@ class Parameter:
         slack = self._slack()
         if not self.low - slack <= value <= self.high + slack:
             return f"{value!r} is outside {self.low:g}..{self.high:g}"
-        if self.step and not _whole((value - self.low) / self.step):
+        if self.step and not _whole(
+            (value - self.low) / self.step, math.ulp(max(abs(value), abs(self.low))) / self.step
+        ):
             return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
         return None
 
@@ -135,12 +137,20 @@ class Parameter:
         """The prior over the positions in [0, 1); of a categorical one bin for each choice."""
         return _density(self)
 
-    def _value_at(self, position: float) -> float:
+    def ends(self) -> tuple[float, float]:
+        """Of the values that are rounded to ones of a number: half a step beyond the first and the last of them.
+
+        The last may lie below the bound, which the step need not meet.
+        """
         assert self.low is not None and self.high is not None
         half = 0.5 if self.kind == "int" and self.step is None else (self.step or 0.0) / 2
-        low, high = self.low - half, self.high + half
+        last = self.high if self.step is None else self.low + self.step * (self.count() - 1)
+        return max(self.low - half, self.low / 2) if self.log else self.low - half, last + half
+
+    def _value_at(self, position: float) -> float:
+        assert self.low is not None and self.high is not None
+        low, high = self.ends()
         if self.log:
-            low = max(low, self.low / 2)
             return math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
         return low * (1 - position) + high * position
 
@@ -197,9 +207,9 @@ def _decimals(number: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _whole(steps: float) -> bool:
-    """Whether it is a whole number but for rounding, which grows with the number."""
-    return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps))
+def _whole(steps: float, unsure: float) -> bool:
+    """Whether it is a whole number but for rounding, which grows with the number, and with what it was counted from."""
+    return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps), 4 * unsure)
 
 
 def _written(value: object, otherwise: Callable[[object], str] = str) -> str:

@@ -170,10 +170,9 @@ class _Line:
         self._step = float(parameter.step or 1.0)
         count = parameter.count()
         self.levels = int(count) if count <= _MOST_LEVELS else 0
-        half = 0.5 if parameter.kind == "int" and parameter.step is None else (parameter.step or 0.0) / 2
-        low, high = parameter.low - half, parameter.high + half
+        low, high = parameter.ends()
         if self._log:
-            low, high = math.log(max(low, parameter.low / 2)), math.log(high)
+            low, high = math.log(low), math.log(high)
         self._low, self._half_width = low, high / 2 - low / 2  # halves: large floats are infinitely far apart
 
     def position(self, value: float) -> float:
@@ -181,7 +180,7 @@ class _Line:
         return self._inside((value / 2 - self._low / 2) / self._half_width) if self._half_width else _MIDDLE
 
     def snapped(self, positions: Floats) -> Floats:
-        if not self._log:
+        if not self._log or not self._half_width:
             index = np.minimum(np.floor(positions * self.levels), self.levels - 1)
             return (index + 0.5) / self.levels
         values = np.exp(self._low + positions * 2 * self._half_width)

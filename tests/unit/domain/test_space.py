@@ -180,3 +180,23 @@ def test_values_become_those_that_the_parameters_have() -> None:
 )
 def test_what_lies_outside_is_told_however_large_the_bounds_are(parameter: Parameter, value: float) -> None:
     assert "outside" in (parameter.problem(value) or "")
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        Parameter("a", "int", 0, 19, step=5),
+        Parameter("a", "int", 292880, 292972, step=16),
+        Parameter("a", "float", 0.0, 1.75, step=0.47),
+        Parameter("a", "float", 0.0, 1.0, step=0.25),
+    ],
+)
+def test_a_step_that_does_not_meet_the_upper_bound_gives_each_value_its_share(parameter: Parameter) -> None:
+    levels = list(parameter.each())
+    places = [parameter.from_unit((place + 0.5) / 1000) for place in range(1000)]
+    assert [round(places.count(level) / 1000 * len(levels), 1) for level in levels] == [1.0] * len(levels)
+
+
+def test_a_step_may_be_small_beside_what_it_is_counted_from() -> None:
+    parameter = Parameter("a", "float", 5530.717007052405, 5530.717052652572, step=2.8e-9)
+    assert all(parameter.problem(parameter.from_unit(place / 97)) is None for place in range(97))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -72,3 +73,26 @@ def test_each_choice_and_level_is_drawn_equally_often() -> None:
 )
 def test_what_is_not_of_this_space_has_no_point(configuration: Configuration) -> None:
     assert Cube(FINITE).point(configuration) is None
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(
+    "parameter",
+    [Parameter("a", "int", 292880, 292972, step=16), Parameter("a", "float", 0.1, 1.85, step=0.47)],
+    ids=["int", "float"],
+)
+def test_a_point_stands_for_the_value_that_it_was_made_of_where_steps_do_not_meet_the_bound(
+    parameter: Parameter, log: bool
+) -> None:
+    made = replace(parameter, log=log)
+    cube = Cube(Space.of((made,)))
+    for value in made.each():
+        point = cube.point({"a": value})
+        assert point is not None
+        assert cube.configuration(cube.snapped(point[None].copy())[0]) == {"a": value}
+
+
+def test_a_log_range_too_narrow_for_its_logarithms_has_points_all_the_same() -> None:
+    cube = Cube(Space.of((Parameter("a", "int", 2**53 - 5, 2**53 - 1, log=True),)))
+    points = cube.uniform(20, np.random.default_rng(1))
+    assert all(2**53 - 5 <= int(cube.configuration(point)["a"]) <= 2**53 - 1 for point in points)
