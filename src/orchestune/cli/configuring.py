@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from orchestune.cli.progress import exact
-from orchestune.config.scalars import resolve
 from orchestune.domain.experiment import Specification
 from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.errors import BadInput, Problem, UsageError
@@ -57,6 +56,8 @@ def configuration(
 
 
 def _value(parameter: Parameter, text: str) -> Value:
+    from orchestune.config.scalars import resolve  # what reads files is loaded by commands that need it alone
+
     if not parameter.numeric:
         written = (choice for choice in parameter.choices if exact(choice) == text)
         meant = (choice for choice in parameter.choices if same(choice, resolve(text)))

@@ -107,6 +107,11 @@ def _dispatch(console: Console, words: list[str]) -> int:
     name = words[0] if words and not words[0].startswith("-") else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, list(COMMANDS))
+    if not name and words and words[0] not in ("-h", "--help", "--version"):
+        command = next((word for word in _own(words) if word in COMMANDS), "")
+        if command:
+            hint = f"options follow it: `orchestune {command} {words[0]}`"
+            raise UsageError(f"{words[0]} stands before the command", hint)
     if name == "server":
         return server.delegate(words[1:])
     parser, args = _read(words, name)

@@ -194,6 +194,11 @@ def test_control_commands_say_that_an_experiment_is_over(
             "did you mean --namespace? `orchestune",
         ),
         (["status", "--waatch"], "did you mean --watch? `orchestune status --help`"),
+        (
+            ["--watch", "status"],
+            "--watch stands before the command\nhint:  options follow it: `orchestune status --watch`",
+        ),
+        (["--cluster", "local", "status"], "options follow it: `orchestune status --cluster`"),
         (["--versoin"], "did you mean --version? `orchestune --help`"),
         (["export", "--format", "cvs"], "--format: found 'cvs', allowed are csv, json\nhint:  did you mean csv?"),
         (["completion", "fsh"], "found 'fsh', allowed are bash, zsh, fish\nhint:  did you mean fish?"),
