@@ -10,7 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
-_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine"
+_CREDENTIALS = (
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine;"
+    " a server reads keys when it starts"
+)
 _AUTHORITY = (
     "where its certificate is of an authority of your own, AWS_CA_BUNDLE names a file with that;"
     " a server in a cluster is told by `orchestune cluster connect -n NAME --ca FILE`"

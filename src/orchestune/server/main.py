@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Protocol
 from orchestune import __version__
 from orchestune.client import endpoint, home
 from orchestune.client.launch import owner
-from orchestune.errors import TemporaryError, UsageError
+from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
 from orchestune.outgoing.settings import Outgoing
 from orchestune.server import embedded, logs
 from orchestune.server.app import create_app
 from orchestune.server.draining import Draining
 from orchestune.server.serving import STOPPING, Deadline, Server, listen
 from orchestune.server.settings import Settings, load
+from orchestune.services import read_server
 from orchestune.services.core import Core
 
 logger = logging.getLogger("orchestune.server")
@@ -155,6 +157,8 @@ def _serve(
             )
             waiting.append(asyncio.ensure_future(idle))
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
+        if lock is None:
+            threading.Thread(target=_try, args=(running.core,), name="trying", daemon=True).start()
 
     def drain() -> None:
         deadline.start()
@@ -169,6 +173,14 @@ def _serve(
     server = Server(settings, app, on_started=started, on_draining=drain)
     server.run(sockets=[listening])
     running.stop(STOPPING)
+
+
+def _try(core: Core) -> None:
+    """Tell the operator at once what users would meet first: a bucket that is not there, a key that has expired."""
+    try:
+        read_server.check(core)
+    except StoreUnavailable as error:
+        logger.warning("what is sent to this server cannot be kept: %s (%s)", error.message, error.hint)
 
 
 def _is_idle(running: Running) -> bool:

@@ -92,6 +92,20 @@ def test_a_hosted_server_serves_until_it_is_told_to_end_and_writes_no_token(
     assert (one.state / "token").read_text().strip() not in one.log.read_text()
 
 
+def test_a_hosted_server_says_when_it_starts_that_it_cannot_keep_files(
+    tmp_path: Path, processes: list[Process]
+) -> None:
+    one = Process(tmp_path / "state", "--port", "0", "--files", "/proc/none", ORCHESTUNE_LOG_FORMAT="json")
+    processes.append(one)
+    one.url()
+
+    def told() -> list[str]:
+        return [entry["message"] for entry in one.entries() if entry["level"] == "warning"]
+
+    until(lambda: bool(told()), "a warning")
+    assert "cannot be kept" in told()[0] and "/proc/none" in told()[0]
+
+
 def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_request(
     tmp_path: Path, processes: list[Process]
 ) -> None:
