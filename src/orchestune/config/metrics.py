@@ -57,7 +57,7 @@ _TAKEN = ("name", "value", "stddev", "step", "global_step", "iteration", "iter",
 _NAMES = Named(
     "a metric",
     r"[A-Za-z_][A-Za-z0-9_.\-/@%]*",
-    "letters, digits and _ . - / @ % are allowed, a letter or _ first; val_loss also stands for `Val Loss: 0.3`",
+    "ASCII letters, digits and _ . - / @ % are allowed, a letter or _ first; val_loss also stands for `Val Loss: 0.3`",
     dict.fromkeys(_TAKEN, "it means something else in a report"),
 )
 _MAPPING = mapping_of(_NAMES, METRIC, "a mapping from names to maximize or minimize", least=1, most=20)

@@ -141,7 +141,7 @@ def _numeric(
 _NAMES = Named(
     "a parameter",
     r"[A-Za-z_][A-Za-z0-9_.\-/]*",
-    "letters, digits and _ . - / are allowed, a letter or _ first",
+    "ASCII letters, digits and _ . - / are allowed, a letter or _ first",
     {name: f"{{{name}}} in `run` stands for all parameters" for name in ("args", "hydra")},
 )
 WHEN = mapping_of(

@@ -38,7 +38,7 @@ editors lies in the package as `orchestune/config/experiment.schema.json`.
 _PARAMETERS = """\
 ## `parameters`
 
-Names are yours: letters, digits and `_ . - /`, a letter or `_` first; not `args` and not `hydra`.
+Names are yours: ASCII letters, digits and `_ . - /`, a letter or `_` first; not `args` and not `hydra`.
 
 | spelling | values |
 |---|---|

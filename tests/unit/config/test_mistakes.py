@@ -380,8 +380,8 @@ def test_a_mistake_in_a_parameter_is_told_at_its_place(spelling: str, message: s
         (
             "1x: 1..2",
             (
-                "4:3: parameters.1x: '1x' is no name for a parameter; letters, digits and _ . - / are allowed,"
-                " a letter or _ first"
+                "4:3: parameters.1x: '1x' is no name for a parameter; ASCII letters, digits and _ . - / are"
+                " allowed, a letter or _ first"
             ),
         ),
     ],
