@@ -183,7 +183,9 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     if status["counts"]["failed"]:
         steps.append((f"orchestune trials {handle} --state failed", "what failed"))
     if status["state"] in ("completed", "stopped"):
-        if extendable(status):
+        if status["state"] == "stopped" and finished(status) < status["budget"]:
+            steps.append((f"orchestune resume {handle}", "go on with the rest of its budget"))
+        elif extendable(status):
             steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
         steps.append((f"orchestune export {handle} -o {handle}.csv", "everything as a table"))
     names = max(len(command) for command, _ in steps)

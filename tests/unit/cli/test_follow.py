@@ -277,6 +277,8 @@ def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Star
     assert screen.end() == 1
     assert len(server.asked("POST", "/stop")) == 1
     assert "sgd-7f3a stopped" in plain(screen.screen)
+    assert "orchestune resume sgd-7f3a" in plain(screen.screen)
+    assert "orchestune extend" not in plain(screen.screen)
 
 
 def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server: FakeServer, terminal: Start) -> None:
