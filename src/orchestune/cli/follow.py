@@ -12,6 +12,7 @@ from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
 from orchestune.cli.render import last_lines, one_line
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
+from orchestune.client.attempts import decisive
 from orchestune.client.states import OVER, over
 from orchestune.client.stream import ServerSent
 from orchestune.client.watching import Away, Watch
@@ -142,7 +143,8 @@ def _failure(console: Console, status: documents.Status) -> str:
         return ""
     reason = trial["reason"]["message"] if trial["reason"] else "failed"
     lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
-    tail = (trial["attempts"][-1].get("tail") or "") if trial["attempts"] else ""
+    attempt = decisive(trial)
+    tail = (attempt.get("tail") or "") if attempt else ""
     lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_lines(tail, 5)]
     return "\n".join(lines)
 

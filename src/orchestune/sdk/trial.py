@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestune.client.attempts import decisive
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Trial:
     error: str | None = None
     """why it failed, with the last lines of its output: a traceback stands there"""
     seconds: float | None = None
-    """of its last attempt"""
+    """of its last attempt; with folds from the beginning of the first to the end of the last"""
 
 
 def trial_of(document: documents.Trial) -> Trial:
     """From the server's document."""
-    attempt = document["attempts"][-1] if document["attempts"] else None
+    attempt = document["attempts"][-1] if len({each["task"] for each in document["attempts"]}) == 1 else None
     measured = document["metrics"]
     return Trial(
         document["number"],
@@ -87,7 +88,7 @@ def _error(document: documents.Trial) -> str | None:
     if document["state"] != "failed":
         return None
     reason = document["reason"]
-    attempt = document["attempts"][-1] if document["attempts"] else None
+    attempt = decisive(document)
     cause = (attempt["reason"] if attempt else None) or reason
     tail = (attempt.get("tail") if attempt else None) or ""
     return "\n".join(part for part in (cause["message"] if cause else "failed", tail.rstrip()) if part)

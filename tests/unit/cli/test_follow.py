@@ -337,6 +337,15 @@ def test_the_first_failure_is_told_also_without_a_word_of_its_output(server: Fak
     assert "fail  trial 1: used more than its memory\n" in cli("wait", "sgd").out
 
 
+def test_the_first_failure_of_folds_is_told_by_the_one_that_failed(server: FakeServer, cli: Cli) -> None:
+    reason = {"code": "exit_code", "message": "exited with code 1"}
+    folds = [attempt(state="failed", tail="RuntimeError: broken"), attempt(state="cancelled", tail="epoch 1")]
+    server.world.trials["sgd-7f3a"] = [trial(1, state="failed", reason=reason, attempts=folds)]
+    server.update("sgd-7f3a", state="completed", counts={**status()["counts"], "failed": 1})
+    said = cli("wait", "sgd").out
+    assert "RuntimeError: broken" in said and "epoch 1" not in said
+
+
 def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:
     environ = {**os.environ, **server.environment(), "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "orchestune", *words]
