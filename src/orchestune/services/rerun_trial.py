@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestune.domain.experiment import StopRules
+from orchestune.domain.experiment import Specification, StopRules
 from orchestune.errors import Conflict, NotFound
 from orchestune.services.core import Core
 from orchestune.services.create_experiment import add, check
+from orchestune.services.read_experiments import rfc3339
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments
 from orchestune.store import trials as rows
@@ -28,10 +29,11 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
             raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
         specification, launch = experiments.at_revision(session, row, trial.revision)
         checkpoint = rows.checkpoint_of(session, trial)
+        dropped = experiments.files_dropped_at(session, row.id)
     if body.get("continue") and specification.folds.count > 1:
         raise Conflict(f"{row.handle}/{number} has {specification.folds.count} folds", "rerun it without --continue")
     if body.get("continue") and checkpoint is None:
-        raise Conflict(f"{row.handle}/{number} left no checkpoint", "only trials with `checkpoint:` can be continued")
+        raise _nothing_to_continue(f"{row.handle}/{number}", specification, dropped)
     parallelism = min(row.parallelism, specification.folds.count)
     specification = replace(
         specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=(), notify=(), mlflow=None
@@ -62,3 +64,12 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         origin=f"{row.handle}/{number}",
         first=first,
     )
+
+
+def _nothing_to_continue(trial: str, specification: Specification, dropped: float | None) -> Conflict:
+    if specification.checkpoint_every is not None and dropped is not None:
+        kept = "the server keeps files for some time after the end (`retention`)"
+        return Conflict(
+            f"the checkpoint of {trial} was dropped at {rfc3339(dropped)}: {kept}", "rerun it from the start"
+        )
+    return Conflict(f"{trial} left no checkpoint", "only trials with `checkpoint:` can be continued")

@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
-from orchestune.errors import BadInput, Denied, StoreUnavailable
+from orchestune.errors import BadInput, Conflict, Denied, StoreUnavailable
 from orchestune.ports.backend import Gone
 from orchestune.services import (
     bundles,
@@ -20,6 +20,7 @@ from orchestune.services import (
     read_logs,
     read_trials,
     report_metrics,
+    rerun_trial,
     stop_trial,
     uploads,
 )
@@ -207,6 +208,8 @@ class ReportsContract(WorldContract):
         expiring.tick()
         assert world.status(experiment)["files_dropped_at"] is not None
         assert sizes() == [4, None, None], "the code stays"
+        with pytest.raises(Conflict, match=r"checkpoint of test-\w{4}/1 was dropped at 2023-"):
+            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
         assert read_logs.logs(world.core, experiment, 0, 10)["items"] == []
         assert read_trials.artifacts(world.core, experiment, 1) == []
         assert read_trials.trial(world.core, experiment, 1)["metrics"]["loss"]["value"] == 0.5
