@@ -82,8 +82,17 @@ def stop(console: Console, args: argparse.Namespace) -> int:
     if console.json:
         console.document(trial)
     else:
-        console.say(f"{ref}/{number}: {trial['state']}; another trial takes its place")
+        status = console.client.experiment(ref)
+        console.say(f"{status['handle']}/{number}: {trial['state']}; {_instead(status)}")
     return 0
+
+
+def _instead(status: documents.Status) -> str:
+    """What becomes of the place of a trial that was stopped."""
+    if status["state"] in OVER or status["desired"] == "stopped":
+        return f"its experiment is {status['state']}"
+    again = f" after `orchestune resume {status['handle']}`" if status["desired"] == "paused" else ""
+    return f"another trial takes its place{again}"
 
 
 def pause(console: Console, args: argparse.Namespace) -> int:

@@ -57,12 +57,12 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     if console.json:
         console.document({"schema": 1, **found})
         return 0
-    console.say(*(item["message"] for item in found["findings"] if item["parameter"] is None))
+    whole = [item["message"] for item in found["findings"] if item["parameter"] is None]
     names = [item["name"] for item in found["parameters"]]
     said = [item for item in found["findings"] if item["parameter"] is not None]
     order = {name: place for place, name in enumerate(names)}
     said.sort(key=lambda item: order.get(item["parameter"] or "", len(names)))
-    console.say("", *_shares(found, console.paint, console.columns))
+    console.say(*whole, *([""] if whole else []), *_shares(found, console.paint, console.columns))
     if said:
         console.say("")
     width = max((len(item["parameter"] or "") for item in said), default=0)
@@ -73,6 +73,8 @@ def explain(console: Console, args: argparse.Namespace) -> int:
 
 
 def _shares(found: documents.Importance, paint: Paint, columns: int | None) -> list[str]:
+    if not found["trials"]:
+        return ["nothing can be said of the parameters: no trial has completed yet"]
     if not found["parameters"]:
         too_few = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
         return [f"nothing can be said of the parameters: {too_few}"]

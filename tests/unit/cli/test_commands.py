@@ -106,6 +106,26 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
     assert cli(*words) == Result(0, said, "")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "another trial takes its place"),
+        (
+            {"state": "paused", "desired": "paused"},
+            "another trial takes its place after `orchestune resume sgd-7f3a`",
+        ),
+        ({"state": "stopping", "desired": "stopped"}, "its experiment is stopping"),
+        ({"state": "completed"}, "its experiment is completed"),
+    ],
+)
+def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
+    server: FakeServer, cli: Cli, changes: dict[str, str], said: str
+) -> None:
+    server.world.trials["sgd-7f3a"] = [trial(1, state="cancelled")]
+    server.update("sgd-7f3a", **changes)
+    assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
+
+
 def test_who_extends_what_a_rule_has_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
     server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
     said = "it does not go on: loss reached 0.1; `orchestune run --warm-start done-0000` begins another search with its"
