@@ -83,7 +83,7 @@ class Suggesting:
             log.warning("%s: %s; the engine is built again", row.handle, error)
             self._drop(row.id)
         except OrchestuneError as error:
-            self._engine_failed(row, str(error))
+            self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
         except Exception as error:  # an engine is other people's mathematics: it may raise anything
             log.exception("the engine of %s failed", row.handle)
             self._engine_failed(row, f"{type(error).__name__}: {error}")
