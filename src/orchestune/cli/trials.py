@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, luck, nothing_best
-from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table
+from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table, width
 
 if TYPE_CHECKING:
     from orchestune import documents
 
 SHORT = 12
 """digits of a bundle's digest, as people see it"""
+_WHY = 30
+"""columns in which the beginning of a reason can be read"""
+_BETWEEN = 2
+"""columns between those of a table"""
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
 
@@ -76,14 +80,15 @@ def trials(console: Console, args: argparse.Namespace) -> int:
         console.document(list(found))
     else:
         status = console.client.experiment(ref)
-        console.say(*_table(list(found), status, console))
+        lines = _table(list(found), status, console)
+        console.say(*(lines or ["no such trials" if args.state else "no trials yet"]))
     return 0
 
 
 def _table(found: list[documents.Trial], status: documents.Status, console: Console) -> list[str]:
     paint = console.paint
     if not found:
-        return ["no such trials" if status["budget"] else "no trials yet"]
+        return []
     metrics = [metric["name"] for metric in status["metrics"]]
     parameters = list(dict.fromkeys(name for trial in found for name in trial["parameters"]))
     bests = {entry["trial"] for entry in status["best"]}
@@ -104,8 +109,31 @@ def _table(found: list[documents.Trial], status: documents.Status, console: Cons
             one_line(reason),
         ])  # fmt: skip
     code = ["CODE"] if several else []
-    header = ("TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, *code, "TIME", "")
+    header = ["TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, *code, "TIME", ""]
+    if console.columns:
+        first = 2 + len(metrics)
+        header, *rows = _narrowed([header, *rows], first, first + len(parameters), console)
     return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
+
+
+def _narrowed(rows: list[list[str]], first: int, end: int, console: Console) -> list[list[str]]:
+    """The table with as many of its columns from `first` to `end` as leave room for how long trials took and why they
+    failed; the number of the others in their place.
+    """
+    widths = [max(map(width, column)) + _BETWEEN for column in zip(*rows, strict=True)]
+    widths[-1] = min(widths[-1], _WHY)
+    room = (console.columns or 0) - sum(widths[:first] + widths[end:])
+    if sum(widths[first:end]) <= room:
+        return rows
+    kept, room = 0, room - len(_more(end - first, console)) - _BETWEEN
+    while kept < end - first and widths[first + kept] <= room:
+        room, kept = room - widths[first + kept], kept + 1
+    left = _more(end - first - kept, console)
+    return [[*row[: first + kept], "" if place else left, *row[end:]] for place, row in enumerate(rows)]
+
+
+def _more(count: int, console: Console) -> str:
+    return f"{console.paint.sign('…')} {count} more"
 
 
 def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:

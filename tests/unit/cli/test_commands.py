@@ -257,6 +257,9 @@ def test_trials_shows_configurations_values_and_reasons(server: FakeServer, cli:
     assert lines[2].split() == ["2", "failed", "-", "0.002", "l1", "2.0s", "exit", "code", "1"]
     (line,) = cli("trials", "sgd", "--state", "failed").out.splitlines()[1:]
     assert line.split() == lines[2].split()
+    assert cli("trials", "sgd", "--state", "pruned").out == "no such trials\n"
+    server.world.trials["sgd-7f3a"] = []
+    assert cli("trials", "sgd").out == "no trials yet\n"
 
 
 def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(server: FakeServer, cli: Cli) -> None:

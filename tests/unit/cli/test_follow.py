@@ -212,6 +212,21 @@ def test_why_nothing_moves_is_told_whole_on_a_narrow_terminal(server: FakeServer
     assert max(len(line) for line in lines if line.startswith("best")) == 40
 
 
+def test_why_trials_failed_is_told_though_their_parameters_are_too_many(server: FakeServer, terminal: Start) -> None:
+    reason = {"code": "exit_code", "message": "exited with code 1"}
+    names = [f"layer_{place}.rate" for place in range(20)]
+    failed = trial(1, state="failed", reason=reason, metrics={}, parameters=dict.fromkeys(names, 0.25))
+    server.world.trials["sgd-7f3a"] = [failed]
+    screen = terminal("trials", "sgd", columns=80)
+    assert screen.end() == 0
+    head, line = plain(screen.screen).splitlines()[-2:]
+    assert head.split()[3:] == ["layer_0.rate", "…", "19", "more", "TIME"]
+    assert line.endswith("exited with code 1") and max(len(head), len(line)) <= 80
+    screen = terminal("trials", "sgd", columns=500)
+    assert screen.end() == 0
+    assert "layer_19.rate  TIME" in plain(screen.screen)
+
+
 def test_who_waits_hears_that_the_server_says_nothing(
     server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
