@@ -93,3 +93,9 @@ def test_what_is_not_there_is_said(core: Core) -> None:
         contour(core, ref, "rate", "rate", None)
     with pytest.raises(UsageError, match="'f1' is no metric"):
         contour(core, ref, "rate", "width", "f1")
+
+
+def test_values_of_diverged_trials_are_numbers_all_the_same(core: Core) -> None:
+    found = contour(core, written(core, lambda given: 1.5e308 * (0.5 + given["width"] / 20), 15), "rate", "width", None)
+    known = [value for row in found["values"] for value in row if value is not None]
+    assert known and all(7e307 < value < 1.6e308 for value in known)

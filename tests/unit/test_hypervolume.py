@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 
@@ -116,3 +117,13 @@ def test_the_volume_begins_at_the_thresholds(core: Core) -> None:
     found = read_hypervolume.hypervolume(core, ref)
     assert found["reference"] == {"error": 0.5, "score": 2.0}
     assert found["number"] == [2] and found["value"] == pytest.approx([0.2 * 2.0])
+
+
+def test_volumes_beyond_all_numbers_are_left_out(core: Core) -> None:
+    chance = random.Random(1)
+    found = [
+        ("completed", {"error": chance.uniform(-1.7e308, 1.7e308), "score": chance.uniform(-1.7e308, 1.7e308)})
+        for _ in range(20)
+    ]
+    answer = read_hypervolume.hypervolume(core, written(core, TWO, found))
+    assert json.dumps(answer, allow_nan=False)

@@ -22,6 +22,8 @@ _NEAR = 0.135
 """weight of a trial that lies two widths away: where all of them together have less, nothing is known"""
 _REACH = 6.0
 """times the middle half of the values: what lies farther off counts as lying there"""
+_LARGE = 1e290
+"""beyond which a sum of values may be infinite"""
 _CONTOURS: Recent[Document] = Recent()
 
 
@@ -96,10 +98,12 @@ def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Docume
     across, up = axes
     there = np.isfinite(values) & ~np.isnan(across.places) & ~np.isnan(up.places)
     measured = _within_reach(values[there])
+    largest = float(np.abs(measured).max(initial=0.0))
+    scale = largest if largest > _LARGE else 1.0
     shape = len(up.levels), len(across.levels)
     sums, counts = np.zeros(shape), np.zeros(shape)
     cells = up.places[there].astype(int), across.places[there].astype(int)
-    np.add.at(sums, cells, measured)
+    np.add.at(sums, cells, measured / scale)
     np.add.at(counts, cells, 1.0)
     trials = len(measured)
     upwards, sideways = up.reach(max(trials, 1)), across.reach(max(trials, 1))
@@ -113,7 +117,7 @@ def _document(metric: str, axes: tuple[_Axis, _Axis], values: Numbers) -> Docume
         "across": list(across.levels),
         "up": list(up.levels),
         "values": [
-            [float(f"{mean:.6g}") if weight >= _NEAR else None for mean, weight in zip(*line, strict=True)]
+            [float(f"{mean * scale:.6g}") if weight >= _NEAR else None for mean, weight in zip(*line, strict=True)]
             for line in zip(means, weights, strict=True)
         ],
     }

@@ -48,11 +48,13 @@ def _volumes(row: ExperimentRow, found: Columns) -> Document:
     if not len(places):
         return {"metrics": names, "reference": None, "finished": [], "number": [], "value": []}
     points = losses[places]
-    where = reference(points, undominated(points))
+    with np.errstate(over="ignore", invalid="ignore"):
+        where = reference(points, undominated(points))
     for place, metric in enumerate(optimized):
         if metric.threshold is not None:
             where[place] = signs[place] * metric.threshold
-    steps = list(growth(points, where))
+    with np.errstate(over="ignore", invalid="ignore"):  # volumes of diverged losses may be beyond all numbers
+        steps = [(place, volume) for place, volume in growth(points, where) if np.isfinite(volume)]
     reached = places[[place for place, _ in steps]] if steps else places[:0]
     return {
         "metrics": names,
@@ -70,7 +72,7 @@ def reference(points: Numbers, front: Numbers) -> Numbers:
     """
     worst, best = front.max(axis=0), front.min(axis=0)
     found: Numbers = np.maximum(worst + _MARGIN * (worst - best), np.median(points, axis=0))
-    return found
+    return np.nan_to_num(found)
 
 
 def undominated(points: Numbers) -> Numbers:
