@@ -159,7 +159,13 @@ STOP = changed(
             Key("max_failures", whole(1, MOST_TRIALS), "So many failed trials.", "never"),
             Key("target", NUMBER, "The first metric reached this value.", "never"),
             Key("time", TIME, "So long after the first trial started.", "never"),
-            Key("patience", whole(1, MOST_TRIALS), "So many finished trials in a row without a better value.", "never"),
+            Key(
+                "patience",
+                whole(1, MOST_TRIALS),
+                "So many finished trials in a row without a better value; of several metrics with a goal, without one"
+                " that came onto the Pareto front.",
+                "never",
+            ),
             Key(
                 "futile",
                 FUTILE,

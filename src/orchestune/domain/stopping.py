@@ -23,11 +23,13 @@ class Progress:
     """queued or running"""
     best_value: float | None
     since_best: int
-    """finished trials since the best value last got better"""
+    """finished trials since the best value last got better, with several objectives since the front last grew"""
     seconds: float
     """since the first lease"""
     exhausted: bool = False
     """the space has no configuration left that was not tried"""
+    front: bool = False
+    """there are several objectives"""
     unsure: bool = False
     """the best value is noisy, and what a model expects of the best trial is not known here"""
 
@@ -67,7 +69,8 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         return Reason(ReasonCode.FUTILE, text)
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
-        return Reason(ReasonCode.PATIENCE, f"no better {objective.name} in the last {last}")
+        missed = "nothing came onto the Pareto front" if progress.front else f"no better {objective.name}"
+        return Reason(ReasonCode.PATIENCE, f"{missed} in the last {last}")
     if rules.time is not None and progress.seconds >= rules.time:
         return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
     return None

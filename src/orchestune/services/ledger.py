@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestune.domain import stopping
+from orchestune.domain.metrics import objectives
 from orchestune.domain.space import key
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode
 from orchestune.domain.transitions import experiment_state
@@ -91,6 +92,7 @@ class Ledger:
             open=row.open,
             best_value=row.best_value,
             since_best=row.since_best,
+            front=len(objectives(row.specification.metrics)) > 1,
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted="exhausted" in row.guards.split() or self._all_tried(),
             unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain import stopping
-from orchestune.domain.metrics import Measured, feasible
+from orchestune.domain.metrics import Measured, feasible, objectives
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
 from orchestune.domain.trial import ask_seed
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
+from orchestune.store import trials as rows
 
 COUNTED = {
     TrialState.QUEUED: "queued",
@@ -190,12 +191,21 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
     kept = feasible(row.specification.metrics, {name: found.value for name, found in measured.items()})
     if kept and objective.better(value, row.best_value):
         row.best_trial, row.best_value, row.since_best = number, value, 0
+    elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
+        row.since_best = 0
     values = [(name, measured[name].value) for name in sorted(measured)]
     digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
     if row.completed == 1:
         row.same_digest, row.same_count = digest, 1
     elif row.same_digest == digest and row.same_count == row.completed - 1:
         row.same_count = row.completed
+
+
+def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -> bool:
+    """Whether a trial that keeps every limit came onto the Pareto front of several objectives."""
+    metrics = ledger.row.specification.metrics
+    values = {metric.name: measured[metric.name].value for metric in objectives(metrics)}
+    return len(values) > 1 and not rows.dominated(ledger.session, ledger.row.id, metrics, number, values)
 
 
 def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:

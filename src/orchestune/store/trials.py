@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select
@@ -100,6 +100,28 @@ def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict
     same = and_(points.c.attempt == newest.c.attempt, points.c.name == name, points.c.sequence == newest.c.sequence)
     query = select(points.c.attempt, points.c.step, points.c.value).join(newest, same)
     return {attempt: (step, value) for attempt, step, value in map(tuple, session.select(query))}
+
+
+def dominated(
+    session: Session, experiment: str, metrics: Sequence[Metric], number: int, values: Mapping[str, float]
+) -> bool:
+    """Whether another completed trial that keeps every limit is at least as good in each of these values."""
+    query = select(trials.c.number).where(
+        trials.c.experiment == experiment, trials.c.state == TrialState.COMPLETED, trials.c.number != number
+    )
+    for metric in metrics:
+        found = trial_metrics.alias()
+        same = and_(
+            found.c.experiment == trials.c.experiment, found.c.trial == trials.c.number, found.c.name == metric.name
+        )
+        query = query.join(found, same)
+        if metric.name in values:
+            wanted = values[metric.name]
+            query = query.where(found.c.value >= wanted if metric.goal == "maximize" else found.c.value <= wanted)
+        if metric.limit is not None:
+            bound = metric.limit.bound
+            query = query.where(found.c.value >= bound if metric.limit.least else found.c.value <= bound)
+    return bool(session.select(query.limit(1)))
 
 
 def reached(session: Session, experiment: str, name: str, count: int) -> list[tuple[float, int]]:

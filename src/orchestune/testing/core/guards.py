@@ -55,6 +55,33 @@ class GuardsContract(WorldContract):
         assert sum(shown["counts"][key] for key in ("completed", "failed")) == finished
         assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
 
+    def test_patience_of_several_metrics_is_with_the_pareto_front(self, world: World) -> None:
+        metrics = [
+            {"name": "loss", "goal": "minimize"},
+            {"name": "gain", "goal": "maximize"},
+            {"name": "size", "goal": None, "optimized": False, "constraint": "<= 9"},
+        ]
+        experiment = world.create(budget=50, parallelism=1, stop={"patience": 2}, metrics=metrics)
+        told = [
+            (1.0, 1.0, 1.0),
+            (2.0, 2.0, 1.0),  # worse by the first, better by the second
+            (2.0, 2.0, 1.0),  # the same again
+            (3.0, 3.0, 1.0),
+            (0.5, 9.0, 99.0),  # beyond the limit: it beats nobody
+            (4.0, 8.0, 1.0),
+            (4.0, 7.0, 1.0),
+            (0.9, 0.5, 99.0),
+        ]
+        for values in told:
+            assert world.status(experiment)["state"] in ("pending", "running")
+            [(worker, lease)] = world.lease()
+            named = zip(("loss", "gain", "size"), values, strict=True)
+            points = [[place, name, value, None, None] for place, (name, value) in enumerate(named)]
+            worker.call(finished=[worker.finish(lease, points=points)])
+        world.tick(3)
+        reason = world.status(experiment)["reason"]
+        assert reason == {"code": "patience", "message": "nothing came onto the Pareto front in the last 2 trials"}
+
     def test_a_time_limit_ends_it_while_trials_run(self, world: World) -> None:
         experiment = world.create(budget=50, parallelism=2, stop={"time": 60})
         world.lease(2)
