@@ -9,6 +9,7 @@ does not.
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
 import re
@@ -98,17 +99,31 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         wrong = next((f"write `{right}`" for found, right in _ALSO.items() if found in text), "")
         equals = re.search(r"(?<![<>=!])=(?!=)", text)
-        hint = wrong or ("write == for equal" if equals else "for example lr * 2 + momentum <= 1")
+        other = "write == for equal" if equals else "for example lr * 2 + momentum <= 1"
+        hint = _in_braces(text, kinds) or wrong or other
         raise WrongConstraint("is no expression", hint) from exc
     if _deeper(tree, DEEPEST):
         raise WrongConstraint(f"is nested more than {DEEPEST} levels deep", "make several constraints of it")
     reader = _Reader(kinds, quoted)
-    term, kind = reader.term(tree)
+    try:
+        term, kind = reader.term(tree)
+    except WrongConstraint as exc:
+        raise WrongConstraint(str(exc), _in_braces(text, kinds) or exc.hint) from None
     if kind not in ("truth", "any"):
         raise WrongConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
     if not reader.names:
         raise WrongConstraint("names no parameter")
     return Constraint(text, frozenset(reader.names), term, reader.distance(tree))
+
+
+def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
+    """The hint for a text that has a name as it stands which is no word of Python."""
+    plain = _QUOTED.sub("", text)
+    for name in kinds:
+        words = all(word.isidentifier() and not keyword.iskeyword(word) for word in name.split("."))
+        if not words and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", plain):
+            return f"write {{{name}}} for the parameter"
+    return ""
 
 
 class _Reader:
@@ -187,6 +202,8 @@ class _Reader:
         if name not in self._kinds:
             close = get_close_matches(name, list(self._kinds), n=1)
             hint = f"did you mean {close[0]}?" if close else f"parameters are {', '.join(list(self._kinds)[:10])}"
+            if not close and "text" in self._kinds.values():
+                hint += f"; a text stands in quotes: '{name}'"
             raise WrongConstraint(f"'{name}' is no parameter", hint)
         self.names.add(name)
         kind = self._kinds[name]

@@ -108,6 +108,21 @@ def test_what_is_no_condition_is_refused_with_the_reason(text: str, message: str
     assert message in f"{caught.value} ({caught.value.hint})"
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("val/x-y > 3", "write {val/x-y} for the parameter"),
+        ("lambda > 1", "write {lambda} for the parameter"),
+        ("{lambda} > 1 and opt == sgd", "parameters are lr, lambda, val/x-y, opt; a text stands in quotes: 'sgd'"),
+    ],
+)
+def test_what_braces_and_quotes_are_for_is_told_where_they_are_missing(text: str, hint: str) -> None:
+    kinds: dict[str, Kind] = {"lr": "number", "lambda": "number", "val/x-y": "number", "opt": "text"}
+    with pytest.raises(WrongConstraint) as caught:
+        constraint(text, kinds)
+    assert caught.value.hint == hint
+
+
 @settings(derandomize=True, database=None, max_examples=300)
 @given(st.text("lropt<>=+-*/()[]{}'., 0123456789andorif\n\0\\", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
