@@ -90,6 +90,10 @@ class _Bound:
 
 
 VIEWS = (View("plain", False), View("plain", True), View("power", False))
+_FIRST_VIEWS = (View("plain", True), View("power", True))
+"""while little is known: what each parameter does by itself is learnt from fewer results than what all do together"""
+_FEW = 4
+"""results for each coordinate that are little"""
 _MOST_SINGLES = 32
 """parameters; with more of them the sum of functions of one parameter each takes too long"""
 
@@ -109,14 +113,14 @@ class GpProposer:
         *,
         startup: int = STARTUP,
         history: int | None = None,
-        views: Sequence[View] = VIEWS,
     ) -> None:
         self.version = version_of(self.name)
         self._metrics, self._startup = tuple(metrics), startup
         self._objectives = len(objectives(metrics))
         self._limits = sum(metric.limit is not None for metric in metrics)
-        few = len(space.parameters) <= _MOST_SINGLES
-        self._views = tuple(view for view in views if few or not view.additive)
+        singles = len(space.parameters) <= _MOST_SINGLES
+        self._views = VIEWS if singles else tuple(view for view in VIEWS if not view.additive)
+        self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = Identity(space)
         self._design = QuasiRandomProposer("sobol", space, seed)
@@ -171,7 +175,7 @@ class GpProposer:
         if elsewhere := self.looks_elsewhere(number):
             self.source = ELSEWHERE
         random = np.random.default_rng(seed)
-        view = self._views[number // 2 % len(self._views)]
+        view = self._view(number)
         shares = self._shares(random)
         everything = [item for _, item in self._history.window()]
         entries = [item for item in everything if not item.failed]
@@ -204,6 +208,10 @@ class GpProposer:
             if name not in self._told and name not in busy:
                 return configuration
         return self._cube.configuration(points[0])
+
+    def _view(self, number: int) -> View:
+        views = self._first_views if self._scored < _FEW * self._cube.width else self._views
+        return views[number // 2 % len(views)]
 
     def _weighed(self, acquisition: Acquisition) -> Acquisition:
         """Times the priors, to a power that falls with the results (Hvarfner et al., 2022)."""

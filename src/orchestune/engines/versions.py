@@ -8,8 +8,8 @@ from importlib.metadata import version
 def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
-        "auto": f"6/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"6/scipy-{version('scipy')}",
+        "auto": f"7/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "gp": f"7/scipy-{version('scipy')}",
         "cma": f"1/cmaes-{version('cmaes')}",
         "evolution": f"2/numpy-{version('numpy')}",
         "swarm": f"1/numpy-{version('numpy')}",
