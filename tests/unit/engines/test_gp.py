@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
@@ -44,6 +45,23 @@ def search(space: Space, outcome: Outcome, count: int, metrics: Sequence[Metric]
 
 def test_the_bottom_of_a_bowl_is_found_in_thirty_trials() -> None:
     assert min(observation.metrics["loss"] for observation in search(PLANE, bowl, 30)) < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_results_of_many_parameters_tell_what_each_does_by_itself(seed: int) -> None:
+    def loss(configuration: Configuration) -> float:
+        values = map(float, configuration.values())
+        return sum(abs(x - 0.15 - 0.7 * (7 * i % 12) / 12) / (1 + 0.3 * i) for i, x in enumerate(values))
+
+    space, random = wide(12), Random(seed)
+    proposer, losses, pending = GpProposer(space, [LOSS], seed), [], list[dict[str, Value]]()
+    for number in range(1, 31):
+        drawn = {parameter.name: random.random() for parameter in space.parameters}
+        losses.append(loss(drawn))
+        proposer.tell([completed(number, drawn, losses[-1])])
+    for number in range(31, 37):
+        pending.append(proposer.propose(pending, number, number))
+    assert max(map(loss, pending)) < min(losses)
 
 
 def test_a_metric_to_maximize_is_maximized() -> None:
