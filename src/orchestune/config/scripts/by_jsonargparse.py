@@ -1,4 +1,4 @@
-"""Options of jsonargparse, from the signatures of what `CLI` and the methods of its parser are given."""
+"""Options of jsonargparse, from the signatures of what its `CLI`, that of Lightning, and its parser are given."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ ADDING = ("add_class_arguments", "add_dataclass_arguments", "add_function_argume
 def read(tree: ast.Module, scope: Scope) -> Script | None:
     """What `CLI` is given: functions, a class, or the functions of the module. None without it."""
     for call in calls(tree):
+        if _is_lightning(call.func, scope):
+            return _of_lightning(call, scope)
         if scope.named(call.func) in _CALLS:
             given = call.args[0] if call.args else keywords(call).get("components")
             found = _of_module(tree, scope) if given is None else _of_given(given, scope)
@@ -31,6 +33,27 @@ def added(call: ast.Call, scope: Scope) -> list[Option]:
     above = scope.or_none(names[0])
     found = _of_component(call.args[0], scope) if call.args else []
     return [replace(one, name=f"{above}.{one.name}") for one in found] if isinstance(above, str) else found
+
+
+def _is_lightning(called: ast.expr, scope: Scope) -> bool:
+    """Whether that is `LightningCLI`, or a class which is derived from it."""
+    node = scope.classes.get(called.id) if isinstance(called, ast.Name) else None
+    names = [scope.named(called)] if node is None else [scope.named(base) for base in node.bases]
+    return any(name.rpartition(".")[2] == "LightningCLI" for name in names)
+
+
+def _of_lightning(call: ast.Call, scope: Scope) -> Script | None:
+    """`LightningCLI(Model, Data)` has the arguments of both for its command `fit`, and without commands for itself."""
+    given = dict(zip(("model_class", "datamodule_class"), call.args, strict=False)) | keywords(call)
+    options: list[Option] = []
+    for part, name in (("model", "model_class"), ("data", "datamodule_class")):
+        found = _of_component(given[name], scope) if name in given else []
+        options += [replace(option, name=f"{part}.{option.name}") for option in found]
+    if not options:
+        return None
+    if scope.or_none(given.get("run")) is False:
+        return Script("LightningCLI", tuple(options))
+    return Script("LightningCLI", (), commands={"fit": tuple(options)})
 
 
 def _of_module(tree: ast.Module, scope: Scope) -> Script | None:

@@ -59,7 +59,8 @@ _LEFT = re.compile(rf"(?:.* )?(?:{'|'.join(_LEFT_WORDS.split()).replace('_', ' '
 def propose(option: Option) -> Proposal:
     """By the option's kind, its name and its default."""
     name = _words(option.name)
-    vary = not _LEFT.fullmatch(name.removeprefix("no "))
+    share = any(re.fullmatch(pattern, name) for pattern in _FRACTIONS)  # `drop_out` is no place for outputs
+    vary = share or not _LEFT.fullmatch(name.removeprefix("no "))
     if option.choices:
         vary = vary and len(option.choices) > 1 and not option.required and option.kind != "other"
         return Proposal(_choices(option.choices), vary)

@@ -404,6 +404,24 @@ def test_jsonargparse_takes_classes_for_commands_and_adds_the_arguments_of_other
     assert made["parameters"]["model.norm"] == ["true", "false"]
 
 
+@pytest.mark.parametrize(
+    ("made", "run"),
+    [
+        ("LightningCLI(Model, datamodule_class=Data)", "python train.py fit {args}"),
+        ("class Own(LightningCLI): ...\nOwn(Model, Data)", "python train.py fit {args}"),
+        ("LightningCLI(Model, Data, run=False)", "python train.py {args}"),
+    ],
+)
+def test_lightning_takes_the_arguments_of_model_and_data(made: str, run: str, tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(
+        "class Model:\n    def __init__(self, drop_out: float = 0.2, norm: bool = True): ...\n"
+        "class Data:\n    def __init__(self, folder: str = 'data', batch_size: int = 32): ...\n"
+    )
+    text = f"from lightning.pytorch.cli import LightningCLI\nfrom parts import Data, Model\n{made}\n"
+    draft = document(draft_of(tmp_path, text))
+    assert (draft["run"], list(draft["parameters"])) == (run, ["model.drop_out", "model.norm", "data.batch_size"])
+
+
 def test_what_jsonargparse_takes_by_its_place_is_asked_for(tmp_path: Path) -> None:
     text = "from jsonargparse import CLI\ndef train(data: str, lr: float = 0.1): ...\nCLI()\n"
     assert missing(tmp_path, text) == ["data"]
