@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from orchestune.config.scripts.scope import Scope, calls, keywords
@@ -85,8 +86,9 @@ def _decided(test: ast.expr) -> bool | None:
     if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance":
         value, kinds = test.args if len(test.args) == 2 else (test, test)
         names = [_type(kind) for kind in (kinds.elts if isinstance(kinds, ast.Tuple) else [kinds])]
-        if isinstance(value, ast.Constant) and None not in names:
-            return bool({kind.__name__ for kind in type(value.value).__mro__} & set(names))
+        if None not in names and isinstance(value, (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)):
+            with suppress(ValueError, TypeError):  # it holds what is known only once the script runs
+                return bool({kind.__name__ for kind in type(ast.literal_eval(value)).__mro__} & set(names))
     return None
 
 

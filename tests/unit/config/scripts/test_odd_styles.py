@@ -123,9 +123,14 @@ for index in range(2):
         p.add_argument("--{}".format(side) + f"{index}", type=int, default=4)
 for name, kind, default in [("momentum", float, 0.9), ("layers", int, 3)]:
     p.add_argument("--%s" % name, type=kind, default=default)
-RATES = dict(mixup=0.2)
+RATES = dict(mixup=0.2, shift=-0.5, mix=False)
 for name, value in RATES.items():
-    p.add_argument("--" + name, type=type(value), default=value)
+    if isinstance(value, bool):
+        p.add_argument("--" + name, action="store_true")
+    elif isinstance(value, (int, float)):
+        p.add_argument("--" + name, type=type(value), default=value)
+    else:
+        p.add_argument("--" + name)
 for value in (3, 4):
     print(value)
 for name in open("names.txt"):
@@ -137,7 +142,17 @@ for one, two in (("a",), ("b",)):
 
 def test_argparse_may_add_options_in_loops_over_what_is_written_down(tmp_path: Path) -> None:
     draft = draft_of(tmp_path, LOOPS)
-    defaults = {"left0": 4, "right0": 4, "left1": 4, "right1": 4, "momentum": 0.9, "layers": 3, "mixup": 0.2}
+    defaults = {
+        "left0": 4,
+        "right0": 4,
+        "left1": 4,
+        "right1": 4,
+        "momentum": 0.9,
+        "layers": 3,
+        "mixup": 0.2,
+        "shift": -0.5,
+        "mix": False,
+    }
     assert draft.defaults == {"alpha": 0.2, "beta": 0.2, "gamma": 0.1, "width": 64, **defaults}
     assert document(draft)["parameters"]["momentum"] == "0.5..0.99"
     assert "left1" in document(draft)["parameters"]
