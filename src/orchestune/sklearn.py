@@ -154,6 +154,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
                 name=f"{type(work.estimator).__name__} search",
                 preload=[__name__],
+                **({"stop": {"max_failures": 1}} if self.error_score == "raise" else {}),
             )
             self.experiment_ = experiment.handle
             try:

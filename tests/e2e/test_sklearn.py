@@ -117,6 +117,14 @@ def test_an_error_of_the_estimator_is_raised_where_that_was_asked_for() -> None:
         search.fit(*load_iris(return_X_y=True))
 
 
+def test_the_first_error_that_is_to_be_raised_ends_the_search() -> None:
+    search = SearchCV(Fixed(odd=False), {"k": "0..29"}, n_iter=30, engine="grid", cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="k is odd"):
+        search.fit(*load_iris(return_X_y=True))
+    states = [trial.state for trial in Experiment.load(search.experiment_).results()]
+    assert states.count("completed") + states.count("failed") == 2
+
+
 class Fixed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Always of the same opinion; refuses every second `k`, and takes the process with it where that is 9."""
 
