@@ -15,8 +15,9 @@ from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import harmless, size
 from orchestune.client.api import Client
+from orchestune.client.states import over
 from orchestune.domain.resources import parse_seconds
-from orchestune.errors import UsageError
+from orchestune.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -59,6 +60,8 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     pattern = _pattern(args.grep)
     since = _since(args.since)
     ref, trial = console.reference(args.exp)
+    if args.follow and trial is not None:
+        _awaited(console, ref, trial)
     shown, terminal = 0, console.out.isatty()
     if args.tail is not None:
         batches = _tailed(console.client, ref, args.tail, follow=args.follow, trial=trial, since=since)
@@ -84,6 +87,17 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     if not shown and (dropped := console.client.experiment(ref).get("files_dropped_at")):
         console.note(gone(dropped))
     return 0
+
+
+def _awaited(console: Console, ref: str, number: int) -> None:
+    """Say of a trial that is still to begin that it is waited for: a number may be mistyped."""
+    try:
+        if console.client.trial(ref, number)["state"] == "queued":
+            console.note(f"trial {number} is queued; its lines come once it runs")
+    except NotFound as exc:
+        if over(console.client.experiment(ref)):
+            raise
+        console.note(f"{exc.message} yet; its lines come once it runs")
 
 
 def gone(dropped: str) -> str:

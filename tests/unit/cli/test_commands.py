@@ -407,6 +407,27 @@ def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> 
     assert cli("logs", "sgd", "--follow").out == "w1     1 │ one\n"
 
 
+def test_who_follows_a_trial_that_is_still_to_begin_hears_so(server: FakeServer, cli: Cli) -> None:
+    def over(pattern: str, times: int) -> threading.Thread:
+        def end() -> None:
+            until(lambda: len(server.asked("GET", pattern)) == times, "the stream")
+            server.update("sgd-7f3a", state="completed")
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        return thread
+
+    server.world.trials["sgd-7f3a"] = [trial(3, state="queued")]
+    ending = over(r"/logs\?trial=3$", 1)
+    assert cli("logs", "sgd/3", "--follow").err == "trial 3 is queued; its lines come once it runs\n"
+    ending.join()
+    assert cli("logs", "sgd/99", "--follow") == Result(2, "", "error: there is no trial 99\n")
+    server.update("sgd-7f3a", state="running")
+    ending = over(r"/logs\?trial=99$", 1)
+    assert cli("logs", "sgd/99", "--follow").err.startswith("there is no trial 99 yet; its lines come once it runs\n")
+    ending.join()
+
+
 @pytest.mark.parametrize(("lines", "shown"), [("2", "two\nthree\n"), ("0", "")])
 def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli, lines: str, shown: str) -> None:
     server.log("one\ntwo\nthree\nfo")
