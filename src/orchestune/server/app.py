@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
@@ -134,7 +135,15 @@ async def _of_validation(request: Request, exc: Exception) -> Response:
             problems.append(Problem(f"the body is no JSON: {item['ctx']['error']}"))
             continue
         key = ".".join(map(str, path)) or str(where)
-        problems.append(Problem(item["msg"], key=key))
+        problems.append(Problem(_bounds(item) or item["msg"], key=key))
     kind = request.headers.get("content-type", "")
     hint = "" if "json" in kind or not kind else f"send it with Content-Type: application/json, not {kind}"
     return refusal(BadInput(problems, hint))
+
+
+def _bounds(item: Mapping[str, Any]) -> str:
+    """What is wrong with a number that is too small or too large, in the words of experiment files."""
+    for kind, limit, words in (("less_than_equal", "le", "at most"), ("greater_than_equal", "ge", "at least")):
+        if item["type"] == kind:
+            return f"found {item['input']}, expected {words} {item['ctx'][limit]:,}"
+    return ""

@@ -36,6 +36,15 @@ def test_an_error_of_a_service_has_its_status_code_message_and_hint(
     assert ("retry-after" in reply.headers) == (status == 503)
 
 
+def test_a_number_that_is_too_small_or_too_large_is_told_as_in_a_file(server: Live) -> None:
+    wrong = {"budget": 99_999_999_999, "parallelism": 0}
+    reply = server.ask("PATCH", "/api/v1/experiments/sgd", wrong)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"] == (
+        "budget: found 99999999999, expected at most 1,000,000,000\nparallelism: found 0, expected at least 1"
+    )
+
+
 def test_a_fault_of_the_server_says_nothing_of_its_inside_and_is_logged_whole(
     server: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
