@@ -6,7 +6,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -102,9 +102,11 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
     parameters = [item["name"] for item in document["specification"]["parameters"]]
     metrics = [metric["name"] for metric in status["metrics"]]
     writer = csv.writer(file, lineterminator="\n")
-    columns = [column for name in metrics for column in (name, f"{name}.stddev")]
-    facts = ("seed", "code", "attempts", "started_at", "finished_at", "seconds")
-    writer.writerow(["trial", "state", "reason", "source", *columns, *parameters, *facts])
+    first = ("trial", "state", "reason", "source")
+    last = ("seed", "code", "attempts", "started_at", "finished_at", "seconds")
+    measured = _apart("metrics", metrics, {*first, *last})
+    columns = [column for name in measured for column in (name, f"{name}.stddev")]
+    writer.writerow([*first, *columns, *_apart("params", parameters, {*first, *last, *columns}), *last])
     for trial in console.client.trials(status["id"]):
         values: list[Any] = []
         for name in metrics:
@@ -116,6 +118,11 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
         values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
         values.append(None if seconds is None else round(seconds, 3))
         writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
+
+
+def _apart(kind: str, names: Sequence[str], others: Collection[str]) -> list[str]:
+    """The names as columns: with their kind where another column is called the same, as with a parameter `seed`."""
+    return [f"{kind}.{name}" if name in others else name for name in names]
 
 
 def _cell(value: Any) -> Any:

@@ -24,9 +24,10 @@ MOST = 5000
 MAPPED = "results are mapped by the names of parameters and metrics"
 """the hint where none fits"""
 _MOST_VALUES = 400_000  # with very many parameters fewer results, so that they fit into one request
-_PARAMETER_NAMES = ("{}", "params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}")
-_METRIC_NAMES = ("{}", "metrics.{}", "metrics/{}", "values_{}", "mean_test_{}")
-_SPREAD_NAMES = ("{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
+_PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
+_METRIC_NAMES = ("metrics.{}", "metrics/{}", "values_{}", "{}", "mean_test_{}")
+_SPREAD_NAMES = ("metrics.{}.stddev", "{}.stddev", "{}_stddev", "stddev.{}", "std_test_{}")
+"""how columns are called; the more a name says first, as a plain `seed` may be that of the trial"""
 _STATES = {
     **dict.fromkeys(("", "completed", "complete", "finished", "succeeded", "success", "done"), TrialState.COMPLETED),
     **dict.fromkeys(("failed", "fail", "error", "crashed"), TrialState.FAILED),

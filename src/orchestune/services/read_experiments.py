@@ -224,8 +224,9 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
 
 
 def _notes(session: Session, row: ExperimentRow) -> list[str]:
+    looks = LOOKING in row.guards.split() and row.desired is Desired.RUNNING and row.ended is None
     looking = "the grid is walked for its next configuration that the constraints allow"
-    found = [looking if LOOKING in row.guards.split() else None, unpruned(session, row)]
+    found = [looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]
 
 

@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 
 from orchestune.client.launch import folder_key
+from orchestune.config.results_file import read
+from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
+from orchestune.domain.warm_start import mapped
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
 
@@ -293,6 +298,21 @@ def test_export_writes_every_trial_as_csv_or_json(
     monkeypatch.chdir(tmp_path)
     assert cli("export", "sgd", "-o", "-") == cli("export", "sgd")
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_warm_start_reads(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    made = trial(1, parameters={"seed": 2, "accuracy": 0.5})
+    server.world.trials["sgd-7f3a"] = [made]
+    server.world.specification = {"specification": {"parameters": [{"name": "seed"}, {"name": "accuracy"}]}}
+    target = tmp_path / "old.csv"
+    assert cli("export", "sgd", "-o", str(target)).code == 0
+    [row] = read(target)
+    assert (row["params.seed"], row["seed"], row["params.accuracy"]) == ("2", str(made["seed"]), "0.5")
+    space = Space.of((Parameter("seed", "int", 1, 3), Parameter("accuracy", "float", 0.0, 1.0)))
+    [seen] = mapped("old.csv", [row], space, [Metric("accuracy", "maximize")]).observations
+    assert (seen.parameters, seen.metrics["accuracy"]) == ({"seed": 2, "accuracy": 0.5}, float(row["accuracy"]))
 
 
 def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli: Cli, tmp_path: Path) -> None:

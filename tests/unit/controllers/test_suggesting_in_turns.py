@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.engines import grid
+from orchestune.services import change_experiment
 from orchestune.testing.world import World
 
 DIGITS = [{"name": f"d{place}", "type": "int", "min": 0, "max": 9} for place in range(9)]
@@ -34,6 +35,9 @@ def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_wha
     status = world.status(looking)
     assert status["state"] in ("pending", "running")
     assert status["notes"] == ["the grid is walked for its next configuration that the constraints allow"]
+    assert change_experiment.pause(world.core, looking, now=False, actor="ada")["notes"] == []
+    change_experiment.resume(world.core, looking, "ada")
+    assert world.status(looking)["notes"] == status["notes"]
 
 
 def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
