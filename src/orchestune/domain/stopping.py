@@ -101,20 +101,21 @@ def missing_metric(
     """The sentence for a command that succeeded without a declared metric, which `files` might have held too; or for a
     function that ended so.
     """
+    who = "function" if of_function else "command"
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:
         read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"
-        return f"the command succeeded but never reported {name}: {read}"
+        return f"the {who} succeeded but never reported {name}: {read}"
     if not extra and of_function:
         wanted = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
         wanted = f"a number or {wanted}" if len(declared) == 1 else wanted
         return f"the function returned nothing and never reported {name}; return {wanted}, or print `{name}=0.5`"
     if not extra:
-        return f"the command succeeded but never reported {name}; print a line such as `{name}=0.5`"
+        return f"the {who} succeeded but never reported {name}; print a line such as `{name}=0.5`"
     shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
     close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"the command succeeded but never reported {name}; saw {shown}{hint}"
+    return f"the {who} succeeded but never reported {name}; saw {shown}{hint}"
 
 
 @dataclass(frozen=True)
