@@ -55,6 +55,9 @@ def copy(
     source.fetch_record(experiment, path)
     with path.open("rb") as file:
         sent = record.verify(file)
+    if sent.lost:
+        files = "1 file" if sent.lost == 1 else f"{sent.lost} files"
+        say(f"{sent.head.handle}: {files} that its trials kept could not be copied: no longer there")
     missing = {digest: size for digest, size in sent.head.blobs.items() if not target.has_blob(digest, size)}
     if missing:
         files = "1 file" if len(missing) == 1 else f"{len(missing)} files"

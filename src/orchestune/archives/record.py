@@ -46,6 +46,8 @@ class Record:
     head: Head
     rows: dict[str, int]
     """rows by table"""
+    lost: int = 0
+    """files that its trials kept, and that were no longer there when it was written"""
 
 
 def write(target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]]) -> None:
@@ -69,7 +71,7 @@ def write(target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]]) -> None
 def verify(source: BinaryIO) -> Record:
     """Read the whole stream. BadInput where it is none, is cut off or was changed."""
     counted: Counter[str] = Counter()
-    seen, head, end = hashlib.sha256(), None, None
+    seen, head, end, lost = hashlib.sha256(), None, None, 0
     for line in _lines(source):
         if end is not None:
             raise _damaged("something follows its end")
@@ -81,12 +83,13 @@ def verify(source: BinaryIO) -> Record:
             continue
         else:
             counted[str(document[0])] += 1
+            lost += document[0] == "artifacts" and document[1]["digest"] not in head.blobs
         seen.update(line)
     if head is None or end is None:
         raise _damaged("its end is missing")
     if end.get("sha256") != seen.hexdigest() or end.get("rows") != dict(counted):
         raise _damaged("its checksum is another one")
-    return Record(head, dict(counted))
+    return Record(head, dict(counted), lost)
 
 
 def tables(source: BinaryIO) -> Iterator[tuple[str, list[Row]]]:

@@ -16,6 +16,7 @@ from orchestune.domain import ids
 from orchestune.domain.states import WorkerState
 from orchestune.errors import Conflict, NotFound, UsageError
 from orchestune.services.core import Core
+from orchestune.services.read_logs import lost
 from orchestune.services.read_trials import blob_key
 from orchestune.store import archive, experiments, migrate, records
 from orchestune.store.session import Session
@@ -40,7 +41,11 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
         row = experiments.find(session, ref)
         if not row.state.over:
             raise Conflict(f"{row.handle} is {row.state}", f"stop it first: orchestune stop {row.handle}")
-        blobs = archive.blobs_of(session, row.id)
+        blobs = {
+            digest: size
+            for digest, size in archive.blobs_of(session, row.id).items()
+            if core.files.size(blob_key(digest)) is not None  # a rule of the bucket, or a person, may have removed it
+        }
         head = record.Head(migrate.head(), __version__, row.id, row.handle, blobs, row.event_seq)
         record.write(target, head, _rows(core, session, row.id))
 
@@ -65,8 +70,11 @@ class _Logs:
         if row["object"] is None:
             return bytes(row["data"] or b"")
         if row["object"] != self._key:
-            with self._core.files.open(row["object"]) as file:
-                self._key, self._content = row["object"], file.read()
+            try:
+                with self._core.files.open(row["object"]) as file:
+                    self._key, self._content = row["object"], file.read()
+            except NotFound:
+                return lost(row["length"])
         start = row["object_offset"]
         return self._content[start : start + row["length"]]
 

@@ -68,4 +68,8 @@ def open_bundle(core: Core, digest: str, experiment: str | None = None) -> tuple
             blob = None
     if blob is None:
         raise NotFound(f"there is no bundle {digest}")
-    return core.files.open(blob_key(digest)), blob.size
+    try:
+        return core.files.open(blob_key(digest)), blob.size
+    except NotFound as error:
+        again = "start it anew from the folder of the code, which sends it again"
+        raise NotFound("the code is no longer where the server keeps files", again) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
@@ -57,10 +57,19 @@ def read_segment(core: Core, row: Row[Any]) -> bytes:
     """The bytes of a segment, wherever they lie."""
     if row.data is not None:
         return bytes(row.data)
-    with core.files.open(row.object) as stream:
+    try:
+        stream = core.files.open(row.object)
+    except NotFound:
+        return lost(row.length)
+    with stream:
         if row.object_offset:
             stream.seek(row.object_offset) if stream.seekable() else stream.read(row.object_offset)
         return stream.read(row.length)
+
+
+def lost(length: int) -> bytes:
+    """What stands for a part of a log whose object somebody removed: the rest of the log is worth reading."""
+    return f"orchestune: {length:,} bytes of this log are no longer where the server keeps files\n".encode()
 
 
 def _chunk(core: Core, row: Row[Any]) -> Document:

@@ -67,8 +67,16 @@ def open_artifact(core: Core, ref: str, number: int, path: str) -> tuple[BinaryI
     """A reader and the size of one artifact."""
     for artifact in artifacts(core, ref, number):
         if artifact["path"] == path:
-            return core.files.open(blob_key(artifact["digest"])), artifact["size"]
+            return _opened(core, f"'{path}' of trial {number}", artifact["digest"]), artifact["size"]
     raise NotFound(f"trial {number} kept no file '{path}'", f"`orchestune trials {ref}/{number}` lists what it kept")
+
+
+def _opened(core: Core, name: str, digest: str) -> BinaryIO:
+    try:
+        return core.files.open(blob_key(digest))
+    except NotFound as error:
+        hint = "the server did not remove it; does a rule of its bucket?"
+        raise NotFound(f"{name} is no longer where the server keeps files", hint) from error
 
 
 def documents(

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.archives import record
 from orchestune.controllers.archiving import INLINE_BYTES, Archiving
 from orchestune.controllers.expiring import Expiring
-from orchestune.errors import BadInput, Conflict, Denied, StoreUnavailable
+from orchestune.errors import BadInput, Conflict, Denied, NotFound, StoreUnavailable
 from orchestune.ports.backend import Gone
 from orchestune.services import (
+    archive_experiment,
     bundles,
     change_experiment,
     create_experiment,
@@ -223,6 +225,32 @@ class ReportsContract(WorldContract):
         assert world.run(experiment)["state"] == "completed"
         Archiving(world.core).move_logs()
         return experiment, text
+
+    def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        weights = hashlib.sha256(b"weights").hexdigest()
+        for text in ("x" * (INLINE_BYTES + 1), "short"):
+            [(worker, lease)] = world.lease()
+            uploads.append(world.core, worker.id, weights, 0, b"weights")
+            worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
+            said = {"attempt": lease["attempt"], "token": lease["token"]}
+            files = [{"path": "best.pt", "digest": weights, "size": 7}]
+            uploads.keep_artifacts(world.core, worker.id, said | {"files": files})
+        assert world.run(experiment)["state"] == "completed"
+        Archiving(world.core).move_logs()
+        for key in [*world.core.files.keys("logs/"), blob_key(weights)]:
+            world.core.files.delete(key)
+        gone = "65,537 bytes of this log are no longer where the server keeps files"
+        shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
+        assert [item["text"] for item in shown] == [f"orchestune: {gone}\n", "short"]
+        with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is no longer where the server keeps files"):
+            read_trials.open_artifact(world.core, experiment, 1, "best.pt")
+        stream, _ = archive_experiment.open_archive(world.core, experiment)
+        with stream:
+            found = record.verify(stream)
+            assert (found.lost, found.head.blobs) == (2, {})
+            stream.seek(0)
+            assert archive_experiment.read(world.core, stream)["experiment"] == experiment
 
     def test_a_log_that_grew_since_a_server_died_while_it_moved_it_is_whole(
         self, world: World, monkeypatch: pytest.MonkeyPatch
