@@ -21,7 +21,7 @@ from orchestune.client.outdated import REMEDY, changed
 from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
-from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -114,7 +114,8 @@ class Console:
             (self.on_silence or self.note)(text)
 
     def _wait(self, error: TemporaryError) -> None:
-        self.waits(f"the server does not answer, trying again ({one_line(error.message)})")
+        what = "does not answer" if isinstance(error, Unreachable) else "cannot do that now"
+        self.waits(f"the server {what}, trying again ({one_line(error.message)})")
 
     def document(self, value: Any) -> None:
         """Print a document of the `--json` contract."""

@@ -12,7 +12,7 @@ import pytest
 from orchestune.cli.console import Console
 from orchestune.cli.main import run
 from orchestune.client import embedded
-from orchestune.errors import Unreachable
+from orchestune.errors import StoreUnavailable, TemporaryError, Unreachable
 from tests.unit.client.fake_server import TOKEN, FakeServer
 
 SILENT = "waiting for the server (pid 7), which does not answer"
@@ -36,3 +36,18 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result(
     assert run(console, words) == 0
     assert console.err.getvalue() == f"{SILENT}\n"  # type: ignore[attr-defined]
     assert json.loads(console.out.getvalue())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unreachable("http://server cannot be reached: refused"), "does not answer"),
+        (StoreUnavailable("the disk of the store is full"), "cannot do that now"),
+    ],
+)
+def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, said: str) -> None:
+    console = Console(out=io.StringIO(), err=io.StringIO(), environ={})
+    told = console.client.transport._on_wait
+    told(error)
+    told(error)
+    assert console.err.getvalue() == f"the server {said}, trying again ({error.message})\n"  # type: ignore[attr-defined]
