@@ -11,8 +11,8 @@ from orchestune.archives.copying import Source, Target, copy
 from orchestune.archives.shelf import Shelf
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
-from orchestune.cli.render import plural
 from orchestune.client.states import OVER
+from orchestune.domain.words import plural
 from orchestune.errors import NotFound
 from orchestune.files.open import open_files
 

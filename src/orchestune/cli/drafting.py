@@ -17,6 +17,7 @@ from orchestune.config.report import did_you_mean
 from orchestune.config.saving import line
 from orchestune.config.scripts import by_config, drafting, reading
 from orchestune.config.scripts.reading import Found
+from orchestune.domain.words import plural
 from orchestune.errors import UsageError
 
 
@@ -96,7 +97,7 @@ def _what(found: Found) -> str:
         return "nothing is known of its options"
     count = len(script.options)
     there = f" of {found.where}" if found.where else ""
-    return f"{count} option{'s' * (count != 1)}{there}, by {script.reader}"
+    return f"{plural(count, 'option')}{there}, by {script.reader}"
 
 
 def table(console: Console, draft: Draft) -> list[str]:

@@ -13,6 +13,7 @@ from orchestune.cli.asking import agreed, answer, attended
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description, write
 from orchestune.cli.parser import Commands, add_command
+from orchestune.domain.words import plural
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:  # reading files and scripts takes ruamel.yaml, which is slow to import
@@ -197,7 +198,7 @@ class _Init:
         )
         count = len(specification.space.parameters)
         console.say(
-            f"wrote {self.output}: {count} parameter{'s' * (count != 1)}, {goals}, {specification.budget} trials",
+            f"wrote {self.output}: {plural(count, 'parameter')}, {goals}, {specification.budget} trials",
             *(f"wrote {file}" for file in files),
             f"next  orchestune test{option}   one configuration of it, here and now",
             f"      orchestune run{option}    all of it",

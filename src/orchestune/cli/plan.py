@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Sequence
 
 from orchestune.cli.progress import exact
-from orchestune.cli.render import Paint, duration, one_line, plural, size
+from orchestune.cli.render import Paint, duration, one_line, size
 from orchestune.domain.experiment import Specification
 from orchestune.domain.metrics import Metric
 from orchestune.domain.notify import Hook, shown
 from orchestune.domain.parameters import Parameter
+from orchestune.domain.words import plural
 from orchestune.worker.command import placeholders, split
 
 _PARAMETERS = 12

@@ -117,11 +117,6 @@ def size(count: int | None) -> str:
     return f"{count} B" if units[0] == "B" else f"{value:.{0 if value >= 100 else 1}f} {units[0]}"
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def moment(text: str | None) -> float | None:
     """Seconds since the epoch of a time of the server; None where there is none."""
     if not text:

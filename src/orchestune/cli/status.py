@@ -12,13 +12,14 @@ from orchestune.cli.control import positive
 from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text
-from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, plural, size, table
+from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, size, table
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, finished, over
 from orchestune.client.stream import SILENCE
+from orchestune.domain.words import plural
 from orchestune.errors import TemporaryError, Unreachable, UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import add_file_options, prepare
-from orchestune.cli.render import one_line, plural
+from orchestune.cli.render import one_line
+from orchestune.domain.words import plural
 from orchestune.errors import OrchestuneError
 
 _BEYOND = 5.0

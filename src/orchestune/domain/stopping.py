@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.words import plural
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         return Reason(ReasonCode.TARGET, f"{objective.name} reached {best:g}, the target was {target:g}")
     if rules.max_failures is not None and progress.failed >= rules.max_failures:
         return Reason(
-            ReasonCode.MAX_FAILURES, f"{_counted(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
+            ReasonCode.MAX_FAILURES, f"{plural(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
         )
     if progress.exhausted and progress.open == 0:
         return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
@@ -65,7 +66,7 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
     futile = rules.futile
     if futile is not None and progress.finished >= futile.after and not _reached(objective, best, futile.limit):
         had = f"{best:g} is {futile.side}" if best is not None else "none is on the right side of"
-        text = f"{objective.name} after {_counted(progress.finished, 'finished trial')}: {had} {futile.limit:g}"
+        text = f"{objective.name} after {plural(progress.finished, 'finished trial')}: {had} {futile.limit:g}"
         return Reason(ReasonCode.FUTILE, text)
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
@@ -74,10 +75,6 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
     if rules.time is not None and progress.seconds >= rules.time:
         return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
     return None
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _reached(metric: Metric, best: float | None, limit: float) -> bool:

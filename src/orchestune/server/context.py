@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.draining import Draining
@@ -141,6 +141,8 @@ Actor = Annotated[str, Depends(_actor)]
 Known = Annotated[Caller, Depends(_caller)]
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """What makes a request one request, however often it is sent."""
+Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
+"""How many lines before its end a log begins."""
 
 
 async def _experiment(request: Request) -> str | None:

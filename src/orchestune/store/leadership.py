@@ -6,12 +6,11 @@ import hashlib
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from orchestune.store.database import Store, translated
+from orchestune.store.holding import HoldingConnection
 
 _LEADER = 7_021_502
 """any fixed number: the advisory lock of the replica whose controllers act"""
@@ -40,7 +39,7 @@ class Leadership:
         self._store = store
         self._common = common or {}
         self._asking = threading.Lock()
-        self._connection: Connection | None = None
+        self._connection = HoldingConnection(store.engine)
         self._held = False
 
     def __call__(self) -> bool:
@@ -62,10 +61,10 @@ class Leadership:
             self._give_up()
 
     def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._compare(self._connection)
-        return self._connection
+        connection, fresh = self._connection.get()
+        if fresh:
+            self._compare(connection)
+        return connection
 
     def _compare(self, connection: Connection) -> None:
         for number, (warning, value) in enumerate(self._common.items(), start=_SHARED):
@@ -81,8 +80,5 @@ class Leadership:
         return bool(connection.execute(text(f"SELECT pg_try_advisory_lock({_LEADER})")).scalar())
 
     def _give_up(self) -> None:
-        connection, self._connection, self._held = self._connection, None, False
-        if connection is not None:
-            with suppress(SQLAlchemyError):  # closed for good, and not back in the pool with its lock
-                connection.invalidate()
-                connection.close()
+        self._held = False
+        self._connection.give_up()

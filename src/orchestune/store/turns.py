@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from contextlib import suppress
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
+
+from orchestune.store.holding import HoldingConnection
 
 
 class Turns:
@@ -18,16 +19,13 @@ class Turns:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._connection = HoldingConnection(engine)
         self._asking = threading.Lock()
-        self._connection: Connection | None = None
         self._held: set[str] = set()
 
     def take(self, name: str) -> bool:
         """Whether it is ours now, until `leave`; what the driver raises where the database is away."""
         with self._asking:
-            if self._connection is None:
-                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
                 taken = bool(self._ask("pg_try_advisory_lock", name))
             except BaseException:
@@ -57,20 +55,14 @@ class Turns:
             self._give_up()
 
     def _ask(self, function: str, name: str) -> object:
-        assert self._connection is not None
+        connection, _ = self._connection.get()
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        return self._connection.execute(text(f"SELECT {function}(:number)"), {"number": number}).scalar()
+        return connection.execute(text(f"SELECT {function}(:number)"), {"number": number}).scalar()
 
     def _rest(self) -> None:
-        """Back to the pool while nothing is held."""
-        if self._connection is not None and not self._held:
-            self._connection.close()
-            self._connection = None
+        if not self._held:
+            self._connection.rest()
 
     def _give_up(self) -> None:
-        connection, self._connection = self._connection, None
         self._held.clear()
-        if connection is not None:
-            with suppress(SQLAlchemyError):  # closed for good, and not back in the pool with its locks
-                connection.invalidate()
-                connection.close()
+        self._connection.give_up()

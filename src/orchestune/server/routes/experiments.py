@@ -12,7 +12,7 @@ from orchestune import documents
 from orchestune.domain.states import ExperimentState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Actor, Context, Here, Known, RequestKey
+from orchestune.server.context import Actor, Context, Here, Known, RequestKey, Tail
 from orchestune.server.live import View, log_of
 from orchestune.services.signals import EXPERIMENTS
 
@@ -100,7 +100,7 @@ async def status(
     logs: bool = False,
     trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
-    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    tail: Tail = None,
 ) -> Response:
     """One experiment. With `Accept: text/event-stream` again whenever it changes, with what its trials print if `logs`,
     or one of them: what comes behind `log_after`, or from `tail` lines before the end on.

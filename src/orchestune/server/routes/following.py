@@ -11,7 +11,7 @@ from fastapi import Query, Request, Response
 from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.context import Here
+from orchestune.server.context import Here, Tail
 from orchestune.server.streams import Source
 
 router = routers.of_clients("following", "/experiments/{ref}")
@@ -56,7 +56,7 @@ async def logs(
     limit: Limit = 100,
     trial: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     since: str | None = None,
-    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    tail: Tail = None,
 ) -> Response:
     """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
     read = partial(context.services.read_logs.logs, context.core)

@@ -11,7 +11,7 @@ from orchestune import documents
 from orchestune.domain.states import TrialState
 from orchestune.server import live, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
-from orchestune.server.context import Actor, Context, Here, RequestKey
+from orchestune.server.context import Actor, Context, Here, RequestKey, Tail
 from orchestune.server.drawing import drawn
 from orchestune.server.live import View, log_of
 
@@ -60,7 +60,7 @@ async def trial(
     number: Number,
     after: str = "",
     logs: bool = False,
-    tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    tail: Tail = None,
     log_after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
 ) -> Response:
     """One trial, with the last lines of each attempt and its artifacts.
