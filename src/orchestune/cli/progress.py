@@ -134,6 +134,7 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
     reason = status["reason"]
     if reason is not None and reason["code"] not in ("budget", "stopped"):
         lines.append(f"{paint('33', 'why')}   {one_line(reason['message'])}")
+    lines += [f"{paint('33', 'note')}  {one_line(note)}" for note in status.get("notes") or ()]
     if failure:
         lines += failure.splitlines()
     lines += _best_table(status, paint)

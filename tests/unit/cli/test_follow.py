@@ -352,6 +352,13 @@ def test_the_first_failure_is_told_also_without_a_word_of_its_output(server: Fak
     assert "fail  trial 1: used more than its memory\n" in cli("wait", "sgd").out
 
 
+def test_what_the_server_has_to_note_stands_in_status_and_at_the_end(server: FakeServer, cli: Cli) -> None:
+    note = "early stopping (asha) has ended no trial: each reports loss but once"
+    server.update("sgd-7f3a", state="completed", notes=[note])
+    assert f"note  {note}\n" in cli("wait", "sgd").out
+    assert f"note          {note}\n" in cli("status", "sgd").out
+
+
 def test_the_first_failure_of_folds_is_told_by_the_one_that_failed(server: FakeServer, cli: Cli) -> None:
     reason = {"code": "exit_code", "message": "exited with code 1"}
     folds = [attempt(state="failed", tail="RuntimeError: broken"), attempt(state="cancelled", tail="epoch 1")]
