@@ -26,6 +26,10 @@ class ApiError(Exception):
     """The server said no; the message is the server's."""
 
 
+class Absent(ApiError):
+    """What was asked for is not there."""
+
+
 class Unreachable(ApiError):
     """The server is away, or asks to try later: the same call may work."""
 
@@ -260,4 +264,4 @@ def _check(status: int, data: bytes) -> None:
         raise Denied(message)
     if status >= 500 or status in (408, 425, 429):
         raise Unreachable(message)
-    raise ApiError(message)
+    raise (Absent if status == 404 else ApiError)(message)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.worker import bundle, checkpoint, environment
-from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
+from orchestune.worker.api import Absent, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
 from orchestune.worker.attempt import Attempt
 from orchestune.worker.bundle import Bundle, BundleError
 from orchestune.worker.job import Job
@@ -65,17 +65,22 @@ class Workshop:
         links = project_links(attempt.job.root, attempt.job.links, found)
         return attempt.slot.view.prepare_quickly(found, links)
 
-    def prepare(self, attempt: Attempt) -> None:
-        """Make everything ready, however long it takes; ends early once the attempt is to stop. Unprepared."""
+    def prepare(self, attempt: Attempt) -> str | None:
+        """Make everything ready, however long it takes; ends early once the attempt is to stop. Unprepared.
+
+        Returns what whoever reads the log has to know.
+        """
+        note = None
         digest = attempt.lease.get("bundle")
         try:
             found = self._bundle(digest, attempt) if digest else None
             links = project_links(attempt.job.root, attempt.job.links, found)
             attempt.slot.view.prepare(found, links)
             if attempt.checkpoint is not None:
-                self._checkpoint(attempt, attempt.checkpoint)
+                note = self._checkpoint(attempt, attempt.checkpoint)
             if attempt.zygote is not None:
                 attempt.zygote.wait(lambda: attempt.verdict is None)
+            return note
         except BundleError as exc:
             raise Unprepared("bundle_unavailable", str(exc)) from exc
         except OSError as exc:
@@ -91,14 +96,22 @@ class Workshop:
             )
         return self.bundles[digest]
 
-    def _checkpoint(self, attempt: Attempt, folder: Path) -> None:
+    def _checkpoint(self, attempt: Attempt, folder: Path) -> str | None:
         folder.mkdir(parents=True, mode=0o700)
         published = attempt.lease.get("checkpoint")
-        if published:
+        if not published:
+            return None
+        try:
             self._patiently(
                 lambda _: checkpoint.restore(self._server, str(published["digest"]), folder),
                 lambda: attempt.verdict is None,
             )
+            return None
+        except Absent as exc:
+            if attempt.lease["number"] == 1:  # of a trial that somebody asked to go on with
+                raise
+            attempt.lease = {**attempt.lease, "checkpoint": None}
+            return f"this trial begins anew, its checkpoint is lost: {exc}"
 
     def _patiently(self, work: Callable[[Connection], Any], wanted: Callable[[], bool]) -> Any:
         connection, backoff = Connection(self._server, 60.0), Backoff()

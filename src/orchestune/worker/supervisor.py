@@ -192,7 +192,9 @@ class Supervisor:
         if ready:
             self._launch(attempt)
         else:
-            self._crew.run(lambda: self._workshop.prepare(attempt), lambda _, error: self._prepared(attempt, error))
+            self._crew.run(
+                lambda: self._workshop.prepare(attempt), lambda note, error: self._prepared(attempt, note, error)
+            )
 
     def _take_slot(self) -> Slot:
         if self._free:
@@ -229,7 +231,7 @@ class Supervisor:
         }  # fmt: skip
         self._reporting.finish(attempt_id, result)
 
-    def _prepared(self, attempt: Attempt, error: BaseException | None) -> None:
+    def _prepared(self, attempt: Attempt, note: str | None, error: BaseException | None) -> None:
         if attempt.verdict is not None:
             self._finish(attempt, attempt.verdict)
         elif isinstance(error, Unprepared):
@@ -237,6 +239,8 @@ class Supervisor:
         elif error is not None:
             self._fail(attempt, Unprepared("sandbox", f"{type(error).__name__}: {error}"))
         else:
+            if note:
+                attempt.write(note)
             self._launch(attempt)
 
     def _launch(self, attempt: Attempt) -> None:

@@ -230,6 +230,21 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
     server.finished(second)
 
 
+def test_a_trial_whose_checkpoint_was_removed_begins_anew_and_says_so(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+    lost = {"digest": "0" * 64, "step": 7}
+    again, asked_for = server.queue(checkpoint=lost, number=2), server.queue(checkpoint=lost, number=1)
+    employ(server)
+    server.wait(lambda: server.attempts[again].values("loss"))
+    text = server.attempts[again].log.decode()
+    assert text.startswith("orchestune: this trial begins anew, its checkpoint is lost: there is no 000")
+    assert "resumed None 0" in text
+    server.stop_attempt(again)
+    server.finished(again)
+    finished = server.finished(asked_for).finished
+    assert finished is not None and finished["state"] == "lost", "who asked to go on with it does not begin anew"
+
+
 def test_sigterm_to_the_worker_publishes_checkpoints_first(serve: Serve, employ: Employ) -> None:
     server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
     attempt = server.queue()
