@@ -96,7 +96,7 @@ def test_each_part_of_a_text_can_be_read_alone_however_it_was_written_and_sent(
 ) -> None:
     with TemporaryDirectory() as folder:
         log, data, read = Log(2**20, Path(folder) / "x.log"), text.encode(), ""
-        for size in (pieces * 60)[: len(data)]:
+        for size in (pieces * len(data))[: len(data)]:
             log.append(data[:size])
             data = data[size:]
             if size % 2:
