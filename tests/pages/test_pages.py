@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
+from orchestune.store import experiments
 from tests.pages.conftest import OpenPage, Trouble, client_of, for_everybody, sign_in
 from tests.testbeds.noisy import LUCKY, written
 from tests.testbeds.seed import HOSTILE, WIDE, core_of, seed, serve
@@ -124,6 +125,18 @@ def test_what_stands_in_the_way_is_said(open_page: OpenPage, handles: dict[str, 
     page = open_page(f"/experiments/{handles['nothing yet']}")
     expect(page.get_by_text("no machine has 8 free GPUs; the largest has 4")).to_be_visible()
     expect(page.get_by_text("The first trial has not finished.")).to_be_visible()
+
+
+def test_what_the_server_notes_of_an_experiment_is_said(open_page: OpenPage, core: Core, client: Client) -> None:
+    ref = written(core, None)
+    with core.store.transaction() as session:
+        row = experiments.find(session, ref)
+        changed = json.loads(row.specification_json) | {"early_stopping": {"type": "asha"}}
+        experiments.change(session, row.id, specification=json.dumps(changed))
+    page = open_page(f"/experiments/{ref}")
+    expect(page.get_by_text("early stopping (asha) has ended no trial: each reports loss but once")).to_be_visible()
+    page.close()
+    client.delete(ref, purge=True)
 
 
 def test_no_experiment_and_no_trial_of_that_name(

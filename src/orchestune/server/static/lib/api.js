@@ -33,6 +33,7 @@
  * @property {Record<string, string>} labels
  * @property {string} engine
  * @property {string} [search] what the engine does now and why
+ * @property {string[]} [notes] what people should know, such as why nothing is pruned
  * @property {number} revision
  * @property {Metric[]} metrics
  * @property {Record<"queued" | "running" | "completed" | "failed" | "pruned" | "cancelled", number>} counts

@@ -59,6 +59,7 @@ function drawHead(status) {
       actions(status),
     ),
     status.reason && status.reason.code !== "budget" && h("p", { class: status.state === "failed" ? "problem" : "remark", style: { margin: "0 0 12px" } }, status.reason.message),
+    (status.notes ?? []).map((note) => h("p", { class: "remark", style: { margin: "0 0 12px" } }, note)),
   );
 }
 
