@@ -116,7 +116,7 @@ def _option(call: ast.Call, scope: Scope) -> Option | None:
     if scope.named(said["action"]).endswith("BooleanOptionalAction") if "action" in said else False:
         return Option(f"no-{name}" if default is True else name, "bool", False, about=about, word=word)
     choices = scope.or_none(said.get("choices"))
-    if "type" in said and _reads_truth(scope.named(said["type"]), default):
+    if "type" in said and _reads_truth(scope.named(said["type"]), default, by_jsonargparse.in_use(scope)):
         words = ("true", "false")
         return Option(name, "text", "true" if default is True else "false", words, about=about, word=word)
     kind = _kind(said, default, scope)
@@ -157,10 +157,14 @@ def _kind(said: dict[str, ast.expr], default: Any, scope: Scope) -> Kind | None:
     return "text" if name in ("Path", "") or isinstance(default, str) else "other"
 
 
-def _reads_truth(kind: str, default: Any) -> bool:
-    """Whether a function of the user's makes truth values of words. `bool` itself does not: any word is true to it."""
+def _reads_truth(kind: str, default: Any, better: bool) -> bool:
+    """Whether a function of the user's makes truth values of words. `bool` itself does not: any word is true to it,
+    but for a `better` parser.
+    """
     name = kind.rpartition(".")[2]
-    return name != "bool" and (any(word in name.lower() for word in _TRUTH) or isinstance(default, bool))
+    if name == "bool":
+        return better
+    return any(word in name.lower() for word in _TRUTH) or isinstance(default, bool)
 
 
 def _plain(value: Any) -> Any:

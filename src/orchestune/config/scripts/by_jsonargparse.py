@@ -27,6 +27,11 @@ def read(tree: ast.Module, scope: Scope) -> Script | None:
     return None
 
 
+def in_use(scope: Scope) -> bool:
+    """Whether the parser of the script is its own: one that reads `--mix=false` as what it says."""
+    return any(name.partition(".")[0] == "jsonargparse" for name in scope.imports.values())
+
+
 def added(call: ast.Call, scope: Scope) -> list[Option]:
     """What `parser.add_class_arguments(Model, "model")` and its like add."""
     names = [*call.args[1:2], keywords(call).get("nested_key")]

@@ -414,8 +414,10 @@ def test_jsonargparse_takes_classes_for_commands_and_adds_the_arguments_of_other
     assert made["parameters"] == {"momentum": "0.5..0.99"}
     added = "p = jsonargparse.ArgumentParser()\np.add_class_arguments(Model, 'model')\n"
     added += "p.add_function_arguments(Model.fit)\np.add_argument('--lr', type=float, default=0.1)\n"
+    added += "p.add_argument('--mix', type=bool, default=True)\n"
     made = document(draft_of(tmp_path, COMPONENTS + added))
-    assert list(made["parameters"]) == ["model.dropout", "model.norm", "lr"]
+    assert list(made["parameters"]) == ["model.dropout", "model.norm", "lr", "mix"]
+    assert made["parameters"]["mix"] == ["true", "false"]
     assert made["parameters"]["model.norm"] == ["true", "false"]
 
 
