@@ -52,6 +52,9 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     warm = warm_starts(root.find("warm_start"), sources, folder, space, metrics, engine.name in LEARNERS)
     report.raise_if_bad()
     assert space is not None and budget is not None
+    if len(try_first) > budget:
+        more = f"try_first: {len(try_first)} configurations are more than the budget of {budget}"
+        report.notes.append(f"{more}; the others are tried when it is extended")
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
