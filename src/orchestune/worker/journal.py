@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
+DONE = "ending: nothing is left to do"
+"""the last words of a worker that ended in good order: whoever cannot know its exit code reads them"""
+
 
 def say(text: str) -> None:
     """Write a line; a log that cannot be written stops nobody."""

@@ -19,7 +19,7 @@ from orchestune.worker.attempt import Attempt
 from orchestune.worker.collect import Collector
 from orchestune.worker.crew import Crew
 from orchestune.worker.guard import Lifeline
-from orchestune.worker.journal import say
+from orchestune.worker.journal import DONE, say
 from orchestune.worker.network import Network
 from orchestune.worker.prepare import Workshop
 from orchestune.worker.reporting import Reporting
@@ -71,7 +71,7 @@ class Loop:
                 self._turn()
             again = self._talk.again and not self._asked_to_stop
             code = guard.AGAIN if again else 0
-            say("going on with another experiment" if again else "ending: nothing is left to do")
+            say("going on with another experiment" if again else DONE)
         except Gone as exc:
             code = 0
             say(f"ending: {exc}")

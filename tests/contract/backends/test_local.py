@@ -20,6 +20,7 @@ from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.ports.process import Process
 from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
+from orchestune.worker.journal import DONE
 from tests.contract.backends.places import STAND_IN, ThisMachine
 
 
@@ -235,8 +236,8 @@ def test_many_starts_of_one_id_at_once_start_one_worker(place: ThisMachine) -> N
     assert len(place.pids(order.worker)) == 1
 
 
-def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> None:
-    worker = new_id()
+def started_by_another_server(place: ThisMachine, worker: str, *program: str) -> Any:
+    """The handle of a worker whose server was killed right after."""
     server = (
         "import json, os, sys; from pathlib import Path\n"
         "from orchestune.backends.local.backend import LocalBackend; from orchestune.ports.backend import WorkerOrder\n"
@@ -244,17 +245,33 @@ def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> Non
         "print(json.dumps(backend.start(WorkerOrder(sys.argv[2], 'e', 't', 1))), flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", server, str(place.state), worker, *STAND_IN],
+        [sys.executable, "-c", server, str(place.state), worker, *program],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    handle = json.loads(done.stdout)
-    backend = place.backend()
+    return json.loads(done.stdout)
+
+
+def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> None:
+    worker, backend = new_id(), place.backend()
+    handle = started_by_another_server(place, worker, *STAND_IN)
     assert wait_for_phase(backend, worker, handle, Phase.RUNNING).handle == handle
     backend.end(worker, handle, 60.0)
     assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was told to end"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [("2026 " + DONE, "the worker ended"), ("boom", "the worker's process is gone; its last lines:\nboom")],
+)
+def test_how_a_worker_of_an_earlier_server_ended_is_read_in_its_log(
+    place: ThisMachine, words: str, reason: str
+) -> None:
+    worker = new_id()
+    handle = started_by_another_server(place, worker, sys.executable, "-c", f"print({words!r})")
+    assert wait_for_phase(place.backend(), worker, handle, Phase.GONE).reason == reason
 
 
 def test_a_program_that_is_not_there_may_be_tried_again_and_leaves_no_token(tmp_path: Path) -> None:

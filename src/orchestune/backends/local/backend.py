@@ -24,6 +24,8 @@ from orchestune.ports.process import Process, boot_id
 
 _KEEP_LOGS = 7 * 24 * 3600.0
 _LAST_LINES = 5
+_DONE = "ending: nothing is left to do"
+"""the last words of a worker that ended in good order (its `journal.DONE`)"""
 
 
 class LocalBackend:
@@ -172,7 +174,8 @@ def _why(process: Process, folder: WorkerFolder) -> str:
         return "the machine was started anew, or it is another one"
     if folder.kill_at() is not None:
         return "the worker was told to end"
-    if code == 0:
+    lines = folder.last_lines(_LAST_LINES)
+    if code == 0 or (code is None and lines and lines[-1].endswith(_DONE)):
         return "the worker ended"
     if code is not None and code > 128:  # its guard's way to say that a signal ended it
         code = 128 - code
@@ -183,7 +186,6 @@ def _why(process: Process, folder: WorkerFolder) -> str:
         reason += "; perhaps the machine ran out of memory" if -code == signal.SIGKILL else ""
     else:
         reason = f"the worker ended with exit code {code}"
-    lines = folder.last_lines(_LAST_LINES)
     return "\n".join([f"{reason}; its last lines:", *lines]) if lines else reason
 
 
