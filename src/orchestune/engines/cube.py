@@ -120,6 +120,13 @@ class Cube:
                 points[:, index] = line.snapped(points[:, index])
         return points
 
+    def constrained(self) -> Flags:
+        """On which coordinates constraints depend: parameters that they name, and those that decide what applies."""
+        named = {name for each in self._space.constraints for name in each.names}
+        if named:
+            named |= {parent for parameter in self._space.parameters for parent, _ in parameter.when}
+        return np.array([parameter.name in named for parameter in self._space.parameters], dtype=np.bool_)
+
     def spacing(self) -> Floats:
         """For each coordinate the distance of neighbours where it has few, 0 for a continuous one and for choices."""
         return np.array([1 / line.levels if line is not None and line.levels else 0.0 for line in self._lines])

@@ -69,9 +69,10 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
         here = cube.uniform(count, random)
         there = cube.anywhere(len(here), random)
         expected = model.at(cube.features(here))[0]
-        found = np.zeros(cube.width)
+        found, constrained = np.zeros(cube.width), cube.constrained()
+        tries = min(max(_LOOKS // (len(here) * max(int(constrained.sum()), 1)), 1), _TRIES)
         for place in range(cube.width):
-            moved, fixed = _moved(cube, here, there, place, random)
+            moved, fixed = _moved(cube, here, there, place, random, tries if constrained[place] else 0)
             if fixed > _TIED * len(here):
                 found[place] = _explained(cube.features(here)[:, place], expected)
             else:
@@ -79,12 +80,17 @@ def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
     return found
 
 
-def _moved(cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator) -> tuple[Floats, int]:
+def _moved(
+    cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator, tries: int
+) -> tuple[Floats, int]:
     """With this coordinate from `there`, or drawn anew where the constraints do not allow that beside the others; the
-    same where they hardly allow any, and how often that was so.
+    same where none of so many tries was allowed, and how often that was so. No tries: whatever is drawn is allowed.
     """
     moved, left = here.copy(), np.arange(len(here))
-    for _ in range(_TRIES):
+    if not tries:
+        moved[:, place] = there[:, place]
+        return moved, 0
+    for _ in range(tries):
         drawn = here[left]
         drawn[:, place] = there[: len(left), place]
         allowed = cube.allowed(drawn)

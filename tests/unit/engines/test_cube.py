@@ -92,6 +92,16 @@ def test_a_point_stands_for_the_value_that_it_was_made_of_where_steps_do_not_mee
         assert cube.configuration(cube.snapped(point[None].copy())[0]) == {"a": value}
 
 
+def test_constraints_depend_on_what_they_name_and_on_what_decides_what_applies() -> None:
+    parameters = (
+        Parameter("k", "categorical", choices=("x", "y")),
+        Parameter("m", "float", 0.0, 1.0, when=(("k", ("y",)),)),
+        *(Parameter(name, "float", 0.0, 1.0) for name in "abc"),
+    )
+    assert Cube(Space.of(parameters, ["m + a <= 1"])).constrained().tolist() == [True, True, False, False, True]
+    assert not Cube(Space.of(parameters)).constrained().any()
+
+
 def test_a_log_range_too_narrow_for_its_logarithms_has_points_all_the_same() -> None:
     cube = Cube(Space.of((Parameter("a", "int", 2**53 - 5, 2**53 - 1, log=True),)))
     points = cube.uniform(20, np.random.default_rng(1))
