@@ -10,8 +10,8 @@ def version_of(name: str) -> str:
     return {
         "auto": f"7/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"7/scipy-{version('scipy')}",
-        "cma": f"1/cmaes-{version('cmaes')}",
-        "evolution": f"2/numpy-{version('numpy')}",
-        "swarm": f"1/numpy-{version('numpy')}",
-        "tpe": f"3/optuna-{version('optuna')}",
+        "cma": f"2/cmaes-{version('cmaes')}",
+        "evolution": f"3/numpy-{version('numpy')}",
+        "swarm": f"2/numpy-{version('numpy')}",
+        "tpe": f"4/optuna-{version('optuna')}",
     }[name]
