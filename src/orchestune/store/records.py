@@ -95,8 +95,9 @@ def let_blob_go(session: Session, digest: str, older_than: float) -> bool:
 
 
 def keep_blob(session: Session, digest: str) -> None:
-    """It is there as before: its bytes could not be deleted."""
-    session.change(update(blobs).where(blobs.c.digest == digest, blobs.c.kind == _GOING).values(kind="kept"))
+    """Its bytes could not be deleted: it is there, and as young as a new one, so that others have their turn."""
+    ours = (blobs.c.digest == digest) & (blobs.c.kind == _GOING)
+    session.change(update(blobs).where(ours).values(kind="kept", created_at=session.now))
 
 
 def drop_blob(session: Session, digest: str) -> None:

@@ -273,10 +273,10 @@ class IntentContract(WorldContract):
         ):
             world.status("many")
 
-    def _orphan(self, world: World) -> str:
+    def _orphan(self, world: World, code: bytes = b"own") -> str:
         """The digest of code that nothing names any more."""
-        digest = hashlib.sha256(b"own").hexdigest()
-        bundles.store(world.core, digest, io.BytesIO(b"own"))
+        digest = hashlib.sha256(code).hexdigest()
+        bundles.store(world.core, digest, io.BytesIO(code))
         request = world.request() | {"bundle": digest}
         purged = create_experiment.create_experiment(world.core, request, "ada")["id"]
         change_experiment.delete(world.core, purged, True, "ada")
@@ -303,6 +303,25 @@ class IntentContract(WorldContract):
         world.clock.pass_time(2 * ORPHAN_SECONDS)
         Archiving(world.core).drop_orphans()
         assert world.core.files.size(blob_key(digest)) is None and not bundles.has(world.core, digest)
+
+    def test_bytes_that_can_never_be_deleted_keep_no_others(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        orphans = {self._orphan(world, b"own"), self._orphan(world, b"another")}
+        delete, locked = world.core.files.delete, set[str]()
+
+        def refuse_the_first(key: str) -> None:
+            if not locked or key in locked:
+                locked.add(key)
+                raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
+            delete(key)
+
+        monkeypatch.setattr(world.core.files, "delete", refuse_the_first)
+        for _ in range(2):
+            with suppress(StoreUnavailable):
+                Archiving(world.core).drop_orphans()
+        left = {blob_key(digest) for digest in orphans if world.core.files.size(blob_key(digest)) is not None}
+        assert left == locked
 
     def test_a_removal_that_was_cut_off_is_finished_by_the_next_server(
         self, world: World, monkeypatch: pytest.MonkeyPatch
