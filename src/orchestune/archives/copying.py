@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypedDict
 
 from orchestune.archives import record
+from orchestune.domain.words import plural
 from orchestune.errors import OrchestuneError
 
 
@@ -56,12 +57,11 @@ def copy(
     with path.open("rb") as file:
         sent = record.verify(file)
     if sent.lost:
-        files = "1 file" if sent.lost == 1 else f"{sent.lost} files"
-        say(f"{sent.head.handle}: {files} that its trials kept could not be copied: no longer there")
+        lost = plural(sent.lost, "file")
+        say(f"{sent.head.handle}: {lost} that its trials kept could not be copied: no longer there")
     missing = {digest: size for digest, size in sent.head.blobs.items() if not target.has_blob(digest, size)}
     if missing:
-        files = "1 file" if len(missing) == 1 else f"{len(missing)} files"
-        say(f"{sent.head.handle}: copying {files}, {sum(missing.values()):,} bytes")
+        say(f"{sent.head.handle}: copying {plural(len(missing), 'file')}, {sum(missing.values()):,} bytes")
     for digest, size in missing.items():
         blob = scratch / digest
         source.fetch_blob(digest, size, blob)

@@ -24,6 +24,7 @@ from orchestune.config.nodes import Place, mapping
 from orchestune.config.report import did_you_mean
 from orchestune.config.spelling import extended, spelled
 from orchestune.domain.parameters import token
+from orchestune.domain.words import plural
 from orchestune.errors import NotFound, UsageError
 
 _SQLITE = b"SQLite format 3\0"
@@ -152,9 +153,9 @@ def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> lis
     if len(metrics) == count:
         return list(metrics)
     if metrics:
-        many = "1 value" if count == 1 else f"{count} values"
         hint = "name each once, in its order: " + " ".join(_option(study, index) for index in range(count))
-        raise UsageError(f"the study {study.study_name} optimized {many}, and {len(metrics)} are named", hint)
+        optimized = f"the study {study.study_name} optimized {plural(count, 'value')}"
+        raise UsageError(f"{optimized}, and {len(metrics)} are named", hint)
     known = study.metric_names
     if known is not None:
         return list(known)
