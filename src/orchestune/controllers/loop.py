@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from orchestune.errors import TemporaryError
 from orchestune.services.core import Core
 
 log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 
 class Controller(Protocol):
@@ -62,22 +64,15 @@ class Loop:
 
     def _acts(self) -> bool:
         """Whether this server leads; where that cannot be known, it does not."""
-        acts = False
-
-        def leads() -> None:
-            nonlocal acts
-            acts = self._leads()
-
-        self._survive(self._topic, leads)
-        return acts
+        return bool(self._survive(self._topic, self._leads))
 
     def _tick(self, controller: Controller) -> None:
         self._survive(type(controller).__name__.lower(), controller.tick)
 
-    def _survive(self, who: str, act: Callable[[], None]) -> None:
-        """Do it, whatever comes of it: the next time looks at the rows anew."""
+    def _survive(self, who: str, act: Callable[[], _Answer]) -> _Answer | None:
+        """Do it, whatever comes of it: the next time looks at the rows anew. None where it failed."""
         try:
-            act()
+            answer = act()
         except Exception as error:  # a loop that must survive anything
             if self._said.get(who) != (said := f"{type(error).__name__}: {error}"):
                 self._said[who] = said
@@ -86,6 +81,7 @@ class Loop:
                 else:
                     log.exception("%s failed", who)
             self._ending.wait(0.5)
-        else:
-            if self._said.pop(who, None) is not None:
-                log.info("%s goes on", who)
+            return None
+        if self._said.pop(who, None) is not None:
+            log.info("%s goes on", who)
+        return answer
