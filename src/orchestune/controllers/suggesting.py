@@ -17,7 +17,6 @@ from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.services import read_history, trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
-from orchestune.services.read_experiments import LOOKING
 from orchestune.services.signals import SUGGESTING
 from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, hot, workers
@@ -91,7 +90,7 @@ class Suggesting:
     def _engine_failed(self, row: ExperimentRow, text: str) -> None:
         self._drop(row.id)
         with locked(self._core, row.id) as ledger:
-            ledger.row.guards = " ".join(word for word in ledger.row.guards.split() if word != LOOKING)
+            ledger.row.guard_words -= {experiments.LOOKING}
             ledger.pause(Reason(ReasonCode.ENGINE_FAILED, f"the engine {row.specification.engine} failed: {text}"))
 
     def _drop(self, experiment: str) -> None:
@@ -188,19 +187,19 @@ class Suggesting:
                 return
             if now.desired is not Desired.RUNNING or now.ended is not None:
                 return
-            now.guards = " ".join(word for word in now.guards.split() if word != LOOKING)
+            now.guard_words -= {experiments.LOOKING}
             trials.queue(ledger, suggestions[: max(now.budget - now.finished - now.open, 0)])
 
     def _exhausted(self, row: ExperimentRow) -> None:
         with locked(self._core, row.id) as ledger:
-            ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), "exhausted"} - {LOOKING}))
+            ledger.row.guard_words = ledger.row.guard_words - {experiments.LOOKING} | {experiments.EXHAUSTED}
             ledger.evaluate()
 
     def _look_further(self, row: ExperimentRow) -> None:
         """In another turn: the other experiments have theirs before."""
-        if LOOKING not in row.guards.split():
+        if experiments.LOOKING not in row.guard_words:
             with locked(self._core, row.id) as ledger:
-                ledger.row.guards = " ".join(sorted({*ledger.row.guards.split(), LOOKING}))
+                ledger.row.guard_words |= {experiments.LOOKING}
         self._core.signals.notify(SUGGESTING)
 
 

@@ -96,7 +96,7 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:
-            row.guards = " ".join(sorted({*row.guards.split(), reason.code.value}))
+            row.guard_words |= {reason.code.value}
         if row.desired is not Desired.RUNNING:
             _show(ledger)
             row.desired, row.reason = Desired.RUNNING, None

@@ -94,7 +94,7 @@ class Ledger:
             since_best=row.since_best,
             front=len(objectives(row.specification.metrics)) > 1,
             seconds=self.now - row.started_at if row.started_at else 0.0,
-            exhausted="exhausted" in row.guards.split() or self._all_tried(),
+            exhausted=experiments.EXHAUSTED in row.guard_words or self._all_tried(),
             unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
         )
         if chosen is None:

@@ -21,8 +21,6 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 Document = dict[str, Any]
-LOOKING = "looking"
-"""among the guards of an experiment whose engine has not found its next suggestion yet"""
 _LAST = 16
 """so many suggestions say what the search does now"""
 
@@ -224,7 +222,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
 
 
 def _notes(session: Session, row: ExperimentRow) -> list[str]:
-    looks = LOOKING in row.guards.split() and row.desired is Desired.RUNNING and row.ended is None
+    looks = experiments.LOOKING in row.guard_words and row.desired is Desired.RUNNING and row.ended is None
     looking = "the grid is walked for its next configuration that the constraints allow"
     found = [looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]

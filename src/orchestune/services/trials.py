@@ -221,7 +221,7 @@ def _guard(ledger: Ledger, reason: Reason | None, missing: str | None) -> None:
         last_failure=reason.message if reason else "",
         configurations=row.specification.space.size(),
     )
-    found = stopping.guard(seen, frozenset(row.guards.split()))
+    found = stopping.guard(seen, row.guard_words)
     if found:
         ledger.pause(found)
 

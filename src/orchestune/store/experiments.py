@@ -19,6 +19,11 @@ from orchestune.store.records import purged_at
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
 
+EXHAUSTED = "exhausted"
+"""among the guards of an experiment whose space has no configuration left that was not tried"""
+LOOKING = "looking"
+"""among those of one whose engine has not found its next suggestion yet"""
+
 
 @dataclass
 class ExperimentRow:
@@ -75,6 +80,15 @@ class ExperimentRow:
     def __post_init__(self) -> None:
         self.desired = Desired(self.desired)
         self.state = ExperimentState(self.state)
+
+    @property
+    def guard_words(self) -> frozenset[str]:
+        """Guards that were passed or waved through, and what is known of its search: `EXHAUSTED`, `LOOKING`."""
+        return frozenset(self.guards.split())
+
+    @guard_words.setter
+    def guard_words(self, words: frozenset[str]) -> None:
+        self.guards = " ".join(sorted(words))
 
     @property
     def peaks(self) -> Peaks:
