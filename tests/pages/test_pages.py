@@ -134,7 +134,7 @@ def test_what_the_server_notes_of_an_experiment_is_said(open_page: OpenPage, cor
         changed = json.loads(row.specification_json) | {"early_stopping": {"type": "asha"}}
         experiments.change(session, row.id, specification=json.dumps(changed))
     page = open_page(f"/experiments/{ref}")
-    expect(page.get_by_text("early stopping (asha) has ended no trial: each reports loss but once")).to_be_visible()
+    expect(page.get_by_text("early stopping (asha) has ended no trial: each reports loss only once")).to_be_visible()
     page.close()
     client.delete(ref, purge=True)
 

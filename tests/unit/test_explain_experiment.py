@@ -43,4 +43,4 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> 
         worker.call(finished=[worker.finish(lease)])
     found = explain_experiment.explain(world.core, experiment, None)["findings"][-1]
     assert found["code"] == "nothing_pruned"
-    assert "each reports loss but once" in found["message"]
+    assert "each reports loss only once" in found["message"]

@@ -38,7 +38,7 @@ def _why(specification: Mapping[str, Any], state: str) -> str:
         return f"`keep_best: {keep['best']}` retains those of the best trials alone"
     names = ", ".join(keep["patterns"])
     if state not in ("queued", "running"):
-        return f"it is {state}, and left none of those that `keep` names: {names}"
+        return f"this trial ({state}) left none of those that `keep` names: {names}"
     return f"once it is over it has those that `keep` names: {names}"
 
 

@@ -26,7 +26,7 @@ def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budge
     first = rule.min_steps or 1.0
     reduction = rule.reduction or REDUCTION
     if max(reached.values for reached in seen) < 2:
-        why = f"each reports {metric.name} but once: a trial has to report it on its way"
+        why = f"each reports {metric.name} only once: a trial has to report it on its way"
     elif furthest < first:
         why = f"it looks from step {first:g} on (`min_steps`), and the trials end at step {furthest:g}"
     elif rule.type in ("asha", "hyperband") and reduction > budget:
@@ -36,9 +36,6 @@ def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budge
         second = first + (rule.interval or 1.0) if spaced else first * reduction
         if furthest >= second:
             return None
-        which = "interval" if spaced else "reduction"
-        why = (
-            f"it looks at step {first:g} alone: the next look is at step {second:g} (`{which}`), and the trials end at"
-        )
-        why += f" step {furthest:g}"
+        again = f"the next look is at step {second:g} (`{'interval' if spaced else 'reduction'}`)"
+        why = f"it looks at step {first:g} alone: {again}, and the trials end at step {furthest:g}"
     return f"early stopping ({rule.type}) has ended no trial: {why}"

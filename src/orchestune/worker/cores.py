@@ -69,7 +69,7 @@ class Cores:
 
 def not_pinned(count: int) -> str:
     """What is said of a trial that gets no cores for itself."""
-    return f"not pinned: no {count} cores are free of other pinned trials"
+    return f"not pinned: too few cores are free of other pinned trials (wanted: {count})"
 
 
 @contextlib.contextmanager

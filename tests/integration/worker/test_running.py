@@ -208,5 +208,5 @@ def test_a_trial_for_which_there_are_too_few_cores_runs_all_the_same(serve: Serv
     attempt = server.queue()
     employ(server)
     assert bytes(server.finished(attempt).log) == (
-        b"orchestune: not pinned: no 4096 cores are free of other pinned trials\nloss=1\n"
+        b"orchestune: not pinned: too few cores are free of other pinned trials (wanted: 4096)\nloss=1\n"
     )

@@ -346,7 +346,7 @@ def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_
     [
         (None, "failed", "name them with `keep:` in the experiment file"),
         ({"patterns": ["a", "b"], "best": None}, "running", "once it is over it has those that `keep` names: a, b"),
-        ({"patterns": ["a"], "best": None}, "failed", "it is failed, and left none of those that `keep` names: a"),
+        ({"patterns": ["a"], "best": None}, "failed", "this trial (failed) left none of those that `keep` names: a"),
         ({"patterns": ["a.pt"], "best": 2}, "failed", "`keep_best: 2` retains those of the best trials alone"),
     ],
 )

@@ -43,6 +43,6 @@ def test_it_has_its_cores_for_itself_and_as_many_threads(project: Path, cli: Cli
     others = Cores(tmp_path / "home" / "cores")
     assert others.take("another", len(before)), "it gave them back"
     done = cli("test")
-    assert "orchestune: not pinned: no 1 cores are free of other pinned trials\n" in done.out
+    assert "orchestune: not pinned: too few cores are free of other pinned trials (wanted: 1)\n" in done.out
     assert "threads=1 of 1\n" in done.out
     others.release("another")

@@ -22,7 +22,7 @@ FAR = [Reached(20.0, 20), Reached(19.0, 19)]
             FAR,
             "it looks from step 21 on (`min_steps`), and the trials end at step 20",
         ),
-        (EarlyStopping("asha"), [Reached(1.0, 1)] * 9, "each reports accuracy but once"),
+        (EarlyStopping("asha"), [Reached(1.0, 1)] * 9, "each reports accuracy only once"),
         (EarlyStopping("asha", reduction=50), FAR, "it compares from 50 trials on (`reduction`), and the budget is 40"),
         (
             EarlyStopping("hyperband", min_steps=8, reduction=4),
