@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune import __version__
-from orchestune.cli.render import Paint, one_line
+from orchestune.cli.render import Paint
+from orchestune.cli.silence import waits
 from orchestune.client.address import Place, place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
@@ -21,7 +22,7 @@ from orchestune.client.outdated import REMEDY, changed
 from orchestune.client.versions import difference, remedy
 from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.domain.ids import split_reference
-from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -114,8 +115,7 @@ class Console:
             (self.on_silence or self.note)(text)
 
     def _wait(self, error: TemporaryError) -> None:
-        what = "does not answer" if isinstance(error, Unreachable) else "cannot do that now"
-        self.waits(f"the server {what}, trying again ({one_line(error.message)})")
+        self.waits(waits(error))
 
     def document(self, value: Any) -> None:
         """Print a document of the `--json` contract."""

@@ -11,6 +11,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
 from orchestune.cli.progress import end_lines
 from orchestune.cli.render import last_lines, one_line
+from orchestune.cli.silence import silent, waits
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
 from orchestune.client.attempts import decisive
 from orchestune.client.states import OVER, over
@@ -82,13 +83,13 @@ def _until_over(console: Console, status: documents.Status, view: View, pressed:
                 if isinstance(update, OrchestuneError):
                     raise update
                 if isinstance(update, Away):
-                    away, heard = one_line(update.error.message), time.monotonic()
+                    away, heard = waits(update.error), time.monotonic()
                 elif isinstance(update, ServerSent):
                     _heard(view, update)
                 else:
                     status, away, heard = update, "", time.monotonic()
             if time.monotonic() - heard > SILENT:
-                away = f"it said nothing for {SILENT:g} s"
+                away = silent(SILENT)
             if over(status):
                 _late(watch, view, status)
                 view.show(status, "", last=True)

@@ -36,7 +36,7 @@ def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, 
     """The block that is painted again and again, in at most `rows` lines."""
     lines = [_title(status, columns, paint), *_bar_lines(status, columns, paint)]
     if away:
-        lines.append(paint("33", f"the server does not answer, trying again ({away})"))
+        lines.append(paint("33", away))
     elif status["reason"] is not None:
         lines.append(paint("33", one_line(status["reason"]["message"])))
     lines += best_lines(status["best"], status, paint, limit=max(1, min(3, rows - len(lines) - 2)))

@@ -13,6 +13,7 @@ from orchestune.cli.live import Block
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import at_a_time, best_lines, counts_text
 from orchestune.cli.render import Paint, between, cut, duration, measured, one_line, size, table
+from orchestune.cli.silence import waits
 from orchestune.cli.sparkline import best_so_far
 from orchestune.client.address import Place, place
 from orchestune.client.clusters import Clusters
@@ -149,8 +150,7 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
             try:
                 lines, ended = look()
             except TemporaryError as exc:
-                text = f"the server does not answer, trying again ({one_line(exc.message)})"
-                away.append(console.paint("33", text))
+                away.append(console.paint("33", waits(exc)))
             if console.live:
                 block.draw([*lines, *away])
             elif not ended:

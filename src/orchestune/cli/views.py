@@ -32,7 +32,7 @@ class View(Protocol):
         """A trial has come to its end; told of each one from the beginning on, in that order."""
 
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
-        """The experiment as it stands now; called again and again. `away`: why the server does not answer."""
+        """The experiment as it stands now; called again and again. `away`: what is said of no answer."""
 
     def behind(self, status: documents.Status) -> bool:
         """Whether it has a use for ends of trials that it was not told of."""
@@ -77,7 +77,7 @@ class QuietView:
 
     def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
         if away and not self._away:
-            self._console.note(_silent(away))
+            self._console.note(away)
         self._away = bool(away)
 
     def behind(self, status: documents.Status) -> bool:
@@ -151,11 +151,7 @@ class PlainView:
 
     def _remark(self, status: documents.Status, away: str, last: bool) -> None:
         reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""
-        text = _silent(away) if away else reason
+        text = away or reason
         if text and text != self._said and not last:
             self._console.say(one_line(text))
         self._said = text
-
-
-def _silent(away: str) -> str:
-    return f"the server does not answer, trying again ({away})"

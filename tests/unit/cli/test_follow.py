@@ -245,6 +245,23 @@ def test_who_waits_hears_that_the_server_says_nothing(server: FakeServer, monkey
     assert json.loads(out.getvalue())["state"] == "completed"
 
 
+def test_who_waits_hears_of_a_server_that_answers_and_cannot_do_it(server: FakeServer) -> None:
+    server.put(status("sgd-7f3a"))
+    server.world.faults = ["", *["503"] * 1000]
+    out, err = io.StringIO(), io.StringIO()
+
+    def has_room_again() -> None:
+        until(lambda: bool(err.getvalue()), "it is told")
+        complete(server)
+        server.world.faults = []
+
+    later = threading.Thread(target=has_room_again)
+    later.start()
+    assert run(Console(json=True, out=out, err=err), ["wait", "sgd", "--json"]) == 0
+    later.join()
+    assert err.getvalue() == "the server cannot do that now, trying again (the store is locked)\n"
+
+
 def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Start) -> None:
     screen = terminal(*rerun(server))
     screen.wait_for("0/4")
