@@ -137,7 +137,7 @@ def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
 def _take_blobs(core: Core, head: record.Head) -> None:
     with core.store.transaction() as session:
         for digest in head.blobs:
-            records.use_blob(session, digest)
+            records.hold_blob(session, digest)
     missing = [digest for digest, size in head.blobs.items() if core.files.size(blob_key(digest)) != size]
     if missing:
         raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")

@@ -52,6 +52,8 @@ def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
             offset = core.files.append(upload, offset, part)
         if seen.hexdigest() != digest:
             raise BadInput.one(f"the archive's SHA-256 is {seen.hexdigest()}, not {digest}", key="bundle")
+        with core.store.transaction() as session:
+            records.hold_blob(session, digest)
         size = core.files.commit(upload, blob_key(digest), digest) if offset else 0
     finally:
         core.files.abort(upload)

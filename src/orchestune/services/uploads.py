@@ -43,7 +43,7 @@ def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
 def _commit(core: Core, worker: str, digest: str, size: int) -> int:
     """StoreUnavailable where it went meanwhile, swept as one that nothing named: it is sent again."""
     with core.store.transaction() as session:
-        records.use_blob(session, check_digest(digest))
+        records.hold_blob(session, check_digest(digest))
     present = core.files.size(blob_key(digest))
     if present is None:
         if size == 0:

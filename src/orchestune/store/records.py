@@ -48,8 +48,7 @@ def put_blob(session: Session, digest: str, kind: str, size: int) -> None:
     dialect = postgresql if session.postgres else sqlite
     row = dialect.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
     session.change(row.on_conflict_do_nothing())
-    if blob(session, digest) is None:
-        raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
+    hold_blob(session, digest)
 
 
 def blob(session: Session, digest: str) -> Row[Any] | None:
@@ -62,6 +61,15 @@ def use_blob(session: Session, digest: str) -> bool:
     """Keep a blob from being swept before what is about to name it does; False where it is not there."""
     there = (blobs.c.digest == digest) & (blobs.c.kind != _GOING)
     return bool(session.change(update(blobs).where(there).values(created_at=session.now)))
+
+
+def hold_blob(session: Session, digest: str) -> None:
+    """The same before its bytes are looked for in the file store: what is found there then stays.
+
+    StoreUnavailable while they are being deleted.
+    """
+    if not use_blob(session, digest) and session.select(select(blobs.c.digest).where(blobs.c.digest == digest)):
+        raise StoreUnavailable(f"the bytes {digest[:12]} are just being removed", "send them again in a moment")
 
 
 def runs_bundle(session: Session, experiment: str, digest: str) -> bool:

@@ -20,8 +20,10 @@ from orchestune.services import (
     read_experiments,
     read_trials,
     stop_trial,
+    uploads,
 )
 from orchestune.services.read_trials import blob_key
+from orchestune.store import records
 from orchestune.store.tables import metadata
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -361,6 +363,33 @@ class IntentContract(WorldContract):
         Archiving(world.core).drop_orphans()
         bundles.store(world.core, digest, io.BytesIO(b"own"))
         assert world.core.files.size(blob_key(digest)) == 3
+
+    @pytest.mark.parametrize("looks", ["commit", "size"])
+    def test_bytes_that_are_being_deleted_are_not_taken_for_those_that_are_sent(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, looks: str
+    ) -> None:
+        digest, files = self._orphan(world), world.core.files
+        world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        with world.core.store.transaction() as session:
+            assert records.let_blob_go(session, digest, session.now)
+        look = getattr(files, looks)
+
+        def deleted_right_after(*given: object) -> object:
+            found = look(*given)
+            monkeypatch.undo()
+            Archiving(world.core).drop_orphans()
+            return found
+
+        monkeypatch.setattr(files, looks, deleted_right_after)
+        sent = [{"path": "own", "digest": digest, "size": 3}]
+        said = {"attempt": lease["attempt"], "token": lease["token"], "files": sent}
+        send = {
+            "commit": lambda: bundles.store(world.core, digest, io.BytesIO(b"own")),
+            "size": lambda: uploads.keep_artifacts(world.core, worker.id, said),
+        }
+        with pytest.raises(StoreUnavailable, match="just being removed"):
+            send[looks]()
 
     def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: World) -> None:
         digest = self._orphan(world)
