@@ -106,7 +106,8 @@ def missing_metric(
     if not extra and of_function:
         wanted = "{" + ", ".join(f"'{other}': 0.5" for other in declared) + "}"
         wanted = f"a number or {wanted}" if len(declared) == 1 else wanted
-        return f"the function returned nothing and never reported {name}; return {wanted}, or print `{name}=0.5`"
+        did = "never reported" if seen else "returned nothing and never reported"
+        return f"the function {did} {name}; return {wanted}, or print `{name}=0.5`"
     if not extra:
         return f"the {who} succeeded but never reported {name}; print a line such as `{name}=0.5`"
     shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])

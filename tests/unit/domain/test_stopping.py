@@ -81,5 +81,7 @@ def test_a_function_that_returned_nothing_is_to_return_something() -> None:
     )
     assert missing_metric("loss", {}, ("loss",), of_function=True) == words
     assert "; return {'loss': 0.5, 'time': 0.5}, or" in missing_metric("loss", {}, ("loss", "time"), of_function=True)
+    said = missing_metric("time", {"loss": 0.25}, ("loss", "time"), of_function=True)
+    assert said == "the function never reported time; return {'loss': 0.5, 'time': 0.5}, or print `time=0.5`"
     said = missing_metric("loss", {"los": 0.25}, ("loss",), of_function=True)
     assert said == "the function succeeded but never reported loss; saw los=0.25; did you mean los?"
