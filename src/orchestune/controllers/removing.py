@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestune.errors import StoreUnavailable
 from orchestune.services.change_experiment import remove
 from orchestune.services.core import Core
 from orchestune.store import experiments, workers
@@ -14,11 +15,17 @@ class Removing:
         self._core = core
 
     def tick(self) -> None:
-        """Remove what nobody works on any more."""
+        """Remove what nobody works on any more. One whose files cannot be removed keeps no other."""
+        trouble: StoreUnavailable | None = None
         with self._core.store.reading() as session:
             doomed = experiments.to_remove(session)
         for experiment in doomed:
             with self._core.store.reading() as session:
                 found = workers.of_experiment(session, experiment)
             if not any(worker.state in (*workers.PRESENT, "lost") for worker in found):
-                remove(self._core, experiment)
+                try:
+                    remove(self._core, experiment)
+                except StoreUnavailable as error:
+                    trouble = trouble or error
+        if trouble is not None:
+            raise trouble

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -222,6 +223,37 @@ class IntentContract(WorldContract):
         with pytest.raises(NotFound, match="there is no experiment") as caught:
             change_experiment.delete(world.core, handle[:-1] + "_", True, "ada")
         assert not isinstance(caught.value, Purged)
+
+    def test_an_experiment_whose_files_cannot_be_removed_keeps_no_other(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        doomed = [world.create(name=name, budget=1) for name in ("one", "two")]
+        for experiment in doomed:
+            change_experiment.delete(world.core, experiment, True, "ada")
+        keys, locked = world.core.files.keys, set[str]()
+
+        def refuse_the_first(prefix: str) -> Iterator[str]:
+            if not locked or prefix in locked:
+                locked.add(prefix)
+                raise StoreUnavailable("s3://bucket refused ListObjectsV2: AccessDenied")
+            return keys(prefix)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.core.files, "keys", refuse_the_first)
+            for _ in range(4):
+                with suppress(StoreUnavailable):
+                    world.tick()
+            left = [experiment for experiment in doomed if not self._is_gone(world, experiment)]
+            assert [records.log_prefix(experiment) for experiment in left] == [*locked]
+        world.tick()
+        assert all(self._is_gone(world, experiment) for experiment in doomed)
+
+    def _is_gone(self, world: World, experiment: str) -> bool:
+        try:
+            world.status(experiment)
+        except Purged:
+            return True
+        return False
 
     def test_a_purge_is_not_taken_back_by_another_delete(self, world: World) -> None:
         experiment = world.create(budget=1)
