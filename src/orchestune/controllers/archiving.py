@@ -6,6 +6,7 @@ import io
 import logging
 from itertools import accumulate
 
+from orchestune.controllers.each import each
 from orchestune.errors import StoreUnavailable
 from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
@@ -40,12 +41,7 @@ class Archiving:
         if self._core.clock.monotonic() < self._next:
             return
         self._next = self._core.clock.monotonic() + EVERY_SECONDS
-        self.move_logs()
-        self.retain_artifacts()
-        self.drop_orphans()
-        if self._core.clock.monotonic() >= self._sweep:
-            self._core.files.sweep(UPLOAD_SECONDS)
-            self._sweep = self._core.clock.monotonic() + SWEEP_SECONDS
+        each((self.move_logs, self.retain_artifacts, self.drop_orphans, self._drop_uploads))
 
     def move_logs(self) -> None:
         """Long logs of finished attempts become one object each."""
@@ -66,6 +62,11 @@ class Archiving:
             ]
             with self._core.store.transaction() as session:
                 logs.moved(session, key, places)
+
+    def _drop_uploads(self) -> None:
+        if self._core.clock.monotonic() >= self._sweep:
+            self._core.files.sweep(UPLOAD_SECONDS)
+            self._sweep = self._core.clock.monotonic() + SWEEP_SECONDS
 
     def retain_artifacts(self) -> None:
         """`keep.best`: the artifacts of other trials go.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
+from orchestune.controllers.each import each
 from orchestune.services.change_experiment import drop_files
 from orchestune.services.core import Core
 from orchestune.store import experiments
@@ -23,14 +25,16 @@ class Expiring:
         self._next = core.clock.monotonic()
 
     def tick(self) -> None:
-        """Look now and then."""
+        """Look now and then. One whose files cannot be removed keeps no other."""
         now = self._core.clock.monotonic()
         if now < self._next:
             return
         with self._core.store.reading() as session:
             old = experiments.with_old_files(session, session.now - self._retention, MOST)
-        for experiment in old:
-            log.info("dropping the logs and files of %s", experiment)
-            drop_files(self._core, experiment)
         if len(old) < MOST:
             self._next = now + EVERY_SECONDS
+        each(partial(self._drop, experiment) for experiment in old)
+
+    def _drop(self, experiment: str) -> None:
+        drop_files(self._core, experiment)
+        log.info("dropped the logs and files of %s", experiment)

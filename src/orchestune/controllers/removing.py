@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orchestune.errors import StoreUnavailable
+from functools import partial
+
+from orchestune.controllers.each import each
 from orchestune.services.change_experiment import remove
 from orchestune.services.core import Core
 from orchestune.store import experiments, workers
@@ -16,16 +18,12 @@ class Removing:
 
     def tick(self) -> None:
         """Remove what nobody works on any more. One whose files cannot be removed keeps no other."""
-        trouble: StoreUnavailable | None = None
         with self._core.store.reading() as session:
             doomed = experiments.to_remove(session)
-        for experiment in doomed:
-            with self._core.store.reading() as session:
-                found = workers.of_experiment(session, experiment)
-            if not any(worker.state in (*workers.PRESENT, "lost") for worker in found):
-                try:
-                    remove(self._core, experiment)
-                except StoreUnavailable as error:
-                    trouble = trouble or error
-        if trouble is not None:
-            raise trouble
+        each(partial(self._remove, experiment) for experiment in doomed)
+
+    def _remove(self, experiment: str) -> None:
+        with self._core.store.reading() as session:
+            found = workers.of_experiment(session, experiment)
+        if not any(worker.state in (*workers.PRESENT, "lost") for worker in found):
+            remove(self._core, experiment)

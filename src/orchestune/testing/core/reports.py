@@ -292,6 +292,31 @@ class ReportsContract(WorldContract):
         assert world.status(experiment)["files_dropped_at"] is not None and world.core.files.size(key) is None
         assert list(world.core.files.keys("logs/")) == []
 
+    def test_an_experiment_whose_files_cannot_be_dropped_keeps_no_other(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = [self._with_moved_logs(world)[0] for _ in range(2)]
+        keys = sorted(world.core.files.keys("logs/"))
+        world.clock.pass_time(3700.0)
+        delete, refused = world.core.files.delete, set[str]()
+
+        def refuse_the_first(key: str) -> None:
+            if not refused or key in refused:
+                refused.add(key)
+                raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
+            delete(key)
+
+        expiring = Expiring(world.core, 3600.0)
+        with monkeypatch.context() as broken:
+            broken.setattr(world.core.files, "delete", refuse_the_first)
+            with pytest.raises(StoreUnavailable, match="AccessDenied"):
+                expiring.tick()
+        assert set(keys) - set(world.core.files.keys("logs/")) == set(keys) - refused
+        world.clock.pass_time(700.0)
+        expiring.tick()
+        assert list(world.core.files.keys("logs/")) == []
+        assert all(world.status(experiment)["files_dropped_at"] for experiment in old)
+
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: World) -> None:
         experiment, text = self._with_moved_logs(world)
         change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
