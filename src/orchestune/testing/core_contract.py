@@ -6,9 +6,12 @@ from orchestune.testing.core.budgets import BudgetsContract
 from orchestune.testing.core.guards import GuardsContract
 from orchestune.testing.core.intent import IntentContract
 from orchestune.testing.core.losses import LossesContract
+from orchestune.testing.core.removal import RemovalContract
 from orchestune.testing.core.reports import ReportsContract
 from orchestune.testing.core.room import RoomContract
 
 
-class CoreContract(BudgetsContract, LossesContract, IntentContract, GuardsContract, ReportsContract, RoomContract):
+class CoreContract(
+    BudgetsContract, LossesContract, IntentContract, RemovalContract, GuardsContract, ReportsContract, RoomContract
+):
     """Everything but folds, early stopping and code that changes."""

@@ -29,6 +29,7 @@ from orchestune.services import (
 from orchestune.services.read_trials import blob_key
 from orchestune.services.signatures import report_signature
 from orchestune.services.usage import usage
+from orchestune.testing.refusing import refusing_the_first
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
@@ -298,14 +299,8 @@ class ReportsContract(WorldContract):
         old = [self._with_moved_logs(world)[0] for _ in range(2)]
         keys = sorted(world.core.files.keys("logs/"))
         world.clock.pass_time(3700.0)
-        delete, refused = world.core.files.delete, set[str]()
-
-        def refuse_the_first(key: str) -> None:
-            if not refused or key in refused:
-                refused.add(key)
-                raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
-            delete(key)
-
+        why = "s3://bucket refused DeleteObject: AccessDenied"
+        refuse_the_first, refused = refusing_the_first(world.core.files.delete, why)
         expiring = Expiring(world.core, 3600.0)
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", refuse_the_first)
