@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -12,28 +11,21 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.scene import attempts, eventually, launch, reached, server_pid, write
+from tests.testbeds.disks import small_disk
 from tests.testbeds.home import Home
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 24) as disk:
+        yield disk
 
 
 @pytest.fixture
-def home_on_it(small_disk: Path) -> Iterator[Home]:
+def home_on_it(disk: Path) -> Iterator[Home]:
     with Home() as home:
         home.folder.rmdir()
-        home.folder = small_disk / "home"
+        home.folder = disk / "home"
         home.folder.mkdir()
         home.env["ORCHESTUNE_HOME"] = str(home.folder)
         yield home
@@ -55,15 +47,13 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def test_a_disk_that_runs_full_and_has_space_again_loses_nothing(
-    home_on_it: Home, small_disk: Path, tmp_path: Path
-) -> None:
+def test_a_disk_that_runs_full_and_has_space_again_loses_nothing(home_on_it: Home, disk: Path, tmp_path: Path) -> None:
     home = home_on_it
     command = "sleep 0.2; echo trial $ORCHESTUNE_TRIAL; echo ran >> $ORCHESTUNE_ORIGINAL_DIR/ran; echo loss={x}"
     project = write(tmp_path / "full", command, budget=8)
     handle = launch(home, project)
     eventually(lambda: home.json("status", handle)["counts"]["completed"] >= 2, "two trials are over", home)
-    ballast = fill(small_disk)
+    ballast = fill(disk)
     ran = len((project / "ran").read_text().splitlines())
     eventually(
         lambda: (
@@ -85,11 +75,11 @@ def test_a_disk_that_runs_full_and_has_space_again_loses_nothing(
         assert f"trial {number}" in log
 
 
-def test_a_folder_that_cannot_be_written_to_is_a_clear_error(small_disk: Path, tmp_path: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with Home(ORCHESTUNE_HOME=str(small_disk / "home")) as home:
+def test_a_folder_that_cannot_be_written_to_is_a_clear_error(disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with Home(ORCHESTUNE_HOME=str(disk / "home")) as home:
         done = home.run("run", cwd=write(tmp_path / "unwritable", "echo loss={x}"), expect=2)
-        assert str(small_disk) in done.stderr and "ORCHESTUNE_HOME" in done.stderr
+        assert str(disk) in done.stderr and "ORCHESTUNE_HOME" in done.stderr
         assert "Traceback" not in done.stderr
 
 

@@ -14,6 +14,7 @@ from orchestune.errors import BadInput, StoreUnavailable
 from orchestune.files.folder import FolderFiles
 from orchestune.ports.files import FileStore
 from orchestune.testing.files_contract import FilesContract, content, put, sha256
+from tests.testbeds.disks import small_disk
 
 ROOT = os.geteuid() == 0
 
@@ -35,33 +36,24 @@ class TestFolder(FilesContract):
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if (
-        not ROOT
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=False).returncode
-    ):
-        pytest.skip("a small disk can only be mounted by root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        yield disk
 
 
-def test_a_full_disk_is_a_clear_error_and_leaves_nothing(small_disk: Path) -> None:
-    files = FolderFiles(small_disk / "store")
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(disk: Path) -> None:
+    files = FolderFiles(disk / "store")
     put(files, "kept", b"before")
     with pytest.raises(StoreUnavailable, match="no space") as caught:
         put(files, "large/one", bytes(5_000_000))
     assert "free space" in caught.value.hint
-    assert everything_in(small_disk) == [small_disk / "store" / "kept"]
+    assert everything_in(disk) == [disk / "store" / "kept"]
     assert content(files, "kept") == b"before"
     assert put(files, "small", bytes(500_000)) == 500_000
 
 
-def test_an_upload_goes_on_after_the_disk_was_full(small_disk: Path) -> None:
-    files = FolderFiles(small_disk / "store")
+def test_an_upload_goes_on_after_the_disk_was_full(disk: Path) -> None:
+    files = FolderFiles(disk / "store")
     put(files, "in the way", bytes(1_000_000))
     data = os.urandom(1_500_000)
     assert files.append("one", 0, data[:700_000]) == 700_000

@@ -20,6 +20,7 @@ from orchestune.client.endpoint import Endpoint
 from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
 from orchestune.ports.process import Process, boot_id, environment
+from tests.testbeds.disks import small_disk
 
 SERVER = Path(__file__).with_name("stand_in_server.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -79,16 +80,8 @@ class Home:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own, to be mounted again as a test wants it."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", 4) as disk:
+        yield disk
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sqlite3
 import subprocess
@@ -20,6 +19,7 @@ from orchestune.errors import StoreUnavailable, UsageError
 from orchestune.store import database, migrate, postgres, records, sqlite
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
+from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
 
 
@@ -240,18 +240,13 @@ def test_a_lock_that_stays_is_told_and_nothing_is_lost(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        yield disk
 
 
-def test_a_full_disk_is_told_and_what_was_there_stays(small_disk: Path) -> None:
-    store = open_store(f"sqlite:///{small_disk / 'store.db'}")
+def test_a_full_disk_is_told_and_what_was_there_stays(disk: Path) -> None:
+    store = open_store(f"sqlite:///{disk / 'store.db'}")
     put(store, "kept")
 
     def fill() -> None:
