@@ -89,7 +89,7 @@ class _Bound:
         return found - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
 
 
-VIEWS = (View("plain", False), View("plain", True), View("power", False))
+_VIEWS = (View("plain", False), View("plain", True), View("power", False))
 _FIRST_VIEWS = (View("plain", True), View("power", True))
 """while little is known: what each parameter does by itself is learnt from fewer results than what all do together"""
 _FEW = 4
@@ -119,7 +119,7 @@ class GpProposer:
         self._objectives = len(objectives(metrics))
         self._limits = sum(metric.limit is not None for metric in metrics)
         singles = len(space.parameters) <= _MOST_SINGLES
-        self._views = VIEWS if singles else tuple(view for view in VIEWS if not view.additive)
+        self._views = _VIEWS if singles else tuple(view for view in _VIEWS if not view.additive)
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = Identity(space)
