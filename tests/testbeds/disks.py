@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A new file system in `folder`, which is made. A test that is not run by root, who alone may mount it, is skipped."""
+    """A new file system in `folder`, which is made; where root does not run the test, it is skipped."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
     folder.mkdir()
