@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
@@ -13,6 +13,9 @@ from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.render import one_line, size
 from orchestune.client.transfer import local_name
 from orchestune.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 
 def add(commands: Commands) -> None:
@@ -42,6 +45,15 @@ def _why(specification: Mapping[str, Any], state: str) -> str:
     return f"once it is over it has those that `keep` names: {names}"
 
 
+def _missing(trial: documents.Trial) -> str:
+    """What is told of files of the trial that are not here."""
+    told = {attempt["reason"]["code"]: attempt for attempt in trial["attempts"] if attempt["reason"] is not None}
+    if "files_on_the_way" in told:
+        return f"files are on their way from {told['files_on_the_way']['worker']}; try again in a moment"
+    lost = told.get("files_lost")
+    return lost["reason"]["message"] if lost is not None and lost["reason"] is not None else ""
+
+
 def get(console: Console, args: argparse.Namespace) -> int:
     """Download each file; whole or not at all."""
     client = console.client
@@ -57,16 +69,14 @@ def get(console: Console, args: argparse.Namespace) -> int:
         ref, number = console.trial(args.exp)
     experiment = client.experiment(ref)
     handle = experiment["handle"]
-    artifacts = client.artifacts(ref, number)
+    trial = client.trial(ref, number)
+    artifacts = trial.get("artifacts") or []
     if not artifacts and (dropped := experiment.get("files_dropped_at")):
         raise NotFound(f"{handle}: {gone(dropped)}")
+    missing = _missing(trial)
     if not artifacts:
-        sending = {worker["name"] for worker in experiment.get("workers") or () if worker.get("sending")}
-        trial = client.trial(ref, number)
-        senders = sending.intersection(attempt["worker"] for attempt in trial["attempts"])
-        why = _why(client.specification(ref)["specification"], trial["state"])
-        hint = f"files are on their way from {min(senders)}; try again in a moment" if senders else why
-        raise NotFound(f"{handle}/{number} has no files", hint)
+        why = missing or _why(client.specification(ref)["specification"], trial["state"])
+        raise NotFound(f"{handle}/{number} has no files", why)
     folder: Path = args.output or console.folder / f"{handle}-{number}"
     fetched = []
     for artifact in artifacts:
@@ -80,4 +90,6 @@ def get(console: Console, args: argparse.Namespace) -> int:
             console.say(f"{one_line(str(target))}  {console.paint.dim(size(artifact['size']))}")
     if console.json:
         console.document(fetched)
+    if missing:
+        console.note(f"not all files of {handle}/{number} are here: {one_line(missing)}")
     return 0

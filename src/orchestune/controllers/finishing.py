@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 FILES_SECONDS = 3600.0
 """how long a worker of an experiment that has come to its end may take to hand in what its trials keep"""
+STOPPED_FILES_SECONDS = 300.0
+"""the same of one that somebody stopped: what its completed trials keep was on its way already"""
 
 
 class Finishing:
@@ -27,8 +29,8 @@ class Finishing:
     def __init__(self, core: Core, sparing: Sparing) -> None:
         self._core, self._sparing = core, sparing
         self._told: set[str] = set()
-        self._sending: dict[str, float] = {}
-        """worker → since when it is waited for"""
+        self._sending: dict[str, tuple[float, int]] = {}
+        """worker → since when it is waited for, and its beat then"""
 
     def tick(self) -> None:
         """Look at every experiment that is not over, and at workers of those that are."""
@@ -39,7 +41,7 @@ class Finishing:
         unfinished = {row.id: row for row in rows}
         ending = {worker for name in self._core.backends for worker in self._workers_of_the_dead(name, unfinished)}
         self._told &= ending
-        self._sending = {worker: since for worker, since in self._sending.items() if worker in ending}
+        self._sending = {worker: seen for worker, seen in self._sending.items() if worker in ending}
 
     def _experiment(self, row: ExperimentRow) -> None:
         limit = row.specification.stop.time
@@ -61,7 +63,8 @@ class Finishing:
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
         """End the workers of experiments that are over or are being stopped; those that are spared stay warm, and those
-        with files that have not arrived yet get the time for it: they drain, and end by themselves.
+        with files that have not arrived yet get the time for it: they end their trials as they are ordered, drain, and
+        end by themselves.
 
         Returns their ids, those that were told before too.
         """
@@ -87,12 +90,17 @@ class Finishing:
             return False
         with self._core.store.reading() as session:
             row = experiments.get(session, worker.experiment)
-        if row.desired is Desired.STOPPED or row.hidden:
+        if row.hidden:
             return False
-        now = self._core.clock.monotonic()
-        if now - self._sending.setdefault(worker.id, now) < FILES_SECONDS:
+        stopped, now = row.desired is Desired.STOPPED, self._core.clock.monotonic()
+        since, beat = self._sending.setdefault(worker.id, (now, worker.beat))
+        if stopped and worker.beat == beat and now - since >= self._core.beat_seconds:
+            return False  # it does not hear that its trials are to end: its place has to end it
+        most = STOPPED_FILES_SECONDS if stopped else FILES_SECONDS
+        if now - since < most:
             return True
-        log.warning("files of trials of %s did not arrive within an hour; its worker %s ends", row.handle, worker.name)
+        text = "files of trials of %s did not arrive within %.0f minutes; its worker %s ends"
+        log.warning(text, row.handle, most / 60, worker.name)
         return False
 
 

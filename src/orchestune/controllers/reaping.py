@@ -8,7 +8,7 @@ import logging
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.ports.backend import Backend, Gone, Phase, Sighting
-from orchestune.services import attempts
+from orchestune.services import attempts, handing_in
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
@@ -96,7 +96,10 @@ class Reaping:
                 self._judge(ledger, attempt, sighting.gone, f"worker {worker.name} is gone: {text}")
             if sighting.gone is Gone.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
-            reason = None if drained else text
+            if missing := handing_in.lost(ledger.session, worker.id, worker.name, text):
+                text = f"files of {missing} {'attempt' if missing == 1 else 'attempts'} did not arrive; {text}"
+                log.warning("%s: worker %s is gone: %s", ledger.row.handle, worker.name, text)
+            reason = None if drained and not missing else text
             workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)
             ledger.record("worker_ended", {"worker": worker.name, "reason": text})
 

@@ -132,6 +132,9 @@ class ReasonCode(StrEnum):
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
     PRUNED = "pruned"
+    # an attempt that succeeded, of whose files something is to be told
+    FILES_ON_THE_WAY = "files_on_the_way"
+    FILES_LOST = "files_lost"
 
 
 @dataclass(frozen=True)

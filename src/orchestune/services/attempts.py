@@ -12,7 +12,7 @@ from orchestune.domain import stopping
 from orchestune.domain.metrics import Measured, Metric, Point, reduce
 from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState, TrialState
 from orchestune.domain.transitions import ATTEMPT, Cause, Forbidden, after
-from orchestune.services import folds, pruning, quarantine, trials, usage
+from orchestune.services import folds, handing_in, pruning, quarantine, trials, usage
 from orchestune.services import points as reported
 from orchestune.services.boards import Boards
 from orchestune.services.ledger import Ledger
@@ -164,6 +164,9 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
+    reason = verdict.reason
+    if state is AttemptState.SUCCEEDED:
+        reason = handing_in.announced(ledger, attempt, found.trial, int(item.get("files") or 0))
     wall = float(item.get("wall") or 0.0)
     changed = ledger.session.run(
         hot.END_ATTEMPT,
@@ -171,7 +174,7 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
             "id": attempt,
             "old": found.state,
             "state": state,
-            "reason": json.dumps(verdict.reason.to_json()) if verdict.reason else None,
+            "reason": json.dumps(reason.to_json()) if reason else None,
             "exit_code": item.get("exit_code"),
             "signal": item.get("signal"),
             "started_at": ledger.now - wall,

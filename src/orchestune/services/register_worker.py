@@ -10,7 +10,7 @@ from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import Conflict
 from orchestune.ports.clock import new_id
-from orchestune.services import attempts
+from orchestune.services import attempts, handing_in
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.signatures import worker_token
@@ -79,6 +79,7 @@ def _inherit(core: Core, row: Any) -> Any:
             raise GroupOver("the experiment that it was to go on with is over")
         heir.worker_seq += 1
         came_from = experiments.get(ledger.session, row.experiment).handle
+        handing_in.lost(ledger.session, row.id, row.name, f"it went on with {heir.handle}")
         if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
             raise GroupOver("this worker is no longer wanted")
         return workers.get(ledger.session, row.id)

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from orchestune.domain.states import AttemptState
 from orchestune.errors import NotFound, StoreUnavailable
+from orchestune.services import handing_in
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
@@ -80,6 +81,7 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
                 "created_at": ledger.now,
             }
             trials.put_artifact(ledger.session, values)
+        handing_in.arrived(ledger, attempt.id)
         ledger.record(
             "artifacts_kept", {"trial": attempt.trial, "paths": [below + item["path"] for item in body["files"]]}
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestune.testing.core.budgets import BudgetsContract
 from orchestune.testing.core.guards import GuardsContract
+from orchestune.testing.core.handing_in import HandingInContract
 from orchestune.testing.core.intent import IntentContract
 from orchestune.testing.core.losses import LossesContract
 from orchestune.testing.core.removal import RemovalContract
@@ -12,6 +13,13 @@ from orchestune.testing.core.room import RoomContract
 
 
 class CoreContract(
-    BudgetsContract, LossesContract, IntentContract, RemovalContract, GuardsContract, ReportsContract, RoomContract
+    BudgetsContract,
+    LossesContract,
+    IntentContract,
+    HandingInContract,
+    RemovalContract,
+    GuardsContract,
+    ReportsContract,
+    RoomContract,
 ):
     """Everything but folds, early stopping and code that changes."""

@@ -77,6 +77,8 @@ class Attempt:
         self.log = Log(job.cap, spill)
         self.points = Points(job.declared.names)
         self.usage = Series()
+        self.files = 0
+        """how many it leaves, once they are taken"""
         self.gpus = own(lease.get("gpus") or (), os.environ)
         self.mask = Mask(job.secrets)
         self.phase = PREPARING
@@ -216,6 +218,7 @@ class Attempt:
             "memory": self._peak_memory(),
             "log_bytes": self.log.end,
             "tail": last_lines(self.log.last),
+            **({"files": self.files} if self.files else {}),
         }
 
     def _peak_memory(self) -> int:

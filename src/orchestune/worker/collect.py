@@ -81,17 +81,18 @@ class Collector:
     ) -> None:
         notes: list[str] = []
 
-        def work() -> Path | None:
+        def work() -> tuple[Path, int] | None:
             view = attempt.slot.view.folder
             chosen = keep.choose(view, patterns, attempt.job.keep_limit, notes.append, listed)
-            return keep.pack(self._outbox, view, attempt.id, attempt.token, chosen) if chosen else None
+            return (keep.pack(self._outbox, view, attempt.id, attempt.token, chosen), len(chosen)) if chosen else None
 
-        def done(parcel: Path | None, error: BaseException | None) -> None:
+        def done(packed: tuple[Path, int] | None, error: BaseException | None) -> None:
             if error is not None:
                 notes.append(f"keep: the files cannot be kept: {error}")
             for note in notes:
                 attempt.write(note)
-            if parcel is not None:
+            if packed is not None:
+                parcel, attempt.files = packed
                 self._deliver(parcel)
             then()
 

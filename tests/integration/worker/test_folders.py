@@ -128,6 +128,7 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
         server.wait(partial(server.artifacts.get, attempt))
         files = {item["path"]: server.blobs[item["digest"]] for item in server.artifacts[attempt]}
         assert set(files) == {"best.pt", "plots/a/x.png", "big"}
+        assert told.finished is not None and told.finished["files"] == 3
         assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
         text = told.log.decode()
         assert "huge is left out" in text and "nothing matches absent*" in text and "secret is left out" in text

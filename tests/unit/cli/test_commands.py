@@ -358,13 +358,25 @@ def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: o
 
 
 def test_get_says_that_files_are_on_their_way(server: FakeServer, cli: Cli) -> None:
-    server.world.trials["sgd-7f3a"] = [trial(2, attempts=[attempt()])]
-    server.world.specification = {"specification": {"keep": {"patterns": ["a.pt"]}}}
-    server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}, {"name": "w2", "sending": True}])
+    reason = {"code": "files_on_the_way", "message": "hands in 1 file"}
+    server.world.trials["sgd-7f3a"] = [trial(2, attempts=[attempt(), attempt(worker="w2", reason=reason)])]
     result = cli("get", "sgd/2")
     assert (result.code, result.err) == (
-        2, "error: sgd-7f3a/2 has no files\nhint:  files are on their way from w1; try again in a moment\n"
+        2, "error: sgd-7f3a/2 has no files\nhint:  files are on their way from w2; try again in a moment\n"
     )  # fmt: skip
+
+
+def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
+    text = "its files did not arrive: worker w1 is gone: the worker was told to end"
+    attempts = [attempt(), attempt(task=1, reason={"code": "files_lost", "message": text})]
+    server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts)]
+    result = cli("get", "sgd/1")
+    assert (result.code, result.err) == (2, f"error: sgd-7f3a/1 has no files\nhint:  {text}\n")
+    server.world.files["fold-0/a"] = b"here"
+    kept = {"path": "fold-0/a", "digest": hashlib.sha256(b"here").hexdigest(), "size": 4}
+    server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts, artifacts=[kept])]
+    result = cli("get", "sgd/1", "-o", str(tmp_path / "two"))
+    assert (result.code, result.err) == (0, f"not all files of sgd-7f3a/1 are here: {text}\n")
 
 
 def test_get_never_writes_outside_of_its_folder(server: FakeServer, cli: Cli, tmp_path: Path) -> None:

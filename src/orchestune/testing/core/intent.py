@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.controllers.finishing import FILES_SECONDS
 from orchestune.errors import Ambiguous, Conflict, NotFound
 from orchestune.services import (
     change_experiment,
@@ -125,48 +124,6 @@ class IntentContract(WorldContract):
         world.tick(5)
         assert len(told) == len(set(told)) > 0
         assert world.status(experiment)["state"] == "stopping"
-
-    def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(self, world: World) -> None:
-        experiment = world.create(budget=1, parallelism=1)
-        ((worker, lease),) = world.lease()
-        worker.call(finished=[worker.finish(lease)], sending=1)
-        world.tick(3)
-        shown = world.status(experiment)
-        assert shown["state"] == "completed" and not world.backend.ended
-        assert [seen["sending"] for seen in shown["workers"]] == [True]
-        worker.call(want=1, wait=1)  # a poll was on its way since before
-        world.tick()
-        assert worker.told_to_drain and not world.backend.ended
-        worker.call(sending=0)
-        world.tick()
-        assert world.backend.ended
-        assert [seen["sending"] for seen in world.status(experiment)["workers"]] == [False]
-
-    def test_what_trials_keep_is_not_waited_for_for_ever(self, world: World) -> None:
-        world.create(budget=1, parallelism=1)
-        ((worker, lease),) = world.lease()
-        worker.call(finished=[worker.finish(lease)], sending=1)
-        world.tick()
-        for _ in range(2):
-            world.clock.pass_time(FILES_SECONDS * 0.51)
-            worker.call(sending=1)
-            assert not world.backend.ended
-            world.tick()
-        assert world.backend.ended
-
-    @pytest.mark.parametrize("wish", ["stop", "delete"])
-    def test_whoever_stops_or_deletes_waits_for_no_files(self, world: World, wish: str) -> None:
-        experiment = world.create(budget=2 if wish == "stop" else 1, parallelism=1)
-        ((worker, lease),) = world.lease()
-        worker.call(finished=[worker.finish(lease)], sending=1)
-        world.tick()
-        assert not world.backend.ended
-        if wish == "stop":
-            change_experiment.stop(world.core, experiment, "ada")
-        else:
-            change_experiment.delete(world.core, experiment, False, "ada")
-        world.tick()
-        assert world.backend.ended
 
     def test_extend_goes_on_with_a_finished_experiment(self, world: World) -> None:
         experiment = world.create(budget=3)

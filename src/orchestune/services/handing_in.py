@@ -1,0 +1,51 @@
+"""Files that attempts which succeeded hand in: on their way until they arrived, lost with a worker that had them still.
+
+Meanwhile, and for ever where they are lost, the attempt's reason tells so.
+"""
+
+from __future__ import annotations
+
+import json
+
+from orchestune.domain.states import AttemptState, Reason, ReasonCode
+from orchestune.services.ledger import Ledger
+from orchestune.store.session import Session
+
+_ARRIVED_BEFORE = """
+SELECT 1 FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt LIMIT 1
+"""
+_ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
+_LOST = """
+UPDATE attempts SET reason = :reason WHERE worker = :worker AND state = :state AND reason LIKE :on_the_way
+"""
+_ON_THE_WAY = f'%"{ReasonCode.FILES_ON_THE_WAY}"%'
+
+
+def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | None:
+    """What to tell of an attempt that succeeds and leaves so many files; None where they are here already."""
+    where = {"experiment": ledger.row.id, "trial": trial, "attempt": attempt}
+    if not count or ledger.session.row(_ARRIVED_BEFORE, where) is not None:
+        return None
+    return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {count} {'file' if count == 1 else 'files'}")
+
+
+def arrived(ledger: Ledger, attempt: str) -> None:
+    """The files of an attempt are here."""
+    ledger.session.run(_ARRIVED, {"attempt": attempt, "state": AttemptState.SUCCEEDED})
+
+
+def lost(session: Session, worker: str, name: str, why: str) -> int:
+    """What a worker that is gone had not handed in will not come; how many attempts that concerns."""
+    reason = Reason(ReasonCode.FILES_LOST, f"its files did not arrive: worker {name} is gone: {_brief(why)}")
+    told = {
+        "worker": worker,
+        "state": AttemptState.SUCCEEDED,
+        "reason": json.dumps(reason.to_json()),
+        "on_the_way": _ON_THE_WAY,
+    }
+    return session.run(_LOST, told)
+
+
+def _brief(why: str) -> str:
+    """Why a worker is gone, without what it printed last."""
+    return why.splitlines()[0].removesuffix("; its last lines:") if why else ""

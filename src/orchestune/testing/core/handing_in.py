@@ -1,0 +1,135 @@
+"""Files of trials that are on their way when their experiment comes to its end."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
+from orchestune.services import change_experiment, read_trials, uploads
+from orchestune.testing.world import FakeWorker, World
+from orchestune.testing.world_contract import WorldContract
+
+
+class HandingInContract(WorldContract):
+    """They arrive, within limits, and what does not arrive is told."""
+
+    def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        worker.call(finished=[worker.finish(lease)], sending=1)
+        world.tick(3)
+        shown = world.status(experiment)
+        assert shown["state"] == "completed" and not world.backend.ended
+        assert [seen["sending"] for seen in shown["workers"]] == [True]
+        worker.call(want=1, wait=1)  # a poll was on its way since before
+        world.tick()
+        assert worker.told_to_drain and not world.backend.ended
+        worker.call(sending=0)
+        world.tick()
+        assert world.backend.ended
+        assert [seen["sending"] for seen in world.status(experiment)["workers"]] == [False]
+
+    def test_what_trials_keep_is_not_waited_for_for_ever(self, world: World) -> None:
+        world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        worker.call(finished=[worker.finish(lease)], sending=1)
+        world.tick()
+        for _ in range(2):
+            world.clock.pass_time(FILES_SECONDS * 0.51)
+            worker.call(sending=1)
+            assert not world.backend.ended
+            world.tick()
+        assert world.backend.ended
+
+    def test_whoever_stops_ends_trials_at_once_and_lets_files_of_completed_ones_arrive(self, world: World) -> None:
+        experiment, worker, second = _one_sends_and_one_runs(world)
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick()
+        orders = worker.call(sending=1)["orders"]
+        assert [(order["attempt"], order["state"]) for order in orders] == [(second["attempt"], "cancelled")]
+        world.clock.pass_time(world.core.beat_seconds * 5)
+        world.tick()
+        assert worker.told_to_drain and not world.backend.ended
+        assert world.status(experiment)["state"] == "stopping"
+        worker.call(sending=0)
+        world.tick(2)
+        assert world.backend.ended and world.status(experiment)["state"] == "stopped"
+
+    def test_files_of_what_somebody_stopped_are_not_waited_for_for_ever(self, world: World) -> None:
+        experiment, worker, _ = _one_sends_and_one_runs(world)
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick()
+        for _ in range(2):
+            world.clock.pass_time(STOPPED_FILES_SECONDS * 0.51)
+            worker.call(sending=1)
+            assert not world.backend.ended
+            world.tick()
+        assert world.backend.ended
+
+    def test_a_worker_that_hears_nothing_of_the_stop_is_ended_by_its_place_whatever_it_sends(
+        self, world: World
+    ) -> None:
+        experiment, *_ = _one_sends_and_one_runs(world)
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick()
+        assert not world.backend.ended
+        world.clock.pass_time(world.core.beat_seconds)
+        world.tick()
+        assert world.backend.ended
+
+    def test_whoever_deletes_waits_for_no_files(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        worker.call(finished=[worker.finish(lease)], sending=1)
+        world.tick()
+        assert not world.backend.ended
+        change_experiment.delete(world.core, experiment, False, "ada")
+        world.tick()
+        assert world.backend.ended
+
+    def test_files_that_went_with_their_worker_are_told_of_their_trial(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        ((worker, lease),) = world.lease()
+        leases = [lease]
+        for files in (2, 1, 0):
+            done = worker.finish(leases[-1]) | {"files": files}
+            leases += worker.call(want=1, finished=[done], sending=1)["leases"] or worker.call(want=1)["leases"]
+        told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
+        on_the_way = {"code": "files_on_the_way", "message": "hands in 2 files"}
+        assert told == [on_the_way, on_the_way | {"message": "hands in 1 file"}, None]
+        said = {"attempt": leases[0]["attempt"], "token": leases[0]["token"], "files": []}
+        uploads.keep_artifacts(world.core, worker.id, said)
+        world.backend.gone[worker.id] = ""
+        world.tick()
+        told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
+        text = "its files did not arrive: worker w1 is gone: its process ended"
+        assert told == [None, {"code": "files_lost", "message": text}, None]
+        shown = world.status(experiment)
+        assert shown["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
+        assert shown["counts"]["completed"] == 3
+
+    def test_files_that_arrive_before_the_end_of_their_trial_are_not_waited_for(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        digest = hashlib.sha256(b"x").hexdigest()
+        uploads.append(world.core, worker.id, digest, 0, b"x")
+        said = {"attempt": lease["attempt"], "token": lease["token"]}
+        kept = {"path": "best.pt", "digest": digest, "size": 1}
+        uploads.keep_artifacts(world.core, worker.id, said | {"files": [kept]})
+        worker.call(finished=[worker.finish(lease) | {"files": 1}])
+        assert _reason_of(world, experiment, 1) is None
+
+
+def _one_sends_and_one_runs(world: World) -> tuple[str, FakeWorker, dict[str, Any]]:
+    """An experiment, its worker, and what that runs while files of another trial are on their way."""
+    experiment = world.create(budget=3, parallelism=1)
+    ((worker, lease),) = world.lease()
+    worker.call(finished=[worker.finish(lease)], sending=1)
+    (second,) = worker.call(want=1)["leases"]
+    return experiment, worker, second
+
+
+def _reason_of(world: World, experiment: str, number: int) -> Any:
+    (attempt,) = read_trials.trial(world.core, experiment, number)["attempts"]
+    return attempt["reason"]
