@@ -6,7 +6,7 @@ import json
 import re
 
 from playwright.sync_api import Locator, expect
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from orchestune.services.core import Core
 from orchestune.store import experiments, hot, tables
@@ -70,6 +70,24 @@ def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, 
     expect(folds.nth(2)).to_contain_text("0.81")
     expect(folds.nth(3)).to_contain_text("0.87")
     for_everybody(page)
+
+
+def test_the_time_and_the_memory_of_all_folds_are_told(
+    open_page: OpenPage, handles: dict[str, str], core: Core
+) -> None:
+    with core.store.transaction() as session:
+        row = experiments.find(session, handles["one trial"])
+        where = (tables.attempts.c.experiment == row.id) & (tables.attempts.c.trial == 1)
+        [first] = session.select(select(tables.attempts).where(where))
+        used = {"wall": 20.0, "cpu": 10.0, "memory": 3 * 2**30}
+        session.change(update(tables.attempts).where(where).values(**used))
+        again = {**first._mapping, "id": f"{first.id}-1", "fold": 1, "token": first.token + 1}
+        used = {"wall": 20.0, "cpu": 30.0, "memory": 2**30}
+        session.change(insert(tables.attempts).values(**{**again, **used}))
+    page = open_page(f"/experiments/{handles['one trial']}/trials/1")
+    expect(page.get_by_text("100 % of a core for each fold")).to_be_visible()
+    expect(page.get_by_text("40 s", exact=True)).to_be_visible()
+    expect(page.get_by_text("3.0 GiB", exact=True)).to_be_visible()
 
 
 def seen(box: Locator, part: Locator) -> bool:

@@ -20,6 +20,7 @@ from orchestune.client.clusters import Clusters
 from orchestune.client.home import state_folder
 from orchestune.client.states import OVER, finished, over
 from orchestune.client.stream import SILENCE
+from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.words import plural
 from orchestune.errors import TemporaryError, Unreachable, UsageError
 
@@ -194,7 +195,7 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
 def _best(status: documents.Status, paint: Paint) -> str:
     if not status["best"]:
         return "-"
-    if len(status["metrics"]) > 1:
+    if len(objectives([Metric.from_json(metric) for metric in status["metrics"]])) > 1:
         return f"{len(status['best'])} on the front"
     metric = status["metrics"][0]["name"]
     return f"{metric} {measured(status['best'][0]['metrics'].get(metric), paint)}"

@@ -11,7 +11,7 @@ from orchestune.cli.live import Block
 from orchestune.cli.progress import live_lines, summary_line, trial_line
 from orchestune.cli.render import one_line
 from orchestune.client.states import finished
-from orchestune.domain.metrics import Metric, feasible
+from orchestune.domain.metrics import Metric, feasible, objectives
 from orchestune.errors import NotFound, TemporaryError
 
 if TYPE_CHECKING:
@@ -131,16 +131,14 @@ class PlainView:
                 self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
 
     def _improves(self, metrics: Mapping[str, documents.Measured], status: documents.Status) -> bool:
-        """Whether this is the best so far, where one metric tells. The status may be older than the event."""
-        metric = status["metrics"][0]
-        if len(status["metrics"]) > 1 or metric["name"] not in metrics:
+        """Whether this is the best so far, where one metric has a goal. The status may be older than the event."""
+        declared = [Metric.from_json(metric) for metric in status["metrics"]]
+        metric, values = declared[0], {name: found["value"] for name, found in metrics.items()}
+        if len(objectives(declared)) > 1 or metric.name not in values or not feasible(declared, values):
             return False
-        value = metrics[metric["name"]]["value"]
-        if not feasible([Metric.from_json(metric)], {metric["name"]: value}):
+        if not metric.better(values[metric.name], self._best):
             return False
-        if self._best is not None and (value <= self._best if metric["goal"] == "maximize" else value >= self._best):
-            return False
-        self._best = value
+        self._best = values[metric.name]
         return True
 
     def _trial(self, status: documents.Status, number: int) -> documents.Trial | None:

@@ -37,16 +37,17 @@ class Finding:
 
 
 def findings(
-    space: Space, metric: Metric, history: Sequence[Observation], metrics: Sequence[Metric] = ()
+    space: Space, metric: Metric, history: Sequence[Observation], metrics: Sequence[Metric] = (), folds: int = 1
 ) -> list[Finding]:
     """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
 
     The best ones are those of the trials that keep every limit of `metrics`. Whether the search still gets better is
-    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about.
+    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about. Values are the
+    means of so many `folds`.
     """
     done = [seen for seen in history if _value(metric, seen) is not None]
     kept = [seen for seen in done if feasible(metrics, seen.metrics)]
-    found = [*_progress(metric, metrics, history, kept), *_ties(metric, kept)]
+    found = [*_progress(metric, metrics, history, kept), *_ties(metric, kept, folds)]
     for parameter in space.parameters:
         having = [seen for seen in done if parameter.name in seen.parameters]
         found += _edge(parameter, metric, [seen for seen in kept if parameter.name in seen.parameters])
@@ -94,7 +95,7 @@ def _th(number: int) -> str:
     return f"the {number}{ending}"
 
 
-def _ties(metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
+def _ties(metric: Metric, done: Sequence[Observation], folds: int) -> Iterator[Finding]:
     if len(done) < 2:
         return
     best = min(done, key=lambda seen: _loss(metric, seen))
@@ -103,7 +104,8 @@ def _ties(metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
         return
     near = sum(_loss(metric, seen) <= _loss(metric, best) + spread for seen in done) - 1
     if near:
-        text = f"{_trials(near)} within one standard deviation ({spread:.3g}) of the best: take the cheapest of them"
+        noise = "standard deviation" if folds == 1 else f"standard error of {folds} folds"
+        text = f"{_trials(near)} within one {noise} ({spread:.3g}) of the best: take the cheapest of them"
         yield Finding("ties", text)
 
 

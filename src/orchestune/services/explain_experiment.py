@@ -36,7 +36,8 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
         history = observations(session, row, 0)
         idle = unpruned(session, row)
     chosen = declared(row, metric)
-    found = findings.findings(row.specification.space, chosen, history, row.specification.metrics)
+    told = row.specification
+    found = findings.findings(told.space, chosen, history, told.metrics, told.folds.count)
     found += [findings.Finding("nothing_pruned", idle)] if idle else []
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
 

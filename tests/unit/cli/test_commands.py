@@ -41,6 +41,13 @@ def test_status_lists_no_single_best_where_several_metrics_count(server: FakeSer
     assert "  2 on the front  " in cli("status").out
 
 
+def test_status_lists_the_best_value_where_the_other_metric_has_a_limit_alone(server: FakeServer, cli: Cli) -> None:
+    base = {"goal": "maximize", "take": "last", "threshold": None}
+    speed = {**base, "name": "speed", "constraint": ">= 1", "optimized": False}
+    server.update("sgd-7f3a", metrics=[{**base, "name": "accuracy"}, speed], best=BEST)
+    assert "  accuracy 0.9721 ± 0.01  " in cli("status").out
+
+
 def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, cli: Cli) -> None:
     worker = {
         "id": "x", "name": "w1", "node": "laptop", "state": "alive", "slots": 2, "running": 0, "succeeded": 3,

@@ -442,6 +442,21 @@ def test_a_value_beyond_the_limit_of_its_metric_is_not_the_best_so_far(server: F
     assert re.findall(r"^\d/4  trial (\d).*\(best value so far\)$", out, re.MULTILINE) == ["2"]
 
 
+def test_the_best_so_far_is_told_where_another_metric_has_a_limit_alone(server: FakeServer) -> None:
+    base = {"goal": "maximize", "take": "last", "threshold": None}
+    speed = {**base, "name": "speed", "constraint": ">= 5", "optimized": False}
+    server.update("sgd-7f3a", metrics=[{**base, "name": "accuracy"}, speed])
+    process = piped(server, rerun(server))
+    following(server)
+    for number, fast in ((2, 5.0), (3, 4.0), (4, 6.0)):
+        values = {"accuracy": {"value": 0.9 + number / 1000, "stddev": None}, "speed": {"value": fast, "stddev": None}}
+        server.world.trials.setdefault("sgd-7f3a", []).append(trial(number, metrics=values))
+        server.event("trial_finished", trial=number, state="completed")
+    complete(server)
+    out, _ = process.communicate(timeout=60)
+    assert re.findall(r"trial (\d).*\(best value so far\)", out) == ["2", "4"], "3 is too slow"
+
+
 def test_a_status_that_is_newer_than_the_events_does_not_spoil_the_count(server: FakeServer) -> None:
     server.update("sgd-7f3a", counts={"completed": 3})
     process = piped(server, rerun(server))

@@ -121,6 +121,12 @@ def test_trials_within_the_noise_of_the_best_are_counted() -> None:
     assert found.message.startswith("1 other trial is within one standard deviation (1.5)")
 
 
+def test_the_noise_of_a_mean_over_folds_is_called_its_standard_error() -> None:
+    seen = history(5, lambda _, number: float(number), stddev=1.5)
+    [found] = by_code(findings(SPACE, LOSS, seen, folds=5), "ties")
+    assert found.message.startswith("1 other trial is within one standard error of 5 folds (1.5) of the best")
+
+
 def test_the_best_trial_is_one_that_keeps_every_limit() -> None:
     limited = Metric("loss", "minimize", limit=Limit(20.0, least=True))
     seen = history(40, lambda _, number: float(number), stddev=1.5)

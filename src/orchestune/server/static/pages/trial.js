@@ -172,16 +172,26 @@ function rerun(trial, now) {
   });
 }
 
+/** @param {number[]} values */
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 /** @param {Trial} trial */
 function drawFacts(trial) {
-  const newest = trial.attempts[trial.attempts.length - 1];
+  const newest = [...new Map(trial.attempts.map((attempt) => [attempt.task, attempt])).values()]; // of each fold
+  const used = newest.filter((attempt) => attempt.cpu_seconds !== null && attempt.wall_seconds !== null);
+  const [seconds, wall] = [sum(used.map((attempt) => attempt.cpu_seconds ?? 0)), sum(used.map((attempt) => attempt.wall_seconds ?? 0))];
+  const peak = Math.max(...newest.map((attempt) => attempt.peak_memory_bytes ?? 0));
+  const told = (/** @type {(string | null)[]} */ found) => [...new Set(found)].filter(Boolean).join(", ");
+  const cards = told(newest.flatMap((attempt) => attempt.gpus));
   const took = trial.started_at ? duration(between(trial.started_at, trial.finished_at)) : "–";
-  const cpu = newest?.cpu_seconds && newest?.wall_seconds ? `${Math.round((100 * newest.cpu_seconds) / newest.wall_seconds)} % of a core` : "";
+  const cpu = seconds && wall ? `${Math.round((100 * seconds) / wall)} % of a core${newest.length > 1 ? " for each fold" : ""}` : "";
   const entries = /** @type {[string, string, string][]} */ ([
     ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.started_at ? "running" : "waiting"],
-    ["Where", newest?.node ?? "–", [newest?.worker, newest?.gpus.length ? `GPU ${newest.gpus.join(", ")}` : ""].filter(Boolean).join(", ")],
-    ["CPU", duration(newest?.cpu_seconds), cpu],
-    ["Memory", bytes(newest?.peak_memory_bytes), "at its peak"],
+    ["Where", told(newest.map((attempt) => attempt.node)) || "–", [told(newest.map((attempt) => attempt.worker)), cards && `GPU ${cards}`].filter(Boolean).join(", ")],
+    ["CPU", duration(used.length ? seconds : null), cpu],
+    ["Memory", bytes(peak > 0 ? peak : null), newest.length > 1 ? "at its peak, of one fold" : "at its peak"],
     ["Suggestion", trial.source, /** @type {any} */ (SOURCES)[trial.source] ?? ""],
     ["On the history of", trial.suggested_after === null ? "–" : String(trial.suggested_after), "finished trials"],
     ["Seed", String(trial.seed), `revision ${trial.revision}`],
