@@ -37,6 +37,8 @@ class GivenTo:
     """the project's folder, if it is on this machine"""
     report: str
     """where it may report to"""
+    gpus: tuple[str, ...] = ()
+    """cards that it has for itself"""
 
 
 def call_by_hand(
@@ -60,6 +62,7 @@ def call_by_hand(
         "parameters": call.parameters,
         "seed": call.seed,
         "report": given.report,
+        "gpus": given.gpus,
     }
     files = ("parameters.json", "metrics.jsonl", "stop.json", "artifacts.jsonl")
     own = of_attempt(lease, *(str(scratch / name) for name in files))

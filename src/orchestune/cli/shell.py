@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
+from orchestune.cli.cards_here import cards
 from orchestune.cli.changed import Model, model
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
@@ -100,7 +101,10 @@ def _prepare(
     call = Call(
         found.status["id"], found.status["handle"], trial["number"], trial["seed"], trial["parameters"], fold
     )  # fmt: skip
-    given = GivenTo(_base(console.environ, launch.get("env")), secrets, root, report)
+    gpus, problem = cards(specification.resources, console.environ)
+    if problem:
+        console.note(problem)
+    given = GivenTo(_base(console.environ, launch.get("env")), secrets, root, report, gpus)
     return call_by_hand(specification, call, given, scratch)
 
 

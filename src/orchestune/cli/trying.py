@@ -64,7 +64,8 @@ def try_one(
         view = Path(scratch) / "work"
         copy_code(prepared, view)
         call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF if seed is None else seed, parameters)
-        given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url)
+        gpus = _cards(console, specification)
+        given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url, gpus)
         environ, command = call_by_hand(specification, call, given, Path(scratch))
         metrics = File(environ["ORCHESTUNE_METRICS"], Lines(scanner, environ["ORCHESTUNE_METRICS"]))
         began = time.monotonic()
@@ -83,6 +84,18 @@ def try_one(
     outcome = _outcome(specification, reported, code, problem, seconds)
     outcome.absent = absent
     return outcome
+
+
+def _cards(console: Console, specification: Specification) -> tuple[str, ...]:
+    """The GPUs that it is given, as a worker of this machine would; none where it asks for none or there are none."""
+    if not specification.resources.gpu:
+        return ()
+    from orchestune.cli.cards_here import cards  # a backend, which most tests do not need
+
+    chosen, problem = cards(specification.resources, console.environ)
+    if problem:
+        _show(console, f"orchestune: {problem}\n".encode())
+    return chosen
 
 
 @contextmanager

@@ -46,3 +46,45 @@ def test_it_has_its_cores_for_itself_and_as_many_threads(project: Path, cli: Cli
     assert "orchestune: not pinned: too few cores are free of other pinned trials (wanted: 1)\n" in done.out
     assert "threads=1 of 1\n" in done.out
     others.release("another")
+
+
+SMI = """#!/bin/sh
+case "$1" in
+-L) echo 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-a)'; echo 'GPU 1: Tesla T4 (UUID: GPU-b)';;
+*) echo 'GPU-a, 40960'; echo 'GPU-b, 15360';;
+esac
+"""
+ON_CARDS = """\
+run: sh -c 'echo cards=$CUDA_VISIBLE_DEVICES share=$ORCHESTUNE_GPU_SHARE; echo loss={x}'
+parameters: {x: 0..1}
+metrics: {loss: minimize}
+budget: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpu", "seen"),
+    [("1", "cards=1 share="), ("0.5", "cards=1 share=0.5"), ("{count: 1, type: a100}", "cards=0 share=")],
+)
+def test_it_has_the_cards_that_a_worker_would_give_it(
+    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, seen: str
+) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(SMI)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (project / "experiment.yml").write_text(f"{ON_CARDS}resources: {{gpu: {gpu}}}\n")
+    done = cli("test")
+    assert (done.code, f"{seen}\n" in done.out, "without a GPU" in done.out) == (0, True, False), done
+
+
+def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (project / "experiment.yml").write_text(f"{ON_CARDS}resources: {{gpu: 2, cpu: 4000}}\n")
+    done = cli("test")
+    note = "orchestune: goes on without a GPU of its own: a trial needs 2 gpu, this machine has 0\n"
+    assert done.code == 0 and note in done.out and "cards= share=\n" in done.out, done

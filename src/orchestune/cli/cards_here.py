@@ -1,0 +1,25 @@
+"""The GPUs of this machine for a trial that is run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestune.backends.local import capacity
+from orchestune.domain.cards import Deck
+from orchestune.domain.resources import Capacity, Machine, Resources, fits
+
+
+def cards(each: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """Those that a worker of this machine would give to it if nothing else ran; else none, and why.
+
+    A trial by hand may find out about its command where the cards are not: it goes on without.
+    """
+    if not each.gpu:
+        return (), ""
+    there = capacity.gpus(environ)  # asks a program, which takes a while
+    chosen = Deck(there).take(each.gpu, each.gpu_type, each.gpu_memory)
+    if chosen:
+        return chosen, ""
+    wanted = Resources(gpu=each.gpu, gpu_type=each.gpu_type, gpu_memory=each.gpu_memory)
+    why = fits(Capacity((Machine(capacity.cores(), capacity.memory(), there),)), wanted)
+    return (), f"goes on without a GPU of its own: {why}"
