@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
@@ -32,6 +32,20 @@ def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: O
         re.sub(r"(/static/[^/]+/).*", r"\1lib/format.js", script),
     )
     assert said == [0, 0, "0.0 s"]
+
+
+def test_ages_are_counted_by_the_clock_of_the_server(open_page: OpenPage, url: str) -> None:
+    page = open_page("/cluster")
+    expect(page.locator("#connection")).to_have_text("live")
+
+    def an_hour_on(route: Route) -> None:
+        answer = route.fetch()
+        text = re.sub(r'data-now="(\d+)"', lambda found: f'data-now="{int(found[1]) + 3_600_000}"', answer.text())
+        route.fulfill(response=answer, body=text)
+
+    page.route("**/settings", an_hour_on)
+    page.goto(f"{url}/settings")
+    expect(page.get_by_text(re.compile(r", (60 min|1\.0 h) ago"))).to_be_visible()
 
 
 def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenPage, handles: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import harmless, size
+from orchestune.client import clock
 from orchestune.client.api import Client
 from orchestune.client.states import over
 from orchestune.domain.resources import parse_seconds
@@ -60,6 +61,9 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     pattern = _pattern(args.grep)
     since = _since(args.since)
     ref, trial = console.reference(args.exp)
+    if isinstance(since, float):
+        console.client.experiment(ref)  # its answer says what time it is there
+        since = _stamp(datetime.fromtimestamp(clock.now(), UTC) - timedelta(seconds=since))
     if args.follow and trial is not None:
         _awaited(console, ref, trial)
     shown, terminal = 0, console.out.isatty()
@@ -170,13 +174,15 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
         raise UsageError(f"--grep {text!r} is no regular expression: {exc}", hint) from exc
 
 
-def _since(text: str | None) -> str | None:
-    """An RFC 3339 time in UTC, from one, or from how long ago it was."""
+def _since(text: str | None) -> str | float | None:
+    """An RFC 3339 time in UTC, or how many seconds ago it was."""
     if text is None:
         return None
     wrong = UsageError(f"--since {text!r} is no time", "write 30s, 10m, 2h or 2026-01-31T12:00:00Z")
     try:
-        return _stamp(datetime.now(UTC) - timedelta(seconds=parse_seconds(text)))
+        seconds = parse_seconds(text)
+        datetime.now(UTC) - timedelta(seconds=seconds)
+        return seconds
     except ValueError:
         pass
     except OverflowError:  # before the first year that there is

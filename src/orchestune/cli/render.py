@@ -6,8 +6,10 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TextIO
+
+from orchestune.client import clock
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(
@@ -124,17 +126,12 @@ def moment(text: str | None) -> float | None:
     return datetime.fromisoformat(text).timestamp()
 
 
-def now() -> float:
-    """Seconds since the epoch."""
-    return datetime.now(UTC).timestamp()
-
-
 def between(start: str | None, end: str | None = None) -> float | None:
-    """Seconds from `start` to `end`, or until now."""
+    """Seconds from `start` to `end`, or until now; both are times of the server."""
     began, ended = moment(start), moment(end)
     if began is None:
         return None
-    return max(0.0, (now() if ended is None else ended) - began)
+    return max(0.0, (clock.now() if ended is None else ended) - began)
 
 
 def width(text: str) -> int:

@@ -14,6 +14,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
+from orchestune.client import clock
 from orchestune.client.address import Access, Resolve
 from orchestune.client.versions import HEADER
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
@@ -157,6 +158,7 @@ class Transport:
             if not isinstance(data, bytes) and data is not None:
                 data.close()
         response = connection.getresponse()
+        clock.heard(response.getheader("Date"))
         self.version = response.getheader(HEADER) or self.version
         return response
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestune.client import clock
 from orchestune.client.api import Client
 from orchestune.client.states import finished
 from orchestune.errors import UsageError
@@ -129,8 +130,8 @@ class Plots:
         >>> len(experiment.plot.timeline().data) > 0
         True
         """
-        now = datetime.now(UTC).isoformat()
-        return _made(figures.timeline(self._ask(lambda: self._client.timeline(self._experiment)), now))
+        spans = self._ask(lambda: self._client.timeline(self._experiment))
+        return _made(figures.timeline(spans, datetime.fromtimestamp(clock.now(), UTC).isoformat()))
 
     history_async = in_thread(history)
     importance_async = in_thread(importance)

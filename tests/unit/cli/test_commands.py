@@ -6,12 +6,17 @@ import csv
 import hashlib
 import io
 import json
+import re
 import threading
+import time
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from orchestune.client import clock
 from orchestune.client.launch import folder_key
 from orchestune.config.results_file import read
 from orchestune.domain.metrics import Metric
@@ -19,7 +24,7 @@ from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
 from orchestune.domain.warm_start import mapped
 from tests.unit.cli.conftest import Result
-from tests.unit.client.fake_server import FakeServer, attempt, status, trial, until
+from tests.unit.client.fake_server import AT, FakeServer, attempt, status, trial, until
 
 Cli = Callable[..., Result]
 BEST = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97214, "stddev": 0.01}}, "parameters": {"alpha": 0.00123456}}]
@@ -430,6 +435,31 @@ def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli
     cli("logs", "sgd", "--tail", "5", "--since", "2026-01-31T13:00:00+01:00")
     asked = server.asked("GET", "/logs")
     assert any("tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in asked)
+
+
+def test_ages_are_counted_by_the_clock_of_the_server(
+    server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "_ahead", 0.0)
+    began = datetime.fromisoformat(AT).timestamp()
+    server.world.date = began + 90
+    assert re.search(r"  1m 3\ds ago  ", cli("status").out)
+    server.world.trials["sgd-7f3a"] = [trial(1, state="running", finished_at=None)]
+    assert re.search(r"running, 1m 3\ds", cli("trials", "sgd/1").out)
+    server.world.date = began + 3600
+    cli("logs", "sgd", "--since", "30m")
+    (asked,) = server.asked("GET", "/logs")
+    assert re.search(r"since=2026-01-31T12%3A30%3A0", asked.path)
+
+
+@pytest.mark.parametrize("date", [None, "", "noon", "Sat, 99 Jan 2026 12:00:00 GMT"])
+def test_a_server_that_tells_no_time_has_that_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, date: str | None
+) -> None:
+    monkeypatch.setattr(clock, "_ahead", 0.0)
+    clock.heard(formatdate(time.time(), usegmt=True))
+    clock.heard(date)
+    assert abs(clock.now() - time.time()) < 1
 
 
 def test_more_lines_than_a_server_counts_back_are_refused(server: FakeServer, cli: Cli) -> None:

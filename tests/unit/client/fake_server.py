@@ -143,6 +143,8 @@ class World:
     purging: int = 0
     """how often it still finds what it is to purge, before that is gone"""
     doomed: str = ""
+    date: float | None = None
+    """what time it is there; None: what it is here"""
     server: dict[str, Any] = field(default_factory=dict)
     """what it says of itself otherwise than usual"""
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -279,6 +281,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.world.date if timestamp is None else timestamp)
 
     @property
     def fake(self) -> FakeServer:

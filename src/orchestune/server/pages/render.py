@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,5 +46,6 @@ def _templates() -> Environment:
 
 def page(template: str, status: int = 200, *, caller: Caller | None = None, **values: Any) -> Response:
     """One page, for somebody who has signed in or for nobody."""
-    text = _templates().get_template(template).render(caller=caller, **values)
+    now = round(time.time() * 1000)  # a browser's clock may be wrong, and ages are counted from the server's times
+    text = _templates().get_template(template).render(caller=caller, now=now, **values)
     return Response(text.encode(), status, HEADERS, "text/html; charset=utf-8")

@@ -45,10 +45,26 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
+const AGREE = 2000; // milliseconds by which clocks may differ and still count as one
+const ahead = aheadOfOurs();
+
+/** How far the server's clock is ahead: what the page says, against when it came. */
+function aheadOfOurs() {
+  const [came] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  const said = Number(document.body.dataset.now);
+  const difference = came && said ? said - (performance.timeOrigin + came.responseStart) : 0;
+  return Math.abs(difference) > AGREE ? difference : 0;
+}
+
+/** Milliseconds since the epoch, by the server's clock: ages are counted from its times. */
+export function now() {
+  return Date.now() + ahead;
+}
+
 /** How long ago. @param {string | null | undefined} time @returns {string} */
 export function ago(time) {
   if (!time) return "–";
-  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+  const seconds = Math.max(0, (now() - Date.parse(time)) / 1000);
   return seconds < 5 ? "now" : `${duration(seconds).replace(/\.0 s/, " s")} ago`;
 }
 
@@ -64,7 +80,7 @@ export function clock(time, seconds = true) {
 
 /** Seconds; never less than none, though clocks differ and go back. @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
 export function between(from, to) {
-  return from ? Math.max(0, ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000) : null;
+  return from ? Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000) : null;
 }
 
 /** @param {number | null | undefined} value @returns {string} */

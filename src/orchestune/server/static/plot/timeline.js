@@ -3,7 +3,7 @@
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
 import { h } from "../lib/dom.js";
-import { duration } from "../lib/format.js";
+import { duration, now } from "../lib/format.js";
 
 /** @typedef {{trial: number, task: number, number: number, state: string, worker: string | null, node: string | null,
  *   leased_at: string, finished_at: string | null}} Span */
@@ -28,7 +28,7 @@ export function spanKey() {
 export function timeline(spans, pick) {
   const workers = [...new Set(spans.map((span) => span.worker ?? "–"))].sort((a, b) => a.localeCompare(b, "en", { numeric: true })).reverse();
   const from = Math.min(...spans.map((span) => Date.parse(span.leased_at)));
-  const to = Math.max(...spans.map((span) => (span.finished_at ? Date.parse(span.finished_at) : Date.now())), from + 1000);
+  const to = Math.max(...spans.map((span) => (span.finished_at ? Date.parse(span.finished_at) : now())), from + 1000);
   const lost = spans.filter((span) => ["lost", "preempted"].includes(span.state)).length;
   return {
     summary: `${spans.length} attempts on ${workers.length} workers, ${lost} of them lost or preempted`,
@@ -39,13 +39,13 @@ export function timeline(spans, pick) {
       const thick = Math.max(2, Math.min(18, (scales.area.height / workers.length) * 0.7));
       return spans.map((span) => {
         const begin = scales.x.map(Date.parse(span.leased_at));
-        const end = scales.x.map(span.finished_at ? Date.parse(span.finished_at) : Date.now());
+        const end = scales.x.map(span.finished_at ? Date.parse(span.finished_at) : now());
         const middle = scales.y.map(workers.indexOf(span.worker ?? "–"));
         const ink = color(/** @type {any} */ (INKS)[span.state] ?? "idle");
         const gone = ["lost", "preempted"].includes(span.state);
         const [left, wide] = [begin + 0.5, Math.max(end - begin - 1, 1)];
         pen.rect(left, middle - thick / 2, wide, thick, { fill: ink, alpha: gone ? 0.25 : 0.75, stroke: gone ? ink : undefined, dash: gone ? [3, 2] : [] });
-        const took = (span.finished_at ? Date.parse(span.finished_at) : Date.now()) - Date.parse(span.leased_at);
+        const took = (span.finished_at ? Date.parse(span.finished_at) : now()) - Date.parse(span.leased_at);
         const tip = `trial ${span.trial}, attempt ${span.number}: ${span.state}\n${duration(took / 1000)} on ${span.worker ?? "–"}, ${span.node ?? ""}`;
         return { x: begin + wide / 2, y: middle, tip, pick: () => pick(span.trial) };
       });
