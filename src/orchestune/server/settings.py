@@ -21,6 +21,8 @@ from orchestune.server.options import setting
 from orchestune.server.owners import read_owners
 
 HOSTED_PORT = 8470
+_LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
+"""below these a busy machine, or one slow answer, makes workers lost that are well, or the beats alone keep it busy"""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class Settings:
     tls_cert: Path | None = setting("path", None, "none: plain HTTP", "certificate chain (PEM); needs tls_key")
     tls_key: Path | None = setting("path", None, "none", "private key of tls_cert (PEM)")
     lease_seconds: float = setting(
-        "seconds", 15.0, "15", "how long the server sees no beat of a worker before it counts as lost"
+        "seconds", 15.0, "15", "how long the server sees no beat of a worker before it counts as lost; at least 3"
     )
-    beat_seconds: float = setting("seconds", 2.0, "2", "how often a busy worker reports; at most a third of the lease")
+    beat_seconds: float = setting(
+        "seconds", 2.0, "2", "how often a busy worker reports; at least 0.2, at most a third of the lease"
+    )
     idle_seconds: float = setting(
         "seconds", 300.0, "300", "an embedded server ends after that long with nothing unfinished and no worker"
     )
@@ -181,7 +185,11 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
     if (settings.tls_cert is None) != (settings.tls_key is None):
         there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
         problems.append(Problem(f"needs {missing} as well", key=there, file=sources[there]))
-    if settings.beat_seconds * 3 > settings.lease_seconds:
+    short = [key for key, least in _LEAST.items() if getattr(settings, key) < least]
+    for key in short:
+        message = f"{getattr(settings, key):g} s is too short"
+        problems.append(Problem(message, key=key, file=sources[key], hint=f"at least {_LEAST[key]:g} s"))
+    if not short and settings.beat_seconds * 3 > settings.lease_seconds:
         key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
         message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
         problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
