@@ -62,7 +62,7 @@ def test_a_state_folder_brings_database_and_files_with_it(home: dict[str, str], 
         ([], {"ORCHESTUNE_OUTGOING_ALLOW": "10.0.0.0/99"}, "", "ORCHESTUNE_OUTGOING_ALLOW: outgoing_allow: '10.0.0.0"),
         (["--lease-seconds", "5"], {}, "", "--lease-seconds: lease_seconds: a beat every 2 s is too rare"),
         (["--lease-seconds", "0.01"], {}, "", "--lease-seconds: lease_seconds: 0.01 s is too short (at least 3 s)"),
-        ([], {"ORCHESTUNE_BEAT_SECONDS": ".1"}, "", "BEAT_SECONDS: beat_seconds: 0.1 s is too short (at least 0.2"),
+        ([], {"ORCHESTUNE_BEAT_SECONDS": "0.1"}, "", "BEAT_SECONDS: beat_seconds: 0.1 s is too short (at least 0.2"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_the_key_and_where_it_came_from(
