@@ -7,6 +7,7 @@ import logging
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
+from orchestune.errors import StoreUnavailable
 from orchestune.ports.backend import Backend, Gone, Phase, Sighting
 from orchestune.services import attempts, handing_in
 from orchestune.services.core import Core
@@ -20,20 +21,38 @@ GIVE_UP_SECONDS = 120.0
 """how long a worker that is lost may still come back, before what it holds of its place is given to others"""
 START_SECONDS = 120.0
 """how long a worker may take from its start to its first word"""
+LATE_SECONDS = 1.5
+"""from one look to the next that count at least, where that many passed; others count up to a third of the lease"""
 
 
 class Reaping:
-    """Declares losses. Silence is counted on this process's own monotonic clock only: a jump of the wall clock, a
-    restart of the server or a long outage of it expires nothing.
+    """Declares losses. Silence is counted on this process's own monotonic clock only, and only while it could have
+    heard something: a jump of the wall clock, a restart of the server, a long outage of it or of its store, or a
+    machine that stood still with it expire nothing.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._most = max(core.lease_seconds / 3, LATE_SECONDS)
+        self._looked = core.clock.monotonic()
+        self._listened = 0.0
+        """seconds so far in which somebody who spoke would have been heard"""
         self._heard: dict[str, tuple[object, float]] = {}
         self._lost_since: dict[str, float] = {}
 
     def tick(self) -> None:
         """Look at every worker that is not known to be gone."""
+        now = self._core.clock.monotonic()
+        self._listened += min(now - self._looked, self._most)
+        self._looked = now
+        try:
+            self._look()
+        except StoreUnavailable:  # nor could workers say anything: all of them have their time from the next look on
+            self._heard.clear()
+            self._lost_since.clear()
+            raise
+
+    def _look(self) -> None:
         known = set()
         for name, backend in self._core.backends.items():
             with self._core.store.reading() as session:
@@ -47,7 +66,7 @@ class Reaping:
     def _cluster(self, backend: Backend, present: list[Present]) -> None:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
-        now = self._core.clock.monotonic()
+        now = self._listened
         lost = {worker.id for worker in present if worker.state == WorkerState.LOST}
         self._lost_since = {name: since for name, since in self._lost_since.items() if name in lost}
         for worker in present:
@@ -77,7 +96,15 @@ class Reaping:
             self._heard[worker.id] = (sign, now)
             return False
         limit = START_SECONDS if worker.boot is None else self._core.lease_seconds
-        return now - known[1] >= limit
+        silence = now - known[1]
+        if silence >= limit / 3:
+            self._write(worker)
+        return silence >= limit
+
+    def _write(self, worker: Present) -> None:
+        """StoreUnavailable where the store can be read alone, so that no worker could be heard either."""
+        with self._core.store.transaction(durable=False) as session:
+            workers.touch(session, worker.id)
 
     def _pending(self, worker: Present, sighting: Sighting, now: float) -> None:
         """It waits for its machine or its image, for as long as that takes: say for what."""

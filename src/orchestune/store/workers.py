@@ -136,6 +136,11 @@ def change(session: Session, worker: str, **values: object) -> None:
     session.change(update(workers).where(workers.c.id == worker).values(**values))
 
 
+def touch(session: Session, worker: str) -> None:
+    """Write a row as it is, to see whether anything can be written."""
+    change(session, worker, name=workers.c.name)
+
+
 def bequeath(session: Session, worker: str, heir: str) -> bool:
     """Let a worker that is alive go on with another experiment once nothing of its own is left to do."""
     return move(session, worker, Cause.DRAIN, heir=heir) is not None

@@ -122,7 +122,7 @@ class FoldsContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1, **folds(2))
         worker, lease = world.lease()[0]
         world.tick()
-        world.clock.pass_time(100)
+        world.hear_nothing(20)
         for controller in world.controllers[:2]:
             controller.tick()
         assert world.trials(experiment)[0]["state"] == "queued"

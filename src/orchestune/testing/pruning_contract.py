@@ -158,7 +158,7 @@ class PruningContract(WorldContract):
     def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: World) -> None:
         experiment, worker, bad = self.ordered(world)
         world.tick()
-        world.clock.pass_time(world.core.lease_seconds + 1)
+        world.hear_nothing(world.core.lease_seconds + 1)
         world.tick()
         assert world.trials(experiment)[bad["trial"] - 1]["state"] == "pruned"
         world.backend.gone.clear()
@@ -261,7 +261,7 @@ class PruningContract(WorldContract):
         experiment = self.create(world, budget=1, metrics=[METRICS[0] | {"take": "best"}])
         worker, lease = world.lease()[0]
         world.tick()
-        world.clock.pass_time(100)
+        world.hear_nothing(20)
         for controller in world.controllers[:2]:
             controller.tick()
         worker.call(beats=[reports(lease, 0.25, step=1)])

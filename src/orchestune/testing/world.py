@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,7 +241,8 @@ class World:
         )
         self.suggesting = Suggesting(self.core, self._engine)
         sparing = Sparing(self.core)
-        acting = (Finishing(self.core, sparing), Reaping(self.core), Launching(self.core, sparing))
+        self.reaping = Reaping(self.core)
+        acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing))
         self.controllers = (*acting, self.suggesting, Removing(self.core))
         for worker in self.workers.values():
             worker.core = self.core
@@ -285,6 +287,13 @@ class World:
                 self.workers[worker] = FakeWorker(self.core, worker)
             for worker in self.backend.gone.keys() & self.workers.keys():
                 del self.workers[worker]
+
+    def hear_nothing(self, seconds: float) -> None:
+        """Time passes while nobody speaks, and the server listens."""
+        self.reaping.tick()
+        for _ in range(math.ceil(seconds)):
+            self.clock.pass_time(1.0)
+            self.reaping.tick()
 
     def status(self, experiment: str) -> Document:
         """Its `Status`."""

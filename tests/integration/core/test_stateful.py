@@ -129,7 +129,7 @@ class Chaos(RuleBasedStateMachine):
     @rule()
     def everybody_is_silent(self) -> None:
         self.world.tick()
-        self.world.clock.pass_time(self.world.core.lease_seconds + 1)
+        self.world.hear_nothing(self.world.core.lease_seconds + 1)
         self.world.tick()
 
     @rule()

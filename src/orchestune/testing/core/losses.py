@@ -54,7 +54,7 @@ class LossesContract(WorldContract):
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease)])
         world.tick()
-        world.clock.pass_time(world.core.lease_seconds + 1)
+        world.hear_nothing(world.core.lease_seconds + 1)
         world.tick()
         assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
         assert world.trials(experiment)[0]["state"] == "queued"
@@ -68,7 +68,7 @@ class LossesContract(WorldContract):
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
         world.tick()
-        world.clock.pass_time(100)
+        world.hear_nothing(20)
         for controller in world.controllers[:2]:
             controller.tick()
         assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
@@ -80,7 +80,7 @@ class LossesContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         world.tick()
-        world.clock.pass_time(100)
+        world.hear_nothing(20)
         world.tick()
         newer, again = world.lease()[0]
         assert again["trial"] == lease["trial"]

@@ -1,0 +1,98 @@
+"""Workers that could not be heard, which is not the same as being silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.controllers.reaping import Reaping
+from orchestune.errors import StoreUnavailable
+from orchestune.store.database import Store
+from orchestune.testing.world import World
+
+BEAT = 2.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+class SometimesAway(Store):
+    """A store that is away while `away` names what of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.away = store, ""
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        with self._unless_away("reading"), self._store.reading() as session:
+            yield session
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[Any]:
+        with self._unless_away("reading", "writing"), self._store.transaction(durable) as session:
+            yield session
+
+    @contextmanager
+    def _unless_away(self, *names: str) -> Iterator[None]:
+        if self.away in names:
+            raise StoreUnavailable("the store is away")
+        yield
+
+
+def states(world: World, experiment: str) -> list[str]:
+    return [str(worker["state"]) for worker in world.status(experiment)["workers"]]
+
+
+def tick(reaping: Reaping) -> None:
+    """As the loop of controllers does it."""
+    try:
+        reaping.tick()
+    except StoreUnavailable:
+        pass
+
+
+def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_lost(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    world.reaping.tick()
+    for _ in range(3):
+        world.clock.pass_time(BEAT + 120)  # it was frozen, and its workers too
+        world.reaping.tick()
+        world.clock.pass_time(BEAT)
+        world.reaping.tick()
+        assert states(world, experiment) == ["busy"]
+        worker.call(beats=[worker.started(lease)])
+        world.reaping.tick()
+    world.hear_nothing(world.core.lease_seconds)
+    assert states(world, experiment) == ["lost"], "this silence is one"
+
+
+@pytest.mark.parametrize("what", ["reading", "writing"])
+def test_an_outage_of_the_store_expires_no_lease(world: World, what: str) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    store = SometimesAway(world.core.store)
+    reaping = Reaping(replace(world.core, store=store))
+    tick(reaping)
+    store.away = what
+    for _ in range(60):
+        world.clock.pass_time(1.0)
+        tick(reaping)
+    store.away = ""
+    for _ in range(5):
+        tick(reaping)
+        world.clock.pass_time(1.0)
+    assert states(world, experiment) == ["busy"]
+    worker.call(finished=[worker.finish(lease)])
+    assert world.status(experiment)["counts"]["completed"] == 1
