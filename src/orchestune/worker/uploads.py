@@ -14,6 +14,8 @@ from orchestune.worker.journal import say
 from orchestune.worker.view import remove
 
 PART = 4 * 2**20
+TOGETHER = 100
+"""files that one call commits: the server holds the lock of an experiment for all of them, and has to answer in time"""
 MANIFEST = "manifest.json"
 
 
@@ -76,19 +78,27 @@ def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
 
 
 def _deliver_once(connection: Connection, server: Server, folder: Path, manifest: dict[str, Any]) -> Any:
-    described = []
-    for item in manifest["files"]:
-        path = folder / item["name"]
-        if "digest" not in item:
-            item["digest"], item["size"] = digest_of(path), path.stat().st_size
-        send_file(connection, server, path, item["digest"], item["size"])
-        described.append({"path": item["path"], "digest": item["digest"], "size": item["size"]})
-    body = dict(manifest["body"])
-    if manifest["route"] == "artifacts":
-        body["files"] = described
-    else:
-        body["digest"], body["size"] = described[0]["digest"], described[0]["size"]
-    return connection.call("POST", server.path(manifest["route"]), body)
+    """Some files after the other; those that were committed are no longer in `manifest`."""
+    files, answer = manifest["files"], None
+    while files:
+        some = [_sent(connection, server, folder, item) for item in files[:TOGETHER]]
+        body = dict(manifest["body"])
+        if manifest["route"] == "artifacts":
+            body["files"] = some
+        else:
+            body["digest"], body["size"] = some[0]["digest"], some[0]["size"]
+        answer = connection.call("POST", server.path(manifest["route"]), body)
+        del files[:TOGETHER]
+    return answer
+
+
+def _sent(connection: Connection, server: Server, folder: Path, item: dict[str, Any]) -> dict[str, Any]:
+    """Send a file; how it is committed."""
+    path = folder / item["name"]
+    if "digest" not in item:
+        item["digest"], item["size"] = digest_of(path), path.stat().st_size
+    send_file(connection, server, path, item["digest"], item["size"])
+    return {"path": item["path"], "digest": item["digest"], "size": item["size"]}
 
 
 def send_file(connection: Connection, server: Server, path: Path, digest: str, size: int) -> None:

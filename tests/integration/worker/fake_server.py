@@ -332,7 +332,8 @@ class _Handler(BaseHTTPRequestHandler):
         with fake.change:
             for item in body["files"]:
                 self._commit(item["digest"])
-            fake.artifacts[body["attempt"]] = body["files"]
+            kept = {item["path"]: item for item in [*fake.artifacts.get(body["attempt"], ()), *body["files"]]}
+            fake.artifacts[body["attempt"]] = list(kept.values())
             fake.change.notify_all()
         return {"kept": [item["path"] for item in body["files"]]}
 

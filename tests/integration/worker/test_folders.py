@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.worker.uploads import TOGETHER
 from tests.integration.worker.conftest import RunningWorker, bundle, until
 from tests.integration.worker.fake_server import FakeServer
 
@@ -132,6 +133,24 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
         assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
         text = told.log.decode()
         assert "huge is left out" in text and "nothing matches absent*" in text and "secret is left out" in text
+
+
+def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(serve: Serve, employ: Employ) -> None:
+    server = serve("for i in $(seq 250); do echo $i > file-$i; done", keep={"patterns": ["file-*"], "limit": 10_000})
+    calls: list[set[str]] = []
+
+    def fault(route: str, body: dict[str, Any]) -> str:
+        if route == "artifacts":
+            calls.append({item["path"] for item in body["files"]})
+            return "503" if len(calls) == 2 else ""
+        return ""
+
+    server.fault = fault
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: len(server.artifacts.get(attempt, ())) == 250)
+    assert [len(call) for call in calls] == [TOGETHER, TOGETHER, TOGETHER, 250 - 2 * TOGETHER]
+    assert calls[1] == calls[2] and not calls[0] & calls[1]
 
 
 def test_whether_files_are_on_their_way_is_told_with_the_end_of_their_trial_and_until_they_arrived(
