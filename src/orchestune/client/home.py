@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from orchestune.client import room
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import UsageError
-
-_HINT = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -57,13 +57,14 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
     if text == "~" or text.startswith("~/"):
         home = environ.get("HOME") or os.path.expanduser("~")
         if not os.path.isabs(home):
-            raise UsageError("there is no home folder for this user", _HINT)
+            raise UsageError("there is no home folder for this user", room.ANOTHER)
         return home + text[1:]
     return os.path.expanduser(text)
 
 
 def _made(folder: Path) -> Path:
     """Make the folder for its owner alone; parents, where they are missing, too. One that exists stays as it is."""
+    path = folder
     try:
         missing = [folder]
         while not missing[-1].parent.exists():
@@ -71,9 +72,10 @@ def _made(folder: Path) -> Path:
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
     except OSError as exc:
-        raise UsageError(f"the folder {folder} cannot be made: {exc.strerror}", _HINT) from exc
+        if exc.errno in room.OF_THE_DISK:
+            raise UsageError(*room.explained(exc, path.parent)) from exc
+        raise UsageError(f"the folder {folder} cannot be made: {exc.strerror}", room.ANOTHER) from exc
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-        why = ": its disk is mounted read-only" if read_only else ""
-        raise UsageError(f"the folder {folder} cannot be written to{why}", _HINT)
+        number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        raise UsageError(*room.explained(OSError(number, os.strerror(number)), folder))
     return folder

@@ -10,6 +10,9 @@ _NEEDED = 1 << 20
 """bytes: a server that begins needs two thirds of that"""
 _FILES = 24
 """what it makes of files and folders, and some more"""
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""errors that are no matter of one folder"""
+ANOTHER = "set ORCHESTUNE_HOME to a folder of yours that can be written to"
 _ELSEWHERE = "or set ORCHESTUNE_HOME to a folder on another disk"
 
 
@@ -38,7 +41,7 @@ def explained(exc: OSError, folder: Path) -> tuple[str, str]:
     if exc.errno == errno.EROFS:
         return f"{folder} is on a disk that is mounted read-only", f"mount it to be written to, {_ELSEWHERE}"
     text = f"{folder} cannot be written to: {exc.strerror or exc}"
-    return text, "set ORCHESTUNE_HOME to a folder of yours that can be written to"
+    return text, ANOTHER
 
 
 def _few_inodes(folder: Path) -> tuple[str, str] | None:

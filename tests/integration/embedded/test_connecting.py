@@ -17,6 +17,7 @@ import pytest
 
 from orchestune.client.embedded import connect
 from orchestune.client.endpoint import Endpoint
+from orchestune.client.home import state_folder
 from orchestune.client.outdated import changed
 from orchestune.errors import Unreachable, UsageError
 from orchestune.ports.process import Process, boot_id, environment
@@ -281,7 +282,11 @@ def test_a_server_that_ends_for_want_of_room_is_told_with_its_disk(disk: Path, o
 
 def test_a_disk_that_is_mounted_read_only_is_told(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(UsageError, match="its disk is mounted read-only"):
+    for folder in (disk, disk / "home" / "below"):  # one that is there, and one that cannot be made
+        with pytest.raises(UsageError, match=f"^{disk} is on a disk that is mounted read-only") as caught:
+            state_folder({"ORCHESTUNE_HOME": str(folder)})
+        assert caught.value.hint == "mount it to be written to, or set ORCHESTUNE_HOME to a folder on another disk"
+    with pytest.raises(UsageError, match="is on a disk that is mounted read-only"):
         Home(disk).connect()
 
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from orchestune.client import room
+from orchestune.client.home import state_folder
+from orchestune.errors import UsageError
 
 SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
 
@@ -32,6 +34,24 @@ def test_each_trouble_is_told_with_its_remedy(
     text, hint = room.explained(OSError(number, os.strerror(number)), Path("DISK"))
     assert text.startswith(said)
     assert remedy in hint
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EROFS, "HOME is on a disk"), (errno.EDQUOT, "your quota for HOME is")]
+)
+def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, said: str
+) -> None:
+    def refuse(self: Path, mode: int = 0o777, exist_ok: bool = False) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UsageError) as caught:
+        state_folder({"ORCHESTUNE_HOME": str(tmp_path / "new" / "er")})
+    text, hint = room.explained(OSError(number, ""), tmp_path)
+    assert (caught.value.message, caught.value.hint) == (text, hint) and text.startswith(
+        said.replace("HOME", str(tmp_path))
+    )
 
 
 def test_a_sound_folder_is_no_trouble(tmp_path: Path) -> None:
