@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+from functools import partial
 from itertools import accumulate
 
 from orchestune.controllers.each import each
 from orchestune.errors import StoreUnavailable
+from orchestune.ports.files import Away
 from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
@@ -41,27 +43,27 @@ class Archiving:
         if self._core.clock.monotonic() < self._next:
             return
         self._next = self._core.clock.monotonic() + EVERY_SECONDS
-        each((self.move_logs, self.retain_artifacts, self.drop_orphans, self._drop_uploads))
+        each((self.retain_artifacts, self.move_logs, self.drop_orphans, self._drop_uploads))
 
     def move_logs(self) -> None:
         """Long logs of finished attempts become one object each."""
         with self._core.store.reading() as session:
             attempts = logs.to_move(session, 100, INLINE_BYTES)
-        for attempt in attempts:
-            with self._core.store.reading() as session:
-                segments = logs.inline_segments(session, attempt)
-            if not segments:
-                continue
-            first, data = segments[0], b"".join(bytes(segment.data) for segment in segments)
-            # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
-            key = f"{records.log_prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
-            self._core.files.put(key, io.BytesIO(data))
-            starts = accumulate((segment.length for segment in segments), initial=0)
-            places = [
-                (segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)
-            ]
-            with self._core.store.transaction() as session:
-                logs.moved(session, key, places)
+        each(partial(self._move_log, attempt) for attempt in attempts)
+
+    def _move_log(self, attempt: str) -> None:
+        with self._core.store.reading() as session:
+            segments = logs.inline_segments(session, attempt)
+        if not segments:
+            return
+        first, data = segments[0], b"".join(bytes(segment.data) for segment in segments)
+        # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
+        key = f"{records.log_prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
+        self._core.files.put(key, io.BytesIO(data))
+        starts = accumulate((segment.length for segment in segments), initial=0)
+        places = [(segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)]
+        with self._core.store.transaction() as session:
+            logs.moved(session, key, places)
 
     def _drop_uploads(self) -> None:
         if self._core.clock.monotonic() >= self._sweep:
@@ -96,17 +98,21 @@ class Archiving:
         with self._core.store.reading() as session:
             limit = session.now - ORPHAN_SECONDS
             orphans = records.unreferenced_blobs(session, limit)
-        for digest in orphans:
-            with self._core.store.transaction() as session:
-                ours = records.let_blob_go(session, digest, limit)
-            if ours:
-                self._delete(digest)
-                log.info("dropped the file %s, which nothing names any more", digest)
+        each(partial(self._drop_orphan, digest, limit) for digest in orphans)
+
+    def _drop_orphan(self, digest: str, limit: float) -> None:
+        with self._core.store.transaction() as session:
+            ours = records.let_blob_go(session, digest, limit)
+        if ours:
+            self._delete(digest)
+            log.info("dropped the file %s, which nothing names any more", digest)
 
     def _delete(self, digest: str) -> None:
         key, files = blob_key(digest), self._core.files
         try:
             files.delete(key)
+        except Away:
+            raise  # whether the bytes are there would be asked in vain
         except StoreUnavailable:
             if files.size(key) is not None:
                 with self._core.store.transaction() as session:

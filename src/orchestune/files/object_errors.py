@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, SSLError
 
 from orchestune.errors import NotFound, OrchestuneError, StoreUnavailable
+from orchestune.ports.files import Away
 
+_TRIED_AGAIN = (500, 502, 503, 504)
+"""answers after which boto3 waits and asks again, several times"""
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CREDENTIALS = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role of the machine;"
@@ -43,7 +46,7 @@ def object_errors(place: str, key: str = "") -> Iterator[None]:
     except SSLError as exc:
         raise StoreUnavailable(f"{place} cannot be reached: TLS fails", _AUTHORITY) from exc
     except (BotoCoreError, OSError) as exc:
-        raise StoreUnavailable(
+        raise Away(
             f"{place} cannot be reached: {type(exc).__name__}",
             "check the network and AWS_ENDPOINT_URL_S3, if it is set",
         ) from exc
@@ -53,4 +56,6 @@ def _answered(exc: ClientError, place: str, key: str) -> OrchestuneError:
     code = str(exc.response.get("Error", {}).get("Code", "unknown"))
     if code in _MISSING:
         return NotFound(f"there is no file {key!r}")
-    return StoreUnavailable(f"{place} refused {exc.operation_name}: {code}", _HINTS.get(code, "try again later"))
+    status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    kind = Away if status in _TRIED_AGAIN else StoreUnavailable
+    return kind(f"{place} refused {exc.operation_name}: {code}", _HINTS.get(code, "try again later"))

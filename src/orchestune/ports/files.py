@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
+from orchestune.errors import StoreUnavailable
+
+
+class Away(StoreUnavailable):
+    """The place does not answer, or has nobody who could: that took a while, and what is asked next takes as long."""
+
 
 class FileStore(Protocol):
     """Immutable objects under keys such as `blobs/ab/ab12…` (`/`-separated, no `..`, at most 512 characters).
 
     Every method is blocking and safe to repeat and to call from several threads and processes. An object is
     complete or absent: a reader never sees half of one, whatever dies. A missing key raises `NotFound`; a store
-    that is full, read-only or away raises `StoreUnavailable` and leaves nothing behind.
+    that is full, read-only or away raises `StoreUnavailable` (`Away`, where waiting in vain was part of it) and leaves
+    nothing behind.
     """
 
     def put(self, key: str, data: BinaryIO) -> int:

@@ -15,7 +15,7 @@ from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.files.object_errors import object_errors
 from orchestune.files.object_store import ObjectFiles
 from orchestune.files.open import open_files
-from orchestune.ports.files import FileStore
+from orchestune.ports.files import Away, FileStore
 from orchestune.testing.files_contract import FilesContract, content, put, sha256, upload
 from tests.testbeds.gateways import tls_front
 from tests.testbeds.kubernetes.pki import Authority
@@ -136,8 +136,18 @@ def test_a_server_that_is_away_is_temporary(endpoint: str, monkeypatch: pytest.M
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        with pytest.raises(Away, match="cannot be reached"):
             files.size("a")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(403, StoreUnavailable), (503, Away), (507, StoreUnavailable)])
+def test_a_server_that_was_asked_several_times_in_vain_is_away_and_one_that_refuses_is_not(
+    status: int, expected: type[StoreUnavailable]
+) -> None:
+    answer = {"Error": {"Code": "Code"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StoreUnavailable) as caught, object_errors("s3://bucket"):
+        raise botocore.exceptions.ClientError(answer, "PutObject")  # type: ignore[arg-type]
+    assert type(caught.value) is expected
 
 
 def test_a_server_of_an_unknown_authority_is_told_with_how_it_gets_known(

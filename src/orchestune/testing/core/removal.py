@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
 from orchestune.errors import Conflict, NotFound, Purged, StoreUnavailable
+from orchestune.ports.files import Away
 from orchestune.services import (
     bundles,
     change_experiment,
@@ -154,11 +155,29 @@ class RemovalContract(WorldContract):
         refuse_the_first, locked = refusing_the_first(world.core.files.delete, why)
 
         monkeypatch.setattr(world.core.files, "delete", refuse_the_first)
-        for _ in range(2):
-            with suppress(StoreUnavailable):
-                Archiving(world.core).drop_orphans()
+        with pytest.raises(StoreUnavailable, match=why):
+            Archiving(world.core).drop_orphans()
         left = {blob_key(digest) for digest in orphans if world.core.files.size(blob_key(digest)) is not None}
         assert left == locked
+
+    def test_a_place_of_files_that_is_away_is_asked_for_two_things_at_most(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        orphans = {self._orphan(world, code) for code in (b"one", b"two", b"three", b"four")}
+        asked: list[str] = []
+
+        def wait_in_vain(key: str) -> None:
+            asked.append(key)
+            raise Away("s3://bucket cannot be reached: ReadTimeoutError")
+
+        with monkeypatch.context() as patch:
+            for name in ("delete", "size"):
+                patch.setattr(world.core.files, name, wait_in_vain)
+            with pytest.raises(Away):
+                Archiving(world.core).drop_orphans()
+        assert len(asked) == 2
+        Archiving(world.core).drop_orphans()
+        assert all(world.core.files.size(blob_key(digest)) is None for digest in orphans)
 
     def test_a_removal_that_was_cut_off_is_finished_by_the_next_server(
         self, world: World, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,49 @@
+"""What a controller does to many things, of which some are in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestune.controllers.each import each
+from orchestune.errors import StoreUnavailable
+from orchestune.ports.files import Away
+
+REFUSED, AWAY = (
+    StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied"),
+    Away("s3://bucket cannot be reached"),
+)
+
+
+@pytest.mark.parametrize(
+    ("troubles", "done", "raised"),
+    [
+        ({}, 6, None),
+        (dict.fromkeys(range(6), REFUSED), 6, REFUSED),
+        ({0: AWAY}, 6, AWAY),
+        ({1: REFUSED, 2: AWAY, 3: AWAY}, 4, AWAY),
+        (dict.fromkeys(range(6), AWAY), 2, AWAY),
+    ],
+)
+def test_a_refusal_keeps_no_other_thing_from_it_and_a_place_that_is_away_the_rest(
+    troubles: dict[int, StoreUnavailable], done: int, raised: StoreUnavailable | None
+) -> None:
+    tried: list[int] = []
+
+    def job(number: int) -> Callable[[], None]:
+        def act() -> None:
+            tried.append(number)
+            if number in troubles:
+                raise troubles[number]
+
+        return act
+
+    jobs = [job(number) for number in range(6)]
+    if raised is None:
+        each(jobs)
+    else:
+        with pytest.raises(StoreUnavailable) as caught:
+            each(jobs)
+        assert caught.value is raised
+    assert tried == list(range(done))
