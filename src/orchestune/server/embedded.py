@@ -74,20 +74,42 @@ def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
 
     Conflict where another one is; UsageError where the folder cannot be used.
     """
+    descriptor = _held(state / endpoint.LOCK, patience)
+    if descriptor is None:
+        found = Endpoint.read(state / endpoint.FILE)
+        which = f" (pid {found.process.pid}, {found.url})" if found else ""
+        raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
+    return Lock(state, descriptor)
+
+
+def hold_database(path: Path, patience: float = _PATIENCE) -> Callable[[], None]:
+    """Become the one server on an SQLite database, embedded or not, until what is returned is called.
+
+    Of two, each would start workers and send messages as if it were alone. Conflict where another one is; UsageError
+    where the folder (made when missing) cannot be used.
+    """
+    path = path.resolve()
+    descriptor = _held(path.with_name(f"{path.name}.lock"), patience)
+    if descriptor is None:
+        hint = "name it in ORCHESTUNE_SERVER, end it, or use another state folder; several servers need PostgreSQL"
+        raise Conflict(f"another server has the database {path}", hint)
+    return lambda: os.close(descriptor)
+
+
+def _held(lock: Path, patience: float) -> int | None:
+    """The descriptor by which this process holds a lock; None where another one has it for longer than that."""
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state / endpoint.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise UsageError(f"the folder {state} cannot be used: {exc.strerror}", _LOCAL_DISK) from exc
+        raise UsageError(f"the folder {lock.parent} cannot be used: {exc.strerror}", _LOCAL_DISK) from exc
     deadline = time.monotonic() + patience
-    while not _locked(descriptor, state):
+    while not _locked(descriptor, lock.parent):
         if time.monotonic() > deadline:
             os.close(descriptor)
-            found = Endpoint.read(state / endpoint.FILE)
-            which = f" (pid {found.process.pid}, {found.url})" if found else ""
-            raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
+            return None
         time.sleep(0.02)
-    return Lock(state, descriptor)
+    return descriptor
 
 
 def _locked(descriptor: int, state: Path) -> bool:

@@ -80,11 +80,14 @@ def main(argv: Sequence[str], build: Build) -> int:
     deadline = Deadline()
     with contextlib.ExitStack() as stack:
         lock = None
-        if settings.database_url.startswith("sqlite:///"):
-            embedded.refuse_network_filesystem(Path(settings.database_url.removeprefix("sqlite:///")))
+        database = _file(settings.database_url)
+        if database:
+            embedded.refuse_network_filesystem(database)
         if settings.embedded:
             lock = embedded.acquire(settings.state)
             stack.callback(lock.release)
+        if database:
+            stack.callback(embedded.hold_database(database))
         _make(settings.state)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
@@ -111,6 +114,10 @@ def main(argv: Sequence[str], build: Build) -> int:
     logger.info("ended")
     deadline.reached_the_end()
     return 0
+
+
+def _file(database_url: str) -> Path | None:
+    return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
 
 
 def _make(state: Path) -> None:

@@ -72,6 +72,19 @@ def processes() -> Iterator[list[Process]]:
         one.process.wait()
 
 
+def test_a_second_server_on_an_sqlite_database_is_refused(tmp_path: Path, processes: list[Process]) -> None:
+    one = Process(tmp_path / "state", "--port", "0", ORCHESTUNE_LOG_FORMAT="json")
+    processes.append(one)
+    assert one.ask("GET", "/healthz")[0] == 200
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(one.state)
+    database = f"sqlite:///{elsewhere / 'orchestune.db'}"
+    other = Process(tmp_path / "other", "--embedded", "--port", "0", "--database-url", database)
+    processes.append(other)
+    assert other.ended() == 2
+    assert f"another server has the database {one.state}/orchestune.db" in other.log.read_text()
+
+
 def test_a_hosted_server_serves_until_it_is_told_to_end_and_writes_no_token(
     tmp_path: Path, processes: list[Process]
 ) -> None:
