@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestune.domain.metrics import Metric, objectives
+from orchestune.domain.words import plural
 from orchestune.engines.stall import ELSEWHERE
 from orchestune.engines.start import STARTUP, needed
 
@@ -32,10 +33,11 @@ def doing(
     results: int,
     running: int = 0,
     sources: Collection[str] = (),
+    pruned: int = 0,
 ) -> str:
     """The line for an engine that knows so many results with a value while so many trials are on their way.
 
-    `sources` are those of its last suggestions.
+    `sources` are those of its last suggestions. TPE learns from `pruned` trials as well.
     """
     if name in _FIXED:
         return _FIXED[name]
@@ -43,12 +45,15 @@ def doing(
         return f"{_WORDS[name]} on {results} results"
     startup = int(options.get("startup", STARTUP))
     wanted = startup if name == "cma" else needed(startup, running)
-    if results < wanted:
-        start = "random draws" if name == "tpe" else "a Sobol sequence"
-        return f"{start}, until {wanted} results are known (now {results})"
-    known = f"{results} results"
+    known = plural(results, "result")
+    both = f"{known} and {plural(pruned, 'pruned trial')}" if pruned else known
+    learns = bool(results) and results + pruned >= wanted
     if name == "tpe":
-        return f"TPE on {known}"
+        now = results + pruned
+        return f"TPE on {both}" if learns else f"random draws, until {wanted} results are known (now {now})"
+    if results < wanted:
+        start = f"TPE on {both} and a Sobol sequence in turns" if name == "auto" and learns else "a Sobol sequence"
+        return f"{start}, until {wanted} results are known (now {results})"
     if ELSEWHERE in sources:
         known += ", every fourth time elsewhere, since nothing better was found for a quarter of them"
     if name in _WORDS:

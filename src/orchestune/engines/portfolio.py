@@ -16,7 +16,10 @@ from orchestune.engines.versions import version_of
 
 
 class AutoProposer:
-    """A Gaussian process for even numbers, TPE for odd ones, of which half are the process's while nothing is found."""
+    """A Gaussian process for even numbers, TPE for odd ones, of which half are the process's while nothing is found.
+
+    TPE learns from pruned trials too: where early stopping leaves few values, it begins before the process does.
+    """
 
     name = "auto"
     uses_history = True
@@ -42,7 +45,7 @@ class AutoProposer:
         self._tpe.tell(observations)
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if number % 2 == 0 or self._gp.looks_elsewhere(number) or not self._gp.ready(len(pending)):
+        if number % 2 == 0 or self._gp.looks_elsewhere(number) or not self._tpe.ready(len(pending)):
             return self._from(self._gp, pending, number, seed)
         return self._from(self._tpe, pending, number, seed)
 

@@ -105,11 +105,12 @@ class TpeProposer:
                 self._completed += state is TrialState.COMPLETE
                 self._ranked += state is not TrialState.RUNNING
 
-    def _ready(self, pending: int) -> bool:
+    def ready(self, pending: int) -> bool:
+        """Whether enough is known for a model while so many trials are on their way; pruned ones count."""
         return self._ranked >= needed(self._startup, pending) and self._completed > 0
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        if not self._ready(len(pending)):
+        if not self.ready(len(pending)):
             self.source = "random"
             return draw_allowed(self._space, Random(seed))
         if self._believes and Random(seed).random() < _BELIEF / 2 / (_BELIEF + self._completed):

@@ -8,7 +8,7 @@ from importlib.metadata import version
 def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
-        "auto": f"7/optuna-{version('optuna')}/scipy-{version('scipy')}",
+        "auto": f"8/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"7/scipy-{version('scipy')}",
         "cma": f"2/cmaes-{version('cmaes')}",
         "evolution": f"3/numpy-{version('numpy')}",

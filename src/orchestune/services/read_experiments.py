@@ -211,7 +211,9 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         known = row.completed + (warm[1] if warm else 0)
         wanted = row.specification
         sources = trials.last_sources(session, row.id, _LAST)
-        shown["search"] = doing(wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources)
+        shown["search"] = doing(
+            wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources, row.pruned
+        )
         shown["notes"] = _notes(session, row)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))

@@ -40,6 +40,27 @@ def test_trials_that_run_count_for_the_start_of_a_model(running: int, wanted: in
     assert doing("auto", [LOSS], {}, wanted, running).startswith("a Gaussian process and TPE")
 
 
+@pytest.mark.parametrize(
+    ("name", "results", "pruned", "line"),
+    [
+        ("tpe", 0, 12, "random draws, until 10 results are known (now 12)"),
+        ("tpe", 3, 6, "random draws, until 10 results are known (now 9)"),
+        ("tpe", 3, 7, "TPE on 3 results and 7 pruned trials"),
+        ("auto", 3, 6, "a Sobol sequence, until 10 results are known (now 3)"),
+        (
+            "auto",
+            9,
+            1,
+            "TPE on 9 results and 1 pruned trial and a Sobol sequence in turns, until 10 results are known (now 9)",
+        ),
+        ("auto", 10, 30, "a Gaussian process and TPE in turns on 10 results"),
+        ("gp", 3, 7, "a Sobol sequence, until 10 results are known (now 3)"),
+    ],
+)
+def test_pruned_trials_count_where_they_are_learnt_from(name: str, results: int, pruned: int, line: str) -> None:
+    assert doing(name, [LOSS], {}, results, pruned=pruned) == line
+
+
 def test_a_search_that_looks_elsewhere_says_so() -> None:
     line = doing("auto", [LOSS], {}, 200, 15, {"gp", "tpe", "gp-elsewhere"})
     assert "on 200 results, every fourth time elsewhere, since nothing better was found" in line

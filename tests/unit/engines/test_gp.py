@@ -173,6 +173,19 @@ def test_the_source_says_who_made_a_suggestion() -> None:
     assert set(sources[6:]) == {"gp", "tpe"}
 
 
+def test_where_most_trials_are_pruned_the_other_engine_learns_from_them_meanwhile() -> None:
+    engine = DistinctEngine(PLANE, AutoProposer(PLANE, [LOSS], 3))
+    sources: list[str] = []
+    for number in range(1, 21):
+        configuration = engine.ask([], number, ask_seed(3, number))
+        sources.append(engine.source)
+        done = bowl(number, configuration)
+        pruned = Observation(number, configuration, TrialState.PRUNED, done.metrics, {}, (1.0, done.metrics["loss"]))
+        engine.tell([done if number % 10 == 1 else pruned])
+    assert set(sources[:10]) == {"sobol"}
+    assert sources[10:] == ["tpe", "sobol"] * 5
+
+
 @pytest.mark.parametrize("count", [1, 40, 400])
 def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_asked_before(count: int) -> None:
     history = [bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, count + 1)]
