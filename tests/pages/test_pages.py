@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from orchestune.cli.export import _export_csv
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from orchestune.store import experiments
@@ -164,7 +168,7 @@ def test_trials_are_sorted_on_the_server_and_filtered(
     expect(page).to_have_url(re.compile(r"state=failed.*sort=-metrics\.accuracy|sort=-metrics\.accuracy.*state=failed"))
 
 
-def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str, str]) -> None:
+def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials&sort=number")
     page.get_by_label("Compare trial 1", exact=True).check()
     page.get_by_label("Compare trial 2", exact=True).check()
@@ -173,8 +177,43 @@ def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()
     lines = download.value.path().read_text().splitlines()
-    assert len(lines) == 121 and lines[0].startswith("trial,state,accuracy")
-    assert lines[1].startswith("1,")
+    assert len(lines) == 121 and lines[1].startswith("1,")
+    found = list(csv.DictReader(lines))
+    file = io.StringIO()
+    _export_csv(SimpleNamespace(client=client), client.experiment(handles["sgd classifier"]), file)  # type: ignore[arg-type]
+    exported = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert lines[0].startswith(file.getvalue().splitlines()[0])
+    for ours, theirs in zip(found, exported, strict=True):
+        assert {name: plain(ours[name]) for name in theirs} == {name: plain(value) for name, value in theirs.items()}
+
+
+def plain(cell: str) -> float | str:
+    """A cell, whatever way its number is written."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def test_columns_of_an_exported_table_stay_apart_where_names_are_the_same(open_page: OpenPage) -> None:
+    page = open_page("/experiments")
+    script = page.locator("script[type=module]").first.get_attribute("src") or ""
+    measured = {name: {"value": value, "stddev": None} for name, value in {"loss": 1, "seed": 2, "x": 3}.items()}
+    trial = {
+        "number": 1, "state": "completed", "reason": None, "source": "sobol", "metrics": measured,
+        "parameters": {"loss": 4, "seed": "=5"}, "seed": 6, "bundle": "b", "attempts": [{}], "started_at": None,
+        "finished_at": None,
+    }  # fmt: skip
+    text = page.evaluate(
+        """async ([path, trial]) => (await import(path)).csv([trial], ["loss"], ["loss", "seed"])""",
+        [re.sub(r"(/static/[^/]+/).*", r"\1tabs/csv.js", script), trial],
+    )
+    header, line = csv.reader(io.StringIO(text))
+    names = (
+        "trial state reason source loss loss.stddev params.loss params.seed seed code attempts started_at finished_at"
+    )
+    assert header == [*names.split(), "seconds", "metrics.seed", "x"]
+    assert line == ["1", "completed", "", "sobol", "1", "", "4", "'=5", "6", "b", "1", "", "", "", "2", "3"]
 
 
 def test_the_log_is_merged_searched_and_of_one_trial(open_page: OpenPage, handles: dict[str, str]) -> None:

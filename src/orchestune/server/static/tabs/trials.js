@@ -7,6 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { between, count, duration, moment, number } from "../lib/format.js";
 import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
+import { csv } from "./csv.js";
 import { askCondition, named, parsed, told as told_ } from "./filter.js";
 import { rows } from "./rows.js";
 
@@ -340,9 +341,9 @@ export function mount(place, first) {
         all.push(...answer.items);
         if (!answer.items.length) break;
       }
-      const names = { metrics: [...new Set(all.flatMap((trial) => Object.keys(trial.metrics)))], parameters: [...new Set(all.flatMap((trial) => Object.keys(trial.parameters)))] };
-      const lines = all.map((trial) => [trial.number, trial.state, ...names.metrics.map((name) => trial.metrics[name]?.value), ...names.parameters.map((name) => trial.parameters[name]), trial.started_at, trial.finished_at]);
-      const text = [["trial", "state", ...names.metrics, ...names.parameters, "started_at", "finished_at"], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
+      const { specification } = await ask(path(ref, "specification"));
+      const parameters = specification.parameters.map((/** @type {{name: string}} */ each) => each.name);
+      const text = csv(all, first.metrics.map((metric) => metric.name), parameters);
       const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${ref}.csv` });
       link.click();
       URL.revokeObjectURL(link.href);
@@ -360,11 +361,4 @@ export function mount(place, first) {
     },
     close: () => refresh.close(),
   };
-}
-
-/** A value in CSV; what a spreadsheet would take for a formula is text. @param {unknown} value */
-function cell(value) {
-  if (value === null || value === undefined) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

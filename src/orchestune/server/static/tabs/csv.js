@@ -1,0 +1,50 @@
+// Trials as CSV, in the columns of `orchestune export`.
+
+import { between } from "../lib/format.js";
+
+/** @typedef {import("../lib/api.js").Trial} Trial */
+
+const FIRST = ["trial", "state", "reason", "source"];
+const LAST = ["seed", "code", "attempts", "started_at", "finished_at", "seconds"];
+
+/**
+ * Behind the columns of the command line come those of what trials reported beside the experiment's metrics.
+ * @param {Trial[]} trials
+ * @param {string[]} metrics of the experiment
+ * @param {string[]} parameters
+ */
+export function csv(trials, metrics, parameters) {
+  const reported = new Set(trials.flatMap((trial) => Object.keys(trial.metrics)));
+  const others = [...reported].filter((name) => !metrics.includes(name));
+  const measured = apart("metrics", metrics, [...FIRST, ...LAST]).flatMap((name) => [name, `${name}.stddev`]);
+  const chosen = apart("params", parameters, [...FIRST, ...LAST, ...measured]);
+  const known = [...FIRST, ...measured, ...chosen, ...LAST];
+  const lines = trials.map((trial) => [
+    trial.number,
+    trial.state,
+    trial.reason?.code,
+    trial.source,
+    ...metrics.flatMap((name) => [trial.metrics[name]?.value, trial.metrics[name]?.stddev]),
+    ...parameters.map((name) => trial.parameters[name]),
+    trial.seed,
+    trial.bundle,
+    trial.attempts.length,
+    trial.started_at,
+    trial.finished_at,
+    trial.finished_at ? between(trial.started_at, trial.finished_at)?.toFixed(3) : null,
+    ...others.map((name) => trial.metrics[name]?.value),
+  ]);
+  return [[...known, ...apart("metrics", others, known)], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
+}
+
+/** The names as columns: with their kind where another column is called the same. @param {string} kind @param {string[]} names @param {string[]} taken */
+function apart(kind, names, taken) {
+  return names.map((name) => (taken.includes(name) ? `${kind}.${name}` : name));
+}
+
+/** A value in CSV; what a spreadsheet would take for a formula is text. @param {unknown} value */
+function cell(value) {
+  if (value === null || value === undefined) return "";
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
