@@ -10,6 +10,7 @@ from typing import Any
 from orchestune.cli.console import Console
 from orchestune.cli.render import duration, number, one_line
 from orchestune.domain.experiment import Specification
+from orchestune.domain.unread import APART, with_unit
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Outcome:
     extra: dict[str, float] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     """files that `collect` names, and that it did not leave"""
+    printed: str = ""
+    """the last of its output"""
     warm: bool = False
     """a worker ran it that was there already, elsewhere than on this machine"""
 
@@ -57,9 +60,7 @@ def verdict(
             spread += _was(before, metric.name)
             lines.append(f"{paint('32', 'metric')}   {metric.name} {number(value['value'], 6)}{spread}")
     for name in missing(outcome, specification):
-        near = get_close_matches(name, outcome.extra, 1, 0.4)
-        hint = f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"
-        lines.append(f"{paint('31', 'missing')}  {name}{hint}")
+        lines.append(f"{paint('31', 'missing')}  {name}{_advice(name, outcome)}")
     for place in outcome.absent:
         lines.append(
             f"{paint('31', 'missing')}  {one_line(place)}, which `collect` names; the command left no such file"
@@ -70,6 +71,15 @@ def verdict(
     warm = ", on a warm worker" if outcome.warm else ""
     lines.append(f"{paint.dim('time')}     {duration(outcome.seconds)}{warm}")
     return lines
+
+
+def _advice(name: str, outcome: Outcome) -> str:
+    """How the metric would be found."""
+    unread = with_unit(name, outcome.printed)
+    if unread:
+        return f": `{one_line(unread)}` has a unit; print the number alone, or {APART}"
+    near = get_close_matches(name, outcome.extra, 1, 0.4)
+    return f"; did you mean {near[0]}, which it reported?" if near else f"; print a line such as `{name}=0.5`"
 
 
 def _was(before: Mapping[str, Any] | None, name: str) -> str:

@@ -32,6 +32,9 @@ from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import Declared, Reported, Scanner
 from orchestune.worker.sources import File, Sources, in_order
 
+_PRINTED = 64 * 1024
+"""bytes at the end of the output in which a value that was not understood is looked for"""
+
 
 def try_one(
     console: Console,
@@ -52,9 +55,11 @@ def try_one(
     scanner = Scanner(Declared((metric.name for metric in specification.metrics), expressions))
     mask = Mask(spellings(secrets.values()))
     reported: list[Reported] = []
+    printed = bytearray()
 
     def take(data: bytes) -> None:
         hear(data)  # first: who sees it may press Ctrl-C
+        printed[:] = (printed + data)[-_PRINTED:]
         _show(console, mask.feed(data))
         found = scanner.feed(data)
         if found:
@@ -82,7 +87,7 @@ def try_one(
             reported += scanner.document(report)
         absent = sources.absent()
     outcome = _outcome(specification, reported, code, problem, seconds)
-    outcome.absent = absent
+    outcome.absent, outcome.printed = absent, mask.once(bytes(printed)).decode("utf-8", "replace")
     return outcome
 
 

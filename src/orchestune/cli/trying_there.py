@@ -61,6 +61,7 @@ def _outcome(console: Console, status: documents.Status) -> Outcome:
         attempt["exit_code"] if attempt else None,
         (attempt["wall_seconds"] or 0.0) if attempt else 0.0,
     )
+    outcome.printed = (attempt.get("tail") if attempt else None) or ""
     outcome.warm = any(worker["came_from"] for worker in status["workers"] if worker["succeeded"] + worker["failed"])
     if trial:
         outcome.metrics = {

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Reason, ReasonCode
+from orchestune.domain.unread import APART, with_unit
 from orchestune.domain.words import plural
 
 
@@ -94,11 +95,16 @@ def missing_metric(
     files: Sequence[str] = (),
     *,
     of_function: bool = False,
+    printed: str = "",
 ) -> str:
     """The sentence for a command that succeeded without a declared metric, which `files` might have held too; or for a
-    function that ended so.
+    function that ended so. `printed` is the last of its output.
     """
     who = "function" if of_function else "command"
+    if unread := with_unit(name, printed):
+        return (
+            f"the {who} succeeded but never reported {name}: `{unread}` has a unit; print the number alone, or {APART}"
+        )
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:
         read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"

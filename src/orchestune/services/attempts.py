@@ -232,7 +232,8 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
             declared = tuple(m.name for m in ledger.row.specification.metrics)
             files = [source.where for source in ledger.row.specification.collect if source.kind != "regex"]
             by_function = ledger.row.specification.of_function
-            text = stopping.missing_metric(metric.name, seen, declared, files, of_function=by_function)
+            printed = str(item.get("tail") or "")
+            text = stopping.missing_metric(metric.name, seen, declared, files, of_function=by_function, printed=printed)
             return Verdict(Cause.FAIL, Reason(ReasonCode.METRIC_MISSING, text), measured, missing=text)
         if not math.isfinite(measured[metric.name].value):
             text = f"{metric.name} is {measured[metric.name].value}; only finite values count"

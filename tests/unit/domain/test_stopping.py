@@ -75,6 +75,15 @@ def test_a_missing_metric_is_told_with_where_it_may_come_from(
     assert missing_metric("loss", seen, ("loss",), files).endswith(words)
 
 
+def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
+    said = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
+    assert said == (
+        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or name "
+        "what is read in `collect: {regex: …}`"
+    )
+    assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
+
+
 def test_a_function_that_returned_nothing_is_to_return_something() -> None:
     words = (
         "the function returned nothing and never reported loss; return a number or {'loss': 0.5}, or print `loss=0.5`"

@@ -1,0 +1,20 @@
+"""What a command printed of a metric that is no value of it: a number with its unit behind it."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_UNIT = r"[A-Za-z\u00b0\u00b5\u03bc][\w/]*"
+_LONGEST = 60
+APART = "name what is read in `collect: {regex: …}`"
+
+
+def with_unit(name: str, printed: str) -> str:
+    """The last `name: 12.5ms` of the output; nothing where there is none.
+
+    It is not read as 12.5, since another trial may print `1.2s`.
+    """
+    spelled = re.sub(r"(?<=[^_])_(?=[^_])", "[_ ]", re.escape(name))
+    found = re.findall(rf"(?i)(?<![\w./-])({spelled}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
+    return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""

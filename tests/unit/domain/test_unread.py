@@ -1,0 +1,31 @@
+"""Numbers with a unit behind them, which are read as no value."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.domain.unread import with_unit
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ("memory: 116.0MB\n", "memory: 116.0MB"),
+        ("Results: memory=1.5e3ms, loss=0.5", "memory=1.5e3ms"),
+        ("Memory = 12s\nmemory = 3s", "memory = 3s"),
+        ("'memory': 30img/s", "memory': 30img/s"),
+        ("memory: 116.0 MB", ""),
+        ("memory: 116.0", ""),
+        ("memory: 93.1%", ""),
+        ("gpu_memory: 116MB", ""),
+        ("memory: much", ""),
+        ("memory=0x10_very" + "_long" * 20, ""),
+    ],
+)
+def test_a_number_with_a_unit_is_found(printed: str, found: str) -> None:
+    assert with_unit("memory", printed) == found
+
+
+def test_the_words_of_a_name_may_stand_apart() -> None:
+    assert with_unit("step_time", "Step Time: 12ms") == "Step Time: 12ms"
+    assert with_unit("val/time", "val/time: 12ms") == "val/time: 12ms"
