@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+
+from orchestune.errors import UsageError
 
 _IDLE, _BETWEEN, _TIMES = 5, 3, 3
 """seconds of silence, seconds from one question to the next, and how many stay unanswered"""
@@ -46,6 +48,24 @@ def create(url: URL) -> Engine:
     )
     event.listen(engine, "connect", _tell)
     return engine
+
+
+def refuse_pooler(engine: Engine) -> None:
+    """UsageError where transactions of a connection go to one session of the database after the other, which other
+    connections use too: locks of a session hold for nobody there, so that no server would act, or several would.
+    """
+    with engine.connect() as one, engine.connect() as other:
+        one, other = (each.execution_options(isolation_level="AUTOCOMMIT") for each in (one, other))
+        sessions = [(_session(one), _session(other)) for _ in range(3)]
+    if len(set(sessions)) > 1 or any(mine == theirs for mine, theirs in sessions):
+        raise UsageError(
+            "the database is reached through a pooler that gives each transaction another session",
+            "name the database itself, or have the pooler keep sessions (pgbouncer: pool_mode = session)",
+        )
+
+
+def _session(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
 def _tell(connection: Any, _: object) -> None:

@@ -9,7 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import cycle
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -259,3 +262,32 @@ def test_a_full_disk_is_told_and_what_was_there_stays(disk: Path) -> None:
         fill()
     assert "kept" in digests(store)
     store.close()
+
+
+class Pooled:
+    """Stands for an engine, and for each of its connections, whose statements meet these sessions, in turns."""
+
+    def __init__(self, *sessions: int) -> None:
+        self._sessions = cycle(sessions)
+
+    def connect(self) -> Any:
+        return nullcontext(self)
+
+    def execution_options(self, **_: object) -> Pooled:
+        return self
+
+    def execute(self, _: object) -> Pooled:
+        return self
+
+    def scalar_one(self) -> int:
+        return next(self._sessions)
+
+
+@pytest.mark.parametrize("sessions", [(7,), (7, 8, 9)], ids=["one for everybody", "another one each time"])
+def test_a_pooler_that_gives_each_transaction_another_session_is_refused(sessions: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="through a pooler"):
+        postgres.refuse_pooler(cast("Any", Pooled(*sessions)))
+
+
+def test_connections_that_have_sessions_of_their_own_are_taken() -> None:
+    postgres.refuse_pooler(cast("Any", Pooled(7, 8)))
