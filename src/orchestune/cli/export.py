@@ -19,6 +19,9 @@ from orchestune.errors import UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
+_KINDS = {"": "csv", ".csv": "csv", ".txt": "csv", ".json": "json"}
+"""by how the name of a file ends"""
+
 
 def add(commands: Commands) -> None:
     """Add the command."""
@@ -45,9 +48,9 @@ def export(console: Console, args: argparse.Namespace) -> int:
     if args.all:
         return _all(console, args)
     ref = console.experiment(args.exp)
-    kind = args.format or ("json" if args.output and args.output.endswith(".json") else "csv")
-    status = console.client.experiment(ref)
     written = args.output and args.output != "-"
+    kind = args.format or _kind(args.output if written else "")
+    status = console.client.experiment(ref)
     with _target(Path(args.output) if written else None) as file:
         if kind == "json":
             _export_json(console.client.trials(status["id"]), file)
@@ -56,6 +59,15 @@ def export(console: Console, args: argparse.Namespace) -> int:
     if written:
         console.note(f"{status['handle']}: written to {args.output}")
     return 0
+
+
+def _kind(name: str) -> str:
+    """What the name of the file says. UsageError where it says something else than what would be written."""
+    ending = Path(name).suffix.lower()
+    if ending not in _KINDS:
+        hint = "with `--format` any name will do; `orchestune trials --jsonl` prints JSON lines"
+        raise UsageError(f"{name}: export writes CSV (.csv) and JSON (.json), not {ending}", hint)
+    return _KINDS[ending]
 
 
 def _all(console: Console, args: argparse.Namespace) -> int:

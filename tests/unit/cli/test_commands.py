@@ -312,6 +312,18 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("name", ["trials.parquet", "trials.jsonl", "trials.XLSX"])
+def test_export_writes_no_table_under_the_name_of_something_else(
+    server: FakeServer, cli: Cli, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / name
+    result = cli("export", "sgd", "-o", str(target))
+    assert result.code == 2
+    assert f"export writes CSV (.csv) and JSON (.json), not {target.suffix.lower()}" in result.err
+    assert not list(tmp_path.iterdir())
+    assert cli("export", "sgd", "-o", str(target), "--format", "csv").code == 0
+
+
 def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_warm_start_reads(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
