@@ -316,6 +316,7 @@ def test_export_writes_every_trial_as_csv_or_json(
 def test_export_writes_no_table_under_the_name_of_something_else(
     server: FakeServer, cli: Cli, tmp_path: Path, name: str
 ) -> None:
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
     target = tmp_path / name
     result = cli("export", "sgd", "-o", str(target))
     assert result.code == 2
