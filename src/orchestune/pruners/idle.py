@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,18 @@ from orchestune.domain.early_stopping import OPTIONS, EarlyStopping
 from orchestune.domain.metrics import Metric
 from orchestune.pruners.registry import REDUCTION
 
+_BRIEF = 0.5
+"""seconds in which the word of a value may not have reached the server, and the order to end not the trial"""
+
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a trial came: the last step, and how many values it reported."""
+    """How far a trial came: the last step, how many values it reported, how long that took."""
 
     step: float
     values: int
+    seconds: float = math.inf
+    """that it ran"""
 
 
 def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budget: int) -> str | None:
@@ -34,8 +40,12 @@ def why_idle(rule: EarlyStopping, metric: Metric, seen: Sequence[Reached], budge
     else:
         spaced = "interval" in OPTIONS[rule.type]
         second = first + (rule.interval or 1.0) if spaced else first * reduction
-        if furthest >= second:
+        longest = max(reached.seconds for reached in seen)
+        if furthest < second:
+            again = f"the next look is at step {second:g} (`{'interval' if spaced else 'reduction'}`)"
+            why = f"it looks at step {first:g} alone: {again}, and the trials end at step {furthest:g}"
+        elif longest < _BRIEF:
+            why = f"they are over within {longest:.2g} s, before they can be told to end"
+        else:
             return None
-        again = f"the next look is at step {second:g} (`{'interval' if spaced else 'reduction'}`)"
-        why = f"it looks at step {first:g} alone: {again}, and the trials end at step {furthest:g}"
     return f"early stopping ({rule.type}) has ended no trial: {why}"

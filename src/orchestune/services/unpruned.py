@@ -21,4 +21,4 @@ def unpruned(session: Session, row: ExperimentRow) -> str | None:
         return None
     metric = registry.check(rule, row.specification.metrics)
     seen = trials.reached(session, row.id, metric.name, _LOOKED_AT)
-    return why_idle(rule, metric, [Reached(step, values) for step, values in seen], row.budget)
+    return why_idle(rule, metric, [Reached(*each) for each in seen], row.budget)

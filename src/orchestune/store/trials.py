@@ -124,8 +124,9 @@ def dominated(
     return bool(session.select(query.limit(1)))
 
 
-def reached(session: Session, experiment: str, name: str, count: int) -> list[tuple[float, int]]:
-    """The last step and the number of values of a metric that attempts of the newest completed trials reported.
+def reached(session: Session, experiment: str, name: str, count: int) -> list[tuple[float, int, float]]:
+    """The last step and the number of values of a metric that attempts of the newest completed trials reported, and the
+    seconds that they ran.
 
     One value alone is no point: it is the trial's.
     """
@@ -141,7 +142,7 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[tu
     )
     numbers = [row.number for row in session.select(newest)]
     query = (
-        select(func.max(points.c.step), func.count(points.c.sequence))
+        select(func.max(points.c.step), func.count(points.c.sequence), func.max(attempts.c.wall))
         .select_from(attempts)
         .join(points, and_(points.c.attempt == attempts.c.id, points.c.name == name), isouter=True)
         .where(
@@ -151,8 +152,8 @@ def reached(session: Session, experiment: str, name: str, count: int) -> list[tu
         )
         .group_by(attempts.c.id)
     )
-    found = [(step, max(int(values), 1)) for step, values in map(tuple, session.select(query))]
-    return [(float(values if step is None else step), values) for step, values in found]
+    found = [(step, max(int(values), 1), wall or 0.0) for step, values, wall in map(tuple, session.select(query))]
+    return [(float(values if step is None else step), values, float(wall)) for step, values, wall in found]
 
 
 def tasks_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:

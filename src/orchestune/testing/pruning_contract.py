@@ -33,16 +33,22 @@ class PruningContract(WorldContract):
         second.call(beats=[reports(bad, BAD, step=1)], lose_answer=True)
         return experiment, second, bad
 
-    @pytest.mark.parametrize(("first", "said"), [(10, False), (50, True)])
-    def test_a_rule_that_looks_beyond_what_trials_report_says_so(self, world: World, first: int, said: bool) -> None:
+    @pytest.mark.parametrize(
+        ("first", "seconds", "why"),
+        [
+            (10, 0.5, ""),
+            (50, 0.5, "it looks from step 50 on (`min_steps`), and the trials end at step 20"),
+            (10, 0.2, "they are over within 0.2 s, before they can be told to end"),
+        ],
+    )
+    def test_a_rule_that_can_end_no_trial_says_so(self, world: World, first: int, seconds: float, why: str) -> None:
         experiment = self.create(world, parallelism=1, early_stopping=RULE | {"min_steps": first})
         for number in range(5):
             assert world.status(experiment)["notes"] == [], "too little is known"
             [(worker, lease)] = world.lease()
             points = [[place, "loss", GOOD - number / 100, place + 1, None] for place in range(20)]
-            worker.call(finished=[worker.finish(lease, points=points)])
-        why = "it looks from step 50 on (`min_steps`), and the trials end at step 20"
-        notes = [f"early stopping (asha) has ended no trial: {why}"] if said else []
+            worker.call(finished=[worker.finish(lease, points=points, wall=seconds)])
+        notes = [f"early stopping (asha) has ended no trial: {why}"] if why else []
         assert world.status(experiment)["notes"] == notes
 
     # the decision

@@ -31,6 +31,12 @@ FAR = [Reached(20.0, 20), Reached(19.0, 19)]
         ),
         (EarlyStopping("median", interval=100), FAR, "step 1 alone: the next look is at step 101 (`interval`)"),
         (EarlyStopping("wilcoxon", min_steps=19), FAR, None),
+        (
+            EarlyStopping("asha"),
+            [Reached(20.0, 20, 0.12), Reached(20.0, 20, 0.3)],
+            "they are over within 0.3 s, before",
+        ),
+        (EarlyStopping("asha"), [Reached(20.0, 20, 0.12), Reached(20.0, 20, 9.0)], None),
     ],
 )
 def test_why_nothing_is_ended_is_told(rule: EarlyStopping, seen: list[Reached], why: str | None) -> None:
