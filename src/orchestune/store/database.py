@@ -220,6 +220,7 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
             raise StoreUnavailable(
                 "the store is locked by another process", "try again; see `orchestune doctor`"
             ) from error
-        if isinstance(error, OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")):
+        away = OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")
+        if isinstance(error, away) or "terminating connection" in text:  # of PostgreSQL, which has idled too long
             raise StoreUnavailable(f"the store is away: {text.splitlines()[0]}", hint) from error
         raise

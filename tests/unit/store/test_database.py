@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import cycle
 from pathlib import Path
+from select import select
 from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from orchestune.errors import StoreUnavailable, UsageError
 from orchestune.store import database, migrate, postgres, records, sqlite
@@ -152,6 +154,24 @@ def test_what_the_driver_raises_of_hot_statements_is_an_error_of_the_store(postg
 
     with pytest.raises(StoreUnavailable, match="canceling statement"):
         sleep()
+    put(store, "a")
+    store.close()
+
+
+@pytest.mark.postgres
+def test_a_transaction_that_the_database_ended_because_it_idled_may_be_tried_again(postgres_database: str) -> None:
+    store = open_store(postgres_database)
+
+    def idle() -> None:
+        with store.transaction() as session:
+            driver: Any = session.connection.connection.driver_connection
+            session.connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+            while True:
+                select([driver], [], [])  # until it says so
+                session.select(text("SELECT 1"))
+
+    with pytest.raises(StoreUnavailable, match="the store is away: terminating connection"):
+        idle()
     put(store, "a")
     store.close()
 
