@@ -10,13 +10,14 @@ from typing import Any
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.time_left import LAST, pace
 from orchestune.engines.doing import doing
 from orchestune.errors import UsageError
 from orchestune.services.core import Core
 from orchestune.services.recent import Recent
 from orchestune.services.room import room
 from orchestune.services.unpruned import unpruned
-from orchestune.store import experiments, logs, trials, warm_starts, workers
+from orchestune.store import experiments, hot, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -200,7 +201,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         },
         "best": best_of(core, session, row),
         "origin": row.origin,
-        "eta_seconds": _eta(session.now, row),
+        "eta_seconds": _eta(session, row),
         "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at),
         "finished_at": rfc3339(row.finished_at),
@@ -288,9 +289,15 @@ def _reason(row: ExperimentRow) -> Document | None:
     return reason.to_json() if reason else None
 
 
-def _eta(now: float, row: ExperimentRow) -> float | None:
-    """Seconds that the rest takes at the pace so far; None before anything finished and when nothing moves."""
+def _eta(session: Session, row: ExperimentRow) -> float | None:
+    """Seconds that the rest takes at the pace of late; None before anything finished and when nothing moves."""
     if row.state.over or not row.finished or not row.started_at or row.desired is not Desired.RUNNING:
         return None
-    passed = max(now - row.started_at, 0.0)  # a clock may go back
-    return round(passed / row.finished * max(row.budget - row.finished, 0), 3)
+    folds = row.specification.folds.count
+    after = row.history_seq - max(LAST // folds, 4)
+    spans = session.rows(hot.LAST_SPANS, {"experiment": row.id, "after": after})
+    if not spans:
+        return None
+    found = pace([(began, ended) for _, began, ended in spans], len({trial for trial, _, _ in spans}))
+    [[live, done]] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
+    return round(found.left(max(row.budget - row.finished, 0), row.running, live, max(done or 0.0, 0.0), folds), 3)

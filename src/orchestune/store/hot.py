@@ -212,6 +212,17 @@ OPEN_SPANS = """
 SELECT a.trial, a.leased_at, a.finished_at FROM trials r CROSS JOIN attempts a
 WHERE r.experiment = :experiment AND r.history_seq IS NULL AND a.experiment = r.experiment AND a.trial = r.number
 """
+LAST_SPANS = """
+SELECT a.trial, a.leased_at, a.finished_at FROM trials r
+JOIN attempts a ON a.experiment = r.experiment AND a.trial = r.number
+WHERE r.experiment = :experiment AND r.history_seq > :after AND r.state IN ('completed', 'failed', 'pruned')
+AND a.finished_at IS NOT NULL ORDER BY a.finished_at
+"""
+RUN_SO_FAR = """
+SELECT COUNT(*) - COUNT(a.finished_at), SUM(COALESCE(a.finished_at, :now) - a.leased_at)
+FROM trials r CROSS JOIN attempts a
+WHERE r.experiment = :experiment AND r.state = 'running' AND a.experiment = r.experiment AND a.trial = r.number
+"""
 FAILED_BETWEEN = """
 SELECT number, reason FROM trials
 WHERE experiment = :experiment AND history_seq > :after AND history_seq <= :upto AND state = 'failed'

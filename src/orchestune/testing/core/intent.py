@@ -133,6 +133,25 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
 
+    def test_the_time_left_does_not_count_the_time_between_the_end_and_an_extension(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=1)
+        world.run(experiment)
+        world.clock.pass_time(86_400.0)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 20}, "ada")
+        left = world.status(experiment)["eta_seconds"]
+        assert left is not None and 1.0 <= left <= 100.0
+
+    def test_the_time_left_falls_while_trials_run(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.clock.pass_time(10.0)
+        worker.call(finished=[worker.finish(lease)])
+        world.lease()
+        first = world.status(experiment)["eta_seconds"]
+        world.clock.pass_time(5.0)
+        assert world.status(experiment)["eta_seconds"] == pytest.approx(first - 5.0, abs=0.1)
+        assert first == pytest.approx(20.0, abs=5.0)
+
     def test_a_budget_below_what_was_handed_out_is_refused(self, world: World) -> None:
         experiment = world.create(budget=5)
         world.run(experiment)
