@@ -19,6 +19,9 @@ from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
 from orchestune.store.turns import Turns
 
+SQLITE = "sqlite:///"
+"""before the path of a file, as it is: no character of it means anything else"""
+
 
 class _Patience(threading.local):
     """How long the calls of one thread wait for who writes; None: as long as connections are opened to wait."""
@@ -185,9 +188,9 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
 
 def connect(url: str, now: Callable[[], float] = time.time) -> Store:
     """`open_store` without looking at the schema."""
+    if url.startswith(SQLITE):
+        return Store(sqlite.create(Path(url.removeprefix(SQLITE))), now)
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return Store(sqlite.create(Path(parsed.database or "")), now)
     if parsed.get_backend_name() == "postgresql":
         try:
             return Store(postgres.create(parsed), now)

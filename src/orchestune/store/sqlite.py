@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 BUSY_SECONDS = 20.0
 LONG_LOG_PAGES = 4096
@@ -26,7 +26,8 @@ _PRAGMAS = (
 
 def create(path: Path) -> Engine:
     """An engine on the file, which is made when it is missing. Transactions begin as their options say."""
-    engine = create_engine(f"sqlite:///{path}", pool_size=10, max_overflow=30, pool_reset_on_return=None)
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, pool_size=10, max_overflow=30, pool_reset_on_return=None)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:

@@ -112,6 +112,16 @@ def test_what_postgresql_cannot_hold_of_a_text_is_written_as_another_character(p
     store.close()
 
 
+@pytest.mark.parametrize("name", ["a?b=c", "50%20off", "x#y", "q\"u'o", "new\nline", "user@host:1"])
+def test_a_store_lies_where_its_path_says_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    file = tmp_path / name / "store.db"
+    store = open_store(f"sqlite:///{file}")
+    put(store, "a")
+    store.close()
+    assert file.is_file() and [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path, store: Store) -> None:
     with store.transaction() as session:
         session.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
