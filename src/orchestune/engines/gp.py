@@ -123,7 +123,7 @@ class GpProposer:
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = Identity(space)
-        self._design = QuasiRandomProposer("sobol", space, seed)
+        self._design = QuasiRandomProposer("sobol", space, seed, outward=True)
         most = int((_CELLS / max(1, self._cube.width)) ** 0.5)
         self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
         self.source = self._design.source

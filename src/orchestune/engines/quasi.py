@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
+from orchestune.engines.cube import Floats
 
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
 _MOST_PASSED = 100
 """points for each number that are looked at for one that is allowed"""
+_EDGE = 1e-12
+"""what a position is at least and at most, since those of 0 and 1 are endlessly far out"""
 
 
 class QuasiRandomProposer:
@@ -24,17 +29,25 @@ class QuasiRandomProposer:
     One dimension per parameter, also for those that its conditions leave out, so that a point depends on its number
     alone. Points that the constraints of the space do not allow are passed over. A second proposal for the same number
     would be the same point: the caller draws another one instead.
+
+    `outward`: the first point is the middle of the space, and the others come the less far out the more numbers there
+    are. Where the best lies somewhere, a point near the middle is nearer to it than one near a corner, of which a space
+    of many numbers is made: of n points drawn from a normal distribution in d dimensions, whose middle the best lies
+    around in the same way, the best one is the nearest with a variance of log n / d (Meunier et al., 2020, after Cauwet
+    et al., 2020). Here n is the number of the point, since nobody knows how many there will be.
     """
 
     uses_history = False
     tries = 1
 
-    def __init__(self, name: str, space: Space, seed: int) -> None:
+    def __init__(self, name: str, space: Space, seed: int, *, outward: bool = False) -> None:
         self.name = self.source = name
         self.version = f"2/scipy-{version('scipy')}"
         self._space = space
         self._allowed: list[dict[str, Value]] = []
         self._passed = 0
+        self._outward = outward
+        self._numbers = max(1, sum(p.numeric and p.count() > 1 for p in space.parameters))
         dimensions = max(1, len(space.parameters))
         self._sequence = _SEQUENCES[name](dimensions, scramble=True, rng=np.random.default_rng(seed))
 
@@ -57,6 +70,14 @@ class QuasiRandomProposer:
             ahead = max(number - 1, 0)
         if ahead:
             self._sequence.fast_forward(ahead)
-        point = self._sequence.random(1)[0].tolist()
-        values = {p.name: p.drawn(position) for p, position in zip(self._space.parameters, point, strict=False)}
+        point = self._sequence.random(1)[0]
+        if self._outward:
+            drawn_in = self._drawn_in(point, number)
+            point = np.where([p.numeric for p in self._space.parameters], drawn_in, point)
+        values = {p.name: p.drawn(float(at)) for p, at in zip(self._space.parameters, point, strict=False)}
         return self._space.active(values)
+
+    def _drawn_in(self, point: Floats, number: int) -> Floats:
+        deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / self._numbers))
+        found: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STARTUP = 10
+STARTUP = 8
 """trials before a model is asked, where the options do not say"""
 
 

@@ -9,9 +9,9 @@ def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
         "auto": f"8/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"7/scipy-{version('scipy')}",
+        "gp": f"8/scipy-{version('scipy')}",
         "cma": f"2/cmaes-{version('cmaes')}",
         "evolution": f"3/numpy-{version('numpy')}",
         "swarm": f"2/numpy-{version('numpy')}",
-        "tpe": f"4/optuna-{version('optuna')}",
+        "tpe": f"5/optuna-{version('optuna')}",
     }[name]

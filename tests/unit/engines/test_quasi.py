@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from statistics import fmean
+
 import pytest
 
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter, Value
-from orchestune.domain.space import Space
+from orchestune.domain.priors import Prior
+from orchestune.domain.space import Configuration, Space
+from orchestune.engines.quasi import QuasiRandomProposer
 from orchestune.engines.registry import create
 from orchestune.testing.engine_contract import MIXED, wide
 
@@ -55,3 +59,41 @@ def test_a_point_that_was_tried_is_replaced_by_a_random_one(name: str) -> None:
     for number in (1, 1, 1, 1):
         asked.append(engine.ask(asked, number, 7))
     assert sorted(int(configuration["n"]) for configuration in asked) == [1, 2, 3, 4]
+
+
+def distance(point: Configuration) -> float:
+    """From the middle of `wide`, in the mean of the coordinates; a quarter everywhere."""
+    return fmean(abs(float(value) - 0.5) for value in point.values())
+
+
+def test_a_design_goes_outward_from_the_middle_the_more_slowly_the_more_numbers_there_are() -> None:
+    def distances(width: int) -> list[float]:
+        design = QuasiRandomProposer("sobol", wide(width), 3, outward=True)
+        return [distance(design.propose([], number, 0)) for number in range(1, 65)]
+
+    few, many = distances(2), distances(24)
+    assert few[0] == many[0] == 0.0
+    assert fmean(few[1:8]) > 0.15
+    assert fmean(many[1:8]) < 0.12 < fmean(many[32:]) < 0.2
+
+
+def test_a_design_that_goes_outward_leaves_choices_alone_and_begins_with_the_middle_of_a_prior() -> None:
+    space = Space.of(
+        (
+            Parameter("rate", "float", 1e-5, 1e-1, log=True),
+            Parameter("share", "float", 0.0, 1.0, prior=Prior("normal", (0.9, 0.02))),
+            Parameter("kind", "categorical", choices=tuple("abcdefgh")),
+        )
+    )
+    firsts = [QuasiRandomProposer("sobol", space, seed, outward=True).propose([], 1, 0) for seed in range(8)]
+    assert all(float(first["rate"]) == pytest.approx(1e-3) for first in firsts)
+    assert all(float(first["share"]) == pytest.approx(0.9, abs=0.02) for first in firsts)
+    assert len({first["kind"] for first in firsts}) > 3
+
+
+def test_a_design_goes_outward_until_it_is_where_constraints_allow_it() -> None:
+    space = Space.of(wide(8).parameters, ["x0 + x1 > 1.05"])
+    design = QuasiRandomProposer("sobol", space, 3, outward=True)
+    first = design.propose([], 1, 0)
+    assert space.allows(first)
+    assert 0.0 < distance(first) < 0.2
