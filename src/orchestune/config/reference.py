@@ -102,7 +102,7 @@ _TITLES = {
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
     "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "
     "options: `auto`, `gp` and `tpe` have `startup` (so many results come before the model is asked, or half of them "
-    "while as many as the others run; 10) and `history` "
+    "while as many as the others run; 8) and `history` "
     "(finished trials that a model is made of; at most 500 by itself, of `gp` 250), `auto` and `tpe` also `candidates` "
     "(draws that TPE compares for one suggestion; 24); `cma` has `startup` and `population`, `evolution` `population`, "
     "`swarm` `particles`, `latin` `size` (points of a block; 32); the others have none:",

@@ -20,7 +20,8 @@ from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
 from orchestune.engines.evidence import entry
 from orchestune.engines.members import Member, filled, order
-from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.quasi import start_design
+from orchestune.engines.start import STARTUP
 from orchestune.engines.versions import version_of
 
 _MOST_LEVELS = 64  # more are as good as continuous
@@ -36,13 +37,19 @@ class CmaProposer:
     tries = 8
 
     def __init__(
-        self, space: Space, metrics: Sequence[Metric], seed: int, *, startup: int = 10, population: int | None = None
+        self,
+        space: Space,
+        metrics: Sequence[Metric],
+        seed: int,
+        *,
+        startup: int = STARTUP,
+        population: int | None = None,
     ) -> None:
         self.version = version_of(self.name)
         self._metrics = tuple(metrics)
         self._cube = Cube(space)
         self._startup, self._seed, self._begun = startup, seed, 0
-        self._design = QuasiRandomProposer("sobol", space, seed)
+        self._design = start_design(space, seed)
         self._free = [index for index, parameter in enumerate(space.parameters) if parameter.count() > 1]
         self._levels = np.array([_levels(space, index) for index in self._free] + [0.0] * max(0, 2 - len(self._free)))
         self._population = population or 4 + int(3 * math.log(max(2, len(self._levels))))

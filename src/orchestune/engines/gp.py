@@ -35,7 +35,7 @@ from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
 from orchestune.engines.posterior import Posterior
-from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.quasi import start_design
 from orchestune.engines.stall import ELSEWHERE, Stall
 from orchestune.engines.start import STARTUP, least, needed
 from orchestune.engines.versions import version_of
@@ -123,7 +123,7 @@ class GpProposer:
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = Identity(space)
-        self._design = QuasiRandomProposer("sobol", space, seed, outward=True)
+        self._design = start_design(space, seed)
         most = int((_CELLS / max(1, self._cube.width)) ** 0.5)
         self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
         self.source = self._design.source

@@ -12,7 +12,7 @@ from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
 from orchestune.engines.evidence import Entry, beaten, entry
-from orchestune.engines.quasi import QuasiRandomProposer
+from orchestune.engines.quasi import start_design
 from orchestune.engines.versions import version_of
 
 
@@ -36,7 +36,7 @@ class Population:
         self._metrics = tuple(metrics)
         self._cube = Cube(space)
         self._size = size
-        self._design = QuasiRandomProposer("sobol", space, seed)
+        self._design = start_design(space, seed)
         self._told = 0
         self.source = self._design.source
 

@@ -23,6 +23,11 @@ _EDGE = 1e-12
 """what a position is at least and at most, since those of 0 and 1 are endlessly far out"""
 
 
+def start_design(space: Space, seed: int) -> QuasiRandomProposer:
+    """What an engine that learns begins with: a Sobol sequence from the middle of the space outward."""
+    return QuasiRandomProposer("sobol", space, seed, outward=True)
+
+
 class QuasiRandomProposer:
     """Point `number - 1` of a sequence that is scrambled with the experiment's seed (Owen, 1995; 2017 for Halton).
 

@@ -1,4 +1,4 @@
-"""When a model begins. Loads no library."""
+"""When an engine begins to learn. Loads no library."""
 
 from __future__ import annotations
 

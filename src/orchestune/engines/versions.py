@@ -10,8 +10,8 @@ def version_of(name: str) -> str:
     return {
         "auto": f"8/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"8/scipy-{version('scipy')}",
-        "cma": f"2/cmaes-{version('cmaes')}",
-        "evolution": f"3/numpy-{version('numpy')}",
-        "swarm": f"2/numpy-{version('numpy')}",
+        "cma": f"3/cmaes-{version('cmaes')}",
+        "evolution": f"4/numpy-{version('numpy')}",
+        "swarm": f"3/numpy-{version('numpy')}",
         "tpe": f"5/optuna-{version('optuna')}",
     }[name]

@@ -13,8 +13,8 @@ WITHIN = Metric("time", "minimize", limit=Limit(1.0, False), optimized=False)
 @pytest.mark.parametrize(
     ("name", "metrics", "options", "results", "line"),
     [
-        ("auto", [LOSS], {}, 9, "a Sobol sequence, until 10 results are known (now 9)"),
-        ("cma", [LOSS], {}, 7, "a Sobol sequence, until 10 results are known (now 7)"),
+        ("auto", [LOSS], {}, 7, "a Sobol sequence, until 8 results are known (now 7)"),
+        ("cma", [LOSS], {}, 7, "a Sobol sequence, until 8 results are known (now 7)"),
         ("auto", [LOSS, WITHIN], {}, 34, "a Gaussian process and TPE in turns on 34 results"),
         (
             "auto",
@@ -34,27 +34,27 @@ def test_an_engine_says_what_it_does(
     assert doing(name, metrics, options, results) == line
 
 
-@pytest.mark.parametrize(("running", "wanted"), [(1, 9), (3, 7), (15, 5)])
+@pytest.mark.parametrize(("running", "wanted"), [(1, 7), (3, 5), (15, 4)])
 def test_trials_that_run_count_for_the_start_of_a_model(running: int, wanted: int) -> None:
-    assert doing("auto", [LOSS], {}, 4, running) == f"a Sobol sequence, until {wanted} results are known (now 4)"
+    assert doing("auto", [LOSS], {}, 3, running) == f"a Sobol sequence, until {wanted} results are known (now 3)"
     assert doing("auto", [LOSS], {}, wanted, running).startswith("a Gaussian process and TPE")
 
 
 @pytest.mark.parametrize(
     ("name", "results", "pruned", "line"),
     [
-        ("tpe", 0, 12, "random draws, until 10 results are known (now 12)"),
-        ("tpe", 3, 6, "random draws, until 10 results are known (now 9)"),
-        ("tpe", 3, 7, "TPE on 3 results and 7 pruned trials"),
-        ("auto", 3, 6, "a Sobol sequence, until 10 results are known (now 3)"),
+        ("tpe", 0, 12, "random draws, until 8 results are known (now 12)"),
+        ("tpe", 3, 4, "random draws, until 8 results are known (now 7)"),
+        ("tpe", 3, 5, "TPE on 3 results and 5 pruned trials"),
+        ("auto", 3, 4, "a Sobol sequence, until 8 results are known (now 3)"),
         (
             "auto",
-            9,
+            7,
             1,
-            "TPE on 9 results and 1 pruned trial and a Sobol sequence in turns, until 10 results are known (now 9)",
+            "TPE on 7 results and 1 pruned trial and a Sobol sequence in turns, until 8 results are known (now 7)",
         ),
-        ("auto", 10, 30, "a Gaussian process and TPE in turns on 10 results"),
-        ("gp", 3, 7, "a Sobol sequence, until 10 results are known (now 3)"),
+        ("auto", 8, 30, "a Gaussian process and TPE in turns on 8 results"),
+        ("gp", 3, 7, "a Sobol sequence, until 8 results are known (now 3)"),
     ],
 )
 def test_pruned_trials_count_where_they_are_learnt_from(name: str, results: int, pruned: int, line: str) -> None:

@@ -174,7 +174,7 @@ def test_the_source_says_who_made_a_suggestion() -> None:
 
 
 def test_where_most_trials_are_pruned_the_other_engine_learns_from_them_meanwhile() -> None:
-    engine = DistinctEngine(PLANE, AutoProposer(PLANE, [LOSS], 3))
+    engine = DistinctEngine(PLANE, AutoProposer(PLANE, [LOSS], 3, startup=10))
     sources: list[str] = []
     for number in range(1, 21):
         configuration = engine.ask([], number, ask_seed(3, number))
