@@ -79,6 +79,14 @@ def levy(c: Configuration) -> float:
     return math.sin(math.pi * w[0]) ** 2 + middle + (w[-1] - 1) ** 2 * (1 + math.sin(2 * math.pi * w[-1]) ** 2)
 
 
+_BEST_AT = (-7.3, 4.1, 8.6, -2.9, 6.2, -8.8, 0.7, -5.4, 9.1, -1.6, 3.3, -9.4, 7.7, -4.2, 5.5, -6.6)
+
+
+def moved_levy(c: Configuration) -> float:
+    """The same with its best anywhere, where that of `levy` lies beside the middle: some engines begin there."""
+    return levy({f"x{index}": x - best + 1 for index, (x, best) in enumerate(zip(numbers(c), _BEST_AT, strict=False))})
+
+
 def sparse(c: Configuration) -> float:
     """Sixteen dimensions of which four matter."""
     x = numbers(c)
@@ -138,6 +146,8 @@ PROBLEMS = (
     Problem("schwefel4", "separable", box(4, -500.0, 500.0), schwefel, 0.0),
     Problem("noisy-hartmann6", "noisy", box(6, 0.0, 1.0), hartmann, _HARTMANN, noise=0.3, tells_noise=True, tuned=True),
     Problem("noisy-levy4", "noisy", box(4, -10.0, 10.0), levy, 0.0, noise=1.0),
+    Problem("moved-noisy-levy4", "moved", box(4, -10.0, 10.0), moved_levy, 0.0, noise=1.0),
+    Problem("moved-levy16", "moved", box(16, -10.0, 10.0), moved_levy, 0.0),
     Problem("ellipsoid16", "wide", box(16, -1.0, 1.0), ellipsoid, 0.0, tuned=True),
     Problem("sparse16", "wide", box(16, 0.0, 1.0), sparse, 0.0),
     Problem("levy16", "wide", box(16, -10.0, 10.0), levy, 0.0),

@@ -9,7 +9,9 @@ from typing import Literal
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 
-Kind = Literal["smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular"]
+Kind = Literal[
+    "smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular", "moved"
+]
 
 
 @dataclass(frozen=True)
