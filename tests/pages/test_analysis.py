@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
-from tests.testbeds.seed import SGD, Plan, Writer
+from tests.testbeds.seed import SGD, Outcome, Plan, Writer
 
 PLOTS = {
     "sgd classifier": [
@@ -267,3 +267,20 @@ def test_the_front_of_more_than_two_metrics_is_drawn_over_any_two(open_page: Ope
     page.reload()
     expect(card.get_by_label("Metric across")).to_have_value("memory")
     expect(card.get_by_label("Metric upwards")).to_have_value("error")
+
+
+def test_one_diverged_trial_does_not_squeeze_all_others_together(open_page: OpenPage, core: Core) -> None:
+    metrics = [{"name": name, "goal": "minimize"} for name in ("error", "latency")]
+    numbers = iter(range(1, 100))
+
+    def outcome(values: dict[str, Any], chance: random.Random) -> Outcome:
+        return "completed", {"error": 1e30 if next(numbers) == 7 else chance.random(), "latency": chance.random()}, None
+
+    plan = Plan("diverged", SGD, metrics, outcome, 40, 40, steps=5)
+    page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
+    for name in ("Parallel coordinates", "History", "error by alpha", "Pareto front", "Intermediate values"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save {name} as SVG").click()
+        text = download.value.path().read_text()
+        assert "<text" in text
+        assert not re.search(r"<text[^>]*>\d[\d.]*e\d\d<", text), name

@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { h } from "../lib/dom.js";
 import { many, number } from "../lib/format.js";
 import { Frame } from "../plot/frame.js";
-import { fit } from "../plot/scale.js";
+import { fit, typical } from "../plot/scale.js";
 import { scatter } from "../plot/scatter.js";
 import { card } from "./card.js";
 
@@ -41,7 +41,8 @@ export class Front {
     const [x, y] = [columns.metrics[one.name] ?? [], columns.metrics[two.name] ?? []];
     const points = columns.number.map((trial, index) => ({ x: x[index], y: y[index], state: columns.state[index], trial, tip: `trial ${trial}\n${one.name} ${number(x[index])}\n${two.name} ${number(y[index])}` }));
     const front = new Set(columns.front);
-    this.frame.draw(scatter(points, fit(x, { title: `${one.name} (${one.goal})` }), fit(y, { title: `${two.name} (${two.goal})` }), { summary: `${many(front.size, "trial")} that no other one beats`, chosen, pick, front: points.filter((point) => front.has(point.trial)), line: this.aims.length === 2 }));
+    const usual = (/** @type {(number | null)[]} */ values) => typical(values, values.filter((_, index) => front.has(columns.number[index])));
+    this.frame.draw(scatter(points, fit(usual(x), { title: `${one.name} (${one.goal})` }), fit(usual(y), { title: `${two.name} (${two.goal})` }), { summary: `${many(front.size, "trial")} that no other one beats`, chosen, pick, front: points.filter((point) => front.has(point.trial)), line: this.aims.length === 2 }));
   }
 
   close() {

@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { Frame } from "../plot/frame.js";
-import { fit } from "../plot/scale.js";
+import { fit, typical } from "../plot/scale.js";
 import { scatter } from "../plot/scatter.js";
 
 /** @typedef {import("./found.js").Found} Found */
@@ -40,7 +40,7 @@ export class Slices {
       }
       const { axis, values: given } = found.dimension(parameter);
       const points = found.points(given, values, [parameter]);
-      frame.draw(scatter(points, { ...axis, title: parameter.name }, fit(values, { title: metric }), { summary: `${metric} against ${parameter.name}`, chosen: found.chosen, pick: found.pick }));
+      frame.draw(scatter(points, { ...axis, title: parameter.name }, fit(typical(values), { title: metric }), { summary: `${metric} against ${parameter.name}`, chosen: found.chosen, pick: found.pick }));
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
-import { fit } from "./scale.js";
+import { fit, typical } from "./scale.js";
 import { many, number } from "../lib/format.js";
 
 /** @typedef {{trial: number, task: number, number: number, state: string, reported: number, points: [number, number][]}} Curve */
@@ -19,7 +19,7 @@ export function curvePlot(curves, metric, { best = null, chosen = null, pick } =
   const steps = curves.flatMap((curve) => curve.points.map((point) => point[0]));
   const thinned = curves.some((curve) => curve.reported > curve.points.length);
   const x = fit(steps, { title: thinned ? "step (every k-th is drawn)" : "step", whole: steps.every(Number.isInteger) });
-  const y = fit(curves.flatMap((curve) => curve.points.map((point) => point[1])), { title: metric });
+  const y = fit(usual(curves, best), { title: metric });
   return {
     summary: `${many(curves.length, "curve")} of ${metric}`,
     paint: (pen, width, height) => {
@@ -31,7 +31,7 @@ export function curvePlot(curves, metric, { best = null, chosen = null, pick } =
         const faint = Boolean(chosen && !chosen.has(curve.trial));
         const mine = curve.trial === best;
         const ink = color(mine ? "plot-best" : (/** @type {any} */ (INKS)[curve.state] ?? "idle"));
-        const line = curve.points.map(([step, value]) => /** @type {[number, number]} */ ([scales.x.map(step), scales.y.map(value)]));
+        const line = curve.points.map(([step, value]) => /** @type {[number, number]} */ ([scales.x.map(step), Math.min(Math.max(scales.y.map(value), scales.area.top), scales.area.bottom)]));
         const alpha = faint ? 0.06 : mine || curves.length === 1 ? 1 : 0.45;
         pen.line(line, { stroke: ink, width: mine ? 2 : 1.2, alpha, dash: curve.state === "pruned" ? [4, 3] : [] });
         const end = line[line.length - 1];
@@ -46,4 +46,20 @@ export function curvePlot(curves, metric, { best = null, chosen = null, pick } =
       return spots;
     },
   };
+}
+
+/**
+ * What decides the range of the axis: all of the best curve, and how far the others reach but for a few.
+ * @param {Curve[]} curves @param {number | null} best
+ */
+function usual(curves, best) {
+  const [highs, lows, always] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
+  for (const curve of curves) {
+    const values = curve.points.map((point) => point[1]);
+    if (!values.length) continue;
+    highs.push(Math.max(...values));
+    lows.push(Math.min(...values));
+    if (curve.trial === best) always.push(highs[highs.length - 1], lows[lows.length - 1]);
+  }
+  return [...typical(highs), ...typical(lows), ...always];
 }

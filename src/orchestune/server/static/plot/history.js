@@ -2,7 +2,7 @@
 
 import { axes, dot } from "./frame.js";
 import { color } from "./pen.js";
-import { fit } from "./scale.js";
+import { fit, typical } from "./scale.js";
 import { count, many, number } from "../lib/format.js";
 
 /** @typedef {import("../lib/api.js").Columns} Columns */
@@ -57,18 +57,6 @@ export function history(columns, metric, { pick, chosen = null }) {
       return spots;
     },
   };
-}
-
-/**
- * What decides the range of the axis: outliers beyond many times the middle half do not.
- * @param {(number | null)[]} values @param {(number | null)[]} always
- */
-function typical(values, always) {
-  const known = /** @type {number[]} */ (values.filter((value) => value !== null)).sort((a, b) => a - b);
-  if (known.length < 20) return [...known, ...always];
-  const [low, high] = [known[Math.floor(known.length * 0.25)], known[Math.floor(known.length * 0.75)]];
-  const reach = 6 * (high - low) || Infinity;
-  return [...known.filter((value) => value >= low - reach && value <= high + reach), ...always];
 }
 
 /** What is left out, where something is. @param {Columns} columns */

@@ -90,7 +90,7 @@ export class Parallel {
         this.dimensions.forEach((dimension, index) => {
           const value = dimension.values[trial];
           if (value === null) runs.push([]);
-          else runs[runs.length - 1].push([this.at(index, width), scales[index].map(value)]);
+          else runs[runs.length - 1].push([this.at(index, width), within(scales[index].map(value), TOP, height - BOTTOM)]);
         });
         const look = chosen ? { stroke: shade(Number(tint[trial])), alpha } : { stroke: line, alpha: 0.35 };
         for (const run of runs) {
@@ -170,8 +170,11 @@ export class Parallel {
       return;
     }
     const measure = this.scaleOf(dimension, height);
-    const ends = [measure.invert(from), measure.invert(to)].sort((a, b) => a - b);
-    this.ranges.set(dimension.key, /** @type {[number, number]} */ (ends));
+    const [upper, lower] = [Math.min(from, to), Math.max(from, to)];
+    const known = /** @type {number[]} */ (dimension.values.filter((value) => value !== null)); // some lie beyond the axis
+    const low = lower < height - BOTTOM ? measure.invert(lower) : Math.min(measure.invert(lower), ...known);
+    const high = upper > TOP ? measure.invert(upper) : Math.max(measure.invert(upper), ...known);
+    this.ranges.set(dimension.key, [low, high]);
   }
 
   clear() {

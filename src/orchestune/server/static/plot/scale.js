@@ -31,6 +31,18 @@ export function fit(values, more = {}) {
 }
 
 /**
+ * What decides the range of the axis: outliers beyond many times the middle half do not.
+ * @param {(number | null)[]} values @param {(number | null)[]} [always]
+ */
+export function typical(values, always = []) {
+  const known = /** @type {number[]} */ (values.filter((value) => value !== null)).sort((a, b) => a - b);
+  if (known.length < 20) return [...known, ...always];
+  const [low, high] = [known[Math.floor(known.length * 0.25)], known[Math.floor(known.length * 0.75)]];
+  const reach = 6 * (high - low) || Infinity;
+  return [...known.filter((value) => value >= low - reach && value <= high + reach), ...always];
+}
+
+/**
  * @param {Axis} axis
  * @param {number} from the pixel of its low end
  * @param {number} to

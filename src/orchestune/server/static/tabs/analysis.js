@@ -19,7 +19,7 @@ import { Frame, key } from "../plot/frame.js";
 import { history, shownOf } from "../plot/history.js";
 import { hypervolumePlot } from "../plot/hypervolume.js";
 import { Parallel } from "../plot/parallel.js";
-import { fit } from "../plot/scale.js";
+import { fit, typical } from "../plot/scale.js";
 import { spanKey, timeline } from "../plot/timeline.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
@@ -197,7 +197,7 @@ export function mount(place, first) {
     shown.sort((a, b) => space.indexOf(a) - space.indexOf(b));
     const dimensions = shown.map((parameter) => ({ key: `parameters.${parameter.name}`, title: parameter.name, ...found.dimension(parameter) }));
     const values = found.values();
-    dimensions.push({ key: `metrics.${metric.name}`, title: metric.name, axis: fit(values), values });
+    dimensions.push({ key: `metrics.${metric.name}`, title: metric.name, axis: fit(typical(values)), values });
     parallel.draw(dimensions, metric.goal === "maximize");
   }
 
