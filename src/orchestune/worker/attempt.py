@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,9 +32,11 @@ _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 CHUNK = 64 * 1024
 CHUNKS_AT_ONCE = 8
 """what one attempt may have read before the others have their turn"""
+MOST_VALUES = 50_000
+"""values of files that are put in order with what was printed at the end; more of them came before it"""
 
-PREPARING, RUNNING, STOPPING, SWEEPING, COLLECTING, OVER = (
-    "preparing", "running", "stopping", "sweeping", "collecting", "over",
+PREPARING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
+    "preparing", "running", "stopping", "sweeping", "reading", "collecting", "over",
 )  # fmt: skip
 
 
@@ -101,6 +104,8 @@ class Attempt:
         """those that it has for itself"""
         self.tree_cpu = 0.0
         self.tree_memory = 0
+        self.closing: Iterator[None] = iter(())
+        """see `close`"""
         self._scanner = Scanner(job.declared)
         self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
         self._metrics = File(slot.metrics, Lines(self._scanner, slot.metrics))
@@ -175,8 +180,8 @@ class Attempt:
         self.ended = time.monotonic()
         self.phase = SWEEPING
 
-    def close(self) -> None:
-        """No process of the attempt is left: take what is still in its pipe and files."""
+    def close(self) -> Iterator[None]:
+        """No process of the attempt is left: take what is still in its pipe and files, a piece at each step."""
         printed: list[Reported] = []
         if self.output >= 0:
             while self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):
@@ -185,11 +190,12 @@ class Attempt:
             self.output = -1
         printed += self._scanner.flush()
         files: list[Reported] = []
-        more = self._metrics.read()
-        while more:  # a piece at a time, so that no file of any size stands in memory at once
-            self.points.add(files)
-            files, more = more, self._metrics.read()
-        files += [*self._metrics.finish(), *self._sources.finish()]
+        for piece in chain(self._metrics.rest(), self._sources.rest()):
+            if len(files) > MOST_VALUES:  # no file of any size stands in memory at once
+                self.points.add(files)
+                files = []
+            files += piece
+            yield
         self.points.add(in_order(files, printed))
         self.log.append(self.mask.flush())
 

@@ -48,15 +48,17 @@ class File:
         found: list[Reported] = self.reader.feed(text) if text else []
         return found
 
-    def finish(self) -> list[Reported]:
-        """All that is left; nobody writes any more."""
-        found: list[Reported] = []
+    def rest(self) -> Iterator[list[Reported]]:
+        """All that is left, piece by piece; nobody writes any more."""
         before = -1
         while before != self.position:
             before = self.position
-            found += self.read()
-        found += self.reader.end()
-        return found
+            yield self.read()
+        yield self.reader.end()
+
+    def finish(self) -> list[Reported]:
+        """All that is left at once."""
+        return [found for piece in self.rest() for found in piece]
 
 
 class Sources:
@@ -76,12 +78,14 @@ class Sources:
                 found += file.read()
         return found
 
-    def finish(self) -> list[Reported]:
-        """All that is left; the command has ended."""
-        found: list[Reported] = []
+    def rest(self) -> Iterator[list[Reported]]:
+        """All that is left, piece by piece; the command has ended."""
         for file in self._look():
-            found += file.finish()
-        return found
+            yield from file.rest()
+
+    def finish(self) -> list[Reported]:
+        """All that is left at once."""
+        return [found for piece in self.rest() for found in piece]
 
     def absent(self) -> list[str]:
         """The places that were named, and hold nothing of their kind."""

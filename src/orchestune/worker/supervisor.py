@@ -33,6 +33,8 @@ SWEEP_EVERY = 0.02
 LASTING = 1.0
 """seconds after which an attempt is worth sampling, and its metrics file is looked at while it runs"""
 LOOK_EVERY = 0.5
+READING_SECONDS = 0.05
+"""for which what an attempt left is read without a look at anything else"""
 
 
 class Supervisor:
@@ -159,6 +161,8 @@ class Supervisor:
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
                 attempt.kill_at = now + 1.0
                 self._signal(attempt, signal.SIGKILL)
+            elif attempt.phase == phases.READING:
+                self._read_rest(attempt)
         self._sweep_all()
         if now >= self._next_look and self.attempts:
             self._next_look = now + LOOK_EVERY
@@ -170,6 +174,8 @@ class Supervisor:
         for attempt in self.attempts.values():
             if attempt.phase == phases.SWEEPING:
                 times.append(time.monotonic() + SWEEP_EVERY)
+            elif attempt.phase == phases.READING:
+                return 0.0
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None:
                 times.append(attempt.kill_at)
             elif attempt.phase == phases.RUNNING:
@@ -311,7 +317,15 @@ class Supervisor:
         if attempt.output >= 0:
             self._selector.unregister(attempt.output)
         attempt.used(self._sampler.samples.get(attempt.id))
-        attempt.close()
+        attempt.phase, attempt.closing = phases.READING, attempt.close()
+        self._read_rest(attempt)
+
+    def _read_rest(self, attempt: Attempt) -> None:
+        """What the attempt left unread may be long: the others, and the server, have their turns meanwhile."""
+        began = time.monotonic()
+        for _ in attempt.closing:
+            if time.monotonic() - began > READING_SECONDS:
+                return
         attempt.phase = phases.COLLECTING
         if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
             self._finish(attempt, None)

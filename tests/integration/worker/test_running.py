@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +58,25 @@ def test_an_end_has_a_reason_that_people_understand(
     assert finished["state"] == state
     assert (finished["reason"] or {}).get("code") == code
     assert message in (finished["reason"] or {"message": ""})["message"]
+
+
+def test_long_files_of_metrics_that_a_command_leaves_keep_nobody_waiting(serve: Serve, employ: Employ) -> None:
+    write = "import os; text = '{\"loss\": 1}\\n' * 400_000 + '{\"loss\": 2}\\n'; "
+    write += "open(os.environ['ORCHESTUNE_METRICS'], 'w').write(text); print('written')"
+    server = serve(["python3", "-c", write])
+    heard: list[float] = []
+
+    def fault(route: str, body: dict[str, Any]) -> str:
+        heard.append(time.monotonic())
+        return ""
+
+    server.fault = fault
+    attempt = server.queue()
+    employ(server)
+    told = server.finished(attempt, 120)
+    assert told.values("loss")[-1] == 2
+    silences = [later - earlier for earlier, later in pairwise(heard)]
+    assert max(silences) < sum(silences) / 2, "it was silent until everything was read"
 
 
 def test_what_a_command_uses_is_told_while_it_runs_and_of_a_brief_one_nothing(serve: Serve, employ: Employ) -> None:
