@@ -95,6 +95,11 @@ def test_errors_are_two_lines_for_people(server: FakeServer, cli: Cli) -> None:
     assert cli("status", "nothing").err == ("error: there is no experiment 'nothing'\nhint:  did you mean sgd-7f3a?\n")
 
 
+def test_stop_says_what_the_end_waits_for(server: FakeServer, cli: Cli) -> None:
+    server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}])
+    assert cli("stop", "sgd").out == "sgd-7f3a: stopping; files of trials that completed are on their way\n"
+
+
 def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
     server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -310,6 +310,23 @@ def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Star
     assert "orchestune extend" not in plain(screen.screen)
 
 
+def test_whoever_stops_the_experiment_hears_once_that_files_are_on_their_way(
+    server: FakeServer, terminal: Start
+) -> None:
+    server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}])
+    screen = terminal(*rerun(server))
+    screen.wait_for("0/4")
+    screen.press("\x03")
+    screen.wait_for("orchestune stop sgd-7f3a")
+    screen.press("\x03")
+    screen.wait_for("Files of trials that completed are on their way")
+    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
+    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked + 1, "that it looks again")
+    server.update("sgd-7f3a", state="stopped", workers=[])
+    assert screen.end() == 1
+    assert plain(screen.screen).count("on their way") == 1
+
+
 def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server: FakeServer, terminal: Start) -> None:
     screen = terminal(*rerun(server))
     screen.wait_for("0/4")

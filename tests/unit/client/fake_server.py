@@ -400,6 +400,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(document)
         elif what in ("pause", "resume", "stop"):
             state = {"pause": "paused", "resume": "running", "stop": "stopped"}[what]
+            if what == "stop" and any(worker.get("sending") for worker in document.get("workers") or ()):
+                state = "stopping"
             if document["state"] != "completed":
                 self.fake.update(document["handle"], state=state)
             self._json(document, 200, key)
