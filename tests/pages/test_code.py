@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from orchestune.client.api import Client
+from orchestune.config.experiment_file import parse
+from orchestune.services.core import Core
+from orchestune.store import experiments, tables
 from tests.pages.conftest import OpenPage, Trouble
 from tests.testbeds.seed import CHANGED, HOSTILE, IMAGE
 
@@ -123,3 +128,52 @@ def test_files_are_chosen_by_keyboard(open_page: OpenPage, handles: dict[str, st
     expect(page.get_by_role("button", name="README.md")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("README.md", exact=True)).to_have_text(CHANGED["README.md"])
+
+
+FILE = """
+name: all of it
+run: [python, train.py, "--tag=a: b", "{args}"]
+parameters:
+  "a/b": {min: 1e-7, max: 1, log: true, prior: {median: 1e-3, factor: 3}}
+  flag: {type: bool, prior: {weights: [1, 3]}}
+  word: {values: ["1e3", "true", a, ""], when: {flag: true}}
+  steps: {min: 0, max: 20, step: 5}
+constraints: ["{a/b} <= 0.5", steps >= 5]
+metrics:
+  loss: {goal: minimize, constraint: "<= 3", take: best}
+  memory: {constraint: "<= 200"}
+  size: {goal: maximize, threshold: 2}
+budget: 20
+folds: {count: 5, prune_after: 2}
+resources: {cpu: 2, memory: 1Gi, gpu: {count: 2, type: a100, memory: 40Gi}}
+retry: {attempts: 1, oom: 2, memory_factor: 2}
+stop: {patience: 8, time: 2h, futile: {above: 0.6, after: 20}}
+early_stopping: {type: asha, min_steps: 3, reduction: 3, grace: 30s}
+try_first: [{"a/b": 0.1, flag: false, steps: 5}, {"a/b": 0.1, flag: true, word: "", steps: 5}]
+keep: {patterns: ["*.pt"], best: 3, limit: 20Mi}
+checkpoint: {every: 30s}
+env: {EMPTY: "", "LEVEL": "3"}
+timeout: 20m
+engine: {name: tpe, startup: 12}
+labels: {team: vision}
+collect: [{json: out.json}, {regex: 'x (?P<size>\\S+)'}]
+image: python:3.12-slim
+shm: 1G
+volumes: [{claim: data, mount: /data}]
+pod: {spec: {nodeSelector: {disk: ssd}}}
+"""
+
+
+def test_the_specification_is_a_file_that_runs(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
+    wanted = parse(FILE, "experiment.yml").specification.to_json()
+    with core.store.transaction() as session:
+        row = experiments.find(session, handles["one trial"])
+        where = tables.revisions.c.experiment == row.id
+        session.change(update(tables.revisions).where(where).values(specification=json.dumps(wanted)))
+    page = open_page(f"/experiments/{handles['one trial']}?tab=code")
+    card = page.get_by_role("region", name="Specification")
+    expect(card).to_contain_text("all of it")
+    text = card.locator("pre").inner_text()
+    copied = parse(text, "copied.yml").specification.to_json()
+    assert copied == wanted | {"budget": 1, "parallelism": copied["parallelism"]}, "these two are the row's"
+    assert "memory: {take: last" in text, "what has a limit alone has no goal"

@@ -4,6 +4,7 @@ import { copy, words } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { finished, pairs } from "../lib/pieces.js";
+import { asFile } from "../lib/spelling.js";
 import { differences } from "./differences.js";
 import { files } from "./files.js";
 
@@ -54,10 +55,10 @@ export function mount(place, first) {
 
 /** @param {Element} place @param {Element} code @param {Status} status @param {any} found */
 function show(place, code, status, found) {
-  const { name, run: command_, parameters, metrics, ...rest } = found.specification;
-  const text = yaml({ name, run: command_, parameters: Object.fromEntries(parameters.map(named)), metrics: Object.fromEntries(metrics.map(named)), ...rest });
+  const { run: command_, placement } = found.specification;
+  const text = yaml(asFile(found.specification));
   const run = Array.isArray(command_) ? command_.join(" ") : command_;
-  const [image, digest] = (rest.placement?.image ?? "").split("@");
+  const [image, digest] = (placement?.image ?? "").split("@");
   const facts = /** @type {[string, any][]} */ ([
     ["Command", h("code", {}, run)],
     ["Started in", found.launch?.root ?? "–"],
@@ -113,11 +114,6 @@ function copying(text, what) {
   return h("button", { type: "button", class: "quiet small", onclick: () => copy(text(), what) }, "Copy");
 }
 
-/** @param {any} item @returns {[string, any]} */
-function named({ name, ...rest }) {
-  return [name, rest];
-}
-
 /** What says nothing is left out. @param {any} value */
 function says(value) {
   if (value === null || value === undefined || value === "" || value === false) return false;
@@ -127,11 +123,11 @@ function says(value) {
 /** @param {Record<string, any>} document @param {string} [indent] @returns {string} */
 function yaml(document, indent = "") {
   return Object.entries(document)
-    .filter(([, value]) => says(value))
+    .filter(([, value]) => (indent ? value !== null && value !== undefined : says(value)))
     .map(([name, value]) => {
-      const key = /^[\w.-]+$/.test(name) ? name : JSON.stringify(name);
+      const key = quotedKey(name);
       if (typeof value !== "object") return `${indent}${key}: ${scalar(value)}\n`;
-      const flow = Array.isArray(value) ? `[${value.map(inline).join(", ")}]` : `{${Object.entries(value).filter(([, each]) => says(each)).map(([each, inner]) => `${each}: ${inline(inner)}`).join(", ")}}`;
+      const flow = inline(value);
       return flow.length < 90 ? `${indent}${key}: ${flow}\n` : Array.isArray(value) ? `${indent}${key}:\n${value.map((each) => `${indent}  - ${inline(each)}\n`).join("")}` : `${indent}${key}:\n${yaml(value, `${indent}  `)}`;
     })
     .join("");
@@ -140,13 +136,18 @@ function yaml(document, indent = "") {
 /** @param {any} value @returns {string} */
 function inline(value) {
   if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
-  if (value && typeof value === "object") return `{${Object.entries(value).filter(([, inner]) => says(inner)).map(([name, inner]) => `${name}: ${inline(inner)}`).join(", ")}}`;
+  if (value && typeof value === "object") return `{${Object.entries(value).filter(([, inner]) => inner !== null && inner !== undefined).map(([name, inner]) => `${quotedKey(name)}: ${inline(inner)}`).join(", ")}}`;
   return scalar(value);
+}
+
+/** @param {string} name */
+function quotedKey(name) {
+  return /^[A-Za-z_][\w.-]*$/.test(name) && !/^(true|false|null)$/i.test(name) ? name : JSON.stringify(name);
 }
 
 /** @param {any} value */
 function scalar(value) {
   if (typeof value === "number") return String(value);
   if (typeof value !== "string") return String(value);
-  return /^[\w./][\w ./%=-]*$/.test(value) && !/^(true|false|null|[\d.]+)$/.test(value) && !value.endsWith(" ") ? value : JSON.stringify(value);
+  return /^[\w./][\w ./%=-]*$/.test(value) && !/^(true|false|null|[\d.].*)$/i.test(value) && !value.endsWith(" ") ? value : JSON.stringify(value);
 }
