@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 _PATIENCE = 30.0
-_STOP_SECONDS = 300.0
+_STOP_SECONDS = 360.0
+"""a server gives files of completed trials five minutes to arrive"""
 _POLL = 0.5
 _ROUNDS = 5
 

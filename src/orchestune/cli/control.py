@@ -10,7 +10,7 @@ from orchestune.cli.asking import confirm
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import at_a_time
-from orchestune.client.states import OVER, extendable
+from orchestune.client.states import OVER, extendable, handing_in
 from orchestune.errors import Purged, UsageError
 
 if TYPE_CHECKING:
@@ -76,8 +76,12 @@ def stop(console: Console, args: argparse.Namespace) -> int:
     ref, number = console.reference(args.exp)
     if number is None:
         status = console.client.stop(ref)
-        ended = status["state"] in OVER - {"stopped"}
-        return _done(console, status, status["state"] + ("; there is nothing to stop" if ended else ""))
+        more = ""
+        if status["state"] in OVER - {"stopped"}:
+            more = "; there is nothing to stop"
+        elif status["state"] not in OVER and handing_in(status):
+            more = "; files of trials that completed are on their way"
+        return _done(console, status, status["state"] + more)
     trial = console.client.stop_trial(ref, number)
     if console.json:
         console.document(trial)

@@ -14,7 +14,7 @@ from orchestune.cli.render import last_lines, one_line
 from orchestune.cli.silence import silent, waits
 from orchestune.cli.views import LiveView, PlainView, QuietView, View
 from orchestune.client.attempts import decisive
-from orchestune.client.states import OVER, over
+from orchestune.client.states import OVER, handing_in, over
 from orchestune.client.stream import ServerSent
 from orchestune.client.watching import Away, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
@@ -173,8 +173,11 @@ def _stop(console: Console, handle: str) -> int:
     text = f"{handle} goes on: the server has not answered. `orchestune stop {handle}` tries again."
     try:
         status = console.client.stop(handle)
-        text = f"{handle} is stopping."
+        text, told = f"{handle} is stopping.", False
         while status["state"] not in OVER:
+            if handing_in(status) and not told:
+                told = True
+                _aside(console, "Files of trials that completed are on their way; Ctrl-C leaves that to the server.")
             time.sleep(0.2)
             status = console.client.experiment(handle)
     except KeyboardInterrupt:

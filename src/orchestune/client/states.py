@@ -22,6 +22,11 @@ def extendable(status: documents.Status) -> bool:
     return status["state"] in OVER and (reason is None or reason["code"] in ("budget", "stopped"))
 
 
+def handing_in(status: documents.Status) -> bool:
+    """Whether files of its trials are on their way, for which the end of its workers waits."""
+    return any(worker.get("sending") for worker in status.get("workers") or ())
+
+
 def finished(status: documents.Status) -> int:
     """The trials that count for the budget."""
     counts = status["counts"]
