@@ -72,4 +72,10 @@ def _nothing_to_continue(trial: str, specification: Specification, dropped: floa
         return Conflict(
             f"the checkpoint of {trial} was dropped at {rfc3339(dropped)}: {kept}", "rerun it from the start"
         )
-    return Conflict(f"{trial} left no checkpoint", "only trials with `checkpoint:` can be continued")
+    hint = "only trials with `checkpoint:` can be continued"
+    if specification.checkpoint_every is not None:
+        hint = (
+            f"its folder was empty, or the trial was ended before the {specification.checkpoint_every:g} s after which it is "
+            "published (`checkpoint.every`); rerun it from the start"
+        )
+    return Conflict(f"{trial} left no checkpoint", hint)

@@ -119,8 +119,16 @@ class BudgetsContract(WorldContract):
         assert shown["origin"].endswith("/2")
         (old, new) = (read_trials.trial(world.core, e, n) for e, n in ((experiment, 2), (again["id"], 1)))
         assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
-        with pytest.raises(Conflict, match="no checkpoint"):
+        with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
+        assert refused.value.hint == "only trials with `checkpoint:` can be continued"
+
+    def test_a_trial_that_ended_before_its_first_checkpoint_is_told_so(self, world: World) -> None:
+        experiment = world.create(budget=1, checkpoint_every=300.0)
+        world.run(experiment)
+        with pytest.raises(Conflict, match="no checkpoint") as refused:
+            rerun_trial.rerun_trial(world.core, experiment, 1, {"continue": True}, "ada")
+        assert "before the 300 s after which it is published (`checkpoint.every`)" in refused.value.hint
 
     def test_the_same_request_makes_one_experiment(self, world: World) -> None:
         first = create_experiment.create_experiment(world.core, world.request() | {"request_key": "k"}, "ada")
