@@ -74,8 +74,9 @@ def _nothing_to_continue(trial: str, specification: Specification, dropped: floa
         )
     hint = "only trials with `checkpoint:` can be continued"
     if specification.checkpoint_every is not None:
+        every = f"{specification.checkpoint_every:g} s"
         hint = (
-            f"its folder was empty, or the trial was ended before the {specification.checkpoint_every:g} s after which it is "
-            "published (`checkpoint.every`); rerun it from the start"
+            f"its folder was empty, or the trial was ended before the {every} after which it is published "
+            "(`checkpoint.every`); rerun it from the start"
         )
     return Conflict(f"{trial} left no checkpoint", hint)
