@@ -182,6 +182,7 @@ class Attempt:
 
     def close(self) -> Iterator[None]:
         """No process of the attempt is left: take what is still in its pipe and files, a piece at each step."""
+        self.points.end()
         printed: list[Reported] = []
         if self.output >= 0:
             while self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):

@@ -21,6 +21,8 @@ class Points:
         self._next: dict[str, int] = {}
         self._waiting: deque[list[Any]] = deque()
         self._last: dict[str, list[Any]] = {}
+        self._room: int | None = None
+        """how many more are taken; None: as many as come"""
         self.step: float | None = None
 
     def __len__(self) -> int:
@@ -36,10 +38,18 @@ class Points:
             sequence = self._next.get(name, 0)
             point = [sequence, name, value if math.isfinite(value) else _spell(value), step, stddev]
             self._last[name] = point
-            if len(self._waiting) >= MOST and sequence:
+            if (len(self._waiting) >= MOST or self._room == 0) and sequence:
                 continue
+            if self._room:
+                self._room -= 1
             self._next[name] = sequence + 1
             self._waiting.append(point)
+
+    def end(self) -> None:
+        """The attempt is over. Of what it left unread as many are taken as may wait, however soon the server has them:
+        a file of any size can be read, and all of it would be of use to nobody.
+        """
+        self._room = MOST
 
     def parts(self, limit: int) -> tuple[list[list[Any]], int]:
         """At most `limit` points, and how many to acknowledge once they arrived."""

@@ -34,6 +34,20 @@ def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
     assert points.to_json() == [[0, "a", "-inf", None, None]]
 
 
+def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it() -> None:
+    points = Points(["a"])
+    points.add([report("a", -1.0)])
+    points.end()
+    sent = 0
+    for index in range(module.MOST + 100):
+        points.add([report("a", float(index)), report("b", float(index))])
+        sent += len(points)
+        points.acknowledge(len(points))
+    points.close()
+    assert sent == 1 + module.MOST
+    assert [point[1:3] for point in points.to_json()] == [["a", module.MOST + 99], ["b", module.MOST + 99]]
+
+
 def test_too_many_values_keep_the_newest_one() -> None:
     points = Points(["a"])
     for index in range(module.MOST + 100):
