@@ -10,6 +10,7 @@
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
     │   └── SpaceExhausted          an Optimizer has suggested every configuration of its space once
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
+    ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500
     ├── NothingCompleted            no trial of a search completed; holds the traceback of one
     └── TemporaryError              the same call may work later; exit 3
         ├── Unreachable             the server cannot be reached
@@ -184,6 +185,13 @@ class StoreUnavailable(TemporaryError):
     code = "store_unavailable"
 
 
+class StoreDamaged(OrchestuneError):
+    """The file of the store is broken."""
+
+    code = "store_damaged"
+    exit_code = 2
+
+
 def from_json(document: dict[str, object]) -> OrchestuneError:
     """Rebuild the error that a server sent, so that the command line exits as if it had raised it itself."""
     body = document.get("error")
@@ -205,6 +213,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         TemporaryError,
         Unreachable,
         StoreUnavailable,
+        StoreDamaged,
     ):
         if kind.code == code:
             return kind(message, hint)

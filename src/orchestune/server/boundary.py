@@ -8,7 +8,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.errors import BadInput, OrchestuneError, StoreUnavailable, TooLarge
+from orchestune.errors import BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
 from orchestune.server.answers import refusal
 from orchestune.server.context import Context
@@ -62,7 +62,7 @@ class Boundary:
         except OrchestuneError as error:
             if exchange.status:
                 raise
-            if isinstance(error, StoreUnavailable) and not self.context.draining.begun:
+            if isinstance(error, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
                 self._complain(error)
             await refusal(error)(scope, receive, exchange.send)
         except UnicodeEncodeError as exc:  # on its way to the store
@@ -82,12 +82,13 @@ class Boundary:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
             logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
 
-    def _complain(self, error: StoreUnavailable) -> None:
+    def _complain(self, error: StoreUnavailable | StoreDamaged) -> None:
         """Tell the operator: workers try again in silence, and users see their own request alone."""
         now = time.monotonic()
         self._complained = {text: at for text, at in self._complained.items() if now - at < COMPLAIN_SECONDS}
         if self._complained.setdefault(error.message, now) == now:
-            logger.warning("requests have to wait: %s (%s)", error.message, error.hint or "try again later")
+            what = "have to wait" if isinstance(error, StoreUnavailable) else "fail"
+            logger.warning("requests %s: %s (%s)", what, error.message, error.hint or "try again later")
 
 
 class _Exchange:

@@ -14,13 +14,19 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestune.errors import OrchestuneError, StoreUnavailable, UsageError
+from orchestune.errors import OrchestuneError, StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
 from orchestune.store.turns import Turns
 
 SQLITE = "sqlite:///"
 """before the path of a file, as it is: no character of it means anything else"""
+
+
+DAMAGED = (
+    "end the server, then put a copy in the place of orchestune.db and remove its -wal and -shm, or save what can be"
+    " read with `sqlite3 orchestune.db .recover`; look at the disk, too"
+)
 
 
 class _Patience(threading.local):
@@ -219,6 +225,8 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
             raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", primary) from error
         if "readonly" in text or "read-only" in text:
             raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
+        if isinstance(cause, sqlite3.Error) and "malformed" in text:
+            raise StoreDamaged(f"the database is damaged: {text}", DAMAGED) from error
         if "locked" in text or "busy" in text:
             raise StoreUnavailable(
                 "the store is locked by another process", "try again; see `orchestune doctor`"

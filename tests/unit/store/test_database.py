@@ -20,7 +20,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from orchestune.errors import StoreUnavailable, UsageError
+from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import database, migrate, postgres, records, sqlite
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
@@ -110,6 +110,20 @@ def test_what_postgresql_cannot_hold_of_a_text_is_written_as_another_character(p
         session.many(hot, [{"digest": f"{name}\0", "kind": "é\0"} for name in "ab"])
     assert sorted(digests(store)) == ["a\ufffd", "b\ufffd", "co\ufffdre", "ho\ufffdt"]
     store.close()
+
+
+def test_a_damaged_database_is_told_as_such(tmp_path: Path, store: Store) -> None:
+    with store.reading() as session:
+        [(root,)] = session.rows("SELECT rootpage FROM sqlite_master WHERE name = 'blobs'", {})
+    store.close()
+    file = tmp_path / "store.db"
+    with file.open("r+b") as pages:
+        pages.seek((root - 1) * 4096)
+        pages.write(b"x" * 4096)
+    damaged = open_store(f"sqlite:///{file}")
+    with pytest.raises(StoreDamaged, match="malformed"):
+        put(damaged, "a")
+    damaged.close()
 
 
 @pytest.mark.parametrize("name", ["a?b=c", "50%20off", "x#y", "q\"u'o", "new\nline", "user@host:1"])
