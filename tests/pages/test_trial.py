@@ -90,6 +90,13 @@ def test_the_time_and_the_memory_of_all_folds_are_told(
     expect(page.get_by_text("3.0 GiB", exact=True)).to_be_visible()
 
 
+def test_no_way_leads_beyond_the_first_and_the_last_trial(open_page: OpenPage, handles: dict[str, str]) -> None:
+    page = open_page(f"/experiments/{handles['one trial']}/trials/1")
+    expect(page.get_by_role("heading", name="Trial 1")).to_be_visible()
+    expect(page.get_by_role("link", name="Previous trial")).to_have_count(0)
+    expect(page.get_by_role("link", name="Next trial")).to_have_count(0)
+
+
 def seen(box: Locator, part: Locator) -> bool:
     """Whether the part is seen without scrolling its box sideways."""
     expect(part).to_be_visible()

@@ -124,8 +124,9 @@ function show(trial, points, now) {
 
 /** @param {Trial} trial @param {Status} now */
 function drawHead(trial, now) {
+  const handedOut = sum(Object.values(now.counts));
   const step = (/** @type {number} */ other, /** @type {string} */ title, /** @type {string} */ sign) =>
-    other >= 1 && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
+    other >= 1 && other <= handedOut && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
   const best = now.best.some((each) => each.trial === trial.number);
   drawnHead(
     h("p", { class: "small" }, h("a", { href: path(now.handle) }, now.name)),
