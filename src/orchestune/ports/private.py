@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -24,13 +27,23 @@ def write_private(path: Path, text: str) -> None:
 
 
 def create_private(path: Path, text: str) -> bool:
-    """Like `write_private`, but an existing file stays: False. Of several that try at once one gets True."""
+    """Like `write_private`, but an existing file stays: False. Of several that try at once one gets True.
+
+    On a disk without hard links, as exFAT and FAT are, a reader may see an empty file for a moment.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     write_private(temporary, text)
     try:
-        os.link(temporary, path)
+        try:
+            os.link(temporary, path)
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
+                raise
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.replace(temporary, path)
     except FileExistsError:
         return False
     finally:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
     return True
