@@ -193,27 +193,29 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
     failed = [seen for seen in having if seen.state is TrialState.FAILED]
     if len(failed) < _FEW or len(having) < _ENOUGH:
         return
-    for words, inside in _regions(parameter):
+    regions = list(_regions(parameter))
+    for words, inside in regions:
         there = sum(inside(seen.parameters[parameter.name]) for seen in having)
         bad = sum(inside(seen.parameters[parameter.name]) for seen in failed)
-        if _at_least(bad, len(failed), there / len(having)) <= _CHANCE:
+        if _at_least(bad, len(failed), there, len(having)) <= _CHANCE / len(regions):
             text = f"{bad} of the {len(failed)} failed trials have {words}; {there} of all {len(having)} have"
             yield Finding("failures", text, parameter.name)
             return
 
 
-def _at_least(hits: int, count: int, share: float) -> float:
-    """The probability of so many hits or more in `count` tries, each with probability `share`."""
-    if hits <= 0 or share >= 1:
-        return 1.0
-    if share <= 0:
-        return 0.0
+def _at_least(hits: int, count: int, there: int, total: int) -> float:
+    """The probability that so many of `count` or more are among the `there` of `total`, drawn without regard to them.
 
-    def exactly(k: int) -> float:
-        ways = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
-        return math.exp(ways + k * math.log(share) + (count - k) * math.log1p(-share))
+    Fisher's exact test.
+    """
 
-    return math.fsum(exactly(k) for k in range(hits, count + 1))
+    def ways(chosen: int, among: int) -> float:
+        return math.lgamma(among + 1) - math.lgamma(chosen + 1) - math.lgamma(among - chosen + 1)
+
+    return math.fsum(
+        math.exp(ways(k, there) + ways(count - k, total - there) - ways(count, total))
+        for k in range(max(hits, count - total + there, 0), min(count, there) + 1)
+    )
 
 
 def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool]]]:

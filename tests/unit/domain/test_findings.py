@@ -110,6 +110,17 @@ def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
     assert found.message.startswith(f"{failed} of the {failed} failed trials have it in the upper half of its range")
 
 
+def test_failures_that_lie_together_are_told_where_most_trials_failed() -> None:
+    layers = iter([*range(40, 51), *range(1, 10)])
+    seen = [
+        Observation(number, {"layers": value}, TrialState.FAILED if value >= 8 else TrialState.COMPLETED, {"loss": 1.0})
+        for number, value in enumerate(layers, 1)
+    ]
+    space = Space.of((Parameter("layers", "int", 1, 50),))
+    [found] = by_code(findings(space, LOSS, seen), "failures")
+    assert found.message == "11 of the 13 failed trials have it in the upper half of its range; 11 of all 20 have"
+
+
 def test_failures_that_lie_anywhere_are_blamed_on_nothing() -> None:
     seen = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
     assert not by_code(findings(SPACE, LOSS, seen), "failures")
