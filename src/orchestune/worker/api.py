@@ -153,8 +153,11 @@ class Connection:
                     self.close()
                     raise Unreachable(f"the server hung up: {exc}") from exc
                 if not data:
-                    return
+                    break
                 file.write(data)
+        if response.length:  # `read` says nothing of an answer that ends early
+            self.close()
+            raise Unreachable("the server hung up in the middle of a file")
 
     def close(self) -> None:
         """Hang up; the next call opens anew, at the server's present address."""
