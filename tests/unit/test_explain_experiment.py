@@ -44,3 +44,12 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: World) -> 
     found = explain_experiment.explain(world.core, experiment, None)["findings"][-1]
     assert found["code"] == "nothing_pruned"
     assert "each reports loss only once" in found["message"]
+
+
+def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: World) -> None:
+    experiment = world.create(budget=2, parallelism=1, folds={"count": 2})
+    for loss in (0.4, 0.6, 0.45, 0.65):
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease, loss)])
+    said = [found["message"] for found in explain_experiment.explain(world.core, experiment, None)["findings"]]
+    assert any("1 other trial is within one standard error of 2 folds (0.1) of the best" in message for message in said)
