@@ -7,9 +7,9 @@
 
 Engines: those of the registry, with options as in `tpe:startup=5`, and those of `peers.table`, most of which get an
 environment of their own at their first use. Seeds below 100 and the problems marked as tuned are for trying
-things out; what is published comes from seeds of 100 and more, and says which problems were held out. `held`,
-`moved` and `tabular` are those that were: functions and recorded models, two of the functions with their best elsewhere
-than beside the middle, and the tables of a package that is fetched when one is first looked into.
+things out; what is published comes from seeds of 100 and more, and says which problems were held out. `held` and
+`tabular` are those that were: functions and recorded models, and the tables of a package that is fetched when one is
+first looked into. `middle` were too, and are measured apart, since their best lies beside the middle of the space.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def _chosen(words: Sequence[str]) -> list[str]:
     groups = {
         "all": list(PROBLEMS),
         "tuned": [name for name, problem in PROBLEMS.items() if problem.tuned and problem.kind != "tabular"],
-        "held": [name for name, problem in held.items() if problem.kind not in ("tabular", "moved")],
+        "held": [name for name, problem in held.items() if problem.kind not in ("tabular", "middle")],
         "tabular": [name for name, problem in held.items() if problem.kind == "tabular"],
-        "moved": [name for name, problem in held.items() if problem.kind == "moved"],
+        "middle": [name for name, problem in held.items() if problem.kind == "middle"],
     }
     return [name for word in words for name in groups.get(word, [word])]
 

@@ -10,7 +10,7 @@ from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 
 Kind = Literal[
-    "smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular", "moved"
+    "smooth", "separable", "mixed", "conditional", "noisy", "wide", "failing", "recorded", "tabular", "middle"
 ]
 
 
