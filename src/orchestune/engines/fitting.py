@@ -23,6 +23,8 @@ _BOUNDS_LENGTH, _BOUNDS_AMPLITUDE, _BOUNDS_NOISE = (-5.0, 8.0), (-5.0, 5.0), (-1
 _BOUNDS_TRUST = (-9.0, 0.0)  # more noise than was reported is the common one's
 _STARTS = (0.0, -1.5)
 """where the search for the length scales begins, from their prior's mean"""
+_SHORT = -3.0
+"""where one more begins if trials say how noisy they are: the others believe them, and may end where all is noise"""
 
 
 def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> Scales:
@@ -31,6 +33,7 @@ def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool 
     `additive`: with a sum of functions of one coordinate each beside the function of all of them.
     """
     target = _Target(squared_differences(features, numeric), evidence, additive)
+    starts = (*(_STARTS[:1] if additive else _STARTS), *([_SHORT] if target.trusts else []))
     found = [
         minimize(
             target,
@@ -40,7 +43,7 @@ def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool 
             bounds=target.bounds,
             options={"maxiter": _SINGLE_ITERATIONS if additive else _ITERATIONS, "ftol": 1e-6},
         )
-        for shift in (_STARTS[:1] if additive else _STARTS)
+        for shift in starts
     ]
     return target.scales(min(found, key=lambda result: float(result.fun)).x)
 
@@ -65,8 +68,8 @@ class _Target:
         self.bounds = [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE, _BOUNDS_NOISE]
         self.bounds += [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE] if additive else []
         self._single = slice(width + 2, 2 * width + 2)
-        self._trusts = bool(evidence.reported.any())
-        if self._trusts:
+        self.trusts = bool(evidence.reported.any())
+        if self.trusts:
             means, spreads = [*means, 0.0], [*spreads, _TRUST_SPREAD]
             self.bounds.append(_BOUNDS_TRUST)
         self._means, self._spreads = np.array(means), np.array(spreads)
@@ -81,7 +84,7 @@ class _Target:
         """What the logarithms stand for."""
         width = self._width
         weights, amplitude, noise = np.exp(-2 * logs[:width]), math.exp(logs[width]), math.exp(logs[width + 1])
-        trust = math.exp(logs[-1]) if self._trusts else 1.0
+        trust = math.exp(logs[-1]) if self.trusts else 1.0
         if self._distances is None:
             return Scales(weights, amplitude, noise, trust=trust)
         single = self._single
@@ -112,6 +115,6 @@ class _Target:
         if self._distances is not None:
             gradient[self._single] -= 0.5 * scales.single_amplitude * (slopes.reshape(width, -1) @ inner.ravel())
             gradient[self._single.stop] -= 0.5 * scales.single_amplitude * np.sum(inner * total)
-        if self._trusts:
+        if self.trusts:
             gradient[-1] -= 0.5 * scales.trust * self._evidence.reported @ inner.diagonal()
         return float(value), gradient

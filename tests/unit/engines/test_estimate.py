@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -162,3 +163,21 @@ def test_what_exceeds_a_limit_is_on_no_front() -> None:
     both = (Metric("loss", "minimize"), Metric("size", "minimize", limit=Limit(10.0, False)))
     found = expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(1, 20)])
     assert found and max(found) <= 10
+
+
+@pytest.mark.parametrize("seed", [13, 18])
+def test_what_is_small_beside_the_reported_noise_is_seen_where_many_values_bear_it_out(seed: int) -> None:
+    """The folds of a cross-validation lie ten times as far apart as runs do, and a corner of the space diverges."""
+    chance = random.Random(seed)
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    told = []
+    for number in range(1, 41):
+        x, y = chance.random(), chance.random()
+        if number > 34:
+            x = 0.6 + 0.03 * chance.gauss(0, 1)
+        loss = 1 - 0.012 * math.exp(-(((x - 0.6) / 0.08) ** 2)) + (0.4 if x > 0.93 and y > 0.5 else 0.0)
+        metrics = {"loss": loss + 0.003 * chance.gauss(0, 1)}
+        told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": 0.03}))
+    found = best_estimate(space, LOSS, told)
+    assert found is not None
+    assert abs(float(told[found.number - 1].parameters["x"]) - 0.6) < 0.1
