@@ -23,6 +23,7 @@ SQLITE = "sqlite:///"
 """before the path of a file, as it is: no character of it means anything else"""
 
 
+PRIMARY = "name the primary, or all of them: …/NAME?host=A:5432&host=B:5432&target_session_attrs=read-write"
 DAMAGED = (
     "end the server, then put a copy in the place of orchestune.db and remove its -wal and -shm, or save what can be"
     " read with `sqlite3 orchestune.db .recover`; look at the disk, too"
@@ -220,9 +221,8 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
             hint = "free some space (`orchestune doctor` says where); nothing was lost"
             raise StoreUnavailable("the disk of the store is full", hint) from error
-        if "read-only transaction" in text or "during recovery" in text:  # of PostgreSQL
-            primary = "name the primary; with several hosts add ?target_session_attrs=read-write"
-            raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", primary) from error
+        if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
+            raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", PRIMARY) from error
         if "readonly" in text or "read-only" in text:
             raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
         if isinstance(cause, sqlite3.Error) and "malformed" in text:

@@ -168,6 +168,16 @@ def test_a_database_that_takes_no_changes_is_told_as_one_that_may_take_them_late
 
 
 @pytest.mark.postgres
+def test_a_database_of_which_only_standbys_are_there_is_told_as_one_that_may_take_changes_later(
+    postgres_database: str,
+) -> None:
+    everywhere = f"{postgres_database}?target_session_attrs=read-write&options=-cdefault_transaction_read_only%3Don"
+    with pytest.raises(StoreUnavailable, match=r"takes no changes: .*session is read-only") as caught:
+        open_store(everywhere)
+    assert "target_session_attrs" in caught.value.hint
+
+
+@pytest.mark.postgres
 def test_what_the_driver_raises_of_hot_statements_is_an_error_of_the_store(postgres_database: str) -> None:
     store = open_store(postgres_database)
 
