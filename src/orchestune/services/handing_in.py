@@ -12,7 +12,7 @@ from orchestune.services.ledger import Ledger
 from orchestune.store.session import Session
 
 _ARRIVED_BEFORE = """
-SELECT 1 FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt LIMIT 1
+SELECT COUNT(*) FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
 """
 _ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
 _LOST = """
@@ -24,13 +24,14 @@ _ON_THE_WAY = f'%"{ReasonCode.FILES_ON_THE_WAY}"%'
 def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | None:
     """What to tell of an attempt that succeeds and leaves so many files; None where they are here already."""
     where = {"experiment": ledger.row.id, "trial": trial, "attempt": attempt}
-    if not count or ledger.session.row(_ARRIVED_BEFORE, where) is not None:
+    [[here]] = ledger.session.rows(_ARRIVED_BEFORE, where) if count else [[0]]
+    if here >= count:
         return None
     return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {count} {'file' if count == 1 else 'files'}")
 
 
 def arrived(ledger: Ledger, attempt: str) -> None:
-    """The files of an attempt are here."""
+    """All files of an attempt are here."""
     ledger.session.run(_ARRIVED, {"attempt": attempt, "state": AttemptState.SUCCEEDED})
 
 

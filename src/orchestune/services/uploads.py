@@ -81,7 +81,8 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
                 "created_at": ledger.now,
             }
             trials.put_artifact(ledger.session, values)
-        handing_in.arrived(ledger, attempt.id)
+        if not body.get("more"):
+            handing_in.arrived(ledger, attempt.id)
         ledger.record(
             "artifacts_kept", {"trial": attempt.trial, "paths": [below + item["path"] for item in body["files"]]}
         )

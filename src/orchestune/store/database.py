@@ -21,8 +21,6 @@ from orchestune.store.turns import Turns
 
 SQLITE = "sqlite:///"
 """before the path of a file, as it is: no character of it means anything else"""
-
-
 PRIMARY = "name the primary, or all of them: …/NAME?host=A:5432&host=B:5432&target_session_attrs=read-write"
 DAMAGED = (
     "end the server, then put a copy in the place of orchestune.db and remove its -wal and -shm, or save what can be"

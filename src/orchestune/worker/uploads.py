@@ -85,6 +85,8 @@ def _deliver_once(connection: Connection, server: Server, folder: Path, manifest
         body = dict(manifest["body"])
         if manifest["route"] == "artifacts":
             body["files"] = some
+            if len(files) > TOGETHER:
+                body["more"] = True
         else:
             body["digest"], body["size"] = some[0]["digest"], some[0]["size"]
         answer = connection.call("POST", server.path(manifest["route"]), body)

@@ -138,9 +138,11 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
 def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(serve: Serve, employ: Employ) -> None:
     server = serve("for i in $(seq 250); do echo $i > file-$i; done", keep={"patterns": ["file-*"], "limit": 10_000})
     calls: list[set[str]] = []
+    more: list[bool] = []
 
     def fault(route: str, body: dict[str, Any]) -> str:
         if route == "artifacts":
+            more.append(body.get("more", False))
             calls.append({item["path"] for item in body["files"]})
             return "503" if len(calls) == 2 else ""
         return ""
@@ -151,6 +153,7 @@ def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(se
     server.wait(lambda: len(server.artifacts.get(attempt, ())) == 250)
     assert [len(call) for call in calls] == [TOGETHER, TOGETHER, TOGETHER, 250 - 2 * TOGETHER]
     assert calls[1] == calls[2] and not calls[0] & calls[1]
+    assert more == [True, True, True, False]
 
 
 def test_whether_files_are_on_their_way_is_told_with_the_end_of_their_trial_and_until_they_arrived(

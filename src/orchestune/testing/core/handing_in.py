@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
 from orchestune.services import change_experiment, read_trials, uploads
@@ -109,16 +112,34 @@ class HandingInContract(WorldContract):
         assert shown["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
         assert shown["counts"]["completed"] == 3
 
+    @pytest.mark.parametrize("ends_first", [True, False])
+    def test_files_of_which_some_have_arrived_are_on_their_way_still(self, world: World, ends_first: bool) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        ((worker, lease),) = world.lease()
+        end = worker.finish(lease) | {"files": 3}
+        if ends_first:
+            worker.call(finished=[end], sending=1)
+        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "a", "b") | {"more": True})
+        if not ends_first:
+            worker.call(finished=[end], sending=1)
+        assert _reason_of(world, experiment, 1)["code"] == "files_on_the_way"
+        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "c"))
+        assert _reason_of(world, experiment, 1) is None
+
     def test_files_that_arrive_before_the_end_of_their_trial_are_not_waited_for(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
-        digest = hashlib.sha256(b"x").hexdigest()
-        uploads.append(world.core, worker.id, digest, 0, b"x")
-        said = {"attempt": lease["attempt"], "token": lease["token"]}
-        kept = {"path": "best.pt", "digest": digest, "size": 1}
-        uploads.keep_artifacts(world.core, worker.id, said | {"files": [kept]})
+        uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "best.pt"))
         worker.call(finished=[worker.finish(lease) | {"files": 1}])
         assert _reason_of(world, experiment, 1) is None
+
+
+def _handed_in(world: World, worker: FakeWorker, lease: Mapping[str, Any], *paths: str) -> dict[str, Any]:
+    """What a worker says of files that it has sent."""
+    digest = hashlib.sha256(b"x").hexdigest()
+    uploads.append(world.core, worker.id, digest, 0, b"x")
+    files = [{"path": path, "digest": digest, "size": 1} for path in paths]
+    return {"attempt": lease["attempt"], "token": lease["token"], "files": files}
 
 
 def _one_sends_and_one_runs(world: World) -> tuple[str, FakeWorker, dict[str, Any]]:
