@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky
@@ -25,6 +26,8 @@ _STARTS = (0.0, -1.5)
 """where the search for the length scales begins, from their prior's mean"""
 _SHORT = -3.0
 """where one more begins if trials say how noisy they are: the others believe them, and may end where all is noise"""
+_CLEARLY = 1.0
+"""by how much in the logarithm what that one finds has to be more probable: it follows a lucky value, too"""
 
 
 def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> Scales:
@@ -33,9 +36,9 @@ def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool 
     `additive`: with a sum of functions of one coordinate each beside the function of all of them.
     """
     target = _Target(squared_differences(features, numeric), evidence, additive)
-    starts = (*(_STARTS[:1] if additive else _STARTS), *([_SHORT] if target.trusts else []))
-    found = [
-        minimize(
+
+    def found(shift: float) -> Any:
+        return minimize(
             target,
             target.start(shift),
             jac=True,
@@ -43,9 +46,12 @@ def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool 
             bounds=target.bounds,
             options={"maxiter": _SINGLE_ITERATIONS if additive else _ITERATIONS, "ftol": 1e-6},
         )
-        for shift in starts
-    ]
-    return target.scales(min(found, key=lambda result: float(result.fun)).x)
+
+    best = min(map(found, _STARTS[:1] if additive else _STARTS), key=lambda result: float(result.fun))
+    if target.trusts:
+        short = found(_SHORT)
+        best = short if short.fun < best.fun - _CLEARLY else best
+    return target.scales(best.x)
 
 
 class _Target:
