@@ -279,6 +279,7 @@ def test_one_diverged_trial_does_not_squeeze_all_others_together(open_page: Open
     plan = Plan("diverged", SGD, metrics, outcome, 40, 40, steps=5)
     page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
     for name in ("Parallel coordinates", "History", "error by alpha", "Pareto front", "Intermediate values"):
+        expect(page.get_by_role("img", name=re.compile(f"^{name}: "))).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("button", name=f"Save {name} as SVG").click()
         text = download.value.path().read_text()

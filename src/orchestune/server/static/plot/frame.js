@@ -112,10 +112,15 @@ export class Frame {
     };
     const svg = () => {
       const { pen, parts } = svgPen();
-      this.drawing?.paint(pen, this.size.width, this.size.height);
+      this.redraw();
+      if (!this.drawing || !this.size.width) return; // there is nothing to save yet
+      this.drawing.paint(pen, this.size.width, this.size.height);
       save(new Blob([svgFile(this.size.width, this.size.height, color("paper"), parts)], { type: "image/svg+xml" }), "svg");
     };
-    const png = () => this.canvas.toBlob((blob) => save(blob, "png"));
+    const png = () => {
+      this.redraw();
+      if (this.size.width) this.canvas.toBlob((blob) => save(blob, "png"));
+    };
     const button = (/** @type {string} */ text, /** @type {() => void} */ run) =>
       h("button", { type: "button", class: "quiet small", "aria-label": `Save ${this.name} as ${text}`, onclick: run }, text);
     return h("span", {}, button("PNG", png), button("SVG", svg));
