@@ -7,6 +7,7 @@ import logging
 
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
+from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.backend import Backend, Gone, Phase, Sighting
 from orchestune.services import attempts, handing_in
@@ -124,7 +125,7 @@ class Reaping:
             if sighting.gone is Gone.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
             if missing := handing_in.lost(ledger.session, worker.id, worker.name, text):
-                text = f"files of {missing} {'attempt' if missing == 1 else 'attempts'} did not arrive; {text}"
+                text = f"files of {plural(missing, 'attempt')} did not arrive; {text}"
                 log.warning("%s: worker %s is gone: %s", ledger.row.handle, worker.name, text)
             reason = None if drained and not missing else text
             workers.move(ledger.session, worker.id, Cause.END, ended_at=ledger.now, reason=reason)

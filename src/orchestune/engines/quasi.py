@@ -36,10 +36,9 @@ class QuasiRandomProposer:
     would be the same point: the caller draws another one instead.
 
     `outward`: the first point is the middle of the space, and the others come the less far out the more numbers there
-    are. Where the best lies somewhere, a point near the middle is nearer to it than one near a corner, of which a space
-    of many numbers is made: of n points drawn from a normal distribution in d dimensions, whose middle the best lies
-    around in the same way, the best one is the nearest with a variance of log n / d (Meunier et al., 2020, after Cauwet
-    et al., 2020). Here n is the number of the point, since nobody knows how many there will be.
+    are. A space of d numbers is read as a normal distribution, and of n points the nearest to a best that is drawn from
+    it too comes closest where theirs has a variance of log n / d (Meunier et al., 2020). Nobody knows how many points
+    there will be, so n is the number of the point.
     """
 
     uses_history = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from orchestune.domain.states import AttemptState, Reason, ReasonCode
+from orchestune.domain.words import plural
 from orchestune.services.ledger import Ledger
 from orchestune.store.session import Session
 
@@ -27,7 +28,7 @@ def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | 
     [[here]] = ledger.session.rows(_ARRIVED_BEFORE, where) if count else [[0]]
     if here >= count:
         return None
-    return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {count} {'file' if count == 1 else 'files'}")
+    return Reason(ReasonCode.FILES_ON_THE_WAY, f"hands in {plural(count, 'file')}")
 
 
 def arrived(ledger: Ledger, attempt: str) -> None:

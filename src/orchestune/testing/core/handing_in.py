@@ -37,13 +37,7 @@ class HandingInContract(WorldContract):
         world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)], sending=1)
-        world.tick()
-        for _ in range(2):
-            world.clock.pass_time(FILES_SECONDS * 0.51)
-            worker.call(sending=1)
-            assert not world.backend.ended
-            world.tick()
-        assert world.backend.ended
+        _sends_for_ever(world, worker, FILES_SECONDS)
 
     def test_whoever_stops_ends_trials_at_once_and_lets_files_of_completed_ones_arrive(self, world: World) -> None:
         experiment, worker, second = _one_sends_and_one_runs(world)
@@ -62,13 +56,7 @@ class HandingInContract(WorldContract):
     def test_files_of_what_somebody_stopped_are_not_waited_for_for_ever(self, world: World) -> None:
         experiment, worker, _ = _one_sends_and_one_runs(world)
         change_experiment.stop(world.core, experiment, "ada")
-        world.tick()
-        for _ in range(2):
-            world.clock.pass_time(STOPPED_FILES_SECONDS * 0.51)
-            worker.call(sending=1)
-            assert not world.backend.ended
-            world.tick()
-        assert world.backend.ended
+        _sends_for_ever(world, worker, STOPPED_FILES_SECONDS)
 
     def test_a_worker_that_hears_nothing_of_the_stop_is_ended_by_its_place_whatever_it_sends(
         self, world: World
@@ -132,6 +120,17 @@ class HandingInContract(WorldContract):
         uploads.keep_artifacts(world.core, worker.id, _handed_in(world, worker, lease, "best.pt"))
         worker.call(finished=[worker.finish(lease) | {"files": 1}])
         assert _reason_of(world, experiment, 1) is None
+
+
+def _sends_for_ever(world: World, worker: FakeWorker, most: float) -> None:
+    """It is waited for, but for so many seconds at most."""
+    world.tick()
+    for _ in range(2):
+        world.clock.pass_time(most * 0.51)
+        worker.call(sending=1)
+        assert not world.backend.ended
+        world.tick()
+    assert world.backend.ended
 
 
 def _handed_in(world: World, worker: FakeWorker, lease: Mapping[str, Any], *paths: str) -> dict[str, Any]:
