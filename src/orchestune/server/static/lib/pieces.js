@@ -11,6 +11,11 @@ export function badge(state) {
   return h("span", { class: "state", data: { state } }, state);
 }
 
+/** Of what is known. @param {(number | null)[]} values */
+export function sum(values) {
+  return values.reduce((/** @type {number} */ total, value) => total + (value ?? 0), 0);
+}
+
 /** Trials that count for the budget. @param {Status} status */
 export function finished(status) {
   return status.counts.completed + status.counts.failed + status.counts.pruned;

@@ -6,7 +6,7 @@ import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { bytes, many, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, empty } from "../lib/pieces.js";
+import { badge, empty, sum } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 import { events, gpus, quarantined, section } from "../tabs/cluster_parts.js";
 
@@ -70,11 +70,6 @@ function totals(all, pools) {
       });
     }),
   );
-}
-
-/** @param {(number | null)[]} values */
-function sum(values) {
-  return values.reduce((/** @type {number} */ total, value) => total + (value ?? 0), 0);
 }
 
 /** @param {number} ours @param {number} others @param {number} has */

@@ -5,7 +5,7 @@ import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, between, bytes, duration, moment, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
-import { badge, commandLine, empty, inOrder, measured, objectives, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, inOrder, measured, objectives, sum, yaml } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
 import { curvePlot } from "../plot/curve.js";
 import { Frame } from "../plot/frame.js";
@@ -173,16 +173,11 @@ function rerun(trial, now) {
   });
 }
 
-/** @param {number[]} values */
-function sum(values) {
-  return values.reduce((total, value) => total + value, 0);
-}
-
 /** @param {Trial} trial */
 function drawFacts(trial) {
   const newest = [...new Map(trial.attempts.map((attempt) => [attempt.task, attempt])).values()]; // of each fold
   const used = newest.filter((attempt) => attempt.cpu_seconds !== null && attempt.wall_seconds !== null);
-  const [seconds, wall] = [sum(used.map((attempt) => attempt.cpu_seconds ?? 0)), sum(used.map((attempt) => attempt.wall_seconds ?? 0))];
+  const [seconds, wall] = [sum(used.map((attempt) => attempt.cpu_seconds)), sum(used.map((attempt) => attempt.wall_seconds))];
   const peak = Math.max(...newest.map((attempt) => attempt.peak_memory_bytes ?? 0));
   const told = (/** @type {(string | null)[]} */ found) => [...new Set(found)].filter(Boolean).join(", ");
   const cards = told(newest.flatMap((attempt) => attempt.gpus));
