@@ -18,21 +18,9 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
     UsageError where it cannot be made.
     """
-    home = _chosen(environ)
-    folder = _made(home or _base(environ, "XDG_STATE_HOME", ".local/state") / "orchestune")
+    folder = _made(_chosen(environ) or _base(environ) / "orchestune")
     mark(folder)
     return folder
-
-
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of what can be made again at any time. Made when missing; UsageError where it cannot be made."""
-    home = _chosen(environ)
-    return _made(home / "cache" if home else _base(environ, "XDG_CACHE_HOME", ".cache") / "orchestune")
-
-
-def endpoint_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The file in which the running server says where it is. The file need not be there; its folder is."""
-    return state_folder(environ) / "endpoint.json"
 
 
 def mark(folder: Path) -> None:
@@ -46,11 +34,11 @@ def _chosen(environ: Mapping[str, str]) -> Path | None:
     return Path(_expanded(text, environ)).absolute() if text else None
 
 
-def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
-    text = environ.get(variable, "")
+def _base(environ: Mapping[str, str]) -> Path:
+    text = environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(text):  # the XDG rules: a relative path is to be ignored
         return Path(text)
-    return Path(_expanded("~", environ)) / default
+    return Path(_expanded("~", environ)) / ".local/state"
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:

@@ -16,16 +16,9 @@ def test_the_state_folder_follows_the_xdg_rules(tmp_path: Path) -> None:
     assert home.state_folder(relative) == tmp_path / ".local/state/orchestune"
 
 
-def test_the_cache_folder_follows_the_xdg_rules(tmp_path: Path) -> None:
-    assert home.cache_folder({"HOME": str(tmp_path)}) == tmp_path / ".cache/orchestune"
-    assert home.cache_folder({"HOME": "/x", "XDG_CACHE_HOME": str(tmp_path / "c")}) == tmp_path / "c/orchestune"
-
-
 def test_one_variable_moves_everything(tmp_path: Path) -> None:
-    environ = {"ORCHESTUNE_HOME": str(tmp_path / "mine"), "XDG_STATE_HOME": "/x", "XDG_CACHE_HOME": "/x", "HOME": "/x"}
+    environ = {"ORCHESTUNE_HOME": str(tmp_path / "mine"), "XDG_STATE_HOME": "/x", "HOME": "/x"}
     assert home.state_folder(environ) == tmp_path / "mine"
-    assert home.cache_folder(environ) == tmp_path / "mine/cache"
-    assert home.endpoint_file(environ) == tmp_path / "mine/endpoint.json"
 
 
 def test_the_variable_may_start_at_the_home_folder_or_at_the_current_one(

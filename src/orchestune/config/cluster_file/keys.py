@@ -45,7 +45,6 @@ IDLE_KEYS = (
     Key("archive", text("a place such as s3://BUCKET/PREFIX", r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](?:/[\w.\-]+)+/?"),
         "Where they go: a folder of a bucket that is there and is not the cluster's own. `destroy` needs it."),
 )  # fmt: skip
-IMAGE_NAMES = ("autoscaler", "device_plugin")
 IMAGES_KEYS = (
     Key("autoscaler", IMAGE, "The cluster autoscaler.", "the newest release for the version of Kubernetes"),
     Key("device_plugin", IMAGE, "NVIDIA's device plugin.", "its newest release"),
