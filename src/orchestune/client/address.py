@@ -117,8 +117,7 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
 def _embedded(start: bool, environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
     from orchestune.client import embedded  # a server elsewhere needs none of it
 
-    own = {name: value for name, value in environ.items() if name != "ORCHESTUNE_SERVER"}
-    return Access(*embedded.connect(start=start, environ=own, note=note))
+    return Access(*embedded.connect(start=start, environ=environ, note=note))
 
 
 def _check(address: str) -> None:

@@ -8,13 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from orchestune import __version__
 from orchestune.client import endpoint, home, room
 from orchestune.client.endpoint import Endpoint
 from orchestune.client.versions import release
 from orchestune.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from orchestune.client.spawn import Spawned  # imported by who starts a server
 
 _HINT = "run `orchestune doctor` to see what is wrong"
 _POLL = 0.03
@@ -35,19 +38,15 @@ def connect(
     hang: float = _HANG,
     anew: bool = False,
 ) -> tuple[str, str]:
-    """Address and token of the server that `ORCHESTUNE_SERVER` and `ORCHESTUNE_TOKEN` name, else of the embedded one.
+    """Address and token of the embedded server of `environ`, whatever server that names besides.
 
-    The embedded server is started where none runs (of commands that race one does), replaced where it is older than
-    this client, answers nothing for `hang` seconds, or `anew` asks for it, and waited for, up to `timeout` seconds.
-    `note` gets a sentence for people where something is worth telling. `program` starts another server than this
-    installation's.
+    It is started where none runs (of commands that race one does), replaced where it is older than this client, answers
+    nothing for `hang` seconds, or `anew` asks for it, and waited for, up to `timeout` seconds. `note` gets a sentence
+    for people where something is worth telling. `program` starts another server than this installation's.
 
     Unreachable where there is no server and `start` is false, or where none comes up; UsageError where the state folder
     or the environment is wrong.
     """
-    named = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
-    if named:
-        return named, environ.get("ORCHESTUNE_TOKEN", "").strip()
     state = home.state_folder(environ)
     search = _Search(state, environ, program, version, hang, note)
     if anew:
@@ -58,25 +57,12 @@ def connect(
             raise Unreachable(f"the server (pid {search.silent[0].process.pid}) does not answer", _HINT)
         raise Unreachable("no server runs on this machine", "`orchestune run` starts one")
     if found is None:
-        found = search.start(time.monotonic() + timeout, timeout)
+        found = search.start(timeout)
     return found.url, found.token
 
 
-class Child(Protocol):
-    """A server that this command started."""
-
-    def ended(self) -> int | None:
-        """Its exit code, None while it runs."""
-
-    def last_words(self) -> str:
-        """The end of what it wrote, for an error message."""
-
-    def let_go(self) -> None:
-        """Nobody waits for it any more."""
-
-
 class _Search:
-    """One call of `connect`, without the environment's server."""
+    """One call of `connect`."""
 
     def __init__(
         self,
@@ -96,7 +82,7 @@ class _Search:
         self.silent: tuple[Endpoint, float] | None = None
         self.unwanted: Endpoint | None = None
         self.replaced: Endpoint | None = None
-        self.child: Child | None = None
+        self.child: Spawned | None = None
 
     def running(self, older: bool = False) -> Endpoint | None:
         """The server, where it runs, answers, and is not older than this client (or `older` says that it may be)."""
@@ -118,8 +104,9 @@ class _Search:
             self.note(f"the running server is {age} ({found.version}) than this program ({self.version})")
         return found
 
-    def start(self, deadline: float, timeout: float) -> Endpoint:
+    def start(self, timeout: float) -> Endpoint:
         """Wait for the server, and start it once the right to do so is had."""
+        deadline = time.monotonic() + timeout
         lock = _open(self.state / endpoint.START_LOCK)
         try:
             while True:
@@ -162,7 +149,7 @@ class _Search:
             if not _asked_to_end(found):
                 found.process.send(signal.SIGTERM)
 
-    def _fail_if_it_ended(self, child: Child) -> None:
+    def _fail_if_it_ended(self, child: Spawned) -> None:
         code = child.ended()
         if code is not None and self._server_lock_is_free():
             if told := room.trouble(self.state):

@@ -67,6 +67,7 @@ def server_program(state: Path) -> list[str]:
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The command's environment, relative entries of the module path made absolute: the server's folder is another."""
     found = dict(environ)
+    found.pop("ORCHESTUNE_SERVER", None)  # names another one
     found.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
     if found.get("PYTHONPATH"):
         entries = found["PYTHONPATH"].split(os.pathsep)

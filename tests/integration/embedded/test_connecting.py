@@ -132,6 +132,12 @@ def test_the_server_has_the_environment_that_was_given(home: Home) -> None:
     assert b"ORCHESTUNE_LEASE_SECONDS=7" in environment(home.endpoint().process.pid)
 
 
+def test_the_name_of_another_server_is_not_for_this_one(home: Home) -> None:
+    home.environ["ORCHESTUNE_SERVER"] = "https://tune.example.org"
+    assert home.connect()[0] == home.endpoint().url
+    assert b"ORCHESTUNE_SERVER=https://tune.example.org" not in environment(home.endpoint().process.pid)
+
+
 def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> None:
     first = home.connect()
     former = home.endpoint().process
@@ -322,12 +328,6 @@ def test_a_server_on_another_machine_that_holds_the_folder_is_named(home: Home) 
     Endpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
     with pytest.raises(Unreachable, match="another machine"):
         home.connect(timeout=0.5)
-
-
-def test_the_environment_names_another_server(home: Home) -> None:
-    named = {"ORCHESTUNE_SERVER": "https://tune.example.org/", "ORCHESTUNE_TOKEN": "secret"}
-    assert connect(environ={**home.environ, **named}) == ("https://tune.example.org", "secret")
-    assert not home.state.exists()
 
 
 def test_what_tells_the_token_can_be_read_by_its_owner_alone(home: Home) -> None:
