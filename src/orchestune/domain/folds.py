@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestune.domain.metrics import Measured, Metric
+from orchestune.domain.metrics import Measured, Metric, averaged, mean_of
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,7 @@ def combine(folds: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
     if len(folds) == 1:
         return dict(folds[0])
     names = [name for name in folds[0] if all(name in fold for fold in folds)]
-    return {name: _mean([fold[name].value for fold in folds]) for name in names}
-
-
-def _mean(values: Sequence[float]) -> Measured:
-    mean = math.fsum(values) / len(values)
-    return Measured(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)))
+    return {name: averaged([fold[name].value for fold in folds]) for name in names}
 
 
 def note_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: float) -> list[float | None]:
@@ -46,7 +40,7 @@ def at_best(metric: Metric, done: Mapping[int, float], bests: Sequence[float | N
     """
     values = [done.get(fold, best) for fold, best in enumerate(bests)]
     known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if len(known) == len(bests) else None
+    return mean_of(known) if len(known) == len(bests) else None
 
 
 Bests = Mapping[str, Sequence[float | None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -149,11 +150,33 @@ def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
         best = (max if metric.goal == "maximize" else min)(finite or points, key=lambda point: point.value)
         return Measured(best.value, best.stddev)
     if take.startswith("mean:"):
-        tail = [point.value for point in points[-int(take.removeprefix("mean:")) :]]
-        mean = sum(tail) / len(tail)
-        spread = math.sqrt(sum((value - mean) ** 2 for value in tail) / (len(tail) - 1)) if len(tail) > 1 else None
-        return Measured(mean, spread)
+        return averaged([point.value for point in points[-int(take.removeprefix("mean:")) :]])
     return Measured(points[-1].value, points[-1].stddev)
+
+
+def averaged(values: Sequence[float]) -> Measured:
+    """The mean, and the sample standard deviation of two and more.
+
+    Of any numbers: what diverges reports values whose sum or whose squares are none, and its mean is as finite as they are.
+    """
+    if not all(map(math.isfinite, values)):
+        return Measured(sum(values) / len(values))
+    mean = mean_of(values)
+    if len(values) == 1:
+        return Measured(mean)
+    try:
+        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    except OverflowError:
+        spread = math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - 1)
+    return Measured(mean, min(spread, sys.float_info.max))
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of finite values, which is finite."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:

@@ -61,6 +61,13 @@ class FoldsContract(WorldContract):
         assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
         assert [task["metrics"]["loss"]["value"] for task in trial["tasks"]] == [0.1, 0.2, 0.6]
 
+    def test_a_fold_that_diverges_to_a_huge_value_ends_with_it(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=3, **folds(3, 2))
+        measure(world.lease(3), 1e200, 0.5, -1.7e308)
+        assert world.status(experiment)["state"] == "completed"
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert trial["metrics"]["loss"]["value"] == pytest.approx(-1.7e308 / 3)
+
     def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: World) -> None:
         world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
         seen = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from orchestune.domain import ids
+from orchestune.domain import folds, ids
 from orchestune.domain.allocation import Demand, allocate
 from orchestune.domain.cards import Card
-from orchestune.domain.metrics import Metric, Point, pareto_front, reduce
+from orchestune.domain.metrics import Measured, Metric, Point, averaged, pareto_front, reduce
 from orchestune.domain.resources import (
     Capacity,
     Machine,
@@ -44,6 +46,29 @@ def test_nonsense_is_refused_with_what_is_allowed(text: str | int) -> None:
 def test_values_are_reduced_as_the_metric_says(take: str, value: float) -> None:
     points = [Point("loss", v) for v in (1.0, 3.0, 2.0)]
     assert reduce(Metric("loss", "minimize", take), points).value == value
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "spread"),
+    [
+        ([1.0, 2.0, 6.0], 3.0, 7**0.5),
+        ([4.0], 4.0, None),
+        ([1e200, 0.0], 5e199, 1e200 / 2**0.5),
+        ([1.7e308, 1.7e308], 1.7e308, 0.0),
+        ([1.7e308, -1.7e308], 0.0, 1.7976931348623157e308),
+    ],
+)
+def test_values_as_large_as_numbers_go_have_a_mean_and_a_spread(
+    values: list[float], mean: float, spread: float | None
+) -> None:
+    assert averaged(values) == Measured(pytest.approx(mean), None if spread is None else pytest.approx(spread))
+    assert folds.combine([{"loss": Measured(value)} for value in values])["loss"].value == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("values", [[1.0, math.nan], [math.inf, -math.inf, 1e200], [math.inf, 1.0]])
+def test_a_mean_with_what_is_not_finite_is_not_finite(values: list[float]) -> None:
+    points = [Point("loss", value) for value in values]
+    assert not math.isfinite(reduce(Metric("loss", "minimize", "mean:3"), points).value)
 
 
 def test_the_front_holds_what_nothing_dominates() -> None:
