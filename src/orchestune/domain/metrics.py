@@ -157,7 +157,7 @@ def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
 def averaged(values: Sequence[float]) -> Measured:
     """The mean, and the sample standard deviation of two and more.
 
-    Of any numbers: what diverges reports values whose sum or whose squares are none, and its mean is as finite as they are.
+    Of any numbers: the sum or the squares of what diverges may be none, and its mean is finite all the same.
     """
     if not all(map(math.isfinite, values)):
         return Measured(sum(values) / len(values))
