@@ -61,7 +61,8 @@ def test_values_are_reduced_as_the_metric_says(take: str, value: float) -> None:
 def test_values_as_large_as_numbers_go_have_a_mean_and_a_spread(
     values: list[float], mean: float, spread: float | None
 ) -> None:
-    assert averaged(values) == Measured(pytest.approx(mean), None if spread is None else pytest.approx(spread))
+    found = averaged(values)
+    assert (found.value, found.stddev) == pytest.approx((mean, spread))
     assert folds.combine([{"loss": Measured(value)} for value in values])["loss"].value == pytest.approx(mean)
 
 
