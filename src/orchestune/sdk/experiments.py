@@ -287,18 +287,9 @@ class Experiment:
         >>> len(experiment.results())
         3
         """
-        while True:
-            trial = self.ask()
-            if trial is None:
-                return
-            trial.looped = True
-            try:
+        while (trial := self.ask()) is not None:
+            with _turn(trial):
                 yield trial
-                if not trial.over:
-                    trial.finish()
-            finally:
-                if not trial.over:
-                    trial.give_back()
 
     async def loop_async(self) -> AsyncIterator[OpenTrial]:
         """The same without blocking the event loop: several tasks that loop run as many trials at a time.
@@ -318,14 +309,8 @@ class Experiment:
         4
         """
         while (trial := await self.ask_async()) is not None:
-            trial.looped = True
-            try:
+            with _turn(trial):
                 yield trial
-                if not trial.over:
-                    trial.finish()
-            finally:
-                if not trial.over:
-                    trial.give_back()
 
     def _offers(self) -> Path:
         """Where the trials of this experiment are on offer."""
@@ -397,6 +382,19 @@ def _told(message: Callable[[], str]) -> Iterator[None]:
         yield
     except TimeoutError as exc:
         raise (exc if exc.args else TimeoutError(message())) from exc.__cause__
+
+
+@contextmanager
+def _turn(trial: OpenTrial) -> Iterator[None]:
+    """A trial's turn in a loop; it is finished by what it reported, or given back where the loop was left."""
+    trial.looped = True
+    try:
+        yield
+        if not trial.over:
+            trial.finish()
+    finally:
+        if not trial.over:
+            trial.give_back()
 
 
 class _Shown:
