@@ -72,9 +72,7 @@ def handle_is_taken(session: Session, handle: str) -> bool:
 
 def present(session: Session, experiment: str) -> ResultRow[Any] | None:
     """(handle, event_seq) of the experiment with this id, if it is there."""
-    query = select(experiments.c.handle, experiments.c.event_seq).where(experiments.c.id == experiment)
-    found = session.select(query)
-    return found[0] if found else None
+    return session.first(select(experiments.c.handle, experiments.c.event_seq).where(experiments.c.id == experiment))
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:

@@ -51,8 +51,7 @@ def find(session: Session, digest: str, kind: str) -> Row[Any] | None:
     `handle` is the handle of that experiment, None where there is none.
     """
     query = _valid(session, kind).where(credentials.c.digest == digest)
-    found = session.select(query)
-    return found[0] if found else None
+    return session.first(query)
 
 
 def every(session: Session, kind: str) -> Sequence[Row[Any]]:

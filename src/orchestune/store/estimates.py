@@ -29,5 +29,4 @@ def put(
 
 def get(session: Session, experiment: str) -> Row[Any] | None:
     """What was kept, with `front` as JSON."""
-    found = session.select(select(estimates).where(estimates.c.experiment == experiment))
-    return found[0] if found else None
+    return session.first(select(estimates).where(estimates.c.experiment == experiment))

@@ -215,10 +215,10 @@ def at_revision(session: Session, row: ExperimentRow, revision: int) -> tuple[Sp
     query = select(revisions.c.specification, revisions.c.launch).where(
         revisions.c.experiment == row.id, revisions.c.revision == revision
     )
-    found = session.select(query)
-    if not found:
+    found = session.first(query)
+    if found is None:
         raise NotFound(f"there is no revision {revision} of {row.handle}", f"it has {row.revision} so far")
-    return _specification(found[0].specification), json.loads(found[0].launch or row.launch_json)
+    return _specification(found.specification), json.loads(found.launch or row.launch_json)
 
 
 def keep_launch(session: Session, row: ExperimentRow) -> None:
@@ -281,8 +281,8 @@ def _listed(found: Sequence[Row[Any]]) -> str:
 
 def made_by(session: Session, request_key: str) -> str | None:
     """The id of the experiment which the request with this Idempotency-Key made."""
-    found = session.select(select(experiments.c.id).where(experiments.c.request_key == request_key))
-    return str(found[0][0]) if found else None
+    found = session.first(select(experiments.c.id).where(experiments.c.request_key == request_key))
+    return str(found.id) if found else None
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:
@@ -351,8 +351,8 @@ def with_old_files(session: Session, before: float, limit: int) -> list[str]:
 
 def files_dropped_at(session: Session, experiment: str) -> float | None:
     """When the logs and files of an experiment went; None where they are there."""
-    found = session.select(select(experiments.c.files_dropped_at).where(experiments.c.id == experiment))
-    return found[0].files_dropped_at if found else None
+    found = session.first(select(experiments.c.files_dropped_at).where(experiments.c.id == experiment))
+    return found.files_dropped_at if found else None
 
 
 def to_remove(session: Session) -> list[str]:

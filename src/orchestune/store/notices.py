@@ -65,8 +65,8 @@ def waiting(session: Session, tries: int | None = None) -> int:
 def last_event(session: Session, experiment: str, kinds: Sequence[str]) -> int:
     """`seq` of the newest event of one of these kinds; 0 where there is none."""
     query = select(events.c.seq).where(events.c.experiment == experiment, events.c.kind.in_(kinds))
-    found = session.select(query.order_by(events.c.seq.desc()).limit(1))
-    return int(found[0][0]) if found else 0
+    found = session.first(query.order_by(events.c.seq.desc()).limit(1))
+    return int(found.seq) if found else 0
 
 
 def events_since(session: Session, experiment: str, kind: str, after: int) -> list[str]:

@@ -53,8 +53,7 @@ def put_blob(session: Session, digest: str, kind: str, size: int) -> None:
 
 def blob(session: Session, digest: str) -> Row[Any] | None:
     """The row of a blob."""
-    found = session.select(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING))
-    return found[0] if found else None
+    return session.first(select(blobs).where(blobs.c.digest == digest, blobs.c.kind != _GOING))
 
 
 def use_blob(session: Session, digest: str) -> bool:
@@ -115,9 +114,7 @@ def drop_blob(session: Session, digest: str) -> None:
 
 def remembered(session: Session, key: str) -> Row[Any] | None:
     """The answer that was given to an idempotency key and has not expired."""
-    query = select(idempotency).where(idempotency.c.key == key, idempotency.c.expires_at > session.now)
-    found = session.select(query)
-    return found[0] if found else None
+    return session.first(select(idempotency).where(idempotency.c.key == key, idempotency.c.expires_at > session.now))
 
 
 def remember(session: Session, key: str, request_hash: str, status: int, answer: str, seconds: float) -> None:
@@ -189,8 +186,8 @@ def _let_go(session: Session, experiment: str) -> None:
 
 def purged_at(session: Session, name: str) -> float | None:
     """When an experiment of this id or (whole) handle was removed for good; None where none was."""
-    found = session.select(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)))
-    return float(found[0].at) if found else None
+    found = session.first(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)))
+    return float(found.at) if found else None
 
 
 def _tombstone(name: str) -> str:

@@ -57,6 +57,10 @@ class Session:
         """The rows of a cold query."""
         return self.connection.execute(statement).all()
 
+    def first(self, statement: Executable) -> Row[Any] | None:
+        """The first row of a cold query, or None."""
+        return self.connection.execute(statement).first()
+
     def change(self, statement: Executable) -> int:
         """Execute a cold change and return how many rows it touched."""
         return int(self.connection.execute(statement).rowcount)

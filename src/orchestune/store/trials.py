@@ -19,8 +19,7 @@ from orchestune.store.tables import artifacts, attempts, points, tasks, trial_me
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
     """One trial."""
-    found = session.select(select(trials).where(trials.c.experiment == experiment, trials.c.number == number))
-    return found[0] if found else None
+    return session.first(select(trials).where(trials.c.experiment == experiment, trials.c.number == number))
 
 
 def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> Sequence[Row[Any]]:
@@ -40,8 +39,8 @@ def last_suggested(session: Session, experiment: str) -> int | None:
         trials.c.engine_version.is_not(None),
         ~begun.exists(),
     )
-    found = session.select(query.order_by(trials.c.number.desc()).limit(1))
-    return found[0].number if found else None
+    found = session.first(query.order_by(trials.c.number.desc()).limit(1))
+    return found.number if found else None
 
 
 def last_sources(session: Session, experiment: str, count: int) -> set[str]:
@@ -171,8 +170,7 @@ def checkpoint_of(session: Session, trial: Row[Any]) -> dict[str, Any] | None:
 
 def find_attempt(session: Session, attempt: str) -> Row[Any] | None:
     """One attempt by id."""
-    found = session.select(select(attempts).where(attempts.c.id == attempt))
-    return found[0] if found else None
+    return session.first(select(attempts).where(attempts.c.id == attempt))
 
 
 def completed_values(session: Session, experiment: str, names: Sequence[str]) -> list[tuple[int, dict[str, float]]]:

@@ -20,12 +20,12 @@ def add(session: Session, experiment: str, source: str, results: Sequence[Mappin
 
 def results(session: Session, experiment: str) -> list[dict[str, Any]]:
     """Them again; none where it began with nothing."""
-    found = session.select(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment))
-    return list(json.loads(found[0].results)) if found else []
+    found = session.first(select(warm_starts.c.results).where(warm_starts.c.experiment == experiment))
+    return list(json.loads(found.results)) if found else []
 
 
 def summary(session: Session, experiment: str) -> tuple[str, int] | None:
     """Where they came from, in words, and how many there are."""
     columns = select(warm_starts.c.source, warm_starts.c["count"])
-    found = session.select(columns.where(warm_starts.c.experiment == experiment))
-    return next(((str(row[0]), int(row[-1])) for row in found), None)
+    found = session.first(columns.where(warm_starts.c.experiment == experiment))
+    return (str(found.source), int(found[-1])) if found else None

@@ -26,8 +26,7 @@ def add(session: Session, values: dict[str, Any]) -> None:
 
 def get(session: Session, worker: str) -> Row[Any] | None:
     """One worker by id."""
-    found = session.select(select(workers).where(workers.c.id == worker))
-    return found[0] if found else None
+    return session.first(select(workers).where(workers.c.id == worker))
 
 
 def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
