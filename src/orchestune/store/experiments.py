@@ -151,26 +151,6 @@ class ExperimentRow:
         self.waiting_json = json.dumps(reason.to_json()) if reason else None
 
 
-_SAVED = (
-    *(
-        "state",
-        "desired",
-        "ended",
-        "guards",
-        "created",
-        "queued",
-        "running",
-        "completed",
-        "failed",
-        "pruned",
-        "cancelled",
-    ),
-    *("live", "pending", "event_seq", "log_seq", "history_seq", "worker_seq", "best_trial", "best_value"),
-    *("since_best", "fold_bests", "same_digest", "same_count", "measured", "peak_memory", "surprises"),
-    *("started_at", "finished_at", "id"),
-)
-
-
 @lru_cache(maxsize=256)
 def _specification(text: str) -> Specification:
     return Specification.from_json(json.loads(text))
@@ -184,14 +164,14 @@ def lock(session: Session, experiment: str) -> ExperimentRow:
     return ExperimentRow(*row)
 
 
+_COLUMNS = [experiments.c[name] for name in hot.EXPERIMENT_COLUMNS.split(", ")]
+_FIELDS = dict(zip((column.name for column in _COLUMNS), (field.name for field in fields(ExperimentRow)), strict=True))
+_SAVED = [(name, _FIELDS[name]) for name in ("id", *hot.SAVED_COLUMNS)]
+
+
 def save(session: Session, row: ExperimentRow) -> None:
     """Write every counter and state of a locked row."""
-    values = {name: getattr(row, name) for name in _SAVED}
-    session.run(hot.SAVE_EXPERIMENT, values | {"reason": row.reason_json, "waiting": row.waiting_json})
-
-
-_COLUMNS = [experiments.c[name.strip()] for name in hot.EXPERIMENT_COLUMNS.split(",")]
-assert len(_COLUMNS) == len(fields(ExperimentRow))
+    session.run(hot.SAVE_EXPERIMENT, {name: getattr(row, field) for name, field in _SAVED})
 
 
 def add(session: Session, values: Mapping[str, Any], actor: str) -> ExperimentRow:

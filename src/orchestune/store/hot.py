@@ -19,13 +19,13 @@ UNFINISHED_EXPERIMENTS = f"""
 SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
 ORDER BY priority DESC, created_at
 """
-SAVE_EXPERIMENT = """
-UPDATE experiments SET state = :state, desired = :desired, reason = :reason, waiting = :waiting, ended = :ended, guards
-= :guards, created = :created, queued = :queued, running = :running, completed = :completed, failed = :failed, pruned =
-:pruned, cancelled = :cancelled, live = :live, pending = :pending, event_seq = :event_seq, log_seq = :log_seq,
-history_seq = :history_seq, worker_seq = :worker_seq, best_trial = :best_trial, best_value = :best_value, since_best =
-:since_best, fold_bests = :fold_bests, same_digest = :same_digest, same_count = :same_count, measured = :measured,
-peak_memory = :peak_memory, surprises = :surprises, started_at = :started_at, finished_at = :finished_at WHERE id = :id
+SAVED_COLUMNS = (
+    "state, desired, reason, waiting, ended, guards, created, queued, running, completed, failed, pruned, cancelled, "
+    "live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, since_best, fold_bests, "
+    "same_digest, same_count, measured, peak_memory, surprises, started_at, finished_at"
+).split(", ")
+SAVE_EXPERIMENT = f"""
+UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS)} WHERE id = :id
 """
 
 SELECT_WORKER = """
