@@ -166,7 +166,7 @@ def lock(session: Session, experiment: str) -> ExperimentRow:
 
 _COLUMNS = [experiments.c[name] for name in hot.EXPERIMENT_COLUMNS.split(", ")]
 _FIELDS = dict(zip((column.name for column in _COLUMNS), (field.name for field in fields(ExperimentRow)), strict=True))
-_SAVED = [(name, _FIELDS[name]) for name in ("id", *hot.SAVED_COLUMNS)]
+_SAVED = [(name, _FIELDS[name]) for name in ("id", *hot.SAVED_COLUMNS.split(", "))]
 
 
 def save(session: Session, row: ExperimentRow) -> None:

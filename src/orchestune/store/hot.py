@@ -23,9 +23,9 @@ SAVED_COLUMNS = (
     "state, desired, reason, waiting, ended, guards, created, queued, running, completed, failed, pruned, cancelled, "
     "live, pending, event_seq, log_seq, history_seq, worker_seq, best_trial, best_value, since_best, fold_bests, "
     "same_digest, same_count, measured, peak_memory, surprises, started_at, finished_at"
-).split(", ")
+)
 SAVE_EXPERIMENT = f"""
-UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS)} WHERE id = :id
+UPDATE experiments SET {", ".join(f"{name} = :{name}" for name in SAVED_COLUMNS.split(", "))} WHERE id = :id
 """
 
 SELECT_WORKER = """
