@@ -47,6 +47,11 @@ class Metric:
     optimized: bool = True
     """False: it has a limit, and is as good as any within it; `goal` says which way that lies"""
 
+    @property
+    def counted(self) -> int:
+        """How many of the last values `take` makes the mean of; 1 where it makes none."""
+        return int(self.take.removeprefix("mean:")) if self.take.startswith("mean:") else 1
+
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` is strictly better than `than`."""
         if than is None:
@@ -144,13 +149,12 @@ class Measured:
 
 def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
     """What counts of `points` (at least one, in the order reported); an undeclared metric takes its last value."""
-    take = metric.take if metric else "last"
-    if metric and take == "best":
+    if metric and metric.take == "best":
         finite = [point for point in points if math.isfinite(point.value)]
         best = (max if metric.goal == "maximize" else min)(finite or points, key=lambda point: point.value)
         return Measured(best.value, best.stddev)
-    if take.startswith("mean:"):
-        return averaged([point.value for point in points[-int(take.removeprefix("mean:")) :]])
+    if metric and metric.take.startswith("mean:"):
+        return averaged([point.value for point in points[-metric.counted :]])
     return Measured(points[-1].value, points[-1].stddev)
 
 

@@ -213,7 +213,7 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
     if found.points or several or found.resumed_from:
         reported.append(ledger, attempt, points)
-        stored = reported.of_attempt(ledger.session, ledger.row.id, attempt)
+        stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         points = stored + [point for point in points if not math.isfinite(point.value)]
     if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
         said, reason = "pruned", _ordered_reason(found)
@@ -354,8 +354,8 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
         return False
     reason = _ordered_reason(found) or Reason(ReasonCode.PRUNED, "its rule of early stopping ended it")
     _close(ledger, attempt, Cause.PRUNE, reason)
-    points = reported.of_attempt(ledger.session, ledger.row.id, attempt)
-    measured = measure(ledger.row.specification.metrics, points)
+    metrics = ledger.row.specification.metrics
+    measured = measure(metrics, reported.that_count(ledger.session, ledger.row.id, attempt, metrics))
     _conclude(ledger, found, Verdict(Cause.PRUNE, reason, measured), late=False)
     return True
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.domain.metrics import Point
+from orchestune.domain.metrics import Metric, Point
 from orchestune.services.ledger import Ledger
 from orchestune.store import hot
 from orchestune.store.session import Session
@@ -47,10 +47,25 @@ def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
         ledger.record("metric_reported", data)
 
 
-def of_attempt(session: Session, experiment: str, attempt: str) -> list[Point]:
-    """In order: what it reported, behind what was reported before the checkpoint that it went on from."""
-    found = _in_order(session.rows(hot.SELECT_POINTS, {"attempt": attempt}))
-    return inherited(session, experiment, attempt) + found
+def that_count(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
+    """In order: the few of its values, and of those before the checkpoint that it went on from, which `reduce` needs.
+
+    It may have reported millions. Where both its worker and HTTP brought values of a name, which is rare, they are all.
+    """
+    declared = {metric.name: metric for metric in metrics}
+    found: list[Point] = []
+    for origin, upto in _lineage(session, experiment, attempt):
+        for name, first, last in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
+            if first < HTTP_SEQUENCE <= last:
+                found += _within(curve(session, origin, name), upto)
+                continue
+            metric = declared.get(name)
+            statement = hot.LAST_POINTS
+            if metric and metric.take == "best":
+                statement = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
+            said = {"attempt": origin, "name": name, "upto": upto, "count": metric.counted if metric else 1}
+            found += [Point(*row) for row in reversed(session.rows(statement, said))]
+    return found
 
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
@@ -73,14 +88,27 @@ def _in_order(rows: Sequence[Sequence[Any]]) -> list[Point]:
     return [point for _, _, point in sorted(found, key=lambda item: item[:2])]
 
 
-def inherited(session: Session, experiment: str, attempt: str) -> list[Point]:
-    """What was reported of the model that an attempt goes on with: nothing where it began from the start.
+def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[Point]:
+    """What was reported of a metric of the model that an attempt goes on with; nothing where it began anew."""
+    *before, _ = _lineage(session, experiment, attempt)
+    return [point for origin, upto in before for point in _within(curve(session, origin, name), upto)]
+
+
+def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str, float]]:
+    """The attempts whose model this one has, which is the last, each with the step up to which its points count.
 
     Points behind the step of the checkpoint are left out: what made them is lost. Without a step all of them count.
     """
+    found, upto = [(attempt, math.inf)], math.inf
     row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
-    origin = json.loads(row[0]) if row and row[0] else None
-    if origin is None or session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment}) is None:
-        return []
-    points, step = of_attempt(session, experiment, origin["attempt"]), origin["step"]
-    return [point for point in points if step is None or point.step is None or point.step <= step]
+    while row and row[0]:
+        origin = json.loads(row[0])
+        row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
+        if row is not None:
+            upto = upto if origin["step"] is None else min(upto, origin["step"])
+            found.append((origin["attempt"], upto))
+    return found[::-1]
+
+
+def _within(points: Sequence[Point], upto: float) -> list[Point]:
+    return [point for point in points if point.step is None or point.step <= upto]

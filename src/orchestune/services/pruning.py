@@ -68,9 +68,8 @@ def _marks(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int, po
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:
     """The curve of an attempt as the rows have it, that of the attempts which it goes on from included."""
     track, name, session = Track(Curve(board.metric)), board.metric.name, ledger.session
-    for point in rows.inherited(session, ledger.row.id, attempt):
-        if point.name == name:
-            track.curve.add(point.value, point.step)
+    for point in rows.inherited(session, ledger.row.id, attempt, name):
+        track.curve.add(point.value, point.step)
     for point in rows.curve(session, attempt, name):
         track.take(point, rows.HTTP_SEQUENCE)
     track.looked = board.pruner(fold).look(trial, track.curve.step) if track.curve.step else None

@@ -133,7 +133,15 @@ INSERT_POINT = """
 INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
 :step, :stddev, :at) ON CONFLICT DO NOTHING
 """
-SELECT_POINTS = "SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt ORDER BY sequence"
+REPORTED_NAMES = """
+SELECT name, MIN(sequence), MAX(sequence) FROM points WHERE attempt = :attempt GROUP BY name ORDER BY name
+"""
+_POINTS_WITHIN = """
+SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
+AND (step IS NULL OR step <= :upto)"""
+LAST_POINTS = f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count"
+HIGHEST_POINT = f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1"
+LOWEST_POINT = f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1"
 SELECT_CURVE = """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
 """
