@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +16,9 @@ from orchestune.client.api import Client
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
 from orchestune.client.whereabouts import Started, Whereabouts
-from orchestune.config.experiment_file import Loaded, parse
-from orchestune.errors import BadInput, Problem, UsageError
+from orchestune.errors import UsageError
 from orchestune.sdk import submitting
-from orchestune.sdk.plain import plain_value
+from orchestune.sdk.plain import read_keys
 from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
@@ -45,7 +42,7 @@ def create(
     status there. Raises what `Experiment.create` does.
     """
     chosen = place(os.environ, cluster)
-    loaded = _loaded(keys, folder)
+    loaded = read_keys(keys, "experiment", "the keys of the experiment", folder / "experiment.yml")
     specification = loaded.specification
     if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
         raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
@@ -92,19 +89,6 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
         }
         variables = {"PYTHONPATH": importable(sys.path)}
         return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables)
-
-
-def _loaded(keys: Mapping[str, Any], folder: Path) -> Loaded:
-    """The keys, read by the reader of experiment files."""
-    try:
-        text = json.dumps(dict(keys), default=plain_value)
-    except (TypeError, ValueError) as exc:
-        raise BadInput([Problem(f"cannot be written down: {exc}", key="the keys of the experiment")]) from exc
-    try:
-        return parse(text, "experiment", path=folder / "experiment.yml")
-    except BadInput as exc:
-        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
-        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
 
 
 def _remember(chosen: Place, status: documents.Status, folder: Path) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.experiment_file import parse
 from orchestune.config.results_file import UnreadableResults, read
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.domain.warm_start import MAPPED, WarmStart, mapped, unusable
-from orchestune.errors import BadInput, Problem
-from orchestune.sdk.plain import plain_value
+from orchestune.errors import BadInput
+from orchestune.sdk.plain import plain_value, read_keys
 
 _ANYTHING = {"name": "search", "run": "true", "budget": 1}
 """what an experiment file must have beside these keys"""
@@ -57,15 +56,7 @@ def read_request(
     """The request; BadInput with every mistake, by the key it is at."""
     document: dict[str, Any] = {"parameters": parameters, "metrics": metrics, "engine": engine}
     document |= {"constraints": constraints} if constraints else {}
-    try:
-        text = json.dumps({**_ANYTHING, **document}, default=plain_value)
-    except (TypeError, ValueError) as exc:
-        raise BadInput([Problem(f"cannot be written down: {exc}", key="parameters, metrics or engine")]) from exc
-    try:
-        found = parse(text, "search").specification
-    except BadInput as exc:
-        problems = [replace(problem, file="", line=None, column=None) for problem in exc.problems]
-        raise BadInput(problems, exc.hint) from None  # where in the text, nobody has seen
+    found = read_keys({**_ANYTHING, **document}, "search", "parameters, metrics or engine").specification
     return SearchRequest(found.space, found.metrics, found.engine, found.engine_options)
 
 

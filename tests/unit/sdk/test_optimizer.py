@@ -206,6 +206,19 @@ def test_what_cannot_be_written_down_is_refused() -> None:
         Optimizer({"f": [object()]}, METRICS)
 
 
+def test_a_tuple_of_two_numbers_is_refused_with_what_it_may_mean() -> None:
+    with pytest.raises(BadInput) as caught:
+        Optimizer({"n": (0, np.int64(8)), "lr": (1e-5, np.float64(0.1)), "z": "1..a"}, METRICS)
+    told = {problem.key: problem for problem in caught.value.problems}
+    assert told.keys() == {"parameters.n", "parameters.lr", "parameters.z"}
+    assert told["parameters.n"].message == "a tuple of two numbers may be bounds or choices"
+    ways = 'write "0..8" for whole numbers, "0.0..8.0" for any number between, [0, 8] for two choices'
+    assert told["parameters.n"].hint == ways
+    assert told["parameters.lr"].hint == 'write "1e-5..0.1" for a range, [1e-05, 0.1] for two choices'
+    three = Optimizer({"n": (1, 2, 4), "f": ("a", "b"), "b": (True, False), "v": {"values": (1, 2)}}, METRICS)
+    assert three.ask().parameters.keys() == {"n", "f", "b", "v"}
+
+
 def test_values_of_numpy_and_ranges_are_taken_for_what_they_are() -> None:
     optimizer = Optimizer(
         {"n": {"type": "int", "min": np.int64(2), "max": 3}, "c": range(2), "d": np.arange(2)}, METRICS
