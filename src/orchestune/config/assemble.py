@@ -124,8 +124,24 @@ def _space(root: Field, values: _Values) -> Space | None:
         known.append(replace(parameter, when=tuple(item for item in parameter.when if item[0] in read)))
     for problem in Space(tuple(known)).problems():
         root.find("parameters", problem.key).wrong(problem.message, problem.hint)
+    if len(report.found) == before:
+        _check_conditions(root, parameters)
     complete = len(read) == len(named) and len(report.found) == before and bool(read)
     return _constrained(root, Space.of(parameters), values.get("constraints") or ()) if complete else None
+
+
+def _check_conditions(root: Field, parameters: Sequence[Parameter]) -> None:
+    """A number is drawn between bounds, and may stop at one, but is no other number that somebody could name."""
+    endless = {parameter.name: parameter for parameter in parameters if math.isinf(parameter.count())}
+    for parameter in parameters:
+        for name, values in parameter.when:
+            found = root.find("parameters", parameter.name, "when", name)
+            if (parent := endless.get(name)) is None:
+                continue
+            for at, value in zip(found.items() or [found], values, strict=False):
+                if value not in (parent.low, parent.high):
+                    message = f"{name} is any number of {parent.low:g}..{parent.high:g}, hence never exactly {value!r}"
+                    at.wrong(message, f"give {name} a step, list its values, or name one of its bounds")
 
 
 def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | None:

@@ -357,6 +357,20 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
             "4:10: parameters.alpha: `when` can never hold: 7 is outside 1..2",
         ),
         (
+            "{min: 0.5, max: 1, when: {beta: 0.9}}\n  beta: 0.0..1.0",
+            (
+                "4:42: parameters.alpha.when.beta: beta is any number of 0..1, hence never exactly 0.9"
+                " (give beta a step, list its values, or name one of its bounds)"
+            ),
+        ),
+        (
+            "{min: 0.5, max: 1, when: {beta: [0.0, 1e-3, 1]}}\n  beta: 0.0..1.0",
+            (
+                "4:48: parameters.alpha.when.beta[1]: beta is any number of 0..1, hence never exactly 0.001"
+                " (give beta a step, list its values, or name one of its bounds)"
+            ),
+        ),
+        (
             "{min: 0.5, max: 1, when: {alpha: 0.6}}",
             "4:10: parameters.alpha: conditions form a cycle: alpha → alpha",
         ),
