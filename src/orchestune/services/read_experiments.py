@@ -227,8 +227,17 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
 def _notes(session: Session, row: ExperimentRow) -> list[str]:
     looks = experiments.LOOKING in row.guard_words and row.desired is Desired.RUNNING and row.ended is None
     looking = "the grid is walked for its next configuration that the constraints allow"
-    found = [looking if looks else None, unpruned(session, row)]
+    found = [_deleted(row), looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]
+
+
+def _deleted(row: ExperimentRow) -> str | None:
+    """What became of it, where it is in no list, and what can be done about that."""
+    if row.hidden > 1:
+        return "deleted: its records, logs and files go as soon as nothing of it runs"
+    back = "it is listed again once it goes on (`resume`, or `extend` by a larger budget)"
+    purge = f"`orchestune delete {row.handle} --purge` removes its records, logs and files for good"
+    return f"deleted: lists leave it out; {purge}; {back}" if row.hidden else None
 
 
 def _running(session: Session, row: ExperimentRow) -> list[Document]:

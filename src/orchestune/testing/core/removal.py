@@ -35,8 +35,12 @@ class RemovalContract(WorldContract):
         world.run(experiment)
         change_experiment.delete(world.core, experiment, False, "ada")
         assert read_experiments.statuses(world.core)["items"] == []
-        assert world.status(experiment)["counts"]["completed"] == 3
+        status = world.status(experiment)
+        assert status["counts"]["completed"] == 3
+        purge = f"`orchestune delete {status['handle']} --purge` removes its records"
+        assert [note for note in status["notes"] if note.startswith("deleted: lists leave it out") and purge in note]
         change_experiment.delete(world.core, experiment, True, "ada")
+        assert world.status(experiment)["notes"][0].startswith("deleted: its records, logs and files go")
         world.tick(4)
         with pytest.raises(NotFound):
             world.status(experiment)
@@ -103,7 +107,8 @@ class RemovalContract(WorldContract):
         change_experiment.resume(world.core, resumed, "ada")
         change_experiment.change_experiment(world.core, extended, {"budget": 2}, "ada")
         assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {resumed, extended}
-        assert world.run(extended)["counts"]["completed"] == 2
+        done = world.run(extended)
+        assert (done["counts"]["completed"], done["notes"]) == (2, [])
 
     def test_what_is_being_removed_for_good_does_not_go_on(self, world: World) -> None:
         experiment = world.create(budget=3)
