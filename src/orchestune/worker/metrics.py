@@ -29,6 +29,9 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_TRACEBACK = b"Traceback (most recent call last):"
+_WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
+"""how Python begins a line with a warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
 _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
 _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 
@@ -111,6 +114,8 @@ class Scanner:
         self._half = b""
         self._skipping = False
         self._extra: set[str] = set()
+        self._traced = False
+        """whether the last line was one of a traceback, and not its end"""
 
     def feed(self, data: bytes) -> list[Reported]:
         """The values in the lines that are complete now. `\\r` ends a line too."""
@@ -156,12 +161,23 @@ class Scanner:
 
     def _scan(self, block: bytes) -> list[Reported]:
         found: list[Reported] = []
-        for line in _candidates(block, self._declared.needles):
-            found += self._line(line)
+        if self._traced or _TRACEBACK in block:
+            for line in re.split(rb"[\r\n]+", block):
+                traced = self._in_traceback(line)
+                found += self._line(line, extras=not traced) if len(line) <= LONGEST_LINE else []
+        else:
+            for line in _candidates(block, self._declared.needles):
+                found += self._line(line)
         if self._declared.expressions:
             for line in re.split(rb"[\r\n]+", block):
                 found += self._own(_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]))
         return found
+
+    def _in_traceback(self, line: bytes) -> bool:
+        """Whether a line is one of a traceback of Python: of its code, or the error at the end."""
+        before, begins = self._traced, line.lstrip().startswith(_TRACEBACK)
+        self._traced = begins or (before and line[:1] in (b" ", b"\t", b""))
+        return before or begins
 
     def _own(self, line: bytes) -> list[Reported]:
         """What the user's expressions find in a line."""
@@ -177,7 +193,8 @@ class Scanner:
                 found += self.values(numbers)
         return found
 
-    def _line(self, line: bytes) -> list[Reported]:
+    def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
+        """What a line reports; without `extras` of declared names alone, as numbers that errors tell are none."""
         if b"\x1b" in line:
             line = _COLOUR.sub(b"", line)
         stripped = line.strip()
@@ -195,13 +212,14 @@ class Scanner:
             if b"." not in text or name.lower() == b"epoch"
         }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
-        found = []
+        found, extras = [], extras and not _WARNING.match(line)
         for known, other, value, spread in pairs:
-            name = self._name((known or other).decode("utf-8", "replace"))
+            text = (known or other).decode("utf-8", "replace")
+            name = self._name(text) if extras or self.declared(text) else None
             if name is not None:
                 found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
-        for text, value, spread in percents:
-            name = self._name(f"{self._declared.bases[_folded(text.decode('utf-8', 'replace'))]}%")
+        for base, value, spread in percents:
+            name = self._name(f"{self._declared.bases[_folded(base.decode('utf-8', 'replace'))]}%")
             if name is not None:
                 found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
         return found

@@ -106,6 +106,34 @@ def test_other_names_are_kept_up_to_a_number() -> None:
     assert scan("other: 3\n") == []
 
 
+TRACED = """\
+lr=0.5
+Traceback (most recent call last):
+  File "train.py", line 3, in <module>
+    fit(PCA(n_components=39), accuracy=0.25)
+    ~~~^^^^^^^^^^^^^^^^^^^^^^
+sklearn.InvalidParameterError: n_components=39 must be at most n_features=38
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "train.py", line 5, in <module>
+ValueError: n_components=39
+loss=0.5
+  indented=2
+/usr/lib/sklearn/model.py:473: ConvergenceWarning: lbfgs failed to converge (status=1):
+rest=3
+"""
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_errors_and_warnings_tell_is_no_metric_that_nobody_declared(size: int, end: str) -> None:
+    scanner, text = Scanner(Declared(NAMES)), TRACED.replace("\n", end).encode()
+    found = [item for at in range(0, len(text), size) for item in scanner.feed(text[at : at + size])]
+    assert [item.name for item in found] == ["lr", "accuracy", "loss", "indented", "rest"]
+
+
 def test_a_line_without_end_does_not_fill_the_memory() -> None:
     scanner = Scanner(Declared(NAMES))
     for _ in range(100):
