@@ -1,0 +1,29 @@
+"""Results of another experiment as what a search begins with."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestune.client.api import Client
+from orchestune.domain.experiment import Specification
+from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
+from orchestune.domain.warm_start import WarmStarts
+from orchestune.sdk.warm_start import gathered
+from tests.unit.client.fake_server import FakeServer, status, trial
+
+SPACE = Space.of((Parameter("alpha", "float", 0.0, 1.0),))
+SPECIFICATION = Specification("next", "train", SPACE, (Metric("accuracy", "maximize"),), budget=1)
+
+
+@pytest.mark.parametrize(("folds", "spread"), [(1, 0.3), (9, 0.1)])
+def test_a_mean_of_folds_is_as_sure_as_it_was_to_its_own_search(folds: int, spread: float) -> None:
+    with FakeServer() as server:
+        server.put(status(folds=folds))
+        server.world.trials["sgd-7f3a"] = [trial(1, metrics={"accuracy": {"value": 0.9, "stddev": 0.3}})]
+        client = Client.connect(server.resolve)
+        found = gathered(lambda: client, WarmStarts(experiments=("sgd-7f3a",)), SPECIFICATION)
+        client.close()
+    assert found is not None
+    assert found.observations[0].stddev == {"accuracy": pytest.approx(spread)}
