@@ -15,7 +15,7 @@ from orchestune.domain.resources import fits
 from orchestune.domain.states import Desired, ExperimentState
 from orchestune.domain.warm_start import WarmStart, mapped, to_json
 from orchestune.engines import registry
-from orchestune.errors import BadInput, NotFound, OrchestuneError, Problem, UsageError
+from orchestune.errors import BadInput, NotFound, Problem, UsageError
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
 from orchestune.services import bundles, trials
@@ -58,8 +58,6 @@ def parse(document: Mapping[str, Any]) -> Specification:
     """A specification from JSON; every mistake as `BadInput`."""
     try:
         specification = Specification.from_json(document)
-    except OrchestuneError:
-        raise
     except KeyError as error:
         raise BadInput.one(f"the specification lacks {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
@@ -67,12 +65,14 @@ def parse(document: Mapping[str, Any]) -> Specification:
     problems = []
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
-    if specification.budget < 1:
-        problems.append(Problem(f"must be at least 1, found {specification.budget}", key="budget"))
-    if specification.parallelism < 1:
-        problems.append(Problem(f"must be at least 1, found {specification.parallelism}", key="parallelism"))
-    if specification.folds.count < 1:
-        problems.append(Problem(f"must be at least 1, found {specification.folds.count}", key="folds"))
+    counts = {
+        "budget": specification.budget,
+        "parallelism": specification.parallelism,
+        "folds": specification.folds.count,
+    }
+    for key, count in counts.items():
+        if count < 1:
+            problems.append(Problem(f"must be at least 1, found {count}", key=key))
     for index, configuration in enumerate(specification.try_first):
         problems += [
             replace(problem, key=f"try_first[{index}].{problem.key}")

@@ -85,6 +85,16 @@ def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
     assert answer["error"]["code"] == "bad_input" and "is half of a character" in answer["error"]["message"]
 
 
+def test_each_count_below_one_is_refused_by_its_name(shop: Shop) -> None:
+    counts = {"budget": 0, "parallelism": -1, "folds": {"count": 0}}
+    answer = shop.ask("POST", "/experiments", {"specification": SPECIFICATION | counts}, expect=400)
+    assert [(problem["key"], problem["message"]) for problem in answer["error"]["problems"]] == [
+        ("budget", "must be at least 1, found 0"),
+        ("parallelism", "must be at least 1, found -1"),
+        ("folds", "must be at least 1, found 0"),
+    ]
+
+
 def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says(shop: Shop) -> None:
     archive = gzip.compress(b"the code")
     digest = hashlib.sha256(archive).hexdigest()
