@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestune.errors import OrchestuneError, StoreDamaged, StoreUnavailable, UsageError
+from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
 from orchestune.store import postgres, sqlite
 from orchestune.store.session import Session
 from orchestune.store.turns import Turns
@@ -209,8 +209,6 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
     """Turn what drivers raise into `StoreUnavailable` where waiting may help; `hint`: what else may."""
     try:
         yield
-    except OrchestuneError:
-        raise
     except PoolTimeout as error:
         raise StoreUnavailable("every connection to the store is in use", "try again in a moment") from error
     except (DBAPIError, sqlite3.Error, postgres.error()) as error:
