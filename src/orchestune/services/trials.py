@@ -19,15 +19,6 @@ from orchestune.services.ledger import Ledger
 from orchestune.store import hot
 from orchestune.store import trials as rows
 
-COUNTED = {
-    TrialState.QUEUED: "queued",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETED: "completed",
-    TrialState.FAILED: "failed",
-    TrialState.PRUNED: "pruned",
-    TrialState.CANCELLED: "cancelled",
-}
-
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -43,11 +34,11 @@ class Suggestion:
 
 
 def count(ledger: Ledger, old: TrialState | None, new: TrialState) -> None:
-    """Keep the experiment's counters true."""
+    """Keep the experiment's counters true, which are named like the states."""
     row = ledger.row
     if old is not None:
-        setattr(row, COUNTED[old], getattr(row, COUNTED[old]) - 1)
-    setattr(row, COUNTED[new], getattr(row, COUNTED[new]) + 1)
+        setattr(row, old.value, getattr(row, old.value) - 1)
+    setattr(row, new.value, getattr(row, new.value) + 1)
 
 
 def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
