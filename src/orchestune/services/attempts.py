@@ -262,8 +262,7 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
     cause, trial, fold = verdict.cause, found.trial, found.fold
     if cause is Cause.PREEMPT:
         if not late:
-            trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
-            trials.requeue(ledger, trial, found.trial_state, cause, found.losses, found.isolated)
+            _offer_again(ledger, found, cause)
         return
     if cause is Cause.LOSE:
         _offer_again_later(ledger, found, verdict.reason)
@@ -271,17 +270,13 @@ def _conclude(ledger: Ledger, found: Found, verdict: Verdict, late: bool) -> Non
     if verdict.memory:
         raise_memory(ledger, trial, fold, verdict.memory)
         if not late:
-            trials.change_task(ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures)
-            trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
+            _offer_again(ledger, found, Cause.RETRY)
         return
     again = found.failures < ledger.row.specification.retries and found.ordered != "pruned"
     if cause is Cause.FAIL and again and not applies(ledger, verdict.reason):
         if not late:
-            delay = ledger.now + min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
-            trials.change_task(
-                ledger, trial, fold, found.task_state, Cause.RETRY, failures=found.failures + 1, not_before=delay
-            )
-            trials.requeue(ledger, trial, found.trial_state, Cause.RETRY, found.losses, found.isolated)
+            delay = min(RETRY_SECONDS * 2**found.failures, LONGEST_DELAY)
+            _offer_again(ledger, found, Cause.RETRY, failures=found.failures + 1, not_before=ledger.now + delay)
         return
     trials.change_task(ledger, trial, fold, found.task_state, cause, failures=found.failures)
     old = found.trial_state
@@ -304,11 +299,8 @@ def _with_more_memory(ledger: Ledger, found: Found, verdict: Verdict) -> Verdict
 
 def _offer_again_later(ledger: Ledger, found: Found, reason: Reason | None) -> None:
     losses = found.losses + 1
-    delay = ledger.now + min(2.0**losses, LONGEST_DELAY)
-    trials.change_task(
-        ledger, found.trial, found.fold, found.task_state, Cause.LOSE, failures=found.failures, not_before=delay
-    )
-    trials.requeue(ledger, found.trial, found.trial_state, Cause.LOSE, losses, found.isolated)
+    delay = min(2.0**losses, LONGEST_DELAY)
+    _offer_again(ledger, found._replace(losses=losses), Cause.LOSE, not_before=ledger.now + delay)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
         last = reason.message if reason else "for an unknown reason"
         text = f"trial {found.trial} could not be started {losses} times; the last time: {last}"
@@ -360,10 +352,10 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
     return True
 
 
-def _offer_again(ledger: Ledger, found: Found, cause: Cause) -> None:
-    trials.change_task(
-        ledger, found.trial, found.fold, found.task_state, cause, failures=found.failures, isolated=found.isolated
-    )
+def _offer_again(ledger: Ledger, found: Found, cause: Cause, **values: Any) -> None:
+    """The task, with these `values`; one of a trial that keeps losing its worker is still run alone."""
+    kept = {"failures": found.failures, "isolated": found.isolated}
+    trials.change_task(ledger, found.trial, found.fold, found.task_state, cause, **kept | values)
     trials.requeue(ledger, found.trial, found.trial_state, cause, found.losses, found.isolated)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.services import (
+    change_experiment,
     read_columns,
     read_logs,
     read_trials,
@@ -166,3 +167,16 @@ class LossesContract(WorldContract):
         assert "trial 1" in shown["reason"]["message"]
         assert shown["counts"]["completed"] == 5
         assert shown["counts"]["failed"] == 0
+
+    def test_a_trial_that_is_run_alone_is_so_after_a_preemption_too(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        for _ in range(3):
+            [(worker, lease)] = world.lease()
+            worker.call(beats=[worker.started(lease)])
+            world.backend.gone[worker.id] = "killed by signal 9"
+            world.tick()
+        [(worker, lease)] = world.lease()
+        change_experiment.change_experiment(world.core, experiment, {"budget": 3, "parallelism": 2}, "ada")
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        assert {lease["trial"] for _, lease in world.lease(2)} == {2, 3}
+        assert world.run(experiment)["counts"]["completed"] == 3
