@@ -40,12 +40,10 @@ class Found(NamedTuple):
     points: int
     log_end: int
     started_at: float | None
-    leased_at: float
     worker: str
     task_state: TaskState
     task_token: int
     failures: int
-    task_isolated: int
     trial_state: TrialState
     losses: int
     isolated: int
@@ -55,9 +53,12 @@ class Found(NamedTuple):
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Found:
         """A row of `hot.SELECT_ATTEMPT`."""
-        found = list(row)
-        found[0], found[10], found[14] = AttemptState(row[0]), TaskState(row[10]), TrialState(row[14])
-        return cls._make(found)
+        found = cls._make(row)
+        return found._replace(
+            state=AttemptState(found.state),
+            task_state=TaskState(found.task_state),
+            trial_state=TrialState(found.trial_state),
+        )
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ LIVE_OF_WORKER = """
 SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
 """
 SELECT_ATTEMPT = """
-SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.leased_at, a.worker,
-t.state, t.token, t.failures, t.isolated, r.state, r.losses, r.isolated, a.reason, a.resumed_from
+SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker,
+t.state, t.token, t.failures, r.state, r.losses, r.isolated, a.reason, a.resumed_from
 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
