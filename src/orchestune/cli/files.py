@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestune.cli.console import Console
 from orchestune.cli.logs import gone
 from orchestune.cli.parser import Commands, add_cluster, add_command
+from orchestune.cli.progress import nothing_best
 from orchestune.cli.render import one_line, size
 from orchestune.client.transfer import local_name
 from orchestune.errors import NotFound, UsageError
@@ -61,7 +62,8 @@ def get(console: Console, args: argparse.Namespace) -> int:
         ref = console.experiment(args.exp)
         found = client.best(ref)
         if not found:
-            raise NotFound(f"{ref} has no completed trial yet")
+            status = client.experiment(ref)
+            raise NotFound(f"{status['handle']} has no best trial: {nothing_best(status)}")
         number = found[0]["trial"]
     elif args.exp is None:
         raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")

@@ -66,9 +66,11 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
         )
     futile = rules.futile
     if futile is not None and progress.finished >= futile.after and not _reached(objective, best, futile.limit):
-        had = f"{best:g} is {futile.side}" if best is not None else "none is on the right side of"
-        text = f"{objective.name} after {plural(progress.finished, 'finished trial')}: {had} {futile.limit:g}"
-        return Reason(ReasonCode.FUTILE, text)
+        after = f"{objective.name} after {plural(progress.finished, 'finished trial')}"
+        if best is not None:
+            return Reason(ReasonCode.FUTILE, f"{after}: {best:g} is {futile.side} {futile.limit:g}")
+        none = "none keeps every limit" if progress.completed else "none has completed"
+        return Reason(ReasonCode.FUTILE, f"{after}: {none}")
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
         missed = "nothing came onto the Pareto front" if progress.front else f"no better {objective.name}"

@@ -357,6 +357,15 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
 
 
+def test_get_says_why_there_is_no_best_trial(server: FakeServer, cli: Cli) -> None:
+    assert cli("get", "sgd", "--best").err == "error: sgd-7f3a has no best trial: no trial has completed yet\n"
+    base = {"goal": "maximize", "take": "last", "threshold": None}
+    counts = {"queued": 0, "running": 0, "completed": 3, "failed": 0, "pruned": 0, "cancelled": 0}
+    server.update("sgd-7f3a", metrics=[{**base, "name": "accuracy", "constraint": ">= 0.9"}], counts=counts)
+    said = "sgd-7f3a has no best trial: of 3 completed trials none has accuracy >= 0.9"
+    assert cli("get", "sgd", "--best").err == f"error: {said}\n"
+
+
 def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_obeys(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:

@@ -40,12 +40,17 @@ def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
     assert found.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
 
 
+def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
+    found = ended(progress(20, None), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
+    assert found is not None and found.message == "accuracy after 20 finished trials: none keeps every limit"
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
         (StopRules(patience=1), "no better loss in the last trial"),
         (StopRules(max_failures=1), "1 trial failed, the limit is 1"),
-        (StopRules(futile=Futile(0.6, 1, "above")), "loss after 1 finished trial: none is on the right side of 0.6"),
+        (StopRules(futile=Futile(0.6, 1, "above")), "loss after 1 finished trial: none has completed"),
     ],
 )
 def test_of_one_trial_a_reason_tells_in_the_singular(rules: StopRules, words: str) -> None:
