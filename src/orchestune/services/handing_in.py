@@ -1,4 +1,5 @@
-"""Files that attempts which succeeded hand in: on their way until they arrived, lost with a worker that had them still.
+"""Files that attempts which succeeded hand in: on their way until they arrived, lost where they are refused, or with
+a worker that had them still.
 
 Meanwhile, and for ever where they are lost, the attempt's reason tells so.
 """
@@ -16,10 +17,12 @@ _ARRIVED_BEFORE = """
 SELECT COUNT(*) FROM artifacts WHERE experiment = :experiment AND trial = :trial AND attempt = :attempt
 """
 _ARRIVED = "UPDATE attempts SET reason = NULL WHERE id = :attempt AND state = :state"
+_REFUSED = """
+UPDATE attempts SET reason = :reason WHERE id = :attempt AND state = :state AND reason LIKE :on_the_way
+"""
 _LOST = """
 UPDATE attempts SET reason = :reason WHERE worker = :worker AND state = :state AND reason LIKE :on_the_way
 """
-_ON_THE_WAY = f'%"{ReasonCode.FILES_ON_THE_WAY}"%'
 
 
 def announced(ledger: Ledger, attempt: str, trial: int, count: int) -> Reason | None:
@@ -36,16 +39,24 @@ def arrived(ledger: Ledger, attempt: str) -> None:
     ledger.session.run(_ARRIVED, {"attempt": attempt, "state": AttemptState.SUCCEEDED})
 
 
+def refused(ledger: Ledger, attempt: str, why: str) -> None:
+    """The files of an attempt that has ended will not come: something between its worker and the store refused them."""
+    ledger.session.run(_REFUSED, {"attempt": attempt, **_told(f"they were refused: {why}")})
+
+
 def lost(session: Session, worker: str, name: str, why: str) -> int:
     """What a worker that is gone had not handed in will not come; how many attempts that concerns."""
-    reason = Reason(ReasonCode.FILES_LOST, f"its files did not arrive: worker {name} is gone: {_brief(why)}")
-    told = {
-        "worker": worker,
+    return session.run(_LOST, {"worker": worker, **_told(f"worker {name} is gone: {_brief(why)}")})
+
+
+def _told(why: str) -> dict[str, str]:
+    """What is said of attempts whose files do not arrive, and of which attempts."""
+    reason = Reason(ReasonCode.FILES_LOST, f"its files did not arrive: {why}")
+    return {
         "state": AttemptState.SUCCEEDED,
         "reason": json.dumps(reason.to_json()),
-        "on_the_way": _ON_THE_WAY,
+        "on_the_way": f'%"{ReasonCode.FILES_ON_THE_WAY}"%',
     }
-    return session.run(_LOST, told)
 
 
 def _brief(why: str) -> str:

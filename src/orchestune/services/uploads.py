@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from sqlalchemy import Row
+
 from orchestune.domain.states import AttemptState
 from orchestune.errors import NotFound, StoreUnavailable
 from orchestune.services import handing_in
@@ -56,15 +58,28 @@ def _commit(core: Core, worker: str, digest: str, size: int) -> int:
     return present
 
 
-def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones.
-
-    Where a trial has several folds, the files of each lie below `fold-K/`.
-    """
+def _own_attempt(core: Core, worker: str, body: Mapping[str, Any]) -> Row[Any]:
+    """The attempt of which a worker speaks. NotFound where it is not one of its own."""
     with core.store.reading() as session:
         attempt = trials.find_attempt(session, body["attempt"])
     if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
         raise NotFound(f"this worker has no attempt {body['attempt']}")
+    return attempt
+
+
+def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn finished uploads into artifacts of the attempt's trial; a newer attempt's files replace older ones.
+
+    Where a trial has several folds, the files of each lie below `fold-K/`. With `refused`, which says why, none of
+    those will come that are still missing: StoreUnavailable while the attempt's end is not known.
+    """
+    attempt = _own_attempt(core, worker, body)
+    if "refused" in body:
+        if AttemptState(attempt.state).live:
+            raise StoreUnavailable(f"attempt {attempt.id} has not ended yet", "tell it again when it has")
+        with locked(core, attempt.experiment) as ledger:
+            handing_in.refused(ledger, attempt.id, body["refused"])
+        return {"kept": []}
     sizes = {item["digest"]: _commit(core, worker, item["digest"], item["size"]) for item in body["files"]}
     with locked(core, attempt.experiment) as ledger:
         several = ledger.row.specification.folds.count > 1
@@ -91,10 +106,7 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
 
 def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one."""
-    with core.store.reading() as session:
-        attempt = trials.find_attempt(session, body["attempt"])
-        if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
-            raise NotFound(f"this worker has no attempt {body['attempt']}")
+    attempt = _own_attempt(core, worker, body)
     size = _commit(core, worker, body["digest"], int(body.get("size") or 1))
     with locked(core, attempt.experiment) as ledger:
         newest = ledger.session.row(

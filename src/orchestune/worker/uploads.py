@@ -53,7 +53,8 @@ def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
     """Upload a parcel's files, commit them, remove it; the answer of the committing route.
 
     Goes on while the server is away, up to the time `until`. Raises Unreachable then, and ApiError where the server
-    does not want it, in which case the parcel is gone.
+    does not want it, in which case the parcel is gone. That artifacts are not wanted is told to the server instead,
+    which waits for them.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     connection, backoff = Connection(server, 60.0), Backoff()
@@ -71,8 +72,10 @@ def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
                 raise
             except ApiError as exc:
                 say(f"the server refused files of attempt {manifest['body'].get('attempt')}: {exc}")
-                remove(folder)
-                raise
+                if manifest["route"] != "artifacts" or "refused" in manifest["body"]:
+                    remove(folder)
+                    raise
+                manifest["body"]["refused"] = str(exc)
     finally:
         connection.close()
 
@@ -80,6 +83,8 @@ def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
 def _deliver_once(connection: Connection, server: Server, folder: Path, manifest: dict[str, Any]) -> Any:
     """Some files after the other; those that were committed are no longer in `manifest`."""
     files, answer = manifest["files"], None
+    if "refused" in manifest["body"]:
+        return connection.call("POST", server.path(manifest["route"]), {**manifest["body"], "files": []})
     while files:
         some = [_sent(connection, server, folder, item) for item in files[:TOGETHER]]
         body = dict(manifest["body"])

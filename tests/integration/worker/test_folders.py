@@ -156,6 +156,25 @@ def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(se
     assert more == [True, True, True, False]
 
 
+def test_that_files_were_refused_is_told_until_the_server_has_heard_it(serve: Serve, employ: Employ) -> None:
+    server = serve("echo one > best.pt; echo loss=1", keep={"patterns": ["best.pt"], "limit": 100})
+    told: list[dict[str, Any]] = []
+
+    def fault(route: str, body: dict[str, Any]) -> str:
+        if route == "artifacts":
+            told.append(body)
+            return "503" if len(told) == 1 else ""
+        return "413" if route == "uploads" else ""
+
+    server.fault = fault
+    attempt = server.queue()
+    worker = employ(server)
+    server.wait(lambda: attempt in server.artifacts)
+    refused = {"attempt": attempt, "token": 1, "files": [], "refused": "told to say 413"}
+    assert told == [refused, refused]
+    until(lambda: not list((worker.state / "outbox" / worker.name).iterdir()), "an empty outbox")
+
+
 def test_whether_files_are_on_their_way_is_told_with_the_end_of_their_trial_and_until_they_arrived(
     serve: Serve, employ: Employ
 ) -> None:

@@ -47,7 +47,7 @@ async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
 @router.post("/artifacts")
 async def keep_artifacts(context: Here, worker: str, body: dict[str, Any]) -> Response:
     """Turn uploads into artifacts of a trial."""
-    _check(body, attempt=str, token=int, files=list)
+    _check(body, attempt=str, token=int, files=list, **({"refused": str} if "refused" in body else {}))
     for item in body["files"]:
         if not isinstance(item, dict):
             raise BadInput.one("must be a list of documents", key="files")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
+from orchestune.errors import StoreUnavailable
 from orchestune.services import change_experiment, read_trials, uploads
 from orchestune.testing.world import FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
@@ -99,6 +100,22 @@ class HandingInContract(WorldContract):
         shown = world.status(experiment)
         assert shown["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
         assert shown["counts"]["completed"] == 3
+
+    def test_files_that_were_refused_are_told_of_their_trial_once_it_has_ended(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        ((worker, lease),) = world.lease()
+        said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
+        with pytest.raises(StoreUnavailable, match="has not ended yet"):
+            uploads.keep_artifacts(world.core, worker.id, said)
+        worker.call(finished=[worker.finish(lease) | {"files": 1}], sending=1)
+        assert uploads.keep_artifacts(world.core, worker.id, said) == {"kept": []}
+        text = "its files did not arrive: they were refused: HTTP 413"
+        assert _reason_of(world, experiment, 1) == {"code": "files_lost", "message": text}
+        ((worker, lease),) = world.lease()
+        worker.call(finished=[worker.finish(lease)])
+        said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
+        uploads.keep_artifacts(world.core, worker.id, said)
+        assert _reason_of(world, experiment, 2) is None, "it waits for none"
 
     @pytest.mark.parametrize("ends_first", [True, False])
     def test_files_of_which_some_have_arrived_are_on_their_way_still(self, world: World, ends_first: bool) -> None:
