@@ -83,12 +83,18 @@ def _try(console: Console, found: Model, prepared: Prepared, chosen: list[str], 
         console.say(console.paint.dim(f"the configuration of {found.why}" if same or trial else found.why))
     outcome = run_once(console, prepared, parameters, seed)
     absent = missing(outcome, specification)
-    before = trial["metrics"] if same and trial else None
+    before = _comparable(console, trial) if same and trial else None
     if not console.json:
         console.say("", *verdict(console, outcome, specification, before))
     like = f"{found.status['handle']}/{trial['number']}" if trial else None
     document |= {"like": like, "parameters": parameters, **outcome.to_json(), "missing": absent}
     return 1 if outcome.problem or absent else 0
+
+
+def _comparable(console: Console, trial: documents.Trial) -> dict[str, Any]:
+    """What the trial measured; of folds the first one, where that alone is run."""
+    tasks = trial.get("tasks") or []
+    return dict(tasks[0]["metrics"] if len(tasks) > 1 and at_hand(console.place) else trial["metrics"])
 
 
 def _hand_over(console: Console, prepared: Prepared, into: str, digest: str, document: Document) -> None:

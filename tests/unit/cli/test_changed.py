@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +14,10 @@ import pytest
 from orchestune.cli.changed import Model, changed
 from orchestune.cli.console import Console
 from orchestune.config.experiment_file import load
-from tests.unit.client.fake_server import status
+from tests.unit.cli.conftest import Result
+from tests.unit.client.fake_server import FakeServer, status, trial
+
+Cli = Callable[..., Result]
 
 FILE: dict[str, Any] = {
     "name": "sgd",
@@ -77,3 +82,19 @@ def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
     (project / "experiment.yml").write_text("budget: [")
     (note,) = changed(console(project), found, None)[1]
     assert "cannot be used as it is now" in note
+
+
+def test_a_fold_that_is_tried_is_compared_with_that_fold(project: Path, server: FakeServer, cli: Cli) -> None:
+    (project / "train.py").write_text("print('loss=0.5')")
+    save(project, run=[sys.executable, "train.py"], folds=2)
+    document = model(project).document
+    tasks = [
+        {"fold": fold, "state": "done", "metrics": {"loss": {"value": value, "stddev": None}}}
+        for fold, value in enumerate((0.4, 0.8))
+    ]
+    mean = {"loss": {"value": 0.6, "stddev": 0.28}}
+    server.world.specification = dict(document)
+    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, tasks=tasks)]
+    assert "metric   loss 0.5 (was 0.4)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out
+    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, tasks=tasks[:1])]
+    assert "metric   loss 0.5 (was 0.6)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out
