@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from orchestune import __version__
 from orchestune.cli.render import Paint
 from orchestune.cli.silence import waits
-from orchestune.client.address import Place, place
+from orchestune.client.address import Place, named_server, place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key
@@ -187,7 +187,7 @@ class Console:
     @property
     def _chosen(self) -> bool:
         """Whether the server was named, so that what is remembered does not count."""
-        return bool(self.cluster or self.environ.get("ORCHESTUNE_SERVER", "").strip())
+        return bool(self.cluster or named_server(self.environ))
 
     def _go(self, cluster: str | None) -> None:
         """Turn to a cluster; None is the default one. What was archived of one that is no more is on this machine."""

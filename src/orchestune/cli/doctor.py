@@ -7,6 +7,7 @@ import argparse
 from orchestune.cli.console import Console
 from orchestune.cli.findings import show
 from orchestune.cli.parser import Commands, add_command
+from orchestune.client.address import named_server
 from orchestune.errors import UsageError
 
 
@@ -32,7 +33,7 @@ def doctor(console: Console, args: argparse.Namespace) -> int:
     from orchestune.client.embedded import connect  # and it alone starts a server anew
 
     if args.restart:
-        if console.environ.get("ORCHESTUNE_SERVER", "").strip():
+        if named_server(console.environ):
             raise UsageError("ORCHESTUNE_SERVER names a server that its operator starts", "unset it for your own one")
         connect(anew=True, environ=console.environ)
     return show(console, checks(console.environ))

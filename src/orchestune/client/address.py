@@ -56,6 +56,11 @@ class Place:
         return self.cluster is not None and self.cluster.embedded
 
 
+def named_server(environ: Mapping[str, str]) -> str:
+    """The address that `ORCHESTUNE_SERVER` names; empty where it names none."""
+    return environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
+
+
 def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *, start: bool = True) -> Resolve:
     """How to reach the server of `place(...)`. Calling the result may raise Unreachable or Denied."""
     return place(environ, cluster, start=start).resolve
@@ -74,7 +79,7 @@ def place(
 
     UsageError where an address is none, NotFound where there is no such cluster. Nothing is asked yet.
     """
-    address = environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
+    address = named_server(environ)
     if address and not cluster:
         _check(address)
         access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip(), owner(environ))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestune import __version__
 from orchestune.client import room
-from orchestune.client.address import resolver
+from orchestune.client.address import named_server, resolver
 from orchestune.client.doctor_clusters import cluster_checks
 from orchestune.client.finding import Finding, Verdict
 from orchestune.client.home import state_folder
@@ -34,13 +34,12 @@ _REMOTE = frozenset(
 def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Every check, one after the other. Starts the embedded server, as each other command would."""
     yield _versions()
-    hosted = bool(environ.get("ORCHESTUNE_SERVER", "").strip())
-    usable = hosted or _usable(environ)
+    hosted = named_server(environ)
     if not hosted:
         yield from _state(environ)
     yield _temporary()
     yield _loopback()
-    if usable:
+    if hosted or _usable(environ):
         yield from _server(environ)
         yield from cluster_checks(environ)
     yield _gpus(environ)
@@ -134,10 +133,6 @@ def _loopback() -> Finding:
 
 
 def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
-    hosted = bool(environ.get("ORCHESTUNE_SERVER", "").strip())
-    log = "look at server.log in the state folder"
-    if hosted:
-        log = "is ORCHESTUNE_SERVER right, does the server run, and does the network let this machine reach it?"
     transport = Transport(resolver(environ), patience=2.0)
     try:
         transport.request("GET", "/api/v1/server")  # may start one first, which says nothing of clocks
@@ -148,7 +143,10 @@ def _server(environ: Mapping[str, str]) -> Iterator[Finding]:
         where = transport.resolve().url
     except OrchestuneError as exc:
         transport.close()
-        yield Finding("server", "error", exc.message, exc.hint if exc.hint and "doctor" not in exc.hint else log)
+        log = "look at server.log in the state folder"
+        if named_server(environ):
+            log = "is ORCHESTUNE_SERVER right, does the server run, and does the network let this machine reach it?"
+        yield Finding("server", "error", exc.message, _remedy(exc, log))
         return
     detail = f"{document['version']} ({document['home']}, pid {document['pid']}) at {where}"
     detail += f", answered in {(ended - began) * 1000:.0f} ms"
@@ -175,9 +173,13 @@ def stored(transport: Transport) -> Finding:
     except Denied:
         return Finding("store", "ok", "reads; whether it writes, an owner's token can tell")
     except OrchestuneError as exc:
-        remedy = exc.hint if exc.hint and "doctor" not in exc.hint else "end what locks it, make room on its disk"
-        return Finding("store", "error", exc.message, remedy)
+        return Finding("store", "error", exc.message, _remedy(exc, "end what locks it, make room on its disk"))
     return Finding("store", "ok", "reads and writes records and files")
+
+
+def _remedy(exc: OrchestuneError, otherwise: str) -> str:
+    """What the error says itself, unless that is to ask the doctor."""
+    return exc.hint if exc.hint and "doctor" not in exc.hint else otherwise
 
 
 def _clock(reply: Reply, now: float) -> Finding:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestune.client.address import place
+from orchestune.client.address import named_server, place
 from orchestune.client.api import Client
 from orchestune.client.home import state_folder
 from orchestune.client.states import over
@@ -100,7 +100,7 @@ class Experiment:
         if not isinstance(handle, str) or not handle or "/" in handle:  # type: ignore[redundant-expr]  # of notebooks
             hint = "a handle is such as sgd-7f3a; one trial of it is Experiment.load('sgd-7f3a').trial(3)"
             raise UsageError(f"{handle!r} is no handle of an experiment", hint)
-        if cluster is None and not os.environ.get("ORCHESTUNE_SERVER", "").strip():
+        if cluster is None and not named_server(os.environ):
             cluster = Whereabouts(state_folder()).cluster_of(handle)
         with connected(place(os.environ, cluster)) as client:
             return cls(client, client.experiment(handle))
