@@ -9,7 +9,7 @@ import pytest
 from orchestune.errors import BadInput, NotFound
 from orchestune.services import read_code, read_trials
 from orchestune.services.core import Core
-from orchestune.store.records import unreferenced_blobs
+from orchestune.store.blobs import unreferenced
 from tests.testbeds.seed import CHANGED, CODE, HOSTILE, core_of, seed
 
 
@@ -56,7 +56,7 @@ def test_code_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     core = core_of(tmp_path)
     ref = seed(core)[HOSTILE]
     with core.store.transaction() as session:
-        assert unreferenced_blobs(session, core.clock.now() + 10) == []
+        assert unreferenced(session, core.clock.now() + 10) == []
         session.connection.exec_driver_sql("DELETE FROM blobs")
     with pytest.raises(NotFound, match="the code is no longer there"):
         read_code.code(core, ref, 1)

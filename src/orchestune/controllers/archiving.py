@@ -13,7 +13,7 @@ from orchestune.ports.files import Away
 from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
-from orchestune.store import experiments, logs, records, trials
+from orchestune.store import blobs, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -58,7 +58,7 @@ class Archiving:
             return
         first, data = segments[0], b"".join(bytes(segment.data) for segment in segments)
         # its length too: where an earlier try was cut off, an object that is shorter may be there, and stays
-        key = f"{records.log_prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
+        key = f"{logs.prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
         self._core.files.put(key, io.BytesIO(data))
         starts = accumulate((segment.length for segment in segments), initial=0)
         places = [(segment.experiment, segment.seq, start) for segment, start in zip(segments, starts, strict=False)]
@@ -97,12 +97,12 @@ class Archiving:
         """
         with self._core.store.reading() as session:
             limit = session.now - ORPHAN_SECONDS
-            orphans = records.unreferenced_blobs(session, limit)
+            orphans = blobs.unreferenced(session, limit)
         each(partial(self._drop_orphan, digest, limit) for digest in orphans)
 
     def _drop_orphan(self, digest: str, limit: float) -> None:
         with self._core.store.transaction() as session:
-            ours = records.let_blob_go(session, digest, limit)
+            ours = blobs.let_go(session, digest, limit)
         if ours:
             self._delete(digest)
             log.info("dropped the file %s, which nothing names any more", digest)
@@ -116,7 +116,7 @@ class Archiving:
         except StoreUnavailable:
             if files.size(key) is not None:
                 with self._core.store.transaction() as session:
-                    records.keep_blob(session, digest)
+                    blobs.keep(session, digest)
                 raise
         with self._core.store.transaction() as session:
-            records.drop_blob(session, digest)
+            blobs.drop(session, digest)

@@ -18,7 +18,7 @@ from orchestune.errors import Conflict, NotFound, UsageError
 from orchestune.services.core import Core
 from orchestune.services.read_logs import lost
 from orchestune.services.read_trials import blob_key
-from orchestune.store import archive, experiments, migrate, records
+from orchestune.store import archive, blobs, experiments, migrate, removal
 from orchestune.store.session import Session
 
 
@@ -116,7 +116,7 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
         older = known is not None and known.event_seq < head.events
         handle = known.handle if known is not None else _free_handle(core, session, head.handle)
         if older:
-            records.drop_rows(session, head.experiment)
+            removal.drop_rows(session, head.experiment)
         if known is None or older:
             for table, rows in record.tables(source):
                 archive.add(session, table, [_received(table, row, handle) for row in rows])
@@ -137,13 +137,13 @@ def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
 def _take_blobs(core: Core, head: record.Head) -> None:
     with core.store.transaction() as session:
         for digest in head.blobs:
-            records.hold_blob(session, digest)
+            blobs.hold(session, digest)
     missing = [digest for digest, size in head.blobs.items() if core.files.size(blob_key(digest)) != size]
     if missing:
         raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
     with core.store.transaction() as session:
         for digest, size in head.blobs.items():
-            records.put_blob(session, digest, "bundle", size)
+            blobs.put(session, digest, "bundle", size)
 
 
 def _free_handle(core: Core, session: Session, wanted: str) -> str:

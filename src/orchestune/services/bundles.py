@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
-from orchestune.store import records
+from orchestune.store import blobs
 
 _PART = 4 * 2**20
 
@@ -24,14 +24,14 @@ def check_digest(digest: str) -> str:
 def has(core: Core, digest: str) -> bool:
     """Whether the bundle is here already, and will be while whoever asks goes on to use it."""
     with core.store.transaction() as session:
-        known = records.use_blob(session, check_digest(digest))
+        known = blobs.use(session, check_digest(digest))
     return known and core.files.size(blob_key(digest)) is not None
 
 
 def need(core: Core, digest: str) -> None:
     """NotFound where the bundle is not here."""
     with core.store.reading() as session:
-        known = records.blob(session, check_digest(digest)) is not None
+        known = blobs.get(session, check_digest(digest)) is not None
     if not known:
         raise missing(digest)
 
@@ -53,20 +53,20 @@ def store(core: Core, digest: str, stream: BinaryIO) -> dict[str, Any]:
         if seen.hexdigest() != digest:
             raise BadInput.one(f"the archive's SHA-256 is {seen.hexdigest()}, not {digest}", key="bundle")
         with core.store.transaction() as session:
-            records.hold_blob(session, digest)
+            blobs.hold(session, digest)
         size = core.files.commit(upload, blob_key(digest), digest) if offset else 0
     finally:
         core.files.abort(upload)
     with core.store.transaction() as session:
-        records.put_blob(session, digest, "bundle", size)
+        blobs.put(session, digest, "bundle", size)
     return {"digest": digest, "size": size}
 
 
 def open_bundle(core: Core, digest: str, experiment: str | None = None) -> tuple[BinaryIO, int]:
     """A reader and the size; with `experiment` only what a trial of that experiment runs."""
     with core.store.reading() as session:
-        blob = records.blob(session, check_digest(digest))
-        if experiment is not None and not records.runs_bundle(session, experiment, digest):
+        blob = blobs.get(session, check_digest(digest))
+        if experiment is not None and not blobs.runs_bundle(session, experiment, digest):
             blob = None
     if blob is None:
         raise NotFound(f"there is no bundle {digest}")

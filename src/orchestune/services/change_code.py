@@ -10,7 +10,7 @@ from orchestune.services import bundles
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger, locked
 from orchestune.services.read_experiments import resolve, status
-from orchestune.store import experiments, records
+from orchestune.store import blobs, experiments
 
 _CODE = ("root", "links", "code")
 """what of a launch belongs to the code: the folder, what is linked from it, what is left out of it"""
@@ -43,7 +43,7 @@ def _launch(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 def _change(ledger: Ledger, bundle: str, launch: str) -> None:
     row, session, before = ledger.row, ledger.session, ledger.row.bundle
-    if not records.use_blob(session, bundle):
+    if not blobs.use(session, bundle):
         raise bundles.missing(bundle)
     experiments.keep_launch(session, row)
     row.bundle, row.launch_json, row.revision = bundle, launch, row.revision + 1

@@ -15,7 +15,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
-from orchestune.store import experiments, records
+from orchestune.store import experiments, logs, removal
 
 _ORDER_LIVE = (
     "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
@@ -135,12 +135,12 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
 
 def remove(core: Core, experiment: str) -> None:
     """Remove the records and files of an experiment that is over and hidden for good."""
-    for key in list(core.files.keys(records.log_prefix(experiment))):
+    for key in list(core.files.keys(logs.prefix(experiment))):
         core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
     with core.store.transaction() as session:
-        records.purge(session, experiment)
+        removal.purge(session, experiment)
 
 
 def drop_files(core: Core, experiment: str) -> None:
@@ -148,13 +148,13 @@ def drop_files(core: Core, experiment: str) -> None:
 
     Repeatable: where a server died on the way, files may be there that no row names any more.
     """
-    objects = list(core.files.keys(records.log_prefix(experiment)))
+    objects = list(core.files.keys(logs.prefix(experiment)))
     with locked(core, experiment) as ledger:
         if not ledger.row.state.over:
             return  # it goes on again
-        records.drop_files(ledger.session, experiment)
+        removal.drop_files(ledger.session, experiment)
     for key in objects:
         core.files.delete(key)
     with locked(core, experiment) as ledger:
-        records.files_dropped(ledger.session, experiment)
+        removal.files_dropped(ledger.session, experiment)
         ledger.record("files_dropped", {})

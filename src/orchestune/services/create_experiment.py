@@ -25,7 +25,7 @@ from orchestune.services.outgoing import settled, store_key
 from orchestune.services.read_experiments import document
 from orchestune.services.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.trials import Suggestion
-from orchestune.store import experiments, records, warm_starts
+from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracked as tracking
 from orchestune.store.experiments import ExperimentRow
 
@@ -187,7 +187,7 @@ def _insert(
         handle = ids.handle(values["name"], core.clock.entropy(4))
         try:
             with core.store.transaction() as session:
-                if values["bundle"] is not None and not records.use_blob(session, values["bundle"]):
+                if values["bundle"] is not None and not blobs.use(session, values["bundle"]):
                     raise bundles.missing(values["bundle"])
                 row = experiments.add(session, values | {"handle": handle, "created_at": session.now}, actor)
                 ledger = Ledger(session, row, actor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestune.errors import Conflict
 from orchestune.services.core import Core
-from orchestune.store import records
+from orchestune.store import answers
 
 SECONDS = 24 * 3600.0
 
@@ -22,7 +22,7 @@ def leave(core: Core, key: str) -> None:
 def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | None:
     """Status and answer of the first request with this key; Conflict where that was another request."""
     with core.store.reading() as session:
-        row = records.remembered(session, key)
+        row = answers.remembered(session, key)
     if row is None:
         return None
     if row.request_hash != request_hash:
@@ -33,4 +33,4 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
 def remember(core: Core, key: str, request_hash: str, status: int, answer: str) -> None:
     """Keep the answer for 24 hours."""
     with core.store.transaction() as session:
-        records.remember(session, key, request_hash, status, answer, SECONDS)
+        answers.remember(session, key, request_hash, status, answer, SECONDS)

@@ -14,7 +14,7 @@ from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, specification, status
 from orchestune.services.read_trials import blob_key, trial
 from orchestune.services.recent import Recent
-from orchestune.store import experiments, records
+from orchestune.store import blobs, experiments
 
 _MOST = 5000
 """files of a bundle that are listed"""
@@ -28,7 +28,7 @@ def code(core: Core, ref: str, number: int | None) -> Document:
         return {"bundle": None, "size": None, "files": [], "more": False}
     found = _members(core, digest)
     with core.store.reading() as session:
-        blob = records.blob(session, digest)
+        blob = blobs.get(session, digest)
     files = [
         {
             "path": path,
@@ -84,6 +84,6 @@ def _members(core: Core, digest: str) -> dict[str, Member]:
 
 def _archive(core: Core, digest: str) -> Archive:
     with core.store.reading() as session:
-        if records.blob(session, digest) is None:
+        if blobs.get(session, digest) is None:
             raise NotFound(f"the code is no longer there ({digest[:12]})")
     return partial(core.files.open, blob_key(digest))

@@ -13,7 +13,7 @@ from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.store import experiments, notices, records, tracked, workers
+from orchestune.store import answers, experiments, notices, tracked, workers
 from orchestune.store.tables import experiments as table
 
 
@@ -58,7 +58,7 @@ def check(core: Core) -> None:
     StoreUnavailable where one of them cannot be done: full, read-only, locked, away.
     """
     with core.store.impatient(_CHECK_SECONDS), core.store.transaction() as session:
-        records.remember(session, "orchestune-check", "", 204, "", 0.0)
+        answers.remember(session, "orchestune-check", "", 204, "", 0.0)
     trial = ThreadPoolExecutor(1)
     try:
         trial.submit(_keep_a_file, core).result(_FILES_SECONDS)

@@ -16,7 +16,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
-from orchestune.store import hot, records, trials, workers
+from orchestune.store import blobs, hot, trials, workers
 
 _IS_CHECKPOINT = """
 SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
@@ -46,7 +46,7 @@ def state(core: Core, worker: str, digest: str) -> tuple[int, bool]:
 def _commit(core: Core, worker: str, digest: str, size: int) -> int:
     """StoreUnavailable where it went meanwhile, swept as one that nothing named: it is sent again."""
     with core.store.transaction() as session:
-        records.hold_blob(session, check_digest(digest))
+        blobs.hold(session, check_digest(digest))
     present = core.files.size(blob_key(digest))
     if present is None:
         if size == 0:
@@ -85,7 +85,7 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
         several = ledger.row.specification.folds.count > 1
         below = f"fold-{attempt.fold}/" if several else ""
         for item in body["files"]:
-            records.put_blob(ledger.session, item["digest"], "artifact", sizes[item["digest"]])
+            blobs.put(ledger.session, item["digest"], "artifact", sizes[item["digest"]])
             values = {
                 "experiment": attempt.experiment,
                 "trial": attempt.trial,
@@ -116,7 +116,7 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
         )
         if newest is None or newest[0] != attempt.token or newest[1] == AttemptState.CANCELLED:
             return {"accepted": False}
-        records.put_blob(ledger.session, body["digest"], "checkpoint", size)
+        blobs.put(ledger.session, body["digest"], "checkpoint", size)
         published = {"attempt": attempt.id, "digest": body["digest"], "step": body.get("step")}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
         ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
@@ -128,7 +128,7 @@ def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
     """The bytes of a checkpoint that a trial of this worker's experiment may resume from."""
     with core.store.reading() as session:
         row = workers.get(session, worker)
-        blob = records.blob(session, check_digest(digest))
+        blob = blobs.get(session, check_digest(digest))
         if row is None:
             raise GroupOver("this worker is no longer wanted")
         found = session.row(_IS_CHECKPOINT, {"experiment": row.experiment, "pattern": f"%{digest}%"})

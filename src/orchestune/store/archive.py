@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row as ResultRow
 from sqlalchemy import Select, Table, insert, select
 
-from orchestune.store.records import named_blobs
+from orchestune.store.blobs import named_by
 from orchestune.store.session import Session
 from orchestune.store.tables import (
     artifacts,
@@ -57,7 +57,7 @@ def everything(session: Session) -> list[tuple[str, int]]:
 
 def blobs_of(session: Session, experiment: str) -> dict[str, int]:
     """Digest → bytes of its bundles, artifacts and checkpoints."""
-    digests = named_blobs(session, experiment)
+    digests = named_by(session, experiment)
     found: dict[str, int] = {}
     for start in range(0, len(digests), _AT_ONCE):
         part = blobs.c.digest.in_(digests[start : start + _AT_ONCE])

@@ -15,7 +15,7 @@ from orchestune.domain.peaks import Peaks
 from orchestune.domain.states import Desired, ExperimentState, Reason
 from orchestune.errors import Ambiguous, NotFound, Purged
 from orchestune.store import hot
-from orchestune.store.records import purged_at
+from orchestune.store.removal import purged_at
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
 

@@ -74,6 +74,11 @@ def ended(session: Session, experiment: str, trial: int) -> bool:
     return not session.select(missing.limit(1))
 
 
+def prefix(experiment: str) -> str:
+    """What the keys of all moved logs of an experiment begin with."""
+    return f"logs/{experiment}/"
+
+
 def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
     """Attempts that are over and hold more than `inline_bytes` of their log in rows."""
     query = (

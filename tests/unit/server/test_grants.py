@@ -12,7 +12,7 @@ from sqlalchemy import update
 from orchestune.server.context import Pace
 from orchestune.services import change_experiment, idempotency
 from orchestune.services.core import Core
-from orchestune.store import records
+from orchestune.store import removal
 from orchestune.store.tables import credentials
 from tests.testbeds.seed import TOKEN, core_of, seed
 from tests.unit.server.harness import Live, Reply, live
@@ -175,7 +175,7 @@ def test_what_is_deleted_is_shared_no_longer(tmp_path_factory: pytest.TempPathFa
         change_experiment.delete(core, handles["one trial"], purge=False, actor="ada")
         with core.store.transaction() as session:
             (row,) = [each for each in session.select(credentials.select()) if each.digest.startswith(purged["id"])]
-            records.purge(session, row.experiment)
+            removal.purge(session, row.experiment)
         for made in (hidden, purged):
             assert server.ask("GET", made["path"], token=None).status == 401
         assert call(server, "GET", "/shares") == []

@@ -17,7 +17,7 @@ from orchestune.server.shared import Shared
 from orchestune.services import change_experiment, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.signals import EXPERIMENTS
-from orchestune.store import records
+from orchestune.store import removal
 from tests.testbeds.seed import TOKEN
 from tests.testbeds.stir import Stir
 from tests.unit.server.harness import Live, live
@@ -245,7 +245,7 @@ def test_some_experiments_are_followed_until_one_goes(server: Live, core: Core, 
     gone = read_experiments.resolve(core, handles["nothing yet"])
     change_experiment.delete(core, gone, True, "ada")
     with core.store.transaction() as session:
-        records.purge(session, gone)
+        removal.purge(session, gone)
     core.signals.notify(EXPERIMENTS)
     assert next(document for _, kind, document in stream if kind == "gone") == gone
 
@@ -256,7 +256,7 @@ def test_the_stream_of_an_experiment_that_was_removed_ends(server: Live, core: C
     stream = heard(server.send("GET", f"/api/v1/experiments/{ref}", token=TOKEN, headers=HEADERS))
     until_ready(stream)
     with core.store.transaction() as session:
-        records.purge(session, gone)
+        removal.purge(session, gone)
     core.signals.notify(f"events:{gone}")
     assert [kind for _, kind, _ in stream if kind != "ping"] == []
     assert server.ask("GET", f"/api/v1/experiments/{ref}", token=TOKEN).status == 410

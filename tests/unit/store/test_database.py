@@ -21,7 +21,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from orchestune.errors import StoreDamaged, StoreUnavailable, UsageError
-from orchestune.store import database, migrate, postgres, records, sqlite
+from orchestune.store import database, migrate, postgres, sqlite
+from orchestune.store.blobs import put as put_blob
 from orchestune.store.database import Store, open_store
 from orchestune.store.tables import blobs, metadata
 from tests.testbeds.disks import small_disk
@@ -82,7 +83,7 @@ def test_two_who_store_the_same_bytes_at_once_both_may(postgres_database: str) -
     store = open_store(postgres_database)
     with ThreadPoolExecutor(1) as others:
         with store.transaction() as session:
-            records.put_blob(session, "a", "bundle", 1)
+            put_blob(session, "a", "bundle", 1)
             other = others.submit(_put_too, store)
             until("who waits for the row of the first", lambda: _waits(store))
         other.result(60)
@@ -92,7 +93,7 @@ def test_two_who_store_the_same_bytes_at_once_both_may(postgres_database: str) -
 
 def _put_too(store: Store) -> None:
     with store.transaction() as session:
-        records.put_blob(session, "a", "bundle", 1)
+        put_blob(session, "a", "bundle", 1)
 
 
 def _waits(store: Store) -> bool:

@@ -20,7 +20,7 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.read_trials import blob_key
-from orchestune.store import records
+from orchestune.store import blobs, logs
 from orchestune.store.tables import metadata
 from orchestune.testing.refusing import refusing_the_first
 from orchestune.testing.world import World
@@ -77,7 +77,7 @@ class RemovalContract(WorldContract):
                 with suppress(StoreUnavailable):
                     world.tick()
             left = [experiment for experiment in doomed if not self._is_gone(world, experiment)]
-            assert [records.log_prefix(experiment) for experiment in left] == [*locked]
+            assert [logs.prefix(experiment) for experiment in left] == [*locked]
         world.tick()
         assert all(self._is_gone(world, experiment) for experiment in doomed)
 
@@ -231,7 +231,7 @@ class RemovalContract(WorldContract):
         world.create(budget=1, parallelism=1)
         ((worker, lease),) = world.lease()
         with world.core.store.transaction() as session:
-            assert records.let_blob_go(session, digest, session.now)
+            assert blobs.let_go(session, digest, session.now)
         look = getattr(files, looks)
 
         def deleted_right_after(*given: object) -> object:

@@ -1,0 +1,87 @@
+"""The removal of an experiment's records, or of its files alone."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import delete, insert, select, update
+
+from orchestune.store import blobs
+from orchestune.store.session import Session
+from orchestune.store.tables import (
+    artifacts,
+    attempts,
+    credentials,
+    estimates,
+    events,
+    experiments,
+    idempotency,
+    log_segments,
+    marks,
+    notices,
+    points,
+    revisions,
+    tasks,
+    tombstones,
+    tracked,
+    trial_metrics,
+    trials,
+    usage,
+    warm_starts,
+    workers,
+)
+
+
+def purge(session: Session, experiment: str) -> None:
+    """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
+
+    What stays are digests of its id and handle, so that purging it again is no mistake (see `purged_at`).
+    """
+    for found in session.select(select(experiments.c.handle).where(experiments.c.id == experiment)):
+        for name in (_tombstone(experiment), _tombstone(found.handle)):
+            session.change(delete(tombstones).where(tombstones.c.digest == name))
+            session.change(insert(tombstones).values(digest=name, at=session.now))
+    session.change(delete(idempotency).where(idempotency.c.answer.contains(experiment)))
+    session.change(delete(credentials).where(credentials.c.experiment == experiment))
+    drop_rows(session, experiment)
+
+
+def drop_rows(session: Session, experiment: str) -> None:
+    """Remove every row of an experiment.
+
+    Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
+    """
+    blobs.make_old(session, experiment)
+    own = select(attempts.c.id).where(attempts.c.experiment == experiment)
+    session.change(delete(points).where(points.c.attempt.in_(own)))
+    for table in (
+        log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
+        warm_starts, estimates, revisions, tracked,
+    ):  # fmt: skip
+        session.change(delete(table).where(table.c.experiment == experiment))
+    session.change(delete(experiments).where(experiments.c.id == experiment))
+
+
+def drop_files(session: Session, experiment: str) -> None:
+    """Forget the logs, artifacts and checkpoints of an experiment that is over; the code stays. See `drop_rows`."""
+    blobs.make_old(session, experiment)
+    for table in (log_segments, artifacts):
+        session.change(delete(table).where(table.c.experiment == experiment))
+    for table in (trials, tasks):
+        kept = (table.c.experiment == experiment) & table.c.checkpoint.is_not(None)
+        session.change(update(table).where(kept).values(checkpoint=None))
+
+
+def files_dropped(session: Session, experiment: str) -> None:
+    """Note that they are gone, their bytes too."""
+    session.change(update(experiments).where(experiments.c.id == experiment).values(files_dropped_at=session.now))
+
+
+def purged_at(session: Session, name: str) -> float | None:
+    """When an experiment of this id or (whole) handle was removed for good; None where none was."""
+    found = session.first(select(tombstones.c.at).where(tombstones.c.digest == _tombstone(name)))
+    return float(found.at) if found else None
+
+
+def _tombstone(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
