@@ -31,7 +31,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def test_once(world: World, **changes: Any) -> str:
+def one_test(world: World, **changes: Any) -> str:
     """Run one test to its end; its id."""
     test = world.create(budget=1, parallelism=1, labels=TEST, **changes)
     finish(world, test)
@@ -56,16 +56,16 @@ def came_from(world: World, experiment: str) -> list[str | None]:
 
 
 def test_the_next_test_takes_over_the_worker_of_the_one_before(world: World) -> None:
-    first = test_once(world)
-    second = test_once(world)
+    first = one_test(world)
+    second = one_test(world)
     assert len(world.backend.orders) == 1 and not world.backend.ended
     assert came_from(world, second) == [world.status(first)["handle"]]
     assert [(worker["state"], worker["succeeded"]) for worker in world.status(first)["workers"]] == [("ended", 1)]
 
 
 def test_records_of_an_experiment_keep_the_worker_that_went_on_with_a_test(world: World) -> None:
-    first = test_once(world)
-    second = test_once(world)
+    first = one_test(world)
+    second = one_test(world)
     delete(world.core, second, True, "ada")
     world.clock.pass_time(WARM_SECONDS + 1)
     world.tick()
@@ -93,14 +93,14 @@ def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: World) 
     ids=["another owner", "other resources", "another image", "another grace"],
 )
 def test_a_worker_of_another_kind_is_not_taken_over(world: World, changes: dict[str, Any]) -> None:
-    test_once(world)
-    second = test_once(world, **changes)
+    one_test(world)
+    second = one_test(world, **changes)
     assert len(world.backend.orders) == 2
     assert came_from(world, second) == [None]
 
 
 def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: World) -> None:
-    test_once(world)
+    one_test(world)
     world.tick(3)
     assert not world.backend.ended
     world.clock.pass_time(WARM_SECONDS + 1)
@@ -109,7 +109,7 @@ def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: World) -> None:
 
 
 def test_a_warm_worker_goes_at_once_when_somebody_waits_for_its_place(world: World) -> None:
-    test_once(world)
+    one_test(world)
     waits = world.create(resources={"cpu": 4})
     world.backend.room = Capacity((Machine(1, 2**30),))
     world.tick(3)
@@ -132,7 +132,7 @@ def test_the_workers_of_an_experiment_that_is_no_test_go_at_once(world: World) -
 
 
 def test_a_worker_whose_heir_is_over_before_it_came_ends(world: World) -> None:
-    test_once(world)
+    one_test(world)
     second = world.create(budget=1, parallelism=1, labels=TEST)
     world.tick()
     (worker,) = world.workers.values()
@@ -145,7 +145,7 @@ def test_a_worker_whose_heir_is_over_before_it_came_ends(world: World) -> None:
 
 
 def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_life_gets_nothing(world: World) -> None:
-    test_once(world)
+    one_test(world)
     second = world.create(budget=1, parallelism=1, labels=TEST)
     world.tick()
     (before,) = world.workers.values()
@@ -156,6 +156,3 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
     assert not before.call(want=1)["leases"]
     after.call()
     assert after.call(want=1)["leases"]
-
-
-test_once.__test__ = False  # type: ignore[attr-defined]
