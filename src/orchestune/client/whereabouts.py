@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from orchestune.errors import Ambiguous
-from orchestune.ports.private import write_private
+from orchestune.ports.private import locked, write_private
 
 FILE = "whereabouts.json"
 _LOCK = "whereabouts.lock"
@@ -48,13 +46,11 @@ class Whereabouts:
 
     def add(self, started: Started) -> None:
         """Remember an experiment as the newest."""
-        with self._changing() as known:
-            known[:] = [started, *(item for item in known if item.id != started.id)][:LIMIT]
+        self._change(lambda known: [started, *(item for item in known if item.id != started.id)][:LIMIT])
 
     def forget(self, forgotten: Callable[[Started], bool]) -> None:
         """Remember those no longer; they were deleted, or their cluster is no more."""
-        with self._changing() as known:
-            known[:] = [item for item in known if not forgotten(item)]
+        self._change(lambda known: [item for item in known if not forgotten(item)])
 
     def cluster_of(self, ref: str) -> str | None:
         """The cluster of the experiment with this handle, id or prefix of either; None where nothing is known.
@@ -77,18 +73,11 @@ class Whereabouts:
         items: list[dict[str, str]] = json.loads(self._path.read_bytes())["experiments"]
         return items
 
-    @contextmanager
-    def _changing(self) -> Iterator[list[Started]]:
-        """What is remembered, written back after the block."""
-        with suppress(OSError):
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                before = self.all()
-                known = list(before)
-                yield known
-                if known != before:
-                    document = {"schema": 1, "experiments": [asdict(item) for item in known]}
-                    write_private(self._path, json.dumps(document))
-            finally:
-                os.close(descriptor)
+    def _change(self, changed: Callable[[list[Started]], list[Started]]) -> None:
+        """Remember what `changed` makes of it, where that can be written."""
+        with suppress(OSError), locked(self._lock):
+            before = self.all()
+            known = changed(before)
+            if known != before:
+                document = {"schema": 1, "experiments": [asdict(item) for item in known]}
+                write_private(self._path, json.dumps(document))

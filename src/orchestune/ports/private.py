@@ -1,10 +1,12 @@
-"""Files that their owner alone can read: tokens, addresses that carry one, what a worker is told."""
+"""Files that their owner alone can read: tokens, addresses that carry one, what a worker is told; and their locks."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -47,3 +49,14 @@ def create_private(path: Path, text: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
     return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone with what the lock at `path` stands for, among threads and processes; it dies with its holder. Waits."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

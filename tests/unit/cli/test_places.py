@@ -237,6 +237,14 @@ def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> 
     assert (tmp_path / "whereabouts.json").stat().st_mode & 0o077 == 0
 
 
+def test_what_cannot_be_written_is_not_remembered_and_no_error(tmp_path: Path) -> None:
+    known = Whereabouts(tmp_path)
+    (tmp_path / "whereabouts.lock").mkdir()
+    known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
+    known.forget(lambda started: True)
+    assert known.all() == []
+
+
 def test_a_prefix_that_could_be_in_two_clusters_asks_for_more(tmp_path: Path) -> None:
     known = Whereabouts(tmp_path)
     known.add(Started("sgd-1111", "id-1", "lab", "here:/x"))
