@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestune.errors import NotFound, UsageError
-from orchestune.ports.private import write_private
+from orchestune.ports.private import locked, write_private
 
 FILE = "clusters.json"
 _LOCK = "clusters.lock"
@@ -141,22 +139,16 @@ class Clusters:
     def _changing(self) -> Iterator[tuple[list[str], dict[str, Cluster]]]:
         """The default (a list of one name) and the connected clusters, written back after the block."""
         try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with locked(self._lock):
+                name, known = self._read()
+                chosen = [name]
+                yield chosen, known
+                if chosen[0] not in known and chosen[0] not in _RESERVED:
+                    chosen[0] = BUILT_IN[0].name
+                document = {"schema": _SCHEMA, "default": chosen[0], "clusters": [c.to_json() for c in known.values()]}
+                write_private(self._path, json.dumps(document, indent=1))
         except OSError as exc:
             raise self._unusable(exc.strerror) from exc
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            name, known = self._read()
-            chosen = [name]
-            yield chosen, known
-            if chosen[0] not in known and chosen[0] not in _RESERVED:
-                chosen[0] = BUILT_IN[0].name
-            document = {"schema": _SCHEMA, "default": chosen[0], "clusters": [c.to_json() for c in known.values()]}
-            write_private(self._path, json.dumps(document, indent=1))
-        except OSError as exc:
-            raise self._unusable(exc.strerror) from exc
-        finally:
-            os.close(descriptor)
 
     def _read(self) -> tuple[str, dict[str, Cluster]]:
         """The default and the connected clusters by name."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import Gone, WorkerOrder
-from orchestune.ports.private import write_private
+from orchestune.ports.private import locked, write_private
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _TAKEN_ALONG = ("root", "links")
@@ -62,15 +61,9 @@ class WorkerFolder:
         document = _read(self._order)
         return _from_json(document) if document else None
 
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> AbstractContextManager[None]:
         """Alone with this worker, among threads and processes: a server may follow one that has not quite ended."""
-        descriptor = os.open(self.path / "claim", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return locked(self.path / "claim")
 
     def started(self) -> str | None:
         """The name of the container that was started; None where none was."""
