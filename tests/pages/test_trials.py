@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
-from tests.pages.conftest import OpenPage, for_everybody
+from tests.pages.conftest import OpenPage, Trouble, for_everybody
 
 MARK = "element => { element.mark = true; }"
 MARKED = "element => element.mark === true"
@@ -107,3 +107,36 @@ def test_trials_are_filtered_without_a_mouse(open_page: OpenPage, handles: dict[
     expect(page.get_by_text("layers: at least 7")).to_be_hidden()
     page.get_by_role("button", name="Show all values of penalty").press("Enter")
     expect(page.get_by_text("120 trials", exact=True)).to_be_visible()
+
+
+def test_of_a_parameter_and_a_metric_of_one_name_each_column_is_hidden_by_itself(
+    open_page: OpenPage, handles: dict[str, str], url: str
+) -> None:
+    def with_a_metric_alpha(route: Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        for trial in found["items"]:
+            trial["metrics"]["alpha"] = {"value": 0.5, "stddev": None}
+        route.fulfill(response=answer, json=found)
+
+    page = open_page("/experiments")
+    page.route("**/trials?*", with_a_metric_alpha)
+    page.goto(f"{url}/experiments/{handles['sgd classifier']}?tab=trials")
+    alphas = page.locator(".virtual").get_by_role("columnheader", name="alpha", exact=True)
+    expect(alphas).to_have_count(2)
+    page.get_by_role("button", name="Columns").click()
+    page.locator("input[name='parameters.alpha']").uncheck()
+    page.get_by_role("button", name="Show these").click()
+    expect(alphas).to_have_count(1)
+    page.get_by_role("button", name="Columns").click()
+    expect(page.locator("input[name='parameters.alpha']")).not_to_be_checked()
+    expect(page.locator("input[name='metrics.alpha']")).to_be_checked()
+
+
+def test_a_handle_is_written_as_it_is_where_there_is_no_such_trial(
+    open_page: OpenPage, handles: dict[str, str], trouble: Trouble
+) -> None:
+    trouble.expect("404")
+    ref = handles["sgd classifier"]
+    page = open_page(f"/experiments/{ref}/trials/999")
+    expect(page.get_by_text(re.compile(f"^{ref} has no trial 999"))).to_be_visible()

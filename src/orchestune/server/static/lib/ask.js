@@ -55,7 +55,7 @@ export function words(error) {
 /** @param {string} text */
 export function sentence(text) {
   if (text.startsWith("orchestune ")) return `In a terminal: ${text}`; // as it is typed
-  const start = /^\S+: /.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); // a name stays as it is
+  const start = /^[a-z']+[,.;]?(\s|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // a name stays as it is
   return /[.!?`]$/.test(start) ? start : `${start}.`;
 }
 

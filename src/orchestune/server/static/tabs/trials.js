@@ -197,10 +197,15 @@ export function mount(place, first) {
       for (const name of Object.keys(trial.parameters)) if (!parameterNames.includes(name)) parameterNames = [...parameterNames, name];
     }
     if (columns.length && known === metricNames.size + parameterNames.length) return;
-    const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? [...parameterNames.slice(12), ...[...metricNames].slice(6)]);
-    columns = [...everyColumn()].filter((column) => !hidden.has(column.key.replace(/^\w+\./, "")));
+    const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? overMany());
+    columns = everyColumn().filter((column) => !hidden.has(column.key));
     fill(head, columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
     shape = columns.map((column) => column.key + column.title).join();
+  }
+
+  /** Those that are hidden where nobody chose. */
+  function overMany() {
+    return [...parameterNames.slice(12).map((name) => `parameters.${name}`), ...[...metricNames].slice(6).map((name) => `metrics.${name}`)];
   }
 
   /** @returns {Column[]} */
@@ -318,7 +323,7 @@ export function mount(place, first) {
     const form = h("form", { class: "form", method: "dialog" }, h("h2", {}, "Columns"), h("div", { class: "columns" }, boxes), h("div", { class: "buttons" }, h("button", { class: "main" }, "Show these")));
     const dialog = h("dialog", { "aria-label": "Columns" }, form);
     form.addEventListener("submit", () => {
-      const hidden = all.filter((column) => !new FormData(form).has(column.key)).map((column) => column.key.replace(/^\w+\./, ""));
+      const hidden = all.filter((column) => !new FormData(form).has(column.key)).map((column) => column.key);
       localStorage.setItem(`hidden ${first.id}`, JSON.stringify(hidden));
       columns = [];
       setColumns([]);
