@@ -61,7 +61,9 @@ def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
     for key, value in changes.items():
         setattr(row, "labels_json" if key == "labels" else key, value)
     ledger.record("experiment_changed", {key: body[key] for key in changes})
-    if row.desired is Desired.STOPPED and "budget" in changes:
+    if "budget" in changes and row.ended is not None and row.desired is Desired.PAUSED:
+        row.desired = Desired.RUNNING  # a pause is over with what was paused
+    if "budget" in changes and row.desired is Desired.STOPPED:
         row.desired, row.reason = Desired.RUNNING, None
     ledger.evaluate()
 

@@ -133,6 +133,22 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 7
         assert shown["parallelism"] == 3
 
+    def test_extend_goes_on_with_what_came_to_its_end_while_it_was_paused(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=2)
+        leases = world.lease(2)
+        change_experiment.pause(world.core, experiment, False, "ada")
+        worker, lease = leases[0]
+        worker.call(finished=[worker.finish(lease)])
+        change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+        assert world.status(experiment)["state"] == "paused"
+        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        worker, lease = leases[1]
+        worker.call(finished=[worker.finish(lease)])
+        world.tick(3)
+        assert world.status(experiment)["state"] == "completed"
+        change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 4
+
     def test_the_time_left_does_not_count_the_time_between_the_end_and_an_extension(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=1)
         world.run(experiment)
