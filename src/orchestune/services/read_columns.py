@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from orchestune.domain.metrics import Metric
-from orchestune.errors import NotFound, UsageError
+from orchestune.errors import UsageError
 from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, declared, rfc3339
@@ -209,8 +209,7 @@ def points(core: Core, ref: str, number: int) -> Document:
     """What a trial reported while it ran."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        if rows.get(session, row.id, number) is None:
-            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        rows.need(session, row, number)
         found = rows.points_of(session, row.id, [number], _CURVE)
     items = [
         {"task": fold, "number": token, "metric": name, **curve}

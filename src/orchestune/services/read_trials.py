@@ -40,9 +40,7 @@ def trial(core: Core, ref: str, number: int) -> Document:
     """One `Trial`, with the last lines of each attempt, the artifacts and its command."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = rows.get(session, experiment.id, number)
-        if found is None:
-            raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
+        found = rows.need(session, experiment, number)
         specification, _ = experiments.at_revision(session, experiment, found.revision)
         shown = documents(session, experiment.id, [found], details=True, tails=True)[0]
     return shown | {"command": _command(specification, shown["parameters"])}

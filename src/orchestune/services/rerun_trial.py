@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestune.domain.experiment import Specification, StopRules
-from orchestune.errors import Conflict, NotFound
+from orchestune.errors import Conflict
 from orchestune.services.core import Core
 from orchestune.services.create_experiment import add, check
 from orchestune.services.read_experiments import rfc3339
@@ -24,9 +24,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
     """
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        trial = rows.get(session, row.id, number)
-        if trial is None:
-            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        trial = rows.need(session, row, number)
         specification, launch = experiments.at_revision(session, row, trial.revision)
         checkpoint = rows.checkpoint_of(session, trial)
         dropped = experiments.files_dropped_at(session, row.id)

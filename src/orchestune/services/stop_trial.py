@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestune.domain.states import Reason, ReasonCode, TrialState
-from orchestune.errors import Conflict, NotFound
+from orchestune.errors import Conflict
 from orchestune.services import read_trials, trials
 from orchestune.services.actors import by
 from orchestune.services.core import Core
@@ -22,10 +22,7 @@ def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
     """
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
-        row = rows.get(ledger.session, experiment, number)
-        if row is None:
-            raise NotFound(f"{ledger.row.handle} has no trial {number}", f"it has {ledger.row.created} so far")
-        state = TrialState(row.state)
+        state = TrialState(rows.need(ledger.session, ledger.row, number).state)
         if state.finished:
             raise Conflict(f"trial {number} is {state} already", "there is nothing to stop")
         if not state.over:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestune.domain.usage import AT_THE_END, MOST, parse, with_more
-from orchestune.errors import NotFound
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import Document, rfc3339
@@ -32,8 +31,7 @@ def usage(core: Core, ref: str, number: int) -> Document:
     """What each attempt of a trial used over time."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        if rows.get(session, row.id, number) is None:
-            raise NotFound(f"{row.handle} has no trial {number}", f"it has {row.created} so far")
+        rows.need(session, row, number)
         items = [
             {
                 "task": attempt.fold,

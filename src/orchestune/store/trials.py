@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, sel
 from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import AttemptState, TrialState
+from orchestune.errors import NotFound
 from orchestune.store import hot
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, usage, workers
 
@@ -20,6 +22,14 @@ from orchestune.store.tables import artifacts, attempts, points, tasks, trial_me
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
     """One trial."""
     return session.first(select(trials).where(trials.c.experiment == experiment, trials.c.number == number))
+
+
+def need(session: Session, experiment: ExperimentRow, number: int) -> Row[Any]:
+    """One trial; NotFound where the experiment has none of that number."""
+    found = get(session, experiment.id, number)
+    if found is None:
+        raise NotFound(f"{experiment.handle} has no trial {number}", f"it has {experiment.created} so far")
+    return found
 
 
 def page(session: Session, experiment: str, after: int, limit: int, state: str | None) -> Sequence[Row[Any]]:
