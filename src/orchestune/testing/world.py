@@ -215,13 +215,19 @@ SPACE: list[Document] = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
 class World:
     """A core with its controllers, ticked by hand."""
 
-    def __init__(self, folder: Path, database_url: str | None = None, capacity: Capacity = SMALL) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str | None = None,
+        capacity: Capacity = SMALL,
+        backend: FakeBackend | None = None,
+    ) -> None:
         self.folder = folder
         self.url = database_url or f"sqlite:///{folder / _FILE}"
         if database_url is None and not (folder / _FILE).exists():
             (folder / _FILE).write_bytes(_empty_store())
         self.clock = FakeClock()
-        self.backend = FakeBackend(capacity)
+        self.backend = backend or FakeBackend(capacity)
         self.empty = FakeBackend(capacity)
         """another place, where nothing runs"""
         self.workers: dict[str, FakeWorker] = {}

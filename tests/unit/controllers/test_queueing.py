@@ -46,10 +46,7 @@ def place() -> Queueing:
 
 @pytest.fixture
 def world(tmp_path: Path, place: Queueing) -> Iterator[World]:
-    made = World(tmp_path)
-    made.close()
-    made.backend = place
-    made.open()
+    made = World(tmp_path, backend=place)
     yield made
     made.close()
 

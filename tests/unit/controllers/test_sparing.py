@@ -13,7 +13,7 @@ from orchestune.domain.experiment import TEST_LABEL
 from orchestune.domain.resources import Capacity, Machine
 from orchestune.services.change_experiment import delete, stop
 from orchestune.services.signatures import read_worker_token
-from orchestune.testing.world import FakeBackend, FakeWorker, World
+from orchestune.testing.world import FakeWorker, World
 
 WIDE = Capacity((Machine(16, 2**36),))
 TEST = {TEST_LABEL: "0"}
@@ -22,11 +22,8 @@ TEST = {TEST_LABEL: "0"}
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Where a worker is a container with one slot."""
-    made = World(tmp_path)
-    made.close()
-    made.backend = FakeBackend(WIDE)
+    made = World(tmp_path, capacity=WIDE)
     made.backend.slots_per_worker = 1
-    made.open()
     yield made
     made.close()
 

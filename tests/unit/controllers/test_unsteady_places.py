@@ -41,10 +41,7 @@ def place() -> Unsteady:
 
 @pytest.fixture
 def world(tmp_path: Path, place: Unsteady) -> Iterator[World]:
-    made = World(tmp_path)
-    made.close()
-    made.backend = place
-    made.open()
+    made = World(tmp_path, backend=place)
     yield made
     made.close()
 
