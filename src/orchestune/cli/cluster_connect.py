@@ -249,7 +249,7 @@ def _deploy(
     provisioner.check_storage(cluster_api, wanted)
     if ask and sys.stdin.isatty():
         confirm(f"{_in_words(wanted)} Go on?", "nothing was changed")
-    grant = provisioner.may_grant(cluster_api, wanted)
+    grant = provisioner.may_grant(cluster_api)
     wanted = server_image(console, cluster_api, wanted)
     _remember(console, cluster, cluster_api, wanted)
     provisioner.deploy(

@@ -98,7 +98,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
 
     def drained(pool: str, beat: Callable[[], None]) -> None:
         """The server, if it has to move, answers elsewhere before its machine goes."""
-        connection = _connection(answering(there, console), spec.name)
+        connection = _connection(answering(there, console))
         drain(there, (connection or Connection(spec.name, NAMESPACE)).pool_label, pool, beat)
         if connection is not None:
             moves = lambda line: telling.note(f"the server moves: {line}")
@@ -112,7 +112,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
         raise
     finally:
         telling.close()
-    connection = _connection(answering(there, console), spec.name)
+    connection = _connection(answering(there, console))
     for document in documents:  # its settings, such as when machines go, are the file's too
         there.apply(document)
     retirement = provider.retirement(spec)
@@ -221,7 +221,7 @@ def answering(
             return there
 
 
-def _connection(there: Api, name: str) -> Connection | None:
+def _connection(there: Api) -> Connection | None:
     found = present(there, NAMESPACE)
     return found.connection if found else None
 
@@ -230,7 +230,7 @@ def _connect(console: Console, cluster: Cluster, wishes: Wishes) -> int:
     """The same as `cluster connect`, and then the groups of people who share it."""
     code = cluster_connect.bring(console, cluster, wishes, ask=False)
     there = api(known(console).get(cluster.name))
-    connection = _connection(there, cluster.name)
+    connection = _connection(there)
     for document in shared(connection) if connection else ():
         there.apply(document)
     return code

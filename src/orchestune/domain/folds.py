@@ -33,7 +33,7 @@ def note_bests(metric: Metric, bests: Sequence[float | None], fold: int, value: 
     return [value if index == fold and metric.better(value, best) else best for index, best in enumerate(bests)]
 
 
-def at_best(metric: Metric, done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
+def at_best(done: Mapping[int, float], bests: Sequence[float | None]) -> float | None:
     """The mean of a trial if each of its folds that are not done were as good as any trial was in that fold.
 
     None while nobody knows how good a fold can be.
@@ -63,7 +63,7 @@ def hopeless(
     means = []
     for metric in metrics:
         values = {fold: measured[metric.name].value for fold, measured in done.items() if metric.name in measured}
-        hoped, than = at_best(metric, values, bests.get(metric.name) or [None] * folds.count), best.get(metric.name)
+        hoped, than = at_best(values, bests.get(metric.name) or [None] * folds.count), best.get(metric.name)
         if hoped is None or than is None or metric.better(hoped, than):
             return None
         means.append((metric.name, hoped, than))

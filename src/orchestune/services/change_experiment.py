@@ -37,11 +37,11 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
     if problems:
         raise BadInput(problems)
     with locked(core, experiment, actor) as ledger:
-        _change(ledger, body, actor)
+        _change(ledger, body)
     return status(core, experiment)
 
 
-def _change(ledger: Ledger, body: Mapping[str, Any], actor: str) -> None:
+def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     row, session = ledger.row, ledger.session
     changes: dict[str, Any] = {
         key: body[key]

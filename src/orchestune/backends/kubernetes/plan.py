@@ -142,7 +142,7 @@ def _spec(config: KubernetesConfig, order: WorkerOrder, setting: Setting, comman
         "securityContext": _pod_security(config, setting),
         "tolerations": _tolerations(config, order, setting.ground),
         **({} if setting.image_volume else {"initContainers": [_runtime_container(config, order.each)]}),
-        "containers": [_worker_container(config, order, setting, command)],
+        "containers": [_worker_container(config, order, command)],
         "volumes": [_runtime_volume(config, setting), *_volumes(order)],
     }
     if config.pull_secrets:
@@ -169,9 +169,7 @@ def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
     }
 
 
-def _worker_container(
-    config: KubernetesConfig, order: WorkerOrder, setting: Setting, command: Sequence[str]
-) -> Manifest:
+def _worker_container(config: KubernetesConfig, order: WorkerOrder, command: Sequence[str]) -> Manifest:
     env: list[Manifest] = [
         {"name": "ORCHESTUNE_WORKER_FILE", "value": f"{ORDERS}/{FILE}"},
         {"name": "ORCHESTUNE_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},

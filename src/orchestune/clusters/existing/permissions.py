@@ -80,7 +80,7 @@ def to_build(connection: Connection, *, login: bool = True) -> list[Right]:
     return [*rights, *(Right(*each, "", space) for each in (("list", "pods"), ("get", "pods/log"), ("list", "events")))]
 
 
-def to_grant(connection: Connection) -> list[Right]:
+def to_grant() -> list[Right]:
     """What the optional part needs, which goes beyond the namespace."""
     kinds = ("clusterroles", "clusterrolebindings")
     rights = [Right(verb, kind, _RBAC) for kind in kinds for verb in ("get", "create", "patch")]

@@ -170,9 +170,9 @@ def _granting(lacking: Sequence[Right]) -> str:
     return f"the ClusterRole `admin` holds them: `{binding}`; docs/how-to/permissions.md lists all rights"
 
 
-def may_grant(api: Api, connection: Connection) -> bool:
+def may_grant(api: Api) -> bool:
     """Whether this user can give the server its view of nodes and other people's pods."""
-    return not permissions.missing(api, permissions.to_grant(connection))
+    return not permissions.missing(api, permissions.to_grant())
 
 
 def deploy(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,7 +135,7 @@ class BudgetsContract(WorldContract):
         assert first["id"] == second["id"]
         assert len(read_experiments.statuses(world.core)["items"]) == 1
 
-    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, tmp_path: Path, world: World) -> None:
+    def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, world: World) -> None:
         wanted = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
         straight = world.create(**wanted)
         world.run(straight)
