@@ -12,13 +12,18 @@ from orchestune.client import room
 from orchestune.domain.code import STATE_MARK
 from orchestune.errors import UsageError
 
+LONGEST = 480
+"""bytes of the path of a state folder: SQLite takes no file whose path, with what it appends, is longer than 512"""
+
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of everything that lasts: database, logs, artifacts, the running server. Made when missing.
 
-    UsageError where it cannot be made.
+    UsageError where it cannot be made, or its path is too long.
     """
-    folder = _made(_chosen(environ) or _base(environ) / "orchestune")
+    folder = _chosen(environ) or _base(environ) / "orchestune"
+    _check_length(folder)
+    folder = _made(folder)
     mark(folder)
     return folder
 
@@ -48,6 +53,15 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
             raise UsageError("there is no home folder for this user", room.ANOTHER)
         return home + text[1:]
     return os.path.expanduser(text)
+
+
+def _check_length(folder: Path) -> None:
+    """Also where a link leads to it: SQLite looks at the path without any."""
+    for path in (str(folder), os.path.realpath(folder)):
+        size = len(os.fsencode(path))
+        if size > LONGEST:
+            text = f"the path of the state folder, {path[:60]}…, has {size:,} bytes, and {LONGEST} are allowed"
+            raise UsageError(text, "set ORCHESTUNE_HOME to a folder with a shorter path")
 
 
 def _made(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from orchestune.client import home
 from orchestune.errors import UsageError
+from orchestune.store.database import open_store
 
 
 def test_the_state_folder_follows_the_xdg_rules(tmp_path: Path) -> None:
@@ -35,6 +36,26 @@ def test_folders_are_made_for_their_owner_alone_and_existing_ones_stay_as_they_a
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
     assert stat.S_IMODE(home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "open")}).stat().st_mode) == 0o755
+
+
+def below(folder: Path, size: int) -> Path:
+    """A folder in `folder` whose path has that many bytes."""
+    while size - len(str(folder)) > 202:
+        folder /= "d" * 200
+    return folder / ("e" * (size - len(str(folder)) - 1))
+
+
+def test_a_path_that_is_too_long_for_the_database_is_told_by_its_beginning(tmp_path: Path) -> None:
+    longest, longer = below(tmp_path, home.LONGEST), below(tmp_path, home.LONGEST + 1)
+    assert home.state_folder({"ORCHESTUNE_HOME": str(longest)}) == longest
+    open_store(f"sqlite:///{longest / 'orchestune.db'}").close()
+    longer.mkdir(parents=True)
+    (tmp_path / "short").symlink_to(longer)
+    for path in (longer, tmp_path / "short", below(tmp_path, 5000)):
+        with pytest.raises(UsageError, match=r"has (481|5,000) bytes, and 480 are allowed") as caught:
+            home.state_folder({"ORCHESTUNE_HOME": str(path)})
+        assert len(caught.value.message) < 200
+        assert "ORCHESTUNE_HOME" in caught.value.hint
 
 
 @pytest.mark.parametrize("place", ["/proc/nothing/can/be/made/here", "/dev/null", "/dev/null/x"])
