@@ -29,15 +29,12 @@ class ConfigFile:
         return cls(str(document["name"]), tuple(parts))
 
 
-SOURCES = ("regex", "csv", "jsonl", "json", "tensorboard", "mlflow")
-
-
 @dataclass(frozen=True)
 class Source:
     """Where metrics are read that a command does not print in a usual spelling."""
 
     kind: str
-    """one of SOURCES"""
+    """`regex`, `csv`, `jsonl`, `json`, `tensorboard` or `mlflow`"""
     where: str
     """a regular expression for `regex`; else a path in the trial's folder, whose later parts may be patterns"""
 
