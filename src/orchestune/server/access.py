@@ -108,28 +108,31 @@ class Access:
         self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = Need.NOTHING
         if scope["type"] == "http":
             wanted = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
-            if wanted is not Need.NOTHING:
-                try:
-                    caller = await self._caller(scope)
-                except Unknown:
-                    if wanted is not Need.PAGE:
-                        raise
-                    await _to_sign_in(scope)(scope, receive, send)
-                    return
-                if not allowed(caller, wanted, scope["path"]):
-                    if caller.role == "guest" and wanted is Need.PAGE:  # may be somebody who can sign in
-                        await _to_sign_in(scope)(scope, receive, send)
-                        return
-                    raise _refused(caller, wanted, scope["path"])
-                if wanted in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
-                    refuse(self.context.core)
-                scope["state"]["caller"] = caller
-                if caller.role != "worker":
-                    send = _with_version(send)
-                if caller.browser or caller.source:
-                    send = self._while_known(scope, send)
+        if wanted is Need.NOTHING:
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(scope)
+        except Unknown:
+            if wanted is not Need.PAGE:
+                raise
+            await _to_sign_in(scope)(scope, receive, send)
+            return
+        if not allowed(caller, wanted, scope["path"]):
+            if caller.role == "guest" and wanted is Need.PAGE:  # may be somebody who can sign in
+                await _to_sign_in(scope)(scope, receive, send)
+                return
+            raise _refused(caller, wanted, scope["path"])
+        if wanted in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
+            refuse(self.context.core)
+        scope["state"]["caller"] = caller
+        if caller.role != "worker":
+            send = _with_version(send)
+        if caller.browser or caller.source:
+            send = self._while_known(scope, send)
         await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
