@@ -36,6 +36,9 @@ def change_experiment(core: Core, ref: str, body: Mapping[str, Any], actor: str)
     ]
     if problems:
         raise BadInput(problems)
+    row = _read(core, experiment)
+    if (body.get("budget") or 0) > row.budget:
+        _need_secrets(core, row)
     with locked(core, experiment, actor) as ledger:
         _change(ledger, body)
     return status(core, experiment)
@@ -68,6 +71,24 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     ledger.evaluate()
 
 
+def _read(core: Core, experiment: str) -> ExperimentRow:
+    with core.store.reading() as session:
+        return experiments.get(session, experiment)
+
+
+def _need_secrets(core: Core, row: ExperimentRow) -> None:
+    """Conflict for what is over and would go on without its secrets: an archive does not have them."""
+    wanted = [secret.name for secret in row.specification.secrets]
+    if not wanted or not row.state.over:
+        return
+    known = core.secrets.get(row.id)
+    if missing := [name for name in wanted if name not in known]:
+        raise Conflict(
+            f"{row.handle} cannot go on here: this server has no value of its secrets {', '.join(missing)}",
+            f"`orchestune run --warm-start {row.handle}` begins another search with its results",
+        )
+
+
 def _show(ledger: Ledger) -> None:
     """What was deleted and goes on is in the lists again. Conflict for what is being removed for good."""
     if not experiments.show(ledger.session, ledger.row.id):
@@ -95,6 +116,9 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
 def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
     """Go on. The guard that paused it does not fire again; a trial that lost workers starts from zero."""
     experiment = resolve(core, ref)
+    before = _read(core, experiment)
+    if before.desired is Desired.STOPPED:
+        _need_secrets(core, before)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:

@@ -7,6 +7,7 @@ import pytest
 from orchestune.errors import Ambiguous, Conflict, NotFound
 from orchestune.services import (
     change_experiment,
+    create_experiment,
     queue_trial,
     read_trials,
     stop_trial,
@@ -148,6 +149,27 @@ class IntentContract(WorldContract):
         assert world.status(experiment)["state"] == "completed"
         change_experiment.change_experiment(world.core, experiment, {"budget": 4}, "ada")
         assert world.run(experiment)["counts"]["completed"] == 4
+
+    def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: World) -> None:
+        request = world.request(budget=1, secrets=[{"name": "TOKEN", "source": "env:TOKEN"}])
+        made = create_experiment.create_experiment(world.core, {**request, "secrets": {"TOKEN": "x"}}, "ada")
+        experiment = made["id"]
+        world.run(experiment)
+        world.core.secrets.delete(experiment)  # an archive does not have them
+        with pytest.raises(Conflict, match="no value of its secrets TOKEN") as refused:
+            change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        assert f"--warm-start {made['handle']}" in str(refused.value.hint)
+        for body in ({"budget": 1}, {"parallelism": 3}):
+            assert change_experiment.change_experiment(world.core, experiment, body, "ada")["state"] == "completed"
+        assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"
+        world.core.secrets.put(experiment, {"TOKEN": "x"})
+        change_experiment.change_experiment(world.core, experiment, {"budget": 2}, "ada")
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(3)
+        world.core.secrets.delete(experiment)
+        with pytest.raises(Conflict, match="no value of its secrets TOKEN"):
+            change_experiment.resume(world.core, experiment, "ada")
+        assert world.status(experiment)["state"] == "stopped"
 
     def test_the_time_left_does_not_count_the_time_between_the_end_and_an_extension(self, world: World) -> None:
         experiment = world.create(budget=10, parallelism=1)
