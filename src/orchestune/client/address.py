@@ -61,21 +61,20 @@ def named_server(environ: Mapping[str, str]) -> str:
     return environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
 
 
-def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None, *, start: bool = True) -> Resolve:
+def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None) -> Resolve:
     """How to reach the server of `place(...)`. Calling the result may raise Unreachable or Denied."""
-    return place(environ, cluster, start=start).resolve
+    return place(environ, cluster).resolve
 
 
 def place(
     environ: Mapping[str, str] = os.environ,
     cluster: str | None = None,
     *,
-    start: bool = True,
     note: Callable[[str], None] = lambda text: None,
 ) -> Place:
     """The server of the cluster `cluster`; where none is named that of `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`),
-    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where `start` says so; `note` hears
-    what is worth telling of that.
+    of `ORCHESTUNE_CLUSTER`, of the default cluster. An embedded server is started where none runs; `note` hears what is
+    worth telling of that.
 
     UsageError where an address is none, NotFound where there is no such cluster. Nothing is asked yet.
     """
@@ -84,7 +83,7 @@ def place(
         _check(address)
         access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip(), owner(environ))
         return Place(None, lambda: access)
-    return _of(_chosen(environ, cluster), environ, start, note)
+    return _of(_chosen(environ, cluster), environ, note)
 
 
 def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
@@ -96,9 +95,9 @@ def _chosen(environ: Mapping[str, str], name: str | None) -> Cluster:
     return clusters.get(name or clusters.default)
 
 
-def _of(cluster: Cluster, environ: Mapping[str, str], start: bool, note: Callable[[str], None]) -> Place:
+def _of(cluster: Cluster, environ: Mapping[str, str], note: Callable[[str], None]) -> Place:
     if cluster.embedded:
-        return Place(cluster, lambda: _embedded(start, environ, note))
+        return Place(cluster, lambda: _embedded(environ, note))
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
         access = Access(cluster.url, cluster.token, user, name=f"the server of cluster '{cluster.name}'")
@@ -119,10 +118,10 @@ def _through(cluster: Cluster, environ: Mapping[str, str]) -> Resolve:
     return resolve
 
 
-def _embedded(start: bool, environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
+def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Access:
     from orchestune.client import embedded  # a server elsewhere needs none of it
 
-    return Access(*embedded.connect(start=start, environ=environ, note=note))
+    return Access(*embedded.connect(environ=environ, note=note))
 
 
 def _check(address: str) -> None:

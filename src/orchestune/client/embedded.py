@@ -28,7 +28,6 @@ _HANG = 15.0
 
 
 def connect(
-    start: bool = True,
     timeout: float = 60.0,
     *,
     note: Callable[[str], None] = lambda text: None,
@@ -44,20 +43,13 @@ def connect(
     nothing for `hang` seconds, or `anew` asks for it, and waited for, up to `timeout` seconds. `note` gets a sentence
     for people where something is worth telling. `program` starts another server than this installation's.
 
-    Unreachable where there is no server and `start` is false, or where none comes up; UsageError where the state folder
-    or the environment is wrong.
+    Unreachable where none comes up; UsageError where the state folder or the environment is wrong.
     """
     state = home.state_folder(environ)
     search = _Search(state, environ, program, version, hang, note)
     if anew:
         search.unwanted = Endpoint.read(state / endpoint.FILE)
-    found = search.running(older=not start)
-    if found is None and not start:
-        if search.silent is not None:
-            raise Unreachable(f"the server (pid {search.silent[0].process.pid}) does not answer", _HINT)
-        raise Unreachable("no server runs on this machine", "`orchestune run` starts one")
-    if found is None:
-        found = search.start(timeout)
+    found = search.running() or search.start(timeout)
     return found.url, found.token
 
 
@@ -84,8 +76,8 @@ class _Search:
         self.replaced: Endpoint | None = None
         self.child: Spawned | None = None
 
-    def running(self, older: bool = False) -> Endpoint | None:
-        """The server, where it runs, answers, and is not older than this client (or `older` says that it may be)."""
+    def running(self) -> Endpoint | None:
+        """The server, where it runs, answers, and is not older than this client."""
         found = Endpoint.read(self.state / endpoint.FILE)
         if found is None or not found.process.alive():
             self.silent = None
@@ -97,11 +89,10 @@ class _Search:
             return None
         self.silent = None
         theirs, ours = release(found.version), release(self.version)
-        if found == self.unwanted or (theirs < ours and not older):
+        if found == self.unwanted or theirs < ours:
             return None
-        if theirs != ours:
-            age = "newer" if theirs > ours else "older"
-            self.note(f"the running server is {age} ({found.version}) than this program ({self.version})")
+        if theirs > ours:
+            self.note(f"the running server is newer ({found.version}) than this program ({self.version})")
         return found
 
     def start(self, timeout: float) -> Endpoint:

@@ -41,7 +41,6 @@ class Home:
     def connect(
         self,
         *wrong: str,
-        start: bool = True,
         timeout: float = 60.0,
         version: str = "1.0",
         hang: float = 60.0,
@@ -49,7 +48,6 @@ class Home:
     ) -> tuple[str, str]:
         program = self.program(*wrong, version=version)
         return connect(
-            start,
             timeout,
             note=self.notes.append,
             environ=self.environ,
@@ -102,7 +100,6 @@ def wait_until(condition: Callable[[], object]) -> None:
 def test_the_first_command_starts_the_server_and_the_next_one_uses_it(home: Home) -> None:
     first = home.connect()
     assert home.connect() == first
-    assert home.connect(start=False) == first
     assert len(home.pids("starts")) == 1
     assert first == (home.endpoint().url, home.endpoint().token)
 
@@ -217,8 +214,6 @@ def test_a_server_that_hangs_is_ended_and_another_one_started(home: Home) -> Non
     home.state.mkdir()
     lazy = subprocess.Popen(home.program("hangs"), env=ENVIRONMENT)
     wait_until((home.state / "endpoint.json").exists)
-    with pytest.raises(Unreachable, match="does not answer"):
-        home.connect(start=False, hang=0.3)
     home.connect(hang=0.3)
     assert lazy.wait(60) == -signal.SIGKILL
     assert home.endpoint().process.pid != lazy.pid
@@ -257,11 +252,6 @@ def test_a_newer_server_is_used_with_a_note(home: Home) -> None:
     assert home.connect(version="1.9") == newer
     assert any("newer" in note for note in home.notes)
     assert len(home.pids()) == 1
-
-
-def test_an_older_server_is_used_where_none_may_be_started(home: Home) -> None:
-    older = home.connect(version="1.0")
-    assert home.connect(version="2.0", start=False) == older
 
 
 def test_a_server_that_cannot_start_is_an_error_with_its_last_words(home: Home) -> None:
@@ -304,11 +294,6 @@ def test_a_server_that_does_not_get_ready_is_an_error_after_the_timeout(home: Ho
 def test_a_program_that_cannot_be_started_is_an_error(home: Home) -> None:
     with pytest.raises(Unreachable, match="cannot be started"):
         connect(environ=home.environ, program=("/no/such/program",))
-
-
-def test_without_a_server_and_without_the_right_to_start_one_it_is_unreachable(home: Home) -> None:
-    with pytest.raises(Unreachable, match="no server runs"):
-        home.connect(start=False)
 
 
 def test_a_server_that_still_starts_is_waited_for(home: Home) -> None:
