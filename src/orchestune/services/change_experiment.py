@@ -16,6 +16,7 @@ from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import experiments, logs, removal
+from orchestune.store.experiments import ExperimentRow
 
 _ORDER_LIVE = (
     "UPDATE attempts SET ordered = :ordered WHERE experiment = :experiment AND state IN ('leased', 'running') "
