@@ -28,6 +28,7 @@ class OpenTrial:
 
     As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
     trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
+    With `folds` each fold of a trial comes by itself: `fold` says which one, from 0.
 
     >>> import orchestune
     >>> experiment = orchestune.Experiment.create(parameters={"x": "1..9"}, metrics={"y": "maximize"}, budget=9)
@@ -44,6 +45,7 @@ class OpenTrial:
         self._line = line
         self.number = int(about["number"])
         self.seed = int(about["seed"])
+        self.fold = int(about["fold"])
         self.parameters = Params(about["parameters"])
         self._stop = False
         self._over = False

@@ -23,6 +23,7 @@ from orchestune.sdk.parameters import params
 from orchestune.sdk.reporting import append
 
 OFFER = ".offer"
+_ABOUT = {"number": "ORCHESTUNE_TRIAL", "seed": "ORCHESTUNE_SEED", "fold": "ORCHESTUNE_FOLD"}
 _LOOK = 0.5
 """seconds between two looks whether the trial is to end"""
 _CLAIMED = 10.0
@@ -65,7 +66,7 @@ def _taken(listener: Listener, offer: Path, key: bytes) -> Connection[Any, Any]:
 
 def _serve(connection: Connection[Any, Any]) -> int | None:
     """What the process says, until there is an outcome: the exit code, or None where it went away without one."""
-    about = {"number": int(os.environ["ORCHESTUNE_TRIAL"]), "seed": int(os.environ["ORCHESTUNE_SEED"])}
+    about = {name: int(os.environ[variable]) for name, variable in _ABOUT.items()}
     with connection:
         try:
             connection.send_bytes(json.dumps({**about, "parameters": params()}).encode())

@@ -1,8 +1,15 @@
-"""How often who waits for a trial asks the server."""
+"""How often who waits for a trial asks the server, and what is known of one that was taken."""
 
 from __future__ import annotations
 
-from orchestune.sdk.asking import Looks
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from orchestune.sdk.asking import Looks, take
 
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
@@ -13,3 +20,22 @@ def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit(
         if looks.due():
             asked.append(now - 100)
     assert asked == [0.0, 1.0, 3.0, 7.0, 11.0, 15.0]
+
+
+def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
+    files = {"ORCHESTUNE_PARAMS": tmp_path / "params.json", "ORCHESTUNE_METRICS": tmp_path / "metrics.jsonl"}
+    files["ORCHESTUNE_PARAMS"].write_text(json.dumps({"x": 2}))
+    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "1"}
+    environ = {**os.environ, **told, **{name: str(path) for name, path in files.items()}}
+    command = [sys.executable, "-m", "orchestune.sdk.bridge", str(tmp_path / "offers")]
+    with subprocess.Popen(command, env=environ) as bridge:
+        try:
+            while (trial := take(tmp_path / "offers")) is None:
+                assert bridge.poll() is None
+                time.sleep(0.02)
+            assert (trial.number, trial.seed, trial.fold, trial.parameters) == (3, 7, 1, {"x": 2})
+            trial.tell({"y": 0.5})
+            assert bridge.wait() == 0
+        finally:
+            bridge.kill()
+    assert json.loads(files["ORCHESTUNE_METRICS"].read_text()) == {"name": "y", "value": 0.5}
