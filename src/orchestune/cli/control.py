@@ -11,6 +11,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import at_a_time
 from orchestune.client.states import OVER, extendable, handing_in
+from orchestune.domain.words import plural
 from orchestune.errors import Purged, UsageError
 
 if TYPE_CHECKING:
@@ -104,9 +105,20 @@ def pause(console: Console, args: argparse.Namespace) -> int:
     status = console.client.pause(console.experiment(args.exp), now=args.now)
     if status["state"] != "paused":
         return _done(console, status, f"{status['state']}; there is nothing to pause")
-    running = status["counts"]["running"]
-    tail = f"; {running} running {'end now' if args.now else 'go on to their end'}" if running else ""
-    return _done(console, status, f"paused{tail}; go on with `orchestune resume {status['handle']}`")
+    on = f"; go on with `orchestune resume {status['handle']}`"
+    return _done(console, status, f"paused{_running(status, now=args.now)}{on}")
+
+
+def _running(status: documents.Status, *, now: bool) -> str:
+    """What becomes of what runs; of trials with folds those that have not begun wait."""
+    several = status["folds"] > 1
+    count = len(status["running"]) if several else status["counts"]["running"]
+    if not count:
+        return ""
+    what = f"{plural(count, 'fold')} running" if several else f"{count} running"
+    if count == 1:
+        return f"; {what} {'ends now' if now else 'goes on to its end'}"
+    return f"; {what} {'end now' if now else 'go on to their end'}"
 
 
 def resume(console: Console, args: argparse.Namespace) -> int:

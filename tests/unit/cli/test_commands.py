@@ -129,6 +129,24 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
 
 
 @pytest.mark.parametrize(
+    ("folds", "live", "now", "said"),
+    [
+        (1, 2, [], "; 2 running go on to their end"),
+        (1, 1, ["--now"], "; 1 running ends now"),
+        (5, 3, [], "; 3 folds running go on to their end"),
+        (5, 3, ["--now"], "; 3 folds running end now"),
+        (5, 0, [], ""),
+    ],
+)
+def test_a_pause_says_what_goes_on_to_its_end(
+    server: FakeServer, cli: Cli, folds: int, live: int, now: list[str], said: str
+) -> None:
+    counts = {"queued": 0, "running": 2 if folds > 1 else live, "completed": 0, "failed": 0, "pruned": 0}
+    server.update("sgd-7f3a", folds=folds, counts={**counts, "cancelled": 0}, running=[{"trial": 1}] * live)
+    assert cli("pause", "sgd", *now).out == f"sgd-7f3a: paused{said}; go on with `orchestune resume sgd-7f3a`\n"
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "another trial takes its place"),
