@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from orchestune.images import registry as registries
 from orchestune.images.reference import Reference, parse
 from orchestune.images.registry import open_registry
-from orchestune.images.upload import push_blob
 from tests.kubernetes.lab import Lab, gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
@@ -199,7 +197,8 @@ def elsewhere(place: registries.Registry, image: str, repository: str) -> str:
     own = parse(image)
     manifest = place.manifest(own.repository, own.version)
     for blob in (manifest.document["config"], *manifest.document["layers"]):
-        push_blob(place, repository, blob["digest"], Path("mounted, not sent"), mount_from=own.repository)
+        mount = {"mount": blob["digest"], "from": own.repository}
+        place.call("POST", f"{repository}/blobs/uploads/", repository, push=True, params=mount).raise_for_status()
     return str(Reference(own.registry, repository, None, place.put_manifest(repository, "1", manifest)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,10 @@ class Registry:
         manifest = self.manifest(reference.repository, reference.version)
         return reference.at(manifest.digest), self.platforms(reference.repository, manifest)
 
-    def call(
-        self, method: str, path: str, repository: str, *, push: bool = False, scopes: Iterable[str] = (), **more: Any
-    ) -> requests.Response:
+    def call(self, method: str, path: str, repository: str, *, push: bool = False, **more: Any) -> requests.Response:
         """One request below `/v2/`, or of a whole URL of this registry; logs in when the registry asks for it."""
         url = path if "://" in path else f"{self._base}/v2/{path}"
-        scope = " ".join([f"repository:{repository}:{'pull,push' if push else 'pull'}", *scopes])
+        scope = f"repository:{repository}:{'pull,push' if push else 'pull'}"
         headers = dict(more.pop("headers", {}))
         with translated(self.name):
             for attempt in range(2):

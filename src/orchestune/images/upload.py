@@ -1,9 +1,8 @@
-"""Bringing a blob into a registry: not at all where it is there, from another repository, else in resumable pieces."""
+"""Bringing a blob into a registry: not at all where it is there, else in resumable pieces."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,51 +17,23 @@ PIECE = 16 << 20
 _TRIES = 5
 
 
-def push_blob(
-    registry: Registry,
-    repository: str,
-    digest: str,
-    file: Path,
-    *,
-    mount_from: str = "",
-    say: Callable[[int, int], None] = lambda done, size: None,
-) -> int:
-    """Make the registry have a blob; the number of bytes that were sent. `say` hears how far it is.
-
-    `mount_from` is another repository of the same registry which may have it. Idempotent.
-    """
+def push_blob(registry: Registry, repository: str, digest: str, file: Path) -> int:
+    """Make the registry have a blob; the number of bytes that were sent. Idempotent."""
     if registry.has_blob(repository, digest):
         return 0
-    place = _begin(registry, repository, digest, mount_from)
-    if place is None:
-        return 0
+    answer = registry.call("POST", f"{repository}/blobs/uploads/", repository, push=True)
+    check(answer, registry.name, f"push to {registry.name}/{repository}")
+    place = _location(registry, answer)
     size = file.stat().st_size
     with open(file, "rb") as data:
         if size <= PIECE:
             _finish(registry, repository, place, digest, data.read())
         else:
-            _finish(registry, repository, _send(registry, repository, place, data, size, say), digest, b"")
-    say(size, size)
+            _finish(registry, repository, _send(registry, repository, place, data, size), digest, b"")
     return size
 
 
-def _begin(registry: Registry, repository: str, digest: str, mount_from: str) -> str | None:
-    """The address of a new upload; None when the blob came from the other repository."""
-    mount = {"mount": digest, "from": mount_from} if mount_from and mount_from != repository else {}
-    scopes = [f"repository:{mount_from}:pull"] if mount else []
-    path = f"{repository}/blobs/uploads/"
-    answer = registry.call("POST", path, repository, push=True, scopes=scopes, params=mount)
-    if mount and answer.status_code in (401, 403):  # the other one may be closed to this account
-        answer = registry.call("POST", path, repository, push=True)
-    check(answer, registry.name, f"push to {registry.name}/{repository}")
-    if answer.status_code == 201:
-        return None
-    return _location(registry, answer)
-
-
-def _send(
-    registry: Registry, repository: str, place: str, data: BinaryIO, size: int, say: Callable[[int, int], None]
-) -> str:
+def _send(registry: Registry, repository: str, place: str, data: BinaryIO, size: int) -> str:
     """Send all pieces; the address at which the upload is finished."""
     done = failures = 0
     while done < size:
@@ -74,7 +45,6 @@ def _send(
             if answer.status_code != 416:  # it has another opinion of how far we are
                 check(answer, registry.name, f"take a piece of an upload to {repository}")
                 place, done, failures = _location(registry, answer), done + len(piece), 0
-                say(done, size)
                 continue
             failures += 1
         except TemporaryError:
