@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 from orchestune.cli.asking import confirm
 from orchestune.cli.cluster_cloud import Telling, provisioner_of, where, write_kubeconfig
@@ -63,15 +62,13 @@ def _copied(args: argparse.Namespace) -> str:
     return f"Records and files go to {args.to or 'this machine'} first{lost}."
 
 
-def _proof(
-    provider: Provisioner, name: str, *, keep_registry: bool, sleep: Callable[[float], None] = time.sleep
-) -> Proof:
+def _proof(provider: Provisioner, name: str, *, keep_registry: bool) -> Proof:
     """What is seen in the end: for a moment a provider may still show what it has removed."""
     for _ in range(_LOOKS):
         proof = provider.prove(name, keep_registry=keep_registry)
         if not proof.left:
             break
-        sleep(_POLL)
+        time.sleep(_POLL)
     return proof
 
 

@@ -22,12 +22,12 @@ _NO_METADATA = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
 _IMPORTED_TESTS = ("numpy/_core/tests/_natype.py",)
 
 
-def libraries(name: str = NAME) -> list[Distribution]:
-    """The distributions below `name`, in the order of their names; extras of `name` as far as they are installed.
+def libraries() -> list[Distribution]:
+    """The distributions below our own, in the order of their names; our extras as far as they are installed.
 
     UsageError when one is missing.
     """
-    top = importlib.metadata.distribution(name)
+    top = importlib.metadata.distribution(NAME)
     found: dict[str, Distribution] = {}
     extras: dict[str, frozenset[str]] = {}
     waiting = [(requirement, False) for requirement in _requirements(top, frozenset())]
@@ -45,7 +45,7 @@ def libraries(name: str = NAME) -> list[Distribution]:
             if optional:
                 continue
             raise UsageError(
-                f"{name} needs {requirement}, which is not installed", "install it again with pip"
+                f"{NAME} needs {requirement}, which is not installed", "install it again with pip"
             ) from exc
         extras[key] = frozenset(wanted)
         waiting += [(below, optional) for below in _requirements(found[key], extras[key])]

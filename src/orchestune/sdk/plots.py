@@ -150,8 +150,8 @@ class Plots:
     def _status(self) -> documents.Status:
         return self._ask(lambda: self._client.experiment(self._experiment))
 
-    def _columns(self, most: int = _MOST, metric: str | None = None) -> documents.Columns:
-        return self._ask(lambda: self._client.columns(self._experiment, most, metric))
+    def _columns(self, metric: str | None = None) -> documents.Columns:
+        return self._ask(lambda: self._client.columns(self._experiment, _MOST, metric))
 
     def _metric(self, name: str | None) -> documents.Metric:
         known = {metric["name"]: metric for metric in self._status()["metrics"]}

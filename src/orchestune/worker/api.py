@@ -198,15 +198,13 @@ def trusted() -> ssl.SSLContext:
     return context
 
 
-def call_patiently(connection: Connection, method: str, path: str, body: Any, until: float | None = None) -> Any:
-    """`call` again and again while the server is away. Raises Unreachable only after the time `until`."""
+def call_patiently(connection: Connection, method: str, path: str, body: Any) -> Any:
+    """`call` again and again while the server is away."""
     backoff = Backoff()
     while True:
         try:
             return connection.call(method, path, body)
         except Unreachable:
-            if until is not None and time.monotonic() >= until:
-                raise
             time.sleep(backoff.next())
 
 

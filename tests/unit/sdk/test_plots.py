@@ -184,11 +184,11 @@ def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(wor
         getattr(made, name)().to_json()
 
 
-def test_where_not_all_trials_are_drawn_the_title_says_so(world: World, client: Client) -> None:
-    experiment = run(world, trials=14, metrics=METRICS[:1])
-    made = plots(client, experiment)
-    columns = made._columns
-    made._columns = lambda most=10, metric=None: columns(10)  # type: ignore[method-assign]
+def test_where_not_all_trials_are_drawn_the_title_says_so(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestune.sdk.plots._MOST", 10)
+    made = plots(client, run(world, trials=14, metrics=METRICS[:1]))
     assert made.history().layout.title.text == "History: 10 of 14 trials"
 
 

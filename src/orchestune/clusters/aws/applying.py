@@ -15,9 +15,9 @@ _FIRST, _LONGEST = 1.0, 60.0
 """seconds between two tries of what AWS is too busy for: at first, and in the end"""
 
 
-def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None], made: Made | None = None) -> Made:
+def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None]) -> Made:
     """Find or make each, and wait until it can be used; the ids. Steps of one batch are begun together."""
-    made = {} if made is None else made
+    made: Made = {}
     numbered = list(enumerate(steps))
     for _, together in groupby(numbered, key=lambda item: item[1].batch or f"step {item[0]}"):
         begun = []
