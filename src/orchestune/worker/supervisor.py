@@ -157,6 +157,8 @@ class Supervisor:
                     self._terminate(attempt, attempt.job.grace)
                 elif attempt.next_checkpoint is not None and now >= attempt.next_checkpoint:
                     attempt.next_checkpoint = now + float(attempt.job.checkpoint_every or 60.0)
+                    self.read(attempt)
+                    self._read_files(attempt)  # the checkpoint belongs to the step that they tell
                     self._collector.publish(attempt)
             elif attempt.phase == phases.STOPPING and attempt.kill_at is not None and now >= attempt.kill_at:
                 attempt.kill_at = now + 1.0
@@ -335,10 +337,13 @@ class Supervisor:
         for attempt in self.attempts.values():
             if attempt.phase in (phases.RUNNING, phases.STOPPING) and now - (attempt.started or now) > LASTING:
                 lasting[attempt.id] = Watched(attempt.pid, attempt.gpus)
-                attempt.read_metrics_file()
-                attempt.read_sources()
+                self._read_files(attempt)
                 attempt.used(self._sampler.samples.get(attempt.id))
         self._sampler.watch(lasting)
+
+    def _read_files(self, attempt: Attempt) -> None:
+        attempt.read_metrics_file()
+        attempt.read_sources()
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:
         """This machine's fault: the attempt is lost, and so that a broken machine does not eat them all, it rests."""

@@ -272,6 +272,31 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
     server.finished(second)
 
 
+REPORTING = """
+import json, os, time
+folder, metrics = os.environ["ORCHESTUNE_CHECKPOINT_DIR"], os.environ["ORCHESTUNE_METRICS"]
+for step in range(1, 1000):
+    with open(metrics, "a") as file:
+        file.write(json.dumps({"loss": step, "step": step}) + chr(10))
+    time.sleep(0.2)
+    with open(os.path.join(folder, "part"), "w") as file:
+        file.write(str(step))
+    os.replace(os.path.join(folder, "part"), os.path.join(folder, "state"))
+    time.sleep(0.3)
+"""
+
+
+def test_a_checkpoint_knows_the_step_that_was_told_in_a_file_before_it(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", REPORTING], checkpoint_every=0.4)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.checkpoints)
+    first = server.checkpoints[0]
+    assert int(restored(server, first)) <= float(str(first["step"] or 0)) <= int(restored(server, first)) + 1
+    server.stop_attempt(attempt)
+    server.finished(attempt)
+
+
 def test_a_trial_whose_checkpoint_was_removed_begins_anew_and_says_so(serve: Serve, employ: Employ) -> None:
     server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
     lost = {"digest": "0" * 64, "step": 7}
