@@ -19,7 +19,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "init": Command("init", "write an experiment file from what a script says of itself, or from another tool's file"),
     "run": Command("run", "start an experiment and follow it"),
-    "test": Command("try_one", "run one configuration now, and show which metrics were understood"),
+    "test": Command("test", "run one configuration now, and show which metrics were understood"),
     "watch": Command("watch", "run `test` again on every save"),
     "status": Command("status", "every experiment, or one with its workers and why nothing moves"),
     "logs": Command("logs", "what the trials print, one colour per worker"),

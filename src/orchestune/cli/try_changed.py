@@ -13,8 +13,8 @@ from orchestune.cli.console import Console
 from orchestune.cli.outcome import missing, verdict
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.preparing import Prepared
+from orchestune.cli.test import run_once
 from orchestune.cli.trials import SHORT
-from orchestune.cli.try_one import run_once
 from orchestune.client.states import extendable, over
 from orchestune.domain.space import key
 from orchestune.domain.words import plural
