@@ -124,6 +124,8 @@ class Ledger:
             if row.ended is not None:
                 row.ended, row.reason, row.finished_at = None, None, None
             return
+        if reason.code is ReasonCode.EXHAUSTED:
+            row.guard_words |= {experiments.EXHAUSTED}  # a larger budget does not change that
         row.ended, row.reason = reason.code.value, reason
         self.to_be_cancelled = row.open > 0
 

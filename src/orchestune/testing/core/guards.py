@@ -101,6 +101,8 @@ class GuardsContract(WorldContract):
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
         whole = world.run(world.create(budget=3, parallelism=2, parameters=choices))
         assert (whole["state"], whole["reason"]["code"]) == ("completed", "exhausted")
+        more = change_experiment.change_experiment(world.core, whole["id"], {"budget": 5}, "ada")
+        assert (more["state"], more["reason"]["code"]) == ("completed", "exhausted"), "there is nothing to go on with"
         part = world.run(world.create(budget=2, parallelism=2, parameters=choices))
         assert (part["state"], part["reason"]["code"]) == ("completed", "budget")
         twice = world.create(budget=3, parallelism=1, parameters=choices)
