@@ -7,14 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
-from sqlalchemy import func, select
-
 from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.store import answers, experiments, notices, tracked, workers
-from orchestune.store.tables import experiments as table
 
 
 @dataclass(frozen=True)
@@ -91,10 +88,10 @@ def metrics(core: Core) -> list[Sample]:
         samples += [
             ("orchestune_workers", {"state": state}, count) for state, count in workers.count_by_state(session).items()
         ]
-        sums = session.select(select(*(func.sum(table.c[name]) for name in _COUNTED), func.sum(table.c.live)))[0]
+        sums = experiments.sums(session, (*_COUNTED, "live"))
         messages, unrecorded = notices.waiting(session), len(tracked.behind(session))
-    samples += [("orchestune_trials", {"state": name}, float(sums[i] or 0)) for i, name in enumerate(_COUNTED)]
-    samples.append(("orchestune_live_attempts", {}, float(sums[len(_COUNTED)] or 0)))
+    samples += [("orchestune_trials", {"state": name}, float(sums[name])) for name in _COUNTED]
+    samples.append(("orchestune_live_attempts", {}, float(sums["live"])))
     samples.append(("orchestune_waiting_messages", {}, float(messages)))
     samples.append(("orchestune_unrecorded_experiments", {}, float(unrecorded)))
     return samples

@@ -6,16 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
 from orchestune.errors import Conflict, UsageError
 from orchestune.services.core import Core
 from orchestune.services.ending import Retirement
 from orchestune.services.read_experiments import rfc3339
-from orchestune.store import archive
+from orchestune.store import archive, workers
 from orchestune.store.experiments import unfinished
-from orchestune.store.tables import workers
-from orchestune.store.workers import PRESENT
 
 Document = dict[str, Any]
 _MARK = "retiring"
@@ -47,10 +43,7 @@ def refuse(core: Core) -> None:
 def at_rest(core: Core) -> bool:
     """Nothing is unfinished, not even paused, and no worker is there. Blocking, short."""
     with core.store.reading() as session:
-        if unfinished(session):
-            return False
-        there = session.select(select(func.count()).where(workers.c.state.in_((*PRESENT, "lost"))))
-    return int(there[0][0]) == 0
+        return not unfinished(session) and not workers.are_there(session)
 
 
 def kept(core: Core) -> list[tuple[str, int]]:

@@ -360,3 +360,9 @@ def count_by_state(session: Session) -> dict[str, int]:
     """How many experiments are in each state."""
     query = select(experiments.c.state, func.count()).group_by(experiments.c.state)
     return dict(map(tuple, session.select(query)))
+
+
+def sums(session: Session, counters: Sequence[str]) -> dict[str, int]:
+    """These counters, each added up over all experiments."""
+    [found] = session.select(select(*(func.sum(experiments.c[name]) for name in counters)))
+    return {name: int(total or 0) for name, total in zip(counters, found, strict=True)}

@@ -76,6 +76,12 @@ def present(session: Session, cluster: str) -> list[Present]:
     return [Present(*row) for row in session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})]
 
 
+def are_there(session: Session) -> bool:
+    """Whether any worker of any cluster is not known to be gone."""
+    there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
+    return session.first(there.limit(1)) is not None
+
+
 def present_slots(session: Session, experiment: str) -> int:
     """The slots of an experiment's workers that hold their resources."""
     row = session.row(hot.PRESENT_SLOTS, {"experiment": experiment})
