@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,13 @@ from orchestune.store import hot, trials
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Take values by name; `step` and `stddev` belong to all of them. Denied for a wrong signature.
+    """Take values by name; `step` and `stddev` belong to all of them, as far as they are finite.
 
-    Answers whether the trial should stop, these values considered: `{"stop", "reason"}`.
+    Answers whether the trial should stop, these values considered: `{"stop", "reason"}`. Denied for a wrong signature,
+    BadInput for what is no number.
     """
     experiment = _experiment(core, attempt, signature)
-    step, stddev = _number("step", values.get("step")), _number("stddev", values.get("stddev"))
+    step, stddev = (_finite(_number(name, values.get(name))) for name in ("step", "stddev"))
     named = {name: _number(name, value) for name, value in values.items() if name not in ("step", "stddev")}
     with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
@@ -66,6 +68,10 @@ def _experiment(core: Core, attempt: str, signature: str) -> str:
     if row is None:
         raise Denied("there is no such attempt")
     return str(row.experiment)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _number(name: str, value: object) -> float | None:

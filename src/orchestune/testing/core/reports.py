@@ -59,6 +59,17 @@ class ReportsContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
 
+    def test_a_step_that_is_no_number_is_none(self, world: World) -> None:
+        world.create(budget=1, parallelism=1)
+        _, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        values = {"loss": 1, "step": "nan", "stddev": "inf"}
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
+        with world.core.store.reading() as session:
+            query = "SELECT value, step, stddev FROM points WHERE attempt = :attempt"
+            found = session.rows(query, {"attempt": attempt})
+        assert found == [(1.0, None, None)]
+
     def test_an_end_reads_few_of_many_values(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = [
             {"name": "loss", "goal": "minimize", "take": "best"},
