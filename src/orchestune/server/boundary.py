@@ -59,28 +59,26 @@ class Boundary:
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             return
-        except OrchestuneError as error:
+        except Exception as exc:
             if exchange.status:
                 raise
-            if isinstance(error, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
-                self._complain(error)
-            await refusal(error)(scope, receive, exchange.send)
-        except UnicodeEncodeError as exc:  # on its way to the store
-            if exchange.status:
-                raise
-            half = exc.object[exc.start : exc.end]
-            refused = BadInput.one(f"{half!r} is half of a character, as UTF-16 writes some")
-            await refusal(refused)(scope, receive, exchange.send)
-        except Exception:
-            if exchange.status:
-                raise
-            logger.exception("%s %s failed", scope["method"], scope["path"])
-            fault = Internal("the server made a mistake", "its log says more; please report it")
-            await refusal(fault)(scope, receive, exchange.send)
+            await refusal(self._told(exc, scope))(scope, receive, exchange.send)
         seconds = exchange.seconds - scope["state"].get("waited", 0.0)
         if seconds > self.context.pace.slow:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
             logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
+
+    def _told(self, exc: Exception, scope: Scope) -> OrchestuneError:
+        """What the client is told of an error; the log has what somebody else has to know."""
+        if isinstance(exc, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
+            self._complain(exc)
+        if isinstance(exc, OrchestuneError):
+            return exc
+        if isinstance(exc, UnicodeEncodeError):  # on its way to the store
+            half = exc.object[exc.start : exc.end]
+            return BadInput.one(f"{half!r} is half of a character, as UTF-16 writes some")
+        logger.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
+        return Internal("the server made a mistake", "its log says more; please report it")
 
     def _complain(self, error: StoreUnavailable | StoreDamaged) -> None:
         """Tell the operator: workers try again in silence, and users see their own request alone."""
