@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -99,16 +100,14 @@ def _server(
     except OrchestuneError as exc:
         yield _failed("server", exc)
         return
-    client = Client.connect(resolver(console.environ, cluster=cluster.name), patience=10.0)
     try:
-        version = client.server()["version"]
-        document = client.cluster()
-        store = stored(client.transport)
+        with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=10.0)) as client:
+            version = client.server()["version"]
+            document = client.cluster()
+            store = stored(client.transport)
     except OrchestuneError as exc:
         yield _failed("server", exc)
         return
-    finally:
-        client.close()
     if version != __version__:
         remedy = f"`orchestune cluster upgrade -n {cluster.name}`"
         yield Finding("server", "warning", f"it is version {version}, this program {__version__}", remedy)

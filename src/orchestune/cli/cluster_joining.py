@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from contextlib import closing
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -24,11 +25,8 @@ def say_hello(console: Console, connection: Connection, cluster: Cluster) -> int
             f"{cluster.user or 'this user'} has no role in the cluster '{cluster.name}'",
             f"an administrator binds one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace}",
         )
-    client = Client.connect(resolver(console.environ, cluster=cluster.name), patience=30.0)
-    try:
+    with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=30.0)) as client:
         found = client.server()
-    finally:
-        client.close()
     cluster = replace(cluster, version=found["version"])
     known(console).add(cluster)
     return _tell(console, cluster)
@@ -42,11 +40,8 @@ def join_hosted(console: Console, name: str, address: str) -> int:
         raise UsageError(f"{address!r} is no address of a server", "write it like https://orchestune.example.org")
     token = console.environ.get("ORCHESTUNE_TOKEN", "").strip() or _asked_token(address)
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
-    client = Client.connect(resolver(environ), patience=10.0)
-    try:
+    with closing(Client.connect(resolver(environ), patience=10.0)) as client:
         found = client.server()
-    finally:
-        client.close()
     cluster = Cluster(name, "hosted", url=address, token=token, version=found["version"])
     known(console).add(cluster)
     return _tell(console, cluster)

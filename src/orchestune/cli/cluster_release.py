@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
 from orchestune.cli.cluster_commands import add_name
 from orchestune.cli.console import Console
@@ -29,10 +30,7 @@ def add(inner: Commands) -> None:
 def release(console: Console, args: argparse.Namespace) -> int:
     """Ask the cluster's server to."""
     where = place(console.environ, args.name)
-    client = Client.connect(where.resolve)
-    try:
+    with closing(Client.connect(where.resolve)) as client:
         client.release(args.node, where.name if where.embedded else None)
-    finally:
-        client.close()
     console.say(f"{args.node} gets trials again")
     return 0

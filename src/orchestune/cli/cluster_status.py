@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
@@ -46,12 +47,9 @@ def status(console: Console, args: argparse.Namespace) -> int:
         if console.json:
             console.document({"cloud": document(standing)})
         return 0
-    client = Client.connect(where.resolve)
-    try:
+    with closing(Client.connect(where.resolve)) as client:
         server = client.server()
         found = client.cluster(where.name if where.embedded else None)
-    finally:
-        client.close()
     if console.json:
         there = {"cloud": document(standing)} if standing else {}
         console.document({**found, "server": server["version"], **there})

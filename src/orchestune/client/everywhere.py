@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,10 +45,8 @@ def ask(places: Sequence[Place], question: Callable[[Client], T], patience: floa
 
 
 def _ask(answer: Answer[T], question: Callable[[Client], T]) -> None:
-    client = Client.connect(answer.place.resolve, patience=2.0)
     try:
-        answer.value = question(client)
+        with closing(Client.connect(answer.place.resolve, patience=2.0)) as client:
+            answer.value = question(client)
     except OrchestuneError as exc:
         answer.error = exc
-    finally:
-        client.close()

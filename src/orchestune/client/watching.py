@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -57,14 +58,12 @@ class Watch:
         self._changed.set()
 
     def _guarded(self, work: Callable[[Client], None]) -> None:
-        client = self._client.clone(patience=2.0)
         try:
-            work(client)
+            with closing(self._client.clone(patience=2.0)) as client:
+                work(client)
         except OrchestuneError as exc:
             self.updates.put(exc)
             self.stop()
-        finally:
-            client.close()
 
     def _listen(self, client: Client) -> None:
         for event in client.events(self._ref, on_away=lambda error: self._changed.set(), kinds=_KINDS):
