@@ -18,8 +18,8 @@ from orchestune.errors import BadInput
 from orchestune.services import read_columns, read_experiments, read_trials
 from orchestune.services.core import Core
 from orchestune.services.tally import Tally
+from orchestune.store import attempts as stored_attempts
 from orchestune.store import experiments as stored_experiments
-from orchestune.store import trials as stored
 from orchestune.store.tables import attempts, experiments, points, trials
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort:
 def test_of_a_long_curve_every_kth_value_is_told_and_the_last(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
     with core.store.transaction() as session:
-        attempt = stored.attempts_of(session, read_experiments.resolve(core, ref), [3])[3][0].id
+        attempt = stored_attempts.of_trials(session, read_experiments.resolve(core, ref), [3])[3][0].id
         long = [
             {"attempt": attempt, "name": "long", "sequence": 7 * place, "value": place / 2, "at": 0.0}
             for place in range(11_000)

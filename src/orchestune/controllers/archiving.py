@@ -13,7 +13,7 @@ from orchestune.ports.files import Away
 from orchestune.services import estimates, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.read_trials import blob_key
-from orchestune.store import blobs, experiments, logs, trials
+from orchestune.store import artifacts, blobs, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -80,7 +80,7 @@ class Archiving:
         for row in rows:
             self._core.estimates.refresh(self._core.store, row)
             with self._core.store.transaction() as session:
-                trials.drop_artifacts(session, row.id, self._retained(session, experiments.lock(session, row.id)))
+                artifacts.drop(session, row.id, self._retained(session, experiments.lock(session, row.id)))
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1

@@ -13,7 +13,7 @@ from orchestune.services.columns import STATES, Column, Columns, Numbers, Places
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, best_of, declared, rfc3339
 from orchestune.services.read_trials import documents
-from orchestune.store import experiments
+from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 
@@ -153,7 +153,7 @@ def timeline(core: Core, ref: str, limit: int) -> Document:
     """The newest attempts: where each ran, from when to when, and how it ended."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        found = rows.newest_attempts(session, row.id, limit + 1)
+        found = attempts.newest(session, row.id, limit + 1)
     items = [
         {
             "trial": attempt.trial,
@@ -175,11 +175,11 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> Document:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         chosen = _metric_name(row, metric)
-        numbers = rows.with_points(session, row.id, limit)
+        numbers = attempts.with_points(session, row.id, limit)
         if row.best_trial is not None and row.best_trial not in numbers:
             numbers.append(row.best_trial)
         states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
-        found = rows.points_of(session, row.id, numbers, _CURVES, chosen)
+        found = attempts.points_of(session, row.id, numbers, _CURVES, chosen)
     items = [
         {"trial": trial, "task": fold, "number": token, "state": states.get(trial, "running"), **curve}
         for (trial, fold, token, _), curve in _curves(found).items()
@@ -210,7 +210,7 @@ def points(core: Core, ref: str, number: int) -> Document:
     with core.store.reading() as session:
         row = experiments.find(session, ref)
         rows.need(session, row, number)
-        found = rows.points_of(session, row.id, [number], _CURVE)
+        found = attempts.points_of(session, row.id, [number], _CURVE)
     items = [
         {"task": fold, "number": token, "metric": name, **curve}
         for (_, fold, token, name), curve in _curves(found).items()

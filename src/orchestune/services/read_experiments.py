@@ -17,7 +17,7 @@ from orchestune.services.core import Core
 from orchestune.services.recent import Recent
 from orchestune.services.room import room
 from orchestune.services.unpruned import unpruned
-from orchestune.store import experiments, hot, logs, trials, warm_starts, workers
+from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -242,8 +242,8 @@ def _deleted(row: ExperimentRow) -> str | None:
 
 def _running(session: Session, row: ExperimentRow) -> list[Document]:
     """Attempts that are live, with what each reported last of the metric that counts."""
-    live = trials.live_attempts(session, row.id)
-    latest = trials.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
+    live = attempts.live(session, row.id)
+    latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
     found = []
     for attempt in live:
         step, value = latest.get(attempt.id, (None, None))

@@ -15,6 +15,8 @@ from orchestune.services.core import Core
 from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
 from orchestune.store import trials as rows
+from orchestune.store.artifacts import of_trial as artifacts_of
+from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.session import Session
 from orchestune.worker.command import render
 
@@ -83,7 +85,7 @@ def documents(
     """`Trial`s of rows that were read in this session."""
     numbers = [row.number for row in found]
     measured = rows.metrics_of(session, experiment, numbers)
-    attempts = rows.attempts_of(session, experiment, numbers)
+    attempts = attempts_of(session, experiment, numbers)
     documents = []
     for row in found:
         shown = {
@@ -107,7 +109,7 @@ def documents(
             shown["tasks"] = [_task(task) for task in rows.tasks_of(session, experiment, row.number)]
             shown["artifacts"] = [
                 {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
-                for artifact in rows.artifacts_of(session, experiment, row.number)
+                for artifact in artifacts_of(session, experiment, row.number)
             ]
         documents.append(shown)
     return documents

@@ -15,7 +15,8 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.services.signatures import report_signature, same
-from orchestune.store import hot, trials
+from orchestune.store import attempts as rows
+from orchestune.store import hot
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _experiment(core: Core, attempt: str, signature: str) -> str:
     if not same(signature, report_signature(core, attempt)):
         raise Denied("this address is not genuine", "use $ORCHESTUNE_REPORT_URL as it stands")
     with core.store.reading() as session:
-        row = trials.find_attempt(session, attempt)
+        row = rows.find(session, attempt)
     if row is None:
         raise Denied("there is no such attempt")
     return str(row.experiment)

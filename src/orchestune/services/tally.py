@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestune.store import attempts
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -39,8 +40,8 @@ class Tally:
 
     def read(self, session: Session, row: ExperimentRow) -> tuple[Numbers, Numbers]:
         """When attempts began and ended, each in order; one that runs ends now."""
-        found = rows.spans_between(session, row.id, self.told, row.history_seq)
-        found += rows.spans_of(session, row.id, sorted(self.late))
+        found = attempts.spans_between(session, row.id, self.told, row.history_seq)
+        found += attempts.spans_of(session, row.id, sorted(self.late))
         for number, reason in rows.failed_between(session, row.id, self.told, row.history_seq):
             count, newest = self.reasons.get(reason, (0, 0))
             self.reasons[reason] = count + 1, max(newest, number)
@@ -49,7 +50,7 @@ class Tally:
         over = [span for span in found if span[0] not in self.late]
         self.begins = _merged(self.begins, [begin for _, begin, _ in over])
         self.ends = _merged(self.ends, [end for _, _, end in over])
-        running = [span for span in found if span[0] in self.late] + rows.open_spans(session, row.id)
+        running = [span for span in found if span[0] in self.late] + attempts.open_spans(session, row.id)
         begins = _merged(self.begins, [begin for _, begin, _ in running])
         return begins, _merged(self.ends, [session.now if end is None else end for _, _, end in running])
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from orchestune.errors import Denied, NotFound
 from orchestune.services.core import Caller, Core
-from orchestune.store import experiments, trials, workers
+from orchestune.store import attempts, experiments, workers
 
 
 def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> None:
     """NotFound unless the attempt is one of that experiment; Denied but for who opened it, and owners of the server."""
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        found = trials.find_attempt(session, attempt)
+        found = attempts.find(session, attempt)
     if found is None or found.experiment != experiment.id:
         raise NotFound(f"{experiment.handle} has no such attempt")
     if caller.role != "owner" and caller.name != experiment.owner:
@@ -21,6 +21,6 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> None:
 def of_worker(core: Core, worker: str, attempt: str) -> None:
     """NotFound unless that worker runs the attempt."""
     with core.store.reading() as session:
-        found, row = trials.find_attempt(session, attempt), workers.get(session, worker)
+        found, row = attempts.find(session, attempt), workers.get(session, worker)
     if found is None or row is None or found.worker != row.id:
         raise NotFound("this worker has no such attempt")

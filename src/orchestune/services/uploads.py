@@ -16,7 +16,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import locked
 from orchestune.services.read_trials import blob_key
 from orchestune.services.work import GroupOver
-from orchestune.store import blobs, hot, trials, workers
+from orchestune.store import artifacts, attempts, blobs, hot, workers
 
 _IS_CHECKPOINT = """
 SELECT 1 FROM tasks WHERE experiment = :experiment AND checkpoint LIKE :pattern UNION ALL
@@ -61,7 +61,7 @@ def _commit(core: Core, worker: str, digest: str, size: int) -> int:
 def _own_attempt(core: Core, worker: str, body: Mapping[str, Any]) -> Row[Any]:
     """The attempt of which a worker speaks. NotFound where it is not one of its own."""
     with core.store.reading() as session:
-        attempt = trials.find_attempt(session, body["attempt"])
+        attempt = attempts.find(session, body["attempt"])
     if attempt is None or attempt.token != body["token"] or attempt.worker != worker:
         raise NotFound(f"this worker has no attempt {body['attempt']}")
     return attempt
@@ -95,7 +95,7 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
                 "size": sizes[item["digest"]],
                 "created_at": ledger.now,
             }
-            trials.put_artifact(ledger.session, values)
+            artifacts.put(ledger.session, values)
         if not body.get("more"):
             handing_in.arrived(ledger, attempt.id)
         ledger.record(

@@ -10,7 +10,7 @@ from orchestune.domain.usage import AT_THE_END, MOST, parse, with_more
 from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.read_experiments import Document, rfc3339
-from orchestune.store import experiments, hot
+from orchestune.store import attempts, experiments, hot
 from orchestune.store import trials as rows
 
 LASTING = 900.0
@@ -40,6 +40,6 @@ def usage(core: Core, ref: str, number: int) -> Document:
                 "started_at": rfc3339(attempt.started_at),
                 "samples": [sample[1:] for sample in json.loads(attempt.samples)],
             }
-            for attempt in rows.usage_of(session, row.id, number)
+            for attempt in attempts.usage_of(session, row.id, number)
         ]
     return {"items": items}

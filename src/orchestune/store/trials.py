@@ -1,4 +1,4 @@
-"""Rows of trials, their tasks, attempts and metrics: the cold queries."""
+"""Rows of trials, their tasks and metrics: the cold queries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, select
 
 from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration
@@ -16,7 +16,7 @@ from orchestune.errors import NotFound
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.tables import artifacts, attempts, points, tasks, trial_metrics, trials, usage, workers
+from orchestune.store.tables import attempts, points, tasks, trial_metrics, trials
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -68,47 +68,6 @@ def metrics_of(session: Session, experiment: str, numbers: Iterable[int]) -> dic
     for row in session.select(query.order_by(trial_metrics.c.declared.desc(), trial_metrics.c.name)):
         found[row.trial][row.name] = {"value": row.value, "stddev": row.stddev}
     return found
-
-
-def attempts_of(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, list[Row[Any]]]:
-    """number → attempts in the order of their leases, each with its worker's name."""
-    query = (
-        select(attempts, workers.c.name.label("worker_name"))
-        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
-        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.token)
-    )
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in session.select(query):
-        found[row.trial].append(row)
-    return found
-
-
-def live_attempts(session: Session, experiment: str, limit: int = 100) -> Sequence[Row[Any]]:
-    """Attempts that hold a lease, with their worker's name and their trial's parameters."""
-    by_trial = attempts.c.trial + 0  # a sum has no index: to be found by their state is what takes one
-    query = (
-        select(attempts, workers.c.name.label("worker_name"), trials.c.parameters)
-        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .join(trials, and_(trials.c.experiment == attempts.c.experiment, trials.c.number == attempts.c.trial))
-        .where(attempts.c.experiment == experiment, attempts.c.state.in_(("leased", "running")))
-        .order_by(by_trial, attempts.c.fold)
-        .limit(limit)
-    )
-    return session.select(query)
-
-
-def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict[str, tuple[float | None, float]]:
-    """The newest (step, value) that each of these attempts reported of a metric."""
-    newest = (
-        select(points.c.attempt, func.max(points.c.sequence).label("sequence"))
-        .where(points.c.attempt.in_(attempts_), points.c.name == name)
-        .group_by(points.c.attempt)
-        .subquery()
-    )
-    same = and_(points.c.attempt == newest.c.attempt, points.c.name == name, points.c.sequence == newest.c.sequence)
-    query = select(points.c.attempt, points.c.step, points.c.value).join(newest, same)
-    return {attempt: (step, value) for attempt, step, value in map(tuple, session.select(query))}
 
 
 def dominated(
@@ -178,11 +137,6 @@ def checkpoint_of(session: Session, trial: Row[Any]) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
-def find_attempt(session: Session, attempt: str) -> Row[Any] | None:
-    """One attempt by id."""
-    return session.first(select(attempts).where(attempts.c.id == attempt))
-
-
 def completed_values(session: Session, experiment: str, names: Sequence[str]) -> list[tuple[int, dict[str, float]]]:
     """Number and declared metrics of every completed trial; scans them, so only for several objectives."""
     query = (
@@ -198,26 +152,6 @@ def completed_values(session: Session, experiment: str, names: Sequence[str]) ->
     for row in session.select(query):
         found[row.trial][row.name] = row.value
     return sorted(found.items())
-
-
-def artifacts_of(session: Session, experiment: str, number: int | None = None) -> Sequence[Row[Any]]:
-    """Artifacts of one trial or of the whole experiment, by path."""
-    query = select(artifacts).where(artifacts.c.experiment == experiment)
-    if number is not None:
-        query = query.where(artifacts.c.trial == number)
-    return session.select(query.order_by(artifacts.c.trial, artifacts.c.path))
-
-
-def put_artifact(session: Session, values: dict[str, Any]) -> None:
-    """Record an artifact; a later attempt's file replaces the earlier one's."""
-    session.change(
-        delete(artifacts).where(
-            artifacts.c.experiment == values["experiment"],
-            artifacts.c.trial == values["trial"],
-            artifacts.c.path == values["path"],
-        )
-    )
-    session.change(insert(artifacts).values(**values))
 
 
 def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], count: int) -> list[int]:
@@ -249,16 +183,6 @@ def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
         other.c.value >= limit.bound if limit.least else other.c.value <= limit.bound,
     )
     return found.exists()
-
-
-def drop_artifacts(session: Session, experiment: str, kept: set[int]) -> None:
-    """Forget the artifacts of finished trials other than `kept`."""
-    over = select(trials.c.number).where(trials.c.experiment == experiment, trials.c.finished_at.is_not(None))
-    session.change(
-        delete(artifacts).where(
-            artifacts.c.experiment == experiment, artifacts.c.trial.in_(over), artifacts.c.trial.not_in(kept)
-        )
-    )
 
 
 def finished_after(session: Session, experiment: str, told: int, limit: int) -> list[Any]:
@@ -295,99 +219,6 @@ def configurations(session: Session, experiment: str) -> list[Configuration]:
         trials.c.experiment == experiment, trials.c.state != TrialState.CANCELLED.value
     )
     return [json.loads(row.parameters) for row in session.select(query)]
-
-
-def usage_of(session: Session, experiment: str, number: int) -> Sequence[Row[Any]]:
-    """What each attempt of a trial used (fold, token, state, started_at, samples), in order."""
-    query = (
-        select(attempts.c.fold, attempts.c.token, attempts.c.state, attempts.c.started_at, usage.c.samples)
-        .join(usage, usage.c.attempt == attempts.c.id)
-        .where(attempts.c.experiment == experiment, attempts.c.trial == number)
-    )
-    return session.select(query.order_by(attempts.c.fold, attempts.c.token))
-
-
-def points_of(
-    session: Session, experiment: str, numbers: Sequence[int], most: int, name: str | None = None
-) -> list[Any]:
-    """What attempts of these trials reported while they ran, by trial, fold, attempt and time: at most about `most`
-    values of each name, every k-th and the last; with how many there are. The step is counted where none was said.
-    """
-    curve = (points.c.attempt, points.c.name)
-    place = func.row_number().over(partition_by=curve, order_by=points.c.sequence) - 1
-    query = (
-        select(
-            attempts.c.trial,
-            attempts.c.fold,
-            attempts.c.token,
-            points.c.name,
-            func.coalesce(points.c.step, place).label("step"),
-            points.c.value,
-            place.label("place"),
-            func.count().over(partition_by=curve).label("reported"),
-        )
-        .join(points, points.c.attempt == attempts.c.id)
-        .where(attempts.c.experiment == experiment, attempts.c.trial.in_(list(numbers)))
-    )
-    if name is not None:
-        query = query.where(points.c.name == name)
-    found = query.subquery().c
-    kept = (found.place % ((found.reported - 1) // most + 1) == 0) | (found.place == found.reported - 1)
-    shown = select(found.trial, found.fold, found.token, found.name, found.step, found.value, found.reported)
-    return list(
-        session.select(shown.where(kept).order_by(found.trial, found.fold, found.token, found.name, found.place))
-    )
-
-
-def with_points(session: Session, experiment: str, limit: int) -> list[int]:
-    """The newest trials that reported values while they ran."""
-    query = (
-        select(attempts.c.trial)
-        .where(attempts.c.experiment == experiment, attempts.c.points > 1)
-        .group_by(attempts.c.trial)
-        .order_by(attempts.c.trial.desc())
-        .limit(limit)
-    )
-    return [row[0] for row in session.select(query)]
-
-
-def newest_attempts(session: Session, experiment: str, limit: int) -> Sequence[Row[Any]]:
-    """When and where the attempts of the newest trials ran, the newest first. Reads no others."""
-    query = (
-        select(
-            attempts.c.trial,
-            attempts.c.fold,
-            attempts.c.token,
-            attempts.c.state,
-            attempts.c.leased_at,
-            attempts.c.finished_at,
-            attempts.c.node,
-            workers.c.name.label("worker_name"),
-        )
-        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .where(attempts.c.experiment == experiment)
-        .order_by(attempts.c.trial.desc(), attempts.c.fold.desc(), attempts.c.token.desc())
-        .limit(limit)
-    )
-    return sorted(session.select(query), key=lambda attempt: -attempt.leased_at)
-
-
-def spans_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
-    """(trial, begin, end) of every attempt of the trials in that part of the history."""
-    return session.rows(hot.SPANS_BETWEEN, {"experiment": experiment, "after": told, "upto": upto})
-
-
-def open_spans(session: Session, experiment: str) -> list[Any]:
-    """The same of the trials that are queued, running or cancelled."""
-    return session.rows(hot.OPEN_SPANS, {"experiment": experiment})
-
-
-def spans_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[Any]:
-    """The same of these trials."""
-    if not numbers:
-        return []
-    query = select(attempts.c.trial, attempts.c.leased_at, attempts.c.finished_at)
-    return list(session.select(query.where(attempts.c.experiment == experiment, attempts.c.trial.in_(numbers))))
 
 
 def failed_between(session: Session, experiment: str, told: int, upto: int) -> list[Any]:
