@@ -15,6 +15,7 @@ from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.words import plural
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict, SpaceExhausted
 from orchestune.ports.engine import Exhausted, StillLooking
@@ -124,8 +125,8 @@ class Optimizer:
         with self._lock:
             if len(self._open) >= self._parallelism:
                 hint = "tell the result of one, or None if it failed, or create the Optimizer with a larger parallelism"
-                count = _counted(len(self._open), "suggestion")
-                raise Conflict(f"{count} open already: parallelism is {self._parallelism}", hint)
+                are = f"{plural(len(self._open), 'suggestion')} {'is' if len(self._open) == 1 else 'are'}"
+                raise Conflict(f"{are} open already: parallelism is {self._parallelism}", hint)
             pending = [suggestion.parameters for suggestion in self._open.values()]
             number = self._asked + 1
             found = self._found(pending, number)
@@ -330,7 +331,3 @@ def _whole(value: Any, least: int, name: str) -> int:
     if found < least or isinstance(value, bool):
         raise BadInput.one(f"{value!r} is no whole number of at least {least}", name)
     return found
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
