@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
 from orchestune.client.states import extendable, finished
+from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -72,7 +73,7 @@ def nothing_best(status: documents.Status) -> str:
     limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]
     if not completed or not limits:
         return "no trial has completed yet"
-    return f"of {completed} completed {'trial' if completed == 1 else 'trials'} none has {' and '.join(limits)}"
+    return f"of {plural(completed, 'completed trial')} none has {' and '.join(limits)}"
 
 
 def best_lines(best: list[documents.Best], status: documents.Status, paint: Paint, limit: int = 3) -> list[str]:

@@ -10,6 +10,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, luck, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table, width
+from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -161,7 +162,7 @@ def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
 
 
 def _after(results: int | None) -> str:
-    return f" after {results} {'result' if results == 1 else 'results'}" if results else ""
+    return f" after {plural(results, 'result')}" if results else ""
 
 
 def _block(title: str, values: Mapping[str, str]) -> list[str]:

@@ -18,6 +18,7 @@ from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
+from orchestune.domain.words import plural
 
 MOST = 5000
 """results of one warm start; models are made of fewer"""
@@ -74,7 +75,7 @@ def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]
     counts = [f"{len(made.observations)} of {made.source}" for made in found]
     if counts:
         first = len(found[0].observations)
-        counts[0] = f"{first} {'result' if first == 1 else 'results'} of {found[0].source}"
+        counts[0] = f"{plural(first, 'result')} of {found[0].source}"
     return WarmStart(", ".join(counts), tuple(observations), tuple(note for made in found for note in made.notes))
 
 

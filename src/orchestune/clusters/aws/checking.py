@@ -10,6 +10,7 @@ from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.facts import Offer, offered_names, pool_zones
 from orchestune.clusters.aws.names import Names
 from orchestune.domain.cluster import SYSTEM, ClusterSpec, Complaint, Pool
+from orchestune.domain.words import plural
 from orchestune.errors import Denied, NotFound, Unreachable
 
 
@@ -154,7 +155,7 @@ def _server_note(spec: ClusterSpec, offer: Offer, zones: tuple[str, ...]) -> Ite
     if any(pool.name == SYSTEM or pool.least >= len(pool_zones(pool, zones, offer)) for pool in keeping):
         return
     for pool in keeping[:1]:
-        many = f"{pool.least} {'machine' if pool.least == 1 else 'machines'}"
+        many = plural(pool.least, "machine")
         yield (
             f"{pool.key}: {many} in {len(pool_zones(pool, zones, offer))} zones: one that is lost may come up again in"
             " another zone than the server's disk, and the server waits; a pool `system` of one machine stays in one"

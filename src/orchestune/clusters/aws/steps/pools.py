@@ -13,6 +13,7 @@ from orchestune.clusters.aws.site import Site
 from orchestune.clusters.aws.steps.control import issues, role_unknown
 from orchestune.clusters.aws.steps.network import found
 from orchestune.domain.cluster import Planned, Pool
+from orchestune.domain.words import plural
 from orchestune.errors import NotFound, OrchestuneError
 
 GROUP_SECONDS = 2400.0
@@ -65,7 +66,7 @@ def _going(site: Site, pool: Pool) -> str | None:
 def group(site: Site, pool: Pool) -> Step:
     """The node group of a pool."""
     machine = site.machine(pool)
-    gpus = f", {machine.gpus} {'GPU' if machine.gpus == 1 else 'GPUs'} each" if machine.gpus else ""
+    gpus = f", {plural(machine.gpus, 'GPU')} each" if machine.gpus else ""
     spot = "spot, " if pool.spot else ""
     planned = Planned("pool", pool.name, f"{spot}{pool.least} to {pool.most} x {', '.join(pool.instance_types)}{gpus}")
 
