@@ -215,7 +215,8 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
     if found.points or several or found.resumed_from:
         reported.append(ledger, attempt, points)
         stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
-        points = stored + [point for point in points if not math.isfinite(point.value)]
+        last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
+        points = stored + [point for point in last.values() if not math.isfinite(point.value)]
     if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
         said, reason = "pruned", _ordered_reason(found)
     if said == "lost":

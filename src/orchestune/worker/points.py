@@ -21,6 +21,7 @@ class Points:
         self._next: dict[str, int] = {}
         self._waiting: deque[list[Any]] = deque()
         self._last: dict[str, list[Any]] = {}
+        self._deciding: list[list[Any]] = []
         self._room: int | None = None
         """how many more are taken; None: as many as come"""
         self.step: float | None = None
@@ -62,21 +63,25 @@ class Points:
             self._waiting.popleft()
 
     def close(self) -> None:
-        """Nothing more comes: see to it that the last value of each name is among those that are sent.
-
-        A last value which is not finite is sent once more, whether it was acknowledged or not: it decides the trial.
-        """
-        waiting = {id(point) for point in self._waiting}
+        """Nothing more comes: see to it that the last value of each name is among those that are sent."""
         for name, point in self._last.items():
-            unsent = point[0] == self._next[name]
-            if unsent:
+            if point[0] == self._next[name]:
                 self._next[name] += 1
-            if unsent or (isinstance(point[2], str) and name in self._declared and id(point) not in waiting):
                 self._waiting.append(point)
+            if isinstance(point[2], str) and name in self._declared:
+                self._deciding.append(point)
+
+    def last_words(self, sent: Iterable[list[Any]]) -> list[list[Any]]:
+        """Last values that are not finite, and not among those that are `sent` with the end: they decide the trial.
+
+        The end tells them, whatever came before it: the server keeps no such value, and some may be on their way.
+        """
+        told = {id(point) for point in sent}
+        return [point for point in self._deciding if id(point) not in told]
 
     def to_json(self) -> list[list[Any]]:
-        """All that wait."""
-        return list(self._waiting)
+        """All that wait, and the last words."""
+        return [*self._waiting, *self.last_words(self._waiting)]
 
     @classmethod
     def restore(cls, waiting: list[list[Any]]) -> Points:

@@ -156,6 +156,7 @@ class Reporting:
         finished = record.result is not None and not record.accepted and count == len(record.points)
         if finished:
             assert record.result is not None
+            item["points"] = points + record.points.last_words(points)
             shipment.finished.append({**record.result, **item})
         elif logs or points or usage or (record.started is not None and not record.start_told):
             item["started"] = record.started is not None

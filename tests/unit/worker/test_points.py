@@ -34,6 +34,17 @@ def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
     assert points.to_json() == [[0, "a", "-inf", None, None]]
 
 
+def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_its_way() -> None:
+    points = Points(["a", "b"])
+    points.add([report("a", float("nan")), report("b", 1.0), report("c", float("nan")), report("a", float("inf"))])
+    on_its_way, count = points.parts(10)
+    points.close()
+    points.acknowledge(count)
+    rest, _ = points.parts(10)
+    assert (rest, points.last_words(rest)) == ([], [[1, "a", "inf", None, None]])
+    assert points.last_words(on_its_way) == []
+
+
 def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it() -> None:
     points = Points(["a"])
     points.add([report("a", -1.0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from orchestune.worker import reporting, talk
+from orchestune.worker.metrics import Reported
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
-from orchestune.worker.reporting import BRIEF, Record, Reporting
+from orchestune.worker.reporting import BRIEF, POINTS, Record, Reporting
 from orchestune.worker.talk import TOGETHER, Talk
 
 
@@ -133,3 +135,23 @@ def test_what_never_started_is_told_at_once(worker: Worker) -> None:
     refused.started = None
     worker.end("d")
     assert worker.told() == [([], ["d"])]
+
+
+@pytest.mark.parametrize("others", [0, POINTS + 1])
+def test_the_end_tells_a_last_value_that_is_not_finite_whatever_was_sent_before_it(worker: Worker, others: int) -> None:
+    record = worker.begin("a")
+    record.points = Points(["loss"])
+    record.points.add([Reported("loss", math.nan, None, None)])
+    worker.clock.now += 2 * BRIEF
+    on_its_way = worker.reporting.ship()
+    assert on_its_way.beats
+    record.points.add(Reported("size", 1.0, None, None) for _ in range(others))
+    record.points.close()
+    worker.end("a")
+    worker.reporting.acknowledge(on_its_way, [{"attempt": "a", "result": "ok"}])
+    ended: list[dict[str, Any]] = []
+    while not ended:
+        shipment = worker.reporting.ship()
+        worker.reporting.acknowledge(shipment, [{"attempt": "a", "result": "ok"}])
+        ended += shipment.finished
+    assert [0, "loss", "nan", None, None] in ended[0]["points"]

@@ -149,6 +149,14 @@ class GuardsContract(WorldContract):
         trial = read_trials.trial(world.core, experiment, 1)
         assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
 
+    def test_a_value_that_is_not_finite_is_one_among_others_where_another_came_after_it(self, world: World) -> None:
+        experiment = world.create(budget=9, parallelism=1)
+        worker, lease = world.lease()[0]
+        points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None], [2, "loss", 0.25, 3, None]]
+        worker.call(finished=[worker.finish(lease, points=points)])
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert (trial["state"], trial["metrics"]["loss"]["value"]) == ("completed", 0.25)
+
     def test_a_failed_task_is_tried_again_as_often_as_asked(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1, retries=2)
         for _ in range(3):
