@@ -154,7 +154,9 @@ def reduce(metric: Metric | None, points: Sequence[Point]) -> Measured:
         best = (max if metric.goal == "maximize" else min)(finite or points, key=lambda point: point.value)
         return Measured(best.value, best.stddev)
     if metric and metric.take.startswith("mean:"):
-        return averaged([point.value for point in points[-metric.counted :]])
+        last = points[-1]  # as the server keeps them: what is not finite counts where nothing came after it
+        kept = [point.value for point in points if point is last or math.isfinite(point.value)]
+        return averaged(kept[-metric.counted :])
     return Measured(points[-1].value, points[-1].stddev)
 
 
