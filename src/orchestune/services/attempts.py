@@ -49,6 +49,7 @@ class Found(NamedTuple):
     isolated: int
     reason: str | None
     resumed_from: str | None
+    not_finite: str | None
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Found:
@@ -217,6 +218,7 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
         stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
         points = stored + [point for point in last.values() if not math.isfinite(point.value)]
+        points += reported.by_http(found.not_finite, points)
     if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
         said, reason = "pruned", _ordered_reason(found)
     if said == "lost":

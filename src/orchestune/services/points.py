@@ -40,6 +40,24 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
     ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
 
 
+def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Sequence[Point]) -> None:
+    """Of values that came by HTTP: they are no rows, and the last of a metric decides its trial. Whoever prints values
+    tells the last with the end.
+    """
+    before = json.loads(known) if known else {}
+    after = before | {point.name: repr(point.value) for point in points}
+    after = {name: text for name, text in after.items() if not math.isfinite(float(text))}
+    if after != before:
+        ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
+
+
+def by_http(known: str | None, others: Sequence[Point]) -> list[Point]:
+    """What `note_not_finite` kept, but of names that came in another way too: which was the last is not known."""
+    told = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
+    found = json.loads(known) if known else {}
+    return [Point(name, float(text)) for name, text in found.items() if name not in told]
+
+
 def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
     """An event for each of the last few."""
     for point in points[-20:]:

@@ -38,6 +38,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
             for index, (name, value) in enumerate(named.items())
             if value is not None
         ]
+        points.note_not_finite(ledger, attempt, found.not_finite, taken)
         if found.state.live:
             attempts.progress(ledger, attempt, found, taken, core.boards)
         else:

@@ -113,11 +113,12 @@ SELECT id, ordered, worker_beat, state, reason FROM attempts WHERE worker = :wor
 """
 SELECT_ATTEMPT = """
 SELECT a.state, a.token, a.trial, a.fold, a.ordered, a.points, a.log_end, a.started_at, a.worker,
-t.state, t.token, t.failures, r.state, r.losses, r.isolated, a.reason, a.resumed_from
+t.state, t.token, t.failures, r.state, r.losses, r.isolated, a.reason, a.resumed_from, a.not_finite
 FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
 """
+NOTE_NOT_FINITE = "UPDATE attempts SET not_finite = :values WHERE id = :id"
 RESUMED_FROM = "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment"
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """

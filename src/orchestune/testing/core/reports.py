@@ -59,6 +59,29 @@ class ReportsContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
 
+    @pytest.mark.parametrize(
+        ("by_http", "printed", "state"),
+        [
+            (["0.5", "nan"], [], "failed"),
+            (["-inf"], [], "failed"),
+            (["nan", "0.25"], [], "completed"),
+            (["0.5", "nan"], [[0, "loss", 0.25, None, None]], "completed"),
+        ],
+    )
+    def test_a_last_value_by_http_that_is_not_finite_fails_the_trial(
+        self, world: World, by_http: list[str], printed: list[Any], state: str
+    ) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        worker, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        for value in by_http:
+            report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": value})
+        worker.call(finished=[worker.finish(lease, points=printed)])
+        trial = read_trials.trial(world.core, experiment, 1)
+        assert trial["state"] == state
+        if state == "completed":
+            assert trial["metrics"]["loss"]["value"] == 0.25
+
     def test_a_step_that_is_no_number_is_none(self, world: World) -> None:
         world.create(budget=1, parallelism=1)
         _, lease = world.lease()[0]
