@@ -47,7 +47,6 @@ class Talk:
         self._boot, self._every, self._beat = boot, beat, 0
         self._shipment: Shipment | None = None
         self._poll_want = 0
-        self._asked_in_vain = False
         self._backoff = Backoff()
         self._retry_at = 0.0
         self._last_report = 0.0
