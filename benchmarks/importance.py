@@ -56,7 +56,7 @@ def true_shares(problem: Problem) -> Floats:
 
 def searched(problem: Problem, engine: str, seed: int, count: int) -> list[Observation]:
     """The results of a search, one trial after the other."""
-    made = create(engine, problem.space, [LOSS], seed=seed, budget=count, in_process=True)
+    made = create(engine, problem.space, [LOSS], seed=seed, in_process=True)
     told: list[Observation] = []
     for number in range(1, count + 1):
         configuration = made.ask([], number, ask_seed(seed, number))

@@ -51,7 +51,7 @@ def regrets(engine: str, function: str, belief: str, seed: int, budget: int) -> 
         Parameter(name, "float", 0.0, 1.0, prior=None if belief == "none" else Prior("normal", (believed[name], _STD)))
         for name in best
     ))  # fmt: skip
-    made = create(engine, space, _LOSS, seed=seed, budget=budget, in_process=True)
+    made = create(engine, space, _LOSS, seed=seed, in_process=True)
     waiting: list[tuple[int, Configuration]] = []
     losses: list[float] = []
     for number in range(1, budget + 1):

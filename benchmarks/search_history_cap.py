@@ -84,9 +84,7 @@ PROBLEMS: dict[str, tuple[Space, Callable[[Configuration], float]]] = {
 def search(problem: str, cap: int, seed: int, budget: int) -> tuple[float, float]:
     """The best value, and the milliseconds of an ask (the median of the last twenty)."""
     space, function = PROBLEMS[problem]
-    engine = create(
-        "tpe", space, [Metric("loss", "minimize")], seed=seed, budget=budget, options={"history": cap}, in_process=True
-    )
+    engine = create("tpe", space, [Metric("loss", "minimize")], seed=seed, options={"history": cap}, in_process=True)
     best, times = math.inf, []
     for number in range(1, budget + 1):
         start = time.perf_counter()

@@ -62,7 +62,7 @@ class Ours:
 
     def __init__(self, name: str, problem: TradeOff, seed: int) -> None:
         metrics = [Metric(f"loss{index}", "minimize") for index in range(problem.count)]
-        self._engine = create(name, problem.space, metrics, seed=seed, budget=0, in_process=True)
+        self._engine = create(name, problem.space, metrics, seed=seed, in_process=True)
         self._seed, self.version = seed, self._engine.version
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:

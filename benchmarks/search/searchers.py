@@ -21,12 +21,12 @@ _LOSS = (Metric("loss", "minimize"),)
 class Ours:
     """An engine of the registry; `tpe:startup=5` has options."""
 
-    def __init__(self, name: str, space: Space, seed: int, budget: int) -> None:
+    def __init__(self, name: str, space: Space, seed: int) -> None:
         name, _, rest = name.partition(":")
         options = {
             key: json.loads(value) for key, _, value in (item.partition("=") for item in rest.split(",") if item)
         }
-        self._engine = create(name, space, _LOSS, seed=seed, budget=budget, options=options, in_process=True)
+        self._engine = create(name, space, _LOSS, seed=seed, options=options, in_process=True)
         self._space, self._seed = space, seed
         self._told: list[Observation] = []
         self.version = self._engine.version
@@ -46,7 +46,7 @@ class Ours:
 def searcher(name: str, space: Space, seed: int, budget: int, workers: int) -> Searcher:
     """A new searcher: a peer's name, or one of our engines with its options."""
     if name not in PEERS:
-        return Ours(name, space, seed, budget)
+        return Ours(name, space, seed)
     if PEERS[name].environment is not None:
         return Remote(name, PEERS[name], space, seed, budget, workers)
     found: Searcher = PEERS[name].make(space, seed, budget, workers)

@@ -229,7 +229,6 @@ def make_engine(row: ExperimentRow) -> Engine:
         specification.space,
         specification.metrics,
         seed=specification.seed,
-        budget=row.budget,
         options=specification.engine_options,
     )
 

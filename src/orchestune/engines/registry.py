@@ -28,7 +28,6 @@ def create(
     metrics: Sequence[Metric],
     *,
     seed: int,
-    budget: int,
     options: Mapping[str, Any] = _NONE,
     in_process: bool = False,
 ) -> Engine:
@@ -49,12 +48,10 @@ def create(
 
     Options: `startup` (results before a model is asked), `history` (observations that a model is made of) and, of
     `tpe` and `auto`, `candidates` (draws that TPE compares for one suggestion); `population`, `particles` and `size` of
-    those that have members or blocks. `budget` changes nothing: an answer
-    must not depend on it, since it may be extended. An engine that learns lives in a process of its own (see
-    `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown option or a value that it cannot have,
-    a space that the engine cannot walk, more objectives than it looks at.
+    those that have members or blocks. No answer depends on the budget, which may be extended. An engine that learns
+    lives in a process of its own (see `engines.process`) unless `in_process`. BadInput: an unknown name, an unknown
+    option or a value that it cannot have, a space that the engine cannot walk, more objectives than it looks at.
     """
-    del budget
     check(name, options, space, metrics)
     metrics = aimed(metrics)
     if name == "grid":

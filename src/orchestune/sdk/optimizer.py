@@ -101,7 +101,6 @@ class Optimizer:
             request.space,
             request.metrics,
             seed=seed,
-            budget=0,
             options=request.options,
             in_process=True,
         )

@@ -260,9 +260,7 @@ class World:
 
     def _engine(self, row: ExperimentRow) -> Engine:
         wanted = row.specification
-        return registry.create(
-            wanted.engine, wanted.space, wanted.metrics, seed=wanted.seed, budget=row.budget, in_process=True
-        )
+        return registry.create(wanted.engine, wanted.space, wanted.metrics, seed=wanted.seed, in_process=True)
 
     def create(self, **changes: Any) -> str:
         """A new experiment of `owner`, else Ada; its id. See `request` for the rest."""

@@ -129,7 +129,7 @@ def test_the_first_suggestions_are_where_good_values_are_believed_to_be(engine: 
         Parameter("x", "float", 0.0, 1.0, prior=Prior("normal", (0.2, 0.05))),
         Parameter("y", "float", 0.0, 1.0),
     ))  # fmt: skip
-    made = create(engine, space, LOSS, seed=1, budget=20, in_process=True)
+    made = create(engine, space, LOSS, seed=1, in_process=True)
     asked = [made.ask([], number, ask_seed(1, number)) for number in range(1, 11)]
     assert sum(abs(float(configuration["x"]) - 0.2) < 0.15 for configuration in asked) >= 7
 
@@ -139,7 +139,7 @@ def test_a_wrong_belief_is_overcome() -> None:
         Parameter("x", "float", 0.0, 1.0, prior=Prior("normal", (0.2, 0.05))),
         Parameter("y", "float", 0.0, 1.0),
     ))  # fmt: skip
-    made = create("auto", space, LOSS, seed=1, budget=40, in_process=True)
+    made = create("auto", space, LOSS, seed=1, in_process=True)
     for number in range(1, 41):
         asked = made.ask([], number, ask_seed(1, number))
         loss = (float(asked["x"]) - 0.9) ** 2 + (float(asked["y"]) - 0.5) ** 2

@@ -240,7 +240,7 @@ def test_a_short_history_is_not_thinned() -> None:
 def test_a_limit_steers_to_the_best_that_keeps_it(engine: str) -> None:
     """The loss falls with both numbers, their sum may be 0.8 at most: the best is a point on that line."""
     metrics = [Metric("loss", "minimize"), Metric("cost", "minimize", limit=Limit(0.8, False), optimized=False)]
-    made = create(engine, PLANE, metrics, seed=3, budget=60, in_process=True)
+    made = create(engine, PLANE, metrics, seed=3, in_process=True)
     told: list[Observation] = []
     for number in range(1, 46):
         configuration = made.ask([], number, ask_seed(3, number))
@@ -255,7 +255,7 @@ def test_a_limit_steers_to_the_best_that_keeps_it(engine: str) -> None:
 
 def test_a_limit_that_nothing_keeps_yet_is_searched_for() -> None:
     metrics = [Metric("loss", "minimize"), Metric("gain", "maximize", limit=Limit(0.95, True), optimized=False)]
-    made = create("gp", PLANE, metrics, seed=3, budget=60, in_process=True)
+    made = create("gp", PLANE, metrics, seed=3, in_process=True)
     kept = 0
     for number in range(1, 31):
         configuration = made.ask([], number, ask_seed(3, number))
@@ -272,7 +272,7 @@ def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_thres
 
     def wanted(thresholds: tuple[float | None, float | None]) -> int:
         metrics = [Metric("a", "minimize", threshold=thresholds[0]), Metric("b", "maximize", threshold=thresholds[1])]
-        made = create(engine, PLANE, metrics, seed=3, budget=60, in_process=True)
+        made = create(engine, PLANE, metrics, seed=3, in_process=True)
         hits = 0
         for number in range(1, 61):
             configuration = made.ask([], number, ask_seed(3, number))
@@ -287,7 +287,7 @@ def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_thres
 
 def test_several_metrics_are_searched_by_both_in_turns() -> None:
     metrics = (Metric("a", "minimize"), Metric("b", "minimize"))
-    engine = create("auto", PLANE, metrics, seed=3, budget=20, options={"startup": 4}, in_process=True)
+    engine = create("auto", PLANE, metrics, seed=3, options={"startup": 4}, in_process=True)
     sources: list[str] = []
     for number in range(1, 13):
         point = engine.ask([], number, ask_seed(3, number))

@@ -37,7 +37,7 @@ def measured(observation: Observation) -> dict[str, float]:
 
 def search(name: str, metrics: Sequence[Metric], count: int, parallel: int = 5) -> tuple[list[Observation], set[str]]:
     """Results come late, and every third out of order."""
-    engine = create(name, SPACE, metrics, seed=3, budget=count, in_process=True)
+    engine = create(name, SPACE, metrics, seed=3, in_process=True)
     told: list[Observation] = []
     waiting: list[Observation] = []
     sources: set[str] = set()
@@ -90,7 +90,7 @@ def test_limits_come_before_the_loss(name: str) -> None:
 
 def test_a_block_of_a_latin_hypercube_has_one_point_in_each_slice() -> None:
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
-    engine = create("latin", space, [LOSS], seed=1, budget=20, options={"size": 10})
+    engine = create("latin", space, [LOSS], seed=1, options={"size": 10})
     asked = [engine.ask([], number, number) for number in range(1, 21)]
     for block in (asked[:10], asked[10:]):
         for name in ("x", "y"):

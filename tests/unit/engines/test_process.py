@@ -37,7 +37,7 @@ def engine_in(host: Host, **options: Any) -> ProcessEngine:
 
 
 def history(count: int) -> list[Observation]:
-    engine = create("random", MIXED, [LOSS], seed=1, budget=count)
+    engine = create("random", MIXED, [LOSS], seed=1)
     return [observe(number, engine.ask([], number, ask_seed(4, number))) for number in range(1, count + 1)]
 
 
@@ -68,7 +68,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
 
     monkeypatch.setattr(child, "request", counted)
     monkeypatch.setattr(process, "_TOLD_AT_ONCE", 8)
-    ours = create("tpe", MIXED, [LOSS], seed=1, budget=9, options={"startup": 3}, in_process=True)
+    ours = create("tpe", MIXED, [LOSS], seed=1, options={"startup": 3}, in_process=True)
     theirs = engine_in(host)
     for engine in (ours, theirs):
         engine.tell(history(30))
@@ -77,7 +77,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
 
 
 def test_the_answers_are_those_of_an_engine_beside_us(host: Host) -> None:
-    ours = create("tpe", MIXED, [LOSS], seed=1, budget=9, options={"startup": 3}, in_process=True)
+    ours = create("tpe", MIXED, [LOSS], seed=1, options={"startup": 3}, in_process=True)
     theirs = engine_in(host)
     for observation in history(30):
         ours.tell([observation])

@@ -27,7 +27,7 @@ SPEED = Metric("speed", "maximize")
 
 
 def tpe(space: Space, *metrics: Metric, **options: Any) -> Engine:
-    return create("tpe", space, metrics or (LOSS,), seed=1, budget=100, options=options, in_process=True)
+    return create("tpe", space, metrics or (LOSS,), seed=1, options=options, in_process=True)
 
 
 def run(engine: Engine, count: int, loss: Callable[[Configuration], float], seed: int = 1) -> list[float]:
@@ -44,14 +44,14 @@ def bowl(configuration: Configuration) -> float:
 
 
 def random_history(space: Space, count: int) -> list[Observation]:
-    engine = create("random", space, [LOSS], seed=1, budget=count)
+    engine = create("random", space, [LOSS], seed=1)
     drawn = [engine.ask([], number, ask_seed(2, number)) for number in range(1, count + 1)]
     return [observe(number, configuration) for number, configuration in enumerate(drawn, 1)]
 
 
 def test_it_finds_better_values_than_random_search() -> None:
     def best(name: str, seed: int) -> float:
-        engine = create(name, wide(3), [LOSS], seed=seed, budget=60, in_process=True)
+        engine = create(name, wide(3), [LOSS], seed=seed, in_process=True)
         return min(run(engine, 60, bowl, seed))
 
     learnt, drawn = (statistics.median(best(name, seed) for seed in range(5)) for name in ("tpe", "random"))
@@ -113,7 +113,7 @@ def test_suggestions_keep_away_from_where_trials_fail_though_the_best_is_beside_
 
 def test_the_first_suggestions_are_random_until_enough_trials_have_a_value() -> None:
     space = wide(2)
-    engine, random = tpe(space, startup=5), create("random", space, [LOSS], seed=1, budget=9)
+    engine, random = tpe(space, startup=5), create("random", space, [LOSS], seed=1)
     history = random_history(space, 5)
     engine.tell([observe(number, {"x0": 0.1, "x1": number / 99}, state=TrialState.FAILED) for number in range(20)])
     engine.tell(history[:4])
