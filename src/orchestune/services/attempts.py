@@ -217,7 +217,10 @@ def _verdict(ledger: Ledger, attempt: str, found: Found, item: Mapping[str, Any]
         reported.append(ledger, attempt, points)
         stored = reported.that_count(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
-        points = stored + [point for point in last.values() if not math.isfinite(point.value)]
+        decisive = [point for point in last.values() if not math.isfinite(point.value)]
+        decisive += reported.handed_on(ledger.session, ledger.row.id, attempt, points) if found.resumed_from else []
+        reported.note_not_finite(ledger, attempt, found.not_finite, decisive)
+        points = stored + decisive
         points += reported.by_http(found.not_finite, points)
     if found.ordered == "pruned" and said in ("lost", "preempted", "cancelled"):
         said, reason = "pruned", _ordered_reason(found)

@@ -41,12 +41,10 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
 
 
 def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Sequence[Point]) -> None:
-    """Of values that came by HTTP: they are no rows, and the last of a metric decides its trial. Whoever prints values
-    tells the last with the end.
-    """
-    before = json.loads(known) if known else {}
-    after = before | {point.name: repr(point.value) for point in points}
-    after = {name: text for name, text in after.items() if not math.isfinite(float(text))}
+    """Keep of each name what came last, where it is no finite number: it is no row, and decides the trial."""
+    before: dict[str, Any] = json.loads(known) if known else {}
+    after = before | {point.name: [repr(point.value), point.step] for point in points}
+    after = {name: said for name, said in after.items() if not math.isfinite(float(said[0]))}
     if after != before:
         ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 
@@ -54,8 +52,26 @@ def note_not_finite(ledger: Ledger, attempt: str, known: str | None, points: Seq
 def by_http(known: str | None, others: Sequence[Point]) -> list[Point]:
     """What `note_not_finite` kept, but of names that came in another way too: which was the last is not known."""
     told = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
+    return [point for point in _not_finite(known) if point.name not in told]
+
+
+def handed_on(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
+    """What `note_not_finite` kept of the attempt that this one goes on from, of names that it says nothing of itself:
+    neither in `points` nor before.
+    """
+    *before, _ = _lineage(session, experiment, attempt)
+    if not before:
+        return []
+    origin, upto = before[-1]
+    row = session.row(hot.NOT_FINITE, {"id": origin})
+    own = {name for name, *_ in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
+    own |= {point.name for point in points}
+    return [point for point in _within(_not_finite(row[0] if row else None), upto) if point.name not in own]
+
+
+def _not_finite(known: str | None) -> list[Point]:
     found = json.loads(known) if known else {}
-    return [Point(name, float(text)) for name, text in found.items() if name not in told]
+    return [Point(name, float(text), step) for name, (text, step) in found.items()]
 
 
 def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:

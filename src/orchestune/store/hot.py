@@ -118,6 +118,7 @@ FROM attempts a JOIN tasks t ON t.experiment = a.experiment AND t.trial = a.tria
 JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
 """
+NOT_FINITE = "SELECT not_finite FROM attempts WHERE id = :id"
 NOTE_NOT_FINITE = "UPDATE attempts SET not_finite = :values WHERE id = :id"
 RESUMED_FROM = "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment"
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"

@@ -199,7 +199,7 @@ attempts = Table(
     Column("tail", Text),
     Column("raised_memory", BigInteger),  # bytes, where an attempt before it ran out of memory
     Column("resumed_from", Text),  # json {attempt, step}
-    Column("not_finite", Text),  # json: what came last by HTTP of a metric, as text, where it is no finite number
+    Column("not_finite", Text),  # json: what came last of a metric, where it is no finite number: {name: [text, step]}
     UniqueConstraint("experiment", "trial", "fold", "token"),
     Index(None, "worker", "state"),
     Index(None, "experiment", "state"),

@@ -276,6 +276,31 @@ class ReportsContract(WorldContract):
             assert (stream.read(), size) == (b"hello", 5)
         assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
 
+    @pytest.mark.parametrize(
+        ("step", "reported", "value"),
+        [(2, [], None), (2, [[0, "loss", 0.25, 3, None]], 0.25), (1, [], 0.5)],
+    )
+    def test_who_goes_on_from_a_model_that_diverged_and_says_nothing_has_failed(
+        self, world: World, step: int, reported: list[Any], value: float | None
+    ) -> None:
+        experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0, retries=1)
+        worker, lease = world.lease()[0]
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
+        uploads.checkpoint(world.core, worker.id, said)
+        points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None]]
+        worker.call(finished=[worker.finish(lease, points=points)])
+        world.clock.pass_time(60)
+        worker, lease = world.lease()[0]
+        assert lease["checkpoint"]["step"] == step
+        worker.call(finished=[worker.finish(lease, points=reported)])
+        trial = read_trials.trial(world.core, experiment, 1)
+        if value is None:
+            assert (trial["state"], trial["reason"]["code"]) == ("failed", "metric_not_finite")
+        else:
+            assert (trial["state"], trial["metrics"]["loss"]["value"]) == ("completed", value)
+
     def test_logs_and_files_go_long_after_the_end_and_records_stay(self, world: World) -> None:
         code, state, weights = b"code", b"state", b"weights"
         digests = {content: hashlib.sha256(content).hexdigest() for content in (code, state, weights)}

@@ -1,4 +1,4 @@
-"""What came last by HTTP of a metric, where it is no finite number"""
+"""What came last of a metric, where it is no finite number"""
 
 from __future__ import annotations
 
