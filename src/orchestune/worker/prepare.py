@@ -106,6 +106,7 @@ class Workshop:
                 lambda _: checkpoint.restore(self._server, str(published["digest"]), folder),
                 lambda: attempt.verdict is None,
             )
+            attempt.points.step = published.get("step")  # until it reports one of its own
             return None
         except Absent as exc:
             if attempt.lease["number"] == 1:  # of a trial that somebody asked to go on with

@@ -297,6 +297,26 @@ def test_a_checkpoint_knows_the_step_that_was_told_in_a_file_before_it(serve: Se
     server.finished(attempt)
 
 
+def test_who_is_interrupted_before_the_first_report_hands_on_the_step_it_began_with(
+    serve: Serve, employ: Employ
+) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+    first = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[first].values("loss"))
+    server.stop_attempt(first, "preempted")
+    server.finished(first)
+    last = server.checkpoints[-1]
+    silent = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); print(1); time.sleep(60)"
+    server.job["run"], server.job["revision"] = [sys.executable, "-uc", silent], 2
+    second = server.queue(checkpoint={"digest": last["digest"], "step": last["step"]}, number=2)
+    server.wait(lambda: bytes(server.attempts[second].log).startswith(b"1"))
+    server.stop_attempt(second, "preempted")
+    server.finished(second)
+    assert len(server.checkpoints) == 2
+    assert server.checkpoints[1]["step"] == last["step"]
+
+
 def test_a_trial_whose_checkpoint_was_removed_begins_anew_and_says_so(serve: Serve, employ: Employ) -> None:
     server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
     lost = {"digest": "0" * 64, "step": 7}
