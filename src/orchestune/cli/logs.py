@@ -1,4 +1,4 @@
-"""`logs`: what trials print, merged, each line with the worker it came from."""
+"""`logs`: what trials print, merged, each line with the worker, the trial and the fold it came from."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ class Line:
 
     def __init__(self, chunk: documents.LogChunk, text: str) -> None:
         self.trial, self.attempt, self.worker, self.at = chunk["trial"], chunk["attempt"], chunk["worker"], chunk["at"]
+        self.fold = chunk.get("fold")  # a server of before does not tell
         self.text = text
 
 
@@ -158,12 +159,13 @@ def _shown(text: str) -> str:
 def _shown_as(console: Console, line: Line, *, alone: bool) -> str:
     if console.json:
         document: dict[str, Any] = {"trial": line.trial, "attempt": line.attempt, "worker": line.worker, "at": line.at}
-        return console.in_json({**document, "line": line.text}) + "\n"
+        return console.in_json({**document, "fold": line.fold, "line": line.text}) + "\n"
+    paint, name, fold = console.paint, line.worker or "-", "" if line.fold is None else f"fold {line.fold} "
+    bar = paint.dim(paint.sign("│"))
     if alone:
-        return f"{line.text}\n"
-    paint, name = console.paint, line.worker or "-"
+        return f"{fold}{bar} {line.text}\n" if fold else f"{line.text}\n"
     padding = " " * (3 - len(name))
-    return f"{paint.worker(name)}{padding} {line.trial:>4} {paint.dim(paint.sign('│'))} {line.text}\n"
+    return f"{paint.worker(name)}{padding} {line.trial:>4} {fold}{bar} {line.text}\n"
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:

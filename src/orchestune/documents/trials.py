@@ -129,6 +129,7 @@ class LogChunk(TypedDict):
 
     cursor: int
     trial: int
+    fold: Annotated[int | None, Field(description="from 0; null where trials have no folds")]
     attempt: str
     number: int
     worker: str | None

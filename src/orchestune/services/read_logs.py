@@ -42,7 +42,8 @@ def logs(
                     break
         found = rows.segments_after(session, experiment.id, after, limit, trial, start)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
-    items = [_chunk(core, row) for row in found]
+    several = experiment.specification.folds.count > 1
+    items = [_chunk(core, row, several) for row in found]
     last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
     return {"items": items, "next": last, "over": over and len(found) < limit}
 
@@ -72,10 +73,11 @@ def lost(length: int) -> bytes:
     return f"orchestune: {length:,} bytes of this log are no longer where the server keeps files\n".encode()
 
 
-def _chunk(core: Core, row: Row[Any]) -> Document:
+def _chunk(core: Core, row: Row[Any], several: bool) -> Document:
     return {
         "cursor": row.seq,
         "trial": row.trial,
+        "fold": row.fold if several else None,
         "attempt": row.attempt,
         "number": row.token,
         "worker": row.worker_name,

@@ -26,9 +26,15 @@ def events_after(
 def segments_after(
     session: Session, experiment: str, after: int, limit: int, trial: int | None = None, since: float | None = None
 ) -> Sequence[Row[Any]]:
-    """Segments with a number above `after`, with the attempt's token and bytes, and the worker's name."""
+    """Segments with a number above `after`, with the attempt's fold, token and bytes, and the worker's name."""
     query = (
-        select(log_segments, attempts.c.token, attempts.c.log_bytes, workers.c.name.label("worker_name"))
+        select(
+            log_segments,
+            attempts.c.fold,
+            attempts.c.token,
+            attempts.c.log_bytes,
+            workers.c.name.label("worker_name"),
+        )
         .join(attempts, attempts.c.id == log_segments.c.attempt)
         .join(workers, workers.c.id == attempts.c.worker, isouter=True)
         .where(log_segments.c.experiment == experiment, log_segments.c.seq > after)

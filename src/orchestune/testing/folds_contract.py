@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import Conflict
-from orchestune.services import read_trials, rerun_trial, uploads
+from orchestune.services import read_logs, read_trials, rerun_trial, uploads
 from orchestune.testing.world import FakeWorker, World
 from orchestune.testing.world_contract import WorldContract
 
@@ -60,6 +60,16 @@ class FoldsContract(WorldContract):
         spread = statistics.stdev([0.1, 0.2, 0.6])
         assert trial["metrics"]["loss"] == {"value": pytest.approx(0.3), "stddev": pytest.approx(spread)}
         assert [task["metrics"]["loss"]["value"] for task in trial["tasks"]] == [0.1, 0.2, 0.6]
+
+    def test_what_is_printed_names_its_fold(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=2, **folds(2))
+        alone = world.create(budget=1, parallelism=1)
+        for worker, lease in world.lease(3):
+            worker.call(beats=[worker.started(lease) | {"logs": [[0, f"{lease['fold']} of {lease['folds']}\n", 0]]}])
+        printed = read_logs.logs(world.core, experiment, 0, 100)["items"]
+        assert sorted((item["fold"], item["text"]) for item in printed) == [(0, "0 of 2\n"), (1, "1 of 2\n")]
+        (only,) = read_logs.logs(world.core, alone, 0, 100)["items"]
+        assert (only["fold"], only["text"]) == (None, "0 of 1\n")
 
     def test_a_fold_that_diverges_to_a_huge_value_ends_with_it(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=3, **folds(3, 2))

@@ -463,8 +463,23 @@ def test_logs_merge_whole_lines_with_the_worker_in_front(server: FakeServer, cli
         "attempt": "attempt-of-2",
         "worker": "w2",
         "at": "2026-01-31T12:00:00.000Z",
+        "fold": None,
         "line": "hello",
     }
+
+
+def test_logs_say_which_fold_a_line_is_from(server: FakeServer, cli: Cli) -> None:
+    server.log("epoch 1\n", fold=0, worker="w1")
+    server.log("hel", fold=1, worker="w2")
+    server.log("epoch 2\n", fold=0, worker="w1")
+    server.log("lo\n", fold=1, worker="w2")
+    assert cli("logs", "sgd").out.splitlines() == [
+        "w1     1 fold 0 │ epoch 1",
+        "w1     1 fold 0 │ epoch 2",
+        "w2     1 fold 1 │ hello",
+    ]
+    assert cli("logs", "sgd/1").out == "fold 0 │ epoch 1\nfold 0 │ epoch 2\nfold 1 │ hello\n"
+    assert [json.loads(line)["fold"] for line in cli("logs", "sgd/1", "--json").out.splitlines()] == [0, 0, 1]
 
 
 def test_what_a_trial_left_unfinished_stands_where_it_ended(server: FakeServer, cli: Cli) -> None:

@@ -229,13 +229,23 @@ class FakeServer:
             self.world.events.append({"seq": seq, "at": AT, "actor": "server", "kind": kind, "data": data})
             self.world.changed.notify_all()
 
-    def log(self, text: str, *, trial: int = 1, worker: str = "w1", gap: int = 0, last: bool = False) -> None:
+    def log(
+        self,
+        text: str,
+        *,
+        trial: int = 1,
+        fold: int | None = None,
+        worker: str = "w1",
+        gap: int = 0,
+        last: bool = False,
+    ) -> None:
         """A chunk of output."""
         with self.world.changed:
             chunk = {
                 "cursor": len(self.world.logs) + 1,
                 "trial": trial,
-                "attempt": f"attempt-of-{trial}",
+                "fold": fold,
+                "attempt": f"attempt-of-{trial}" if fold is None else f"attempt-of-{trial}-{fold}",
                 "number": 1,
                 "worker": worker,
                 "at": AT,

@@ -7,7 +7,7 @@ import { byId, say } from "./dom.js";
 const SILENT = 25000; // the server says something every 10 s
 const LATER = [500, 1000, 2000, 4000, 8000];
 
-/** @typedef {{cursor: number, trial: number, attempt: string, worker: string | null, at: string, text: string, gap: number, last: boolean}} Chunk */
+/** @typedef {{cursor: number, trial: number, fold: number | null, attempt: string, worker: string | null, at: string, text: string, gap: number, last: boolean}} Chunk */
 /** @typedef {{lines: (items: Chunk[]) => void, skipped: () => void, ready: () => void}} Listener what is done with lines; `skipped`: too many were missed, those that come begin near the end again */
 /**
  * @typedef {object} Stream

@@ -169,8 +169,9 @@ export function mount(place, status, stream, only = null) {
   /** At the end of the log. @param {Chunk} chunk @param {string} text @returns {Line} */
   function shown(chunk, text) {
     const plain = text.slice(0, LONGEST).replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replace(/^.*\r(?=.)/, "").replace(/\r$/, "");
-    const who = only ? clock(chunk.at) : String(chunk.trial);
-    const element = h("div", { title: `trial ${chunk.trial}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: "who" }, who), h("span"));
+    const fold = chunk.fold === null ? "" : ` fold ${chunk.fold}`;
+    const who = `${only ? clock(chunk.at) : chunk.trial}${fold}`;
+    const element = h("div", { title: `trial ${chunk.trial}${fold}, ${chunk.worker ?? ""} ${moment(chunk.at)}` }, h("span", { class: fold ? "who of-fold" : "who" }, who), h("span"));
     const line = { trial: chunk.trial, at: chunk.at, text: plain, element };
     mark(line);
     log.append(element);
