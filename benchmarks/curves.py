@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter, Value
+from orchestune.domain.space import Configuration, Space
+from orchestune.engines.uniform import draw
 
 STEPS = 32
-Train = Callable[[random.Random], Iterator[float]]
 
 
 @dataclass(frozen=True)
@@ -28,44 +30,42 @@ class Recorded:
     seconds: tuple[float, ...]
 
 
-def sgd(chance: random.Random) -> Iterator[float]:
+@dataclass(frozen=True)
+class Family:
+    """A model whose hyperparameters are searched; `train` gives its value after each of `STEPS` steps.
+
+    ValueError where it diverges beyond what scikit-learn can compute with.
+    """
+
+    metric: Metric
+    space: Space
+    train: Callable[[Configuration], Iterator[float]]
+
+
+def sgd(chosen: Configuration) -> Iterator[float]:
     """A linear classifier of digits, by stochastic gradients: accuracy by epoch."""
     from sklearn.linear_model import SGDClassifier
 
     train, test, labels, truth = _digits()
-    model = SGDClassifier(
-        loss=chance.choice(["hinge", "log_loss", "modified_huber"]),
-        penalty=chance.choice(["l2", "l1", "elasticnet"]),
-        alpha=10 ** chance.uniform(-7, -1),
-        learning_rate=chance.choice(["constant", "invscaling", "optimal"]),
-        eta0=10 ** chance.uniform(-4, 1),
-        random_state=chance.randrange(2**31),
-    )
+    model = SGDClassifier(**chosen, random_state=0)
     for _ in range(STEPS):
         model.partial_fit(train, labels, classes=range(10))
         yield float(model.score(test, truth))
 
 
-def mlp(chance: random.Random) -> Iterator[float]:
+def mlp(chosen: Configuration) -> Iterator[float]:
     """A network with one hidden layer on digits: accuracy by epoch."""
     from sklearn.neural_network import MLPClassifier
 
     train, test, labels, truth = _digits()
-    model = MLPClassifier(
-        hidden_layer_sizes=(round(2 ** chance.uniform(2, 6)),),
-        activation=chance.choice(["relu", "tanh"]),
-        solver=chance.choice(["adam", "sgd"]),
-        alpha=10 ** chance.uniform(-6, 0),
-        learning_rate_init=10 ** chance.uniform(-4.5, -0.5),
-        batch_size=chance.choice([32, 64, 128]),
-        random_state=chance.randrange(2**31),
-    )
+    others = {name: value for name, value in chosen.items() if name != "width"}
+    model = MLPClassifier(hidden_layer_sizes=(chosen["width"],), **others, random_state=0)
     for _ in range(STEPS):
         model.partial_fit(train, labels, classes=range(10))
         yield float(model.score(test, truth))
 
 
-def boosting(chance: random.Random) -> Iterator[float]:
+def boosting(chosen: Configuration) -> Iterator[float]:
     """Gradient boosting on the breast cancer data: the log loss after each tree. Curves cross: slow ones win."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.ensemble import GradientBoostingClassifier
@@ -74,25 +74,56 @@ def boosting(chance: random.Random) -> Iterator[float]:
 
     data = load_breast_cancer(return_X_y=True)
     train, test, labels, truth = train_test_split(*data, test_size=0.4, random_state=0, stratify=data[1])
-    model = GradientBoostingClassifier(
-        n_estimators=STEPS,
-        learning_rate=10 ** chance.uniform(-2.3, 0.3),
-        max_depth=chance.randint(1, 6),
-        subsample=chance.uniform(0.3, 1),
-        min_samples_leaf=chance.randint(1, 30),
-        max_features=chance.uniform(0.1, 1),
-        random_state=chance.randrange(2**31),
-    )
+    model = GradientBoostingClassifier(n_estimators=STEPS, **chosen, random_state=0)
     model.fit(train, labels)
     for chances in model.staged_predict_proba(test):
         yield float(log_loss(truth, chances, labels=[0, 1]))
 
 
-FAMILIES: dict[str, tuple[Metric, Train]] = {
-    "sgd on digits": (Metric("accuracy", "maximize"), sgd),
-    "network on digits": (Metric("accuracy", "maximize"), mlp),
-    "boosting on cancer": (Metric("loss", "minimize"), boosting),
-}
+def _float(name: str, low: float, high: float, *, log: bool = False) -> Parameter:
+    return Parameter(name, "float", low, high, log=log)
+
+
+def _choice(name: str, *choices: Value) -> Parameter:
+    return Parameter(name, "categorical", choices=choices)
+
+
+FAMILIES = {
+    "sgd on digits": Family(
+        Metric("accuracy", "maximize"),
+        Space.of((
+            _choice("loss", "hinge", "log_loss", "modified_huber"),
+            _choice("penalty", "l2", "l1", "elasticnet"),
+            _float("alpha", 1e-7, 0.1, log=True),
+            _choice("learning_rate", "constant", "invscaling", "optimal"),
+            _float("eta0", 1e-4, 10.0, log=True),
+        )),
+        sgd,
+    ),
+    "network on digits": Family(
+        Metric("accuracy", "maximize"),
+        Space.of((
+            Parameter("width", "int", 4, 64, log=True),
+            _choice("activation", "relu", "tanh"),
+            _choice("solver", "adam", "sgd"),
+            _float("alpha", 1e-6, 1.0, log=True),
+            _float("learning_rate_init", 10**-4.5, 10**-0.5, log=True),
+            _choice("batch_size", 32, 64, 128),
+        )),
+        mlp,
+    ),
+    "boosting on cancer": Family(
+        Metric("loss", "minimize"),
+        Space.of((
+            _float("learning_rate", 0.005, 2.0, log=True),
+            Parameter("max_depth", "int", 1, 6),
+            _float("subsample", 0.3, 1.0),
+            Parameter("min_samples_leaf", "int", 1, 30),
+            _float("max_features", 0.1, 1.0),
+        )),
+        boosting,
+    ),
+}  # fmt: skip
 
 
 def record(sizes: dict[str, int], jobs: int, kept: Path | None) -> dict[str, list[Recorded]]:
@@ -114,7 +145,7 @@ def _train(family: str, seed: int) -> Recorded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # divergence and the like are part of the game
         try:
-            values = list(FAMILIES[family][1](random.Random(seed)))
+            values = list(FAMILIES[family].train(draw(FAMILIES[family].space, random.Random(seed))))
         except ValueError:  # a network whose weights are no numbers any more
             values = []
     values += [math.nan] * (STEPS - len(values))

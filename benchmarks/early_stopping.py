@@ -75,16 +75,17 @@ class Ours(Never):
         super().__init__()
         self._pruner, self._metric = registry.create(rule, [metric]), metric
         self._curves: dict[int, Curve] = {}
-        self._looked: dict[int, float] = {}
+        self.last: dict[int, tuple[float, float]] = {}
+        """of each trial: the last step at which it was compared, and its loss there"""
 
     def ends(self, trial: int, step: int, value: float) -> bool:
         curve = self._curves.setdefault(trial, Curve(self._metric))
         curve.add(value, step)
         look = self._pruner.look(trial, step)
-        if look is None or look <= self._looked.get(trial, 0):
+        if look is None or look <= self.last.get(trial, (0, 0))[0]:
             return False
-        self._looked[trial] = look
         mark = curve.mark(trial, look)
+        self.last[trial] = look, mark.loss
         self._pruner.tell(mark)
         ends = self._pruner.judge(mark) is not None
         if ends:
@@ -234,7 +235,7 @@ def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale:
 
 
 def _metric(family: str) -> Metric:
-    return FAMILIES[family][0] if family in FAMILIES else training_sizes.ACCURACY
+    return FAMILIES[family].metric if family in FAMILIES else training_sizes.ACCURACY
 
 
 def _searches(rule: str, seeds: int) -> int:
