@@ -115,7 +115,8 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
     metrics = [metric["name"] for metric in status["metrics"]]
     writer = csv.writer(file, lineterminator="\n")
     first = ("trial", "state", "reason", "source")
-    last = ("seed", "code", "attempts", "started_at", "finished_at", "seconds")
+    folds = [status["folds"]] if status["folds"] > 1 else []  # the spread is that of one, the value the mean of all
+    last = ("seed", "code", "attempts", "started_at", "finished_at", "seconds", *(["folds"] if folds else []))
     measured = _apart("metrics", metrics, {*first, *last})
     columns = [column for name in measured for column in (name, f"{name}.stddev")]
     writer.writerow([*first, *columns, *_apart("params", parameters, {*first, *last, *columns}), *last])
@@ -128,7 +129,7 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
         reason = trial["reason"]["code"] if trial["reason"] else ""
         values += [_cell(trial["parameters"].get(name)) for name in parameters]
         values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
-        values.append(None if seconds is None else round(seconds, 3))
+        values += [None if seconds is None else round(seconds, 3), *folds]
         writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
 
 

@@ -2,7 +2,9 @@
 
 A result is a document: `{"parameters": {…}, "metrics": {…}, "state": …}` as trials have it, or one flat mapping of
 names to values, as tables have it. Values may be texts. They become observations with number 0, which say nothing
-about parameters that the result lacks; what cannot have been a result of this space is left out and told.
+about parameters that the result lacks; what cannot have been a result of this space is left out and told. Where a
+result says of how many folds its values are the means, in `folds` or by its attempts as trials do, its standard
+deviations are those of one fold.
 """
 
 from __future__ import annotations
@@ -150,7 +152,8 @@ def _observation(
         return None
     tally.lacks.update(missing)
     state, values, spread = outcome
-    return Observation(0, parameters, state, values, spread)
+    folds = _folds(document, given, space)
+    return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
 
 
 def _outcome(
@@ -178,6 +181,17 @@ def _outcome(
         if deviation is not None and math.isfinite(deviation):
             spread[metric.name] = deviation
     return state, values, spread
+
+
+def _folds(document: Mapping[str, Any], given: Mapping[str, Any], space: Space) -> float:
+    """Of how many folds its values are the means."""
+    told = _number(document.get("folds"))
+    if given is document and "folds" in space.by_name and _looked_up(document, "folds", _PARAMETER_NAMES[:-1]) is None:
+        told = None  # the column is that of the parameter
+    attempts = document.get("attempts")
+    if told is None and isinstance(attempts, list):
+        told = len({each.get("task") for each in attempts if isinstance(each, Mapping)})
+    return told if told is not None and 1 < told < math.inf else 1
 
 
 def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

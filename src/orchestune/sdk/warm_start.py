@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from orchestune.client.api import Client
 from orchestune.domain.experiment import Specification
-from orchestune.domain.trial import Observation
 from orchestune.domain.warm_start import MAPPED, WarmStart, WarmStarts, mapped, to_json, together, unusable
 from orchestune.errors import BadInput
 
@@ -36,13 +33,8 @@ def request(found: WarmStart | None) -> dict[str, Any]:
 
 def _of_experiment(client: Client, ref: str, specification: Specification) -> WarmStart:
     status = client.experiment(ref)
-    trials: list[Mapping[str, Any]] = [dict(trial) for trial in client.trials(ref)]
+    trials: list[Mapping[str, Any]] = [{**trial, "folds": status["folds"]} for trial in client.trials(ref)]
     made = mapped(status["handle"], trials, specification.space, specification.metrics)
     if not made.observations:
         raise BadInput.one(unusable(made), "warm_start", MAPPED)
-    return replace(made, observations=tuple(_of_the_mean(seen, status["folds"]) for seen in made.observations))
-
-
-def _of_the_mean(seen: Observation, folds: int) -> Observation:
-    """How sure its values are: what a trial tells is the spread of its folds, and its value is their mean."""
-    return replace(seen, stddev={name: spread / math.sqrt(folds) for name, spread in seen.stddev.items()})
+    return made

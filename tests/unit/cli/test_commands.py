@@ -363,6 +363,22 @@ def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_war
     assert (seen.parameters, seen.metrics["accuracy"]) == ({"seed": 2, "accuracy": 0.5}, float(row["accuracy"]))
 
 
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_warm_start_from_an_export_takes_means_of_folds_for_as_sure_as_they_are(
+    server: FakeServer, cli: Cli, tmp_path: Path, ending: str
+) -> None:
+    attempts = [{**attempt(), "task": fold} for fold in range(9)]
+    measured = {"accuracy": {"value": 0.9, "stddev": 0.3}}
+    server.world.trials["sgd-7f3a"] = [trial(1, parameters={"alpha": 0.5}, metrics=measured, attempts=attempts)]
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    server.update("sgd-7f3a", folds=9)
+    target = tmp_path / f"old.{ending}"
+    assert cli("export", "sgd", "-o", str(target)).code == 0
+    space = Space.of((Parameter("alpha", "float", 0.0, 1.0),))
+    [seen] = mapped(str(target), read(target), space, [Metric("accuracy", "maximize")]).observations
+    assert seen.stddev == {"accuracy": pytest.approx(0.1)}
+
+
 def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
     server.world.files["plots/a.png"] = b"picture"
     digest = hashlib.sha256(b"picture").hexdigest()

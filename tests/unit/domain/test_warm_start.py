@@ -46,6 +46,34 @@ def test_a_document_of_a_trial_is_read_with_its_deviation() -> None:
     assert made.observations == (Observation(0, WHOLE, TrialState.COMPLETED, {"loss": 0.3}, {"loss": 0.1}),)
 
 
+def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None:
+    row = {**WHOLE, "loss": "0.3", "loss.stddev": "0.1"}
+    measured = {"loss": {"value": 0.3, "stddev": 0.1}}
+    attempts = [{"task": task, "state": "succeeded"} for task in (0, 1, 2, 3, 3)]
+    for document, deviation in (
+        ({**row, "folds": "4"}, 0.05),
+        ({**row, "folds": "1"}, 0.1),
+        ({**row, "folds": ""}, 0.1),
+        ({**row, "folds": "0"}, 0.1),
+        ({**row, "folds": "many"}, 0.1),
+        ({**row, "attempts": "5"}, 0.1),
+        ({"parameters": WHOLE, "metrics": measured, "folds": 4}, 0.05),
+        ({"parameters": WHOLE, "metrics": measured, "attempts": attempts}, 0.05),
+        ({"parameters": WHOLE, "metrics": measured, "attempts": attempts[:1]}, 0.1),
+    ):
+        assert one(document).observations[0].stddev == {"loss": pytest.approx(deviation)}, document
+
+
+def test_a_column_folds_is_that_of_a_parameter_where_there_is_one() -> None:
+    space = Space.of((Parameter("folds", "int", 2, 10),))
+    row = {"folds": "4", "loss": "0.3", "loss.stddev": "0.1"}
+    [seen] = mapped("old.csv", [row], space, LOSS).observations
+    assert (seen.parameters, seen.stddev) == ({"folds": 4}, {"loss": 0.1})
+    [seen] = mapped("old.csv", [{**row, "params.folds": "9"}], space, LOSS).observations
+    assert seen.parameters == {"folds": 9}
+    assert seen.stddev == {"loss": pytest.approx(0.05)}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -12,13 +12,15 @@ const LAST = ["seed", "code", "attempts", "started_at", "finished_at", "seconds"
  * @param {Trial[]} trials
  * @param {string[]} metrics of the experiment
  * @param {string[]} parameters
+ * @param {number} folds of each trial
  */
-export function csv(trials, metrics, parameters) {
+export function csv(trials, metrics, parameters, folds = 1) {
+  const last = folds > 1 ? [...LAST, "folds"] : LAST;
   const reported = new Set(trials.flatMap((trial) => Object.keys(trial.metrics)));
   const others = [...reported].filter((name) => !metrics.includes(name));
-  const measured = apart("metrics", metrics, [...FIRST, ...LAST]).flatMap((name) => [name, `${name}.stddev`]);
-  const chosen = apart("params", parameters, [...FIRST, ...LAST, ...measured]);
-  const known = [...FIRST, ...measured, ...chosen, ...LAST];
+  const measured = apart("metrics", metrics, [...FIRST, ...last]).flatMap((name) => [name, `${name}.stddev`]);
+  const chosen = apart("params", parameters, [...FIRST, ...last, ...measured]);
+  const known = [...FIRST, ...measured, ...chosen, ...last];
   const lines = trials.map((trial) => [
     trial.number,
     trial.state,
@@ -32,6 +34,7 @@ export function csv(trials, metrics, parameters) {
     trial.started_at,
     trial.finished_at,
     trial.finished_at ? between(trial.started_at, trial.finished_at)?.toFixed(3) : null,
+    ...(folds > 1 ? [folds] : []),
     ...others.map((name) => trial.metrics[name]?.value),
   ]);
   return [[...known, ...apart("metrics", others, known)], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");

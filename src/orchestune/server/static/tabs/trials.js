@@ -348,7 +348,7 @@ export function mount(place, first) {
       }
       const { specification } = await ask(path(ref, "specification"));
       const parameters = specification.parameters.map((/** @type {{name: string}} */ each) => each.name);
-      const text = csv(all, first.metrics.map((metric) => metric.name), parameters);
+      const text = csv(all, first.metrics.map((metric) => metric.name), parameters, first.folds);
       const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${ref}.csv` });
       link.click();
       URL.revokeObjectURL(link.href);
