@@ -102,6 +102,14 @@ def that_count(session: Session, experiment: str, attempt: str, metrics: Sequenc
     return found
 
 
+def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
+    """The step that came by HTTP last, up to a time, or `step`, which its worker knows of, where that is higher."""
+    row = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
+    if row is None or (step is not None and step >= row[0]):
+        return step
+    return int(row[0]) if row[0] == int(row[0]) else float(row[0])
+
+
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
     """In order: what this attempt itself reported of one metric."""
     return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from orchestune.domain.states import AttemptState
 from orchestune.errors import NotFound, StoreUnavailable
-from orchestune.services import handing_in
+from orchestune.services import handing_in, points
 from orchestune.services.bundles import check_digest
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
@@ -105,8 +105,15 @@ def keep_artifacts(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str
 
 
 def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one."""
+    """Publish a checkpoint, if the attempt still is the newest of its task: two processes never share one.
+
+    With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
+    """
     attempt = _own_attempt(core, worker, body)
+    step = body.get("step")
+    if "age" in body:
+        with core.store.reading() as session:
+            step = points.furthest(session, attempt.id, session.now - float(body["age"]), step)
     size = _commit(core, worker, body["digest"], int(body.get("size") or 1))
     with locked(core, attempt.experiment) as ledger:
         newest = ledger.session.row(
@@ -117,10 +124,10 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
         if newest is None or newest[0] != attempt.token or newest[1] == AttemptState.CANCELLED:
             return {"accepted": False}
         blobs.put(ledger.session, body["digest"], "checkpoint", size)
-        published = {"attempt": attempt.id, "digest": body["digest"], "step": body.get("step")}
+        published = {"attempt": attempt.id, "digest": body["digest"], "step": step}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
         ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
-        ledger.record("checkpoint_published", {"trial": attempt.trial, "step": body.get("step"), "size": size})
+        ledger.record("checkpoint_published", {"trial": attempt.trial, "step": step, "size": size})
     return {"accepted": True}
 
 

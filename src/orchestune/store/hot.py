@@ -147,6 +147,10 @@ LOWEST_POINT = f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1"
 SELECT_CURVE = """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
 """
+LAST_STEP_BEYOND = """
+SELECT step FROM points WHERE attempt = :attempt AND sequence >= :sequence AND step IS NOT NULL AND at <= :until
+ORDER BY sequence DESC LIMIT 1
+"""
 SELECT_USAGE = "SELECT samples FROM usage WHERE attempt = :attempt"
 PUT_USAGE = """
 INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)

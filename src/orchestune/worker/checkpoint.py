@@ -40,12 +40,14 @@ def pack(
 ) -> tuple[Path, Any] | None:
     """Make a parcel of the folder as it stood at one moment; None where it is empty or as it was at `before`.
 
-    Unsteady where it never stood still: a program should write to another name and rename what is complete.
+    Unsteady where it never stood still: a program should write to another name and rename what is complete. The parcel
+    tells the moment too, unless a file in the folder tells the step: the server knows of steps that came by HTTP.
     """
     parcel = outbox.folder / f"{attempt}.checkpoint-{time.monotonic_ns()}"
     copy = parcel / "copy"
     for _ in range(TRIES):
         try:
+            moment = time.monotonic()
             seen = marks(folder)
             if not seen or seen == before:
                 return None
@@ -69,9 +71,11 @@ def pack(
         time.sleep(0.1)
     else:
         raise Unsteady("it changes all the time; write to another name and rename what is complete")
-    body = {"attempt": attempt, "token": token, "step": _step(copy, step)}
+    told = _told(copy)
+    body = {"attempt": attempt, "token": token, "step": _whole(step) if told is None else told}
     remove(copy)
-    outbox.seal(parcel, {"route": "checkpoint", "body": body, "files": [{"name": "archive", "path": "checkpoint"}]})
+    manifest = {"route": "checkpoint", "body": body, "files": [{"name": "archive", "path": "checkpoint"}]}
+    outbox.seal(parcel, manifest if told is not None else {**manifest, "moment": moment})
     return parcel, seen
 
 
@@ -134,9 +138,14 @@ def _straighten_links(copy: Path, folder: Path) -> None:
             os.symlink(os.path.relpath(inside, str(place)), str(path))
 
 
-def _step(folder: Path, seen: float | None) -> float | None:
+def _told(folder: Path) -> float | None:
+    """The step that the program itself wrote down beside its state."""
     try:
         text = (folder / STEP_FILE).read_text(encoding="utf-8").strip()
         return int(text) if text.isdigit() else float(text)
     except (OSError, ValueError):
-        return int(seen) if seen is not None and seen == int(seen) else seen
+        return None
+
+
+def _whole(step: float | None) -> float | None:
+    return int(step) if step is not None and step == int(step) else step

@@ -33,7 +33,10 @@ class Outbox:
         return folder
 
     def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
-        """The parcel is complete: `{"route", "body", "files": [{"name", "path"}]}`."""
+        """The parcel is complete: `{"route", "body", "files": [{"name", "path"}], "moment"?}`.
+
+        With a `moment` of this machine's `time.monotonic()` the server is told how long ago that was.
+        """
         part = folder / "manifest.part"
         part.write_text(json.dumps(manifest), encoding="utf-8")
         os.replace(str(part), str(folder / MANIFEST))
@@ -94,6 +97,8 @@ def _deliver_once(connection: Connection, server: Server, folder: Path, manifest
                 body["more"] = True
         else:
             body["digest"], body["size"] = some[0]["digest"], some[0]["size"]
+            if "moment" in manifest:
+                body["age"] = round(max(time.monotonic() - manifest["moment"], 0.0), 3)
         answer = connection.call("POST", server.path(manifest["route"]), body)
         del files[:TOGETHER]
     return answer

@@ -293,6 +293,7 @@ def test_a_checkpoint_knows_the_step_that_was_told_in_a_file_before_it(serve: Se
     server.wait(lambda: server.checkpoints)
     first = server.checkpoints[0]
     assert int(restored(server, first)) <= float(str(first["step"] or 0)) <= int(restored(server, first)) + 1
+    assert float(str(first["age"])) >= 0, "the server compares it with what came by HTTP"
     server.stop_attempt(attempt)
     server.finished(attempt)
 

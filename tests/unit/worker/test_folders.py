@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import tarfile
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -212,6 +214,20 @@ def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path
     assert (tmp_path / "restored" / "latest").read_text() == "w"
     assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
     assert checkpoint.pack(outbox, folder, "x", 1, 3.0, seen) is None
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_checkpoint_tells_its_moment_where_no_file_tells_its_step(tmp_path: Path, own: bool) -> None:
+    folder, outbox = tmp_path / "checkpoint", Outbox(tmp_path / "outbox")
+    folder.mkdir()
+    (folder / "step" if own else folder / "weights").write_text("12")
+    before = time.monotonic()
+    packed = checkpoint.pack(outbox, folder, "x", 1, 3.0, None)
+    assert packed is not None
+    manifest = json.loads((packed[0] / "manifest.json").read_text())
+    assert manifest["body"]["step"] == (12 if own else 3)
+    assert ("moment" in manifest) is not own
+    assert before <= manifest.get("moment", before) <= time.monotonic()
 
 
 def test_a_checkpoint_holds_files_of_any_name_and_neither_pipes_nor_sockets(

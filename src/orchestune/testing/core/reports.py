@@ -277,6 +277,34 @@ class ReportsContract(WorldContract):
         assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": False}
 
     @pytest.mark.parametrize(
+        ("said", "step"),
+        [
+            ({"step": None, "age": 3.0}, 2),
+            ({"step": None, "age": 1.0}, 5),
+            ({"step": None, "age": 7.0}, None),
+            ({"step": 1, "age": 3.0}, 2),
+            ({"step": 4, "age": 3.0}, 4),
+            ({"step": 1}, 1),
+        ],
+    )
+    def test_a_checkpoint_knows_the_step_that_came_by_http_before_it(
+        self, world: World, said: dict[str, Any], step: int | None
+    ) -> None:
+        world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        signature = report_signature(world.core, lease["attempt"])
+        for reported in ({"loss": 0.5, "step": 2}, {"loss": 0.25}, {"loss": 0.5, "step": 5}):
+            report_metrics.report(world.core, lease["attempt"], signature, reported)
+            world.clock.pass_time(2.0)
+        digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        who = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest}
+        assert uploads.checkpoint(world.core, worker.id, {**who, **said}) == {"accepted": True}
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        assert world.lease()[0][1]["checkpoint"] == {"digest": digest, "step": step}
+
+    @pytest.mark.parametrize(
         ("step", "reported", "value"),
         [(2, [], None), (2, [[0, "loss", 0.25, 3, None]], 0.25), (1, [], 0.5)],
     )
