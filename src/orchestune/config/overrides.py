@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from orchestune.config.compose import compose
 from orchestune.config.keys import USER_NAMED
-from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, printable
+from orchestune.config.metrics import KEYS as METRIC_KEYS
+from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, mapping, printable
 from orchestune.config.report import Report
 from orchestune.errors import BadInput
+
+_OF_METRIC = frozenset(key.name for key in METRIC_KEYS)
 
 
 def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
@@ -53,6 +56,8 @@ def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str
     child = node.get(name)
     if child is None or (isinstance(child, Scalar) and child.value is None):
         child = Entries(place, ())
+    elif _is_goal(child, rest, above):
+        child = mapping({"goal": child}, child.place)
     below = _set(child, rest, value, place, [*above, name], report)
     return node.with_entry(Scalar(place, name, name), below)
 
@@ -74,6 +79,13 @@ def _name(node: Entries, path: list[str], above: list[str]) -> tuple[int, str]:
     for taken in range(len(path), 0, -1):
         name = ".".join(path[:taken])
         child = node.get(name)
-        if child is not None and (taken == len(path) or not named or isinstance(child, Entries)):
+        if child is None:
+            continue
+        if taken == len(path) or not named or isinstance(child, Entries) or _is_goal(child, path[taken:], above):
             return taken, name
     return (len(path), ".".join(path)) if named else (1, path[0])
+
+
+def _is_goal(child: Node, rest: list[str], above: list[str]) -> bool:
+    """Whether it is the word of a metric, short for `{goal: …}`, of which `rest` names another key."""
+    return above == ["metrics"] and isinstance(child, Scalar) and len(rest) == 1 and rest[0] in _OF_METRIC

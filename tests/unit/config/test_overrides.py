@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.domain.experiment import StopRules
+from orchestune.domain.metrics import Limit
 from orchestune.domain.parameters import Parameter
 from tests.unit.config.samples import ALPHA, GOOD, changed, problems, read, with_lines
 
@@ -40,6 +41,14 @@ def test_a_new_name_may_have_dots() -> None:
     names = read(DOTS, "parameters.optim.momentum=0.5..0.9", "metrics.val.loss=minimize").specification
     assert "optim.momentum" in names.space.by_name
     assert names.metrics[1].name == "val.loss"
+
+
+def test_a_metric_that_the_file_says_in_a_word_gets_other_keys_beside_its_goal() -> None:
+    text = changed("  accuracy: maximize", "  val.loss: minimize\n  accuracy: maximize")
+    overrides = ("metrics.val.loss.constraint=<= 20", "metrics.val.loss.take=best", "metrics.accuracy.goal=minimize")
+    loss, accuracy = read(text, *overrides).specification.metrics
+    assert (loss.goal, loss.optimized, loss.limit, loss.take) == ("minimize", True, Limit.parse("<= 20"), "best")
+    assert (accuracy.name, accuracy.goal) == ("accuracy", "minimize")
 
 
 def test_null_takes_a_key_away() -> None:
