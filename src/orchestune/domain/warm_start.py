@@ -64,11 +64,21 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
     """The observations in `documents`, with notes about what was left out and what they do not say."""
     tally = _Tally()
     found = [seen for document in documents if (seen := _observation(document, space, metrics, tally)) is not None]
+    if tally.left_out[_no_value(metrics[0])] and all(seen.state is not TrialState.COMPLETED for seen in found):
+        found = _not_pruned(found, tally)
     kept = _thinned(found, space, metrics)
     notes = [f"{source}: {text}" for text in tally.texts(len(documents))]
     if len(kept) < len(found):
         notes.append(f"{source}: of {len(found)} results the best and an even selection of the others are used")
     return WarmStart(source, tuple(kept), tuple(notes))
+
+
+def _not_pruned(found: Sequence[Observation], tally: _Tally) -> list[Observation]:
+    """Those that say something where nothing was measured of the first metric: another one decided who is pruned."""
+    kept = [seen for seen in found if seen.state is not TrialState.PRUNED]
+    for _ in range(len(found) - len(kept)):
+        tally.leave_out("pruned by another metric")
+    return kept
 
 
 def together(found: Sequence[WarmStart], space: Space, metrics: Sequence[Metric]) -> WarmStart:
@@ -173,7 +183,7 @@ def _outcome(
             raw, beside = both.get("value"), both.get("stddev")
         value, deviation = _number(raw), _number(beside)
         if value is None:
-            tally.leave_out(f"no value of {metric.name}")
+            tally.leave_out(_no_value(metric))
             return None
         if not math.isfinite(value):
             return TrialState.FAILED, {}, {}
@@ -192,6 +202,10 @@ def _folds(document: Mapping[str, Any], given: Mapping[str, Any], space: Space) 
     if told is None and isinstance(attempts, list):
         told = len({each.get("task") for each in attempts if isinstance(each, Mapping)})
     return told if told is not None and 1 < told < math.inf else 1
+
+
+def _no_value(metric: Metric) -> str:
+    return f"no value of {metric.name}"
 
 
 def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

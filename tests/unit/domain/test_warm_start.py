@@ -165,6 +165,30 @@ def test_failed_and_pruned_results_say_so(document: dict[str, Any], state: Trial
     assert [seen.state for seen in one({**WHOLE, **document}).observations] == [state]
 
 
+PRUNED = {**WHOLE, "state": "pruned"}
+
+
+@pytest.mark.parametrize(
+    ("documents", "states"),
+    [
+        ([{**WHOLE, "error": 1}, {**PRUNED, "error": 2}, {**WHOLE, "state": "failed"}], ["failed"]),
+        ([{**WHOLE, "error": 1}, {**WHOLE, "loss": 1}, PRUNED], ["completed", "pruned"]),
+        ([{**WHOLE, "state": "failed"}, PRUNED], ["failed", "pruned"]),
+    ],
+)
+def test_what_another_metric_pruned_says_nothing(documents: list[dict[str, Any]], states: list[str]) -> None:
+    made = mapped("old.csv", documents, SPACE, LOSS)
+    assert [seen.state for seen in made.observations] == states
+    said = "old.csv: 1 of 3 results left out: pruned by another metric"
+    assert (said in made.notes) is (states == ["failed"])
+
+
+def test_of_two_metrics_the_first_one_prunes() -> None:
+    metrics = (*LOSS, Metric("size", "minimize"))
+    made = mapped("old.csv", [{**WHOLE, "loss": 1}, PRUNED], SPACE, metrics)
+    assert [seen.state for seen in made.observations] == ["pruned"]
+
+
 def test_of_very_many_results_the_best_are_kept_in_their_order() -> None:
     documents: list[dict[str, Any]] = [
         {**WHOLE, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MOST)
