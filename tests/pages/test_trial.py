@@ -65,6 +65,7 @@ def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, 
             task = {"experiment": row.id, "trial": 1, "fold": fold, "state": "done", "token": 1, "metrics": metrics}
             session.change(insert(tables.tasks).values(**task))
     page = open_page(f"/experiments/{handles['one trial']}/trials/1")
+    expect(page.get_by_role("log").locator(".who").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d fold 0$"))
     folds = page.get_by_role("region", name="Folds").get_by_role("row")
     expect(folds).to_have_count(4)
     expect(folds.nth(2)).to_contain_text("0.81")
