@@ -26,7 +26,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from benchmarks import table, training_sizes
 from benchmarks.curves import FAMILIES, Recorded, record
@@ -35,6 +35,9 @@ from orchestune.domain.early_stopping import EarlyStopping
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.pruners import registry
+
+if TYPE_CHECKING:
+    import optuna
 
 WORKERS = 15
 BUDGET = 200
@@ -97,14 +100,15 @@ class Ours(Never):
 
 
 class Optunas:
-    """One of Optuna's, fed as its users do it."""
+    """A study with one of Optuna's rules (or none: an empty name), fed as its users do it."""
 
-    def __init__(self, name: str, metric: Metric, steps: int) -> None:
+    def __init__(self, name: str, metric: Metric, steps: int, sampler: optuna.samplers.BaseSampler) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna = optuna
         pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+            "": optuna.pruners.NopPruner,
             "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1),
             "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps),
             "median": optuna.pruners.MedianPruner,
@@ -113,14 +117,17 @@ class Optunas:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampler = optuna.samplers.RandomSampler(seed=0)
             self._study = optuna.create_study(direction=metric.goal, pruner=pruners[name](), sampler=sampler)
         self._trials: dict[int, optuna.Trial] = {}
 
     def start(self) -> int:
+        return self.ask().number + 1
+
+    def ask(self) -> optuna.Trial:
+        """A new trial, which may be given parameters."""
         trial = self._study.ask()
         self._trials[trial.number + 1] = trial
-        return trial.number + 1
+        return trial
 
     def ends(self, trial: int, step: int, value: float) -> bool:
         with warnings.catch_warnings():
@@ -186,7 +193,9 @@ def run(rule: str, family: str, curves: Sequence[Recorded], seed: int) -> Outcom
         name, _, first = name.partition(" from step ")
         judge = Ours(EarlyStopping(name, min_steps=float(first or 1)), metric)
     elif whose == "Optuna":
-        judge = Optunas(name, metric, len(curves[0].values))
+        from optuna.samplers import RandomSampler
+
+        judge = Optunas(name, metric, len(curves[0].values), RandomSampler(seed=0))
     return simulate(judge, metric, curves, seed)
 
 

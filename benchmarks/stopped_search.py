@@ -28,7 +28,7 @@ from typing import Protocol
 
 from benchmarks import table
 from benchmarks.curves import FAMILIES, STEPS, Family
-from benchmarks.early_stopping import Never, Ours
+from benchmarks.early_stopping import Never, Optunas, Ours
 from benchmarks.search.peers.optuna_study import suggested
 from orchestune.domain.curves import loss
 from orchestune.domain.early_stopping import EarlyStopping
@@ -61,7 +61,7 @@ class Search(Protocol):
     def complete(self, number: int, configuration: Configuration, value: float) -> None: ...
 
 
-class Orchestunes:
+class OrchestuneSearch:
     """One of our engines, with a rule of early stopping or none; both are told what the server tells them."""
 
     def __init__(self, family: Family, seed: int, engine: str, rule: str) -> None:
@@ -89,42 +89,23 @@ class Orchestunes:
         self._engine.tell([Observation(number, configuration, state, metrics)])
 
 
-class Optunas:
-    """A study as Optuna's users run it."""
+class OptunaSearch:
+    """A study as Optuna's users run it, with its default sampler."""
 
     def __init__(self, family: Family, seed: int, rule: str) -> None:
-        import optuna
+        from optuna.samplers import TPESampler
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        pruners: Mapping[str, optuna.pruners.BasePruner] = {
-            "": optuna.pruners.NopPruner(),
-            "asha": optuna.pruners.SuccessiveHalvingPruner(min_resource=1),
-            "hyperband": optuna.pruners.HyperbandPruner(min_resource=1, max_resource=STEPS),
-            "median": optuna.pruners.MedianPruner(),
-        }
-        self._space, self._states = family.space, optuna.trial.TrialState
-        sampler = optuna.samplers.TPESampler(seed=seed)
-        self._study = optuna.create_study(direction=family.metric.goal, pruner=pruners[rule], sampler=sampler)
-        self._trials: dict[int, optuna.Trial] = {}
+        self._space = family.space
+        self._study = Optunas(rule, family.metric, STEPS, TPESampler(seed=seed))
 
     def ask(self, number: int, pending: Mapping[int, Configuration]) -> Configuration:
-        self._trials[number] = self._study.ask()
-        return suggested(self._space, self._trials[number])
+        return suggested(self._space, self._study.ask())
 
     def ends(self, number: int, step: int, value: float) -> bool:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._trials[number].report(value, step)
-            ends = self._trials[number].should_prune()
-        if ends:
-            self._study.tell(self._trials[number], state=self._states.PRUNED)
-        return ends
+        return self._study.ends(number, step, value)
 
     def complete(self, number: int, configuration: Configuration, value: float) -> None:
-        if math.isfinite(value):
-            self._study.tell(self._trials[number], value)
-        else:
-            self._study.tell(self._trials[number], state=self._states.FAIL)
+        self._study.complete(number, value)
 
 
 def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
@@ -178,7 +159,9 @@ def run(name: str, family_name: str, seed: int) -> Found:
     """One search of `SEARCHES`."""
     family = FAMILIES[family_name]
     whose, _, rule = name.partition(" ")
-    search: Search = Optunas(family, seed, rule) if whose == "Optuna" else Orchestunes(family, seed, whose, rule)
+    search: Search = (
+        OptunaSearch(family, seed, rule) if whose == "Optuna" else OrchestuneSearch(family, seed, whose, rule)
+    )
     return simulate(family, search, family_name, seed)
 
 
