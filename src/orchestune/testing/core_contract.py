@@ -10,6 +10,7 @@ from orchestune.testing.core.losses import LossesContract
 from orchestune.testing.core.removal import RemovalContract
 from orchestune.testing.core.reports import ReportsContract
 from orchestune.testing.core.room import RoomContract
+from orchestune.testing.core.values import ValuesContract
 
 
 class CoreContract(
@@ -19,6 +20,7 @@ class CoreContract(
     HandingInContract,
     RemovalContract,
     GuardsContract,
+    ValuesContract,
     ReportsContract,
     RoomContract,
 ):
