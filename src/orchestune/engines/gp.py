@@ -34,6 +34,7 @@ from orchestune.engines.fitting import fit
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
+from orchestune.engines.niches import Niches, Place
 from orchestune.engines.posterior import Posterior
 from orchestune.engines.quasi import start_design
 from orchestune.engines.stall import ELSEWHERE, Stall
@@ -130,6 +131,8 @@ class GpProposer:
         self._told: set[bytes] = set()
         self._scored = 0
         self._stall = Stall()
+        self._niches = Niches(self._cube.numeric)
+        self._stalled = False
         self._next_fit = least(startup)
         self._fitted: list[Entry] = []
         self._failures_fitted = False
@@ -143,8 +146,9 @@ class GpProposer:
     def looks_elsewhere(self, number: int) -> bool:
         """Whether trial `number` is one of the quarter that a search which finds nothing better spends elsewhere.
 
-        A process is sure of places that it has never seen where its lengths are long, and these are fitted to where
-        the search was. With shorter ones it is sure of its neighbourhood alone (Wang and de Freitas, 2014).
+        That is in a niche, or where there is none anywhere: a process is sure of places that it has never seen where
+        its lengths are long, and these are fitted to where the search was. With shorter ones it is sure of its
+        neighbourhood alone (Wang and de Freitas, 2014).
         """
         return number % 4 == 1 and self._stall.lasts
 
@@ -159,6 +163,7 @@ class GpProposer:
             self._scored += found.losses is not None
             if found.losses is not None and found.feasible and self._objectives == 1:
                 self._stall.add(found.losses[0])
+                self._follow(found)
             due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
             if due and self._scored >= least(self._startup):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
@@ -172,7 +177,9 @@ class GpProposer:
         self.source = self.name if ready else self._design.source
         if not ready:
             return self._design.propose(pending, number, seed)
-        if elsewhere := self.looks_elsewhere(number):
+        elsewhere = self.looks_elsewhere(number)
+        niche = self._niches.best if elsewhere else None
+        if elsewhere:
             self.source = ELSEWHERE
         random = np.random.default_rng(seed)
         view = self._view(number)
@@ -184,7 +191,7 @@ class GpProposer:
         with np.errstate(over="ignore", under="ignore"):
             scales = self._scales_of(view, shares)
             posterior = Posterior(
-                scales.shortened(_SHORTER) if elsewhere else scales,
+                scales.shortened(_SHORTER) if elsewhere and niche is None else scales,
                 self._cube.features(evidence.points),
                 evidence.values,
                 evidence.noise(scales),
@@ -197,7 +204,10 @@ class GpProposer:
             if bounds:
                 kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
                 order, acquisition = _within(posterior, kept, bounds)
-            parents = known[np.argsort(order, kind="stable")[:_PARENTS]]
+            if niche is not None:
+                posterior.best = float(posterior.at(niche.features[None])[0][0])
+                acquisition = self._inside(acquisition)
+            parents = known[np.argsort(order, kind="stable")[:_PARENTS]] if niche is None else niche.point[None]
             if self._cube.believes:
                 acquisition = self._weighed(acquisition)
             points = ranked(self._cube, acquisition, parents, random, Effort())
@@ -209,9 +219,33 @@ class GpProposer:
                 return configuration
         return self._cube.configuration(points[0])
 
+    def _follow(self, found: Entry) -> None:
+        """Search niches while the search stalls."""
+        if not self._stall.lasts:
+            self._niches.leave()
+            self._stalled = False
+        elif not self._stalled and self._fitted:
+            self._stalled = True
+            with np.errstate(over="ignore", under="ignore"):
+                scales = self._scales_of(_VIEWS[0], (1.0,))
+            self._niches.begin(scales.weights, self._known())
+        elif self._niches.add(self._place(found), self._stall.worth):
+            self._niches.enter(self._known())
+
+    def _known(self) -> list[Place]:
+        return [self._place(item) for _, item in self._history.window() if item.feasible]
+
+    def _place(self, item: Entry) -> Place:
+        assert item.losses is not None
+        return Place(item.point, self._cube.features(item.point[None])[0], item.losses[0])
+
     def _view(self, number: int) -> View:
         views = self._first_views if self._scored < _FEW * self._cube.width else self._views
         return views[number // 2 % len(views)]
+
+    def _inside(self, acquisition: Acquisition) -> Acquisition:
+        """In the niche that is searched alone."""
+        return lambda features: np.where(self._niches.holds(features), acquisition(features), -math.inf)
 
     def _weighed(self, acquisition: Acquisition) -> Acquisition:
         """Times the priors, to a power that falls with the results (Hvarfner et al., 2022)."""

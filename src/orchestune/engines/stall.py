@@ -30,9 +30,13 @@ class Stall:
         self._count += 1
         if len(self._first) < STARTUP:
             self._first.append(loss)
-        gained = max(statistics.median(self._first) - self._best, 0.0) if self._since else 0.0
-        if loss < self._best - _GAIN * gained:
+        if loss < self._best - self.worth:
             self._since, self._best = self._count, loss
+
+    @property
+    def worth(self) -> float:
+        """What a loss has to be less by to count as better."""
+        return _GAIN * max(statistics.median(self._first) - self._best, 0.0) if self._since else 0.0
 
     @property
     def lasts(self) -> bool:
