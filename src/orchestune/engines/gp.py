@@ -177,10 +177,9 @@ class GpProposer:
         self.source = self.name if ready else self._design.source
         if not ready:
             return self._design.propose(pending, number, seed)
-        elsewhere = self.looks_elsewhere(number)
-        niche = self._niches.best if elsewhere else None
-        if elsewhere:
-            self.source = ELSEWHERE
+        niche = None
+        if elsewhere := self.looks_elsewhere(number):
+            self.source, niche = ELSEWHERE, self._niches.best
         random = np.random.default_rng(seed)
         view = self._view(number)
         shares = self._shares(random)

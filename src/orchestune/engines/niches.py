@@ -7,7 +7,6 @@ each (sequential niches: Beasley, Bull and Martin, 1993).
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ _FREE = 0.7
 _THERE = 0.95
 """with one of them: the niche has led back"""
 _MOST_LEFT = 60
+"""places; those that were left longest ago may be entered again"""
 
 
 @dataclass(frozen=True, eq=False)

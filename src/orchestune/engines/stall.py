@@ -8,7 +8,7 @@ import statistics
 from orchestune.engines.start import STARTUP
 
 ELSEWHERE = "gp-elsewhere"
-"""where a suggestion comes from that a search made away from what it knows, since it found nothing better"""
+"""where a suggestion comes from that a search made elsewhere than where the best lies, since it found nothing better"""
 _PATIENCE = 40
 _SHARE = 0.25
 """of all results"""

@@ -14,6 +14,7 @@ from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.uniform import draw
 from orchestune.errors import BadInput
 from orchestune.ports.engine import Engine, Exhausted
 from orchestune.testing.spaces import spaces
@@ -186,6 +187,32 @@ class EngineContract:
         engine = self.make(FINITE)
         self.check_inside(FINITE, self.search(engine, 20, outcome=lambda n, c: observe(n, c, state=state)))
         engine.close()
+
+    def test_a_search_that_finds_nothing_better_for_long_goes_on(self) -> None:
+        if self.walks_only:
+            return
+        space = Space.of((*MIXED.parameters, *wide(2).parameters), ["x0 + x1 <= 1.5"])
+        first, again = self.make(space), self.make(space)
+
+        def outcome(number: int, configuration: Configuration) -> Observation:
+            state = FAILED if number % 7 == 0 else None
+            return observe(number, configuration, 0.5 if number % 9 == 0 else number % 3 + 1.0, state)
+
+        drawn = [draw(space, Random(number)) for number in range(1, 70)]
+        told = [outcome(number, configuration) for number, configuration in enumerate(drawn, 1)]
+        for observation in told:
+            first.tell([observation])
+        for number in range(70, 80):
+            answer = first.ask(drawn[:2], number, ask_seed(3, number))
+            self.check_inside(space, [answer])
+            told.append(outcome(number, answer))
+            first.tell(told[-1:])
+        again.tell(told)
+        for number in range(80, 84):
+            asked = [engine.ask([], number, ask_seed(3, number)) for engine in (first, again)]
+            assert repr(asked[0]) == repr(asked[1])
+        first.close()
+        again.close()
 
     @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0])
     def test_a_metric_may_have_any_value(self, loss: float) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -318,3 +319,27 @@ def test_a_quarter_of_the_suggestions_is_the_process_s_while_nothing_better_come
     assert sources() == ["gp-elsewhere", "gp", "tpe", "gp"]
     auto.tell([completed(81, {"x0": 0.3, "x1": 0.8}, -1.0)])
     assert sources() == ["tpe", "gp", "tpe", "gp"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_search_that_stands_in_the_second_best_valley_goes_into_the_other(seed: int) -> None:
+    space = wide(3)
+    second, other = [0.1] * 3, [0.9] * 3
+
+    def told(number: int, point: list[float]) -> Observation:
+        first, deeper = (sum((x - y) ** 2 for x, y in zip(point, middle, strict=True)) for middle in (second, other))
+        loss = -math.exp(-first / 0.4**2) - 1.4 * math.exp(-deeper / 0.2**2)
+        return completed(number, {f"x{axis}": x for axis, x in enumerate(point)}, loss)
+
+    auto = AutoProposer(space, [LOSS], seed)
+    auto.tell([told(1, second), told(2, [0.78] * 3)])
+    around = [[0.1 + 0.02 * math.sin(7 * number * axis + axis) for axis in (1, 2, 3)] for number in range(1, 46)]
+    auto.tell([told(number, point) for number, point in enumerate(around, 3)])
+    best = math.inf
+    for number in range(101, 181, 4):
+        point = [float(value) for value in auto.propose([], number, ask_seed(seed, number)).values()]
+        auto.tell([told(number, point)])
+        best = min(best, told(number, point).metrics["loss"])
+        if best < -1.01:
+            return
+    pytest.fail(f"the best of twenty suggestions elsewhere was {best}")

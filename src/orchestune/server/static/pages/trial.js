@@ -28,7 +28,7 @@ const SOURCES = {
   grid: "the next of all configurations in order",
   prior: "drawn from the priors of the parameters",
   gp: "proposed by a model (Gaussian process)",
-  "gp-elsewhere": "proposed by a model (Gaussian process) away from what it knows, since nothing better was found for long",
+  "gp-elsewhere": "proposed by a model (Gaussian process) elsewhere than where the best lies, since nothing better was found for long",
   tpe: "proposed by a model (TPE)",
   cma: "drawn by CMA-ES",
   de: "bred from results (differential evolution)",
