@@ -22,7 +22,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     UsageError where it cannot be made, or its path is too long.
     """
     folder = _chosen(environ) or _base(environ) / "orchestune"
-    _check_length(folder)
+    check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
     folder = _made(folder)
     mark(folder)
     return folder
@@ -55,13 +55,12 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
     return os.path.expanduser(text)
 
 
-def _check_length(folder: Path) -> None:
-    """Also where a link leads to it: SQLite looks at the path without any."""
+def check_length(folder: Path, name: str, hint: str) -> None:
+    """UsageError where the path is too long for a database in it, also of what a link leads to: SQLite follows it."""
     for path in (str(folder), os.path.realpath(folder)):
         size = len(os.fsencode(path))
         if size > LONGEST:
-            text = f"the path of the state folder, {path[:60]}…, has {size:,} bytes, and {LONGEST} are allowed"
-            raise UsageError(text, "set ORCHESTUNE_HOME to a folder with a shorter path")
+            raise UsageError(f"the path of {name}, {path[:60]}…, has {size:,} bytes, and {LONGEST} are allowed", hint)
 
 
 def _made(folder: Path) -> Path:

@@ -82,6 +82,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         lock = None
         database = _file(settings.database_url)
         if database:
+            home.check_length(database.parent, "the folder of the database", "choose a shorter path: see --state")
             embedded.refuse_network_filesystem(database)
         if settings.embedded:
             lock = embedded.acquire(settings.state)

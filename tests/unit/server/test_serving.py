@@ -143,14 +143,23 @@ def test_an_embedded_server_ends_itself_when_idle(tmp_path: Path, processes: lis
     assert not (one.state / "endpoint.json").exists()
 
 
+def _nothing(**parts: Any) -> Any:
+    raise AssertionError("nothing is built")
+
+
 def test_a_state_folder_that_cannot_be_made_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    def build(**parts: Any) -> Any:
-        raise AssertionError("nothing is built")
-
     with pytest.raises(UsageError, match="file/state cannot be used: Not a directory"):
-        main(["--state", str(tmp_path / "file/state"), "--port", "0"], build)
+        main(["--state", str(tmp_path / "file/state"), "--port", "0"], _nothing)
+
+
+def test_a_path_that_is_too_long_for_a_database_is_wrong_use(tmp_path: Path) -> None:
+    long = tmp_path / ("d" * 200) / ("e" * 200) / ("f" * 200)
+    for options in (["--state", str(long)], ["--state", str(tmp_path), "--database-url", f"sqlite:///{long}/x.db"]):
+        with pytest.raises(UsageError, match=r"the folder of the database, .* has .* bytes, and 480 are allowed"):
+            main(options, _nothing)
+        assert not long.exists()
 
 
 def test_what_hangs_does_not_hold_up_the_end() -> None:
