@@ -362,6 +362,11 @@ def test_the_trials_of_a_command_are_not_run_here() -> None:
         orchestune.Experiment.create(**BOWL, budget=1, cluster="docker")
 
 
+def test_keys_that_only_a_command_knows_are_refused_where_this_process_runs_the_trials() -> None:
+    with pytest.raises(UsageError, match=r"^checkpoint, keep: of no effect on trials that this process runs"):
+        orchestune.Experiment.create(**BOWL, budget=1, keep=["best.pt"], checkpoint={"every": "5m"})
+
+
 def test_tasks_share_the_trials_of_an_experiment_and_a_cancelled_one_gives_its_back() -> None:
     async def main() -> None:
         experiment = await orchestune.Experiment.create_async(**BOWL, budget=6, parallelism=2, name="tasks")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BRIDGE = "orchestune.sdk.bridge"
 """the module that stands for the command of trials which a process takes by itself"""
+_OF_A_COMMAND = ("checkpoint", "code", "collect", "config", "env", "keep", "preload", "secrets", "stdin")
+"""keys that say what a command gets and leaves, of which a process that takes trials by itself sees nothing"""
 
 
 def create(
@@ -79,6 +81,9 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
     """Start an experiment whose trials are on offer to processes of this machine. Raises what `create` does."""
     if cluster not in (None, "local"):
         raise UsageError(f"trials that this process runs are not run in {cluster}", "say with `run` what runs there")
+    if idle := [key for key in _OF_A_COMMAND if key in keys]:
+        text = f"{', '.join(idle)}: of no effect on trials that this process runs"
+        raise UsageError(text, "leave it out and do that in the loop, or say with `run` what runs the trials")
     offers = state_folder() / "offers" / uuid.uuid4().hex
     offers.mkdir(parents=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:

@@ -64,6 +64,7 @@ class Experiment:
         """Start an experiment of the code in `folder`; the keys are those of an experiment file, with Python values.
 
         Without `run` this process, and any other one of this machine that loads it, runs the trials: `loop` and `ask`.
+        Keys of what a command gets and leaves (`env`, `keep`, `checkpoint` and the like) are refused then.
         `cluster` is where it runs: `local`, `docker` or a connected one; None is the default one. Returns once the
         server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
 
