@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proxy import Proxy
+from tests.testbeds.processes import children_of
 
 LEASE_SECONDS = 4.0
 COMMAND = 'i=0; while [ $i -lt 4 ]; do echo "line $i"; i=$((i+1)); sleep 0.1; done; echo loss={x}'
@@ -117,13 +118,6 @@ def processes(marker: str) -> dict[int, dict[str, str]]:
             if marker in text and "\0" in text:
                 found[int(entry.name)] = dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
     return found
-
-
-def children_of(pid: int) -> list[int]:
-    """Direct children."""
-    with contextlib.suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 class Chaos:

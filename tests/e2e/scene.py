@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.testbeds.home import Home
+from tests.testbeds.processes import children_of
 
 T = TypeVar("T")
 PATIENCE = 90.0
@@ -119,9 +120,5 @@ def workers(home: Home) -> dict[int, list[int]]:
     for note in home.folder.glob("workers/*/handle.json"):
         pid = int(json.loads(note.read_text())["pid"])
         if alive(pid):
-            try:
-                words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            except OSError:
-                continue
-            found[pid] = [int(word) for word in words]
+            found[pid] = children_of(pid)
     return found

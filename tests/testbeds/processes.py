@@ -26,13 +26,20 @@ def _threads(pid: int) -> int:
         return 0
 
 
+def children_of(pid: int) -> list[int]:
+    """The children of a process, whichever of its threads started them; none where it is gone."""
+    found = []
+    try:
+        for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+            found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+    except OSError:
+        pass
+    return [int(child) for child in found]
+
+
 def first_child(pid: int) -> int | None:
     """The oldest child of a process that has one thread."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return None
-    return int(children[0]) if children else None
+    return next(iter(children_of(pid)), None)
 
 
 @dataclass(frozen=True)

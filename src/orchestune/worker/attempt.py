@@ -7,13 +7,12 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestune.worker.cards import own
 from orchestune.worker.formats import Lines
@@ -26,6 +25,7 @@ from orchestune.worker.points import Points
 from orchestune.worker.preload import Zygote
 from orchestune.worker.slot import Slot
 from orchestune.worker.sources import File, Sources, in_order
+from orchestune.worker.spawn import Command, Started
 from orchestune.worker.usage import Sample, Series
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -35,40 +35,13 @@ CHUNKS_AT_ONCE = 8
 MOST_VALUES = 50_000
 """values of files that are put in order with what was printed at the end; more of them came before it"""
 
-PREPARING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
-    "preparing", "running", "stopping", "sweeping", "reading", "collecting", "over",
+PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
+    "preparing", "starting", "running", "stopping", "sweeping", "reading", "collecting", "over",
 )  # fmt: skip
 
 
 class StartError(Exception):
     """The command cannot be started, through its own fault; carries the reason for people."""
-
-
-class Start(Protocol):
-    """Starts a command in a session of its own, given what it reads from and writes to; its pid. OSError, ValueError.
-
-    No alias of `Callable`, which Python 3.8 could not evaluate.
-    """
-
-    def __call__(
-        self, command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]
-    ) -> int: ...
-
-
-def popen(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]) -> int:
-    """The usual `Start`."""
-    process = subprocess.Popen(
-        list(command),
-        stdin=files[0],
-        stdout=files[1],
-        stderr=files[1],
-        cwd=folder,
-        env=environ,
-        start_new_session=True,
-        close_fds=False,  # the worker has none that a child would inherit, see `tree.keep_files_from_children`
-    )
-    process.returncode = 0  # the loop waits for it by its pid
-    return process.pid
 
 
 class Attempt:
@@ -115,32 +88,37 @@ class Attempt:
         self._arguments: Sequence[str] = ()
         self._kills = 0
 
-    def start(self, environment: Mapping[bytes, bytes], start: Start = popen) -> None:
-        """Start the command. StartError where that is the command's fault, OSError where it is the machine's."""
+    def command(self, environment: Mapping[bytes, bytes]) -> Command:
+        """What is to be started; `begun` or `not_begun` says what became of it. StartError, OSError."""
         try:
             self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
         except ValueError as exc:
             raise StartError(str(exc)) from exc
         self._kills = _group().kills_lately()
         reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _nothing()
-        reading, writing = os.pipe()
         try:
-            command = [find_program(self._arguments[0], environment), *self._arguments[1:]]
-            self.pid = start(command, environment, str(self.slot.view.folder), (reading_from, writing))
-        except (OSError, ValueError) as exc:
-            os.close(reading)
-            self._explain(exc, environment)
+            self.output, writing = os.pipe()
+        except OSError:
+            self._close(reading_from)
             raise
-        finally:
-            os.close(writing)
-            if self.job.stdin:
-                os.close(reading_from)
-        os.set_blocking(reading, False)
-        self.output = reading
-        self.started = time.monotonic()
+        os.set_blocking(self.output, False)
+        arguments = [find_program(self._arguments[0], environment), *self._arguments[1:]]
+        self.phase = STARTING
+        return Command(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
+
+    def begun(self, command: Command, started: Started) -> None:
+        """Its process is there."""
+        self._close(*command.files)
+        self.pid, self.started = started
         self.phase = RUNNING
         if self.job.timeout is not None:
             self.deadline = self.started + self.job.timeout
+
+    def not_begun(self, command: Command, error: BaseException) -> BaseException:
+        """Its process could not be started. A StartError where that is the command's fault, otherwise the error."""
+        self._close(*command.files, self.output)
+        self.output = -1
+        return self._explain(error, command.environment) or error
 
     def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
         """Take what the process wrote; False once it cannot write any more."""
@@ -280,18 +258,25 @@ class Attempt:
             return os.WTERMSIG(self._status) == signal.SIGKILL
         return os.WEXITSTATUS(self._status) == 128 + signal.SIGKILL
 
-    def _explain(self, exc: Exception, environment: Mapping[bytes, bytes]) -> None:
-        """Raise StartError where starting failed because of the command itself."""
+    def _close(self, *files: int) -> None:
+        """Close those that are this attempt's own."""
+        for file in files:
+            if file not in _found_nothing:
+                os.close(file)
+
+    def _explain(self, error: BaseException, environment: Mapping[bytes, bytes]) -> StartError | None:
+        """None where starting failed through no fault of the command."""
         name = self._arguments[0] if self._arguments else ""
-        if isinstance(exc, ValueError):
-            raise StartError(f"{name!r} cannot be started: {exc}") from exc
-        number = exc.errno if isinstance(exc, OSError) else None
+        if isinstance(error, ValueError):
+            return StartError(f"{name!r} cannot be started: {error}")
+        number = error.errno if isinstance(error, OSError) else None
         if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
             where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(environment)}"
-            raise StartError(f"the command {name!r} was not found; {where}") from exc
+            return StartError(f"the command {name!r} was not found; {where}")
         if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.E2BIG, errno.EISDIR):
             hint = "; is it executable, and is its first line right?" if number != errno.E2BIG else ""
-            raise StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}") from exc
+            return StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}")
+        return None
 
 
 _found_nothing: list[int] = []

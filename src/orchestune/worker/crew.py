@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 
 class Crew:
-    """Runs functions beside the loop. `deliver`, called by the loop, hands each result to its `then`."""
+    """Runs functions beside the loop. `deliver`, called by the loop, hands each result to its `then`.
+
+    Its threads hold up nobody's end, as those of an executor do, and an executor costs each start of a command more
+    than the start does.
+    """
 
     def __init__(self, threads: int, wake: Callable[[], None], name: str) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most, self._name = threads, name
+        self._threads: list[threading.Thread] = []
+        self._ended = False
         self._wake = wake
-        self._done: deque[tuple[Callable[[Any, BaseException | None], None], Future[Any]]] = deque()
+        self._todo: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._done: deque[tuple[Callable[[Any, BaseException | None], None], Any, BaseException | None]] = deque()
         self.busy = 0
 
     def run(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         """Do `work` in a thread, and later `then(result, error)` in the loop."""
         self.busy += 1
-
-        def done(future: Future[Any]) -> None:
-            self._done.append((then, future))
-            self._wake()
-
-        self._pool.submit(work).add_done_callback(done)
+        if len(self._threads) < min(self.busy, self._most):
+            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
+            self._threads[-1].start()
+        self._todo.put((work, then))
 
     def deliver(self) -> None:
         """Tell what was done since the last time."""
         while self._done:
-            then, future = self._done.popleft()
+            then, result, error = self._done.popleft()
             self.busy -= 1
-            error = future.exception()
-            then(None if error else future.result(), error)
+            then(result, error)
+
+    def end(self, seconds: float) -> None:
+        """Begin nothing more, and wait for what was begun, for a while."""
+        self._ended = True
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            self._todo.put((None, None))
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        while True:
+            work, then = self._todo.get()
+            if self._ended:
+                return
+            try:
+                result, error = work(), None
+            except BaseException as exc:  # noqa: BLE001 - the loop is told of anything
+                result, error = None, exc
+            self._done.append((then, result, error))
+            self._wake()

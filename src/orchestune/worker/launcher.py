@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestune.worker import attempt as phases
 from orchestune.worker import environment
 from orchestune.worker.attempt import Attempt
-from orchestune.worker.cores import Cores, not_pinned, on
+from orchestune.worker.cores import Cores, not_pinned
+from orchestune.worker.crew import Crew
 from orchestune.worker.preload import Broken, Preloader, Zygote, program
+from orchestune.worker.spawn import Command, Started, spawn
 
 
 class Launcher:
     """What all attempts of a worker have in common when their commands start."""
 
-    def __init__(self, state: Path, cores: Path | None = None) -> None:
+    def __init__(self, crew: Crew, state: Path, cores: Path | None = None) -> None:
+        """The crew has one thread, where nothing else takes long."""
+        self._crew = crew
         self._preloader = Preloader(str(state))
         self._cores = Cores(cores or state / "cores")
 
@@ -47,8 +52,10 @@ class Launcher:
         elif self._preloader.first_time(found):
             attempt.write(f"preload has no effect: {found}")
 
-    def start(self, attempt: Attempt) -> None:
-        """Start it. StartError where that fails by the command's fault, OSError where by the machine's."""
+    def start(self, attempt: Attempt, then: Callable[[BaseException | None], None]) -> None:
+        """Start it, and call `then` once it runs or it is known why it does not: with a StartError where that is the
+        command's fault. StartError and OSError where it is known at once.
+        """
         job, slot, lease = attempt.job, attempt.slot, attempt.lease
         slot.write_files(lease["parameters"], job.config)
         variables = _variables(attempt)
@@ -56,32 +63,39 @@ class Launcher:
             attempt.cores = self._cores.take(attempt.id, job.pin)
             if not attempt.cores:
                 attempt.write(not_pinned(job.pin))
-        with on(attempt.cores):
-            attempt.start({**job.environment, **environment.encoded(variables)}, self._start_for(attempt))
+        command = attempt.command({**job.environment, **environment.encoded(variables)})
+
+        def done(started: Started | None, error: BaseException | None) -> None:
+            if started is not None:
+                attempt.begun(command, started)
+            then(attempt.not_begun(command, error) if error else None)
+
+        copy = self._copy(attempt, command)
+        if copy is None:
+            self._crew.run(lambda: spawn(command), done)
+        else:
+            done(copy, None)
 
     def release(self, attempt: Attempt) -> None:
         """It is over: its cores are free again."""
         if attempt.cores:
             self._cores.release(attempt.id)
 
-    def _start_for(self, attempt: Attempt) -> phases.Start:
-        """How the attempt's command is started: by becoming it where that can be, otherwise as usual."""
-        zygote = attempt.zygote
-        if zygote is None:
-            return phases.popen
-
-        def start(command: Sequence[str], environ: Mapping[bytes, bytes], folder: str, files: tuple[int, int]) -> int:
-            found = program(command)
-            if not zygote.error and not isinstance(found, str):
-                try:
-                    return zygote.become(found, environ, folder, files, attempt.cores)
-                except Broken as exc:
-                    self._preloader.lost(zygote, exc)
-            elif self._preloader.first_time(zygote.error):
+    def _copy(self, attempt: Attempt, command: Command) -> Started | None:
+        """A copy of the process with what is preloaded that becomes the command; None where there is none."""
+        zygote, found = attempt.zygote, program(command.arguments)
+        if zygote is None or isinstance(found, str):
+            return None
+        if zygote.error:
+            if self._preloader.first_time(zygote.error):
                 attempt.write(f"preload has no effect: {zygote.error}")
-            return phases.popen(command, environ, folder, files)
-
-        return start
+            return None
+        try:
+            at = time.monotonic()
+            return Started(zygote.become(found, command), at)
+        except Broken as exc:
+            self._preloader.lost(zygote, exc)
+            return None
 
 
 def _variables(attempt: Attempt) -> dict[str, str]:

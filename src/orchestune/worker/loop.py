@@ -78,7 +78,7 @@ class Loop:
         except Denied as exc:
             code = 1
             say(f"ending, the server does not accept this worker: {exc}")
-        guard.end_descendants([])
+        self._end_descendants([])
         self._supervisor.clean_up()
         return code
 
@@ -133,12 +133,14 @@ class Loop:
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
         self._crew, self._uploads = Crew(4, self.wake, "crew"), Crew(4, self.wake, "uploads")
+        self._starts = Crew(1, self.wake, "starts")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads)
         workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)
         self._supervisor = Supervisor(
-            settings, workshop, self._reporting, self._spool, self._crew, self._collector, self._selector, self._line
-        )
+            settings, workshop, self._reporting, self._spool, self._crew, self._starts, self._collector, self._selector,
+            self._line,
+        )  # fmt: skip
         self._supervisor.capacity = int(hello.get("slots") or settings.slots)
         network = Network(self._server, self.wake)
         beat, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
@@ -159,6 +161,7 @@ class Loop:
         talk.step(now)
         nearest = 0.0 if supervisor.startable else min(supervisor.next_tick(), talk.next_step())
         self._wait(max(0.0, nearest - time.monotonic()))
+        self._starts.deliver()
         if self._child_ended:
             self._child_ended = False
             supervisor.reap()
@@ -177,8 +180,12 @@ class Loop:
                 self._awake.recv(4096)
             else:
                 say("the guard is gone; ending everything")
-                guard.end_descendants(self._line.groups())
+                self._end_descendants(self._line.groups())
                 os._exit(1)
+
+    def _end_descendants(self, groups: list[int]) -> None:
+        self._starts.end(1.0)  # or one that is just starting would be missed
+        guard.end_descendants(groups)
 
     def _begin_to_stop(self) -> None:
         self._stop_since = time.monotonic()

@@ -22,8 +22,8 @@ class Orphans:
         self._owners: dict[int, set[str]] = {}
 
     def look(self) -> set[int] | None:
-        """The children of this process now; None where the system does not tell."""
-        children = tree.children()
+        """The children of this process now, among which orphans are; None where the system does not tell."""
+        children = tree.adopted()
         self.visible = children is not None
         return children
 

@@ -14,13 +14,14 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestune.worker import tree
 from orchestune.worker.guard import become_subreaper
 from orchestune.worker.job import Job
 from orchestune.worker.journal import say
+from orchestune.worker.spawn import Command
 from orchestune.worker.tree import MARK
 
 PATIENCE = 600.0
@@ -134,8 +135,7 @@ class Zygote:
             finally:
                 self._one_waits.release()
 
-    def become(self, found: Program, environment: Mapping[bytes, bytes], folder: str, descriptors: Sequence[int],
-               cores: Collection[int]) -> int:  # fmt: skip
+    def become(self, found: Program, command: Command) -> int:
         """Start a program: the pid of a process that is now a child of this one. Broken."""
         if self._control is None:
             raise Broken("it was given up")
@@ -144,16 +144,16 @@ class Zygote:
             "script": found.script,
             "module": found.module,
             "rest": found.rest,
-            "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in environment.items()},
-            "cwd": folder,
-            "cores": sorted(cores),
+            "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in command.environment.items()},
+            "cwd": command.folder,
+            "cores": sorted(command.cores),
         }
         data = json.dumps(document).encode("ascii")
         data = _HEAD.pack(len(data)) + data
         waiting, go = os.pipe()
         try:
             self._control.settimeout(ANSWER_WITHIN)
-            passed = array.array("i", [*descriptors, waiting])
+            passed = array.array("i", [*command.files, waiting])
             sent = self._control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
             self._control.sendall(data[sent:])
             answer = self._hear()

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestune.worker import attempt as phases
 from orchestune.worker import tree
@@ -47,6 +47,7 @@ class Supervisor:
         reporting: Reporting,
         spool: Spool,
         crew: Crew,
+        starts: Crew,
         collector: Collector,
         selector: selectors.BaseSelector,
         line: Lifeline,
@@ -59,8 +60,10 @@ class Supervisor:
         self._free: list[Slot] = []
         self._made = 0
         self._by_pid: dict[int, Attempt] = {}
+        self._early: dict[int, Ended] = {}
+        """children that ended while attempts were starting, whose processes they may have been"""
         self._orphans = Orphans()
-        self._launcher = Launcher(settings.state, settings.cores)
+        self._launcher = Launcher(starts, settings.state, settings.cores)
         self._sampler = Sampler()
         self._next_look = 0.0
         self._losses = 0
@@ -111,7 +114,7 @@ class Supervisor:
             self.queue.remove(lease)
             self._refuse(lease, state, reason)
         attempt = self.attempts.get(attempt_id)
-        if attempt is None or attempt.phase not in (phases.PREPARING, phases.RUNNING):
+        if attempt is None or attempt.phase not in (phases.PREPARING, phases.STARTING, phases.RUNNING):
             return
         attempt.verdict = (state, dict(reason) if reason else None)
         self._terminate(attempt, attempt.job.grace if grace is None else grace)
@@ -136,8 +139,11 @@ class Supervisor:
             attempt = self._by_pid.pop(pid, None)
             if attempt is not None:
                 attempt.reaped(status, usage)
-            else:
-                self._launcher.ended(pid)
+                continue
+            starting = self._starting()
+            if starting:
+                self._early[pid] = Ended(status, usage, starting)
+            self._launcher.ended(pid)
         self._sweep_all()
 
     def read(self, attempt: Attempt) -> None:
@@ -253,12 +259,17 @@ class Supervisor:
 
     def _launch(self, attempt: Attempt) -> None:
         try:
-            self._launcher.start(attempt)
-        except StartError as exc:
-            self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(exc)}))
-            return
-        except OSError as exc:
-            self._fail(attempt, Unprepared("sandbox", f"the command cannot be started here: {exc}"))
+            self._launcher.start(attempt, lambda error: self._launched(attempt, error))
+        except (StartError, OSError) as exc:
+            self._launched(attempt, exc)
+
+    def _launched(self, attempt: Attempt, error: BaseException | None) -> None:
+        early = self._early.pop(attempt.pid, None)
+        if self._early:
+            starting = self._starting()
+            self._early = {pid: ended for pid, ended in self._early.items() if ended.of & starting}
+        if error is not None:
+            self._not_launched(attempt, error)
             return
         self._losses = 0
         self._by_pid[attempt.pid] = attempt
@@ -267,6 +278,22 @@ class Supervisor:
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
+        if early is not None:
+            del self._by_pid[attempt.pid]
+            attempt.reaped(early.status, early.usage)
+        elif attempt.kill_at is not None:
+            self._terminate(attempt, attempt.kill_at - time.monotonic())
+
+    def _not_launched(self, attempt: Attempt, error: BaseException) -> None:
+        if attempt.verdict is not None:
+            self._finish(attempt, attempt.verdict)
+        elif isinstance(error, StartError):
+            self._finish(attempt, ("failed", {"code": "command_not_found", "message": str(error)}))
+        else:
+            self._fail(attempt, Unprepared("sandbox", f"the command cannot be started here: {error}"))
+
+    def _starting(self) -> set[str]:
+        return {attempt.id for attempt in self.attempts.values() if attempt.phase == phases.STARTING}
 
     def _terminate(self, attempt: Attempt, grace: float) -> None:
         attempt.kill_at = time.monotonic() + grace
@@ -293,7 +320,7 @@ class Supervisor:
         return self._launcher.pids.union(self._by_pid)
 
     def _live(self) -> set[str]:
-        return {attempt.id for attempt in self.attempts.values() if attempt.pid}
+        return {attempt.id for attempt in self.attempts.values() if attempt.phase != phases.PREPARING}
 
     def _sweep_all(self) -> None:
         sweeping = [attempt for attempt in self.attempts.values() if attempt.phase == phases.SWEEPING]
@@ -362,6 +389,15 @@ class Supervisor:
         if attempt.checkpoint is not None:
             remove(attempt.checkpoint)
         self._free.append(attempt.slot)
+
+
+class Ended(NamedTuple):
+    """A child that was waited for before anybody knew whose it was."""
+
+    status: int
+    usage: Any
+    of: set[str]
+    """attempts that were starting then"""
 
 
 def _ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, Any]]:

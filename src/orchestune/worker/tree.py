@@ -24,12 +24,21 @@ class Entry(NamedTuple):
 def children() -> set[int] | None:
     """The children of this process, adopted ones too; None where that cannot be told."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
-            return {int(pid) for pid in file.read().split()}
-    except FileNotFoundError:
-        table = processes()
-        own = os.getpid()
-        return {entry.pid for entry in table.values() if entry.parent == own} if table else None
+        threads = [int(name) for name in os.listdir("/proc/self/task")]
+        return set().union(*map(_children_of_thread, threads))
+    except OSError:
+        return _children_by_parent()
+
+
+def adopted() -> set[int] | None:
+    """The children that this process adopted, and those that its main thread started; None where that cannot be told.
+
+    Where the system does not list children, those of other threads as well.
+    """
+    try:
+        return _children_of_thread(os.getpid())
+    except OSError:
+        return _children_by_parent()
 
 
 def keep_files_from_children() -> None:
@@ -113,6 +122,18 @@ def kill_group(group: int, number: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _children_of_thread(thread: int) -> set[int]:
+    """FileNotFoundError where the system does not tell, or the thread has ended."""
+    with open(f"/proc/self/task/{thread}/children", "rb", buffering=0) as file:
+        return {int(pid) for pid in file.read().split()}
+
+
+def _children_by_parent() -> set[int] | None:
+    table = processes()
+    own = os.getpid()
+    return {entry.pid for entry in table.values() if entry.parent == own} if table else None
 
 
 def _entry(pid: int) -> Entry | None:

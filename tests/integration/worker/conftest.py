@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.integration.worker.fake_server import FakeServer
+from tests.testbeds.processes import children_of
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 BOOT = "import sys, runpy; sys.path.insert(0, {!r}); runpy.run_module('orchestune.worker', run_name='__main__')"
@@ -65,7 +66,7 @@ class RunningWorker:
     @property
     def pid(self) -> int:
         """The worker itself, below its guard."""
-        found: int = until(lambda: next(iter(children(self.guard.pid)), 0), "the worker below its guard")
+        found: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
         return found
 
     def wait(self, seconds: float = 40.0) -> int:
@@ -75,19 +76,11 @@ class RunningWorker:
     def kill(self) -> None:
         """End it and all that it started, whatever happened before."""
         if self.guard.poll() is None:
-            for pid in [*children(self.guard.pid), self.guard.pid]:
+            for pid in [*children_of(self.guard.pid), self.guard.pid]:
                 signal_quietly(pid, signal.SIGCONT)
-            for pid in children(self.guard.pid):
+            for pid in children_of(self.guard.pid):
                 signal_quietly(pid, signal.SIGKILL)
             self.guard.wait(40)
-
-
-def children(pid: int) -> list[int]:
-    """The children of any process."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
 
 
 def signal_quietly(pid: int, number: int) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker, alive, bundle, children, read_pids, until
+from tests.integration.worker.conftest import RunningWorker, alive, bundle, read_pids, until
 from tests.integration.worker.fake_server import FakeServer
+from tests.testbeds.processes import children_of
 
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]
@@ -237,7 +238,7 @@ def test_a_worker_that_is_killed_leaves_nothing(serve: Serve, employ: Employ, mo
     server.queue(bundle=server.give(bundle({"train.py": text})))
     worker = employ(server)
     (own,) = read_pids(tmp_path, 1)
-    everything = {own, *children(worker.pid)}
+    everything = {own, *children_of(worker.pid)}
     assert len(everything) == 2  # the program, and the process that it is a copy of
     os.kill(worker.pid, signal.SIGKILL)
     until(lambda: not any(alive(pid) for pid in everything), "the end of what the worker started")
@@ -250,9 +251,9 @@ def test_a_process_that_was_killed_is_started_again(
     digest = server.give(bundle({"train.py": "import sys; print('heavy' in sys.modules)"}))
     worker = employ(server)
     assert log_of(server, server.queue(bundle=digest)) == "True\n"
-    (zygote,) = children(worker.pid)
+    (zygote,) = children_of(worker.pid)
     os.kill(zygote, signal.SIGKILL)
-    until(lambda: zygote not in children(worker.pid), "the worker to hear of it")
+    until(lambda: zygote not in children_of(worker.pid), "the worker to hear of it")
     assert log_of(server, server.queue(bundle=digest)) == "True\n"
     assert modules.imported == 2
 
@@ -264,7 +265,7 @@ def test_a_process_that_does_not_answer_delays_a_trial_and_no_more(
     digest = server.give(bundle({"train.py": "import sys; print('heavy' in sys.modules)"}))
     worker = employ(server)
     assert log_of(server, server.queue(bundle=digest)) == "True\n"
-    (zygote,) = children(worker.pid)
+    (zygote,) = children_of(worker.pid)
     os.kill(zygote, signal.SIGSTOP)
     assert log_of(server, server.queue(bundle=digest)) == "False\n"
     assert log_of(server, server.queue(bundle=digest)) == "True\n"
