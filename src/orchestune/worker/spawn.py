@@ -76,7 +76,7 @@ class _Library:
         """The pid."""
         arguments = [os.fsencode(word) for word in command.arguments]
         variables = [b"%b=%b" % pair for pair in command.environment.items()]
-        if any(b"\0" in text for text in (*arguments, *variables)):
+        if b"\0" in b"".join((*arguments, *variables)):
             raise ValueError("embedded null byte")
         pid, actions = ctypes.c_int(), ctypes.create_string_buffer(1024)
         _check(self._c.posix_spawn_file_actions_init(actions))
