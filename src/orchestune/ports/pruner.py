@@ -29,4 +29,7 @@ class Pruner(Protocol):
         """A trial is over. Idempotent; its marks were told before."""
 
     def judge(self, mark: Mark) -> str | None:
-        """Why the trial should end at a mark that was told, in words for people; None: it goes on. Changes nothing."""
+        """Why the trial should end at a mark that was told, in words for people; None: it goes on. Changes nothing.
+
+        Marks of the trial at later steps count for nothing: they came in the same report, or from an attempt before.
+        """

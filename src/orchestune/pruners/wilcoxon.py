@@ -43,9 +43,9 @@ class WilcoxonPruner:
             self._best = entry
 
     def judge(self, mark: Mark) -> str | None:
-        losses = self._open.get(mark.trial, {})
         if self._best is None:
             return None
+        losses = {step: loss for step, loss in self._open.get(mark.trial, {}).items() if step <= mark.step}
         average, best, others = self._best
         differences = [loss - others[step] for step, loss in losses.items() if step in others]
         worse = sum(differences) > 0

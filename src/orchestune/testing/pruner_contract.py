@@ -108,6 +108,14 @@ class PrunerContract:
         live = [mark for mark in told if mark.trial > 40]
         assert [straight.judge(mark) for mark in live] == [repeated.judge(mark) for mark in live]
 
+    def test_a_trial_is_judged_by_what_it_showed_up_to_the_mark(self, pruner: Pruner) -> None:
+        for trial in range(1, 31):
+            run(pruner, trial, rising(0.5 + trial / 100))
+            pruner.finish(trial, TrialState.COMPLETED)
+        one_by_one = run(pruner, 31, rising(0.3))
+        assert [pruner.judge(mark) for mark in marks(pruner, 31, rising(0.3))] == one_by_one
+        assert any(one_by_one)
+
     def test_judging_changes_nothing(self, pruner: Pruner) -> None:
         told, ends = history(random.Random(10))
         for mark in told:
