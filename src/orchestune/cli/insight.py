@@ -76,8 +76,9 @@ def _shares(found: documents.Importance, paint: Paint, columns: int | None) -> l
     if not found["trials"]:
         return ["nothing can be said of the parameters: no trial has completed yet"]
     if not found["parameters"]:
-        too_few = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
-        return [f"nothing can be said of the parameters: {too_few}"]
+        several = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
+        why = "one completed trial is too few" if found["trials"] == 1 else several
+        return [f"nothing can be said of the parameters: {why}"]
     header = ("PARAMETER", "IMPORTANCE", f"FOR {found['metric'].upper()}, {found['trials']} TRIALS")
     return table(header, _rows(found["parameters"], paint), paint, right=(1,), columns=columns)
 
