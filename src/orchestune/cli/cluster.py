@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli import (
-    cluster_connect,
-    cluster_create,
-    cluster_destroy,
-    cluster_release,
-    cluster_status,
-    cluster_test,
-)
-from orchestune.cli.cluster_cloud import add_cloud, provisioner, where
-from orchestune.cli.cluster_commands import known
-from orchestune.cli.cluster_standing import document
+from orchestune.cli.clusters import connect, create, destroy, release, status, test
+from orchestune.cli.clusters.cloud import add_cloud, provisioner, where
+from orchestune.cli.clusters.commands import known
+from orchestune.cli.clusters.standing import document
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, Formatter, Parser, add_command
@@ -40,13 +33,13 @@ def add(commands: Commands) -> None:
     )
     inner = parser.add_subparsers(dest="cluster_command", metavar="COMMAND", title="commands", parser_class=Parser)
     parser.set_defaults(run=lambda console, args: _help(parser))
-    cluster_create.add(inner)
-    cluster_connect.add(inner)
-    cluster_status.add(inner)
-    cluster_test.add(inner)
-    cluster_release.add(inner)
+    create.add(inner)
+    connect.add(inner)
+    status.add(inner)
+    test.add(inner)
+    release.add(inner)
     _add_own(inner)
-    cluster_destroy.add(inner)
+    destroy.add(inner)
 
 
 def _help(parser: argparse.ArgumentParser) -> int:

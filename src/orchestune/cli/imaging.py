@@ -46,7 +46,7 @@ def _found(console: Console, prepared: Prepared, cluster: Cluster) -> str:
 
 def _of_registry(console: Console, prepared: Prepared, cluster: Cluster) -> str:
     """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file."""
-    from orchestune.cli.cluster_commands import api
+    from orchestune.cli.clusters.commands import api
     from orchestune.clusters.existing.building import InCluster
     from orchestune.images.job import BUILDER, MEMORY
     from orchestune.images.manifests import parse_platform  # speaking to registries takes modules of its own
@@ -95,7 +95,7 @@ def _memory(text: str | None) -> int:
 
 def _node_platform(cluster_api: Api) -> str:
     """`linux/amd64` or the like: that of the nodes; this machine's where they are of several or not to be seen."""
-    from orchestune.cli.cluster_image import platforms  # the API of the cluster, which only images need here
+    from orchestune.cli.clusters.image import platforms  # the API of the cluster, which only images need here
 
     own = f"linux/{platform.machine().replace('x86_64', 'amd64').replace('aarch64', 'arm64')}"
     seen = platforms(cluster_api)

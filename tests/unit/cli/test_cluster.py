@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from orchestune.cli import cluster_checks
-from orchestune.cli.cluster_checks import building, pools
-from orchestune.cli.cluster_commands import repeatable
-from orchestune.cli.cluster_status import lines
+from orchestune.cli.clusters import checks
+from orchestune.cli.clusters.checks import building, pools
+from orchestune.cli.clusters.commands import repeatable
+from orchestune.cli.clusters.status import lines
 from orchestune.cli.console import Console
 from orchestune.cli.render import Paint
 from orchestune.client.clusters import Cluster, Clusters
@@ -203,7 +203,7 @@ class Reviews:
 def test_who_builds_images_is_told_or_which_right_is_missing_for_it(
     monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, ok: str, told: str
 ) -> None:
-    monkeypatch.setattr(cluster_checks, "find_tool", lambda: tool)
+    monkeypatch.setattr(checks, "find_tool", lambda: tool)
     api = cast("Any", Reviews(lacking))
     [found] = building(api, Connection("lab", "ml", registry="registry.lab:5000"))
     assert found.ok == ok and told in found.detail

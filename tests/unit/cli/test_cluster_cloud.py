@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli import cluster_cloud, cluster_making, cluster_remove
-from orchestune.cli.cluster_cloud import Telling
+from orchestune.cli.clusters import cloud, making, remove
+from orchestune.cli.clusters.cloud import Telling
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster, Clusters
 from orchestune.domain.cluster import (
@@ -126,7 +126,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> Provider:
     made = Provider()
     checked: Provisioner = made
-    monkeypatch.setattr(cluster_cloud, "open_provisioner", lambda provider, region="", profile="": checked)
+    monkeypatch.setattr(cloud, "open_provisioner", lambda provider, region="", profile="": checked)
     return made
 
 
@@ -222,7 +222,7 @@ def test_who_interrupts_is_told_how_it_goes_on(
 def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
     provider: Provider, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_remove, "_POLL", 0.0)
+    monkeypatch.setattr(remove, "_POLL", 0.0)
     cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(Cluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.left = (Left("IAM", "role", "one", ""),)
@@ -344,7 +344,7 @@ def test_a_cluster_is_asked_for_as_whom_it_was_made_unless_the_environment_says_
         asked.append(profile)
         return there
 
-    monkeypatch.setattr(cluster_cloud, "open_provisioner", opened)
+    monkeypatch.setattr(cloud, "open_provisioner", opened)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     monkeypatch.setenv("AWS_PROFILE", "team")
     provider.fails = OrchestuneError("no")
@@ -387,7 +387,7 @@ def waited(*errors: OrchestuneError, known: float) -> float:
     sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
     console = Console(err=StringIO(), out=StringIO(), environ={})
     there: Any = Young(*errors)
-    cluster_making.answering(there, console, known=known, clock=lambda: now[0], sleep=sleep)
+    making.answering(there, console, known=known, clock=lambda: now[0], sleep=sleep)
     return now[0]
 
 

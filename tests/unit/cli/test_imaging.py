@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.cluster_image import note_registry
+from orchestune.cli.clusters.image import note_registry
 from orchestune.cli.console import Console
 from orchestune.cli.imaging import pinned
 from orchestune.cli.preparing import prepared_from

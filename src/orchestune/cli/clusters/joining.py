@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from orchestune import __version__
-from orchestune.cli.cluster_commands import known
+from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client

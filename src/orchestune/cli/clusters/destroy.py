@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_archive import Archive, copy_over
-from orchestune.cli.cluster_cloud import add_cloud, made_there
-from orchestune.cli.cluster_commands import add_place, api, known, meant, repeatable
-from orchestune.cli.cluster_saving import forget, save
+from orchestune.cli.clusters.archive import Archive, copy_over
+from orchestune.cli.clusters.cloud import add_cloud, made_there
+from orchestune.cli.clusters.commands import add_place, api, known, meant, repeatable
+from orchestune.cli.clusters.saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.clusters.existing import permissions, provisioner
@@ -78,9 +78,9 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
     """Copy, check, mark, remove, forget: each step leaves what the next run needs to go on."""
     made = made_there(console, args)
     if made is not None:
-        from orchestune.cli import cluster_remove  # the provider's library takes its time
+        from orchestune.cli.clusters import remove  # the provider's library takes its time
 
-        return cluster_remove.destroy(console, args, made)
+        return remove.destroy(console, args, made)
     try:
         cluster = meant(console, args)
     except UsageError as exc:

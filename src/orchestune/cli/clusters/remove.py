@@ -6,9 +6,9 @@ import argparse
 import time
 
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_cloud import Telling, provisioner_of, where, write_kubeconfig
-from orchestune.cli.cluster_commands import api, known
-from orchestune.cli.cluster_saving import forget, save
+from orchestune.cli.clusters.cloud import Telling, provisioner_of, where, write_kubeconfig
+from orchestune.cli.clusters.commands import api, known
+from orchestune.cli.clusters.saving import forget, save
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import leavings

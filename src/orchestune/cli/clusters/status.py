@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
-from orchestune.cli import cluster_standing
-from orchestune.cli.cluster_commands import add_name
-from orchestune.cli.cluster_standing import document
+from orchestune.cli.clusters import standing
+from orchestune.cli.clusters.commands import add_name
+from orchestune.cli.clusters.standing import document
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.render import Paint, duration, number, one_line, size, table
@@ -62,7 +62,7 @@ def status(console: Console, args: argparse.Namespace) -> int:
 
 def _at_provider(console: Console, cluster: Cluster) -> Standing:
     """What the provider says, shown. NotFound where it has no such cluster."""
-    from orchestune.cli.cluster_cloud import provisioner_of  # the provider's library takes its time
+    from orchestune.cli.clusters.cloud import provisioner_of  # the provider's library takes its time
 
     provider = provisioner_of(console, cluster)
     found = provider.status(cluster.name)
@@ -75,7 +75,7 @@ def _at_provider(console: Console, cluster: Cluster) -> Standing:
         )
     if not console.json:
         account = provider.payer().account
-        console.say(*cluster_standing.lines(found, account, console.paint, console.columns), "")
+        console.say(*standing.lines(found, account, console.paint, console.columns), "")
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestune.cli.cluster_commands import known
+from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
 from orchestune.cli.render import duration
 from orchestune.client.clusters import Cluster

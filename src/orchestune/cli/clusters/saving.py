@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from orchestune.cli.cluster_archive import Archive, ask_to_end, copy_over
-from orchestune.cli.cluster_commands import known
+from orchestune.cli.clusters.archive import Archive, ask_to_end, copy_over
+from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing import provisioner

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestune.archives.copying import Target
 from orchestune.archives.shelf import Shelf
 from orchestune.cli.archive import copy_all
-from orchestune.cli.cluster_commands import known
+from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.cli import cluster_connect
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_cloud import NAMESPACE, Telling, profile, provisioner, where, write_kubeconfig
-from orchestune.cli.cluster_commands import api, known
-from orchestune.cli.cluster_wishes import Wishes
+from orchestune.cli.clusters import connect
+from orchestune.cli.clusters.cloud import NAMESPACE, Telling, profile, provisioner, where, write_kubeconfig
+from orchestune.cli.clusters.commands import api, known
+from orchestune.cli.clusters.wishes import Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.render import table
 from orchestune.client.clusters import Cluster
@@ -117,7 +117,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
         there.apply(document)
     retirement = provider.retirement(spec)
     if connection is not None and (connection.retirement or {}) != retirement:
-        cluster_connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
+        connect.bring(console, cluster, Wishes(retirement=retirement), ask=False)
     console.say(f"{spec.name}: {'updated' if planned or telling.told else 'it is as the file says'}")
     return 0
 
@@ -228,7 +228,7 @@ def _connection(there: Api) -> Connection | None:
 
 def _connect(console: Console, cluster: Cluster, wishes: Wishes) -> int:
     """The same as `cluster connect`, and then the groups of people who share it."""
-    code = cluster_connect.bring(console, cluster, wishes, ask=False)
+    code = connect.bring(console, cluster, wishes, ask=False)
     there = api(known(console).get(cluster.name))
     connection = _connection(there)
     for document in shared(connection) if connection else ():

@@ -10,11 +10,11 @@ from typing import Any
 
 from orchestune import __version__
 from orchestune.cli.asking import confirm
-from orchestune.cli.cluster_cloud import add_cloud, joined
-from orchestune.cli.cluster_commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
-from orchestune.cli.cluster_image import note_registry, server_image
-from orchestune.cli.cluster_joining import join_hosted, say_hello
-from orchestune.cli.cluster_wishes import Wishes
+from orchestune.cli.clusters.cloud import add_cloud, joined
+from orchestune.cli.clusters.commands import add_name, add_place, api, known, meant, registered, repeatable, role_of
+from orchestune.cli.clusters.image import note_registry, server_image
+from orchestune.cli.clusters.joining import join_hosted, say_hello
+from orchestune.cli.clusters.wishes import Wishes
 from orchestune.cli.console import Console
 from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command

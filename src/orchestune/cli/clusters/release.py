@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from orchestune.cli.cluster_commands import add_name
+from orchestune.cli.clusters.commands import add_name
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command
 from orchestune.client.address import place

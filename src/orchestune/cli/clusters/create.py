@@ -43,13 +43,13 @@ def _add_options(parser: argparse.ArgumentParser, dry: str) -> None:
 
 def create(console: Console, args: argparse.Namespace) -> int:
     """Check, plan, ask, make, connect."""
-    from orchestune.cli import cluster_making  # files and providers take more modules than other commands
+    from orchestune.cli.clusters import making  # files and providers take more modules than other commands
 
-    return cluster_making.create(console, args)
+    return making.create(console, args)
 
 
 def update(console: Console, args: argparse.Namespace) -> int:
     """Check, show what differs, ask, change."""
-    from orchestune.cli import cluster_making  # see above
+    from orchestune.cli.clusters import making  # see above
 
-    return cluster_making.update(console, args)
+    return making.update(console, args)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestune import __version__
-from orchestune.cli.cluster_commands import api
+from orchestune.cli.clusters.commands import api
 from orchestune.cli.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.cluster_commands import add_name, registered
+from orchestune.cli.clusters.commands import add_name, registered
 from orchestune.cli.console import Console
 from orchestune.cli.findings import show
 from orchestune.cli.parser import Commands, add_command
@@ -25,6 +25,6 @@ def add(inner: Commands) -> None:
 
 def test(console: Console, args: argparse.Namespace) -> int:
     """Run every check, show each finding as soon as it is there; 1 where one is an error."""
-    from orchestune.cli.cluster_checks import checks  # pods and registries take more modules than other commands
+    from orchestune.cli.clusters.checks import checks  # pods and registries take more modules than other commands
 
     return show(console, checks(console, registered(console, args.name)))
