@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -12,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.backends.notes import folder_of, is_worker, noted_deadline, read_note
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Resources
-from orchestune.errors import UsageError
 from orchestune.ports.backend import Gone, WorkerOrder
 from orchestune.ports.private import locked, write_private
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _TAKEN_ALONG = ("root", "links")
 """what a container has of the caller's shell: an image has an environment of its own"""
 
@@ -40,10 +38,8 @@ class WorkerFolder:
 
     def __init__(self, workers: Path, worker: str) -> None:
         """UsageError where the id is none that can be a name of a folder."""
-        if not _NAME.fullmatch(worker):
-            raise UsageError(f"{worker!r} is no id of a worker")
         self.worker = worker
-        self.path = workers / worker
+        self.path = folder_of(workers, worker)
         self._order = self.path / "order.json"
         self._started = self.path / "started.json"
         self._ending = self.path / "ending.json"
@@ -58,7 +54,7 @@ class WorkerFolder:
 
     def order(self) -> WorkerOrder | None:
         """What is still to be started; None where nothing is."""
-        document = _read(self._order)
+        document = read_note(self._order)
         return _from_json(document) if document else None
 
     def claimed(self) -> AbstractContextManager[None]:
@@ -67,7 +63,7 @@ class WorkerFolder:
 
     def started(self) -> str | None:
         """The name of the container that was started; None where none was."""
-        return str(_read(self._started).get("name") or "") or None
+        return str(read_note(self._started).get("name") or "") or None
 
     def note_started(self, name: str) -> None:
         """Its container runs: forget the order and its token."""
@@ -76,8 +72,7 @@ class WorkerFolder:
 
     def kill_at(self) -> float | None:
         """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
-        deadline = _read(self._ending).get("kill_at")
-        return float(deadline) if isinstance(deadline, int | float) else None
+        return noted_deadline(self._ending)
 
     def note_ending(self, kill_at: float) -> None:
         """Remember that the worker was told to end; of several times the earliest holds."""
@@ -85,7 +80,7 @@ class WorkerFolder:
 
     def end(self) -> End | None:
         """The verdict; None where it has not ended."""
-        document = _read(self._ended)
+        document = read_note(self._ended)
         return End(Gone(document["gone"]), str(document["reason"])) if document else None
 
     def note_end(self, end: End, lines: list[str]) -> None:
@@ -104,7 +99,7 @@ class WorkerFolder:
 def every(workers: Path) -> Iterator[WorkerFolder]:
     """The folders of all workers."""
     for name in os.listdir(workers) if workers.is_dir() else ():
-        if _NAME.fullmatch(name):
+        if is_worker(name):
             yield WorkerFolder(workers, name)
 
 
@@ -124,11 +119,3 @@ def _from_json(document: Mapping[str, Any]) -> WorkerOrder:
             "avoid": frozenset(),
         }
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

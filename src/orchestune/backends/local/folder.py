@@ -6,17 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestune.errors import UsageError
+from orchestune.backends.notes import folder_of, noted_deadline, read_note
 from orchestune.ports.private import write_private
 from orchestune.ports.process import Process
-
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
 class WorkerFolder:
@@ -24,9 +21,7 @@ class WorkerFolder:
 
     def __init__(self, workers: Path, worker: str) -> None:
         """UsageError where the id is none that can be a name of a folder."""
-        if not _NAME.fullmatch(worker):
-            raise UsageError(f"{worker!r} is no id of a worker")
-        self.path = workers / worker
+        self.path = folder_of(workers, worker)
         self.file = self.path / "worker.json"
         self.log = self.path / "worker.log"
         self.state = self.path / "state"
@@ -53,7 +48,7 @@ class WorkerFolder:
 
     def started(self) -> Process | None:
         """The process that was started for the worker, as noted; None where nothing was."""
-        return Process.from_json(_read(self._handle))
+        return Process.from_json(read_note(self._handle))
 
     def note_started(self, process: Process) -> None:
         """Remember the worker's process."""
@@ -61,8 +56,7 @@ class WorkerFolder:
 
     def kill_at(self) -> float | None:
         """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
-        deadline = _read(self._ending).get("kill_at")
-        return float(deadline) if isinstance(deadline, int | float) else None
+        return noted_deadline(self._ending)
 
     def note_ending(self, kill_at: float) -> None:
         """Remember that the worker was told to end. Without a disk to write to, a restarted server is told again."""
@@ -94,11 +88,3 @@ class WorkerFolder:
         with contextlib.suppress(OSError):
             if time.time() - self.path.stat().st_mtime > seconds:
                 shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -1,0 +1,39 @@
+"""The folder in which a backend of this machine notes what it did with one worker."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from orchestune.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+
+
+def is_worker(name: str) -> bool:
+    """Whether it can be the id of a worker, and so the name of its folder."""
+    return _NAME.fullmatch(name) is not None
+
+
+def folder_of(workers: Path, worker: str) -> Path:
+    """The folder of a worker. UsageError where the id is none that can be a name of a folder."""
+    if not is_worker(worker):
+        raise UsageError(f"{worker!r} is no id of a worker")
+    return workers / worker
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What was noted; nothing where the note is missing or cut off."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def noted_deadline(path: Path) -> float | None:
+    """When the worker is to be killed, on this machine's monotonic clock; None where nobody ended it."""
+    deadline = read_note(path).get("kill_at")
+    return float(deadline) if isinstance(deadline, int | float) else None
