@@ -9,7 +9,7 @@ from orchestune.services.core import Core
 
 
 def _sign(core: Core, purpose: str, text: str) -> str:
-    return hmac.new(core.key, f"{purpose}/{text}".encode(), hashlib.sha256).hexdigest()[:40]
+    return hmac.digest(core.key, f"{purpose}/{text}".encode(), "sha256").hex()[:40]
 
 
 def same(given: str, genuine: str) -> bool:

@@ -184,12 +184,11 @@ def _note_best(ledger: Ledger, number: int, state: TrialState, measured: Mapping
         row.best_trial, row.best_value, row.since_best = number, value, 0
     elif kept and row.specification.stop.patience is not None and _front_grew(ledger, number, measured):
         row.since_best = 0
-    values = [(name, measured[name].value) for name in sorted(measured)]
-    digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
-    if row.completed == 1:
-        row.same_digest, row.same_count = digest, 1
-    elif row.same_digest == digest and row.same_count == row.completed - 1:
-        row.same_count = row.completed
+    if row.same_count == row.completed - 1:  # all of those before had the same values
+        values = [(name, measured[name].value) for name in sorted(measured)]
+        digest = hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest()
+        if row.completed == 1 or row.same_digest == digest:
+            row.same_digest, row.same_count = digest, row.completed
 
 
 def _front_grew(ledger: Ledger, number: int, measured: Mapping[str, Measured]) -> bool:

@@ -75,7 +75,7 @@ class _Library:
     def spawn(self, command: Command) -> int:
         """The pid."""
         arguments = [os.fsencode(word) for word in command.arguments]
-        variables = [b"%b=%b" % pair for pair in command.environment.items()]
+        variables = list(map(b"=".join, command.environment.items()))
         if b"\0" in b"".join((*arguments, *variables)):
             raise ValueError("embedded null byte")
         pid, actions = ctypes.c_int(), ctypes.create_string_buffer(1024)
