@@ -51,6 +51,7 @@ class Loop:
         self._asked_to_stop = False
         self._stop_since: float | None = None
         self._child_ended = False
+        self._starts = Crew(1, self.wake, "starts")
 
     def run(self) -> int:
         """Work until nothing is wanted any more; the exit code."""
@@ -133,7 +134,6 @@ class Loop:
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
         self._crew, self._uploads = Crew(4, self.wake, "crew"), Crew(4, self.wake, "uploads")
-        self._starts = Crew(1, self.wake, "starts")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads)
         workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)

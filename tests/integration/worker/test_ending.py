@@ -105,6 +105,17 @@ def test_killing_the_worker_or_its_guard_leaves_no_process(
     worker.wait()
 
 
+def test_a_worker_without_a_server_ends_quietly_with_its_guard(serve: Serve, employ: Employ) -> None:
+    server = serve("true")
+    server.fault = lambda route, body: "refuse"
+    worker = employ(server)
+    pid = worker.pid
+    until(lambda: "trying again" in worker.log.read_text(), "the worker to look for its server")
+    worker.guard.kill()
+    until(lambda: not alive(pid), "the end of the worker")
+    assert worker.log.read_text().splitlines()[-1].endswith("the guard is gone; ending everything")
+
+
 def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(serve: Serve, employ: Employ) -> None:
     server = serve(["sh", "-c", "trap '' TERM; echo loss=1; while :; do sleep 0.1; done"], grace=1)
     attempt = server.queue()
