@@ -418,7 +418,11 @@ def _ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, 
             return
         if found.si_pid in leaders:
             _end_group(leaders[found.si_pid])
-        yield os.wait4(found.si_pid, 0)
+        try:
+            ended = os.wait4(found.si_pid, 0)
+        except ChildProcessError:  # the thread that starts commands has waited for one that could not be started
+            continue
+        yield ended
 
 
 def _end_group(attempt: Attempt) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker import settings, tree, usage
+from orchestune.worker import settings, supervisor, tree, usage
 from orchestune.worker.cards import Cards
 from orchestune.worker.crew import Crew
 from orchestune.worker.environment import variable
@@ -134,3 +134,17 @@ def test_files_that_came_with_the_start_stay_out_of_children() -> None:
     )
     codes = [subprocess.run([sys.executable, "-c", script, how], check=False).returncode for how in ("leave", "keep")]
     assert codes == [0, 1]
+
+
+def test_a_child_that_the_thread_which_starts_commands_has_waited_for_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child, look = os.posix_spawn("/bin/true", ["true"], {}), os.waitid
+
+    def find(*_: int) -> object:
+        found = look(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        os.waitpid(child, 0)
+        return found
+
+    monkeypatch.setattr(os, "waitid", find)
+    assert list(supervisor._ended_children({})) == []
