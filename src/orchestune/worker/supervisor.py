@@ -278,8 +278,9 @@ class Supervisor:
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
-        if early is not None:
+        if early is not None:  # nothing told it to stop, whatever was wanted meanwhile
             del self._by_pid[attempt.pid]
+            attempt.verdict = attempt.kill_at = None
             attempt.reaped(early.status, early.usage)
         elif attempt.kill_at is not None:
             self._terminate(attempt, attempt.kill_at - time.monotonic())

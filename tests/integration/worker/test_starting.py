@@ -50,6 +50,22 @@ def test_a_command_that_ends_first_is_told_as_it_ended(serve: Serve, hire: Hire,
     assert told.finished["wall"] > 0 and told.values("loss") == [1.0]
 
 
+def test_a_stop_changes_nothing_about_a_command_that_ended_before_it(serve: Serve, hire: Hire, tmp_path: Path) -> None:
+    leaves = f"(sleep 600 & echo $! > {tmp_path}/left.pid); echo $$ > {tmp_path}/command.pid; exit 3"
+    server = serve(["sh", "-c", leaves], grace=600)
+    attempt = server.queue()
+    worker = hire(server)
+    pids = read_pids(tmp_path, 2)
+    until(lambda: sum(Path(f"/proc/{pid}").exists() for pid in pids) == 1, "the worker to wait for it")
+    worker.guard.terminate()
+    until(lambda: "asked to stop" in worker.log.read_text(), "the worker to hear it")
+    (tmp_path / "told-1").touch()
+    finished = server.finished(attempt).finished
+    assert finished is not None and (finished["state"], finished["exit_code"]) == ("failed", 3)
+    assert worker.wait() == 0
+    assert all_gone(pids)
+
+
 def test_what_is_to_stop_by_then_is_stopped(serve: Serve, hire: Hire, tmp_path: Path) -> None:
     server = serve(family(tmp_path / "pids", "stay"))
     attempt = server.queue()
