@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import update
 
 from orchestune import documents
+from orchestune.domain.states import ExperimentState
 from orchestune.engines import process
 from orchestune.engines.process import HOST, EngineLost
 from orchestune.services import list_experiments, read_columns, read_experiments
@@ -131,6 +132,28 @@ def test_who_looks_at_a_search_that_is_over_waits_for_the_model_that_is_being_ma
         assert not wait([second], 0.3).done
         go_on.set()
         assert [each.result(30)[0]["trial"] for each in (first, second)] == [7, 7]
+
+
+def test_a_search_that_ends_while_a_model_is_made_shows_the_best_of_all_its_results(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = written(core, 0.2)
+    chosen = iter([3, 7])
+
+    def turned(state: ExperimentState, results: int) -> None:
+        with core.store.transaction() as session:
+            row = experiments.find(session, ref)
+            row.state, row.history_seq = state, results
+            experiments.save(session, row)
+
+    def estimate(space: object, metrics: object, history: object) -> tuple[int, float, float]:
+        turned(ExperimentState.COMPLETED, 40)
+        return next(chosen), 0.1, 0.02
+
+    monkeypatch.setattr(process, "best_estimate", estimate)
+    turned(ExperimentState.RUNNING, 30)
+    status = read_experiments.status(core, ref)
+    assert (status["state"], status["best"][0]["trial"]) == ("completed", 7)
 
 
 def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
@@ -22,6 +22,7 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 Document = dict[str, Any]
+_T = TypeVar("_T")
 _LAST = 16
 """so many suggestions say what the search does now"""
 
@@ -41,9 +42,7 @@ def resolve(core: Core, ref: str) -> str:
 
 def status(core: Core, ref: str) -> Document:
     """One `Status`, with running trials and workers."""
-    estimated(core, ref)
-    with core.store.reading() as session:
-        return document(core, session, experiments.find(session, ref), details=True)
+    return _shown(core, ref, lambda session, row: document(core, session, row, details=True))
 
 
 def statuses(
@@ -82,16 +81,29 @@ def specification(core: Core, ref: str, revision: int | None = None) -> Document
 
 def best(core: Core, ref: str) -> list[Document]:
     """The best trial, or the Pareto front."""
-    estimated(core, ref)
-    with core.store.reading() as session:
-        return best_of(core, session, experiments.find(session, ref))
+    return _shown(core, ref, lambda session, row: best_of(core, session, row))
 
 
-def estimated(core: Core, ref: str) -> None:
-    """See to it that the best of a noisy search is known."""
+def _shown(core: Core, ref: str, made: Callable[[Session, ExperimentRow], _T]) -> _T:
+    """What is made of an experiment, with the best of a noisy search known.
+
+    One that came to its end while a model was made is looked at again: that model knows some of its results alone, and
+    who hears that a search is over asks no more.
+    """
+    while True:
+        before = estimated(core, ref)
+        with core.store.reading() as session:
+            row = experiments.find(session, ref)
+            if before.state.over or not row.state.over:
+                return made(session, row)
+
+
+def estimated(core: Core, ref: str) -> ExperimentRow:
+    """See to it that the best of a noisy search is known; the experiment as it was."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
     core.estimates.refresh(core.store, row)
+    return row
 
 
 def declared(row: ExperimentRow, name: str | None) -> Metric:
