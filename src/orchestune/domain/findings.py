@@ -154,7 +154,7 @@ def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]
 
 
 def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    by_choice: dict[tuple[bool, object], list[float]] = {}
+    by_choice: dict[tuple[bool, object], list[float]] = {token(choice): [] for choice in parameter.choices}
     for seen in done:
         by_choice.setdefault(token(seen.parameters[parameter.name]), []).append(seen.metrics[metric.name])
     medians = {choice: statistics.median(values) for choice, values in by_choice.items() if len(values) >= _FEW}
@@ -163,8 +163,10 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     ordered = sorted(medians, key=lambda choice: medians[choice], reverse=metric.goal == "maximize")
     if medians[ordered[0]] == medians[ordered[-1]]:
         return
-    others = ", ".join(f"{_word(choice[1])} {medians[choice]:.6g}" for choice in ordered[1:5])
-    text = f"{_word(ordered[0][1])} has the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
+    best = [choice for choice in ordered if medians[choice] == medians[ordered[0]]]
+    others = ", ".join(f"{_word(choice[1])} {medians[choice]:.6g}" for choice in ordered[len(best) :][:4])
+    which = " and ".join(_word(choice[1]) for choice in best) + (" have" if len(best) > 1 else " has")
+    text = f"{which} the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
     yield Finding("choice", text, parameter.name)
 
 

@@ -61,6 +61,12 @@ def test_the_choice_with_the_best_median_is_named_before_the_others() -> None:
     assert found == Finding("choice", "adam has the best median loss, 1 (then sgd 2, rmsprop 3)", "opt")
 
 
+def test_choices_with_equal_medians_are_named_together() -> None:
+    worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 1.0}
+    [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
+    assert found.message == "adam and rmsprop have the best median loss, 1 (then sgd 2)"
+
+
 def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
     near = history(200, lambda given, _: float(given["lr"]))
     crowd = [
