@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import NamedTuple
 
@@ -33,8 +34,11 @@ def children() -> set[int] | None:
 def adopted() -> set[int] | None:
     """The children that this process adopted, and those that its main thread started; None where that cannot be told.
 
-    Where the system does not list children, those of other threads as well.
+    Where the system does not list children, or does not give orphans to the main thread, those of other threads as
+    well.
     """
+    if not _main_thread_adopts():
+        return children()
     try:
         return _children_of_thread(os.getpid())
     except OSError:
@@ -122,6 +126,12 @@ def kill_group(group: int, number: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _main_thread_adopts() -> bool:
+    """Linux before 3.19, as CentOS 7 has it, gives an orphan to that thread which started the parent."""
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return release is None or (int(release[1]), int(release[2])) >= (3, 19)
 
 
 def _children_of_thread(thread: int) -> set[int]:

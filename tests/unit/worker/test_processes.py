@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,6 +57,28 @@ def test_children_and_their_attempt_are_seen(asleep: Callable[..., subprocess.Po
     assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"}, orphans.look())
     orphans.kill(child.pid)
     assert child.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("release", "seen"), [("3.10.0-1160.el7.x86_64", True), ("6.1.0-18-amd64", False)])
+def test_children_of_other_threads_are_orphans_only_where_the_system_makes_them_so(
+    asleep: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, release: str, seen: bool
+) -> None:
+    asked, over, pids = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        pids.append(asleep().pid)
+        asked.set()
+        over.wait(60)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert asked.wait(60)
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
+        assert (pids[0] in (tree.adopted() or ())) is seen
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_process_without_a_mark_belongs_to_the_last_attempt_that_it_may_be_of(
