@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
@@ -26,12 +27,15 @@ class Crew:
         self.busy = 0
 
     def run(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
-        """Do `work` in a thread, and later `then(result, error)` in the loop."""
+        """Do `work` in a thread, and later `then(result, error)` in the loop. OSError to `then`: there is no thread."""
         self.busy += 1
         if len(self._threads) < min(self.busy, self._most):
-            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
-            self._threads[-1].start()
-        self._todo.put((work, then))
+            self._grow()
+        if self._threads:
+            self._todo.put((work, then))
+        else:
+            self._done.append((then, None, OSError(errno.EAGAIN, "no thread can be started")))
+            self._wake()
 
     def deliver(self) -> None:
         """Tell what was done since the last time."""
@@ -47,6 +51,14 @@ class Crew:
         for thread in self._threads:
             self._todo.put((None, None))
             thread.join(max(0.0, until - time.monotonic()))
+
+    def _grow(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # as many run here as are allowed
+            return
+        self._threads.append(thread)
 
     def _work(self) -> None:
         while True:

@@ -119,6 +119,23 @@ def test_the_crew_tells_results_and_errors_where_it_is_asked() -> None:
     assert crew.busy == 0
 
 
+def test_a_crew_that_gets_no_thread_says_so_and_works_once_it_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    awake = threading.Semaphore(0)
+    crew = Crew(1, awake.release, "test")
+    heard: list[object] = []
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        crew.run(lambda: 1, lambda result, error: heard.append(error))
+    crew.run(lambda: 2, lambda result, error: heard.append(result))
+    for _ in range(2):
+        assert awake.acquire(timeout=30)
+    crew.deliver()
+    assert isinstance(heard[0], OSError) and heard[1:] == [2]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
