@@ -134,7 +134,7 @@ def extend(console: Console, args: argparse.Namespace) -> int:
     if not changes:
         raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
     status = console.client.change(console.experiment(args.exp), **changes)
-    text, reason = f"{status['state']}, {status['budget']} trials, {at_a_time(status)}", status["reason"]
+    text, reason = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}", status["reason"]
     if status["state"] in OVER and reason is not None and not extendable(status):
         again = f"`orchestune run --warm-start {status['handle']}` begins another search with its results"
         text += f"; it does not go on: {reason['message']}; {again}"

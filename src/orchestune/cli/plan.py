@@ -148,10 +148,11 @@ def _metrics(metrics: Sequence[Metric]) -> str:
 
 def _ends(specification: Specification) -> str:
     stop = specification.stop
+    bring = "brings" if stop.patience == 1 else "bring"
     parts = [f"{specification.objective.name} reaches {stop.target:g}"] if stop.target is not None else []
     parts += [f"after {duration(stop.time)}"] if stop.time is not None else []
-    parts += [f"{stop.patience} trials bring nothing better"] if stop.patience is not None else []
-    parts += [f"{stop.max_failures} trials failed"] if stop.max_failures is not None else []
+    parts += [f"{plural(stop.patience, 'trial')} {bring} nothing better"] if stop.patience is not None else []
+    parts += [f"{plural(stop.max_failures, 'trial')} failed"] if stop.max_failures is not None else []
     if stop.futile is not None:
         limit, after = stop.futile, plural(stop.futile.after, "trial")
         parts.append(f"{specification.objective.name} is still {limit.side} {limit.limit:g} after {after}")

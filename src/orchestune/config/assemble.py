@@ -190,7 +190,7 @@ def _budget(root: Field, values: _Values, space: Space | None, engine: Engine) -
     size = _grid_size(root, space) if engine.name == "grid" else _quick_size(space)
     if budget <= size:
         return budget
-    more = f"budget: {budget} is more than the {size:g} configurations of the"
+    more = f"budget: {budget} is more than the {f'{size:g} configurations' if size > 1 else 'one configuration'} of the"
     if engine.name == "grid":
         root.report.notes.append(f"{more} grid; {size:g} is used")
         return int(size)

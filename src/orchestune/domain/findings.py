@@ -14,6 +14,7 @@ from orchestune.domain.parameters import Parameter, Value, same, token
 from orchestune.domain.space import Space, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
+from orchestune.domain.words import plural
 
 _ENOUGH = 10
 """trials below which nothing is said of a parameter"""
@@ -232,7 +233,5 @@ def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool
 def _duplicates(history: Sequence[Observation]) -> Iterator[Finding]:
     repeated = sum(count - 1 for count in Counter(key(seen.parameters) for seen in history).values())
     if repeated:
-        text = (
-            f"{repeated} trials had a configuration that another one had before: is the space smaller than the budget?"
-        )
-        yield Finding("duplicates", text)
+        text = f"{plural(repeated, 'trial')} had a configuration that another one had before"
+        yield Finding("duplicates", f"{text}: is the space smaller than the budget?")

@@ -110,7 +110,8 @@ class DistinctEngine:
         busy = self._identity.set_of(pending)
         free = [configuration for name, configuration in self._left if name not in busy]
         if not free:
-            raise Exhausted(f"each of the {self._size:.0f} configurations has been suggested once")
+            each = f"each of the {self._size:.0f} configurations" if self._size > 1 else "the only configuration"
+            raise Exhausted(f"{each} has been suggested once")
         return dict(random.choice(free))
 
     def _all(self) -> Iterator[tuple[bytes, dict[str, Value]]]:

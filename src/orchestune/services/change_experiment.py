@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.domain.states import Desired, Reason, ReasonCode
+from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services import trials
 from orchestune.services.actors import by
@@ -54,7 +55,8 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     }
     if changes.get("budget", row.budget) < row.finished + row.open:
         least = row.finished + row.open
-        raise Conflict(f"{least} trials were handed out already", f"the budget can be {least} or more")
+        many = f"{plural(least, 'trial')} {'was' if least == 1 else 'were'}"
+        raise Conflict(f"{many} handed out already", f"the budget can be {least} or more")
     if "labels" in body and body["labels"] is not None:
         changes["labels"] = json.dumps(dict(body["labels"]))
     if not changes:

@@ -105,6 +105,9 @@ def test_the_plan_tells_what_ends_the_search_and_its_trials_early(server: FakeSe
     lines = cli("run", "--dry-run", *early).out.splitlines()
     assert "  ends       early when accuracy is still below 0.6 after 20 trials" in lines
     assert "  prunes     trials by asha on accuracy" in lines
+    one = ["--set", "stop.patience=1", "--set", "stop.max_failures=1"]
+    text = "  ends       early when 1 trial brings nothing better or 1 trial failed"
+    assert text in cli("run", "--dry-run", *one).out.splitlines()
 
 
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:

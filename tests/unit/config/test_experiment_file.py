@@ -209,6 +209,10 @@ def test_a_grid_without_a_budget_takes_its_size() -> None:
             "budget: 40 is more than the 2 configurations of the space; the experiment ends when all were tried",
         ),
         (
+            changed(ALPHA, "[a]"),
+            "budget: 40 is more than the one configuration of the space; the experiment ends when all were tried",
+        ),
+        (
             changed("budget: 40", "budget: 1") + "try_first: [{alpha: 0.01}, {alpha: 0.02}]\n",
             "try_first: 2 configurations are more than the budget of 1; the others are tried when it is extended",
         ),

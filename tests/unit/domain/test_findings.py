@@ -160,6 +160,8 @@ def test_a_configuration_that_came_twice_is_counted() -> None:
     seen = history(5, lambda _, number: float(number))
     [found] = by_code(findings(SPACE, LOSS, [*seen, *seen[:2]]), "duplicates")
     assert found.message.startswith("2 trials had a configuration")
+    [found] = by_code(findings(SPACE, LOSS, [*seen, seen[0]]), "duplicates")
+    assert found.message.startswith("1 trial had a configuration")
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

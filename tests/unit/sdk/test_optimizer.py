@@ -176,6 +176,13 @@ def test_with_two_metrics_there_is_a_front() -> None:
         optimizer.ask()
 
 
+def test_a_space_of_one_configuration_says_that_it_was_the_only_one() -> None:
+    optimizer = Optimizer({"opt": ["adam"]}, {"loss": "minimize"}, engine="random", seed=0)
+    optimizer.tell(optimizer.ask(), {"loss": 1.0})
+    with pytest.raises(SpaceExhausted, match="the only configuration has been suggested once"):
+        optimizer.ask()
+
+
 def test_all_mistakes_are_told_at_once_by_their_key() -> None:
     with pytest.raises(BadInput) as caught:
         Optimizer({"lr": "1e-5..", "n": {"type": "int", "min": 3}}, {"loss": "smallest"}, engine="tpee")
