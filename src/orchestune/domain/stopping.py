@@ -74,7 +74,8 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
     if rules.patience is not None and progress.completed and progress.since_best >= rules.patience:
         last = "trial" if progress.since_best == 1 else f"{progress.since_best} trials"
         missed = "nothing came onto the Pareto front" if progress.front else f"no better {objective.name}"
-        return Reason(ReasonCode.PATIENCE, f"{missed} in the last {last}")
+        limits = "" if best is not None else ": none keeps every limit"
+        return Reason(ReasonCode.PATIENCE, f"{missed} in the last {last}{limits}")
     if rules.time is not None and progress.seconds >= rules.time:
         return Reason(ReasonCode.TIME, f"the time limit of {rules.time:g} s is over")
     return None

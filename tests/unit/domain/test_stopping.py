@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestune.domain.experiment import Futile, StopRules
@@ -43,6 +45,8 @@ def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
 def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
     found = ended(progress(20, None), StopRules(futile=Futile(0.6, 20, "below")), ACCURACY)
     assert found is not None and found.message == "accuracy after 20 finished trials: none keeps every limit"
+    found = ended(replace(progress(9, None), since_best=9), StopRules(patience=9), ACCURACY)
+    assert found is not None and found.message == "no better accuracy in the last 9 trials: none keeps every limit"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +58,8 @@ def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
     ],
 )
 def test_of_one_trial_a_reason_tells_in_the_singular(rules: StopRules, words: str) -> None:
-    completed = int(rules.patience is not None)
-    found = ended(Progress(40, 1, completed, 1 - completed, 0, None, 1, 1.0), rules, LOSS)
+    completed, best = (1, 0.5) if rules.patience is not None else (0, None)
+    found = ended(Progress(40, 1, completed, 1 - completed, 0, best, 1, 1.0), rules, LOSS)
     assert found is not None and found.message == words
 
 
