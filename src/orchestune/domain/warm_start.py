@@ -66,6 +66,7 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
     found = [seen for document in documents if (seen := _observation(document, space, metrics, tally)) is not None]
     if tally.left_out[_no_value(metrics[0])] and all(seen.state is not TrialState.COMPLETED for seen in found):
         found = _not_pruned(found, tally)
+    tally.lacks.update(name for seen in found for name in _lacking(seen, space))
     kept = _thinned(found, space, metrics)
     notes = [f"{source}: {text}" for text in tally.texts(len(documents))]
     if len(kept) < len(found):
@@ -141,13 +142,11 @@ def _observation(
     if given is not document:
         tally.unknown |= dict.fromkeys(name for name in given if _name_of(name, space) is None)
     parameters: dict[str, Value] = {}
-    missing: list[str] = []
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
             continue
         raw = _looked_up(given, parameter.name, _PARAMETER_NAMES)
         if _is_missing(raw, parameter):
-            missing.append(parameter.name)
             continue
         value = _value(parameter, raw)
         if value is None:
@@ -160,10 +159,16 @@ def _observation(
     outcome = _outcome(measured, metrics, state or TrialState.COMPLETED, tally)
     if outcome is None:
         return None
-    tally.lacks.update(missing)
     state, values, spread = outcome
     folds = _folds(document, given, space)
     return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
+
+
+def _lacking(seen: Observation, space: Space) -> Iterator[str]:
+    """The parameters that apply to a result, and of which it says nothing."""
+    for name in space.by_name:
+        if name not in seen.parameters and space.is_active(name, seen.parameters):
+            yield name
 
 
 def _outcome(

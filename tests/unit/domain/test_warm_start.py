@@ -183,6 +183,14 @@ def test_what_another_metric_pruned_says_nothing(documents: list[dict[str, Any]]
     assert (said in made.notes) is (states == ["failed"])
 
 
+def test_of_results_that_are_left_out_it_is_not_told_what_they_do_not_say() -> None:
+    brief = {"lr": 0.01, "layers": 3, "opt": "sgd", "momentum": 0.5}
+    made = mapped(
+        "old.csv", [{**brief, "error": 1}, {**brief, "state": "pruned"}, {**brief, "state": "failed"}], SPACE, LOSS
+    )
+    assert made.notes[2:] == ("old.csv: 1 of 3 results have no value of amp, and say nothing about it",)
+
+
 def test_of_two_metrics_the_first_one_prunes() -> None:
     metrics = (*LOSS, Metric("size", "minimize"))
     made = mapped("old.csv", [{**WHOLE, "loss": 1}, PRUNED], SPACE, metrics)
