@@ -191,19 +191,20 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[Finding]:
-    """Whether failures lie together: in one choice, or in the lower or upper half."""
+    """Whether failures lie together: in one choice, the most striking one, or in the lower or upper half."""
     having = [seen for seen in history if parameter.name in seen.parameters]
     failed = [seen for seen in having if seen.state is TrialState.FAILED]
     if len(failed) < _FEW or len(having) < _ENOUGH:
         return
-    regions = list(_regions(parameter))
-    for words, inside in regions:
+    found = []
+    for words, inside in _regions(parameter):
         there = sum(inside(seen.parameters[parameter.name]) for seen in having)
         bad = sum(inside(seen.parameters[parameter.name]) for seen in failed)
-        if _at_least(bad, len(failed), there, len(having)) <= _CHANCE / len(regions):
-            text = f"{bad} of the {len(failed)} failed trials have {words}; {there} of all {len(having)} have"
-            yield Finding("failures", text, parameter.name)
-            return
+        text = f"{bad} of the {len(failed)} failed trials have {words}; {there} of all {len(having)} have"
+        found.append((_at_least(bad, len(failed), there, len(having)), text))
+    chance, text = min(found, key=lambda each: each[0])
+    if chance <= _CHANCE / len(found):
+        yield Finding("failures", text, parameter.name)
 
 
 def _at_least(hits: int, count: int, there: int, total: int) -> float:

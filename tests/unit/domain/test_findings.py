@@ -127,6 +127,23 @@ def test_failures_that_lie_together_are_told_where_most_trials_failed() -> None:
     assert found.message == "11 of the 13 failed trials have it in the upper half of its range; 11 of all 20 have"
 
 
+def test_of_several_choices_that_fail_the_one_that_fails_most_is_told() -> None:
+    space = Space.of((Parameter("opt", "categorical", choices=("adam", "sgd", "lion", "lamb", "adagrad")),))
+    fail = {"sgd": 14, "lamb": 20}
+    seen = [
+        Observation(
+            20 * place + number,
+            {"opt": choice},
+            TrialState.FAILED if number <= fail.get(str(choice), 0) else TrialState.COMPLETED,
+            {"loss": 1.0},
+        )
+        for place, choice in enumerate(space.parameters[0].choices)
+        for number in range(1, 21)
+    ]
+    [found] = by_code(findings(space, LOSS, seen), "failures")
+    assert found.message == "20 of the 34 failed trials have it at lamb; 20 of all 100 have"
+
+
 def test_failures_that_lie_anywhere_are_blamed_on_nothing() -> None:
     seen = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
     assert not by_code(findings(SPACE, LOSS, seen), "failures")
