@@ -284,6 +284,8 @@ class Supervisor:
             attempt.reaped(early.status, early.usage)
         elif attempt.kill_at is not None:
             self._terminate(attempt, attempt.kill_at - time.monotonic())
+        if not hasattr(os, "waitid"):
+            self.reap()  # which passed over it before, and the signal of its end does not come again
 
     def _not_launched(self, attempt: Attempt, error: BaseException) -> None:
         if attempt.verdict is not None:

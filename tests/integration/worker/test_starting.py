@@ -13,7 +13,7 @@ from tests.integration.worker.fake_server import FakeServer
 from tests.integration.worker.test_ending import all_gone, family
 
 Serve = Callable[..., FakeServer]
-Hire = Callable[[FakeServer], RunningWorker]
+Hire = Callable[..., RunningWorker]
 
 LATE = """
 import itertools, os, runpy, sys, time
@@ -33,9 +33,13 @@ runpy.run_module("orchestune.worker", run_name="__main__")
 
 @pytest.fixture
 def hire(employ: Callable[..., RunningWorker], tmp_path: Path) -> Hire:
-    """Start a worker whose loop hears of the nth start when there is a file `told-n`."""
+    """Start a worker whose loop hears of the nth start when there is a file `told-n`; `before`: what it does first."""
     text = LATE.format(source=str(SOURCE), folder=str(tmp_path))
-    return lambda server: employ(server, command=[sys.executable, "-I", "-W", "error", "-c", text])
+
+    def start(server: FakeServer, before: str = "") -> RunningWorker:
+        return employ(server, command=[sys.executable, "-I", "-W", "error", "-c", before + text])
+
+    return start
 
 
 def test_a_command_that_ends_first_is_told_as_it_ended(serve: Serve, hire: Hire, tmp_path: Path) -> None:
@@ -48,6 +52,17 @@ def test_a_command_that_ends_first_is_told_as_it_ended(serve: Serve, hire: Hire,
     told = server.finished(attempt)
     assert told.finished is not None and told.finished["exit_code"] == 3
     assert told.finished["wall"] > 0 and told.values("loss") == [1.0]
+
+
+def test_its_end_is_seen_where_nobody_tells_which_child_ended(serve: Serve, hire: Hire, tmp_path: Path) -> None:
+    server = serve(["sh", "-c", f"echo $$ > {tmp_path}/command.pid; exit 3"])
+    attempt = server.queue()
+    hire(server, before="import os; del os.waitid")  # as on macOS
+    (pid,) = read_pids(tmp_path, 1)
+    until(lambda: not alive(pid), "its end")
+    (tmp_path / "told-1").touch()
+    told = server.finished(attempt)
+    assert told.finished is not None and told.finished["exit_code"] == 3
 
 
 def test_a_stop_changes_nothing_about_a_command_that_ended_before_it(serve: Serve, hire: Hire, tmp_path: Path) -> None:
