@@ -84,11 +84,9 @@ class _Library:
             for number, file in enumerate((*command.files, command.files[1])):
                 _check(self._c.posix_spawn_file_actions_adddup2(actions, file, number))
             _check(self._change_folder(actions, os.fsencode(command.folder)))
-            failure = errno.ENOENT
+            words, environment, failure = _array(arguments), _array(variables), errno.ENOENT
             for program in _places(command):
-                failed = self._c.posix_spawn(
-                    ctypes.byref(pid), program, actions, self._attributes, _array(arguments), _array(variables)
-                )
+                failed = self._c.posix_spawn(ctypes.byref(pid), program, actions, self._attributes, words, environment)
                 if not failed:
                     return pid.value
                 if failed not in (errno.ENOENT, errno.ENOTDIR):

@@ -7,8 +7,8 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from orchestune.worker import attempt as phases
 from orchestune.worker import tree
@@ -22,6 +22,7 @@ from orchestune.worker.orphans import Orphans
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
 from orchestune.worker.prepare import Unprepared, Workshop
+from orchestune.worker.reaping import Ended, ended_children
 from orchestune.worker.reporting import Record, Reporting
 from orchestune.worker.settings import Settings
 from orchestune.worker.slot import Slot
@@ -135,7 +136,7 @@ class Supervisor:
 
     def reap(self) -> None:
         """Wait for every process that ended. A leader's group is killed before its number can be another's."""
-        for pid, status, usage in _ended_children(self._by_pid):
+        for pid, status, usage in ended_children(self._by_pid):
             attempt = self._by_pid.pop(pid, None)
             if attempt is not None:
                 attempt.reaped(status, usage)
@@ -392,42 +393,3 @@ class Supervisor:
         if attempt.checkpoint is not None:
             remove(attempt.checkpoint)
         self._free.append(attempt.slot)
-
-
-class Ended(NamedTuple):
-    """A child that was waited for before anybody knew whose it was."""
-
-    status: int
-    usage: Any
-    of: set[str]
-    """attempts that were starting then"""
-
-
-def _ended_children(leaders: Mapping[int, Attempt]) -> Iterator[tuple[int, int, Any]]:
-    """Wait for every child that ended. What is left of a leader's group ends while the group's number is still its."""
-    if not hasattr(os, "waitid"):
-        for attempt in list(leaders.values()):
-            ended = os.wait4(attempt.pid, os.WNOHANG)
-            if ended[0]:
-                _end_group(attempt)
-                yield ended
-        return
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None:
-            return
-        if found.si_pid in leaders:
-            _end_group(leaders[found.si_pid])
-        try:
-            ended = os.wait4(found.si_pid, 0)
-        except ChildProcessError:  # the thread that starts commands has waited for one that could not be started
-            continue
-        yield ended
-
-
-def _end_group(attempt: Attempt) -> None:
-    if attempt.kill_at is None:
-        tree.kill_group(attempt.pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 MARK = "ORCHESTUNE_ATTEMPT_ID"
@@ -37,7 +38,7 @@ def adopted() -> set[int] | None:
     Where the system does not list children, or does not give orphans to the main thread, those of other threads as
     well.
     """
-    if not _main_thread_adopts():
+    if not main_thread_adopts():
         return children()
     try:
         return _children_of_thread(os.getpid())
@@ -128,7 +129,8 @@ def kill_group(group: int, number: int) -> bool:
     return True
 
 
-def _main_thread_adopts() -> bool:
+@lru_cache(maxsize=None)
+def main_thread_adopts() -> bool:
     """Linux before 3.19, as CentOS 7 has it, gives an orphan to that thread which started the parent."""
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return release is None or (int(release[1]), int(release[2])) >= (3, 19)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestune.worker import settings, supervisor, tree, usage
+from orchestune.worker import reaping, settings, tree, usage
 from orchestune.worker.cards import Cards
 from orchestune.worker.crew import Crew
 from orchestune.worker.environment import variable
@@ -74,9 +74,11 @@ def test_children_of_other_threads_are_orphans_only_where_the_system_makes_them_
     thread.start()
     try:
         assert asked.wait(60)
+        tree.main_thread_adopts.cache_clear()
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
         assert (pids[0] in (tree.adopted() or ())) is seen
     finally:
+        tree.main_thread_adopts.cache_clear()
         over.set()
         thread.join()
 
@@ -187,4 +189,4 @@ def test_a_child_that_the_thread_which_starts_commands_has_waited_for_is_passed_
         return found
 
     monkeypatch.setattr(os, "waitid", find)
-    assert list(supervisor._ended_children({})) == []
+    assert list(reaping.ended_children({})) == []
