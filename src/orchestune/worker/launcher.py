@@ -83,8 +83,11 @@ class Launcher:
 
     def _copy(self, attempt: Attempt, command: Command) -> Started | None:
         """A copy of the process with what is preloaded that becomes the command; None where there is none."""
-        zygote, found = attempt.zygote, program(command.arguments)
-        if zygote is None or isinstance(found, str):
+        zygote = attempt.zygote
+        if zygote is None:
+            return None
+        found = program(command.arguments)
+        if isinstance(found, str):
             return None
         if zygote.error:
             if self._preloader.first_time(zygote.error):
