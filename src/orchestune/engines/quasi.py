@@ -19,6 +19,8 @@ _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
 _MOST_PASSED = 100
 """points for each number that are looked at for one that is allowed"""
+_MANY = 10
+"""numbers above which only some of them are likely to matter"""
 _EDGE = 1e-12
 """what a position is at least and at most, since those of 0 and 1 are endlessly far out"""
 
@@ -38,7 +40,8 @@ class QuasiRandomProposer:
     `outward`: the first point is the middle of the space, and the others come the less far out the more numbers there
     are. A space of d numbers is read as a normal distribution, and of n points the nearest to a best that is drawn from
     it too comes closest where theirs has a variance of log n / d (Meunier et al., 2020). Nobody knows how many points
-    there will be, so n is the number of the point.
+    there will be, so n is the number of the point. Of many numbers often only a few matter (Bergstra and Bengio, 2012),
+    to which d is smaller: there every fourth point goes as far out as if a quarter of them did.
     """
 
     uses_history = False
@@ -82,6 +85,8 @@ class QuasiRandomProposer:
         return self._space.active(values)
 
     def _drawn_in(self, point: Floats, number: int) -> Floats:
-        deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / self._numbers))
+        farther = self._numbers > _MANY and number % 4 == 0
+        mattering = self._numbers / 4 if farther else self._numbers
+        deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / mattering))
         found: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))
         return found

@@ -77,6 +77,18 @@ def test_a_design_goes_outward_from_the_middle_the_more_slowly_the_more_numbers_
     assert fmean(many[1:8]) < 0.12 < fmean(many[32:]) < 0.2
 
 
+def test_of_many_numbers_every_fourth_point_goes_farther_out_as_few_may_matter() -> None:
+    def mean_distances(width: int) -> tuple[float, float]:
+        design = QuasiRandomProposer("sobol", wide(width), 3, outward=True)
+        found = {number: distance(design.propose([], number, 0)) for number in range(9, 65)}
+        return fmean(d for n, d in found.items() if n % 4 == 0), fmean(d for n, d in found.items() if n % 4)
+
+    farther, others = mean_distances(24)
+    assert farther > 1.3 * others
+    farther, others = mean_distances(10)
+    assert farther < 1.1 * others
+
+
 def test_a_design_that_goes_outward_leaves_choices_alone_and_begins_with_the_middle_of_a_prior() -> None:
     space = Space.of(
         (
