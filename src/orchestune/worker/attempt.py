@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import resource
 import shutil
@@ -35,6 +36,9 @@ CHUNKS_AT_ONCE = 8
 MOST_VALUES = 50_000
 """values of files that are put in order with what was printed at the end; more of them came before it"""
 
+WATCH_AFTER = 0.02
+"""seconds after which output is read while the command runs: most of a brief one is read once, after its end"""
+
 PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
     "preparing", "starting", "running", "stopping", "sweeping", "reading", "collecting", "over",
 )  # fmt: skip
@@ -60,6 +64,8 @@ class Attempt:
         self.phase = PREPARING
         self.pid = 0
         self.output = -1
+        self.watched = False
+        """whether its output is read while it runs"""
         self.started: float | None = None
         self.ended: float | None = None
         self.deadline: float | None = None
@@ -119,6 +125,12 @@ class Attempt:
         self._close(*command.files, self.output)
         self.output = -1
         return self._explain(error, command.environment) or error
+
+    @property
+    def watch_at(self) -> float:
+        """When its output is to be watched from then on."""
+        unwatched = self.started is not None and self.output >= 0 and not self.watched
+        return self.started + WATCH_AFTER if unwatched else math.inf  # type: ignore[operator]
 
     def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
         """Take what the process wrote; False once it cannot write any more."""
@@ -210,9 +222,10 @@ class Attempt:
         """Bytes. The system counts this process's own size for a child that was still a copy of it: a sample, where
         there is one, knows better than a figure which is no larger than that.
         """
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
-        if self.tree_memory and self._usage_memory <= own:
-            return self.tree_memory
+        if self.tree_memory:
+            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
+            if self._usage_memory <= own:
+                return self.tree_memory
         return max(self._usage_memory, self.tree_memory)
 
     def _take(self, chunks: int, found: list[Reported], *, to_the_end: bool = False) -> bool:
@@ -229,6 +242,8 @@ class Attempt:
                 return False
             self.log.append(self.mask.feed(data))
             found += self._scanner.feed(data)
+            if to_the_end and len(data) < CHUNK:
+                return False
             if len(data) < CHUNK // 16 and not to_the_end:
                 return True
         return True

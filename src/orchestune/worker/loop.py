@@ -48,6 +48,8 @@ class Loop:
         self._awake, self._waker = socket.socketpair()
         self._awake.setblocking(False)
         self._waker.setblocking(False)
+        self._woken = False
+        """a byte is on its way to the selector, from a thread"""
         self._asked_to_stop = False
         self._stop_since: float | None = None
         self._child_ended = False
@@ -85,6 +87,9 @@ class Loop:
 
     def wake(self) -> None:
         """From any thread: something happened."""
+        if self._woken:
+            return
+        self._woken = True
         try:
             self._waker.send(b"\0")
         except BlockingIOError:
@@ -178,6 +183,7 @@ class Loop:
                 self._supervisor.read(key.data)
             elif key.fileobj is self._awake:
                 self._awake.recv(4096)
+                self._woken = False  # after that: a byte that came before it is taken, and the flag would stay
             else:
                 say("the guard is gone; ending everything")
                 self._end_descendants(self._line.groups())

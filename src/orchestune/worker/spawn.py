@@ -61,7 +61,8 @@ class _Library:
 
     def __init__(self) -> None:
         """AttributeError, OSError where it is too old, as glibc before 2.29 is."""
-        self._c = ctypes.CDLL(None)
+        self._start = ctypes.CDLL(None).posix_spawn
+        self._c = ctypes.PyDLL(None)  # keeps the interpreter's lock, which to give and take costs more than these calls
         self._change_folder = self._c.posix_spawn_file_actions_addchdir_np
         self._attributes = ctypes.create_string_buffer(1024)
         signals = ctypes.create_string_buffer(256)
@@ -86,7 +87,7 @@ class _Library:
             _check(self._change_folder(actions, os.fsencode(command.folder)))
             words, environment, failure = _array(arguments), _array(variables), errno.ENOENT
             for program in _places(command):
-                failed = self._c.posix_spawn(ctypes.byref(pid), program, actions, self._attributes, words, environment)
+                failed = self._start(ctypes.byref(pid), program, actions, self._attributes, words, environment)
                 if not failed:
                     return pid.value
                 if failed not in (errno.ENOENT, errno.ENOTDIR):

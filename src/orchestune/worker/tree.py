@@ -41,7 +41,7 @@ def adopted() -> set[int] | None:
     if not main_thread_adopts():
         return children()
     try:
-        return _children_of_thread(os.getpid())
+        return set(map(int, _read(_children_of_main_thread(os.getpid())).split()))
     except OSError:
         return _children_by_parent()
 
@@ -138,8 +138,26 @@ def main_thread_adopts() -> bool:
 
 def _children_of_thread(thread: int) -> set[int]:
     """FileNotFoundError where the system does not tell, or the thread has ended."""
-    with open(f"/proc/self/task/{thread}/children", "rb", buffering=0) as file:
-        return {int(pid) for pid in file.read().split()}
+    with open(_children_file(thread), "rb", buffering=0) as file:
+        return set(map(int, file.read().split()))
+
+
+def _children_file(thread: int) -> str:
+    return f"/proc/self/task/{thread}/children"
+
+
+@lru_cache(maxsize=None)
+def _children_of_main_thread(pid: int) -> int:
+    """The file that lists them, which stays open: it is read whenever a command has ended. OSError."""
+    return os.open(_children_file(pid), os.O_RDONLY)
+
+
+def _read(file: int) -> bytes:
+    data = piece = os.pread(file, 65536, 0)
+    while piece:
+        piece = os.pread(file, 65536, len(data))
+        data += piece
+    return data
 
 
 def _children_by_parent() -> set[int] | None:
