@@ -6,7 +6,6 @@ import gc
 import os
 import selectors
 import signal
-import socket
 import sys
 import time
 import uuid
@@ -28,6 +27,7 @@ from orchestune.worker.spool import Spool
 from orchestune.worker.supervisor import Supervisor
 from orchestune.worker.talk import Talk
 from orchestune.worker.uploads import Outbox
+from orchestune.worker.waker import Waker
 
 ALONE = 3600.0
 """seconds without any server after which a worker with nothing to run ends"""
@@ -45,15 +45,11 @@ class Loop:
         self._environ = environ
         self._boot = uuid.uuid4().hex
         self._selector = selectors.DefaultSelector()
-        self._awake, self._waker = socket.socketpair()
-        self._awake.setblocking(False)
-        self._waker.setblocking(False)
-        self._woken = False
-        """a byte is on its way to the selector, from a thread"""
+        self._waker = Waker()
         self._asked_to_stop = False
         self._stop_since: float | None = None
         self._child_ended = False
-        self._starts = Crew(1, self.wake, "starts")
+        self._starts = Crew(1, self._waker.wake, "starts")
 
     def run(self) -> int:
         """Work until nothing is wanted any more; the exit code."""
@@ -85,22 +81,12 @@ class Loop:
         self._supervisor.clean_up()
         return code
 
-    def wake(self) -> None:
-        """From any thread: something happened."""
-        if self._woken:
-            return
-        self._woken = True
-        try:
-            self._waker.send(b"\0")
-        except BlockingIOError:
-            pass
-
     def _listen(self) -> None:
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._waker.listen_to_signals()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, self._on_child)
-        self._selector.register(self._awake, selectors.EVENT_READ, None)
+        self._selector.register(self._waker, selectors.EVENT_READ, None)
         self._selector.register(self._line.end, selectors.EVENT_READ, None)
 
     def _on_stop(self, number: int, frame: object) -> None:
@@ -138,7 +124,7 @@ class Loop:
         settings = self._settings
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
-        self._crew, self._uploads = Crew(4, self.wake, "crew"), Crew(4, self.wake, "uploads")
+        self._crew, self._uploads = Crew(4, self._waker.wake, "crew"), Crew(4, self._waker.wake, "uploads")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads)
         workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)
@@ -147,7 +133,7 @@ class Loop:
             self._line,
         )  # fmt: skip
         self._supervisor.capacity = int(hello.get("slots") or settings.slots)
-        network = Network(self._server, self.wake)
+        network = Network(self._server, self._waker.wake)
         beat, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
         self._talk = Talk(
             network, self._reporting, self._supervisor, self._spool, self._boot, beat, lambda: uploads.busy
@@ -181,9 +167,8 @@ class Loop:
         for key, _ in self._selector.select(min(seconds, 60.0)):
             if isinstance(key.data, Attempt):
                 self._supervisor.read(key.data)
-            elif key.fileobj is self._awake:
-                self._awake.recv(4096)
-                self._woken = False  # after that: a byte that came before it is taken, and the flag would stay
+            elif key.fileobj is self._waker:
+                self._waker.heard()
             else:
                 say("the guard is gone; ending everything")
                 self._end_descendants(self._line.groups())

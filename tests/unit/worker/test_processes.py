@@ -59,6 +59,15 @@ def test_children_and_their_attempt_are_seen(asleep: Callable[..., subprocess.Po
     assert child.wait() == -signal.SIGKILL
 
 
+def test_more_children_than_the_system_tells_at_once_are_all_seen(
+    asleep: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = {asleep().pid for _ in range(4)}
+    read = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, offset: read(file, min(size, 5), offset))
+    assert pids <= (tree.adopted() or set())
+
+
 @pytest.mark.parametrize(("release", "seen"), [("3.10.0-1160.el7.x86_64", True), ("6.1.0-18-amd64", False)])
 def test_children_of_other_threads_are_orphans_only_where_the_system_makes_them_so(
     asleep: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, release: str, seen: bool
