@@ -285,11 +285,18 @@ class Attempt:
         if isinstance(error, ValueError):
             return StartError(f"{name!r} cannot be started: {error}")
         number = error.errno if isinstance(error, OSError) else None
+        program = find_program(name, environment)
+        if number == errno.ENOENT and "/" in program and os.path.exists(str(self.slot.view.folder / program)):
+            return StartError(
+                f"the command {name!r} cannot be started: its first line names a program that is not there"
+            )
         if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
             where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(environment)}"
             return StartError(f"the command {name!r} was not found; {where}")
-        if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.E2BIG, errno.EISDIR):
-            hint = "; is it executable, and is its first line right?" if number != errno.E2BIG else ""
+        if number in (errno.E2BIG, errno.ENAMETOOLONG):
+            return StartError(f"the command {name[:100]!r} cannot be started: {os.strerror(number)}")
+        if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.EISDIR):
+            hint = "; is it executable, and is its first line right?"
             return StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}")
         return None
 

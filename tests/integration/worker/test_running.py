@@ -43,6 +43,7 @@ def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serv
         ("no-such-program --x", "failed", "command_not_found", "no-such-program"),
         (["./missing.sh"], "failed", "command_not_found", "in the project"),
         (["/etc/passwd"], "failed", "command_not_found", "executable"),
+        (["x" * 300], "failed", "command_not_found", "too long"),
         ("true; no-such-program", "failed", "command_not_found", "127"),
         ("exec sleep 30", "failed", "timeout", "ran longer than 1.5s"),
     ],
@@ -58,6 +59,16 @@ def test_an_end_has_a_reason_that_people_understand(
     assert finished["state"] == state
     assert (finished["reason"] or {}).get("code") == code
     assert message in (finished["reason"] or {"message": ""})["message"]
+
+
+def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(serve: Serve, employ: Employ) -> None:
+    server = serve(["./train.sh"])
+    digest = server.give(bundle({"train.sh": "#!/no/such/interpreter\n"}))
+    attempt = server.queue(bundle=digest)
+    employ(server)
+    finished = server.finished(attempt).finished
+    assert finished is not None and finished["reason"]["code"] == "command_not_found"
+    assert "its first line names a program that is not there" in finished["reason"]["message"]
 
 
 def test_long_files_of_metrics_that_a_command_leaves_keep_nobody_waiting(serve: Serve, employ: Employ) -> None:
