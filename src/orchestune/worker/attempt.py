@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import resource
 import shutil
@@ -36,9 +35,6 @@ CHUNKS_AT_ONCE = 8
 MOST_VALUES = 50_000
 """values of files that are put in order with what was printed at the end; more of them came before it"""
 
-WATCH_AFTER = 0.02
-"""seconds after which output is read while the command runs: most of a brief one is read once, after its end"""
-
 PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
     "preparing", "starting", "running", "stopping", "sweeping", "reading", "collecting", "over",
 )  # fmt: skip
@@ -64,8 +60,6 @@ class Attempt:
         self.phase = PREPARING
         self.pid = 0
         self.output = -1
-        self.watched = False
-        """whether its output is read while it runs"""
         self.started: float | None = None
         self.ended: float | None = None
         self.deadline: float | None = None
@@ -124,13 +118,7 @@ class Attempt:
         """Its process could not be started. A StartError where that is the command's fault, otherwise the error."""
         self._close(*command.files, self.output)
         self.output = -1
-        return self._explain(error, command.environment) or error
-
-    @property
-    def watch_at(self) -> float:
-        """When its output is to be watched from then on."""
-        unwatched = self.started is not None and self.output >= 0 and not self.watched
-        return self.started + WATCH_AFTER if unwatched else math.inf  # type: ignore[operator]
+        return self._explain(error, command) or error
 
     def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
         """Take what the process wrote; False once it cannot write any more."""
@@ -242,8 +230,6 @@ class Attempt:
                 return False
             self.log.append(self.mask.feed(data))
             found += self._scanner.feed(data)
-            if to_the_end and len(data) < CHUNK:
-                return False
             if len(data) < CHUNK // 16 and not to_the_end:
                 return True
         return True
@@ -279,21 +265,20 @@ class Attempt:
             if file not in _found_nothing:
                 os.close(file)
 
-    def _explain(self, error: BaseException, environment: Mapping[bytes, bytes]) -> StartError | None:
+    def _explain(self, error: BaseException, command: Command) -> StartError | None:
         """None where starting failed through no fault of the command."""
         name = self._arguments[0] if self._arguments else ""
         if isinstance(error, ValueError):
             return StartError(f"{name!r} cannot be started: {error}")
         number = error.errno if isinstance(error, OSError) else None
-        program = find_program(name, environment)
-        if number == errno.ENOENT and "/" in program and os.path.exists(str(self.slot.view.folder / program)):
-            return StartError(
-                f"the command {name!r} cannot be started: its first line names a program that is not there"
-            )
         if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
-            where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(environment)}"
+            program = command.arguments[0]
+            if "/" in program and os.path.exists(os.path.join(command.folder, program)):
+                what = "the interpreter that its first line names, or the loader that it needs, is not there"
+                return StartError(f"the command {name!r} cannot be started: {what}")
+            where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(command.environment)}"
             return StartError(f"the command {name!r} was not found; {where}")
-        if number in (errno.E2BIG, errno.ENAMETOOLONG):
+        if number == errno.E2BIG or (number == errno.ENAMETOOLONG and len(os.fsencode(name)) > 255):  # not one of PATH
             return StartError(f"the command {name[:100]!r} cannot be started: {os.strerror(number)}")
         if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.EISDIR):
             hint = "; is it executable, and is its first line right?"

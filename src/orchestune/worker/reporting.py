@@ -116,7 +116,8 @@ class Reporting:
         budget, now = CALL_BYTES, time.monotonic()
         for ended in (True, False):
             for record in self.records.values():
-                if (record.result is not None and not record.accepted) is ended and (ended or record.lasts(now)):
+                unheard = record.result is not None and not record.accepted
+                if unheard is ended and (ended or record.accepted or record.lasts(now)):
                     budget -= self._pack(record, max(0, min(budget, LOG_BYTES)), shipment)
         return shipment
 

@@ -150,16 +150,13 @@ class Supervisor:
     def read(self, attempt: Attempt) -> None:
         """The attempt wrote something."""
         if attempt.output >= 0 and not attempt.read():
-            self._unwatch(attempt)
+            self._selector.unregister(attempt.output)
             os.close(attempt.output)
             attempt.output = -1
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         for attempt in list(self.attempts.values()):
-            if now >= attempt.watch_at:
-                attempt.watched = True
-                self._selector.register(attempt.output, selectors.EVENT_READ, attempt)
             if attempt.phase == phases.RUNNING:
                 if attempt.deadline is not None and now >= attempt.deadline:
                     text = f"ran longer than {attempt.job.timeout:g}s"
@@ -184,7 +181,6 @@ class Supervisor:
         """When `tick` has something to do, on the monotonic clock."""
         times = [self._next_look if self.attempts else float("inf")]
         for attempt in self.attempts.values():
-            times.append(attempt.watch_at)
             if attempt.phase == phases.SWEEPING:
                 times.append(time.monotonic() + SWEEP_EVERY)
             elif attempt.phase == phases.READING:
@@ -279,6 +275,7 @@ class Supervisor:
         self._losses = 0
         self._by_pid[attempt.pid] = attempt
         self._line.note(attempt.slot.index, attempt.pid)
+        self._selector.register(attempt.output, selectors.EVENT_READ, attempt)
         self._reporting.records[attempt.id].started = attempt.started
         if attempt.job.checkpoint_every is not None:
             attempt.next_checkpoint = time.monotonic() + attempt.job.checkpoint_every
@@ -350,15 +347,11 @@ class Supervisor:
             return
         self._orphans.forget(attempt.id)
         self._line.note(attempt.slot.index, 0)
-        self._unwatch(attempt)
+        if attempt.output >= 0:
+            self._selector.unregister(attempt.output)
         attempt.used(self._sampler.samples.get(attempt.id))
         attempt.phase, attempt.closing = phases.READING, attempt.close()
         self._read_rest(attempt)
-
-    def _unwatch(self, attempt: Attempt) -> None:
-        if attempt.watched:
-            attempt.watched = False
-            self._selector.unregister(attempt.output)
 
     def _read_rest(self, attempt: Attempt) -> None:
         """What the attempt left unread may be long: the others, and the server, have their turns meanwhile."""

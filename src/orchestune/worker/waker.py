@@ -32,6 +32,9 @@ class Waker:
             self._others.send(b"\0")
         except BlockingIOError:  # of signals there are plenty
             pass
+        except OSError:
+            self._woken = False
+            raise
 
     def heard(self) -> None:
         """In the loop, which looks at everything after that."""

@@ -68,7 +68,7 @@ def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(serve: Ser
     employ(server)
     finished = server.finished(attempt).finished
     assert finished is not None and finished["reason"]["code"] == "command_not_found"
-    assert "its first line names a program that is not there" in finished["reason"]["message"]
+    assert "the interpreter that its first line names" in finished["reason"]["message"]
 
 
 def test_long_files_of_metrics_that_a_command_leaves_keep_nobody_waiting(serve: Serve, employ: Employ) -> None:

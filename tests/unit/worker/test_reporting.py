@@ -14,7 +14,7 @@ from orchestune.worker import reporting, talk
 from orchestune.worker.metrics import Reported
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
-from orchestune.worker.reporting import BRIEF, POINTS, Record, Reporting
+from orchestune.worker.reporting import BRIEF, LOG_BYTES, POINTS, Record, Reporting
 from orchestune.worker.talk import TOGETHER, Talk
 
 
@@ -127,6 +127,22 @@ def test_of_a_brief_attempt_everything_is_told_at_its_end(worker: Worker, clock:
     worker.begin("c")
     worker.end("a")
     assert worker.told() == [(["b"], ["a"])]
+
+
+def test_the_rest_of_a_brief_attempts_log_follows_its_end(worker: Worker) -> None:
+    text = b"x" * (LOG_BYTES * 3 // 2)
+    worker.begin("a").log.append(text)
+    worker.end("a")
+    heard = 0.0
+    while worker.reporting.records and heard < 9:
+        shipment = worker.reporting.ship()
+        items = shipment.finished + shipment.beats
+        assert [item["attempt"] for item in items] == ["a"], "and nothing of it stays for ever"
+        acks = [{"attempt": item["attempt"], "result": "ok"} for item in items]
+        worker.reporting.acknowledge(shipment, acks)
+        worker.reporting.take_over()
+        heard += sum(len(part) for item in items for _, part, _ in item["logs"]) / LOG_BYTES
+    assert heard == pytest.approx(len(b"loss=1\n" + text) / LOG_BYTES)
 
 
 def test_what_never_started_is_told_at_once(worker: Worker) -> None:
