@@ -61,6 +61,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
         changes["labels"] = json.dumps(dict(body["labels"]))
     if not changes:
         return
+    grew = changes.get("budget", 0) > row.budget
     if "budget" in changes:
         _show(ledger)
     experiments.change(session, row.id, revision=row.revision, **changes)
@@ -69,7 +70,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     ledger.record("experiment_changed", {key: body[key] for key in changes})
     if "budget" in changes and row.ended is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # a pause is over with what was paused
-    if "budget" in changes and row.desired is Desired.STOPPED:
+    if grew and row.desired is Desired.STOPPED:
         row.desired, row.reason = Desired.RUNNING, None
     ledger.evaluate()
 
@@ -106,7 +107,7 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
-        goes_on = not row.state.over and row.desired is not Desired.STOPPED
+        goes_on = not row.state.over and row.desired is not Desired.STOPPED and row.ended is None
         if goes_on and row.desired is not Desired.PAUSED:
             row.desired = Desired.PAUSED
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
@@ -142,8 +143,10 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
         row = ledger.row
         if not row.state.over and row.desired is not Desired.STOPPED:
             row.desired = Desired.STOPPED
-            row.reason = Reason(ReasonCode.STOPPED, f"stopped {by(actor)}")
-            trials.cancel_open(ledger, row.reason)
+            reason = Reason(ReasonCode.STOPPED, f"stopped {by(actor)}")
+            if row.ended is None:  # otherwise it ends for its own reason, only at once
+                row.reason = reason
+            trials.cancel_open(ledger, reason)
     return status(core, experiment)
 
 

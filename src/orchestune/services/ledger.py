@@ -171,7 +171,7 @@ class Ledger:
         failed = row.ended in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
         state = experiment_state(
             row.desired,
-            live=row.live > 0 or (stopping_now and unconfirmed),
+            live=row.live > 0 or (stopping_now and (unconfirmed or row.open > 0)),  # what is open is cancelled first
             ended=ended,
             failed=failed,
             started=row.started_at is not None,

@@ -16,7 +16,7 @@ from orchestune.domain.states import AttemptState, Reason, ReasonCode, TaskState
 from orchestune.domain.transitions import ATTEMPT, TASK, TRIAL, Cause, Forbidden, after, trial_state
 from orchestune.domain.trial import ask_seed
 from orchestune.services.ledger import Ledger
-from orchestune.store import hot
+from orchestune.store import experiments, hot
 from orchestune.store import trials as rows
 
 
@@ -253,6 +253,7 @@ def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) 
     if ledger.session.run(_CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
         raise Forbidden(f"trial {number} is no longer {old}")
     count(ledger, old, new)
+    ledger.row.guard_words -= {experiments.EXHAUSTED}  # its configuration was not tried
     ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
 
 

@@ -143,7 +143,8 @@ class _Call:
         claimed = set(self.body["live"]) - self._ended
         held = len(live)
         for attempt, _, leased_beat, *_ in live.values():
-            if attempt not in claimed and leased_beat <= self.beat - 2 and self.body["boot"] == self.row.boot:
+            told = leased_beat <= int(self.body["beat"]) - 2  # a later call of this worker may have got the lease
+            if attempt not in claimed and told and self.body["boot"] == self.row.boot:
                 reason = Reason(ReasonCode.WORKER_LOST, f"the lease never reached {self.row.name}")
                 attempts.lose(self.ledger, attempt, reason, reached=False)
                 held -= 1

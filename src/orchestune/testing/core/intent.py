@@ -215,3 +215,42 @@ class IntentContract(WorldContract):
             Ambiguous, match=rf"could be {handles[7]} \(pending\), {handles[6]} .*{handles[3]} .* or 3 more"
         ):
             world.status("many")
+
+    def test_what_was_handed_out_and_not_tried_is_tried_after_a_resume(self, world: World) -> None:
+        space = [{"name": "x", "type": "int", "min": 1, "max": 4}]
+        experiment = world.create(budget=10, parallelism=1, engine="grid", parameters=space)
+        world.lease()
+        world.tick(3)
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(3)
+        change_experiment.resume(world.core, experiment, "ada")
+        shown = world.run(experiment)
+        assert (shown["state"], shown["reason"]["code"], shown["counts"]["completed"]) == ("completed", "exhausted", 4)
+
+    def test_a_smaller_budget_starts_nothing_that_was_stopped(self, world: World) -> None:
+        experiment = world.create(budget=10)
+        world.lease()
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(3)
+        shown = change_experiment.change_experiment(world.core, experiment, {"budget": 5}, "ada")
+        assert (shown["state"], shown["desired"], shown["budget"]) == ("stopped", "stopped", 5)
+        shown = change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+        assert shown["desired"] == "running"
+
+    def test_what_is_being_stopped_takes_no_configuration(self, world: World) -> None:
+        experiment = world.create(budget=10, engine="random")
+        world.lease()
+        assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopping"
+        with pytest.raises(Conflict, match="is stopping"):
+            queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")
+
+    def test_what_comes_to_its_end_keeps_the_reason_for_it(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=2, stop={"target": 0.5})
+        worker, lease = world.lease(2)[0]
+        worker.call(finished=[worker.finish(lease, 0.1)])
+        shown = change_experiment.pause(world.core, experiment, False, "ada")
+        assert (shown["desired"], shown["reason"]["code"]) == ("running", "target")
+        assert change_experiment.stop(world.core, experiment, "ada")["reason"]["code"] == "target"
+        world.tick(3)
+        shown = world.status(experiment)
+        assert (shown["state"], shown["reason"]["code"]) == ("completed", "target")

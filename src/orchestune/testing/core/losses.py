@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from orchestune.ports.backend import Gone
 from orchestune.services import (
     change_experiment,
     read_columns,
     read_logs,
     read_trials,
 )
+from orchestune.services.work import work
+from orchestune.store import workers
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
 
@@ -180,3 +183,32 @@ class LossesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         assert {lease["trial"] for _, lease in world.lease(2)} == {2, 3}
         assert world.run(experiment)["counts"]["completed"] == 3
+
+    def test_a_poll_that_is_looked_at_again_loses_no_lease_that_a_later_call_got(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=2)
+        worker, lease = world.lease()[0]
+        with world.core.store.transaction() as session:
+            workers.change(session, worker.id, slots=2)
+        worker.call(beats=[worker.started(lease)])
+        change_experiment.pause(world.core, experiment, False, "ada")
+        poll = {"boot": worker.boot, "beat": worker.beat + 1, "want": 1, "live": [lease["attempt"]]}
+        assert work(world.core, worker.id, poll)["leases"] == [], "it waits"
+        worker.beat += 1
+        change_experiment.resume(world.core, experiment, "ada")
+        world.tick(2)
+        [other] = worker.call(want=1, finished=[worker.finish(lease)])["leases"]
+        for _ in range(2):
+            worker.call(beats=[worker.started(other)])
+        work(world.core, worker.id, poll)
+        assert [item["state"] for item in read_trials.trial(world.core, experiment, other["trial"])["attempts"]] == [
+            "running"
+        ]
+
+    def test_what_waits_is_cancelled_when_the_loss_of_a_worker_ends_the_experiment(self, world: World) -> None:
+        experiment = world.create(budget=10, parallelism=1, engine="random", stop={"max_failures": 1})
+        [(worker, _)] = world.lease()
+        world.backend.gone[worker.id], world.backend.faults[worker.id] = "out of memory", Gone.OUT_OF_MEMORY
+        world.tick(5)
+        shown = world.status(experiment)
+        assert (shown["state"], shown["counts"]["failed"], shown["counts"]["queued"]) == ("failed", 1, 0)
+        assert shown["counts"]["cancelled"] > 0
