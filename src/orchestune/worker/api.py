@@ -30,6 +30,10 @@ class Absent(ApiError):
     """What was asked for is not there."""
 
 
+class TooLarge(ApiError):
+    """The body is larger than the server, or what stands before it, takes."""
+
+
 class Unreachable(ApiError):
     """The server is away, or asks to try later: the same call may work."""
 
@@ -265,4 +269,4 @@ def _check(status: int, data: bytes) -> None:
         raise Denied(message)
     if status >= 500 or status in (408, 425, 429):
         raise Unreachable(message)
-    raise (Absent if status == 404 else ApiError)(message)
+    raise {404: Absent, 413: TooLarge}.get(status, ApiError)(message)

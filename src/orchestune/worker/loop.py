@@ -189,7 +189,8 @@ class Loop:
         if supervisor.attempts or supervisor.queue or self._crew.busy:
             return False
         silent = time.monotonic() - talk.last_answer
-        if talk.away and (silent > ALONE or (self._stop_since is not None and silent > FAREWELL)):
+        stopping = 0.0 if self._stop_since is None else time.monotonic() - self._stop_since
+        if talk.away and (silent > ALONE or min(silent, stopping) > FAREWELL):
             for record in self._reporting.records.values():
                 self._spool.save(record)
             return True

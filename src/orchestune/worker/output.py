@@ -37,6 +37,8 @@ class Log:
         self._memory = bytearray()
         self._file: int | None = None
         self._file_start = 0
+        self._described = False
+        """the spool tells of the file, and needs it until the log is discarded"""
         self._tail = bytearray()
         self._started = b""
 
@@ -104,7 +106,7 @@ class Log:
         if drop > 0:
             del self._memory[:drop]
         self._acked = position
-        if self._file is not None and position >= self._head_end:
+        if self._file is not None and position >= self._head_end and not self._described:
             self._drop_file()
 
     def persist(self) -> dict[str, Any]:
@@ -122,6 +124,7 @@ class Log:
                 os.close(self._file)
             self._file, self._file_start = os.open(str(self.spill), os.O_RDWR), self._acked
             self._memory.clear()
+        self._described = True
         return {
             "acked": self._acked,
             "start": self._file_start,
@@ -132,14 +135,18 @@ class Log:
 
     @classmethod
     def restore(cls, spill: Path, document: dict[str, Any]) -> Log:
-        """The closed log that `persist` described."""
+        """The closed log that `persist` described. What its file lacks, after a power cut for example, is a gap."""
         log = cls(2 * TAIL, spill)
         log._acked, log._head_end, log.end = document["acked"], document["head_end"], document["end"]
         log._tail += document["tail"].encode("latin-1")
-        log.closed = True
+        log.closed = log._described = True
         if log._acked < log._head_end:
-            log._file = os.open(str(spill), os.O_RDWR)
-            log._file_start = document["start"]
+            try:
+                log._file, log._file_start = os.open(str(spill), os.O_RDWR), document["start"]
+                there = log._file_start + os.fstat(log._file).st_size
+            except FileNotFoundError:
+                there = 0
+            log._head_end = max(log._acked, min(log._head_end, there))
         return log
 
     def discard(self) -> None:
@@ -191,10 +198,12 @@ class Log:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-            try:
-                self.spill.unlink()
-            except FileNotFoundError:
-                pass
+        elif not self._described:
+            return
+        try:
+            self.spill.unlink()
+        except FileNotFoundError:
+            pass
 
 
 def unfinished(data: bytes) -> int:

@@ -76,18 +76,24 @@ class Points:
 
         The end tells them, whatever came before it: the server keeps no such value, and some may be on their way.
         """
-        told = {id(point) for point in sent}
-        return [point for point in self._deciding if id(point) not in told]
+        told = {tuple(point[:2]) for point in sent}
+        return [point for point in self._deciding if tuple(point[:2]) not in told]
 
     def to_json(self) -> list[list[Any]]:
-        """All that wait, and the last words."""
-        return [*self._waiting, *self.last_words(self._waiting)]
+        """All that wait."""
+        return list(self._waiting)
+
+    @property
+    def deciding(self) -> list[list[Any]]:
+        """All last words."""
+        return self._deciding
 
     @classmethod
-    def restore(cls, waiting: list[list[Any]]) -> Points:
-        """The closed points that `to_json` gave."""
+    def restore(cls, waiting: Iterable[list[Any]], deciding: Iterable[list[Any]]) -> Points:
+        """The closed points of which these wait, with these last words."""
         points = cls(())
         points._waiting.extend(waiting)
+        points._deciding += deciding
         return points
 
 

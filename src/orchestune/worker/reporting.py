@@ -17,6 +17,11 @@ CALL_BYTES = 2 * 2**20
 """of logs in one call"""
 POINTS = 2000
 """of one attempt in one call"""
+CALL_MOST = 12 * 2**20
+"""bytes of JSON in one call, about; the server takes 16 MiB, and what stands before it may take less"""
+CALL_LEAST = 2**16
+_BYTE, _POINT, _SAMPLE, _END = 6, 100, 80, 2**12
+"""bytes of JSON, at most, for one of a log, and about for a point with its name, a sample, the rest of an end"""
 REMEMBERED = 4096
 BRIEF = 0.02
 """seconds: of an attempt that runs for less the server hears all at its end"""
@@ -75,6 +80,11 @@ class Reporting:
     def __init__(self) -> None:
         self.records: OrderedDict[str, Record] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._most = CALL_MOST
+
+    def shrink(self) -> None:
+        """The last call was refused for its size: the next ones carry less."""
+        self._most = max(self._most // 2, CALL_LEAST)
 
     def add(self, record: Record) -> None:
         """A new attempt, or one from the spool."""
@@ -111,14 +121,21 @@ class Reporting:
         return any(r.log.waiting > LOG_BYTES or len(r.points) > POINTS for r in self.records.values())
 
     def ship(self) -> Shipment:
-        """The next call's beats and finished attempts. Ends go first: they are small and somebody waits for them."""
+        """The next call's beats and finished attempts. Ends go first: they are small and somebody waits for them.
+
+        Where not everything fits, those that had their turn go behind the others.
+        """
         shipment = Shipment([], [], [])
-        budget, now = CALL_BYTES, time.monotonic()
+        budget, room, now = CALL_BYTES, self._most, time.monotonic()
         for ended in (True, False):
             for record in self.records.values():
                 unheard = record.result is not None and not record.accepted
-                if unheard is ended and (ended or record.accepted or record.lasts(now)):
-                    budget -= self._pack(record, max(0, min(budget, LOG_BYTES)), shipment)
+                if room > 0 and unheard is ended and (ended or record.accepted or record.lasts(now)):
+                    logs, size = self._pack(record, max(0, min(budget, LOG_BYTES, room // _BYTE)), room, shipment)
+                    budget, room = budget - logs, room - size
+        if budget <= 0 or room <= 0:
+            for sent in shipment.sent:
+                self.records.move_to_end(sent.record.attempt)
         return shipment
 
     def acknowledge(self, shipment: Shipment, acks: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -147,9 +164,10 @@ class Reporting:
             del self.records[record.attempt]
         return over
 
-    def _pack(self, record: Record, budget: int, shipment: Shipment) -> int:
+    def _pack(self, record: Record, budget: int, room: int, shipment: Shipment) -> tuple[int, int]:
+        """The bytes of its log that are packed, and about those of JSON in all."""
         logs, position = record.log.parts(budget) if budget else ([], 0)
-        points, count = record.points.parts(POINTS)
+        points, count = record.points.parts(max(1, min(POINTS, room // _POINT)))
         item: dict[str, Any] = {"attempt": record.attempt, "token": record.token, "logs": logs, "points": points}
         usage = record.usage.parts()
         if usage:
@@ -164,6 +182,8 @@ class Reporting:
             item["age"] = round(time.monotonic() - record.started, 3) if record.started is not None else 0.0
             shipment.beats.append(item)
         else:
-            return 0
+            return 0, 0
         shipment.sent.append(_Sent(record, position, count, usage, record.started is not None, finished))
-        return sum(len(part[1]) for part in logs)
+        printed = sum(len(part[1]) for part in logs)
+        size = _BYTE * printed + sum(_POINT + len(point[1]) for point in points) + _SAMPLE * len(usage)
+        return printed, size + (_END if finished else 0)

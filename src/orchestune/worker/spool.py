@@ -37,6 +37,7 @@ class Spool:
                 "result": record.result,
                 "accepted": record.accepted,
                 "points": record.points.to_json(),
+                "deciding": record.points.deciding,
                 "usage": record.usage.parts(),
                 "log": record.log.persist(),
             }
@@ -66,7 +67,8 @@ class Spool:
             try:
                 document = json.loads(path.read_text(encoding="ascii"))
                 log = Log.restore(self.log_file(document["attempt"]), document["log"])
-                points, usage = Points.restore(document["points"]), Series.restore(document.get("usage") or ())
+                points = Points.restore(document["points"], document.get("deciding") or ())
+                usage = Series.restore(document.get("usage") or ())
                 record = Record(document["attempt"], document["token"], log, points, usage)
                 record.result, record.accepted = document["result"], document["accepted"]
             except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestune.worker.api import Backoff, Denied, Gone
+from orchestune.worker.api import Backoff, Denied, Gone, TooLarge
 from orchestune.worker.journal import say
 from orchestune.worker.network import POLL, REPORT, Network, Reply
 from orchestune.worker.reporting import Record, Reporting, Shipment
@@ -168,6 +168,9 @@ class Talk:
         for lease in answer.get("leases") or ():
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.lease(lease)
+                if self.draining:  # the poll was out when the worker was asked to stop
+                    reason = {"code": "worker_stopped", "message": "the worker was asked to stop"}
+                    self._supervisor.stop(str(lease["attempt"]), "preempted", reason)
         self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(answer.get("drain"))
         self.again = self.again or bool(answer.get("again"))
@@ -179,6 +182,8 @@ class Talk:
     def _failed(self, reply: Reply, now: float) -> None:
         if isinstance(reply.error, (Gone, Denied)):
             raise reply.error
+        if isinstance(reply.error, TooLarge):
+            self._reporting.shrink()
         if not self.away:
             say(f"{reply.error}; going on, trying again")
             self.away = True

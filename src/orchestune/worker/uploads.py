@@ -127,7 +127,15 @@ def send_file(connection: Connection, server: Server, path: Path, digest: str, s
             data = file.read(PART)
             connection.send("PUT", f"{route}?offset={offset}", data, 60.0, "application/octet-stream")
             _, _, answer = connection.receive()
-            there = int(json.loads(answer)["size"])
+            there = _size(answer)
             if not offset < there <= size:
                 raise Unreachable("the server does not take the next part of an upload")
             offset = there
+
+
+def _size(answer: bytes) -> int:
+    """How much of a file is there. Unreachable where the answer is another one's, such as a gateway's."""
+    try:
+        return int(json.loads(answer)["size"])
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Unreachable(f"the answer to an upload is none of ours: {exc}") from exc

@@ -27,11 +27,23 @@ def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
     points.add([report("a", 1.0), report("a", float("nan"))])
     points.acknowledge(2)
     points.close()
-    assert points.to_json() == [[1, "a", "nan", None, None]]
+    assert (points.to_json(), points.last_words([])) == ([], [[1, "a", "nan", None, None]])
     points = Points(["a"])
     points.add([report("a", float("-inf"))])
     points.close()
     assert points.to_json() == [[0, "a", "-inf", None, None]]
+    assert points.last_words(points.to_json()) == []
+
+
+def test_last_words_outlive_the_worker_and_are_told_with_the_end_though_they_went_before() -> None:
+    points = Points(["a"])
+    points.add([report("a", 1.0), report("a", float("nan"))])
+    points.close()
+    restored = Points.restore(points.to_json(), points.deciding)
+    sent, count = restored.parts(10)
+    assert restored.last_words(sent) == []
+    restored.acknowledge(count)
+    assert restored.last_words([]) == [[1, "a", "nan", None, None]]
 
 
 def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_its_way() -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker import reporting, talk
+from orchestune.worker import loop, reporting, talk
+from orchestune.worker.api import TooLarge, encoded
 from orchestune.worker.metrics import Reported
+from orchestune.worker.network import REPORT, Reply
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
-from orchestune.worker.reporting import BRIEF, LOG_BYTES, POINTS, Record, Reporting
+from orchestune.worker.reporting import BRIEF, CALL_LEAST, LOG_BYTES, POINTS, Record, Reporting
 from orchestune.worker.talk import TOGETHER, Talk
 
 
@@ -172,3 +174,86 @@ def test_the_end_tells_a_last_value_that_is_not_finite_whatever_was_sent_before_
         worker.reporting.acknowledge(shipment, [{"attempt": "a", "result": "ok"}])
         ended += shipment.finished
     assert [0, "loss", "nan", None, None] in ended[0]["points"]
+
+
+def test_no_call_is_larger_than_the_server_takes_and_everything_is_told(worker: Worker, clock: Clock) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    for name in names:
+        record = worker.begin(name)
+        record.log.append(b"\xe2\x96\x88" * 100_000)
+        record.points.add(Reported("accuracy", index / 7, float(index), None) for index in range(POINTS))
+    clock.now += 2 * BRIEF
+    for name in names:
+        worker.end(name)
+    ended: list[str] = []
+    calls = 0
+    while worker.reporting.records:
+        shipment = worker.reporting.ship()
+        assert len(encoded({"finished": shipment.finished, "beats": shipment.beats})) < 15 * 2**20
+        assert shipment.sent and (calls := calls + 1) < 100
+        acks = [{"attempt": item["attempt"], "result": "ok"} for item in shipment.finished]
+        ended += [ack["attempt"] for ack in acks]
+        worker.reporting.acknowledge(shipment, acks)
+        worker.reporting.take_over()
+    assert sorted(ended) == names
+
+
+def test_a_call_that_was_too_large_is_followed_by_smaller_ones(worker: Worker) -> None:
+    for name in "abc":
+        worker.begin(name).log.append(b"\xff" * 200_000)
+    for name in "abc":
+        worker.end(name)
+
+    def size() -> int:
+        shipment = worker.reporting.ship()
+        assert shipment.sent
+        return len(encoded({"finished": shipment.finished, "beats": shipment.beats}))
+
+    whole = size()
+    for _ in range(4):
+        worker.talk._failed(Reply(REPORT, None, TooLarge("the body is larger than 1 MiB")), worker.clock.now)
+    assert size() < whole / 3
+    for _ in range(30):
+        worker.reporting.shrink()
+    assert 0 < size() < 2 * CALL_LEAST
+
+
+def test_those_that_print_much_leave_room_for_the_others(worker: Worker, clock: Clock) -> None:
+    names = [f"{number:02}" for number in range(12)]
+    for name in names:
+        worker.begin(name)
+    clock.now += 2 * BRIEF
+    heard = set()
+    for _ in range(2):
+        for name in names:
+            worker.reporting.records[name].log.append(b"x" * LOG_BYTES)
+        shipment = worker.reporting.ship()
+        heard |= {item["attempt"] for item in shipment.beats if item["logs"]}
+        worker.reporting.acknowledge(shipment, [])
+    assert heard == set(names)
+
+
+def test_a_lease_that_comes_after_the_worker_was_asked_to_stop_is_given_back(worker: Worker, clock: Clock) -> None:
+    heard: list[tuple[str, ...]] = []
+    worker.supervisor.lease = lambda lease: heard.append(("lease", lease["attempt"]))
+    worker.supervisor.stop = lambda attempt, state, reason, grace=None: heard.append(("stop", attempt, state))
+    worker.supervisor.capacity = 4
+    worker.talk.draining = True
+    worker.talk._heard(None, {"leases": [{"attempt": "a"}]}, clock.now)
+    assert heard == [("lease", "a"), ("stop", "a", "preempted")]
+
+
+def test_a_worker_that_is_asked_to_stop_has_its_time_to_tell_a_server_that_was_away_before(clock: Clock) -> None:
+    ending = object.__new__(loop.Loop)
+    parts = {
+        "_supervisor": SimpleNamespace(attempts={}, queue=[]),
+        "_crew": SimpleNamespace(busy=0),
+        "_reporting": SimpleNamespace(records={}),
+        "_talk": SimpleNamespace(
+            last_answer=time.monotonic() - 60, away=True, draining=True, quiet=False, drained=False
+        ),
+    }
+    vars(ending).update(parts, _stop_since=time.monotonic() - 1)
+    assert not ending._done()
+    vars(ending).update(_stop_since=time.monotonic() - loop.FAREWELL - 1)
+    assert ending._done()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+
+import pytest
 
 from orchestune.worker.metrics import Reported
 from orchestune.worker.output import Log
 from orchestune.worker.points import Points
-from orchestune.worker.reporting import Record, Reporting
+from orchestune.worker.reporting import POINTS, Record, Reporting
 from orchestune.worker.spool import Spool
 from orchestune.worker.usage import Sample, Series
 
@@ -53,3 +56,50 @@ def test_what_an_earlier_version_wrote_down_is_read(tmp_path: Path) -> None:
     [again] = Spool(tmp_path).load()
     assert "usage" not in shipped(again)
     assert again.result == {"attempt": "a1", "token": 3, "state": "succeeded"}
+
+
+def test_an_end_whose_log_went_before_its_points_outlives_another_end_of_the_worker(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    record = finished(spool)
+    record.points.add(Reported("x", float(index), None, None) for index in range(POINTS))
+    spool.save(record)
+    reporting = Reporting()
+    reporting.add(record)
+    shipment = reporting.ship()
+    assert not shipment.finished and shipment.beats[0]["logs"]
+    reporting.acknowledge(shipment, [{"attempt": "a1", "result": "ok"}])
+    [again] = Spool(tmp_path).load()
+    assert again.result == record.result and again.log.waiting == 7
+
+
+@pytest.mark.parametrize("there", [None, 3])
+def test_a_log_that_the_disk_lost_costs_nothing_else(tmp_path: Path, there: int | None) -> None:
+    spool = Spool(tmp_path)
+    spool.save(finished(spool))
+    file = spool.log_file("a1")
+    if there is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:there])
+    [again] = Spool(tmp_path).load()
+    reporting = Reporting()
+    reporting.add(again)
+    shipment = reporting.ship()
+    [item] = shipment.finished
+    assert item["logs"] == ([[0, "ste", 0]] if there else [])
+    reporting.acknowledge(shipment, [{"attempt": "a1", "result": "ok"}])
+    assert reporting.take_over() == [again]
+
+
+def test_a_last_value_that_is_not_finite_decides_after_another_life_too(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    record = finished(spool)
+    record.points.add([Reported("loss", math.nan, 2.0, None)])
+    record.points.add(Reported("x", float(index), None, None) for index in range(POINTS))
+    record.points.close()
+    spool.save(record)
+    [again] = Spool(tmp_path).load()
+    reporting = Reporting()
+    reporting.add(again)
+    reporting.acknowledge(reporting.ship(), [])
+    assert [1, "loss", "nan", 2.0, None] in shipped(again)["points"]  # type: ignore[operator]
