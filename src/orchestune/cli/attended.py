@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
@@ -73,7 +73,7 @@ def wait(
             if reason and reason != said:
                 console.note(f"waiting: {reason}")
             said = reason
-            if not starts and any(worker["state"] == "starting" for worker in status.get("workers", ())):
+            if not starts and any(_is_new(worker) for worker in status.get("workers", ())):
                 starts = True
                 console.note(f"no idle worker in {console.place.name} fits: one is started")
             if pressed.count:
@@ -82,3 +82,8 @@ def wait(
             with suppress(TemporaryError):
                 status = console.client.experiment(status["id"])
     return status
+
+
+def _is_new(worker: Mapping[str, Any]) -> bool:
+    """Whether it was started for this; one that came from another experiment is starting only until it says so."""
+    return worker["state"] == "starting" and not worker.get("came_from")

@@ -1,0 +1,36 @@
+"""What is said while somebody waits for an experiment of one trial."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestune.cli import attended
+
+
+@pytest.mark.parametrize(
+    ("came_from", "said"), [(None, ["no idle worker in team fits: one is started"]), ("sgd-7f3a", [])]
+)
+def test_only_a_new_worker_is_told_as_started(
+    came_from: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attended, "_LOOK", 0.0)
+    states = iter(["starting", "alive", "alive"])
+
+    def look(identity: str = "") -> Any:
+        worker = {"state": next(states), "came_from": came_from}
+        return {"id": "1", "state": "running", "reason": None, "workers": [worker]}
+
+    notes: list[str] = []
+    client = SimpleNamespace(experiment=look)
+    console: Any = SimpleNamespace(note=notes.append, place=SimpleNamespace(name="team"), client=client)
+    looks: list[Any] = []
+
+    def enough(status: Any) -> bool:
+        looks.append(status)
+        return len(looks) == 3
+
+    attended.wait(console, look(), enough)
+    assert notes == said
