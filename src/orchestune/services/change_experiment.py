@@ -107,11 +107,10 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> dict[str, Any]:
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
-        goes_on = not row.state.over and row.desired is not Desired.STOPPED and row.ended is None
-        if goes_on and row.desired is not Desired.PAUSED:
+        if not row.ending and row.desired is not Desired.PAUSED:
             row.desired = Desired.PAUSED
             row.reason = Reason(ReasonCode.PAUSED_BY_USER, f"paused {by(actor)}")
-        if goes_on and now:
+        if not row.ending and now:
             ledger.session.run(_ORDER_LIVE, {"experiment": row.id, "ordered": "preempted"})
     core.signals.notify(f"work:{experiment}")  # the orders may be all that changed
     return status(core, experiment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.domain.states import Desired, Reason, ReasonCode, TrialState
+from orchestune.domain.states import Reason, ReasonCode, TrialState
 from orchestune.errors import BadInput, Conflict
 from orchestune.services import read_trials, trials
 from orchestune.services.actors import by
@@ -34,7 +34,7 @@ def queue_trial(core: Core, ref: str, parameters: Mapping[str, Any], actor: str)
                 f"{row.finished} ended, {row.open} run or wait",
                 f"orchestune extend {row.handle} --budget N",
             )
-        if row.state.over or row.ended is not None or row.desired is Desired.STOPPED:
+        if row.ending:
             raise Conflict(f"{row.handle} is {row.state}", f"orchestune resume {row.handle}")
         if displaced is not None:
             reason = Reason(ReasonCode.STOPPED, f"a configuration that was queued {by(actor)} took its place")

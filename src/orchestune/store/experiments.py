@@ -115,6 +115,11 @@ class ExperimentRow:
         return self.pending - self.queued * self.specification.folds.count
 
     @property
+    def ending(self) -> bool:
+        """It is over, or comes to its end, by a rule or since somebody stopped it."""
+        return self.state.over or self.ended is not None or self.desired is Desired.STOPPED
+
+    @property
     def leasable(self) -> int:
         """How many more attempts may run now, as far as the counters tell: some of them may have to wait a while."""
         if self.desired is not Desired.RUNNING or self.ended is not None:

@@ -25,7 +25,7 @@ from orchestune.worker.reporting import Reporting
 from orchestune.worker.settings import Settings
 from orchestune.worker.spool import Spool
 from orchestune.worker.supervisor import Supervisor
-from orchestune.worker.talk import Talk
+from orchestune.worker.talk import ASKED_TO_STOP, Talk
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.waker import Waker
 
@@ -182,7 +182,7 @@ class Loop:
         self._stop_since = time.monotonic()
         say("asked to stop")
         self._talk.draining = self._workshop.closing = True
-        self._supervisor.stop_all({"code": "worker_stopped", "message": "the worker was asked to stop"})
+        self._supervisor.stop_all(ASKED_TO_STOP)
 
     def _done(self) -> bool:
         talk, supervisor = self._talk, self._supervisor

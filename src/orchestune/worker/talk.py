@@ -20,6 +20,7 @@ NEWS_SHARE = 5
 NEWS_MOST = 0.5
 """seconds that they wait at most: whoever follows sees them within a second"""
 ANSWER_WITHIN = 15.0
+ASKED_TO_STOP = {"code": "worker_stopped", "message": "the worker was asked to stop"}
 TOGETHER = 0.004
 """seconds that the end of a brief attempt may wait for others to end, while most places still have something to do"""
 
@@ -169,8 +170,7 @@ class Talk:
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.lease(lease)
                 if self.draining:  # the poll was out when the worker was asked to stop
-                    reason = {"code": "worker_stopped", "message": "the worker was asked to stop"}
-                    self._supervisor.stop(str(lease["attempt"]), "preempted", reason)
+                    self._supervisor.stop(str(lease["attempt"]), "preempted", ASKED_TO_STOP)
         self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(answer.get("drain"))
         self.again = self.again or bool(answer.get("again"))
