@@ -18,6 +18,8 @@ PREFIX = "/api/v1"
 _ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|u(d[89a-f]..)|.)")
 """an escape of JSON; the group is half of a pair without the other half"""
 AUTHORITIES = "authorities.pem"
+ALONE = 3600.0
+"""seconds without any server after which a worker gives up"""
 SILENT_SECONDS = 5
 """for which a server may acknowledge nothing: long before a lease ends, so that another server hears in time"""
 

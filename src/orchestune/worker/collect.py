@@ -21,10 +21,16 @@ PATIENCE = 30.0
 
 
 class Collector:
-    """Starts what takes long in a crew, and calls back in the loop."""
+    """Starts what takes long in a crew, and calls back in the loop.
 
-    def __init__(self, server: Server, outbox: Outbox, crew: Crew, uploads: Crew) -> None:
-        self._server, self._outbox, self._crew, self._uploads = server, outbox, crew, uploads
+    Checkpoints have a crew of their own: attempts wait for them, and files that nobody takes must not hold them up.
+    """
+
+    def __init__(self, server: Server, outbox: Outbox, crew: Crew, uploads: Crew, checkpoints: Crew) -> None:
+        self._server, self._outbox = server, outbox
+        self._crew, self._uploads, self._checkpoints = crew, uploads, checkpoints
+        self._until = float("inf")
+        """when files that have not arrived are left to a later worker"""
         self._published: dict[str, Any] = {}
         self._busy: dict[str, list[Callable[[], None]]] = {}
 
@@ -32,6 +38,10 @@ class Collector:
         """Deliver what an earlier worker of this id left in the outbox."""
         for parcel in self._outbox.left_behind():
             self._deliver(parcel)
+
+    def close(self, seconds: float) -> None:
+        """The worker ends: what the server does not take within that time stays in the outbox."""
+        self._until = time.monotonic() + seconds
 
     def publish(self, attempt: Attempt) -> None:
         """Publish the checkpoint of a running attempt, unless that is still going on."""
@@ -101,7 +111,7 @@ class Collector:
     def _publish(self, attempt: Attempt, then: Callable[[], None]) -> None:
         self._busy[attempt.id] = [then]
         folder, before = attempt.checkpoint, self._published.get(attempt.id)
-        step = attempt.points.step
+        step, until = attempt.points.step, time.monotonic() + PATIENCE
 
         def work() -> Any:
             assert folder is not None
@@ -110,7 +120,7 @@ class Collector:
                 return before
             parcel, seen = packed
             try:
-                deliver(self._server, parcel, time.monotonic() + PATIENCE)
+                deliver(self._server, parcel, lambda: time.monotonic() < until)
             finally:
                 remove(parcel)
             return seen
@@ -127,11 +137,11 @@ class Collector:
             for callback in self._busy.pop(attempt.id):
                 callback()
 
-        self._uploads.run(work, done)
+        self._checkpoints.run(work, done)
 
     def _deliver(self, parcel: Path) -> None:
         def done(_: Any, error: BaseException | None) -> None:
             if error is not None:
                 say(f"files in {parcel.name} did not arrive: {error}")
 
-        self._uploads.run(lambda: deliver(self._server, parcel), done)
+        self._uploads.run(lambda: deliver(self._server, parcel, lambda: time.monotonic() < self._until), done)

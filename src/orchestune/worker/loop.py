@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker import PROTOCOL, VERSION, guard
-from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
+from orchestune.worker.api import ALONE, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable, node_name
 from orchestune.worker.attempt import Attempt
 from orchestune.worker.collect import Collector
 from orchestune.worker.crew import Crew
@@ -29,8 +29,6 @@ from orchestune.worker.talk import ASKED_TO_STOP, Talk
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.waker import Waker
 
-ALONE = 3600.0
-"""seconds without any server after which a worker with nothing to run ends"""
 FAREWELL = 5.0
 """seconds for which a worker that was asked to stop tries to tell a server that is away"""
 CAPABILITIES = ("checkpoint", "keep", "usage")
@@ -76,6 +74,7 @@ class Loop:
             say(f"ending: {exc}")
         except Denied as exc:
             code = 1
+            self._save_ends()
             say(f"ending, the server does not accept this worker: {exc}")
         self._end_descendants([])
         self._supervisor.clean_up()
@@ -125,8 +124,9 @@ class Loop:
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
         self._crew, self._uploads = Crew(4, self._waker.wake, "crew"), Crew(4, self._waker.wake, "uploads")
+        self._checkpoints = Crew(4, self._waker.wake, "checkpoints")
         outbox = Outbox(state / "outbox" / settings.worker)
-        self._collector = Collector(self._server, outbox, self._crew, self._uploads)
+        self._collector = Collector(self._server, outbox, self._crew, self._uploads, self._checkpoints)
         workshop = self._workshop = Workshop(settings, self._server, self._environ, hello)
         self._supervisor = Supervisor(
             settings, workshop, self._reporting, self._spool, self._crew, self._starts, self._collector, self._selector,
@@ -160,6 +160,7 @@ class Loop:
         talk.hear(now)
         self._crew.deliver()
         self._uploads.deliver()
+        self._checkpoints.deliver()
         supervisor.tick(now)
         supervisor.start_next()
 
@@ -183,6 +184,7 @@ class Loop:
         say("asked to stop")
         self._talk.draining = self._workshop.closing = True
         self._supervisor.stop_all(ASKED_TO_STOP)
+        self._collector.close(FAREWELL)
 
     def _done(self) -> bool:
         talk, supervisor = self._talk, self._supervisor
@@ -191,7 +193,12 @@ class Loop:
         silent = time.monotonic() - talk.last_answer
         stopping = 0.0 if self._stop_since is None else time.monotonic() - self._stop_since
         if talk.away and (silent > ALONE or min(silent, stopping) > FAREWELL):
-            for record in self._reporting.records.values():
-                self._spool.save(record)
+            self._save_ends()
             return True
         return (talk.drained or talk.draining) and talk.quiet and not self._uploads.busy
+
+    def _save_ends(self) -> None:
+        """A later worker of this id tells of them."""
+        for record in self._reporting.records.values():
+            if record.result is not None:
+                self._spool.save(record)

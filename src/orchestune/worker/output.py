@@ -45,15 +45,15 @@ class Log:
     def append(self, data: bytes) -> None:
         """Take what the process wrote next. A character that is not whole yet waits for its rest."""
         data = self._started + data
-        whole = len(data) - unfinished(data)
-        self._started = data[whole:]
-        if whole:
-            self._append(data[:whole])
+        complete = whole(data)
+        self._started = data[len(complete) :]
+        if complete:
+            self._append(complete)
 
     def _append(self, data: bytes) -> None:
         room = self._head_limit - self._head_end
         if self.end == self._head_end and room > 0:
-            self._append_head(data[:room] if len(data) > room else data)
+            self._append_head(whole(data[:room]) if len(data) > room else data)
         beyond = self.end + len(data) - self._head_end
         if beyond > 0:
             self._tail += data[max(0, len(data) - beyond) :]
@@ -67,9 +67,10 @@ class Log:
         self._append(self._started)
         self._started = b""
         self.closed = True
-        excess = len(self._tail) - self._tail_limit
-        if excess > 0:
-            del self._tail[:excess]
+        excess = max(0, len(self._tail) - self._tail_limit)
+        if self.end - len(self._tail) + excess > self._head_end:  # it begins anywhere: at a character
+            excess += next((at for at in range(3) if not _continues(self._tail[excess + at : excess + at + 1])), 3)
+        del self._tail[:excess]
 
     @property
     def waiting(self) -> int:
@@ -86,7 +87,7 @@ class Log:
         if position < self._head_end:
             data = self._read_head(min(limit, self._head_end - position))
             if position + len(data) < self._head_end:
-                data = data[: len(data) - unfinished(data)] or data
+                data = whole(data) or data
             found.append([position, data.decode("latin-1"), 0])
             position += len(data)
             limit -= len(data)
@@ -94,6 +95,8 @@ class Log:
         if self.closed and self._tail and limit > 0 and self._head_end <= position < self.end:
             at = max(start, position)
             data = bytes(self._tail[at - start : at - start + limit])
+            if at + len(data) < self.end:
+                data = whole(data) or data
             found.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
             position = at + len(data)
         return found, position
@@ -206,14 +209,18 @@ class Log:
             pass
 
 
-def unfinished(data: bytes) -> int:
-    """How many bytes at the end are the start of a character of UTF-8 whose rest is missing."""
+def whole(data: bytes) -> bytes:
+    """Without the start of a character of UTF-8 at the end whose rest is missing."""
     for back in range(1, min(len(data), 3) + 1):
         byte = data[-back]
         if byte & 0xC0 != 0x80:  # no continuation: here the last character starts
             length = 2 if 0xC2 <= byte <= 0xDF else 3 if 0xE0 <= byte <= 0xEF else 4 if 0xF0 <= byte <= 0xF4 else 1
-            return back if length > back else 0
-    return 0
+            return data[:-back] if length > back else data
+    return data
+
+
+def _continues(byte: bytearray) -> bool:
+    return bool(byte) and byte[0] & 0xC0 == 0x80
 
 
 def last_lines(data: bytes, count: int = 20) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.worker import bundle, checkpoint, environment
-from orchestune.worker.api import Absent, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
+from orchestune.worker.api import ALONE, Absent, ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
 from orchestune.worker.attempt import Attempt
 from orchestune.worker.bundle import Bundle, BundleError
 from orchestune.worker.job import Job
@@ -115,7 +115,8 @@ class Workshop:
             return f"this trial begins anew, its checkpoint is lost: {exc}"
 
     def _patiently(self, work: Callable[[Connection], Any], wanted: Callable[[], bool]) -> Any:
-        connection, backoff = Connection(self._server, 60.0), Backoff()
+        """Try while the server is away, as long as `wanted`, but not for ever."""
+        connection, backoff, until = Connection(self._server, 60.0), Backoff(), time.monotonic() + ALONE
         try:
             while True:
                 try:
@@ -123,7 +124,7 @@ class Workshop:
                 except (Gone, Denied):
                     raise
                 except Unreachable:
-                    if not wanted():
+                    if not wanted() or time.monotonic() > until:
                         raise
                     time.sleep(backoff.next())
         finally:

@@ -50,6 +50,8 @@ class Talk:
         self._poll_want = 0
         self._backoff = Backoff()
         self._retry_at = 0.0
+        self._save_at = 0.0
+        """when to look again for ends that have waited too long in memory alone"""
         self._last_report = 0.0
         self._reported = self._took = 0.0
         """when the last report was sent, and the seconds that it took to be answered"""
@@ -78,7 +80,7 @@ class Talk:
     def next_step(self) -> float:
         """When `step` has something to do, if nothing else happens."""
         if self._shipment is not None:
-            return float("inf")
+            return self._save_at if self._reporting.ended() else float("inf")
         return max(self._retry_at, self._due())
 
     def hear(self, now: float) -> None:
@@ -190,6 +192,9 @@ class Talk:
         self._retry_at = now + self._backoff.next()
 
     def _save_what_waits(self, now: float) -> None:
+        if now < self._save_at:
+            return
+        self._save_at = now + PATIENCE / 4
         for record in self._reporting.records.values():
             if record.result is not None and not record.spooled and now - record.ended > PATIENCE:
                 self._spool.save(record)

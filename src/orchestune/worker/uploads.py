@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,12 @@ class Outbox:
         return found
 
 
-def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
+def deliver(server: Server, folder: Path, wanted: Callable[[], bool]) -> Any:
     """Upload a parcel's files, commit them, remove it; the answer of the committing route.
 
-    Goes on while the server is away, up to the time `until`. Raises Unreachable then, and ApiError where the server
-    does not want it, in which case the parcel is gone. That artifacts are not wanted is told to the server instead,
-    which waits for them.
+    Goes on while the server is away, as long as `wanted`. Raises Unreachable then, and ApiError where the server does
+    not want it, in which case the parcel is gone. That artifacts are not wanted is told to the server instead, which
+    waits for them.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     connection, backoff = Connection(server, 60.0), Backoff()
@@ -68,7 +69,7 @@ def deliver(server: Server, folder: Path, until: float | None = None) -> Any:
                 remove(folder)
                 return answer
             except Unreachable:
-                if until is not None and time.monotonic() > until:
+                if not wanted():
                     raise
                 time.sleep(backoff.next())
             except (Gone, Denied):

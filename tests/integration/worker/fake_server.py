@@ -15,7 +15,7 @@ from typing import Any
 Document = dict[str, Any]
 Fault = Callable[[str, Document], str]
 """route and body → "" (serve), "drop" (serve, hang up without an answer), "refuse" (hang up), "repeat" (serve twice),
-"delay" (answer late), "last" (hang up with the answer), "503", "401", "410"."""
+"delay" (answer late), "silent" (take it and say nothing), "last" (hang up with the answer), "503", "401", "410"."""
 
 
 @dataclass
@@ -50,6 +50,8 @@ class FakeServer:
         }  # fmt: skip
         self.slots, self.beat_seconds = slots, beat
         self.change = threading.Condition()
+        self.silence = threading.Event()
+        """set: whoever was told nothing is served"""
         self.pending: deque[Document] = deque()
         self.attempts: dict[str, Told] = {}
         self.orders: dict[str, Document] = {}
@@ -82,6 +84,7 @@ class FakeServer:
     def stop(self) -> None:
         """Be away: close the port and every connection."""
         httpd, self._httpd = self._httpd, None
+        self.silence.set()
         if httpd is not None:
             httpd.away = True
             httpd.shutdown()
@@ -291,6 +294,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, {"error": {"code": "denied", "message": "who are you?", "hint": ""}})
             return
         fault = fake.fault(route, body)
+        if fault == "silent":
+            fake.silence.wait()
         if fault == "refuse" or self.server.away:
             self.close_connection = True
             return

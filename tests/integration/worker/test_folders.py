@@ -223,6 +223,38 @@ def test_an_upload_goes_on_where_it_was_cut_off_even_in_another_worker(serve: Se
     until(lambda: not list((worker.state / "outbox" / worker.name).iterdir()), "an empty outbox")
 
 
+SHORT_OR_LONG = """
+if [ $0 = long ]; then trap 'exit 1' TERM; echo $$ > "$ORCHESTUNE_CHECKPOINT_DIR/state"; echo loss=2
+while :; do date > "$ORCHESTUNE_CHECKPOINT_DIR/date"; sleep 0.1; done; fi
+echo one > best.pt; echo loss=1
+"""
+
+
+def test_files_that_nobody_takes_hold_up_neither_checkpoints_nor_the_end_of_a_worker(
+    serve: Serve, employ: Employ
+) -> None:
+    server = serve(
+        ["sh", "-c", SHORT_OR_LONG, "{kind}"], parameters=["kind"], checkpoint_every=0.5, grace=20,
+        keep={"patterns": ["best.pt"], "limit": 100},
+    )  # fmt: skip
+    server.fault = lambda route, body: "503" if route == "artifacts" else ""
+    short = [server.queue({"kind": "short"}) for _ in range(6)]
+    worker = employ(server)
+    for attempt in short:
+        server.finished(attempt)
+    long = server.queue({"kind": "long"})
+    server.wait(lambda: len(server.checkpoints) >= 2)
+    worker.guard.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    finished = server.finished(long).finished
+    assert finished is not None and finished["state"] == "preempted"
+    assert len(list((worker.state / "outbox" / worker.name).iterdir())) == 6
+    server.fault = lambda route, body: ""
+    worker.start()
+    for attempt in short:
+        server.wait(partial(server.artifacts.get, attempt))
+
+
 def worker_runs(worker: RunningWorker) -> bool:
     return "the guard is gone" not in worker.log.read_text()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.worker.conftest import RunningWorker, until
+from tests.integration.worker.conftest import RunningWorker, alive, read_pids, until
 from tests.integration.worker.fake_server import FakeServer
 
 Serve = Callable[..., FakeServer]
@@ -56,6 +57,42 @@ def test_what_a_dead_worker_spooled_is_delivered_by_the_next_one(serve: Serve, e
     assert told.values("loss") == [1.0, 2.0]
     assert bytes(told.log) == b"loss=1\n" + b"\0" * 3_000_000 + b"\nloss=2\n"
     until(lambda: not list(spool.iterdir()), "an empty spool")
+
+
+def test_an_end_is_on_disk_soon_where_the_server_takes_calls_and_answers_none(
+    serve: Serve, employ: Employ, tmp_path: Path
+) -> None:
+    server = serve(["sh", "-c", f"echo loss=1; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo loss=2"])
+    attempt = server.queue()
+    worker = employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.fault = lambda route, body: "silent"
+    (tmp_path / "go").touch()
+    until(lambda: list((worker.state / "spool" / worker.name).glob("*.json")), "the spool on disk")
+    assert "does not answer" not in worker.log.read_text()
+    server.fault = lambda route, body: ""
+    server.silence.set()
+    assert server.finished(attempt).values("loss") == [1.0, 2.0]
+
+
+def test_an_end_outlives_a_worker_whose_token_is_refused(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    server = serve(["sh", "-c", f"echo $$ > {tmp_path}/leader.pid; echo loss=1; exec sleep 600"])
+    attempt = server.queue()
+    worker = employ(server)
+    (pid,) = read_pids(tmp_path, 1)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.fault = lambda route, body: "503"
+    until(lambda: "trying again" in worker.log.read_text(), "a server that is away")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "the end of the command")
+    time.sleep(0.5)  # for the worker to take what it left
+    server.token, right = "another", server.token
+    server.fault = lambda route, body: ""
+    assert worker.wait() == 1
+    server.token = right
+    worker.start()
+    finished = server.finished(attempt).finished
+    assert finished is not None and finished["signal"] == signal.SIGKILL
 
 
 def test_a_network_that_drops_delays_and_repeats_changes_nothing(serve: Serve, employ: Employ) -> None:

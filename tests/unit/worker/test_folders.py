@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.worker import checkpoint, keep
+from orchestune.worker import checkpoint, keep, prepare
+from orchestune.worker.api import Connection, Server, Unreachable
 from orchestune.worker.bundle import Bundle, BundleError, unpack
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import View, project_links, remove
@@ -34,6 +35,21 @@ def archive(path: Path, *members: tuple[str, bytes, str]) -> Path:
                 member.linkname = content
                 tar.addfile(member)
     return path
+
+
+def test_nothing_is_waited_for_that_a_server_which_is_away_for_ever_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop = object.__new__(prepare.Workshop)
+    workshop._server = Server("http://127.0.0.1:1", None, "token", "worker")
+    tries = []
+
+    def away(connection: Connection) -> None:
+        tries.append(connection)
+        raise Unreachable("away")
+
+    monkeypatch.setattr(prepare, "ALONE", 0.3)
+    with pytest.raises(Unreachable):
+        workshop._patiently(away, lambda: True)
+    assert len(tries) > 1
 
 
 FILE, LINK, HARD, FOLDER, PIPE = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE
