@@ -22,6 +22,7 @@ from orchestune.services.trials import Suggestion
 from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.trials import tried_first
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Suggesting:
         self._core = core
         self._make = make_engine
         self._open: dict[str, _Open] = {}
+        self._tried_first: set[str] = set()
+        """experiments of which all that `try_first` has was handed out"""
 
     def tick(self) -> None:
         """Bring every experiment's queue to where it should be."""
@@ -66,7 +69,9 @@ class Suggesting:
         for row in rows:
             if row.desired is Desired.RUNNING and row.ended is None and row.finished + row.open < row.budget:
                 self._experiment(row)
-        for gone in self._open.keys() - {row.id for row in rows}:
+        going = {row.id for row in rows}
+        self._tried_first &= going
+        for gone in self._open.keys() - going:
             self._open.pop(gone).engine.close()
 
     def close(self) -> None:
@@ -99,9 +104,8 @@ class Suggesting:
             opened.engine.close()
 
     def _fill(self, row: ExperimentRow) -> None:
-        first = row.specification.try_first[row.created : row.created + row.budget] if row.created < row.budget else ()
-        if first and row.origin is None:
-            self._queue(row, [Suggestion(values, "try_first") for values in first])
+        if first := self._first(row):
+            self._queue(row, first)
             return
         opened = self._engine(row)
         if not opened.engine.uses_history and _missing(row) <= 0:
@@ -119,6 +123,17 @@ class Suggesting:
         opened.engine.tell(observations)
         opened.told = row.history_seq
         self._ask(row, opened, pending, wanted)
+
+    def _first(self, row: ExperimentRow) -> list[Suggestion]:
+        """What of `try_first` was not handed out yet."""
+        first = row.specification.try_first
+        if not first or row.id in self._tried_first:
+            return []
+        with self._core.store.reading() as session:
+            left = first[tried_first(session, row.id) :]
+        if not left:
+            self._tried_first.add(row.id)
+        return [Suggestion(values, "try_first") for values in left]
 
     def _ask(self, row: ExperimentRow, opened: _Open, pending: dict[int, Configuration], wanted: int) -> None:
         clock = self._core.clock

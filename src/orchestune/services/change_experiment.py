@@ -17,6 +17,7 @@ from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
 from orchestune.store import experiments, logs, removal
+from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 
 _ORDER_LIVE = (
@@ -71,7 +72,7 @@ def _change(ledger: Ledger, body: Mapping[str, Any]) -> None:
     if "budget" in changes and row.ended is not None and row.desired is Desired.PAUSED:
         row.desired = Desired.RUNNING  # a pause is over with what was paused
     if grew and row.desired is Desired.STOPPED:
-        row.desired, row.reason = Desired.RUNNING, None
+        _begin_again(ledger)
     ledger.evaluate()
 
 
@@ -128,11 +129,20 @@ def resume(core: Core, ref: str, actor: str) -> dict[str, Any]:
             row.guard_words |= {reason.code.value}
         if row.desired is not Desired.RUNNING:
             _show(ledger)
-            row.desired, row.reason = Desired.RUNNING, None
+            _begin_again(ledger)
             ledger.session.run(_FORGET_LOSSES, {"experiment": row.id})
             ledger.record("experiment_changed", {"desired": Desired.RUNNING})
         ledger.evaluate()
     return status(core, experiment)
+
+
+def _begin_again(ledger: Ledger) -> None:
+    """It is wanted again, with what somebody named and was not tried for its stop."""
+    row = ledger.row
+    stopped = row.desired is Desired.STOPPED
+    row.desired, row.reason = Desired.RUNNING, None
+    if stopped:
+        trials.queue_again(ledger)
 
 
 def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
@@ -146,6 +156,8 @@ def stop(core: Core, ref: str, actor: str) -> dict[str, Any]:
             if row.ended is None:  # otherwise it ends for its own reason, only at once
                 row.reason = reason
             trials.cancel_open(ledger, reason)
+            if rows.may_still_run(ledger.session, row.id):  # what was cancelled before this stop
+                ledger.awaits_workers()
     return status(core, experiment)
 
 

@@ -77,6 +77,23 @@ def queue(ledger: Ledger, suggestions: Sequence[Suggestion]) -> list[int]:
     return [trial["number"] for trial in trials]
 
 
+def queue_again(ledger: Ledger) -> None:
+    """Queue what somebody named and a stop of the whole experiment cancelled, where the budget has room for it."""
+    row = ledger.row
+    stopped = rows.stopped_with_all(ledger.session, row.id)
+    again = [
+        Suggestion(
+            parameters=json.loads(trial.parameters),
+            source=trial.source,
+            parent=trial.number if trial.parent is None else trial.parent,
+            seed=trial.seed,
+            checkpoint=json.loads(trial.checkpoint) if trial.checkpoint else None,
+        )
+        for trial in stopped
+    ]
+    queue(ledger, again[: max(row.budget - row.finished - row.open, 0)])
+
+
 def change_task(ledger: Ledger, trial: int, fold: int, old: TaskState, cause: Cause, **values: Any) -> None:
     """Move a task by the table; `values` may set not_before, failures, isolated."""
     parameters = {"not_before": 0.0, "failures": 0, "isolated": 0} | values

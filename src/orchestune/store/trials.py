@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, select
 
 from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.space import Configuration
-from orchestune.domain.states import AttemptState, TrialState
+from orchestune.domain.states import AttemptState, TrialState, WorkerState
 from orchestune.errors import NotFound
 from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.tables import attempts, points, tasks, trial_metrics, trials
+from orchestune.store.tables import attempts, events, points, tasks, trial_metrics, trials, workers
 
 
 def get(session: Session, experiment: str, number: int) -> Row[Any] | None:
@@ -51,6 +51,37 @@ def last_suggested(session: Session, experiment: str) -> int | None:
     )
     found = session.first(query.order_by(trials.c.number.desc()).limit(1))
     return found.number if found else None
+
+
+def tried_first(session: Session, experiment: str) -> int:
+    """How many configurations of `try_first` were handed out; one that is queued again has a parent."""
+    query = select(func.count()).where(
+        trials.c.experiment == experiment, trials.c.source == "try_first", trials.c.parent.is_(None)
+    )
+    return int(session.select(query)[0][0])
+
+
+def stopped_with_all(session: Session, experiment: str) -> Sequence[Row[Any]]:
+    """What somebody named, and was cancelled when the whole experiment was stopped for the last time."""
+    cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
+    last = select(func.max(trials.c.finished_at)).where(cancelled).scalar_subquery()
+    then = select(events.c.seq).where(
+        events.c.experiment == experiment, events.c.kind == "experiment_state", events.c.at == trials.c.finished_at
+    )
+    named = and_(cancelled, trials.c.engine_version.is_(None), trials.c.finished_at == last)
+    return session.select(select(trials).where(named, then.exists()).order_by(trials.c.number))
+
+
+def may_still_run(session: Session, experiment: str) -> bool:
+    """Whether a worker has not told the end of an attempt that was cancelled, and may still be there."""
+    query = select(attempts.c.id).join(workers, workers.c.id == attempts.c.worker)
+    query = query.where(
+        attempts.c.experiment == experiment,
+        attempts.c.state == AttemptState.CANCELLED,
+        attempts.c.log_bytes.is_(None),
+        workers.c.state != WorkerState.ENDED,
+    )
+    return bool(session.select(query.limit(1)))
 
 
 def last_sources(session: Session, experiment: str, count: int) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.errors import BadInput, Conflict
 from orchestune.services import (
+    change_experiment,
     create_experiment,
     idempotency,
     queue_trial,
@@ -121,6 +122,18 @@ class BudgetsContract(WorldContract):
         with pytest.raises(Conflict, match="no checkpoint") as refused:
             rerun_trial.rerun_trial(world.core, experiment, 2, {"continue": True}, "ada")
         assert refused.value.hint == "only trials with `checkpoint:` can be continued"
+
+    def test_a_rerun_that_was_stopped_and_goes_on_is_of_the_same_trial(self, world: World) -> None:
+        experiment = world.create(budget=2, engine="random")
+        world.run(experiment)
+        again = rerun_trial.rerun_trial(world.core, experiment, 2, {}, "ada")["id"]
+        change_experiment.stop(world.core, again, "ada")
+        change_experiment.resume(world.core, again, "ada")
+        assert world.run(again)["counts"]["completed"] == 1
+        old, new = read_trials.trial(world.core, experiment, 2), read_trials.trial(world.core, again, 2)
+        for key in ("parameters", "seed"):
+            assert old[key] == new[key]
+        assert (new["source"], new["state"]) == ("rerun", "completed")
 
     def test_a_trial_that_ended_before_its_first_checkpoint_is_told_so(self, world: World) -> None:
         experiment = world.create(budget=1, checkpoint_every=300.0)

@@ -227,6 +227,41 @@ class IntentContract(WorldContract):
         shown = world.run(experiment)
         assert (shown["state"], shown["reason"]["code"], shown["counts"]["completed"]) == ("completed", "exhausted", 4)
 
+    def test_what_somebody_named_and_a_stop_cancelled_is_tried_after_a_resume(self, world: World) -> None:
+        named = [{"x": 0.125}, {"x": 0.25}, {"x": 0.25}, {"x": 0.375}]
+        experiment = world.create(budget=8, parallelism=2, engine="random", try_first=named)
+        world.lease(2)
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.75}, "ada")
+        stop_trial.stop_trial(world.core, experiment, 2, "ada")
+        for _ in range(2):
+            change_experiment.stop(world.core, experiment, "ada")
+            world.tick(3)
+            change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["counts"]["completed"] == 8
+        tried = [t for t in world.trials(experiment) if t["state"] == "completed" and t["source"] != "random"]
+        assert [(t["source"], t["parameters"]["x"]) for t in tried] == [
+            ("try_first", 0.125), ("try_first", 0.25), ("try_first", 0.375), ("user", 0.75),
+        ]  # fmt: skip
+
+    def test_a_configuration_that_is_queued_before_the_first_suggestion_displaces_none_of_try_first(
+        self, world: World
+    ) -> None:
+        experiment = world.create(budget=4, try_first=[{"x": 0.25}, {"x": 0.5}])
+        queue_trial.queue_trial(world.core, experiment, {"x": 0.75}, "ada")
+        world.run(experiment)
+        sources = [(t["source"], t["parameters"]["x"]) for t in world.trials(experiment)[:3]]
+        assert sources == [("user", 0.75), ("try_first", 0.25), ("try_first", 0.5)]
+
+    def test_what_is_stopped_resumed_and_stopped_is_over_once_nothing_of_it_runs(self, world: World) -> None:
+        experiment = world.create(budget=4, parallelism=1)
+        worker, lease = world.lease()[0]
+        change_experiment.stop(world.core, experiment, "ada")
+        change_experiment.resume(world.core, experiment, "ada")
+        assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopping"
+        change_experiment.resume(world.core, experiment, "ada")
+        worker.call(finished=[worker.finish(lease, state="cancelled", points=[])])
+        assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
+
     def test_a_smaller_budget_starts_nothing_that_was_stopped(self, world: World) -> None:
         experiment = world.create(budget=10)
         world.lease()
