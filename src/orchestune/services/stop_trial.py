@@ -27,6 +27,5 @@ def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
             raise Conflict(f"trial {number} is {state} already", "there is nothing to stop")
         if not state.over:
             trials.cancel(ledger, number, state, Reason(ReasonCode.STOPPED, f"stopped {by(actor)}"))
-            ledger.orders()
             ledger.evaluate()
     return read_trials.trial(core, experiment, number)

@@ -292,6 +292,7 @@ def _cancel_tasks(
         )
         ledger.row.live -= 1
         ledger.awaits_workers()
+        ledger.orders()
         ledger.record("attempt_ended", {"attempt": identity, "trial": trial, "fold": fold, "state": "cancelled"})
     for trial, fold, state, failures in tasks:
         change_task(ledger, trial, fold, TaskState(state), Cause.CANCEL, failures=failures)

@@ -123,6 +123,17 @@ class FoldsContract(WorldContract):
         counts = world.run(experiment)["counts"]
         assert (counts["completed"], counts["failed"]) == (2, 1)
 
+    def test_a_worker_hears_at_once_that_its_fold_is_no_longer_wanted(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = world.create(budget=3, parallelism=2, **folds(2))
+        (worker, lease), _ = world.lease(2)
+        told: set[str] = set()
+        monkeypatch.setattr(world.core.signals, "notify", lambda *topics: told.update(topics))
+        worker.call(finished=[worker.finish(lease, **FAILED)])
+        assert world.trials(experiment)[0]["state"] == "failed"
+        assert f"work:{experiment}" in told
+
     def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
         (worker, lease), (other, sibling) = world.lease(2)
