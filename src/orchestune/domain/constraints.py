@@ -13,7 +13,7 @@ import keyword
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -166,20 +166,40 @@ class _Reader:
                 raise WrongConstraint(f"{_shown(node.func)} is no function here", f"known: {', '.join(_FUNCTIONS)}")
         raise WrongConstraint(f"{_shown(node)} is not allowed here", "arithmetic, comparisons, and, or, not are")
 
-    def distance(self, node: ast.expr) -> _Term:
-        """How far a configuration is from fulfilling the tree: a number where numbers are compared, else 0 or 1."""
+    def distance(self, node: ast.expr, wanted: bool = True) -> _Term:
+        """How far a configuration is from one of which the tree is as `wanted`: a number where numbers are compared,
+        else 0 or 1.
+        """
         match node:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return self.distance(operand, not wanted)
             case ast.BoolOp(op=op, values=parts):
-                terms = [self.distance(part) for part in parts]
-                together = sum if isinstance(op, ast.And) else min
-                return lambda values: together(term(values) for term in terms)
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if not isinstance(op, (ast.In, ast.NotIn)):
-                (one, kind), (other, second) = self.term(left), self.term(right)
-                holds = _COMPARISONS[type(op)]
-                if {kind, second} <= {"number", "truth"}:
-                    return lambda values: 0.0 if holds(one(values), other(values)) else abs(one(values) - other(values))
+                return _together([self.distance(part, wanted) for part in parts], isinstance(op, ast.And) is wanted)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                condition = self._truth(test)
+                yes, no = self.distance(body, wanted), self.distance(orelse, wanted)
+                return lambda values: yes(values) if condition(values) else no(values)
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                pairs = zip([left, *comparators], ops, comparators, strict=False)
+                return _together([self._one_distance(*pair, wanted) for pair in pairs], wanted)
         term = self.term(node)[0]
-        return lambda values: 0.0 if term(values) else 1.0
+        return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
+
+    def _one_distance(self, left: ast.expr, op: ast.cmpop, right: ast.expr, wanted: bool) -> _Term:
+        one, kind = self.term(left)
+        if isinstance(right, (ast.List, ast.Tuple, ast.Set)):
+            choices = [self.term(element) for element in right.elts]
+            if isinstance(op, ast.In) is wanted and {kind, *(second for _, second in choices)} <= {"number", "truth"}:
+                return lambda values: min(abs(one(values) - choice(values)) for choice, _ in choices)
+        else:
+            other, second = self.term(right)
+            holds = _COMPARISONS[type(op)]
+            if {kind, second} <= {"number", "truth"}:
+                return lambda values: (
+                    0.0 if holds(one(values), other(values)) is wanted else abs(one(values) - other(values))
+                )
+        term = self._one_comparison(left, op, right)
+        return lambda values: 0.0 if bool(term(values)) is wanted else 1.0
 
     def _constant(self, value: object) -> tuple[_Term, Kind]:
         if isinstance(value, bool):
@@ -261,6 +281,14 @@ class _Reader:
         if kind == "text":
             raise WrongConstraint(f"{_shown(node)} is a text, not a number")
         return lambda values: _as_number(term(values))
+
+
+def _together(terms: Sequence[_Term], every: bool) -> _Term:
+    """The distance from where every one of them is 0, or any."""
+    if len(terms) == 1:
+        return terms[0]
+    together = sum if every else min
+    return lambda values: together(term(values) for term in terms)
 
 
 def _equality(one: Kind, other: Kind) -> Callable[[Any, Any], bool]:

@@ -29,7 +29,9 @@ class Progress:
     seconds: float
     """since the first lease"""
     exhausted: bool = False
-    """the space has no configuration left that was not tried"""
+    """no configuration is left, or was found, that was not tried"""
+    size: float = 0
+    """how many configurations the space has, as far as that can be counted; for what is exhausted"""
     front: bool = False
     """there are several objectives"""
     unsure: bool = False
@@ -58,7 +60,9 @@ def ended(progress: Progress, rules: StopRules, objective: Metric) -> Reason | N
             ReasonCode.MAX_FAILURES, f"{plural(progress.failed, 'trial')} failed, the limit is {rules.max_failures}"
         )
     if progress.exhausted and progress.open == 0:
-        return Reason(ReasonCode.EXHAUSTED, f"every configuration of the space was tried ({progress.finished})")
+        every = progress.size <= progress.finished
+        what = "every configuration of the space was" if every else "no configuration was found that was not"
+        return Reason(ReasonCode.EXHAUSTED, f"{what} tried ({progress.finished})")
     if progress.finished >= progress.budget:
         return Reason(
             ReasonCode.BUDGET,

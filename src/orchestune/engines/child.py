@@ -22,7 +22,7 @@ from orchestune.domain.trial import Observation
 from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.learners import proposer
 from orchestune.engines.wire import encode, observation_from_json
-from orchestune.ports.engine import Engine, Exhausted
+from orchestune.ports.engine import Engine, Exhausted, StillLooking
 
 _NICENESS = 5  # the trials and the server come first
 
@@ -46,6 +46,8 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
         if "front" in request:
             return _front(request["front"])
         return _ask(engines, request) if "engine" in request else {}
+    except StillLooking:
+        return {"looking": True}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
     except Exception as exc:  # noqa: BLE001 (one engine's bug must not end the others; the server logs it)

@@ -49,6 +49,8 @@ class Cube:
             for child, parameter in enumerate(space.parameters)
             for parent, values in parameter.when
         ]
+        self._part = _part(space)
+        self._of_part = [names[parameter.name] for parameter in self._part.parameters]
 
     @property
     def width(self) -> int:
@@ -92,7 +94,17 @@ class Cube:
         """Which of the points without NaN the constraints allow."""
         if not self._space.constraints:
             return np.ones(len(points), dtype=np.bool_)
-        return np.array([self._space.allows(self.configuration(point)) for point in points], dtype=np.bool_)
+        parameters, columns = self._part.parameters, []
+        for parameter, index in zip(parameters, self._of_part, strict=True):
+            column = points[:, index].tolist()
+            columns.append(
+                list(map(parameter.from_unit, column))
+                if parameter.numeric
+                else [parameter.choices[int(position)] for position in column]
+            )
+        names = [parameter.name for parameter in parameters]
+        found = (self._part.active(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True))
+        return np.fromiter(map(self._part.allows, found), dtype=np.bool_, count=len(points))
 
     def _allowed_points(self, count: int, random: np.random.Generator) -> Floats:
         """Of a few times as many uniform points those that are allowed; walks make up for what is missing."""
@@ -166,6 +178,18 @@ class Cube:
         if line is None:
             return self._choices[index][token(value)]
         return line.position(float(value))
+
+
+def _part(space: Space) -> Space:
+    """What constraints are about: the parameters that they name, and those that decide whether these apply."""
+    needed: set[str] = set()
+    waiting = [name for each in space.constraints for name in each.names]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [parent for parent, _ in space.by_name[name].when]
+    return Space(tuple(parameter for parameter in space.parameters if parameter.name in needed), space.constraints)
 
 
 class _Line:

@@ -12,11 +12,14 @@ from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.feasible import draw_allowed, example, wander
 from orchestune.engines.identity import Identity, continuous
 from orchestune.engines.uniform import draw
-from orchestune.ports.engine import Exhausted
+from orchestune.engines.walk import MOST, Walk
+from orchestune.ports.engine import Exhausted, StillLooking
 
-_PROBES = 64
-_LAST_PROBES = 1000
+_PROBES, _LAST_PROBES = 64, 1000
+_CONSTRAINED = 8  # as often where there are constraints: a draw may take a long walk among what they allow
 _WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
+_WALKABLE_CONSTRAINED = 100_000  # of more it is not known how many the constraints allow
+_MANY = 1000  # values of one parameter
 
 
 class Proposer(Protocol):
@@ -47,9 +50,10 @@ class DistinctEngine:
     """An `Engine` which gives out the proposals of a `Proposer` that were neither told nor are pending.
 
     Where the proposer repeats itself: a uniform draw; where draws repeat themselves, one of the configurations left
-    of a finite space, found by walking it; in a larger space a draw in which a float without a step is active.
-    `Exhausted` is raised when there is no other configuration. What a warm start tells counts for none: its best
-    configuration may be the best one here, and has to be tried.
+    of a finite space, found by walking it; in a larger space a draw in which a parameter with many values is active,
+    and then, where it is finite, the first one left in order. `Exhausted` is raised when there is no other
+    configuration, or none was found. What a warm start tells counts for none: its best configuration may be the best
+    one here, and has to be tried.
     """
 
     def __init__(self, space: Space, proposer: Proposer) -> None:
@@ -61,12 +65,21 @@ class DistinctEngine:
         self._identity = Identity(space)
         self._told: set[bytes] = set()
         self._left: list[tuple[bytes, dict[str, Value]]] | None = None
+        self._walkable = _WALKABLE_CONSTRAINED if space.constraints else _WALKABLE
+        self._finite = not any(map(continuous, space.parameters))
+        self._in_order = Walk(space, self._identity)
+        self._looking: tuple[int, int] | None = None
+        """number and seed of the ask that is still looking: asked again, it goes on with its walk"""
 
     def tell(self, observations: Sequence[Observation]) -> None:
         self._told |= self._identity.set_of(observation.parameters for observation in observations if observation.own)
         self._proposer.tell(observations)
+        if observations:
+            self._looking = None
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        if self._looking == (number, seed):
+            return self._next(pending, number, seed)
         for attempt in range(self._proposer.tries if len(self._told) < self._size else 0):
             varied = ask_seed(seed, attempt) if attempt else seed
             configuration = self._proposer.propose(pending, number, varied)
@@ -74,7 +87,8 @@ class DistinctEngine:
                 self.source = self._proposer.source
                 return configuration
         self.source = "random"
-        return self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
+        found = self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
+        return self._next(pending, number, seed) if found is None else found
 
     def close(self) -> None:
         self._left = None
@@ -87,22 +101,43 @@ class DistinctEngine:
             return True  # the same float twice is the same draw; only others need the longer comparison
         return name not in self._identity.set_of(pending)
 
-    def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
-        for _ in range(_PROBES if len(self._told) < self._size else 0):
+    def _elsewhere(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value] | None:
+        """One that is drawn, or left in a small space; None where draws lead to none."""
+        often, last = (_CONSTRAINED, _PROBES) if self._space.constraints else (_PROBES, _LAST_PROBES)
+        for _ in range(often if len(self._told) < self._size else 0):
             configuration = draw_allowed(self._space, random)
             if self._is_new(configuration, pending):
                 return configuration
-        if self._size <= _WALKABLE:
+        if self._size <= self._walkable:
             return self._walk(pending, random)
-        fixes = _ways_to_floats(self._space)
-        for _ in range(_LAST_PROBES):
+        if self._finite and self._space.constraints:
+            return None
+        fixes = _ways_to_many(self._space)
+        for _ in range(last):
             fixed = {name: random.choice(values) for name, values in random.choice(fixes).items()}
             configuration = draw(self._space, random, fixed)
             if not self._space.allows(configuration):
                 configuration = wander(self._space, example(self._space), random)
             if self._is_new(configuration, pending):
                 return configuration
-        raise Exhausted("no configuration was found that has not been tried")
+        return None
+
+    def _next(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        """The first one left in order."""
+        self._looking, none = None, "no configuration was found that has not been suggested before"
+        if not self._finite:
+            raise Exhausted(none)
+        try:
+            found = self._in_order.next(self._told, self._identity.set_of(pending))
+        except StillLooking:
+            if self._in_order.barren > MOST:
+                raise Exhausted(none) from None
+            self._looking = (number, seed)
+            raise
+        if found is None:
+            which = " that the constraints allow" if self._space.constraints else ""
+            raise Exhausted(f"each configuration{which} has been suggested once")
+        return found
 
     def _walk(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
         known = self._left if self._left is not None else self._all()
@@ -121,12 +156,14 @@ class DistinctEngine:
                 yield name, configuration
 
 
-def _ways_to_floats(space: Space) -> list[Mapping[str, Sequence[Value]]]:
-    """For each float without a step the parents' values that make it active; one empty way where there is none."""
+def _ways_to_many(space: Space) -> list[Mapping[str, Sequence[Value]]]:
+    """For each parameter with many values the parents' values that make it active; one empty way where there is none.
+
+    Where there are floats without a step, for these alone.
+    """
     ways: list[Mapping[str, Sequence[Value]]] = []
-    for parameter in space.parameters:
-        if not continuous(parameter):
-            continue
+    endless = [parameter for parameter in space.parameters if continuous(parameter)]
+    for parameter in endless or [parameter for parameter in space.parameters if parameter.count() > _MANY]:
         way: dict[str, list[Value]] = {}
         waiting = list(parameter.when)
         while waiting:

@@ -8,13 +8,9 @@ from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.identity import Identity, continuous
+from orchestune.engines.walk import MOST, Walk
 from orchestune.errors import BadInput, OrchestuneError, Problem
 from orchestune.ports.engine import Exhausted, StillLooking
-
-_TURN = 2000
-"""steps of one ask"""
-_MOST = 10_000_000
-"""steps from one configuration to the next, which take minutes"""
 
 
 class GridEngine:
@@ -37,34 +33,24 @@ class GridEngine:
             )
         self._identity = Identity(space)
         self._told: set[bytes] = set()
-        self._steps = space.steps()
-        self._passed_over = 0
-        self._passed: list[tuple[bytes, dict[str, Value]]] = []  # walked through and not told yet
+        self._walk = Walk(space, self._identity)
 
     def tell(self, observations: Sequence[Observation]) -> None:
         self._told |= self._identity.set_of(observation.parameters for observation in observations if observation.own)
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        busy = self._identity.set_of(pending)
-        self._passed = [entry for entry in self._passed if entry[0] not in self._told]
-        for name, configuration in self._passed:
-            if name not in busy:
-                return dict(configuration)
-        for turn, found in enumerate(self._steps, start=1):
-            self._passed_over += 1
-            if found is not None and (name := self._identity.of(found)) not in self._told:
-                self._passed_over = 0
-                self._passed.append((name, found))
-                if name not in busy:
-                    return dict(found)
-            if self._passed_over > _MOST:
-                raise OrchestuneError(
-                    f"{_MOST:,} steps through the grid led to no further configuration that the constraints allow",
-                    "another engine, such as random, finds what is allowed anywhere; or list fewer values",
-                )
-            if turn >= _TURN:
-                raise StillLooking
-        raise Exhausted("every point of the grid has been suggested once")
+        try:
+            found = self._walk.next(self._told, self._identity.set_of(pending))
+        except StillLooking:
+            if self._walk.barren <= MOST:
+                raise
+            raise OrchestuneError(
+                f"{MOST:,} steps through the grid led to no further configuration that the constraints allow",
+                "another engine, such as random, finds what is allowed anywhere; or list fewer values",
+            ) from None
+        if found is None:
+            raise Exhausted("every point of the grid has been suggested once")
+        return found
 
     def close(self) -> None:
-        self._passed.clear()
+        """It holds nothing."""

@@ -22,7 +22,7 @@ from orchestune.domain.trial import Observation
 from orchestune.engines.versions import version_of
 from orchestune.engines.wire import encode, observation_to_json
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.ports.engine import Exhausted
+from orchestune.ports.engine import Exhausted, StillLooking
 
 log = logging.getLogger(__name__)
 
@@ -226,6 +226,8 @@ class ProcessEngine:
         )
         if "exhausted" in answer:
             raise Exhausted(answer["exhausted"])
+        if "looking" in answer:
+            raise StillLooking
         self.source = answer["source"]
         configuration: dict[str, Value] = answer["configuration"]
         return configuration

@@ -11,7 +11,7 @@ from orchestune.domain.trial import Observation
 
 
 class Exhausted(Exception):
-    """Every configuration of a finite space was suggested once."""
+    """Every configuration was suggested once, or none was found that was not."""
 
 
 class StillLooking(Exception):

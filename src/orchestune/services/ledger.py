@@ -84,6 +84,7 @@ class Ledger:
     def progress(self, chosen: stopping.Chosen | None) -> stopping.Progress:
         """What the stop rules look at; `chosen`: the best trial where the best value is not it."""
         row = self.row
+        exhausted = experiments.EXHAUSTED in row.guard_words or self._all_tried()
         found = stopping.Progress(
             budget=row.budget,
             finished=row.finished,
@@ -94,7 +95,8 @@ class Ledger:
             since_best=row.since_best,
             front=len(objectives(row.specification.metrics)) > 1,
             seconds=self.now - row.started_at if row.started_at else 0.0,
-            exhausted=experiments.EXHAUSTED in row.guard_words or self._all_tried(),
+            exhausted=exhausted,
+            size=row.specification.space.size() if exhausted else 0,
             unsure=chosen is None and row.specification.stop.ask_for_the_best and estimates.unsure(self.session, row),
         )
         if chosen is None:

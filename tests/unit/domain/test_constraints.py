@@ -73,6 +73,29 @@ def test_the_distance_is_smaller_where_less_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("3 <= layers <= 5", "layers >= 3 and layers <= 5"),
+        ("not (lr + layers > 2)", "lr + layers <= 2"),
+        ("not (lr < 0.1 or layers >= 3)", "lr >= 0.1 and layers < 3"),
+        ("not 9 <= layers <= 20", "layers < 9 or layers > 20"),
+        ("not not layers < 3", "layers < 3"),
+        ("layers in [2, 30]", "layers == 2 or layers == 30"),
+        ("not layers not in [2, 30]", "layers == 2 or layers == 30"),
+        ("lr > 3 if amp else layers > 99", "lr > 3"),
+        ("not (lr < 3 if opt == 'sgd' else layers < 99)", "lr >= 3"),
+    ],
+)
+def test_spellings_of_one_condition_are_as_far_away(text: str, same: str) -> None:
+    made, plain = constraint(text, KINDS), constraint(same, KINDS)
+    for layers in (1, 3, 8, 12, 40):
+        for lr in (0.05, 0.25, 4.0):
+            values = {**VALUES, "layers": layers, "lr": lr}
+            assert made.holds(values) is plain.holds(values)
+            assert made.distance(values) == pytest.approx(plain.distance(values))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("lrr < 1", "'lrr' is no parameter (did you mean lr?)"),

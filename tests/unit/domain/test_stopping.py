@@ -50,6 +50,15 @@ def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "words"),
+    [(9, "every configuration of the space was tried (9)"), (1e6, "no configuration was found that was not tried (9)")],
+)
+def test_that_every_configuration_was_tried_is_said_where_it_is_known(size: float, words: str) -> None:
+    found = ended(replace(progress(9, 0.5), exhausted=True, size=size), StopRules(), LOSS)
+    assert found is not None and (found.code, found.message) == (ReasonCode.EXHAUSTED, words)
+
+
+@pytest.mark.parametrize(
     ("rules", "words"),
     [
         (StopRules(patience=1), "no better loss in the last trial"),

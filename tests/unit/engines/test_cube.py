@@ -102,6 +102,21 @@ def test_constraints_depend_on_what_they_name_and_on_what_decides_what_applies()
     assert not Cube(Space.of(parameters)).constrained().any()
 
 
+def test_points_are_allowed_where_their_configurations_are() -> None:
+    parameters = (
+        Parameter("k", "categorical", choices=("x", "y")),
+        Parameter("m", "float", 0.0, 1.0, when=(("k", ("y",)),)),
+        Parameter("n", "int", 1, 9, when=(("k", ("x",)),)),
+        *(Parameter(name, "float", 0.0, 1.0) for name in "abc"),
+    )
+    for texts in (["m + a <= 0.5"], ["k == 'x' or b < 0.2", "n % 2 == 0"], ["a < b"]):
+        cube = Cube(Space.of(parameters, texts))
+        points = cube.anywhere(200, np.random.default_rng(1))
+        allowed = [Space.of(parameters, texts).allows(cube.configuration(point)) for point in points]
+        assert cube.allowed(points).tolist() == allowed
+        assert 0 < sum(allowed) < 200
+
+
 def test_a_log_range_too_narrow_for_its_logarithms_has_points_all_the_same() -> None:
     cube = Cube(Space.of((Parameter("a", "int", 2**53 - 5, 2**53 - 1, log=True),)))
     points = cube.uniform(20, np.random.default_rng(1))

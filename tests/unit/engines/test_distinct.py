@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
+from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
-from orchestune.domain.trial import Observation
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines import distinct
 from orchestune.engines.distinct import DistinctEngine
-from orchestune.ports.engine import Exhausted
-from orchestune.testing.engine_contract import MIXED
+from orchestune.engines.registry import create
+from orchestune.ports.engine import Engine, Exhausted, StillLooking
+from orchestune.testing.engine_contract import MIXED, observe
 
 
 class Stubborn:
@@ -96,3 +100,59 @@ def test_true_is_new_while_one_runs() -> None:
     proposer = Stubborn({"a": True, "n": 3})
     assert repr(DistinctEngine(space, proposer).ask([{"a": 1, "n": 3}], 2, 5)) == repr({"a": True, "n": 3})
     assert len(proposer.seeds) == 1
+
+
+def patiently(engine: Engine, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
+    while True:
+        try:
+            return engine.ask(pending, number, ask_seed(7, number))
+        except StillLooking:
+            continue
+
+
+DIVISORS = Space.of((Parameter("a", "int", 1, 400), Parameter("b", "int", 1, 400))).constrained(["a * b == 400"])
+"""15 of 160,000 configurations are allowed"""
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_the_few_that_constraints_allow_of_many_are_all_found_before_the_end(name: str) -> None:
+    with closing(create(name, DIVISORS, [Metric("loss", "minimize")], seed=1)) as engine:
+        found: list[Configuration] = []
+        for number in range(1, 16):
+            found.append(patiently(engine, [], number))
+            engine.tell([observe(number, found[-1])])
+        assert sorted(configuration["a"] for configuration in found) == [n for n in range(1, 401) if 400 % n == 0]
+        with pytest.raises(Exhausted, match="each configuration that the constraints allow has been suggested once"):
+            patiently(engine, [], 16)
+
+
+def test_an_engine_that_is_made_again_answers_the_same_where_it_has_to_look_for_long() -> None:
+    first = DistinctEngine(DIVISORS, Stubborn({"a": 1, "b": 400}))
+    found = [patiently(first, [], 1)]
+    for number in range(2, 13):
+        first.tell([observe(number - 1, found[-1])])
+        found.append(patiently(first, [], number))
+    again = DistinctEngine(DIVISORS, Stubborn({"a": 1, "b": 400}))
+    again.tell([observe(number, configuration) for number, configuration in enumerate(found[:-1], 1)])
+    assert patiently(again, [], 12) == found[-1]
+
+
+def test_a_wide_parameter_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
+    depth = 10
+    parameters = [
+        Parameter(f"s{n}", "bool", choices=(False, True), when=((f"s{n - 1}", (True,)),) if n else ())
+        for n in range(depth)
+    ]
+    space = Space.of((*parameters, Parameter("x", "int", 1, 10_000_000, when=((f"s{depth - 1}", (True,)),))))
+    engine = DistinctEngine(space, Stubborn({"s0": False}))
+    for number in range(1, 41):
+        engine.tell([observe(number, patiently(engine, [], number))])
+
+
+def test_a_walk_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distinct, "MOST", 10_000)
+    space = Space.of((Parameter("a", "int", 1, 10_000), Parameter("b", "int", 1, 10_000))).constrained(["a * b == 1"])
+    engine = DistinctEngine(space, Stubborn({"a": 1, "b": 1}))
+    engine.tell(told({"a": 1, "b": 1}))
+    with pytest.raises(Exhausted, match="no configuration was found that has not been suggested before"):
+        patiently(engine, [], 2)
