@@ -225,7 +225,7 @@ def test_an_upload_goes_on_where_it_was_cut_off_even_in_another_worker(serve: Se
 
 SHORT_OR_LONG = """
 if [ $0 = long ]; then trap 'exit 1' TERM; echo $$ > "$ORCHESTUNE_CHECKPOINT_DIR/state"; echo loss=2
-while :; do date > "$ORCHESTUNE_CHECKPOINT_DIR/date"; sleep 0.1; done; fi
+while :; do date > "$ORCHESTUNE_CHECKPOINT_DIR/date"; sleep 0.5; done; fi
 echo one > best.pt; echo loss=1
 """
 
