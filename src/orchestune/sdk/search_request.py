@@ -79,6 +79,14 @@ def _documents(found: Any) -> tuple[str, Sequence[Mapping[str, Any]]]:
     if hasattr(found, "to_dict") and hasattr(found, "columns"):
         found = found.to_dict("records")
     if isinstance(found, Sequence) and all(isinstance(item, Mapping) for item in found):
-        plain = json.loads(json.dumps([dict(item) for item in found], default=plain_value))
+        plain = json.loads(json.dumps([dict(item) for item in found], default=_written))
         return "the list", plain
     raise BadInput.one("is no path, no DataFrame and no list of dictionaries", "warm_start")
+
+
+def _written(value: Any) -> Any:
+    """As `plain_value`, and as a text what has no other spelling: tables have times and durations beside results."""
+    try:
+        return plain_value(value)
+    except TypeError:
+        return str(value)

@@ -292,6 +292,21 @@ def test_a_warm_start_may_be_a_file_or_a_table(tmp_path: Path) -> None:
     assert asked[0].source == "tpe"
 
 
+def test_times_and_durations_in_a_table_are_no_matter() -> None:
+    began = pd.Timestamp("2024-02-01T12:00:00")
+    rows: list[dict[str, Any]] = [
+        {"lr": 0.01, "model": "linear", "loss": 0.5, "began": began, "duration": pd.Timedelta("3s")},
+        {"lr": 0.02, "model": "linear", "loss": 0.25, "began": began.to_pydatetime(), "duration": pd.NaT},
+    ]
+    plain = [{name: row[name] for name in ("lr", "model", "loss")} for row in rows]
+    asked = [
+        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=found).ask()
+        for found in (plain, rows, pd.DataFrame(rows))
+    ]
+    assert len(set(map(repr, asked))) == 1
+    assert asked[0].source == "tpe"
+
+
 @pytest.mark.parametrize("found", [7, [1], "gone.csv", "sgd-7f3a", [], [{"lr": 7, "loss": 1}]])
 def test_a_warm_start_that_is_none_is_refused(found: Any) -> None:
     with pytest.raises(BadInput, match=r"^warm_start: "):
