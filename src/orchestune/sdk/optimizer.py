@@ -192,15 +192,15 @@ class Optimizer:
         """
         with self._lock:
             results = {o.number: o for o in self._told if o.state is TrialState.COMPLETED}
-        metrics = self._request.metrics
+        metrics, optimized = self._request.metrics, objectives(self._request.metrics)
         numbers, expected = pareto_front(metrics, [(number, o.metrics) for number, o in results.items()]), None
-        if len(objectives(metrics)) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
+        if len(optimized) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
             from orchestune.engines.estimate import best_estimate  # here: SciPy takes a second
 
             found = best_estimate(self._request.space, metrics, list(results.values()))
             if found is not None:
                 numbers, expected = [found.number], Measured(found.value, found.stddev)
-        elif len(numbers) > 1 and any(o.stddev for o in results.values()):
+        elif len(optimized) > 1 and numbers and any(o.stddev for o in results.values()):
             from orchestune.engines.estimate import expected_front
 
             numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers

@@ -342,6 +342,23 @@ def test_of_noisy_results_the_best_is_the_one_that_a_model_expects_most_of() -> 
     assert again.best() == best
 
 
+def test_a_front_of_one_lucky_result_is_not_taken_as_it_is() -> None:
+    """Both losses are bowls; one result far from both was lucky in both and beats everything as reported."""
+    optimizer = Optimizer({"x": "0.0..1.0"}, {"a": "minimize", "b": "minimize"}, seed=3, engine="sobol")
+    lucky = -1
+    for _ in range(40):
+        suggestion = optimizer.ask()
+        x, chance = float(suggestion.parameters["x"]), 0.1 * math.sin(50 * suggestion.number)
+        losses = {name: 4 * (x - at) ** 2 + chance for name, at in (("a", 0.4), ("b", 0.6))}
+        if lucky < 0 and x > 0.9:
+            lucky, losses = suggestion.number, dict.fromkeys(losses, -1.0)
+        optimizer.tell(suggestion, losses, stddev=dict.fromkeys(losses, 0.3))
+    front = optimizer.front()
+    assert len(front) > 1 and lucky > 0
+    assert all(0.25 < float(result.parameters["x"]) < 0.75 for result in front)
+    assert optimizer.best() == front[0]
+
+
 def test_a_metric_that_is_no_number_is_told_and_the_suggestion_stays_open() -> None:
     optimizer = Optimizer({"x": "0..3"}, {"y": "minimize"})
     suggestion = optimizer.ask()
