@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestune.domain.metrics import objectives
 from orchestune.domain.states import Desired
 from orchestune.domain.stopping import Chosen
 from orchestune.services.core import Core
@@ -46,20 +47,28 @@ class Judging:
         estimates.refresh(self._core.store, row)
         if not estimates.fresh(row):
             return  # a model was made a moment ago, or somebody else makes one just now
-        with self._core.store.reading() as session:
-            found = estimates.known(session, row)
-        assert row.best_value is not None, "it is unsure"
-        chosen = Chosen(row.best_value, row.finished - row.since_best)
-        if found is not None:
-            with self._core.store.reading() as session:
-                trial = trials.get(session, row.id, found.trial)
-            chosen = Chosen(found.value, trial.history_seq if trial is not None else row.finished)
+        chosen = self._chosen(row)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.STOPPED:
                 ledger.evaluate(chosen)
             if ledger.to_be_cancelled and ledger.row.reason is not None:
                 cancel_open(ledger, ledger.row.reason)
         self._judged[row.id] = row.history_seq
+
+    def _chosen(self, row: ExperimentRow) -> Chosen:
+        """The best trial; of several metrics the best of the first one, and the last that came onto the front."""
+        estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
+        with self._core.store.reading() as session:
+            found, front = estimates.known(session, row), estimates.front(session, row)
+        if several:
+            found = estimates.of_the_first(self._core.store, row)
+        elif found is not None:
+            front = [found.trial]
+        with self._core.store.reading() as session:
+            places = [trial.history_seq for trial in trials.of_numbers(session, row.id, front or [])]
+        assert row.best_value is not None, "it is unsure"
+        value = row.best_value if found is None else found.value
+        return Chosen(value, max(places, default=row.finished - row.since_best))
 
 
 def _asks(row: ExperimentRow) -> bool:

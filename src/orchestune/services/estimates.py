@@ -12,9 +12,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
-from orchestune.domain.metrics import objectives, pareto_front
+from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.trial import Observation
 from orchestune.engines import process
 from orchestune.errors import OrchestuneError
@@ -51,14 +51,17 @@ class Estimate:
 
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
-    """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is."""
-    return len(objectives(row.specification.metrics)) == 1 and noisy(session, row)
+    """Whether the trial with the best value may not be the best: an exact value that beats all noisy ones is.
+
+    As stop rules see it: of several metrics `patience` looks at each, the others at the first one.
+    """
+    return noisy(session, row, 1 if row.specification.stop.patience is None else None)
 
 
-def noisy(session: Session, row: ExperimentRow) -> bool:
-    """Whether the best trial says of a metric that is optimized how noisy it is."""
-    wanted = [metric.name for metric in objectives(row.specification.metrics)] if row.best_trial is not None else []
-    for name in wanted:
+def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> bool:
+    """Whether the best trial says how noisy a metric is that is optimized, or one of so many `first` of them."""
+    wanted = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
+    for name in (metric.name for metric in wanted):
         found = session.row(hot.SELECT_STDDEV, {"experiment": row.id, "trial": row.best_trial, "name": name})
         if found is not None and found[0]:  # stop rules ask after every trial
             return True
@@ -167,15 +170,23 @@ class Estimates:
                 self._working.discard(row.id)
                 self._done.notify_all()
 
+    def of_the_first(self, store: Store, row: ExperimentRow) -> Estimate | None:
+        """Of several metrics: the trial that is best in the first one, as `known` has it of a single one. Not kept."""
+        try:
+            return self._estimate(store, row)
+        except OrchestuneError as error:
+            log.warning("%s: its best trial is the raw one: %s", row.handle, error)
+            return None
+
     def _estimate(self, store: Store, row: ExperimentRow) -> Estimate | None:
         specification = row.specification
         with store.reading() as session:
-            if row.completed < LEAST or not unsure(session, row):
+            if row.completed < LEAST or not noisy(session, row, 1):
                 return None
             history = _selection(session, row)
             if row.history_seq > _MOST:
                 history += _others(read_history.best(session, row, _BEST), history)
-        found = process.best_estimate(specification.space, specification.metrics, history)
+        found = process.best_estimate(specification.space, _first_alone(specification.metrics), history)
         return Estimate(*found) if found else None
 
     def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
@@ -189,6 +200,11 @@ class Estimates:
                 raw = pareto_front(specification.metrics, trials.completed_values(session, row.id, names))
                 history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
         return process.expected_front(specification.space, specification.metrics, history)
+
+
+def _first_alone(metrics: Sequence[Metric]) -> list[Metric]:
+    """The first metric, and of the others what limits them."""
+    return [metrics[0], *(replace(metric, optimized=False) for metric in metrics[1:] if metric.limit is not None)]
 
 
 def _selection(session: Session, row: ExperimentRow) -> list[Observation]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.judging import Judging
+from orchestune.domain.metrics import Limit, Metric
 from orchestune.engines import process
 from orchestune.engines.process import EngineLost
 from orchestune.services import change_experiment, read_experiments
@@ -46,6 +47,19 @@ def searched(world: World, rules: dict[str, Any], stddev: float | None, values: 
     for value in values:
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", value, None, stddev]])])
+    return experiment
+
+
+def searched_for_two(
+    world: World, rules: dict[str, Any], spread: dict[str, float | None], values: Sequence[float] = VALUES
+) -> str:
+    """The same with a second metric, whose best value came first, so that the eleventh trial comes onto the front."""
+    metrics = [{"name": name, "goal": "minimize"} for name in ("loss", "size")]
+    experiment = world.create(budget=60, parallelism=1, stop=rules, metrics=metrics)
+    for number, value in enumerate(values):
+        worker, lease = world.lease()[0]
+        points = [[0, "loss", value, None, spread["loss"]], [0, "size", 5.0 + number, None, spread["size"]]]
+        worker.call(finished=[worker.finish(lease, points=points)])
     return experiment
 
 
@@ -138,6 +152,76 @@ def test_where_no_model_can_be_made_the_best_value_decides(world: World, monkeyp
     monkeypatch.setattr(process, "best_estimate", gone)
     shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3, values=VALUES))
     assert shown["reason"]["code"] == "target"
+
+
+BOTH: dict[str, float | None] = {"loss": 0.3, "size": 0.3}
+
+
+def fronted(monkeypatch: pytest.MonkeyPatch, front: list[int] | None) -> None:
+    monkeypatch.setattr(process, "expected_front", lambda space, metrics, history: front)
+
+
+def test_a_lucky_value_of_the_first_of_two_metrics_does_not_reach_the_target(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    fronted(monkeypatch, [1, 3])
+    experiment = searched_for_two(world, {"target": 0.5}, BOTH)
+    assert world.status(experiment)["state"] == "running"
+    shown = judged(world, experiment)
+    assert shown["state"] == "running" and model.asked == [len(VALUES)]
+    assert [(each["trial"], each["expected"]) for each in shown["best"]] == [(1, None), (3, None)]
+
+
+def test_what_is_expected_of_the_first_of_two_metrics_reaches_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Expecting(monkeypatch, 3, 0.45)
+    fronted(monkeypatch, [1, 3])
+    shown = judged(world, searched_for_two(world, {"target": 0.5}, BOTH))
+    assert shown["reason"]["message"] == "loss reached 0.45, the target was 0.5"
+
+
+def test_few_noisy_values_of_two_metrics_end_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Expecting(monkeypatch, 3, 0.92)
+    experiment = searched_for_two(world, {"target": 0.5, "patience": 3}, BOTH, [1.0, 0.1, *[1.0] * 7])
+    shown = judged(world, experiment)
+    assert shown["state"] == "running" and model.asked == []
+
+
+def test_an_exact_first_metric_reaches_the_target_however_noisy_the_second_is(world: World) -> None:
+    experiment = searched_for_two(world, {"target": 0.5}, {"loss": None, "size": 0.3}, VALUES[:11])
+    assert world.status(experiment)["reason"]["code"] == "target"
+
+
+@pytest.mark.parametrize(("last", "state"), [(2, "completed"), (9, "running")])
+def test_patience_counts_from_the_last_trial_that_came_onto_the_expected_front(
+    world: World, monkeypatch: pytest.MonkeyPatch, last: int, state: str
+) -> None:
+    Expecting(monkeypatch, 1, 0.92)
+    fronted(monkeypatch, [1, last])
+    experiment = searched_for_two(world, {"patience": 10}, {"loss": None, "size": 0.3})
+    assert judged(world, experiment)["state"] == state
+
+
+def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[Metric]] = []
+
+    def estimate(space: object, metrics: list[Metric], history: object) -> tuple[int, float, float]:
+        asked.append(metrics)
+        return 3, 0.92, 0.1
+
+    monkeypatch.setattr(process, "best_estimate", estimate)
+    fronted(monkeypatch, [3])
+    size, loss = Metric("size", "minimize", limit=Limit(100.0, False)), Metric("loss", "minimize")
+    metrics = [metric.to_json() for metric in (loss, size, Metric("accuracy", "maximize"))]
+    world.create(budget=60, parallelism=1, stop={"target": 0.5}, metrics=metrics)
+    for number, value in enumerate(VALUES):
+        worker, lease = world.lease()[0]
+        points = [[0, name, value + number, None, 0.3] for name in ("loss", "size", "accuracy")]
+        worker.call(finished=[worker.finish(lease, points=points)])
+    Judging(world.core).tick()
+    assert asked == [[loss, replace(size, optimized=False)]]
 
 
 def test_a_model_is_asked_once_for_each_new_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
