@@ -100,9 +100,11 @@ class Parameter:
         return min(1e-9 * max(abs(self.low), abs(self.high)), 1e-6 * (self.high - self.low))
 
     def exact(self, value: Value) -> Value:
-        """A value that is allowed as this parameter spells it, which may have come as 1 where it is 1.0."""
+        """A value that is allowed as this parameter spells it, which may have come as 1 where it is 1.0, or rounded."""
         if not self.numeric:
             return next((choice for choice in self.choices if same(value, choice)), value)
+        if self.kind == "float" and self.step is not None:
+            return self.snap(float(value))
         assert self.low is not None and self.high is not None
         return int(value) if self.kind == "int" else min(max(float(value), float(self.low)), float(self.high))
 

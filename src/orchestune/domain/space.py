@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -43,7 +43,8 @@ class Space:
         if problems:
             raise BadInput(problems)
         placed: dict[str, Parameter] = {}
-        rest = list(parameters)
+        by_name = {parameter.name: parameter for parameter in parameters}
+        rest = [replace(parameter, when=_exact(parameter, by_name)) for parameter in parameters]
         while rest:
             ready = [p for p in rest if all(parent in placed for parent, _ in p.when)]
             placed |= {p.name: p for p in ready}
@@ -144,7 +145,7 @@ class Space:
             if text:
                 found.append(Problem(text, key=parameter.name))
             else:
-                active[parameter.name] = value  # type: ignore[assignment]
+                active[parameter.name] = parameter.exact(value)  # type: ignore[arg-type]
         if not found:
             broken = [each.text for each in self.constraints if not each.holds(active)]
             found += [Problem(f"`{text}` does not hold", key="constraints") for text in broken]
@@ -227,6 +228,11 @@ class Space:
 @lru_cache(maxsize=64)
 def _count_allowed(space: Space) -> int:
     return sum(1 for _ in space.walk())
+
+
+def _exact(parameter: Parameter, parents: Mapping[str, Parameter]) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+    """Its conditions with each value as the parent has it: 0.30000000000000004 is the 0.3 of a step of 0.1."""
+    return tuple((parent, tuple(map(parents[parent].exact, values))) for parent, values in parameter.when)
 
 
 def _among(value: Value, values: Sequence[Value]) -> bool:

@@ -171,6 +171,16 @@ def test_values_become_those_that_the_parameters_have() -> None:
     assert repr(space.exact({"n": 2, "x": 1.0 + 1e-12, "c": True})) == repr({"n": 2, "x": 1.0, "c": True})
 
 
+def test_a_number_that_was_rounded_on_its_way_is_the_one_of_its_step() -> None:
+    third = 0.1 + 0.2
+    parent = Parameter("x", "float", 0.0, 1.0, step=0.1)
+    space = Space.of((Parameter("y", "categorical", choices=("a", "b"), when=(("x", (third, 0.1 * 6)),)), parent))
+    assert sum("y" in configuration for configuration in space.walk()) == 4 and space.size() == 13
+    assert space.configuration_problems({"x": third, "y": "a"}) == []
+    assert repr(space.exact({"x": third, "y": "a"})) == repr({"x": 0.3, "y": "a"})
+    assert Space.from_json(space.to_json()) == space
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
