@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from orchestune.domain.metrics import Metric, feasible, objectives, pareto_front
+from orchestune.domain.metrics import Metric, feasible, mean_of, objectives, pareto_front
 from orchestune.domain.parameters import Parameter, Value, same, token
 from orchestune.domain.space import Space, key
 from orchestune.domain.states import TrialState
@@ -43,12 +43,14 @@ def findings(
     """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
 
     The best ones are those of the trials that keep every limit of `metrics`. Whether the search still gets better is
-    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about. Values are the
-    means of so many `folds`.
+    told of the Pareto front where several of these have a goal, whichever `metric` the rest is about, and of the first
+    that has one where `metric` has none. Values are the means of so many `folds`.
     """
     done = [seen for seen in history if _value(metric, seen) is not None]
     kept = [seen for seen in done if feasible(metrics, seen.metrics)]
-    found = [*_progress(metric, metrics, history, kept), *_ties(metric, kept, folds)]
+    goal = metric if metric.optimized else next(iter(objectives(metrics)), metric)
+    good = [seen for seen in history if _value(goal, seen) is not None and feasible(metrics, seen.metrics)]
+    found = [*_progress(goal, metrics, history, good), *_ties(goal, good, folds)]
     for parameter in space.parameters:
         having = [seen for seen in done if parameter.name in seen.parameters]
         found += _edge(parameter, metric, [seen for seen in kept if parameter.name in seen.parameters])
@@ -158,7 +160,7 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     by_choice: dict[tuple[bool, object], list[float]] = {token(choice): [] for choice in parameter.choices}
     for seen in done:
         by_choice.setdefault(token(seen.parameters[parameter.name]), []).append(seen.metrics[metric.name])
-    medians = {choice: statistics.median(values) for choice, values in by_choice.items() if len(values) >= _FEW}
+    medians = {choice: _median(values) for choice, values in by_choice.items() if len(values) >= _FEW}
     if len(medians) < 2:
         return
     ordered = sorted(medians, key=lambda choice: medians[choice], reverse=metric.goal == "maximize")
@@ -169,6 +171,11 @@ def _choices(parameter: Parameter, metric: Metric, done: Sequence[Observation]) 
     which = " and ".join(_word(choice[1]) for choice in best) + (" have" if len(best) > 1 else " has")
     text = f"{which} the best median {metric.name}, {medians[ordered[0]]:.6g} (then {others})"
     yield Finding("choice", text, parameter.name)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Finite, however large the two in the middle are."""
+    return mean_of((statistics.median_low(values), statistics.median_high(values)))
 
 
 def _word(value: object) -> str:

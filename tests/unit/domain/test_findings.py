@@ -108,6 +108,32 @@ def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: 
         )
 
 
+def test_of_a_metric_that_only_has_a_limit_it_is_said_whether_the_one_with_a_goal_gets_better() -> None:
+    gain, time = Metric("gain", "maximize"), Metric("time", "minimize", limit=Limit(9.0, False), optimized=False)
+    seen = [
+        Observation(
+            each.number, each.parameters, each.state, {"gain": float(each.number), "time": float(each.number > 1)},
+            {"gain": 1.5, "time": 2.0}
+        )
+        for each in history(40, lambda _, number: 1.0)
+    ]  # fmt: skip
+    first, second = findings(SPACE, time, seen, (gain, time))[:2]
+    assert first.code == "improving"
+    assert first.message.startswith("the best gain, 40, came from trial 40, the 40th of 40 to finish")
+    assert second.message.startswith("1 other trial is within one standard deviation (1.5) of the best")
+
+
+def test_medians_of_huge_values_are_told() -> None:
+    worth = {"adam": -1.7e308, "sgd": 1.7e308, "rmsprop": 1.0}
+    seen = [
+        Observation(place, {"opt": choice}, TrialState.COMPLETED, {"loss": worth[choice]})
+        for place, choice in enumerate(4 * list(worth), start=1)
+    ]
+    space = Space.of((Parameter("opt", "categorical", choices=tuple(worth)),))
+    [found] = by_code(findings(space, LOSS, seen), "choice")
+    assert found.message == "adam has the best median loss, -1.7e+308 (then rmsprop 1, sgd 1.7e+308)"
+
+
 def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
     seen = history(60, lambda given, _: None if float(given["layers"]) > 48 else 1.0)
     [found] = by_code(findings(SPACE, LOSS, seen), "failures")
