@@ -202,10 +202,13 @@ class Experiment:
     def trials(self) -> pd.DataFrame:
         """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`.
 
+        Where it was told how noisy a metric is, `metrics.NAME.stddev` is beside it: with folds how far apart these lie,
+        as many as `folds` says.
+
         >>> list(experiment.trials().columns)
         ['state', 'source', 'params.x', 'metrics.loss', 'seconds', 'error']
         """
-        return frame(self.results())
+        return frame(self.results(), self.status()["folds"])
 
     def best(self) -> Trial | None:
         """The best completed trial, None before there is one; with several metrics the first of `front`.

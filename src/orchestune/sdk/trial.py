@@ -59,8 +59,11 @@ def trial_of(document: documents.Trial) -> Trial:
     )
 
 
-def frame(trials: Iterable[Trial]) -> pd.DataFrame:
+def frame(trials: Iterable[Trial], folds: int = 1) -> pd.DataFrame:
     """A row per trial; columns `state`, `source`, `params.NAME`, `metrics.NAME`, `seconds`, `error`, by number.
+
+    Beside them, as an export has them: `metrics.NAME.stddev` where one was told, and `folds` where there are several. A
+    warm start takes values without these for exact ones.
 
     UsageError where pandas is not installed.
     """
@@ -75,13 +78,24 @@ def frame(trials: Iterable[Trial]) -> pd.DataFrame:
             "state": trial.state,
             "source": trial.source,
             **{f"params.{name}": value for name, value in trial.parameters.items()},
-            **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            **_measured(trial),
             "seconds": trial.seconds,
             "error": trial.error,
+            **({"folds": folds} if folds > 1 else {}),
         }
         for trial in trials
     ]
     return pd.DataFrame(rows, columns=None if rows else ["number"]).set_index("number")
+
+
+def _measured(trial: Trial) -> dict[str, float]:
+    """Columns of its metrics, each with what was told of its noise."""
+    found: dict[str, float] = {}
+    for name, value in trial.metrics.items():
+        found[f"metrics.{name}"] = value
+        if name in trial.stddev:
+            found[f"metrics.{name}.stddev"] = trial.stddev[name]
+    return found
 
 
 def _error(document: documents.Trial) -> str | None:

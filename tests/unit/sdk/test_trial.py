@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestune.client.address import Access
 from orchestune.client.api import Client
-from orchestune.sdk.trial import trial_of
+from orchestune.domain.metrics import Metric
+from orchestune.domain.parameters import Parameter
+from orchestune.domain.space import Space
+from orchestune.sdk.experiments import Experiment
+from orchestune.sdk.search_request import read_warm_start
+from orchestune.sdk.trial import Trial, frame, trial_of
 from orchestune.testing.world import World
 from tests.unit.server.harness import live
+
+SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
+COLUMNS = ["state", "source", "params.x", "metrics.loss", "seconds", "error"]
 
 
 @pytest.fixture
@@ -36,3 +46,23 @@ def test_the_error_of_a_trial_with_folds_is_that_of_the_fold_that_failed(world: 
             client.close()
     assert (trial.state, trial.error) == ("failed", "exited with code 1\nRuntimeError: broken")
     assert trial.seconds == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: World) -> None:
+    identity = world.create(budget=1, parallelism=4, folds={"count": 4}, parameters=[SPACE.to_json()[0]])
+    for value, (worker, lease) in enumerate(world.lease(4)):
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", float(value), None, None]])])
+    with live(world.core) as server:
+        client = Client.connect(lambda: Access(f"http://127.0.0.1:{server.port}", "secret-token"))
+        table = Experiment(client, client.experiment(identity)).trials()
+        client.close()
+    assert [*table.columns][2:] == ["params.x", "metrics.loss", "metrics.loss.stddev", "seconds", "error", "folds"]
+    (seen,) = read_warm_start(table, SPACE, [Metric("loss", "minimize")]).observations
+    assert seen.metrics == {"loss": 1.5}
+    assert seen.stddev["loss"] == pytest.approx(math.sqrt(5 / 3) / 2), "of the mean of four"
+
+
+def test_the_table_of_exact_trials_has_no_column_of_noise() -> None:
+    assert [*frame([Trial(1, "completed", {"x": 0.5}, {"loss": 1.0})])] == COLUMNS
+    noisy = Trial(1, "completed", {"x": 0.5}, {"loss": 1.0}, {"loss": 0.2})
+    assert [*frame([noisy, replace(noisy, number=2, stddev={})])] == [*COLUMNS[:4], "metrics.loss.stddev", *COLUMNS[4:]]
