@@ -13,7 +13,7 @@ from orchestune.config.results_file import READERS, UnreadableResults, read
 from orchestune.config.shapes import changed, either, list_of
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
-from orchestune.domain.warm_start import MAPPED, WarmStart, WarmStarts, mapped, unusable
+from orchestune.domain.warm_start import IDLE, MAPPED, WarmStart, WarmStarts, mapped, unusable
 
 _WORDS = "an experiment, a file of results (.csv, .json, .jsonl), a result, or a list of these"
 LISTED = "the file's list"
@@ -76,7 +76,7 @@ def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Sp
         if space is not None and metrics:
             known.append(_mapped(field, source, documents, space, metrics))
     if sources and not engine_learns:
-        found.note("has no effect: this engine learns nothing from results")
+        found.note(IDLE)
     return WarmStarts(tuple(known), tuple(dict.fromkeys(experiments)))
 
 

@@ -26,6 +26,8 @@ MOST = 5000
 """results of one warm start; models are made of fewer"""
 MAPPED = "results are mapped by the names of parameters and metrics"
 """the hint where none fits"""
+IDLE = "has no effect: this engine learns nothing from results"
+"""the note where none is made use of"""
 _MOST_VALUES = 400_000  # with very many parameters fewer results, so that they fit into one request
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
 _METRIC_NAMES = ("metrics.{}", "metrics/{}", "values_{}", "{}", "mean_test_{}")

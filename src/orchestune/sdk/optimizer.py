@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestune.domain.engines import LEARNERS
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
 from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, key
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation, ask_seed
+from orchestune.domain.warm_start import IDLE
 from orchestune.domain.words import plural
 from orchestune.engines.registry import create
 from orchestune.errors import BadInput, Conflict, SpaceExhausted
@@ -91,7 +93,8 @@ class Optimizer:
         found = None if warm_start is None else read_warm_start(warm_start, request.space, request.metrics)
         warm = found.observations if found else ()
         self._start(request, _checked_seed(seed), _whole(parallelism, 1, "parallelism"), warm)
-        self.notes = found.notes if found else ()
+        idle = found is not None and request.engine not in LEARNERS
+        self.notes = (*(found.notes if found else ()), *([f"warm_start: {IDLE}"] if idle else []))
         """what of `warm_start` could not be used, and what it does not say"""
 
     def _start(self, request: SearchRequest, seed: int, parallelism: int, warm: Sequence[Observation]) -> None:

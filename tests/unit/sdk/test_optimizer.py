@@ -307,6 +307,17 @@ def test_times_and_durations_in_a_table_are_no_matter() -> None:
     assert asked[0].source == "tpe"
 
 
+@pytest.mark.parametrize("engine", ["random", {"name": "latin", "size": 4}])
+def test_an_engine_that_learns_nothing_says_so_of_a_warm_start(engine: Any) -> None:
+    rows = [{"lr": 0.01, "model": "linear", "loss": 1}, {"lr": 9, "model": "linear", "loss": 1}]
+    optimizer = Optimizer(PARAMETERS, METRICS, engine=engine, warm_start=rows)
+    assert optimizer.notes == (
+        "the list: 1 of 2 results left out: outside this space, such as lr = 9",
+        "warm_start: has no effect: this engine learns nothing from results",
+    )
+    assert Optimizer(PARAMETERS, METRICS, engine=engine).notes == ()
+
+
 @pytest.mark.parametrize("found", [7, [1], "gone.csv", "sgd-7f3a", [], [{"lr": 7, "loss": 1}]])
 def test_a_warm_start_that_is_none_is_refused(found: Any) -> None:
     with pytest.raises(BadInput, match=r"^warm_start: "):
