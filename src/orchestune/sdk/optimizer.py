@@ -226,6 +226,7 @@ class Optimizer:
                 "open": [[s.number, dict(s.parameters), s.source] for s in self._open.values()],
                 "told": [_written(observation) for observation in self._told],
                 **({"warm": [_written(observation) for observation in self._warm]} if self._warm else {}),
+                **({"notes": list(self.notes)} if self.notes else {}),
             }
 
     @classmethod
@@ -252,7 +253,7 @@ class Optimizer:
     @classmethod
     def _restored(cls, document: Mapping[str, Any]) -> Optimizer:
         self = cls.__new__(cls)
-        self.notes = ()
+        self.notes = tuple(document.get("notes", ()))
         warm = [_read(item) for item in document.get("warm", ())]
         self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"], warm)
         self._asked = document["asked"]
@@ -263,11 +264,10 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what `to_json` tells, so that another process goes on as this one would have."""
-        return {"document": self.to_json(), "notes": self.notes}
+        return {"document": self.to_json()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__ |= vars(Optimizer.from_json(state["document"]))
-        self.notes = state["notes"]
 
     def _observation(
         self, suggestion: Suggestion, metrics: Mapping[str, float] | None, stddev: Mapping[str, float]

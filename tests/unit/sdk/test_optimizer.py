@@ -69,7 +69,13 @@ def test_a_search_that_was_written_down_goes_on_as_it_would_have() -> None:
     assert run(copy, 4) == run(optimizer, 4)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda found: pickle.loads(pickle.dumps(found))])
+def written_and_read(optimizer: Optimizer) -> Optimizer:
+    return Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda found: pickle.loads(pickle.dumps(found)), written_and_read]
+)
 def test_a_copy_goes_on_as_the_original_would_have(copied: Callable[[Optimizer], Optimizer]) -> None:
     rows = [{"lr": 0.01, "model": "linear", "loss": 1.0}, {"lr": 7, "loss": 0}]
     optimizer = Optimizer(PARAMETERS, METRICS, seed=4, parallelism=2, warm_start=rows)
