@@ -231,7 +231,7 @@ class Optimizer:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Optimizer:
-        """The inverse of `to_json`: goes on as the other one would have. BadInput: a document of a later version.
+        """The inverse of `to_json`: goes on as the other one would have. BadInput: one of a later version, or damaged.
 
         >>> again = orchestune.Optimizer.from_json(optimizer.to_json())
         >>> again.ask().parameters == optimizer.ask().parameters
@@ -255,8 +255,14 @@ class Optimizer:
         self = cls.__new__(cls)
         self.notes = tuple(document.get("notes", ()))
         warm = [_read(item) for item in document.get("warm", ())]
-        self._start(SearchRequest.from_json(document), document["seed"], document["parallelism"], warm)
-        self._asked = document["asked"]
+        request = SearchRequest.from_json(document)
+        if not request.space.parameters:
+            raise BadInput.one("found none, expected at least one", "parameters")
+        seed, parallelism = _whole(document["seed"], 0, "seed"), _whole(document["parallelism"], 1, "parallelism")
+        last = max((number for number, *_ in (*document["open"], *document["told"])), default=0)
+        asked = _whole(document["asked"], last, "asked")
+        self._start(request, seed, parallelism, warm)
+        self._asked = asked
         self._open = {number: Suggestion(number, dict(found), source) for number, found, source in document["open"]}
         self._told = [_read(item) for item in document["told"]]
         self._engine.tell(self._told)

@@ -423,3 +423,22 @@ def test_a_state_of_which_something_is_missing_is_refused_in_words(missing: str)
         Optimizer.from_json(document)
     with pytest.raises(BadInput):
         Optimizer.from_json({**document, missing: 3.5, "told": [[]]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("asked", "x", "'x' is no whole number of at least 4"),
+        ("asked", 3, "3 is no whole number of at least 4"),
+        ("parallelism", None, "None is no whole number of at least 1"),
+        ("parallelism", 0, "0 is no whole number of at least 1"),
+        ("seed", None, "None is no whole number of at least 0"),
+        ("parameters", [], "found none, expected at least one"),
+    ],
+)
+def test_of_a_damaged_state_the_key_is_named(key: str, value: Any, message: str) -> None:
+    optimizer = Optimizer(PARAMETERS, METRICS, engine="random")
+    run(optimizer, 3)
+    optimizer.ask()
+    with pytest.raises(BadInput, match=f"^{key}: {message}$"):
+        Optimizer.from_json({**optimizer.to_json(), key: value})
