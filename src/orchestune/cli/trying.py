@@ -52,10 +52,16 @@ def try_one(
     """
     specification = prepared.specification
     expressions = [source.where for source in specification.collect if source.kind == "regex"]
-    scanner = Scanner(Declared((metric.name for metric in specification.metrics), expressions))
+    declared = Declared((metric.name for metric in specification.metrics), expressions)
     mask = Mask(spellings(secrets.values()))
     reported: list[Reported] = []
     printed = bytearray()
+
+    def say(text: str) -> None:
+        start = "\n" if printed and not printed.endswith(b"\n") else ""
+        _show(console, f"{start}orchestune: {mask.text(text)}\n".encode())
+
+    scanner = Scanner(declared, say)
 
     def take(data: bytes) -> None:
         hear(data)  # first: who sees it may press Ctrl-C

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+
+from orchestune.worker.expressions import Expressions
 
 EXTRA_NAMES = 50
 """names that were not declared and are kept all the same"""
@@ -107,10 +109,14 @@ class Declared:
 
 
 class Scanner:
-    """Takes the output of one attempt in chunks and gives the values that it reports, in order."""
+    """Takes the output of one attempt in chunks and gives the values that it reports, in order.
 
-    def __init__(self, declared: Declared) -> None:
+    `say` is told, in a sentence for people, where one of the user's expressions takes too long and is given up.
+    """
+
+    def __init__(self, declared: Declared, say: Callable[[str], None] = lambda text: None) -> None:
         self._declared = declared
+        self._own = Expressions(declared.expressions, say) if declared.expressions else None
         self._half = b""
         self._skipping = False
         self._extra: set[str] = set()
@@ -168,9 +174,10 @@ class Scanner:
         else:
             for line in _candidates(block, self._declared.needles):
                 found += self._line(line)
-        if self._declared.expressions:
-            for line in re.split(rb"[\r\n]+", block):
-                found += self._own(_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]))
+        if self._own is not None:
+            lines = [_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]) for line in re.split(rb"[\r\n]+", block)]
+            for groups in self._own.find(lines):
+                found += self._grouped(groups)
         return found
 
     def _in_traceback(self, line: bytes) -> bool:
@@ -179,19 +186,12 @@ class Scanner:
         self._traced = begins or (before and line[:1] in (b" ", b"\t", b""))
         return before or begins
 
-    def _own(self, line: bytes) -> list[Reported]:
-        """What the user's expressions find in a line."""
-        found: list[Reported] = []
-        for expression in self._declared.expressions:
-            for match in expression.finditer(line):
-                groups = ((name, _float(text)) for name, text in match.groupdict().items())
-                numbers = {
-                    self._declared.by_group.get(name.lower(), name): value
-                    for name, value in groups
-                    if value is not None
-                }
-                found += self.values(numbers)
-        return found
+    def _grouped(self, groups: Mapping[str, bytes | None]) -> list[Reported]:
+        """What the groups of one match of the user's expressions report."""
+        numbers = ((name, _float(text)) for name, text in groups.items())
+        return self.values(
+            {self._declared.by_group.get(name.lower(), name): value for name, value in numbers if value is not None}
+        )
 
     def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
         """What a line reports; without `extras` of declared names alone, as numbers that errors tell are none."""

@@ -74,3 +74,16 @@ def test_progress_bars_and_colours_do_not_hide_metrics(serve: Serve, employ: Emp
     attempt = server.queue()
     employ(server)
     assert server.finished(attempt).values("loss") == [0.9, 0.8, 0.7]
+
+
+def test_an_expression_that_takes_for_ever_ends_itself_and_not_the_worker(serve: Serve, employ: Employ) -> None:
+    code = "print('a' * 40 + '!'); print('loss: 0.5')"
+    slow, quick = r"(a+)+$(?P<loss>.)", r"loss: (?P<loss>\S+)"
+    collect = [{"kind": "regex", "where": slow}, {"kind": "regex", "where": quick}]
+    server = serve([sys.executable, "-c", code], collect=collect)
+    attempts = [server.queue(), server.queue()]
+    employ(server)
+    for attempt in attempts:
+        told = server.finished(attempt)
+        assert told.values("loss")[-1] == 0.5
+        assert told.log.count(b"orchestune: the expression (a+)+$(?P<loss>.) of `collect` took longer than 1 s") == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.worker import expressions
 from orchestune.worker.cores import Cores
 from tests.unit.cli.conftest import Result
 
@@ -18,6 +19,15 @@ parameters: {x: 0..1}
 metrics: {loss: minimize}
 budget: 1
 resources: {cpu: 1, pin: true}
+"""
+
+
+SLOW = """\
+run: echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!
+collect: {regex: '(a+)+$(?P<loss>.)'}
+parameters: {x: 0..1}
+metrics: {loss: minimize}
+budget: 1
 """
 
 
@@ -88,3 +98,13 @@ def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
     done = cli("test")
     note = "orchestune: goes on without a GPU of its own: a trial needs 2 gpu, this machine has 0\n"
     assert done.code == 0 and note in done.out and "cards= share=\n" in done.out, done
+
+
+def test_an_expression_that_takes_for_ever_is_given_up_and_named(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expressions, "PATIENCE", 0.05)
+    (project / "experiment.yml").write_text(SLOW)
+    done = cli("test")
+    assert done.code == 1, done
+    assert "!\norchestune: the expression (a+)+$(?P<loss>.) of `collect` took longer than" in done.out
