@@ -136,6 +136,34 @@ def test_a_view_is_put_right_after_any_change(tmp_path: Path, pristine: Bundle, 
     assert content(pristine.folder)["a.txt"] == "a"
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_view_is_put_right_after_more_folders_in_folders_than_a_path_can_name(
+    tmp_path: Path, pristine: Bundle, locked: bool
+) -> None:
+    view = View(tmp_path / "slot")
+    view.prepare(pristine, {})
+    before, folder = content(view.folder), view.folder
+    dig(view.folder, 1200, 0o500 if locked else 0o700)
+    (view.folder / "elsewhere").symlink_to(pristine.folder)
+    view.prepare(pristine, {})
+    assert view.folder == folder, "it could be removed"
+    assert content(view.folder) == before
+    assert content(pristine.folder)["a.txt"] == "a"
+
+
+def dig(folder: Path, levels: int, mode: int) -> None:
+    """Folders in folders with a file in each, as a program makes them which always goes down."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("deeper", dir_fd=here)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=below))
+        os.fchmod(here, mode)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
 def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bundle) -> None:
     view = View(tmp_path / "slot")
     view.prepare(pristine, {})
