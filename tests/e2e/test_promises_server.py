@@ -77,6 +77,14 @@ def test_a_restarted_server_suggests_what_the_one_before_would_have(home: Home, 
     assert found == expected
 
 
+def test_a_server_is_found_again_after_somebody_removed_the_file_that_tells_of_it(home: Home, tmp_path: Path) -> None:
+    home.run("run", cwd=write(tmp_path / "short", "echo loss={x}", budget=1))
+    before = server_pid(home)
+    (home.folder / "endpoint.json").unlink()
+    assert len(home.json("status")) == 1
+    assert server_pid(home) == before
+
+
 def test_no_process_for_engines_is_there_before_one_of_them_learns(shared_home: Home, tmp_path: Path) -> None:
     def of_engines() -> list[str]:
         return [words for words in shared_home.processes().values() if "orchestune.engines.child" in words]

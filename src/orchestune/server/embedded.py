@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import random
 import re
@@ -21,6 +22,10 @@ from orchestune.errors import Conflict, StoreUnavailable, UsageError
 from orchestune.ports.private import create_private, write_private
 from orchestune.ports.process import Process
 
+logger = logging.getLogger("orchestune.server")
+
+REPUBLISH = 1.0
+"""seconds after which a server looks whether commands still find it"""
 _PORT = "port"
 _TOKEN = "token"
 _HOST = "127.0.0.1"
@@ -45,17 +50,48 @@ class Lock:
         self.state = state
         self._descriptor = descriptor
         self._process = Process.of(os.getpid())
+        self._published: Endpoint | None = None
+        self._seen: tuple[int, int] | None = None
+        """the file as it was when it was last found to be right: its number, and when it changed"""
 
     def publish(self, url: str, token: str, version: str = __version__) -> None:
         """Tell commands and workers where the server is. Call it once requests are answered, and after every move."""
         assert self._process is not None
-        Endpoint(url, token, self._process, version).write(self.state / endpoint.FILE)
+        self._published = Endpoint(url, token, self._process, version)
+        self._published.write(self.state / endpoint.FILE)
         port = url.rpartition(":")[2].partition("/")[0]
         if port.isdecimal():
             write_private(self.state / _PORT, port)
 
+    def republish(self) -> bool:
+        """Publish again where the file is gone or says something else; whether that was so. OSError where it cannot be.
+
+        A folder that was removed, or that another server has taken since, is left alone. Cheap where nothing happened.
+        """
+        if self._published is None:
+            return False
+        path = self.state / endpoint.FILE
+        now = _mark(path)
+        if now is not None and now == self._seen:
+            return False
+        if Endpoint.read(path) == self._published:
+            self._seen = now
+            return False
+        if not self._holds():
+            return False
+        self._published.write(path)
+        return True
+
+    def _holds(self) -> bool:
+        """Whether the lock that is held is the one that others would take."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.state / endpoint.LOCK))
+        except OSError:
+            return False
+
     def withdraw(self) -> None:
         """Send nobody here any more: the first step of an orderly end. Idempotent."""
+        self._published = None
         found = Endpoint.read(self.state / endpoint.FILE)
         if found is not None and found.process == self._process:
             with contextlib.suppress(OSError):
@@ -67,6 +103,14 @@ class Lock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
@@ -185,6 +229,21 @@ async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: C
             shutdown()
             return
         await asyncio.sleep(max(0.01, min(1.0, seconds / 10)))
+
+
+async def keep_published(lock: Lock, every: float = REPUBLISH) -> None:
+    """Have commands find the server also where somebody removes the file that tells of it. Cancel it at will."""
+    told = False
+    while True:
+        await asyncio.sleep(every)
+        try:
+            if lock.republish():
+                logger.warning("%s was gone or told of another server; it is there again", endpoint.FILE)
+            told = False
+        except OSError as error:
+            if not told:
+                logger.warning("%s cannot be written: %s", endpoint.FILE, error.strerror)
+            told = True
 
 
 def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:

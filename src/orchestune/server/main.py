@@ -163,7 +163,7 @@ def _serve(
             idle = embedded.end_when_idle(
                 lambda: audience.gone(PAGES_SECONDS) and _is_idle(running), settings.idle_seconds, server.end
             )
-            waiting.append(asyncio.ensure_future(idle))
+            waiting.extend(asyncio.ensure_future(task) for task in (idle, embedded.keep_published(lock)))
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
         if lock is None:
             threading.Thread(target=_try, args=(running.core,), name="trying", daemon=True).start()

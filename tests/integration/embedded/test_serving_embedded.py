@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -75,6 +76,48 @@ def test_what_another_server_published_is_not_withdrawn(tmp_path: Path) -> None:
     other.write(tmp_path / "endpoint.json")
     lock.release()
     assert Endpoint.read(tmp_path / "endpoint.json") == other
+
+
+ANOTHER = '{"url": "http://127.0.0.1:1", "token": "x", "version": "1.0", "pid": 1, "started": 1, "boot": "x"}'
+
+
+@pytest.mark.parametrize("text", [None, "", "{", ANOTHER])
+def test_what_was_published_comes_back_where_somebody_removes_or_changes_it(tmp_path: Path, text: str | None) -> None:
+    lock, path = embedded.acquire(tmp_path), tmp_path / "endpoint.json"
+    lock.publish("http://127.0.0.1:25000", "t", "1.0")
+    before = Endpoint.read(path)
+    assert not lock.republish() and not lock.republish()
+
+    async def harm() -> None:
+        keeping = asyncio.ensure_future(embedded.keep_published(lock, 0.01))
+        path.unlink()
+        if text is not None:
+            path.write_text(text)
+        while Endpoint.read(path) != before:
+            await asyncio.sleep(0.01)
+        assert not keeping.done()
+        keeping.cancel()
+
+    asyncio.run(asyncio.wait_for(harm(), 60.0))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    lock.withdraw()
+    assert not lock.republish() and not path.exists()
+    lock.release()
+
+
+def test_a_server_whose_folder_was_removed_publishes_nothing_in_that_of_another(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = embedded.acquire(state)
+    first.publish("http://127.0.0.1:25000", "t", "1.0")
+    shutil.rmtree(state)
+    assert not first.republish() and not state.exists()
+    second = embedded.acquire(state)
+    second.publish("http://127.0.0.1:25001", "t", "1.0")
+    assert not first.republish()
+    found = Endpoint.read(state / "endpoint.json")
+    assert found is not None and found.url == "http://127.0.0.1:25001"
+    second.release()
+    first.release()
 
 
 def test_the_port_of_the_last_run_is_taken_again_where_it_is_free(tmp_path: Path) -> None:
