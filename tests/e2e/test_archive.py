@@ -82,12 +82,13 @@ def test_an_experiment_that_went_on_is_taken_in_again(shared_home: Home, tmp_pat
         assert other.json("trials", handle) == shared_home.json("trials", handle)
 
 
-def test_a_damaged_archive_is_refused_and_nothing_of_it_is_there(archived: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_and_nothing_of_it_is_there(archived: tuple[str, Path], tmp_path: Path) -> None:
     handle, archive = archived
     files = FolderFiles(archive)
     [key] = [key for key in files.keys("experiments/") if _handle(files, key) == handle]
     with files.open(key) as file:
         whole = file.read()
+    others = {_handle(files, one) for one in files.keys("experiments/")} - {handle}
     changed = gzip.compress(gzip.decompress(whole).replace(b'"completed"', b'"cancelled"', 1))
     for damaged, word in ((whole[: len(whole) // 2], "damaged or not whole"), (changed, "its checksum is another one")):
         files.delete(key)
@@ -95,8 +96,9 @@ def test_a_damaged_archive_is_refused_and_nothing_of_it_is_there(archived: tuple
         with (tmp_path / "damaged").open("rb") as file:
             files.put(key, file)
         with Home() as other:
-            assert word in other.run("import", str(archive), expect=2).stderr
-            assert other.json("status") == []
+            said = other.run("import", str(archive), expect=1).stderr
+            assert word in said and f"{key}: " in said
+            assert {one["handle"] for one in other.json("status")} == others
 
 
 def _handle(files: FolderFiles, key: str) -> str:

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 from orchestune.errors import BadInput
@@ -69,23 +69,44 @@ def write(target: BinaryIO, head: Head, rows: Iterable[tuple[str, Row]]) -> None
 
 
 def verify(source: BinaryIO) -> Record:
-    """Read the whole stream. BadInput where it is none, is cut off or was changed."""
+    """Read the whole stream. BadInput, with the handle if that can be read, where it is none, cut off or changed."""
+    head: Head | None = None
+    try:
+        lines = _lines(source)
+        first = next(lines, None)
+        if first is None:
+            raise _damaged("its end is missing")
+        head = _head(_parsed(first))
+        return _verified(head, first, lines)
+    except BadInput as error:
+        if head is None:
+            raise
+        raise told(error, key=head.handle) from error
+
+
+def told(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
+    """The same mistakes, and of what or in which file they are."""
+    found = [replace(one, key=key or one.key, file=file or one.file) for one in error.problems]
+    return BadInput(found, error.hint)
+
+
+def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> Record:
     counted: Counter[str] = Counter()
-    seen, head, end, lost = hashlib.sha256(), None, None, 0
-    for line in _lines(source):
+    seen, end, lost = hashlib.sha256(first), None, 0
+    for line in lines:
         if end is not None:
             raise _damaged("something follows its end")
         document = _parsed(line)
-        if head is None:
-            head = _head(document)
-        elif isinstance(document, dict):
+        if isinstance(document, dict):
             end = document
             continue
-        else:
+        try:
             counted[str(document[0])] += 1
             lost += document[0] == "artifacts" and document[1]["digest"] not in head.blobs
+        except (TypeError, LookupError) as error:
+            raise _damaged("a line is no row of a table") from error
         seen.update(line)
-    if head is None or end is None:
+    if end is None:
         raise _damaged("its end is missing")
     if end.get("sha256") != seen.hexdigest() or end.get("rows") != dict(counted):
         raise _damaged("its checksum is another one")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestune.archives import record
 from orchestune.archives.copying import Placed
-from orchestune.errors import NotFound, OrchestuneError
+from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
 _RECORDS, _ENDING = "experiments/", ".jsonl.gz"
@@ -23,11 +23,18 @@ class Shelf:
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    def records(self) -> Iterator[record.Record]:
-        """Every experiment that is here; BadInput where one is damaged."""
+    def records(self, hear: Callable[[BadInput], None] | None = None) -> Iterator[record.Record]:
+        """Every experiment that is here. BadInput where one is damaged; `hear`, if given, is told instead."""
         for key in self._files.keys(_RECORDS):
             if key.endswith(_ENDING):
-                yield self._verified(key)
+                try:
+                    found = self._verified(key)
+                except BadInput as error:
+                    if hear is None:
+                        raise
+                    hear(error)
+                else:
+                    yield found
 
     def fetch_record(self, experiment: str, target: Path) -> None:
         self._fetch(f"{_RECORDS}{experiment}{_ENDING}", target)
@@ -63,7 +70,10 @@ class Shelf:
 
     def _verified(self, key: str) -> record.Record:
         with self._files.open(key) as file:
-            return record.verify(file)
+            try:
+                return record.verify(file)
+            except BadInput as error:
+                raise record.told(error, file=key) from error
 
     def _fetch(self, key: str, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")

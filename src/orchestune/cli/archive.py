@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestune.archives.copying import Source, Target, copy
@@ -13,7 +13,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.client.states import OVER
 from orchestune.domain.words import plural
-from orchestune.errors import NotFound
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError
 from orchestune.files.open import open_files
 
 
@@ -31,14 +31,23 @@ def add(commands: Commands) -> None:
 
 
 def import_(console: Console, args: argparse.Namespace) -> int:
-    """Copy every record of the place to the server."""
+    """Copy every record of the place to the server; OrchestuneError at the end, which names what could not be."""
     if "://" not in args.place and not Path(args.place).is_dir():
         raise NotFound(f"there is no folder {args.place}")
     shelf = Shelf(open_files(args.place))
-    found = [(record.head.experiment, record.head.handle) for record in shelf.records()]
-    if not found:
+    left_out: list[str] = []
+    records = shelf.records(lambda error: left_out.append(error.message))
+    found = [(record.head.experiment, record.head.handle) for record in records]
+    if not found and not left_out:
         raise NotFound(f"there is no experiment in {args.place}", "`orchestune export --all -o DIR` writes some")
-    copy_all(console, shelf, console.client, found)
+    all_of_them = len(found) + len(left_out)
+    copy_all(console, shelf, console.client, found, left_out.append)
+    if left_out:
+        which = "\n".join(left_out)
+        raise OrchestuneError(
+            f"{len(left_out)} of {plural(all_of_them, 'experiment')} left out:\n{which}",
+            "export those again, and repeat the command; what is here is not sent twice",
+        )
     return 0
 
 
@@ -56,12 +65,30 @@ def export_all(console: Console, place: str) -> int:
     return 0
 
 
-def copy_all(console: Console, source: Source, target: Target, experiments: Sequence[tuple[str, str]]) -> None:
-    """Copy each (id, handle), saying how far it is."""
+def copy_all(
+    console: Console,
+    source: Source,
+    target: Target,
+    experiments: Sequence[tuple[str, str]],
+    leave_out: Callable[[str], None] | None = None,
+) -> None:
+    """Copy each (id, handle), saying how far it is.
+
+    With `leave_out` one that cannot be copied holds up no other: that is told why, with its handle. Where the same may
+    work later, or the server refuses this user, nothing more is tried.
+    """
     placed = []
     with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
         for experiment, handle in experiments:
-            found = copy(source, target, experiment, Path(scratch), console.note)
+            try:
+                found = copy(source, target, experiment, Path(scratch), console.note)
+            except (TemporaryError, Denied):
+                raise
+            except OrchestuneError as error:
+                if leave_out is None:
+                    raise
+                leave_out(f"{handle}: {error.message}")
+                continue
             placed.append({**found, "was": handle})
             if not console.json:
                 renamed = f" as {found['handle']}" if found["handle"] != handle else ""

@@ -1,0 +1,112 @@
+"""`import`: what is damaged holds up nothing else, and is named."""
+
+from __future__ import annotations
+
+import io
+from argparse import Namespace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from orchestune.archives import record
+from orchestune.archives.copying import Placed
+from orchestune.archives.shelf import Shelf
+from orchestune.cli.archive import copy_all, import_
+from orchestune.cli.console import Console
+from orchestune.client.api import Client
+from orchestune.errors import BadInput, Denied, NotFound, OrchestuneError, Unreachable
+from orchestune.files.folder import FolderFiles
+
+HANDLES = ["a-1111", "b-2222", "c-3333"]
+
+
+class Target(Shelf):
+    """Refuses one of them."""
+
+    def __init__(self, folder: Path, refusal: OrchestuneError | None = None) -> None:
+        super().__init__(FolderFiles(folder))
+        self.refusal = refusal
+
+    def put_record(self, path: Path) -> Placed:
+        if self.refusal is not None and path.name.startswith("id-b-2222"):
+            raise self.refusal
+        return super().put_record(path)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    files = FolderFiles(tmp_path / "archive")
+    for handle in HANDLES:
+        stream = io.BytesIO()
+        head = record.Head("0001", "1.0", f"id-{handle}", handle, {}, 1)
+        record.write(stream, head, [("trials", {"number": number}) for number in range(500)])
+        stream.seek(0)
+        files.put(f"experiments/id-{handle}.jsonl.gz", stream)
+    return tmp_path / "archive"
+
+
+def damage(archive: Path, handle: str) -> None:
+    path = archive / "experiments" / f"id-{handle}.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def take_in(archive: Path, target: Target) -> str:
+    """What `import` prints."""
+    out = io.StringIO()
+    console = Console(out=out, err=io.StringIO(), environ={}, folder=archive.parent)
+    console._client = cast(Client, target)  # a shelf takes records as a server does
+    import_(console, Namespace(place=str(archive)))
+    return out.getvalue()
+
+
+def handles(target: Target) -> list[str]:
+    return [found.head.handle for found in target.records()]
+
+
+def test_damaged_records_and_stray_files_are_named_and_the_others_are_taken_in(archive: Path, tmp_path: Path) -> None:
+    target = Target(tmp_path / "target")
+    damage(archive, "a-1111")
+    (archive / "experiments" / "stray.jsonl.gz").write_text("no gzip")
+    (archive / "experiments" / "notes.txt").write_text("no record")
+    with pytest.raises(OrchestuneError) as caught:
+        take_in(archive, target)
+    assert caught.value.exit_code == 1
+    head, cut, stray = caught.value.message.splitlines()
+    assert head == "2 of 4 experiments left out:"
+    assert cut.startswith("experiments/id-a-1111.jsonl.gz: a-1111: the record is damaged or not whole: ")
+    assert stray.startswith("experiments/stray.jsonl.gz: the record is damaged or not whole: Not a gzipped file")
+    assert handles(target) == ["b-2222", "c-3333"]
+
+
+def test_one_that_the_server_does_not_take_holds_up_no_other(archive: Path, tmp_path: Path) -> None:
+    target = Target(tmp_path / "target", NotFound("a blob is not here"))
+    with pytest.raises(OrchestuneError, match="1 of 3 experiments left out:\nb-2222: a blob is not here"):
+        take_in(archive, target)
+    assert handles(target) == ["a-1111", "c-3333"]
+
+
+@pytest.mark.parametrize("refusal", [Unreachable("away"), Denied("not you")])
+def test_nothing_more_is_tried_where_all_would_be_refused(
+    archive: Path, tmp_path: Path, refusal: OrchestuneError
+) -> None:
+    target = Target(tmp_path / "target", refusal)
+    with pytest.raises(type(refusal)):
+        take_in(archive, target)
+    assert handles(target) == ["a-1111"]
+
+
+def test_a_whole_archive_is_taken_in(archive: Path, tmp_path: Path) -> None:
+    target = Target(tmp_path / "target")
+    assert take_in(archive, target).splitlines() == [f"{handle}  copied, 500 trials" for handle in HANDLES]
+    assert handles(target) == HANDLES
+
+
+def test_where_others_rely_on_all_of_them_the_first_error_ends_it(archive: Path, tmp_path: Path) -> None:
+    target = Target(tmp_path / "target", NotFound("a blob is not here"))
+    console = Console(out=io.StringIO(), err=io.StringIO(), environ={}, folder=tmp_path)
+    with pytest.raises(NotFound):
+        copy_all(console, Shelf(FolderFiles(archive)), target, [(f"id-{handle}", handle) for handle in HANDLES])
+    damage(archive, "a-1111")
+    with pytest.raises(BadInput, match=r"experiments/id-a-1111\.jsonl\.gz: a-1111: the record is damaged"):
+        list(Shelf(FolderFiles(archive)).records())
