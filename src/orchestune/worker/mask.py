@@ -18,7 +18,7 @@ def spellings(values: Iterable[str]) -> list[bytes]:
     for value in values:
         lines = [line for line in value.splitlines() if len(line) >= 2 * SHORTEST]
         for text in [value, value.strip(), *lines]:
-            found.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1]))
+            found.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]))
     encoded = {text.encode("utf-8", "surrogateescape") for text in found}
     return sorted((text for text in encoded if len(text) >= SHORTEST), key=lambda text: (-len(text), text))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,13 @@ def test_encodings_and_lines_of_a_secret_are_hidden_too() -> None:
     mask = Mask(spellings(["p@ss/word", "first line\nsecond line"]))
     text = b"p%40ss%2Fword p@ss/word second line first line\\nsecond line"
     assert mask.once(text) == b"*** *** *** ***"
+
+
+@pytest.mark.parametrize("secret", ['p@ss"w\\1234567', """it's "both" \\ and\tmore""", "caf\xe9\x1b'\\"])
+def test_a_secret_is_hidden_as_python_shows_it(secret: str) -> None:
+    text = f"{secret!r} {[secret, secret]}".encode()
+    shown = Mask(spellings([secret])).once(text).decode()
+    assert shown.replace('"', "'") == "'***' ['***', '***']"
 
 
 def test_values_that_are_no_secrets_do_not_shred_the_log() -> None:
