@@ -65,6 +65,9 @@ def pack(
             if not all("No such file" in str(reason) for _, _, reason in exc.args[0]):
                 raise OSError(str(exc.args[0][0][2])) from exc
             steady = False
+        except RecursionError as exc:
+            remove(parcel)
+            raise OSError("it has too many folders in folders") from exc
         if steady:
             break
         remove(parcel)

@@ -131,10 +131,33 @@ def _behind(step: float | None, other: float | None) -> bool:
 def _paths(where: str, kind: str) -> Iterator[str]:
     if kind in ("tensorboard", "mlflow"):
         for top in sorted(glob.glob(where)):
-            for folder, folders, names in os.walk(top):
-                folders.sort()
-                for name in sorted(names):
-                    if "tfevents" in name if kind == "tensorboard" else "/metrics" in folder:
-                        yield os.path.join(folder, name)
+            for folder, name in _files(top):
+                if "tfevents" in name if kind == "tensorboard" else "/metrics" in folder:
+                    yield os.path.join(folder, name)
     else:
         yield from sorted(glob.glob(where))
+
+
+def _files(top: str) -> Iterator[tuple[str, str]]:
+    """Folder and name of every file below, however deep; `os.walk` calls itself before Python 3.12."""
+    waiting = [top]
+    while waiting:
+        folder, folders = waiting.pop(), []
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if _is_folder(entry):
+                folders += [] if entry.is_symlink() else [entry.path]
+            else:
+                yield folder, entry.name
+        waiting += reversed(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

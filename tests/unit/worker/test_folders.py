@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -149,6 +150,20 @@ def test_a_view_is_put_right_after_more_folders_in_folders_than_a_path_can_name(
     assert view.folder == folder, "it could be removed"
     assert content(view.folder) == before
     assert content(pristine.folder)["a.txt"] == "a"
+
+
+def test_a_checkpoint_of_more_folders_in_folders_than_python_recurses_is_refused(tmp_path: Path) -> None:
+    folder, outbox = tmp_path / "checkpoint", Outbox(tmp_path / "outbox")
+    folder.mkdir()
+    dig(folder, 550, 0o700)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(500)
+    try:
+        with pytest.raises(OSError, match="too many folders in folders"):
+            checkpoint.pack(outbox, folder, "x", 1, None, None)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert outbox.left_behind() == []
 
 
 def dig(folder: Path, levels: int, mode: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -252,3 +253,18 @@ def test_places_that_hold_nothing_are_told(tmp_path: Path) -> None:
     named = [("csv", "there.csv"), ("csv", "logs/*.csv"), ("tensorboard", "runs"), ("regex", "(?P<loss>x)")]
     collect = [{"kind": kind, "where": where} for kind, where in named]
     assert Sources(collect, str(tmp_path), Scanner(Declared(["loss"]))).absent() == ["logs/*.csv", "runs"]
+
+
+def test_event_files_are_found_in_more_folders_in_folders_than_python_recurses(tmp_path: Path) -> None:
+    deepest = tmp_path / "runs" / "/".join(["d"] * 550)
+    deepest.mkdir(parents=True)
+    (deepest / "metrics").mkdir()
+    (deepest / "metrics" / "loss").write_text("1 0.5 3\n")
+    (tmp_path / "runs" / "loop").symlink_to(tmp_path / "runs")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(500)
+    try:
+        found = brief(sources(tmp_path, "mlflow", "runs").finish())
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == [("loss", 0.5, 3.0)]
