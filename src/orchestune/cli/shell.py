@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.cards_here import cards
 from orchestune.cli.changed import Model, model
 from orchestune.cli.console import Console
+from orchestune.cli.orderly import orderly_end
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import one_line
 from orchestune.cli.reports import Reports
@@ -22,8 +25,12 @@ from orchestune.cli.trials import SHORT
 from orchestune.client.launch import environment, secret_values
 from orchestune.errors import NotFound, UsageError
 from orchestune.sdk.submitting import at_hand
+from orchestune.worker import tree
 from orchestune.worker.bundle import Bundle, BundleError, unpack
 from orchestune.worker.view import project_links
+
+_LOOK = 0.05
+"""seconds between two looks at whether the user's program has ended"""
 
 
 def add(commands: Commands) -> None:
@@ -54,14 +61,15 @@ def shell(console: Console, args: argparse.Namespace) -> int:
 
         assert found.trial is not None
         return shell_there(console, found, found.trial, args.fold, args.words)
-    with _scratch(console, args.keep) as scratch, Reports() as reports:
+    with orderly_end(), _scratch(console, args.keep) as scratch, Reports() as reports:
         environ, command = _prepare(console, found, args.fold, scratch, reports.url)
         words = [environ.get("SHELL") or "/bin/sh", *(["-i"] if console.out.isatty() else [])]
         if args.words:
             words = [word for given in args.words for word in (command if given == "{run}" else [given])]
         else:
             _explain(console, found, scratch / "work", command)
-        return _run(words, scratch / "work", environ)
+        ending = signal.SIGTERM if args.words else signal.SIGHUP  # a shell at a terminal ignores the first one
+        return _run(words, scratch / "work", environ, ending, found.specification.grace)
 
 
 @contextmanager
@@ -124,13 +132,67 @@ def _explain(console: Console, found: Model, folder: Path, command: Sequence[str
     console.say(paint.dim("`exit` leaves; the parameters are in $ORCHESTUNE_PARAMS and $ORCHESTUNE_PARAM_..."))
 
 
-def _run(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:
-    """Run it on this terminal. Ctrl-C is its affair: a handler of ours, unlike an ignored signal, ends with `exec`."""
+def _run(words: Sequence[str], folder: Path, environ: Mapping[str, str], ending: signal.Signals, grace: float) -> int:
+    """Run it on this terminal; where this program has to end before it, it gets `ending`.
+
+    Ctrl-C is its affair: a handler of ours, unlike an ignored signal, ends with `exec`.
+    """
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
-        code = subprocess.Popen(words, cwd=folder, env=dict(environ)).wait()
+        process = subprocess.Popen(words, cwd=folder, env=dict(environ))
+        try:
+            # not `wait`: the signal that ends this program may reach another thread, which does not interrupt that
+            while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                time.sleep(_LOOK)
+            code = process.wait()
+        finally:
+            if process.returncode is None:
+                _end(process, ending, grace)
     except OSError as exc:
         raise UsageError(f"{words[0]} cannot be started: {exc.strerror}") from exc
     finally:
         signal.signal(signal.SIGINT, before)
     return code if code >= 0 else 128 - code
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals, grace: float) -> None:
+    """End it and what it started, whose process groups are its own affair; SIGKILL to what is left after `grace`."""
+    family = _held(process.pid)
+    for pid in {process.pid, *(one.pid for one in family)}:
+        _send(pid, number)
+        _send(pid, signal.SIGCONT)
+    deadline = time.monotonic() + grace
+    while (process.poll() is None or _left(family)) and time.monotonic() < deadline:
+        time.sleep(_LOOK)
+    process.kill()
+    for pid in _left(family):
+        _send(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _held(pid: int) -> Collection[tree.Entry]:
+    """The process and what it started, each stopped: one that runs on starts others, which are lost once it ends."""
+    family: dict[int, tree.Entry] = {}
+    while True:
+        table = tree.processes()
+        new = tree.descendants({pid}, table) - family.keys()
+        if not new:
+            return family.values()
+        for one in new:
+            family[one] = table[one]
+            _send(one, signal.SIGSTOP)
+
+
+def _left(family: Collection[tree.Entry]) -> list[int]:
+    """Who of it still runs. A later process of the same number is in another session or group."""
+    now = tree.processes()
+    return [one.pid for one in family if _place(now.get(one.pid)) == _place(one)]
+
+
+def _place(entry: tree.Entry | None) -> tuple[int, int] | None:
+    return (entry.session, entry.group) if entry else None
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

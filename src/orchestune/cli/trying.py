@@ -17,6 +17,7 @@ from pathlib import Path
 from orchestune.bundles.listing import Kind, plan
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.console import Console
+from orchestune.cli.orderly import orderly_end
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.reports import Reports
@@ -46,7 +47,7 @@ def try_one(
     *,
     seed: int | None = None,
 ) -> Outcome:
-    """Run the command once with `parameters`, its output on the screen. Leaves nothing behind.
+    """Run the command once with `parameters`, its output on the screen. Leaves nothing behind, however it is ended.
 
     `hear` is given the output too, as it comes; `look` the folder of the command once that has ended, however it did.
     """
@@ -71,7 +72,7 @@ def try_one(
         if found:
             reported.extend(in_order(metrics.read(), found))
 
-    with tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
+    with orderly_end(), tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
         view = Path(scratch) / "work"
         copy_code(prepared, view)
         call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF if seed is None else seed, parameters)
@@ -207,11 +208,13 @@ def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
     """SIGTERM, then SIGKILL, to whatever of the command's process group still runs."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(grace)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+    finally:  # at a second Ctrl-C too
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _show(console: Console, data: bytes) -> None:

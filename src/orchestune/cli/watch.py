@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from orchestune.cli.configuring import add_choices
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
+from orchestune.cli.orderly import orderly_end
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import add_file_options, prepare
 from orchestune.cli.render import one_line
@@ -45,7 +46,8 @@ def watch(console: Console, args: argparse.Namespace) -> int:
 
     prepared = prepare(args)
     saves = Saves(prepared.folder, prepared.ignore)
-    with Interrupts() as pressed, _Test(args.line, prepared.specification.grace + _BEYOND) as test:
+    patience = prepared.specification.grace + _BEYOND
+    with Interrupts() as pressed, orderly_end(), _Test(args.line, patience) as test:
         test.start()
         while not pressed.count:
             if test.has_ended():
@@ -105,16 +107,9 @@ class _Test:
             process.wait()
 
     def __enter__(self) -> _Test:
-        self._before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cancel()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
