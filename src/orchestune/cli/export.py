@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -98,7 +98,8 @@ def _target(path: Path | None) -> Iterator[TextIO]:
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that nobody can write into does not even say that it is not there
+            part.unlink()
 
 
 def _export_json(found: Iterator[documents.Trial], file: TextIO) -> None:

@@ -335,6 +335,16 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "x.csv"  # nothing can be removed there either, as on a disk that is read-only
+    result = cli("export", "sgd", "-o", str(target))
+    assert (result.code, result.err) == (2, f"error: {target} cannot be written: Not a directory\n")
+
+
 @pytest.mark.parametrize("name", ["trials.parquet", "trials.jsonl", "trials.XLSX"])
 def test_export_writes_no_table_under_the_name_of_something_else(
     server: FakeServer, cli: Cli, tmp_path: Path, name: str
