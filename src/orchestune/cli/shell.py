@@ -21,6 +21,7 @@ from orchestune.cli.orderly import orderly_end
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import one_line
 from orchestune.cli.reports import Reports
+from orchestune.cli.scratch import room, scratch
 from orchestune.cli.trials import SHORT
 from orchestune.client.launch import environment, secret_values
 from orchestune.errors import NotFound, UsageError
@@ -61,37 +62,37 @@ def shell(console: Console, args: argparse.Namespace) -> int:
 
         assert found.trial is not None
         return shell_there(console, found, found.trial, args.fold, args.words)
-    with orderly_end(), _scratch(console, args.keep) as scratch, Reports() as reports:
-        environ, command = _prepare(console, found, args.fold, scratch, reports.url)
+    with orderly_end(), _own_folder(console, args.keep) as own, Reports() as reports:
+        with room():
+            environ, command = _prepare(console, found, args.fold, own, reports.url)
         words = [environ.get("SHELL") or "/bin/sh", *(["-i"] if console.out.isatty() else [])]
         if args.words:
             words = [word for given in args.words for word in (command if given == "{run}" else [given])]
         else:
-            _explain(console, found, scratch / "work", command)
+            _explain(console, found, own / "work", command)
         ending = signal.SIGTERM if args.words else signal.SIGHUP  # a shell at a terminal ignores the first one
-        return _run(words, scratch / "work", environ, ending, found.specification.grace)
+        return _run(words, own / "work", environ, ending, found.specification.grace)
 
 
 @contextmanager
-def _scratch(console: Console, keep: bool) -> Iterator[Path]:
+def _own_folder(console: Console, keep: bool) -> Iterator[Path]:
     if not keep:
-        with tempfile.TemporaryDirectory(prefix="orchestune-shell-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with scratch("orchestune-shell-") as own:
+            yield own
         return
-    folder = tempfile.mkdtemp(prefix="orchestune-shell-")
+    with room():
+        folder = tempfile.mkdtemp(prefix="orchestune-shell-")
     yield Path(folder)
     console.note(f"the folder is kept: {folder}")
 
 
-def _prepare(
-    console: Console, found: Model, fold: int, scratch: Path, report: str
-) -> tuple[dict[str, str], Sequence[str]]:
+def _prepare(console: Console, found: Model, fold: int, own: Path, report: str) -> tuple[dict[str, str], Sequence[str]]:
     """Make the folder; the variables and the command of the trial."""
     trial, launch, specification = found.trial, found.document["launch"] or {}, found.specification
     assert trial is not None
-    folder, code = scratch / "work", None
+    folder, code = own / "work", None
     if trial["bundle"]:
-        archive = scratch / "code.tar.gz"
+        archive = own / "code.tar.gz"
         try:
             console.client.fetch_bundle(trial["bundle"], archive)
             unpack(archive, folder)
@@ -113,7 +114,7 @@ def _prepare(
     if problem:
         console.note(problem)
     given = GivenTo(_base(console.environ, launch.get("env")), secrets, root, report, gpus)
-    return call_by_hand(specification, call, given, scratch)
+    return call_by_hand(specification, call, given, own)
 
 
 def _base(here: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:

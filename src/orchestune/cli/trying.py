@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from orchestune.cli.orderly import orderly_end
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.reports import Reports
+from orchestune.cli.scratch import room, scratch
 from orchestune.client.home import state_folder
 from orchestune.client.launch import environment
 from orchestune.domain.experiment import Specification
@@ -72,13 +72,15 @@ def try_one(
         if found:
             reported.extend(in_order(metrics.read(), found))
 
-    with orderly_end(), tempfile.TemporaryDirectory(prefix="orchestune-test-") as scratch, Reports() as reports:
-        view = Path(scratch) / "work"
-        copy_code(prepared, view)
+    with orderly_end(), scratch("orchestune-test-") as folder, Reports() as reports:
+        view = folder / "work"
+        with room():
+            copy_code(prepared, view)
         call = Call("test", "test", 1, specification.seed & 0xFFFFFFFF if seed is None else seed, parameters)
         gpus = _cards(console, specification)
         given = GivenTo(environment(console.environ), secrets, str(prepared.folder), reports.url, gpus)
-        environ, command = call_by_hand(specification, call, given, Path(scratch))
+        with room():
+            environ, command = call_by_hand(specification, call, given, folder)
         metrics = File(environ["ORCHESTUNE_METRICS"], Lines(scanner, environ["ORCHESTUNE_METRICS"]))
         began = time.monotonic()
         try:

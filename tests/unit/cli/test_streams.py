@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from tests.testbeds.disks import small_disk
 from tests.unit.cli.conftest import SOURCE, Result, Terminal
 from tests.unit.client.fake_server import FakeServer, status, trial
 
@@ -37,6 +38,23 @@ def test_output_that_finds_no_room_is_an_error_in_one_sentence(server: FakeServe
     assert done.returncode == 2
     assert "the output cannot be written: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_code_that_finds_no_room_among_temporary_files_names_their_folder(server: FakeServer, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "experiment.yml").write_text("run: 'true'\nparameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    (code / "data").write_bytes(os.urandom(2 << 20))
+    with small_disk(tmp_path / "disk", 1) as disk:
+        done = in_shell(server, f"cd '{code}'; $O test", TMPDIR=str(disk))
+        assert not list(disk.iterdir())
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        [
+            f"error: {disk} cannot be written to: No space left on device",
+            "hint:  make room there, or set TMPDIR to a folder on another disk",
+        ],
+    )
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
