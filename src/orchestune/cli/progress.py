@@ -69,11 +69,14 @@ def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str
 
 def nothing_best(status: documents.Status) -> str:
     """Why there is no best trial."""
+    return _none_within(status) or "no trial has completed yet"
+
+
+def _none_within(status: documents.Status) -> str:
+    """That of the completed trials none keeps the limits of the metrics; nothing where there are none of either."""
     completed = status["counts"]["completed"]
     limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]
-    if not completed or not limits:
-        return "no trial has completed yet"
-    return f"of {plural(completed, 'completed trial')} none has {' and '.join(limits)}"
+    return f"of {plural(completed, 'completed trial')} none has {' and '.join(limits)}" if completed and limits else ""
 
 
 def best_lines(best: list[documents.Best], status: documents.Status, paint: Paint, limit: int = 3) -> list[str]:
@@ -144,8 +147,11 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
 
 def _best_table(status: documents.Status, paint: Paint) -> list[str]:
     best = status["best"]
+    if not best:
+        why = _none_within(status)
+        return [f"{paint('33', 'note')}  {why}"] if why else []
     if len(best) != 1:
-        return best_lines(best, status, paint, limit=10) if best else []
+        return best_lines(best, status, paint, limit=10)
     entry = best[0]
     values = ", ".join(
         f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"

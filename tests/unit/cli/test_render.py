@@ -136,6 +136,14 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int 
     assert any("trial 39 has a better value, but a model" in line for line in lines) is (other is not None)
 
 
+@pytest.mark.parametrize(("completed", "said"), [(12, "of 12 completed trials none has size <= 20"), (0, None)])
+def test_the_end_says_that_no_trial_keeps_the_limits(completed: int, said: str | None) -> None:
+    metrics = [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": None, "constraint": "<= 20"}]
+    counts = {**status()["counts"], "completed": completed}
+    lines = end_lines(status(state="completed", metrics=metrics, counts=counts), PLAIN, next_steps=False)  # type: ignore[arg-type]
+    assert [line.removeprefix("note  ") for line in lines[1:]] == ([said] if said else [])
+
+
 @pytest.mark.parametrize(("code", "proposed"), [("budget", True), ("exhausted", False), ("target", False)])
 def test_more_trials_are_proposed_where_there_are_more(code: str, proposed: bool) -> None:
     reason = {"code": code, "message": "all 40 trials are finished"}
