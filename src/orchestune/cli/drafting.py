@@ -44,7 +44,7 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
         origin = f"{args.source}:"
     if args.script:
         found = _read(console, args, folder)
-        own = drafting.draft(found, folder, _given(found, args, ask))
+        own = drafting.draft(found, folder, _given(found, args, ask), named=bool(args.spaces))
         own = replace(own, notes=(*own.notes, *_unheard_of(found, args)))
         if draft is None:
             return own, f"{args.script}: {_what(found)}"

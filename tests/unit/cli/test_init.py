@@ -314,6 +314,22 @@ def test_a_parameter_that_is_no_option_of_the_script_is_told(cli: Cli, project: 
     assert (placed.code, "no such option" in placed.err) == (0, False)
 
 
+STRICT = """\
+#!/bin/sh
+for word in "$@"; do case "$word" in --x=*) ;; *) echo "unknown $word" >&2; exit 2 ;; esac; done
+echo loss=1
+"""
+
+
+def test_a_program_of_unknown_options_has_the_parameters_that_are_named_and_no_example(cli: Cli, project: Path) -> None:
+    (project / "train.sh").write_text(STRICT)
+    done = cli("init", "train.sh", "x=0.0..1.0", "--yes")
+    assert done.code == 0, done.err
+    assert "example" not in done.err
+    text = written(project)
+    assert "parameters:\n  x: 0.0..1.0\n\n" in text, text
+
+
 def test_a_notebook_is_no_program(cli: Cli, project: Path) -> None:
     (project / "train.ipynb").write_text("{}")
     done = cli("init", "train.ipynb", "--minimize", "loss")

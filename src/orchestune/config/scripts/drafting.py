@@ -53,15 +53,17 @@ def missing(found: Found) -> list[Option]:
     return [option for option in script.options if option.required and not _varied(option, propose(option))]
 
 
-def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
-    """The draft. `given` are the values of what is missing."""
+def draft(found: Found, folder: Path, given: Mapping[str, str], *, named: bool = False) -> Draft:
+    """The draft. `given` are the values of what is missing; `named`: parameters are said beside it, so that where the
+    script tells of none there is no example of one.
+    """
     script = found.script or Script("", ())
     place = Place(found.command[-1])
     options = [option for option in script.options if _usable(option.name) and option.name not in given]
     proposals = {option.name: (option, propose(option)) for option in options}
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
     if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, given)):
-        return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given)
+        return draft(replace(found, script=by_config.by_path(script, path, folder)), folder, given, named=named)
     varied, notes = _behind(script, varied)
     varied, conditions = _apart(varied, notes)
     placed, kept = _placed(varied)
@@ -75,13 +77,14 @@ def draft(found: Found, folder: Path, given: Mapping[str, str]) -> Draft:
     if script.config is not None:
         document["config"] = script.config
     spellings = {name: conditions.get(name, proposal.spelling) for name, (_, proposal) in varied.items()}
-    document["parameters"] = spellings or dict(_EXAMPLE)
-    if not varied:
+    example = not varied and not named
+    document["parameters"] = dict(_EXAMPLE) if example else spellings
+    if example:
         notes.append(_nothing(found, bool(proposals)))
     document |= {"budget": 40, "parallelism": 1}
     defaults = {option.name: option.default for option, _ in proposals.values() if option.default is not None}
     remarks = {f"parameters.{name}": _remark(option) for name, (option, _) in varied.items()}
-    if not varied:
+    if example:
         remarks["parameters.lr"] = "an example: write the options of your program here"
     # what has a place of its own in the command cannot be taken in where one placeholder stands for all
     rest = [pair for name, pair in proposals.items() if name not in varied and (placed or not pair[0].word)]
