@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestune.cli import destination
 from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared, located
+from orchestune.client.launch import in_utf8
 from orchestune.domain.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
@@ -28,9 +29,8 @@ def create(
 
     `first`: parameters and seed of its first trial.
     """
-    launched = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-    body = submitting.request(console.place, specification, digest, prepared.folder, launched, secrets, console.environ,
-                              prepared.warm_start)  # fmt: skip
+    body = submitting.request(console.place, specification, digest, prepared.folder, launched(console, prepared),
+                              secrets, console.environ, prepared.warm_start)  # fmt: skip
     body |= {"first": first} if first else {}
     try:
         with located(prepared):
@@ -39,6 +39,15 @@ def create(
         if destination.in_images(console.place) and specification.placement.image is None and "image" in exc.message:
             raise UsageError(exc.message, destination.propose(prepared.folder)) from exc
         raise
+
+
+def launched(console: Console, prepared: Prepared) -> dict[str, Any]:
+    """What trials get of this shell and of the folder, and where that is. UsageError where it cannot be told."""
+    found = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
+    spelled = in_utf8(prepared.folder)
+    if found.get("root") not in (None, spelled):
+        raise UsageError(f"the name of the folder {spelled} is no UTF-8, and cannot be told to a server", "rename it")
+    return found
 
 
 def upload(console: Console, prepared: Prepared) -> str:

@@ -19,7 +19,7 @@ from orchestune.client.states import extendable, over
 from orchestune.domain.space import key
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
-from orchestune.sdk.submitting import at_hand, launch
+from orchestune.sdk.submitting import at_hand
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -100,7 +100,7 @@ def _comparable(console: Console, trial: documents.Trial) -> dict[str, Any]:
 def _hand_over(console: Console, prepared: Prepared, into: str, digest: str, document: Document) -> None:
     client = console.client
     before = client.specification(into)
-    place = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
+    place = sending.launched(console, prepared)
     status = client.change_code(into, digest, {name: value for name, value in place.items() if name in _CODE})
     added = sorted(set(prepared.links) - set((before["launch"] or {}).get("links") or ()))
     if added and not at_hand(console.place):

@@ -64,8 +64,13 @@ def python(environ: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def folder_key(folder: Path) -> str:
-    """How the server knows the folder that an experiment was started from: host and absolute path."""
-    return f"{socket.gethostname()}:{folder.resolve()}"
+    """How the server knows the folder that an experiment was started from: host and absolute path, as `in_utf8`."""
+    return f"{socket.gethostname()}:{in_utf8(folder.resolve())}"
+
+
+def in_utf8(path: Path) -> str:
+    """The path as text that can be sent; bytes of it that are no UTF-8 are spelled out (`\\xff`)."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def owner(environ: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     checkpoint: Checkpoint = values.get("checkpoint") or Checkpoint(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
-        name=values.get("name") or folder.name or "experiment",
+        name=values.get("name") or os.fsencode(folder.name).decode("utf-8", "backslashreplace") or "experiment",
         run=values["run"],
         space=space,
         metrics=values["metrics"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,22 @@ def test_run_sends_the_code_once_and_what_trials_need(server: FakeServer, cli: C
     with tarfile.open(fileobj=io.BytesIO(server.world.bundles[body["bundle"]])) as archive:
         assert {"model.py", "experiment.yml", ".gitignore"} <= set(archive.getnames())
         assert not any(name.startswith("data") for name in archive.getnames())
+
+
+def test_in_a_folder_whose_name_is_no_utf8_commands_find_its_experiments_and_run_names_it(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"bad\xff")
+    folder.mkdir()
+    (folder / "experiment.yml").write_text("run: 'true'\nparameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    monkeypatch.chdir(folder)
+    server.world.folders[folder_key(folder)] = ["sgd-7f3a"]
+    assert (cli("trials").code, cli("stop").out) == (0, "sgd-7f3a: stopped\n")
+    refused = cli("run")
+    said = f"the name of the folder {tmp_path}/bad\\xff is no UTF-8, and cannot be told to a server"
+    assert (refused.code, refused.err) == (2, f"error: {said}\nhint:  rename it\n")
+    assert not server.world.created
+    assert json.loads(cli("run", "--dry-run", "--json").out)["specification"]["name"] == r"bad\xff"
 
 
 def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, project: Path) -> None:
