@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
-from orchestune.client.states import extendable, finished
+from orchestune.client.states import deleted, extendable, finished
 from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
     if failure:
         lines += failure.splitlines()
     lines += _best_table(status, paint)
-    return lines + (_next_lines(status, paint) if next_steps else [])
+    return lines + (_next_lines(status, paint) if next_steps and not deleted(status) else [])
 
 
 def _best_table(status: documents.Status, paint: Paint) -> list[str]:

@@ -16,6 +16,11 @@ def over(status: documents.Status) -> bool:
     return status["state"] in OVER or guarded(status)
 
 
+def deleted(status: documents.Status) -> bool:
+    """Whether somebody has deleted it; the server tells that, and what can still be done, in its notes alone."""
+    return any(note.startswith("deleted: ") for note in status.get("notes") or ())
+
+
 def extendable(status: documents.Status) -> bool:
     """Whether it has ended and a larger budget makes it go on; another reason for its end would end it at once."""
     reason = status["reason"]

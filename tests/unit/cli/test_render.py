@@ -151,6 +151,12 @@ def test_more_trials_are_proposed_where_there_are_more(code: str, proposed: bool
     assert any("orchestune extend sgd-7f3a --budget" in line for line in lines) is proposed
 
 
+def test_nothing_is_proposed_for_what_was_deleted() -> None:
+    note = "deleted: its records, logs and files go as soon as nothing of it runs"
+    lines = end_lines(status(state="stopped", notes=[note]), PLAIN)  # type: ignore[arg-type]
+    assert lines[1:] == [f"note  {note}"]
+
+
 def test_a_narrower_terminal_has_folded_what_was_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setenv("LINES", "24")
