@@ -11,7 +11,6 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.console import Console
-from orchestune.cli.control import positive
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import harmless, size
 from orchestune.client import clock
@@ -50,7 +49,9 @@ def add(commands: Commands) -> None:
 
 
 def _some_lines(text: str) -> int:
-    number = 0 if text.isdecimal() and int(text) == 0 else positive(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number, 0 or above")
+    number = int(text)
     if number > _MOST:
         raise argparse.ArgumentTypeError(f"{text} is more than {_MOST:,} lines; without --tail all of them are shown")
     return number

@@ -229,6 +229,7 @@ def test_control_commands_say_that_an_experiment_is_over(
     [
         (["extend", "sgd"], "extend needs"),
         (["extend", "sgd", "--budget", "0"], "'0' is no whole number above 0"),
+        (["logs", "sgd", "--tail", "-1"], "'-1' is no whole number, 0 or above"),
         (["pause", "sgd/3"], "names a trial"),
         (["trials", "sgd/x"], "after the slash stands the number"),
         (["rerun", "sgd"], "names no trial"),
