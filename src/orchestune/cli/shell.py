@@ -143,9 +143,8 @@ def _run(words: Sequence[str], folder: Path, environ: Mapping[str, str], ending:
         process = subprocess.Popen(words, cwd=folder, env=dict(environ))
         try:
             # not `wait`: the signal that ends this program may reach another thread, which does not interrupt that
-            while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            while (code := process.poll()) is None:
                 time.sleep(_LOOK)
-            code = process.wait()
         finally:
             if process.returncode is None:
                 _end(process, ending, grace)

@@ -65,7 +65,7 @@ class Stage:
         nowhere = subprocess.DEVNULL
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestune", *words],
-            **{"stdin": nowhere, "stdout": nowhere, "stderr": nowhere, **options},
+            **{"stdin": nowhere, "stdout": nowhere, "stderr": nowhere, "preexec_fn": _hears_all, **options},
             cwd=self.folder,
             env=self.environ,
         )
@@ -95,6 +95,11 @@ class Stage:
             process.wait()
         for program in self.left():
             program.end()
+
+
+def _hears_all() -> None:
+    for number in (signal.SIGHUP, signal.SIGTERM):  # which whoever runs the tests may ignore
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
