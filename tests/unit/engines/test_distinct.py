@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -69,13 +70,18 @@ def test_the_last_points_of_a_large_finite_space_are_found() -> None:
         engine.ask([first, second], 20_002, 3)
 
 
-def test_a_float_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
-    depth = 12
-    parameters = [
+def behind(depth: int, last: Parameter) -> Space:
+    """A parameter that applies where so many switches are on, of which each applies where the one before is."""
+    switches = [
         Parameter(f"s{n}", "bool", choices=(False, True), when=((f"s{n - 1}", (True,)),) if n else ())
         for n in range(depth)
     ]
-    space = Space.of((*parameters, Parameter("x", "float", 0.0, 1.0, when=((f"s{depth - 1}", (True,)),))))
+    return Space.of((*switches, replace(last, when=((f"s{depth - 1}", (True,)),))))
+
+
+def test_a_float_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
+    depth = 12
+    space = behind(depth, Parameter("x", "float", 0.0, 1.0))
     engine = DistinctEngine(space, Stubborn({"s0": False}))
     finite: list[Configuration] = [
         {**{f"s{n}": True for n in range(length)}, f"s{length}": False} for length in range(depth)
@@ -138,13 +144,7 @@ def test_an_engine_that_is_made_again_answers_the_same_where_it_has_to_look_for_
 
 
 def test_a_wide_parameter_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
-    depth = 10
-    parameters = [
-        Parameter(f"s{n}", "bool", choices=(False, True), when=((f"s{n - 1}", (True,)),) if n else ())
-        for n in range(depth)
-    ]
-    space = Space.of((*parameters, Parameter("x", "int", 1, 10_000_000, when=((f"s{depth - 1}", (True,)),))))
-    engine = DistinctEngine(space, Stubborn({"s0": False}))
+    engine = DistinctEngine(behind(10, Parameter("x", "int", 1, 10_000_000)), Stubborn({"s0": False}))
     for number in range(1, 41):
         engine.tell([observe(number, patiently(engine, [], number))])
 
