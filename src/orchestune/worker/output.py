@@ -96,9 +96,10 @@ class Log:
             at = max(start, position)
             data = bytes(self._tail[at - start : at - start + limit])
             if at + len(data) < self.end:
-                data = whole(data) or data
-            found.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
-            position = at + len(data)
+                data = whole(data) or (b"" if found else data)  # what is left of the limit may be less than a character
+            if data:
+                found.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
+                position = at + len(data)
         return found, position
 
     def acknowledge(self, position: int) -> None:
