@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -71,6 +72,7 @@ class Stage:
         )
         self.commands.append(process)
         until("the program", self.known.exists)
+        time.sleep(1.0)  # a signal that comes while the command is still in `Popen` finds no program to end
         return process
 
     def left(self) -> list[Process]:
