@@ -26,7 +26,7 @@ from orchestune.client.api import Client
 from tests.testbeds.home import Home
 from tests.testbeds.line import Line
 from tests.testbeds.open_pages import Held
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.waiting import until
 
 TOKEN = "a-token-for-a-page-that-stays-open"

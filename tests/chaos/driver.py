@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.proxy import Proxy
+from tests.testbeds.ports import free_port
 from tests.testbeds.processes import children_of
 
 LEASE_SECONDS = 4.0
@@ -51,9 +51,7 @@ class Server:
 
     def __init__(self, state: Path, chance: random.Random) -> None:
         self.state = state
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.proxy = Proxy(self.port, chance)
         self.tokens = state / "owners"
         self.tokens.write_text("chaos the-owners-token-of-this-run\n")

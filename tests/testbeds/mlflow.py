@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.waiting import until
 
 ROOT = Path(__file__).parents[2]

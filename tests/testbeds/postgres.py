@@ -12,7 +12,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.testbeds.ports import free_port
 
 START_SECONDS = 90.0
 USER = "orchestune"
@@ -45,14 +46,6 @@ def binaries() -> Path:
         if all((folder / program).exists() for program in ("initdb", "postgres", "pg_isready")):
             return folder
     raise NoPostgres("install it (apt-get install postgresql), or name a server in ORCHESTUNE_TEST_POSTGRES")
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port of this machine's address that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _account() -> Mapping[str, Any]:

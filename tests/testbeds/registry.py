@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from tests.testbeds.images import MANIFEST, Image, digest
 from tests.testbeds.machine import Broken
 from tests.testbeds.owned import owned_folder
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.processes import Process
 from tests.testbeds.waiting import until
 

@@ -16,7 +16,7 @@ from orchestune.client.api import Client
 from tests.testbeds.home import Home
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.kubernetes.cluster import Cluster
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.waiting import until
 from tests.testbeds.workers import Images
 

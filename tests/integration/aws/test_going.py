@@ -17,7 +17,7 @@ from tests.integration.aws import life, stage
 from tests.testbeds.aws.fake import REGION, Fake
 from tests.testbeds.aws.identities import ACCOUNT
 from tests.testbeds.home import Home
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.waiting import until
 
 pytestmark = pytest.mark.timeout(600)

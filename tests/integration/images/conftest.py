@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.testbeds.registry import Registry
 
 CONFIG = """\

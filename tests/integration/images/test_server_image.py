@@ -18,7 +18,7 @@ from orchestune.images.manifests import Platform
 from orchestune.images.reference import Reference
 from orchestune.images.registry import Registry
 from tests.testbeds.docker import Engine
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 CLOSED: dict[str, Any] = {

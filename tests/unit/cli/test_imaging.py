@@ -17,7 +17,7 @@ from orchestune.client.clusters import Clusters
 from orchestune.clusters.existing.config import Connection
 from orchestune.config.experiment_file import load
 from orchestune.errors import BadInput
-from tests.testbeds.postgres import free_port
+from tests.testbeds.ports import free_port
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_api_server import FakeApiServer
 from tests.unit.images.fake_registry import FakeRegistry, fake_registry

@@ -20,6 +20,7 @@ from orchestune.client.stream import SILENCE
 from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
 from tests.testbeds.kubernetes.pki import Authority
+from tests.testbeds.ports import free_port
 from tests.unit.client.fake_server import FakeServer, status, trial
 
 
@@ -35,11 +36,6 @@ def client(server: FakeServer) -> Iterator[Client]:
     made = Client.connect(server.resolve)
     yield made
     made.transport.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_one_connection_serves_many_requests(server: FakeServer, client: Client) -> None:
