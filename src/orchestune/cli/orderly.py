@@ -30,3 +30,23 @@ def orderly_end() -> Iterator[None]:
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Meanwhile these, and Ctrl-C, wait: for the start of a program, which nobody ends before its number is known.
+
+    They are not blocked, which the program would inherit. For the main thread.
+    """
+    came: list[int] = []
+    before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, *_ENDS)}
+    heard = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in heard:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+        for number in came:
+            heard[number](number, None)

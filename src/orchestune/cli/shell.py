@@ -10,14 +10,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.cards_here import cards
 from orchestune.cli.changed import Model, model
 from orchestune.cli.console import Console
-from orchestune.cli.orderly import orderly_end
+from orchestune.cli.orderly import deferred, orderly_end
 from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.render import one_line
 from orchestune.cli.reports import Reports
@@ -138,25 +138,26 @@ def _run(words: Sequence[str], folder: Path, environ: Mapping[str, str], ending:
 
     Ctrl-C is its affair: a handler of ours, unlike an ignored signal, ends with `exec`.
     """
-    before = signal.signal(signal.SIGINT, lambda number, frame: None)
-    try:
-        process = subprocess.Popen(words, cwd=folder, env=dict(environ))
+    with ExitStack() as ends:
+        ends.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, lambda number, frame: None))
         try:
-            # not `wait`: the signal that ends this program may reach another thread, which does not interrupt that
-            while (code := process.poll()) is None:
-                time.sleep(_LOOK)
-        finally:
-            if process.returncode is None:
-                _end(process, ending, grace)
-    except OSError as exc:
-        raise UsageError(f"{words[0]} cannot be started: {exc.strerror}") from exc
-    finally:
-        signal.signal(signal.SIGINT, before)
+            with deferred():
+                process = subprocess.Popen(words, cwd=folder, env=dict(environ))
+                ends.callback(_end, process, ending, grace)
+        except OSError as exc:
+            raise UsageError(f"{words[0]} cannot be started: {exc.strerror}") from exc
+        # not `wait`: the signal that ends this program may reach another thread, which does not interrupt that
+        while (code := process.poll()) is None:
+            time.sleep(_LOOK)
     return code if code >= 0 else 128 - code
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals, grace: float) -> None:
-    """End it and what it started, whose process groups are its own affair; SIGKILL to what is left after `grace`."""
+    """Where it has not ended, end it and what it started, whose process groups are its own affair; SIGKILL to what is
+    left after `grace`.
+    """
+    if process.returncode is not None:
+        return
     family = _held(process.pid)
     for pid in {process.pid, *(one.pid for one in family)}:
         _send(pid, number)

@@ -10,13 +10,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from orchestune.bundles.listing import Kind, plan
 from orchestune.cli.by_hand import Call, GivenTo, call_by_hand
 from orchestune.cli.console import Console
-from orchestune.cli.orderly import orderly_end
+from orchestune.cli.orderly import deferred, orderly_end
 from orchestune.cli.outcome import Outcome
 from orchestune.cli.preparing import Prepared
 from orchestune.cli.reports import Reports
@@ -157,28 +157,27 @@ def run_command(
     cores: Collection[int] = (),
 ) -> tuple[int | None, str]:
     """Run it to its end (on these cores alone), its process group with it; the exit code and what went wrong."""
-    try:
-        with open(environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull, "rb") as stdin, on(cores):
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=dict(environ),
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-    except OSError as exc:
-        return None, f"the command cannot be started: {command[0]}: {exc.strerror}"
-    assert process.stdout is not None
-    deadline = time.monotonic() + specification.timeout if specification.timeout else math.inf
-    with process.stdout as pipe:
+    given = environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull
+    with ExitStack() as ends:
         try:
-            in_time = _read(process, pipe.fileno(), deadline, take)
-            if not in_time:
-                return None, f"it took longer than the timeout of {specification.timeout:g} s"
-        finally:
-            _end_group(process, specification.grace)
+            with open(given, "rb") as stdin, on(cores), deferred():
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=dict(environ),
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                assert process.stdout is not None
+                pipe = ends.enter_context(process.stdout)
+                ends.callback(_end_group, process, specification.grace)
+        except OSError as exc:
+            return None, f"the command cannot be started: {command[0]}: {exc.strerror}"
+        deadline = time.monotonic() + specification.timeout if specification.timeout else math.inf
+        if not _read(process, pipe.fileno(), deadline, take):
+            return None, f"it took longer than the timeout of {specification.timeout:g} s"
     code = process.returncode
     if code < 0:
         return None, f"the command was ended by {signal.Signals(-code).name}"

@@ -14,7 +14,7 @@ from types import TracebackType
 from orchestune.cli.configuring import add_choices
 from orchestune.cli.console import Console
 from orchestune.cli.interrupts import Interrupts
-from orchestune.cli.orderly import orderly_end
+from orchestune.cli.orderly import deferred, orderly_end
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.preparing import add_file_options, prepare
 from orchestune.cli.render import one_line
@@ -83,7 +83,8 @@ class _Test:
         """Begin anew. It hears SIGINT as soon as it can do what has to be done then."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+            with deferred():
+                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,21 @@ COMMANDS = {
     "watch": ["watch"],
 }
 
+DISTURBED = """\
+import os, runpy, subprocess, sys, time
+
+class Popen(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        while self.poll() is None and not os.path.exists({known!r}):
+            time.sleep(0.01)
+        if os.path.exists({known!r}):
+            os.kill(os.getpid(), {number})
+
+subprocess.Popen = Popen
+runpy.run_module("orchestune", run_name="__main__", alter_sys=True)
+"""
+
 
 class Stage:
     """A folder whose program writes its number down and goes on for hours; commands that run it."""
@@ -61,18 +75,19 @@ class Stage:
         document = {"specification": specification, "launch": launch, "bundle": None, "revision": 1, "origin": None}
         self.server.world.specification = document
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, program: Sequence[str] = ("-m", "orchestune"), **options: Any
+    ) -> subprocess.Popen[bytes]:
         """The command, once the user's program runs, and what that starts."""
         nowhere = subprocess.DEVNULL
         process = subprocess.Popen(
-            [sys.executable, "-m", "orchestune", *words],
+            [sys.executable, *program, *words],
             **{"stdin": nowhere, "stdout": nowhere, "stderr": nowhere, "preexec_fn": _hears_all, **options},
             cwd=self.folder,
             env=self.environ,
         )
         self.commands.append(process)
         until("the program", self.known.exists)
-        time.sleep(1.0)  # a signal that comes while the command is still in `Popen` finds no program to end
         return process
 
     def left(self) -> list[Process]:
@@ -117,6 +132,19 @@ def test_who_ends_the_command_ends_the_program_and_its_folder(
 ) -> None:
     process = stage.start(*COMMANDS[command])
     process.send_signal(number)
+    assert process.wait(120) == 128 + number
+    stage.check()
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [*((command, signal.SIGTERM) for command in COMMANDS), ("test", signal.SIGINT), ("try", signal.SIGINT)],
+)
+def test_a_signal_while_the_program_is_being_started_ends_it_too(
+    stage: Stage, command: str, number: signal.Signals
+) -> None:
+    disturbed = DISTURBED.format(known=str(stage.known), number=int(number))
+    process = stage.start(*COMMANDS[command], program=("-c", disturbed))
     assert process.wait(120) == 128 + number
     stage.check()
 
