@@ -147,13 +147,21 @@ def _check_conditions(root: Field, parameters: Sequence[Parameter]) -> None:
 
 def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | None:
     found = root.find("constraints")
+    places = found.items() or [found]
     try:
-        return space.constrained(texts)
+        constrained = space.constrained(texts)
     except BadInput as exc:
-        places = {f"constraints[{index}]": field for index, field in enumerate(found.items() or [found])}
+        keys = {f"constraints[{index}]": place for index, place in enumerate(places)}
         for problem in exc.problems:
-            places[problem.key].wrong(problem.message, problem.hint)
+            keys[problem.key].wrong(problem.message, problem.hint)
         return None
+    for place, constraint in zip(places, constrained.constraints, strict=False):
+        for name, text in sorted(constraint.compared):
+            choices = [choice for choice in space.by_name[name].choices if isinstance(choice, str)]
+            if text not in choices:
+                hint = did_you_mean(text, choices) or (f"its values are {', '.join(choices[:10])}" if choices else "")
+                place.wrong(f"`{constraint.text[:80]}`: {name} is never '{text}'", hint)
+    return constrained
 
 
 def _check_names(root: Field, values: _Values) -> None:

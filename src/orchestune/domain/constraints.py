@@ -57,10 +57,11 @@ class WrongConstraint(ValueError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A condition over `names`. Equal where the texts are."""
+    """A condition over `names`, and the texts that it compares some of them with. Equal where the texts are."""
 
     text: str
     names: frozenset[str] = field(compare=False)
+    compared: frozenset[tuple[str, str]] = field(compare=False)
     _holds: _Term = field(compare=False, repr=False)
     _distance: _Term = field(compare=False, repr=False)
 
@@ -113,7 +114,7 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
         raise WrongConstraint("is neither true nor false", "compare it with something: <=, <, >=, >, == or !=")
     if not reader.names:
         raise WrongConstraint("names no parameter")
-    return Constraint(text, frozenset(reader.names), term, reader.distance(tree))
+    return Constraint(text, frozenset(reader.names), frozenset(reader.compared), term, reader.distance(tree))
 
 
 def _in_braces(text: str, kinds: Mapping[str, Kind]) -> str:
@@ -132,6 +133,7 @@ class _Reader:
     def __init__(self, kinds: Mapping[str, Kind], quoted: Mapping[str, str]) -> None:
         self._kinds, self._quoted = kinds, quoted
         self.names: set[str] = set()
+        self.compared: set[tuple[str, str]] = set()
 
     def term(self, node: ast.expr) -> tuple[_Term, Kind]:
         match node:
@@ -208,15 +210,21 @@ class _Reader:
             number = float(value) if abs(value) < 1e300 else math.inf  # whole numbers of any size would take for ever
             return (lambda values: number), "number"
         if isinstance(value, str):
-            for word, name in self._quoted.items():
-                value = value.replace(word, f"{{{name}}}")
-            text = value
+            text = self._text(value)
             return (lambda values: text), "text"
         raise WrongConstraint(f"{value!r} is no number, text or truth value")
 
-    def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
+    def _text(self, value: str) -> str:
+        for word, name in self._quoted.items():
+            value = value.replace(word, f"{{{name}}}")
+        return value
+
+    def _name(self, node: ast.expr) -> str:
         name = _dotted(node)
-        name = self._quoted.get(name, name)
+        return self._quoted.get(name, name)
+
+    def _parameter(self, node: ast.expr) -> tuple[_Term, Kind]:
+        name = self._name(node)
         if name not in self._kinds and name in _TRUTHS:
             return self._constant(_TRUTHS[name])
         if name not in self._kinds:
@@ -254,6 +262,8 @@ class _Reader:
             if not isinstance(right, (ast.List, ast.Tuple, ast.Set)):
                 raise WrongConstraint("`in` needs a list", "for example opt in ['sgd', 'adam']")
             choices = [self.term(element) for element in right.elts]
+            for element in right.elts:
+                self._compare(left, element)
             equals = [(choice, _equality(kind, second)) for choice, second in choices]
             wanted = isinstance(op, ast.In)
             return lambda values: any(equal(one(values), choice(values)) for choice, equal in equals) is wanted
@@ -266,9 +276,16 @@ class _Reader:
             raise WrongConstraint(f"{_shown(left)} and {_shown(right)}: texts {verb}", "compare texts with == and in")
         compare = _COMPARISONS[type(op)]
         if not ordered:
+            self._compare(left, right)
             equal, wanted = _equality(kind, second), isinstance(op, ast.Eq)
             return lambda values: equal(one(values), other(values)) is wanted
         return lambda values: compare(one(values), other(values))
+
+    def _compare(self, one: ast.expr, other: ast.expr) -> None:
+        for named, node in ((one, other), (other, one)):
+            match named, node:
+                case ast.Name() | ast.Attribute(), ast.Constant(value=str(value)) if self._name(named) in self.names:
+                    self.compared.add((self._name(named), self._text(value)))
 
     def _truth(self, node: ast.expr) -> _Term:
         term, kind = self.term(node)

@@ -8,7 +8,7 @@ from orchestune.errors import BadInput
 
 BASE = """\
 run: train {args}
-parameters: {lr: 1e-5..0.1 log, width: 1..64, opt: [sgd, adam]}
+parameters: {lr: 1e-5..0.1 log, width: 1..64, opt: [sgd, adam], run.x: ["{sgd}", s]}
 metrics: {loss: minimize}
 budget: 10
 """
@@ -24,6 +24,7 @@ def read(constraints: str, more: str = "") -> Specification:
         ("lr * width <= 1", ["lr * width <= 1"]),
         ("[lr * width <= 1, opt == 'sgd' or width > 3]", ["lr * width <= 1", "opt == 'sgd' or width > 3"]),
         ("[]", []),
+        ("[\"opt in ['sgd', 'adam']\", \"'{sgd}' != run.x\"]", ["opt in ['sgd', 'adam']", "'{sgd}' != run.x"]),
     ],
 )
 def test_constraints_are_a_text_or_a_list_of_texts_and_travel_with_the_experiment(
@@ -45,6 +46,23 @@ def test_mistakes_are_told_where_they_are() -> None:
         read("lr")
 
 
+def test_a_text_that_a_parameter_never_is_is_a_mistake() -> None:
+    with pytest.raises(BadInput) as caught:
+        read("[opt == 'sgd', opt != 'SGD', width < 3 or 'adma' == opt, \"opt in ['sgd', 'lion']\", \"width in ['x']\"]")
+    assert caught.value.message.splitlines() == [
+        "experiment.yml:5:29: constraints[1]: `opt != 'SGD'`: opt is never 'SGD' (did you mean sgd?)",
+        "experiment.yml:5:43: constraints[2]: `width < 3 or 'adma' == opt`: opt is never 'adma' (did you mean adam?)",
+        "experiment.yml:5:71: constraints[3]: `opt in ['sgd', 'lion']`: opt is never 'lion' (its values are sgd, adam)",
+        "experiment.yml:5:97: constraints[4]: `width in ['x']`: width is never 'x'",
+    ]
+
+
+def test_an_older_experiment_that_has_one_is_still_read() -> None:
+    document = read("opt == 'sgd'").to_json()
+    document["constraints"] = ["opt != 'SGD'"]
+    assert Specification.from_json(document).space.texts() == ["opt != 'SGD'"]
+
+
 def test_a_configuration_to_try_first_that_they_do_not_allow_is_refused() -> None:
     with pytest.raises(BadInput, match=r"experiment.yml:6:13: try_first\[0\]: constraints `width < 9` does not hold"):
-        read("width < 9", "try_first: [{lr: 0.1, width: 9, opt: sgd}]\n")
+        read("width < 9", "try_first: [{lr: 0.1, width: 9, opt: sgd, run.x: s}]\n")
