@@ -128,7 +128,12 @@ def _space(root: Field, values: _Values) -> Space | None:
     if len(report.found) == before:
         _check_conditions(root, parameters)
     complete = len(read) == len(named) and len(report.found) == before and bool(read)
-    return _constrained(root, Space.of(parameters), values.get("constraints") or ()) if complete else None
+    if not complete:
+        return None
+    space = Space.of(parameters)
+    for problem in space.never_active():
+        root.find("parameters", problem.key, "when").wrong(problem.message, problem.hint)
+    return _constrained(root, space, values.get("constraints") or ())
 
 
 def _check_conditions(root: Field, parameters: Sequence[Parameter]) -> None:

@@ -77,9 +77,9 @@ class Parameter:
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
-            return f"{_written(value, repr)} is none of {', '.join(map(_written, self.choices))}"
+            return f"{as_written(value, repr)} is none of {', '.join(map(as_written, self.choices))}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return f"{_written(value, repr)} is no finite number"
+            return f"{as_written(value, repr)} is no finite number"
         if self.kind == "int" and value != int(value):
             return f"{value!r} is no whole number"
         assert self.low is not None and self.high is not None
@@ -214,7 +214,7 @@ def _whole(steps: float, unsure: float) -> bool:
     return abs(steps - round(steps)) <= max(1e-6, 1e-15 * abs(steps), 4 * unsure)
 
 
-def _written(value: object, otherwise: Callable[[object], str] = str) -> str:
+def as_written(value: object, otherwise: Callable[[object], str] = str) -> str:
     """As files and the command line have it: `true`."""
     return ("true" if value else "false") if isinstance(value, bool) else otherwise(value)
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestune.domain.constraints import Constraint, Kind, WrongConstraint, constraint
-from orchestune.domain.parameters import Parameter, Value, same, shape_problems
+from orchestune.domain.parameters import Parameter, Value, as_written, same, shape_problems
 from orchestune.errors import BadInput, Problem
 
 Configuration = Mapping[str, Value]
@@ -88,6 +88,22 @@ class Space:
                 ]
         found += [Problem(f"conditions form a cycle: {' → '.join(cycle)}", key=cycle[0]) for cycle in self._cycles()]
         return found
+
+    def never_active(self) -> list[Problem]:
+        """Parameters that apply in no configuration, since the conditions of their parents exclude each other."""
+        found: dict[str, Problem] = {}
+        needed: dict[str, dict[str, tuple[Value, ...]]] = {}
+        for parameter in self.parameters:
+            mine = needed[parameter.name] = dict(parameter.when)
+            for parent, _ in parameter.when:
+                for name, values in needed[parent].items():
+                    both = tuple(value for value in mine.get(name, values) if _among(value, values))
+                    if not both:
+                        only = ", ".join(map(as_written, values))
+                        text = f"`when` can never hold: {parent} applies only where {name} is {only}"
+                        found[parameter.name] = Problem(text, key=parameter.name)
+                    mine[name] = both or values
+        return list(found.values())
 
     def _cycles(self) -> Iterator[list[str]]:
         settled: set[str] = set()

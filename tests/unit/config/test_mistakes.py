@@ -371,6 +371,17 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
             ),
         ),
         (
+            "{values: [1], when: {beta: 1, gamma: false}}\n  beta: {values: [1], when: {gamma: true}}\n  gamma: bool",
+            "4:30: parameters.alpha.when: `when` can never hold: beta applies only where gamma is true",
+        ),
+        (
+            (
+                "{min: 0.5, max: 1, when: {delta: x}}\n  delta: {choices: [x, y], when: {beta: 1, gamma: [1, 2]}}\n"
+                "  beta: {min: 1, max: 3, when: {gamma: 3}}\n  gamma: 1..3"
+            ),
+            "5:34: parameters.delta.when: `when` can never hold: beta applies only where gamma is 3",
+        ),
+        (
             "{min: 0.5, max: 1, when: {alpha: 0.6}}",
             "4:10: parameters.alpha: conditions form a cycle: alpha → alpha",
         ),
@@ -466,5 +477,5 @@ def test_thousands_of_mistakes_are_cut_short() -> None:
 
 def test_many_parameters_with_several_parents_each_are_checked_at_once() -> None:
     lines = ["p0: 0..5", "p1: 0..5"]
-    lines += [f"p{i}: {{min: 0, max: 5, when: {{p{i - 1}: 1, p{i - 2}: 2}}}}" for i in range(2, 200)]
+    lines += [f"p{i}: {{min: 0, max: 5, when: {{p{i - 1}: 1, p{i - 2}: [1, 2]}}}}" for i in range(2, 200)]
     assert problems(changed(f"alpha: {ALPHA}", "\n  ".join(lines))) == []
