@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from orchestune.archives.copying import Source, Target, copy
 from orchestune.archives.shelf import Shelf
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
+from orchestune.cli.scratch import room, scratch
 from orchestune.client.states import OVER
 from orchestune.domain.words import plural
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError
@@ -78,17 +78,18 @@ def copy_all(
     work later, or the server refuses this user, nothing more is tried.
     """
     placed = []
-    with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
+    with scratch("orchestune-") as folder:
         for experiment, handle in experiments:
-            try:
-                found = copy(source, target, experiment, Path(scratch), console.note)
-            except (TemporaryError, Denied):
-                raise
-            except OrchestuneError as error:
-                if leave_out is None:
+            with room():
+                try:
+                    found = copy(source, target, experiment, folder, console.note)
+                except (TemporaryError, Denied):
                     raise
-                leave_out(f"{handle}: {error.message}")
-                continue
+                except OrchestuneError as error:
+                    if leave_out is None:
+                        raise
+                    leave_out(f"{handle}: {error.message}")
+                    continue
             placed.append({**found, "was": handle})
             if not console.json:
                 renamed = f" as {found['handle']}" if found["handle"] != handle else ""

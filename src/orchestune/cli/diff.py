@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_cluster, add_command
 from orchestune.cli.progress import exact
 from orchestune.cli.render import Paint, harmless, one_line, width
+from orchestune.cli.scratch import room, scratch
 from orchestune.cli.trials import SHORT
 from orchestune.domain.differences import Pair, Side, document
 from orchestune.errors import NotFound
@@ -34,8 +34,8 @@ def add(commands: Commands) -> None:
 
 def diff(console: Console, args: argparse.Namespace) -> int:
     """Values first, then the code."""
-    with tempfile.TemporaryDirectory(prefix="orchestune-diff-") as scratch:
-        (old, old_code), (new, new_code) = (_side(console, text, Path(scratch)) for text in (args.old, args.new))
+    with scratch("orchestune-diff-") as folder, room():
+        (old, old_code), (new, new_code) = (_side(console, text, folder) for text in (args.old, args.new))
         before, after = (archive_at(code) if code else None for code in (old_code, new_code))
         changes = [] if old_code == new_code else compare(before, after)
     found = document(old, new, [change.to_json() for change in changes])
@@ -50,7 +50,7 @@ def diff(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _side(console: Console, text: str, scratch: Path) -> tuple[Side, Path | None]:
+def _side(console: Console, text: str, folder: Path) -> tuple[Side, Path | None]:
     """The trial and its code, both from the server that has it."""
     ref, number = console.trial(text)
     client = console.client
@@ -59,7 +59,7 @@ def _side(console: Console, text: str, scratch: Path) -> tuple[Side, Path | None
     digest = trial["bundle"]
     if digest is None:
         return side, None
-    archive = scratch / f"{digest}.tar.gz"
+    archive = folder / f"{digest}.tar.gz"
     if not archive.exists():
         try:
             client.fetch_bundle(digest, archive)

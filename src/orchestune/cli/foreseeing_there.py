@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from orchestune.backends.kubernetes import plan
@@ -13,6 +11,7 @@ from orchestune.backends.kubernetes.backend import worker_command
 from orchestune.backends.kubernetes.capacity import node
 from orchestune.backends.kubernetes.config import KubernetesConfig, read
 from orchestune.backends.kubernetes.delivering import decide, server_version
+from orchestune.cli.scratch import room, scratch
 from orchestune.client.api_server import ApiServer
 from orchestune.client.clusters import Cluster
 from orchestune.domain.experiment import Specification
@@ -66,8 +65,8 @@ def _each(config: KubernetesConfig, needs: Resources) -> Resources:
 
 def _config(api: ApiServer, cluster: Cluster) -> KubernetesConfig:
     found = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{_CONFIG}")
-    with tempfile.TemporaryDirectory(prefix="orchestune-") as folder:
-        file = Path(folder, _FILE)
+    with scratch("orchestune-") as folder, room():
+        file = folder / _FILE
         file.write_text(found["data"][_FILE])
         return read(file)
 

@@ -8,6 +8,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from orchestune.client.room import OF_THE_DISK
 from orchestune.client.transport import Transport
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
 
@@ -42,8 +43,8 @@ def has_bundle(transport: Transport, digest: str) -> bool:
 def download(transport: Transport, path: str, target: Path, digest: str, size: int) -> None:
     """The file at `path`, checked against its SHA-256. What an interrupted download left (`.part`) is gone on with.
 
-    `target` is replaced in one step. Raises Unreachable when the server stays away, OrchestuneError where the bytes
-    are not those which the server promised.
+    `target` is replaced in one step. Raises Unreachable when the server stays away, OSError where the disk does not
+    take it, OrchestuneError where the bytes are not those which the server promised.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{digest[:32]}.part")  # the name of the file may be as long as names can be
@@ -53,8 +54,8 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
         try:
             _fetch(transport, path, part, before)
         except (HTTPException, OSError, TemporaryError) as exc:
-            if isinstance(exc, OSError) and exc.filename:
-                raise  # the disk, not the network
+            if _of_the_disk(exc):
+                raise
             failures = 0 if _arrived(part) > before else failures + 1
             if failures > 3:
                 raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again to go on") from exc
@@ -77,7 +78,7 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
             _fetch(transport, path, part, 0)
             break
         except (HTTPException, OSError, TemporaryError) as exc:
-            if isinstance(exc, OSError) and exc.filename:
+            if _of_the_disk(exc):
                 raise
             if last:
                 raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again") from exc
@@ -109,6 +110,11 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
             received += len(block)
         if expected is not None and received < expected:
             raise Unreachable("the connection broke off")
+
+
+def _of_the_disk(exc: Exception) -> bool:
+    """Whether the disk failed here, and not the network."""
+    return isinstance(exc, OSError) and (bool(exc.filename) or exc.errno in OF_THE_DISK)
 
 
 def _arrived(part: Path) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +18,9 @@ from orchestune.archives.shelf import Shelf
 from orchestune.cli.archive import copy_all, import_
 from orchestune.cli.console import Console
 from orchestune.client.api import Client
-from orchestune.errors import BadInput, Denied, NotFound, OrchestuneError, Unreachable
+from orchestune.errors import BadInput, Denied, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.files.folder import FolderFiles
+from tests.testbeds.disks import small_disk
 
 HANDLES = ["a-1111", "b-2222", "c-3333"]
 
@@ -36,14 +40,17 @@ class Target(Shelf):
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    files = FolderFiles(tmp_path / "archive")
     for handle in HANDLES:
-        stream = io.BytesIO()
-        head = record.Head("0001", "1.0", f"id-{handle}", handle, {}, 1)
-        record.write(stream, head, [("trials", {"number": number}) for number in range(500)])
-        stream.seek(0)
-        files.put(f"experiments/id-{handle}.jsonl.gz", stream)
+        put(tmp_path / "archive", handle, [{"number": number} for number in range(500)])
     return tmp_path / "archive"
+
+
+def put(archive: Path, handle: str, trials: Sequence[record.Row]) -> None:
+    stream = io.BytesIO()
+    head = record.Head("0001", "1.0", f"id-{handle}", handle, {}, 1)
+    record.write(stream, head, [("trials", trial) for trial in trials])
+    stream.seek(0)
+    FolderFiles(archive).put(f"experiments/id-{handle}.jsonl.gz", stream)
 
 
 def damage(archive: Path, handle: str) -> None:
@@ -94,6 +101,18 @@ def test_nothing_more_is_tried_where_all_would_be_refused(
     with pytest.raises(type(refusal)):
         take_in(archive, target)
     assert handles(target) == ["a-1111"]
+
+
+def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"noise": os.urandom(2 << 20).hex()}
+    put(tmp_path / "archive", "a-1111", [large])
+    with small_disk(tmp_path / "disk", 1) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(UsageError, match=f"{disk} cannot be written to: No space left on device"):
+            take_in(tmp_path / "archive", Target(tmp_path / "target"))
+        assert not list(disk.iterdir())
 
 
 def test_a_whole_archive_is_taken_in(archive: Path, tmp_path: Path) -> None:

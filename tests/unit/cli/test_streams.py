@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -40,6 +41,13 @@ def test_output_that_finds_no_room_is_an_error_in_one_sentence(server: FakeServe
     assert "Traceback" not in done.stderr
 
 
+def no_room(folder: Path) -> list[str]:
+    return [
+        f"error: {folder} cannot be written to: No space left on device",
+        "hint:  make room there, or set TMPDIR to a folder on another disk",
+    ]
+
+
 def test_code_that_finds_no_room_among_temporary_files_names_their_folder(server: FakeServer, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
@@ -48,13 +56,23 @@ def test_code_that_finds_no_room_among_temporary_files_names_their_folder(server
     with small_disk(tmp_path / "disk", 1) as disk:
         done = in_shell(server, f"cd '{code}'; $O test", TMPDIR=str(disk))
         assert not list(disk.iterdir())
-    assert (done.returncode, done.stderr.splitlines()) == (
-        2,
-        [
-            f"error: {disk} cannot be written to: No space left on device",
-            "hint:  make room there, or set TMPDIR to a folder on another disk",
-        ],
-    )
+    assert (done.returncode, done.stderr.splitlines()) == (2, no_room(disk))
+
+
+@pytest.mark.parametrize("command", ["diff sgd/1 sgd/2", "shell sgd/1 -- true"])
+def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_folder(
+    server: FakeServer, tmp_path: Path, command: str
+) -> None:
+    code = os.urandom(2 << 20)
+    digest = hashlib.sha256(code).hexdigest()
+    server.world.bundles[digest] = code
+    server.world.trials["sgd-7f3a"] = [trial(number, bundle=digest) for number in (1, 2)]
+    asked = {"name": "sgd", "run": "true", "parameters": [], "metrics": [], "budget": 1}
+    server.world.specification = {"specification": asked, "launch": None}
+    with small_disk(tmp_path / "disk", 1) as disk:
+        done = in_shell(server, f"$O {command}", TMPDIR=str(disk))
+        assert not list(disk.iterdir())
+    assert (done.returncode, done.stderr.splitlines()) == (2, no_room(disk))
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

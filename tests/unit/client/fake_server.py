@@ -367,6 +367,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _bundle(self, digest: str, body: bytes) -> None:
         if self.command == "HEAD":
             self._json({}, 200 if digest in self.world.bundles else 404)
+        elif self.command == "GET":
+            self._file(self.world.bundles[digest])
         elif hashlib.sha256(body).hexdigest() != digest:
             self._error(400, "bad_input", "the digest is another one")
         else:
