@@ -9,17 +9,20 @@ from pathlib import Path
 
 from orchestune.client.room import OF_THE_DISK
 from orchestune.errors import UsageError
+from orchestune.worker.removal import remove
 
 
 @contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A folder that is gone afterwards. UsageError where none can be made; for what is written into it see `room`."""
     try:
-        made = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
     except OSError as exc:
         raise UsageError(f"there is no folder for temporary files: {exc.strerror or exc}", _hint()) from exc
-    with made as folder:
-        yield Path(folder)
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import Any
 
 from orchestune.worker import bundle
 from orchestune.worker.api import Connection, Server
+from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox
-from orchestune.worker.view import remove
 
 TRIES = 10
 STEP_FILE = "step"

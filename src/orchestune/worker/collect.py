@@ -13,8 +13,8 @@ from orchestune.worker.attempt import OVER, Attempt
 from orchestune.worker.checkpoint import Unsteady
 from orchestune.worker.crew import Crew
 from orchestune.worker.journal import say
+from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox, deliver
-from orchestune.worker.view import remove
 
 PATIENCE = 30.0
 """seconds for which a checkpoint is offered to a server that is away, before the attempt ends without it"""

@@ -23,12 +23,12 @@ from orchestune.worker.output import Log
 from orchestune.worker.points import Points
 from orchestune.worker.prepare import Unprepared, Workshop
 from orchestune.worker.reaping import Ended, ended_children
+from orchestune.worker.removal import remove
 from orchestune.worker.reporting import Record, Reporting
 from orchestune.worker.settings import Settings
 from orchestune.worker.slot import Slot
 from orchestune.worker.spool import Spool
 from orchestune.worker.usage import Sampler, Watched
-from orchestune.worker.view import remove
 
 SWEEP_EVERY = 0.02
 LASTING = 1.0

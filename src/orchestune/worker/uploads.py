@@ -12,7 +12,7 @@ from typing import Any
 from orchestune.worker.api import ApiError, Backoff, Connection, Denied, Gone, Server, Unreachable
 from orchestune.worker.bundle import digest_of
 from orchestune.worker.journal import say
-from orchestune.worker.view import remove
+from orchestune.worker.removal import remove
 
 PART = 4 * 2**20
 TOGETHER = 100

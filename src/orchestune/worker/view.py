@@ -8,10 +8,10 @@ import os
 import shutil
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from orchestune.worker.bundle import Bundle
+from orchestune.worker.removal import remove
 
 COMPILED = "__pycache__"
 """folders in which Python keeps what it compiled, and knows whether that is still right: never in a bundle, and kept
@@ -22,8 +22,6 @@ SMALL_BYTES = 2**23
 """size of a file up to which removing it is quick"""
 SETTLED = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class _TooMuch(OSError):
@@ -171,61 +169,6 @@ class View:
             place.mkdir(parents=True, exist_ok=True)
             for below in [other for other in self._marks if other.startswith(f"{path}/")]:
                 self._restore(below)
-
-
-def remove(path: Path) -> bool:
-    """Remove a file or a whole folder, whatever its modes and however deep; False where something is left."""
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(str(path))
-        elif os.path.lexists(str(path)):
-            path.unlink()
-        return True
-    except (OSError, RecursionError):
-        pass
-    with suppress(OSError):
-        _take_apart(str(path))
-    return not os.path.lexists(str(path))
-
-
-def _take_apart(path: str) -> None:
-    """Remove what can be removed of a folder. Those within come up to it one by one: however deep they are, no path
-    gets too long, and none has to stay open.
-    """
-    os.chmod(path, 0o700)
-    top = os.open(path, _FOLDER)
-    try:
-        waiting = _clear(top)
-        while waiting:
-            name = waiting.pop()
-            with suppress(OSError):
-                folder = os.open(name, _FOLDER, dir_fd=top)
-                try:
-                    for below in _clear(folder):
-                        anew = os.urandom(16).hex()
-                        with suppress(OSError):
-                            os.rename(below, anew, src_dir_fd=folder, dst_dir_fd=top)
-                            waiting.append(anew)
-                finally:
-                    os.close(folder)
-                os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
-    os.rmdir(path)
-
-
-def _clear(folder: int) -> list[str]:
-    """Remove everything but folders; the names of these, which can be entered now."""
-    folders: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in list(entries):
-            with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    os.chmod(entry.name, 0o700, dir_fd=folder)
-                    folders.append(entry.name)
-                else:
-                    os.unlink(entry.name, dir_fd=folder)
-    return folders
 
 
 def project_links(root: str | None, links: list[str], bundle: Bundle | None) -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +31,14 @@ collect: {regex: '(a+)+$(?P<loss>.)'}
 parameters: {x: 0..1}
 metrics: {loss: minimize}
 budget: 1
+"""
+
+DEEP = """\
+import os
+for _ in range(1200):
+    os.mkdir("d")
+    os.chdir("d")
+print("loss=0.5")
 """
 
 
@@ -108,3 +119,14 @@ def test_an_expression_that_takes_for_ever_is_given_up_and_named(
     done = cli("test")
     assert done.code == 1, done
     assert "!\norchestune: the expression (a+)+$(?P<loss>.) of `collect` took longer than" in done.out
+
+
+def test_nothing_is_left_of_more_folders_in_folders_than_python_recurses(
+    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"run": [sys.executable, "-c", DEEP], "parameters": {"x": "0..1"}, "metrics": {"loss": "minimize"}}
+    (project / "experiment.yml").write_text(json.dumps(document | {"budget": 1}))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert cli("test").code == 0
+    assert not list((tmp_path / "tmp").iterdir())

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from orchestune.worker import checkpoint, keep, prepare
 from orchestune.worker.api import Connection, Server, Unreachable
 from orchestune.worker.bundle import Bundle, BundleError, unpack
+from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox
-from orchestune.worker.view import View, project_links, remove
+from orchestune.worker.view import View, project_links
 
 
 def archive(path: Path, *members: tuple[str, bytes, str]) -> Path:
