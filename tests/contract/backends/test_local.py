@@ -22,6 +22,7 @@ from orchestune.ports.process import Process
 from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from orchestune.worker.journal import DONE
 from tests.contract.backends.places import STAND_IN, ThisMachine
+from tests.testbeds.deep import dig
 
 
 @pytest.fixture
@@ -167,6 +168,16 @@ def test_what_a_worker_left_while_no_server_ran_is_cleaned_up(place: ThisMachine
     (folder.parent / ".not a worker").mkdir()
     place.backend().observe({})
     wait_until(lambda: not (folder / "worker.json").exists() and not (folder / "state").exists())
+
+
+def test_more_folders_in_folders_than_python_recurses_that_a_killed_worker_left_are_removed(place: ThisMachine) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    state = place.state / "workers" / order.worker / "state"
+    dig(state, 1200, 0o700)
+    place.kill(order.worker, handle)
+    wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    wait_until(lambda: not state.exists())
 
 
 def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) -> None:

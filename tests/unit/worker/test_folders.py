@@ -22,6 +22,7 @@ from orchestune.worker.bundle import Bundle, BundleError, unpack
 from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import View, project_links
+from tests.testbeds.deep import dig
 
 
 def archive(path: Path, *members: tuple[str, bytes, str]) -> Path:
@@ -165,19 +166,6 @@ def test_a_checkpoint_of_more_folders_in_folders_than_python_recurses_is_refused
     finally:
         sys.setrecursionlimit(limit)
     assert outbox.left_behind() == []
-
-
-def dig(folder: Path, levels: int, mode: int) -> None:
-    """Folders in folders with a file in each, as a program makes them which always goes down."""
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir("deeper", dir_fd=here)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
-        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=below))
-        os.fchmod(here, mode)
-        os.close(here)
-        here = below
-    os.close(here)
 
 
 def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: Bundle) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from orchestune.backends.notes import folder_of, noted_deadline, read_note
 from orchestune.ports.private import write_private
 from orchestune.ports.process import Process
+from orchestune.worker.removal import remove
 
 
 class WorkerFolder:
@@ -71,7 +71,7 @@ class WorkerFolder:
     def empty(self) -> None:
         """Remove all but the log and the note of what was started. Idempotent; what cannot be removed stays."""
         self.forget_secrets()
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove(self.state)
 
     def last_lines(self, count: int) -> list[str]:
         """The end of the worker's log."""
@@ -87,4 +87,4 @@ class WorkerFolder:
         """Remove everything, the log too, where nothing was changed for that long."""
         with contextlib.suppress(OSError):
             if time.time() - self.path.stat().st_mtime > seconds:
-                shutil.rmtree(self.path, ignore_errors=True)
+                remove(self.path)
