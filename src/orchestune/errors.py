@@ -192,6 +192,10 @@ class StoreDamaged(OrchestuneError):
     exit_code = 2
 
 
+ERROR_HEADER = "Orchestune-Error"
+"""in which the answer to a HEAD, which has no body, carries the document of its error"""
+
+
 def from_json(document: dict[str, object]) -> OrchestuneError:
     """Rebuild the error that a server sent, so that the command line exits as if it had raised it itself."""
     body = document.get("error")

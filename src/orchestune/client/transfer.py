@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from orchestune.client.room import OF_THE_DISK
 from orchestune.client.transport import Transport
-from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
 
 _BLOCK = 1 << 20
 
@@ -30,11 +30,8 @@ def has_bundle(transport: Transport, digest: str) -> bool:
         transport.request("HEAD", f"/api/v1/bundles/{digest}")
     except NotFound:
         return False
-    except Denied:
-        transport.request("PUT", f"/api/v1/bundles/{digest}", b"")  # refused as well, and an answer to this says why
-        raise
     except OrchestuneError as exc:
-        if exc.code != "error":  # a HEAD has no body that could name its error
+        if exc.code != "error":  # of an answer that names none
             raise
         return False
     return True

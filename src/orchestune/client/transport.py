@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from orchestune.client import clock
 from orchestune.client.address import Access, Resolve
 from orchestune.client.versions import HEADER
-from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable, from_json
+from orchestune.errors import ERROR_HEADER, Denied, OrchestuneError, TemporaryError, Unreachable, from_json
 
 _JITTER = random.Random()  # of our own: the global one belongs to the user's program and to tests
 
@@ -229,8 +229,9 @@ _AWAY = (502, 503, 504)
 
 
 def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
+    told = content or response.getheader(ERROR_HEADER)
     try:
-        document = json.loads(content) if content else {}
+        document = json.loads(told) if told else {}
     except ValueError:
         document = {}
     if isinstance(document, dict) and "error" in document:

@@ -8,7 +8,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestune.errors import BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
+from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
 from orchestune.server.answers import refusal
 from orchestune.server.context import Context
@@ -62,7 +62,10 @@ class Boundary:
         except Exception as exc:
             if exchange.status:
                 raise
-            await refusal(self._told(exc, scope))(scope, receive, exchange.send)
+            response = refusal(self._told(exc, scope))
+            if scope["method"] == "HEAD":
+                response.headers[ERROR_HEADER] = bytes(response.body).decode()
+            await response(scope, receive, exchange.send)
         seconds = exchange.seconds - scope["state"].get("waited", 0.0)
         if seconds > self.context.pace.slow:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}

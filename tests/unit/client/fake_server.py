@@ -509,6 +509,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Orchestune-Version", self.fake.version)
+        if self.command == "HEAD" and "error" in document:
+            self.send_header("Orchestune-Error", content.decode())
         if code != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()

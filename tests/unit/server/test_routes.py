@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Route
 
+from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
 from orchestune.services.core import Core
 from tests.unit.server.harness import Live, live, until
@@ -188,6 +190,14 @@ def test_a_bundle_is_there_or_not(server: Live) -> None:
     server.script.answers["has"] = lambda core, digest: digest == DIGEST
     assert server.ask("HEAD", f"/api/v1/bundles/{DIGEST}").status == 200
     assert server.ask("HEAD", f"/api/v1/bundles/{'b' * 64}").status == 404
+
+
+def test_an_answer_without_a_body_has_its_error_in_a_header(server: Live) -> None:
+    server.script.answers["has"] = full = StoreUnavailable("the disk of the store is full", "free some “space”")
+    reply = server.ask("HEAD", f"/api/v1/bundles/{DIGEST}")
+    assert (reply.status, json.loads(reply.headers["orchestune-error"])) == (503, full.to_json())
+    server.script.answers["store"] = full
+    assert "orchestune-error" not in server.ask("PUT", f"/api/v1/bundles/{DIGEST}", b"code").headers
 
 
 @pytest.mark.parametrize("size", [0, 10, 3 * 2**20 + 7])
