@@ -25,6 +25,10 @@ Document = dict[str, Any]
 _T = TypeVar("_T")
 _LAST = 16
 """so many suggestions say what the search does now"""
+_FULL = (
+    "the disk of the store is full: what happens is recorded, and goes on, once there is room"
+    " (`orchestune doctor` says where); nothing is lost"
+)
 
 
 def rfc3339(seconds: float | None) -> str | None:
@@ -227,7 +231,7 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         shown["search"] = doing(
             wanted.engine, wanted.metrics, wanted.engine_options, known, row.open, sources, row.pruned
         )
-        shown["notes"] = _notes(session, row)
+        shown["notes"] = _notes(core, session, row)
         shown["warm_start"] = {"source": warm[0], "results": warm[1]} if warm else None
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)
@@ -236,10 +240,11 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
     return shown
 
 
-def _notes(session: Session, row: ExperimentRow) -> list[str]:
+def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
     looks = experiments.LOOKING in row.guard_words and row.desired is Desired.RUNNING and row.ended is None
     looking = "the grid is walked for its next configuration that the constraints allow"
-    found = [_deleted(row), looking if looks else None, unpruned(session, row)]
+    waits = _FULL if core.store.full and not row.state.over else None
+    found = [_deleted(row), waits, looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -26,6 +27,14 @@ DAMAGED = (
     "end the server, then put a copy in the place of orchestune.db and remove its -wal and -shm, or save what can be"
     " read with `sqlite3 orchestune.db .recover`; look at the disk, too"
 )
+
+
+_FULL_SECONDS = 15.0
+"""how long a disk that took no more counts as full: workers and controllers try again in a third of that"""
+
+
+class Full(StoreUnavailable):
+    """The disk of the store takes no more."""
 
 
 class _Patience(threading.local):
@@ -59,6 +68,7 @@ class Store:
         self._waits = 0.0
         """seconds for which the writing connection waits for other processes"""
         self._patience = _Patience()
+        self._full_at = -math.inf
         self._turns = Turns(engine)
 
     @contextmanager
@@ -67,13 +77,13 @@ class Store:
         durable one, when the power fails; it does not wait for the disk, and is for what nobody is told of.
         """
         if not self.inline:
-            with translated(), self.engine.begin() as connection:
+            with self._translated(), self.engine.begin() as connection:
                 yield Session(connection, self._now())
             return
         if not self._writing.acquire(timeout=self._patience.limit):
             raise StoreUnavailable("the store is busy", "try again; `orchestune doctor` looks for the cause")
         try:
-            with translated(), self._sqlite_transaction(durable) as connection:
+            with self._translated(), self._sqlite_transaction(durable) as connection:
                 yield Session(connection, self._now())
         finally:
             self._writing.release()
@@ -129,6 +139,20 @@ class Store:
             with connection.begin():
                 yield Session(connection, self._now())
 
+    @property
+    def full(self) -> bool:
+        """Whether a change met a full disk moments ago, so that what happens is recorded later."""
+        return 0.0 <= self._now() - self._full_at < _FULL_SECONDS
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated():
+                yield
+        except Full:
+            self._full_at = self._now()
+            raise
+
     def take_turn(self, name: str) -> bool:
         """Whether no other server on this database holds `name`, which is ours then until `leave_turn`.
 
@@ -151,7 +175,7 @@ class Store:
         """
         if not self.inline:
             return
-        with translated(), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             pages = sqlite.checkpoint(driver)
             if pages > sqlite.LONG_LOG_PAGES and self._writing.acquire(timeout=sqlite.BUSY_SECONDS):
@@ -216,7 +240,7 @@ def translated(hint: str = "try again in a moment") -> Iterator[None]:
         text = str(cause)
         if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
             hint = "free some space (`orchestune doctor` says where); nothing was lost"
-            raise StoreUnavailable("the disk of the store is full", hint) from error
+            raise Full("the disk of the store is full", hint) from error
         if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
             raise StoreUnavailable(f"the database takes no changes: {text.splitlines()[0]}", PRIMARY) from error
         if "readonly" in text or "read-only" in text:

@@ -1,0 +1,41 @@
+"""A disk that takes no more, as users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.errors import StoreUnavailable
+from orchestune.store import blobs
+from orchestune.testing.world import World
+from tests.testbeds.disks import small_disk
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with small_disk(tmp_path / "disk", 4) as disk:
+        made = World(disk)
+        yield made
+        made.close()
+
+
+def fill(world: World) -> None:
+    for index in range(100):
+        with world.core.store.transaction() as session:
+            blobs.put(session, f"big-{index}", "x" * 100_000, 1)
+
+
+def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) -> None:
+    done = world.create(budget=1)
+    assert world.run(done)["state"] == "completed"
+    waiting = world.create(budget=1)
+    assert world.status(waiting)["notes"] == []
+    with pytest.raises(StoreUnavailable):
+        fill(world)
+    [note] = world.status(waiting)["notes"]
+    assert note.startswith("the disk of the store is full: ")
+    assert world.status(done)["notes"] == []
+    world.clock.pass_time(15)
+    assert world.status(waiting)["notes"] == []
