@@ -13,6 +13,9 @@ from orchestune.services.core import Core
 
 log = logging.getLogger(__name__)
 
+_QUIET = 30.0
+"""seconds without trouble after which it has passed: who finds the disk full may have nothing to write in between"""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -33,13 +36,15 @@ class Loop:
         seconds: float = 1.0,
         leads: Callable[[], bool] = lambda: True,
         pause: float = 0.0,
+        quiet: float = _QUIET,
     ) -> None:
         self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
         self._topic = name
         self._pause = pause
         """seconds from one tick to the next at least: a burst of changes is one tick, a single one waits for nothing"""
-        self._said: dict[str, str] = {}
-        """the last trouble of each of them that has not passed: it is told once, and not every second of an hour"""
+        self._quiet = quiet
+        self._said: dict[str, tuple[str, float]] = {}
+        """the last trouble of each of them that has not passed, and when it was: told once, and not every second"""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -74,14 +79,17 @@ class Loop:
         try:
             answer = act()
         except Exception as error:  # a loop that must survive anything
-            if self._said.get(who) != (said := f"{type(error).__name__}: {error}"):
-                self._said[who] = said
+            before, _ = self._said.get(who, ("", 0.0))
+            said = f"{type(error).__name__}: {error}"
+            self._said[who] = said, time.monotonic()
+            if said != before:
                 if isinstance(error, TemporaryError):
                     log.warning("%s waits: %s", who, error)
                 else:
                     log.exception("%s failed", who)
             self._ending.wait(0.5)
             return None
-        if self._said.pop(who, None) is not None:
+        if who in self._said and time.monotonic() - self._said[who][1] >= self._quiet:
+            del self._said[who]
             log.info("%s goes on", who)
         return answer

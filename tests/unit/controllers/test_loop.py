@@ -66,7 +66,7 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
     away, fault = StoreUnavailable("the bucket is away"), RuntimeError("a fault")
     failing, counting = Failing([away, away, fault, fault, away, None, away]), Counting()
     with caplog.at_level(logging.INFO):
-        loop = Loop("removing", scripted_core(), (failing, counting), seconds=0.01)
+        loop = Loop("removing", scripted_core(), (failing, counting), seconds=0.01, quiet=0.0)
         loop.start()
         assert failing.ticked.wait(60)
         loop.stop(60)
@@ -76,3 +76,14 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
         *(told, "failing failed", told, "failing goes on"),
         *(told, "failing goes on"),
     ]
+
+
+def test_trouble_has_not_passed_while_it_comes_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+    full = StoreUnavailable("the disk is full")
+    failing = Failing([full, None, full, None, None, full])
+    with caplog.at_level(logging.INFO):
+        loop = Loop("failing", scripted_core(), (failing,), seconds=0.01)
+        loop.start()
+        assert failing.ticked.wait(60)
+        loop.stop(60)
+    assert [record.message for record in caplog.records] == ["failing waits: the disk is full"]
