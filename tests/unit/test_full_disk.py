@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def fill(world: World) -> None:
-    for index in range(100):
-        with world.core.store.transaction() as session:
-            blobs.put(session, f"big-{index}", "x" * 100_000, 1)
+    for size in (100_000, 1000):
+        with suppress(StoreUnavailable):
+            for index in range(1000):
+                with world.core.store.transaction() as session:
+                    blobs.put(session, f"{size}-{index}", "x" * size, 1)
 
 
 def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) -> None:
@@ -32,10 +35,20 @@ def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) 
     assert world.run(done)["state"] == "completed"
     waiting = world.create(budget=1)
     assert world.status(waiting)["notes"] == []
-    with pytest.raises(StoreUnavailable):
-        fill(world)
+    fill(world)
     [note] = world.status(waiting)["notes"]
     assert note.startswith("the disk of the store is full: ")
     assert world.status(done)["notes"] == []
     world.clock.pass_time(15)
     assert world.status(waiting)["notes"] == []
+
+
+def test_suggestions_that_find_the_disk_full_keep_their_loop_waiting_which_says_so_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        world.create(budget=1)
+    fill(world)
+    with pytest.raises(StoreUnavailable, match="full"):
+        world.suggesting.tick()
+    assert not caplog.records

@@ -8,11 +8,13 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from orchestune.controllers.each import each
 from orchestune.domain.space import Configuration
 from orchestune.domain.states import Desired, Reason, ReasonCode
 from orchestune.domain.trial import ask_seed
-from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.services import read_history, trials
 from orchestune.services.core import Core
@@ -63,16 +65,18 @@ class Suggesting:
         """experiments of which all that `try_first` has was handed out"""
 
     def tick(self) -> None:
-        """Bring every experiment's queue to where it should be."""
+        """Bring every experiment's queue to where it should be. StoreUnavailable, at the end, if that refused any."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
-        for row in rows:
-            if row.desired is Desired.RUNNING and row.ended is None and row.finished + row.open < row.budget:
-                self._experiment(row)
         going = {row.id for row in rows}
         self._tried_first &= going
         for gone in self._open.keys() - going:
             self._open.pop(gone).engine.close()
+        each(
+            partial(self._experiment, row)
+            for row in rows
+            if row.desired is Desired.RUNNING and row.ended is None and row.finished + row.open < row.budget
+        )
 
     def close(self) -> None:
         """Give back every engine."""
@@ -83,7 +87,10 @@ class Suggesting:
     def _experiment(self, row: ExperimentRow) -> None:
         try:
             self._fill(row)
-        except TemporaryError as error:  # the engine's process died, the store is busy: from the rows again, next time
+        except StoreUnavailable:
+            self._drop(row.id)  # from the rows again, next time
+            raise
+        except TemporaryError as error:  # the engine's process died
             log.warning("%s: %s; the engine is built again", row.handle, error)
             self._drop(row.id)
         except OrchestuneError as error:
