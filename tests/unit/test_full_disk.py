@@ -52,3 +52,18 @@ def test_suggestions_that_find_the_disk_full_keep_their_loop_waiting_which_says_
     with pytest.raises(StoreUnavailable, match="full"):
         world.suggesting.tick()
     assert not caplog.records
+
+
+def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: World) -> None:
+    ballast = world.folder / "ballast"
+    ballast.write_bytes(bytes(400_000))
+    running = world.create(budget=1)
+    world.lease()
+    fill(world)
+    ballast.unlink()
+    for _ in range(6):
+        world.clock.pass_time(5)
+        with suppress(StoreUnavailable), world.core.store.transaction() as session:
+            blobs.put(session, "report", "x" * 1_000_000, 1)
+        world.reaping.tick()
+    assert [shown["state"] for shown in world.status(running)["workers"]] == ["busy"]

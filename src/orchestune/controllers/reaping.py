@@ -46,12 +46,18 @@ class Reaping:
         now = self._core.clock.monotonic()
         self._listened += min(now - self._looked, self._most)
         self._looked = now
+        if self._core.store.full:
+            self._forget()
         try:
             self._look()
-        except StoreUnavailable:  # nor could workers say anything: all of them have their time from the next look on
-            self._heard.clear()
-            self._lost_since.clear()
+        except StoreUnavailable:
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        """Workers could not say anything either: all of them have their time from the next look on."""
+        self._heard.clear()
+        self._lost_since.clear()
 
     def _look(self) -> None:
         known = set()

@@ -28,6 +28,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 class SometimesAway(Store):
     """A store that is away while `away` names what of it."""
 
+    full = False
+
     def __init__(self, store: Store) -> None:
         self._store, self.away = store, ""
 
