@@ -26,7 +26,7 @@ _ANY = text("a path or a pattern such as best.pt or plots/*.png", most=1000)
 _INSIDE = r"^(?!/|~|(?:.*[/\\])?\.\.(?:[/\\]|$))"
 _PATTERN = Kind[str](_ANY.words, {**_ANY.schema, "allOf": [{"pattern": _INSIDE}]}, _read_pattern)
 _PATTERNS = either("a pattern or a list of patterns", scalar=changed(_PATTERN, lambda one: (one,)),
-                   listing=list_of(_PATTERN, "a list of patterns", least=0, most=1000))  # fmt: skip
+                   listing=list_of(_PATTERN, "a list with at least one pattern", most=1000))  # fmt: skip
 
 
 def _read_keep(found: Field) -> Keep | None:
@@ -55,8 +55,8 @@ _KEEP = section(
 )
 KEEP = either(
     "a list of patterns, or a mapping with patterns, keep_best, limit",
-    scalar=changed(_PATTERNS, lambda patterns: Keep(patterns)),
-    listing=changed(_PATTERNS, lambda patterns: Keep(patterns)),
+    scalar=changed(_PATTERN, lambda one: Keep((one,))),
+    listing=changed(list_of(_PATTERN, "a list of patterns", least=0, most=1000), lambda patterns: Keep(patterns)),
     mapping=Kind[Keep](_KEEP.words, _KEEP.schema, _read_keep, _KEEP.keys),
 )
 

@@ -202,6 +202,10 @@ def alpha(spelling: str) -> str:
             with_lines("keep: {keep_best: 3}"),
             ("8:7: keep.patterns: is missing (expected a pattern or a list of patterns)"),
         ),
+        (
+            with_lines("keep: {patterns: [], keep_best: 3}"),
+            "8:18: keep.patterns: found an empty list, expected a list with at least one pattern",
+        ),
         (with_lines("keep: {files: x}"), "8:8: keep.files: is no known key (did you mean patterns?)"),
         (
             with_lines("keep: {patterns: x, best: 1, keep_best: 2}"),
