@@ -46,8 +46,7 @@ class Finishing:
     def _experiment(self, row: ExperimentRow) -> None:
         limit = row.specification.stop.time
         timed_out = limit is not None and row.started_at is not None and row.ended is None
-        over = row.ended is not None or row.desired is Desired.STOPPED
-        if not timed_out and not over:
+        if not timed_out and not row.ending:
             return
         with self._core.store.reading() as session:
             present = [w for w in workers.of_experiment(session, row.id) if w.state in (*workers.PRESENT, "lost")]
@@ -55,10 +54,9 @@ class Finishing:
             now = ledger.row
             if now.desired is not Desired.STOPPED:
                 ledger.evaluate()
-            over = now.ended is not None or now.desired is Desired.STOPPED
-            if over and now.open:
+            if now.ending and now.open:
                 trials.cancel_open(ledger, now.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
-            elif over and not present and now.live == 0 and now.state is ExperimentState.STOPPING:
+            elif now.ending and not present and now.live == 0 and now.state is ExperimentState.STOPPING:
                 ledger.settle()
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
@@ -109,6 +107,6 @@ def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentR
     found = []
     for worker in present:
         row = unfinished.get(worker.experiment)
-        if row is None or row.desired is Desired.STOPPED or row.ended is not None:
+        if row is None or row.ending:
             found.append(worker)
     return found

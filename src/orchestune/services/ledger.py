@@ -169,11 +169,10 @@ class Ledger:
         row = self.row
         ended = row.ended is not None
         unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not workers_ended)
-        stopping_now = ended or row.desired is Desired.STOPPED
         failed = row.ended in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
         state = experiment_state(
             row.desired,
-            live=row.live > 0 or (stopping_now and (unconfirmed or row.open > 0)),  # what is open is cancelled first
+            live=row.live > 0 or (row.ending and (unconfirmed or row.open > 0)),  # what is open is cancelled first
             ended=ended,
             failed=failed,
             started=row.started_at is not None,

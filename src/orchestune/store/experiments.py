@@ -117,7 +117,7 @@ class ExperimentRow:
     @property
     def ending(self) -> bool:
         """It is over, or comes to its end, by a rule or since somebody stopped it."""
-        return self.state.over or self.ended is not None or self.desired is Desired.STOPPED
+        return self.ended is not None or self.desired is Desired.STOPPED
 
     @property
     def leasable(self) -> int:
