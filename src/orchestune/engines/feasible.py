@@ -27,6 +27,7 @@ _FURTHER, _LONGER = 5, 100
 _REFUSED = 10
 """of so many moves that are not allowed another parameter follows one"""
 _HALVES = 45
+_MENDS = 5
 _LOOK_AROUND = 200
 
 
@@ -50,6 +51,16 @@ def wander(space: Space, start: Configuration, random: Random, steps: int = _WAL
                 continue
             there = _followed(space, there, random)
         here = there if space.allows(there) else here
+    return here
+
+
+def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
+    """With some numbers moved to where they break the constraints less. It may still break one."""
+    here = dict(configuration)
+    for _ in range(_MENDS):
+        if space.allows(here):
+            break
+        here = _followed(space, here, random)
     return here
 
 

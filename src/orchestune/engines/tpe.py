@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -25,6 +25,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestune.domain import states
@@ -33,7 +34,7 @@ from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
 from orchestune.engines.axes import Axis, axis
-from orchestune.engines.feasible import draw_allowed
+from orchestune.engines.feasible import draw_allowed, mended
 from orchestune.engines.history import History
 from orchestune.engines.snapshot import Snapshot, frozen
 from orchestune.engines.start import STARTUP, needed
@@ -48,9 +49,10 @@ HISTORY = 500
 """observations that the model is made of where the options do not say; benchmarks/search_history_cap.py measures it"""
 _CELLS = 10_000  # numbers in the model: with many parameters fewer observations, so that an ask stays quick
 _FEWEST = 100
-_ATTEMPTS = 8  # with constraints; each draw is one of the model, so one of the first is usually allowed
+_ATTEMPTS = 2  # with constraints, which leave the best of the allowed candidates; where there is none, a mended one
 _BELIEF = 10.0  # with priors: the share of draws from them falls from a half, to a quarter after so many results
 _FINE = 1_000_000  # Optuna counts steps in whole numbers
+_Allowed = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 class TpeProposer:
@@ -83,7 +85,7 @@ class TpeProposer:
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
         self.source = self.name
-        self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=_sampler(0, 1))
+        self._study = optuna.create_study(storage=self._snapshot, directions=directions, sampler=self._sampler(0))
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
@@ -124,12 +126,26 @@ class TpeProposer:
         found: dict[str, Value] = {}
         for attempt in range(_ATTEMPTS if self._space.constraints else 1):
             self._snapshot.show(trials)
-            self._study.sampler = _sampler(ask_seed(seed, attempt) if attempt else seed, self._candidates)
+            varied = ask_seed(seed, attempt) if attempt else seed
+            self._study.sampler = self._sampler(varied)
             with np.errstate(all="ignore"):  # metrics of any size overflow in places that do not matter
-                found = self._suggest(self._study.ask())
+                found = mended(self._space, self._suggest(self._study.ask()), Random(varied))
             if self._space.allows(found):
                 break
         return found
+
+    def _sampler(self, seed: int) -> TPESampler:
+        """A new one for each ask: it remembers how it has split the space into groups, which depends on its past."""
+        with warnings.catch_warnings():  # in the engines' own process there is no other thread that this could disturb
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return _Sampler(self._allowed if self._space.constraints else None, seed, self._candidates)
+
+    def _allowed(self, samples: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which of the candidates for some of the parameters break no constraint between these."""
+        outward = [(name, self._axes[name].outward, positions) for name, positions in samples.items()]
+        count = len(next(iter(samples.values())))
+        found = [{name: value(positions[place]) for name, value, positions in outward} for place in range(count)]
+        return np.array([self._space.allows(configuration) for configuration in found])
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
         configuration: dict[str, Value] = {}
@@ -187,11 +203,13 @@ class TpeProposer:
         return value if metric.goal == "minimize" else -value
 
 
-def _sampler(seed: int, candidates: int) -> TPESampler:
-    """A new one for each ask: it remembers how it has split the space into groups, which depends on its past."""
-    with warnings.catch_warnings():  # in the engines' own process there is no other thread that this could disturb
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(
+class _Sampler(TPESampler):
+    """Chooses among the candidates that are allowed. Known bad results lie within what is allowed, too: of all
+    candidates the most promising would lie outside of it.
+    """
+
+    def __init__(self, allowed: _Allowed | None, seed: int, candidates: int) -> None:
+        super().__init__(
             seed=seed,
             n_startup_trials=0,
             n_ei_candidates=candidates,
@@ -199,3 +217,10 @@ def _sampler(seed: int, candidates: int) -> TPESampler:
             group=True,
             constant_liar=True,
         )
+        self._allowed = allowed
+
+    def _compute_acquisition_func(
+        self, samples: dict[str, np.ndarray], mpe_below: _ParzenEstimator, mpe_above: _ParzenEstimator
+    ) -> np.ndarray:
+        values = super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+        return values if self._allowed is None else np.where(self._allowed(samples), values, -np.inf)

@@ -43,6 +43,19 @@ def bowl(configuration: Configuration) -> float:
     return sum((float(value) - 0.3) ** 2 for value in configuration.values())
 
 
+@pytest.mark.parametrize(
+    "constraint", ["x1 + x2 <= 0.1", "abs(x0 + x1 + x2 - 1) <= 0.05", "abs(x0 + x1 + x2 - 1) <= 1e-6"]
+)
+def test_where_little_is_allowed_it_is_the_model_that_suggests(constraint: str) -> None:
+    engine = tpe(Space.of(wide(3).parameters, [constraint]), startup=10)
+    sources = []
+    for number in range(1, 41):
+        configuration = engine.ask([], number, ask_seed(1, number))
+        sources.append(engine.source)
+        engine.tell([observe(number, configuration, bowl(configuration))])
+    assert sources == ["random"] * 10 + ["tpe"] * 30
+
+
 def random_history(space: Space, count: int) -> list[Observation]:
     engine = create("random", space, [LOSS], seed=1)
     drawn = [engine.ask([], number, ask_seed(2, number)) for number in range(1, count + 1)]
