@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.worker.conftest import RunningWorker, alive, read_pids, until
+from tests.integration.worker.conftest import RunningWorker, read_pids, until
 from tests.integration.worker.fake_server import FakeServer
 
 Serve = Callable[..., FakeServer]
@@ -84,8 +83,7 @@ def test_an_end_outlives_a_worker_whose_token_is_refused(serve: Serve, employ: E
     server.fault = lambda route, body: "503"
     until(lambda: "trying again" in worker.log.read_text(), "a server that is away")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not alive(pid), "the end of the command")
-    time.sleep(0.5)  # for the worker to take what it left
+    until(lambda: not Path(f"/proc/{pid}").exists(), "the worker to wait for it")
     server.token, right = "another", server.token
     server.fault = lambda route, body: ""
     assert worker.wait() == 1
