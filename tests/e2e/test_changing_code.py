@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.scene import attempts, eventually, launch, reached, write
+from tests.e2e.scene import attempts, eventually, kill_server, launch, reached, write
 from tests.testbeds.home import Home
 
 OLD = """
@@ -53,8 +52,7 @@ def test_an_experiment_goes_on_with_code_that_was_tried(home: Home, tmp_path: Pa
     assert home.json("status", handle)["counts"]["completed"] == 0
     said = home.run("try", "--into", handle, cwd=folder).stdout
     assert f"{handle} goes on with this code" in said and "2 trials running now end with the old one" in said
-    (pid,) = [int(pid) for pid in home.processes() if "server --embedded" in home.processes()[pid]]
-    os.kill(pid, signal.SIGKILL)
+    kill_server(home)
     (folder / "go").touch()
     reached(home, handle, "completed")
     trials = home.json("trials", handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
     eventually(lambda: not any(map(alive, guards)), "its workers are gone", home)
 
     def traces() -> list[str]:
-        found = [str(path) for path in home.folder.rglob("*") if identity in str(path)]
+        paths = (Path(folder, name) for folder, below, files in os.walk(home.folder) for name in [*below, *files])
+        found = [str(path) for path in paths if identity in str(path)]
         with sqlite3.connect(f"file:{home.folder / 'orchestune.db'}?mode=ro", uri=True) as database:
             tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             for table in tables:
@@ -87,7 +89,7 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
         return not traces()
 
     try:
-        eventually(gone, "rows and files are gone", home, 40)
+        eventually(gone, "rows and files are gone", home)
     except AssertionError as error:
         raise AssertionError(f"left: {traces()}") from error
     done = home.run("status", handle, expect=None)
@@ -99,7 +101,11 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
 
 def test_following_logs_merges_the_workers_and_ends_with_the_experiment(shared_home: Home, tmp_path: Path) -> None:
     home = shared_home
-    command = "for i in 1 2 3; do echo line $i; sleep 0.1; done; printf 'half'; sleep 0.1; echo ' whole'; echo loss={x}"
+    here = "$ORCHESTUNE_ORIGINAL_DIR"
+    command = (
+        f"touch {here}/began-$ORCHESTUNE_TRIAL; until [ -e {here}/began-2 ]; do sleep 0.05; done;"
+        "for i in 1 2 3; do echo line $i; sleep 0.1; done; printf 'half'; sleep 0.1; echo ' whole'; echo loss={x}"
+    )
     project = write(tmp_path / "logged", command, budget=6)
     handle = launch(home, project)
     follower = home.start("logs", handle, "--follow")

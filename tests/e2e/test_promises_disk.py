@@ -84,15 +84,18 @@ def test_a_folder_that_cannot_be_written_to_is_a_clear_error(disk: Path, tmp_pat
 
 
 def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -> None:
-    command = "sleep 0.2; echo ran >> $ORCHESTUNE_ORIGINAL_DIR/ran; echo loss={x}"
-    project = write(tmp_path / "locked", command, budget=8)
+    here = "$ORCHESTUNE_ORIGINAL_DIR"
+    wait = f"[ $ORCHESTUNE_TRIAL = 1 ] || until [ -e {here}/go ]; do sleep 0.05; done"
+    project = write(tmp_path / "locked", f"{wait}; echo ran >> {here}/ran; echo loss={{x}}", budget=8)
     handle = launch(home, project)
-    eventually((project / "ran").exists, "a trial is over", home)
+    states = ["completed", "running", "running"]
+    eventually(lambda: [t["state"] for t in home.json("trials", handle)][:3] == states, "two go on", home)
     serving = server_pid(home)
     database = sqlite3.connect(home.folder / "orchestune.db", timeout=60, isolation_level=None)
     try:
         database.execute("BEGIN EXCLUSIVE")
         late = home.start("run", "--detach", cwd=write(tmp_path / "late", "echo loss={x}", budget=1))
+        (project / "go").touch()
         with database:
             known = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
             ran = project / "ran"
