@@ -38,6 +38,7 @@ def project(folder: Path, **changes: object) -> Path:
         "sh trial.sh",
         metrics={"accuracy": "maximize"},
         budget=2,
+        grace="60s",
         early_stopping={"type": "asha", "reduction": 2},
         try_first=[{"x": 0.9}, {"x": 0.1}],
         **changes,

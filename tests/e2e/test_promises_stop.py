@@ -52,7 +52,7 @@ def test_stop_reaches_trials_while_the_server_is_killed_again_and_again(home: Ho
 def test_a_trial_has_its_grace_to_say_goodbye(shared_home: Home, tmp_path: Path) -> None:
     home, nap = shared_home, new_nap()
     command = f"trap 'echo goodbye; exit 1' TERM; echo ready; sleep {nap} & wait"
-    handle = launch(home, write(tmp_path / "polite", command, budget=1, parallelism=1))
+    handle = launch(home, write(tmp_path / "polite", command, budget=1, parallelism=1, grace="60s"))
     eventually(lambda: "ready" in home.look("logs", handle), "the trial runs", home)
     home.run("stop", handle)
     reached(home, handle, "stopped")
