@@ -128,7 +128,7 @@ def test_a_stream_goes_on_without_a_gap_after_the_connections_were_cut(
 def test_a_connection_that_fell_silent_is_given_up_and_made_anew(
     server: FakeServer, api: FakeApiServer, tmp_path: Path
 ) -> None:
-    tunnel = Tunnel(api.cluster(tmp_path), silence=1.0, ping=0.2)
+    tunnel = Tunnel(api.cluster(tmp_path), silence=3.0, ping=0.2)
     with closing(Client.connect(tunnel.resolve)) as client:
         client.server()
         api.silence()
@@ -140,7 +140,7 @@ def test_a_quiet_connection_that_answers_pings_is_kept(server: FakeServer, api: 
     tunnel = Tunnel(api.cluster(tmp_path), silence=3.0, ping=0.2)
     with closing(Client.connect(tunnel.resolve)) as client:
         client.server()
-        until(lambda: api.pings == 20, "pings for longer than the silence that is suffered")
+        until(lambda: api.pings >= 20, "pings for longer than the silence that is suffered")
         client.server()
     assert len(forwarded(api)) == 1
 
