@@ -20,6 +20,8 @@ from tests.integration.worker.fake_server import FakeServer
 from tests.testbeds.processes import children_of
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
+PATIENCE = 120.0
+"""seconds for what needs another process, on a machine under load"""
 BOOT = "import sys, runpy; sys.path.insert(0, {!r}); runpy.run_module('orchestune.worker', run_name='__main__')"
 
 
@@ -69,7 +71,7 @@ class RunningWorker:
         found: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
         return found
 
-    def wait(self, seconds: float = 40.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for the end and return the exit code."""
         return self.guard.wait(seconds)
 
@@ -80,7 +82,7 @@ class RunningWorker:
                 signal_quietly(pid, signal.SIGCONT)
             for pid in children_of(self.guard.pid):
                 signal_quietly(pid, signal.SIGKILL)
-            self.guard.wait(40)
+            self.guard.wait(PATIENCE)
 
 
 def signal_quietly(pid: int, number: int) -> None:
@@ -98,7 +100,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 40.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Poll until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

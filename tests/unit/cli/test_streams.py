@@ -91,7 +91,7 @@ def test_export_writes_into_a_pipe_or_through_a_link_and_replaces_neither(
     reader = Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
     reader.start()
     assert cli("export", "sgd", "--format", "json", "-o", str(pipe)).code == 0
-    reader.join(10)
+    reader.join(60)
     assert pipe.is_fifo() and '"number": 1' in read[0]
     real.write_text("old")
     link.symlink_to(real)
