@@ -9,7 +9,7 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.testbeds.fixtures import (
     core,
@@ -35,7 +35,8 @@ LONGEST = {
     "test_sklearn.py", "test_stateful.py",
 }  # fmt: skip
 """files with tests of a minute and more: they come first, so that no core waits for one of them at the end"""
-settings.register_profile("unhurried", settings(), deadline=None)  # how long a test takes is up to the machine
+# how long a test takes is up to the machine
+settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 gc.set_threshold(50_000, 20, 50)  # of a test's time a seventh went into looking for garbage
 __all__ = [
