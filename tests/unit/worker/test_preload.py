@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.worker import preload
 from orchestune.worker.preload import Preloader, Program, Zygote, program
 
 
@@ -55,7 +56,10 @@ def test_a_process_that_is_given_up_while_somebody_listens_is_of_no_use() -> Non
     assert zygote.ready and "has ended" in zygote.error
 
 
-def test_a_trial_with_older_code_does_not_end_the_process_of_the_newer_one(tmp_path: Path) -> None:
+def test_a_trial_with_older_code_does_not_end_the_process_of_the_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preload, "become_subreaper", lambda: True)  # else this process would adopt what tests orphan
     old: Any = SimpleNamespace(revision=1, preload=["json"], environment=dict(os.environb))
     new: Any = SimpleNamespace(revision=2, preload=["json"], environment=dict(os.environb))
     command = [sys.executable, "train.py"]
