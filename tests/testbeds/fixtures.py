@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ def handles(core: Core) -> dict[str, str]:
     from tests.testbeds.seed import seed
 
     return seed(core)
+
+
+@pytest.fixture
+def own_core(core: Core, handles: dict[str, str], tmp_path: Path) -> Iterator[Core]:
+    """A copy of them for a test that changes something, since the tests of a file run in any order."""
+    from tests.testbeds.seed import core_of
+
+    with closing(sqlite3.connect(str(core.store.engine.url.database))) as database:
+        database.execute("VACUUM INTO ?", (str(tmp_path / "orchestune.db"),))
+    made = core_of(tmp_path)
+    yield made
+    made.store.close()
 
 
 @pytest.fixture(scope="session")

@@ -86,21 +86,21 @@ def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort:
         read_columns.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
 
 
-def test_of_a_long_curve_every_kth_value_is_told_and_the_last(core: Core, handles: dict[str, str]) -> None:
+def test_of_a_long_curve_every_kth_value_is_told_and_the_last(own_core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    with core.store.transaction() as session:
-        attempt = stored_attempts.of_trials(session, read_experiments.resolve(core, ref), [3])[3][0].id
+    with own_core.store.transaction() as session:
+        attempt = stored_attempts.of_trials(session, read_experiments.resolve(own_core, ref), [3])[3][0].id
         long = [
             {"attempt": attempt, "name": "long", "sequence": 7 * place, "value": place / 2, "at": 0.0}
             for place in range(11_000)
         ]
         session.connection.execute(insert(points), long)
         session.change(update(attempts).where(attempts.c.id == attempt).values(points=11_000))
-    (whole,) = (item for item in read_columns.points(core, ref, 3)["items"] if item["metric"] == "long")
+    (whole,) = (item for item in read_columns.points(own_core, ref, 3)["items"] if item["metric"] == "long")
     assert whole["reported"] == 11_000
     assert whole["points"] == [[place, place / 2] for place in [*range(0, 11_000, 3), 10_999]]
-    read(documents.Points, read_columns.points(core, ref, 3))
-    (brief,) = read_columns.curves(core, ref, "long", 500)["items"]
+    read(documents.Points, read_columns.points(own_core, ref, 3))
+    (brief,) = read_columns.curves(own_core, ref, "long", 500)["items"]
     assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
 
@@ -142,19 +142,19 @@ def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: C
 
 
 def test_a_trial_that_finishes_joins_the_columns(
-    core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     ref = handles["image model"]
-    before = read_columns.columns(core, ref, 4000, None)
+    before = read_columns.columns(own_core, ref, 4000, None)
     assert before["state"].count("running") == 8
-    identity = read_experiments.resolve(core, ref)
-    with core.store.transaction() as session:
+    identity = read_experiments.resolve(own_core, ref)
+    with own_core.store.transaction() as session:
         own = trials.c.experiment == identity
         done = {"state": "failed", "history_seq": 58, "finished_at": session.now}
         session.change(update(trials).where(own, trials.c.number == 60).values(done))
         session.change(update(experiments).where(experiments.c.id == identity).values(event_seq=2))
-    after = read_columns.columns(core, ref, 4000, None)
+    after = read_columns.columns(own_core, ref, 4000, None)
     assert after["number"][57] == 60 and after["state"][57] == "failed"
     assert after["state"].count("running") == 7 and after["total"] == before["total"]
 
@@ -186,18 +186,18 @@ def test_numbers_have_six_digits_whatever_their_size() -> None:
 
 
 def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_anew(
-    core: Core, handles: dict[str, str]
+    own_core: Core, handles: dict[str, str]
 ) -> None:
     """Trials end one after the other, one of them before one of its attempts."""
-    identity = read_experiments.resolve(core, handles["image model"])
-    read_columns.overview(core, identity)
+    identity = read_experiments.resolve(own_core, handles["image model"])
+    read_columns.overview(own_core, identity)
     own = trials.c.experiment == identity
-    with core.store.transaction() as session:
+    with own_core.store.transaction() as session:
         told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
     assert told is not None
     for step, number in enumerate((61, 62, 63), 1):
         ended = {"state": "failed", "reason": '{"code": "timeout", "message": "it took too long"}'}
-        with core.store.transaction() as session:
+        with own_core.store.transaction() as session:
             place = told[0] + step
             at = session.now + 60 * step
             session.change(update(trials).where(own, trials.c.number == number).values(history_seq=place, **ended))
@@ -205,12 +205,12 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
             theirs = attempts.c.experiment == identity, attempts.c.trial == (62 if number == 63 else number)
             if number != 62:  # whose attempt ends with the next trial, and that one's never
                 session.change(update(attempts).where(*theirs).values(finished_at=at))
-        found = read_columns.overview(core, identity)
+        found = read_columns.overview(own_core, identity)
         timeout = [each for each in found["failures"] if each["reason"]["code"] == "timeout"]
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
-        with core.store.reading() as session:
+        with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, known = Tally(), core.shelf._kept[identity].tally
+            fresh, known = Tally(), own_core.shelf._kept[identity].tally
             assert fresh.read(session, row)[0].tolist() == known.read(session, row)[0].tolist()
             assert fresh.ends.tolist() == known.ends.tolist()
         assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
@@ -224,17 +224,17 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
     ],
 )
 def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
-    core: Core, handles: dict[str, str], count: Callable[[Core, str], int]
+    own_core: Core, handles: dict[str, str], count: Callable[[Core, str], int]
 ) -> None:
     """With an older view of the store he would read on from what is newer, and count it twice later."""
-    identity = read_experiments.resolve(core, handles["image model"])
-    before, found = count(core, identity), list[int]()
-    waiting = threading.Thread(target=lambda: found.append(count(core, identity)))
-    with core.shelf._kept[identity].turn:
+    identity = read_experiments.resolve(own_core, handles["image model"])
+    before, found = count(own_core, identity), list[int]()
+    waiting = threading.Thread(target=lambda: found.append(count(own_core, identity)))
+    with own_core.shelf._kept[identity].turn:
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()
-        with core.store.transaction() as session:
+        with own_core.store.transaction() as session:
             told = session.row("SELECT history_seq FROM experiments WHERE id = :id", {"id": identity})
             assert told is not None
             own = trials.c.experiment == identity, trials.c.number == 64
@@ -243,7 +243,7 @@ def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
             session.change(update(experiments).where(experiments.c.id == identity).values(newer))
     waiting.join()
     assert found == [before + 1]
-    assert count(core, identity) == before + 1
+    assert count(own_core, identity) == before + 1
 
 
 @pytest.mark.parametrize("name", ["nothing yet", "one trial", "size against speed", "image model"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +16,14 @@ from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer, core_of
 OWNERS = ("ada", "Émile")
 
 
-@pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    made = core_of(tmp_path_factory.mktemp("listed"))
+@pytest.fixture
+def core(tmp_path: Path) -> Iterator[Core]:
+    made = core_of(tmp_path)
     yield made
     made.store.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def names(core: Core) -> list[str]:
     """Thirty experiments, the oldest first, each with as many failed trials as it has in its name."""
     chance = random.Random(3)

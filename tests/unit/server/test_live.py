@@ -25,9 +25,9 @@ from tests.unit.server.harness import Live, live
 HEADERS = {"Accept": "text/event-stream"}
 
 
-@pytest.fixture(scope="module")
-def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
-    with live(core, pace=Pace(ping=0.3, look=0.05, shared=0.0)) as found:
+@pytest.fixture
+def server(own_core: Core) -> Iterator[Live]:
+    with live(own_core, pace=Pace(ping=0.3, look=0.05, shared=0.0)) as found:
         yield found
 
 
@@ -60,7 +60,7 @@ def until_ready(stream: Iterator[tuple[str, str, Any]]) -> tuple[str, list[tuple
 
 
 def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
-    server: Live, core: Core, handles: dict[str, str]
+    server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     stream = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
     first = []
@@ -68,11 +68,11 @@ def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
         first.append(event[1]["handle"])
     assert sorted(first) == sorted(handles.values())
     assert event == ("list", {"ids": event[1]["ids"], "total": len(first), "known": len(first)})
-    change_experiment.change_experiment(core, handles["one trial"], {"budget": 5}, "ada")
+    change_experiment.change_experiment(own_core, handles["one trial"], {"budget": 5}, "ada")
     changed = (event[1] for event in stream if event[0] == "status" and event[1]["handle"] == handles["one trial"])
     assert next(changed)["budget"] == 5
-    gone = read_experiments.resolve(core, handles["broken script"])
-    change_experiment.delete(core, gone, False, "ada")
+    gone = read_experiments.resolve(own_core, handles["broken script"])
+    change_experiment.delete(own_core, gone, False, "ada")
     assert next(event for event in stream if event[0] == "gone") == ("gone", gone)
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_there_has_its_status(server: Live) -> None:
     assert server.ask("GET", "/api/v1/experiments/there-is-none", token=TOKEN, headers=HEADERS).status == 404
 
 
-def test_fifty_pages_cost_one_reading(core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifty_pages_cost_one_reading(own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     real = read_experiments.status
 
@@ -96,27 +96,27 @@ def test_fifty_pages_cost_one_reading(core: Core, handles: dict[str, str], monke
         return real(core, ref)
 
     monkeypatch.setattr(read_experiments, "status", counted)
-    with live(replace(core), pace=Pace(shared=3600.0)) as server:
+    with live(replace(own_core), pace=Pace(shared=3600.0)) as server:
         path = f"/api/v1/experiments/{handles['sgd classifier']}"
         for _ in range(50):
             stream = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
             assert next(stream)[1]["handle"] == handles["sgd classifier"]
-    assert read.count(read_experiments.resolve(core, handles["sgd classifier"])) == 1
+    assert read.count(read_experiments.resolve(own_core, handles["sgd classifier"])) == 1
 
 
 def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since(
-    core: Core, handles: dict[str, str]
+    own_core: Core, handles: dict[str, str]
 ) -> None:
-    with live(replace(core), pace=Pace(ping=3600.0, look=1.0, shared=0.9)) as server:
+    with live(replace(own_core), pace=Pace(ping=3600.0, look=1.0, shared=0.9)) as server:
         path = f"/api/v1/experiments/{handles['one trial']}"
         next(events(server.send("GET", path, token=TOKEN, headers=HEADERS)))
-        change_experiment.change_experiment(core, handles["one trial"], {"budget": 7}, "ada")
+        change_experiment.change_experiment(own_core, handles["one trial"], {"budget": 7}, "ada")
         later = events(server.send("GET", path, token=TOKEN, headers=HEADERS))
         assert 7 in (event[1]["budget"] for event in later if event[0] == "status")
 
 
-def test_a_folder_is_not_taken_for_none(core: Core, handles: dict[str, str]) -> None:
-    with live(replace(core), pace=Pace(shared=3600.0)) as server:
+def test_a_folder_is_not_taken_for_none(own_core: Core, handles: dict[str, str]) -> None:
+    with live(replace(own_core), pace=Pace(shared=3600.0)) as server:
         everything = events(server.send("GET", "/api/v1/experiments", token=TOKEN, headers=HEADERS))
         assert next(everything)[0] == "status"
         of_folder = events(server.send("GET", "/api/v1/experiments?folder=None", token=TOKEN, headers=HEADERS))
@@ -147,13 +147,13 @@ def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str,
 
 
 def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
-    server: Live, core: Core, handles: dict[str, str]
+    server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     path = "/api/v1/experiments?sort=name&search=size"
     place, said, whole = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
     assert whole and [kind for kind, _ in said] == ["status", "list"]
-    change_experiment.change_experiment(core, handles["size against speed"], {"labels": {"n": "1"}}, "ada")
-    change_experiment.change_experiment(core, handles["size against speed"], {"labels": {"n": "2"}}, "ada")
+    change_experiment.change_experiment(own_core, handles["size against speed"], {"labels": {"n": "1"}}, "ada")
+    change_experiment.change_experiment(own_core, handles["size against speed"], {"labels": {"n": "2"}}, "ada")
     again = server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
     place, said, whole = until_ready(heard(again))
     assert [(kind, document["handle"], document["labels"]) for kind, document in said] == [
@@ -167,11 +167,11 @@ def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
 
 
 def test_who_comes_back_to_a_server_that_began_anew_hears_everything(
-    server: Live, core: Core, handles: dict[str, str]
+    server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     path = f"/api/v1/experiments/{handles['sgd classifier']}"
     place, said, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
-    with live(replace(core)) as other:
+    with live(replace(own_core)) as other:
         stream = other.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
         assert until_ready(heard(stream))[1:] == (said, True)
 
@@ -189,10 +189,10 @@ def lines(said: list[tuple[str, Any]]) -> list[str]:
 
 
 def test_what_trials_print_comes_in_the_stream_of_the_page_once(
-    server: Live, core: Core, handles: dict[str, str]
+    server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     """A stream that breaks off again and again loses nothing, and repeats nothing."""
-    stir = Stir(core, handles["image model"], 60, lines=2)
+    stir = Stir(own_core, handles["image model"], 60, lines=2)
     path = f"/api/v1/experiments/{handles['image model']}?logs=true&log_after=0"
     place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
     found = list[str]()
@@ -209,10 +209,10 @@ def test_what_trials_print_comes_in_the_stream_of_the_page_once(
 
 
 def test_who_missed_more_lines_than_anybody_reads_is_told_so_and_hears_the_last_ones(
-    server: Live, core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    server: Live, own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MISSED", 3)
-    stir = Stir(core, handles["image model"], 60, lines=1)
+    stir = Stir(own_core, handles["image model"], 60, lines=1)
     path = f"/api/v1/experiments/{handles['image model']}?logs=true&tail=1"
     place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
     for _ in range(5):
@@ -224,39 +224,41 @@ def test_who_missed_more_lines_than_anybody_reads_is_told_so_and_hears_the_last_
 
 
 def test_a_trial_its_points_and_what_it_uses_come_in_one_stream(
-    server: Live, core: Core, handles: dict[str, str]
+    server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     path = f"/api/v1/experiments/{handles['image model']}/trials/60"
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
     _, said, _ = until_ready(stream)
     assert [kind for kind, _ in said] == ["status", "trial", "points", "usage"]
-    change_experiment.change_experiment(core, handles["image model"], {"budget": 321}, "ada")
+    change_experiment.change_experiment(own_core, handles["image model"], {"budget": 321}, "ada")
     _, said, _ = until_ready(stream)
     assert [(kind, document.get("budget")) for kind, document in said] == [("status", 321)]
     assert server.ask("GET", path.replace("/60", "/9999"), token=TOKEN, headers=HEADERS).status == 404
 
 
-def test_some_experiments_are_followed_until_one_goes(server: Live, core: Core, handles: dict[str, str]) -> None:
+def test_some_experiments_are_followed_until_one_goes(server: Live, own_core: Core, handles: dict[str, str]) -> None:
     names = ("size against speed", "nothing yet")
     path = "/api/v1/experiments?" + "&".join(f"only={handles[name]}" for name in names)
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
     _, said, _ = until_ready(stream)
     assert [document["handle"] for _, document in said] == [handles[name] for name in names]
-    gone = read_experiments.resolve(core, handles["nothing yet"])
-    change_experiment.delete(core, gone, True, "ada")
-    with core.store.transaction() as session:
+    gone = read_experiments.resolve(own_core, handles["nothing yet"])
+    change_experiment.delete(own_core, gone, True, "ada")
+    with own_core.store.transaction() as session:
         removal.purge(session, gone)
-    core.signals.notify(EXPERIMENTS)
+    own_core.signals.notify(EXPERIMENTS)
     assert next(document for _, kind, document in stream if kind == "gone") == gone
 
 
-def test_the_stream_of_an_experiment_that_was_removed_ends(server: Live, core: Core, handles: dict[str, str]) -> None:
+def test_the_stream_of_an_experiment_that_was_removed_ends(
+    server: Live, own_core: Core, handles: dict[str, str]
+) -> None:
     ref = handles["size against speed"]
-    gone = read_experiments.resolve(core, ref)
+    gone = read_experiments.resolve(own_core, ref)
     stream = heard(server.send("GET", f"/api/v1/experiments/{ref}", token=TOKEN, headers=HEADERS))
     until_ready(stream)
-    with core.store.transaction() as session:
+    with own_core.store.transaction() as session:
         removal.purge(session, gone)
-    core.signals.notify(f"events:{gone}")
+    own_core.signals.notify(f"events:{gone}")
     assert [kind for _, kind, _ in stream if kind != "ping"] == []
     assert server.ask("GET", f"/api/v1/experiments/{ref}", token=TOKEN).status == 410
