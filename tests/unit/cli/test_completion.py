@@ -95,7 +95,7 @@ def test_zsh(line: str, expected: set[str], scripts: Path) -> None:
         screen = read(terminal)
         until(screen, "ready")
         if line.endswith("later"):
-            Whereabouts(scripts / "home").add(Started("later-1a2b", "id", "local", "folder"))
+            Whereabouts(scripts / "home").add(Started("later-1a2b", "id-of-later", "local", "folder"))
         os.write(terminal, f"{line}\t".encode())
         [word] = expected
         until(screen, word.removeprefix(line.split()[-1]))
