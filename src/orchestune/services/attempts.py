@@ -24,6 +24,8 @@ ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PRE
 """ends that an attempt's worker told, and may tell again"""
 _ENDED_FOR_IT = (AttemptState.CANCELLED, AttemptState.PRUNED)
 """ends that the server decided: the worker hears of them by an order, and the process has its grace"""
+_TOLD = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
+"""what a worker says of the process that ended"""
 RETRY_SECONDS = 2.0
 LONGEST_DELAY = 60.0
 """seconds after which what failed or was lost is offered again at the latest"""
@@ -150,9 +152,9 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     log_end = append_logs(ledger, attempt, found, item.get("logs") or ())
     late = found.state is AttemptState.LOST
     open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
+    told = {"id": attempt, "log_end": log_end} | {name: item.get(name) for name in _TOLD}
     if not open_:
-        told = {"id": attempt, "log_end": log_end, "log_bytes": item.get("log_bytes")}
-        ledger.session.run(hot.CLOSE_LOG, told)
+        ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
     if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
         usage.take(ledger, attempt, item.get("usage") or (), ended=True)
@@ -172,21 +174,14 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     wall = float(item.get("wall") or 0.0)
     changed = ledger.session.run(
         hot.END_ATTEMPT,
-        {
-            "id": attempt,
+        told
+        | {
             "old": found.state,
             "state": state,
             "reason": json.dumps(reason.to_json()) if reason else None,
-            "exit_code": item.get("exit_code"),
-            "signal": item.get("signal"),
             "started_at": ledger.now - wall,
             "now": ledger.now,
             "wall": wall,
-            "cpu": item.get("cpu"),
-            "memory": item.get("memory"),
-            "log_bytes": item.get("log_bytes"),
-            "log_end": log_end,
-            "tail": item.get("tail"),
         },
     )
     if changed != 1:
@@ -372,10 +367,9 @@ def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> Found 
     if found is None or not found.state.live:
         return None
     state = after(ATTEMPT, found.state, cause)
-    told = dict.fromkeys(("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail"))
     ledger.session.run(
         hot.END_ATTEMPT,
-        told
+        dict.fromkeys(_TOLD)
         | {
             "id": attempt,
             "old": found.state,

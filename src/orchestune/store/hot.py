@@ -128,7 +128,10 @@ started_at = COALESCE(started_at, :started_at), finished_at = :now, wall = :wall
 log_bytes = :log_bytes, log_end = :log_end, tail = :tail WHERE id = :id AND state = :old
 """
 GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
-CLOSE_LOG = "UPDATE attempts SET log_end = :log_end, log_bytes = :log_bytes WHERE id = :id"
+CLOSE_ATTEMPT = """
+UPDATE attempts SET exit_code = :exit_code, signal = :signal, wall = :wall, cpu = :cpu, memory = :memory,
+log_bytes = :log_bytes, log_end = :log_end, tail = :tail WHERE id = :id
+"""
 GROW_POINTS = "UPDATE attempts SET points = points + :count WHERE id = :id"
 
 INSERT_POINT = """

@@ -78,6 +78,24 @@ class IntentContract(WorldContract):
         assert shown["counts"]["completed"] == 3 and shown["counts"]["cancelled"] == 1
         assert number not in [best["trial"] for best in shown["best"]]
 
+    def test_what_a_stopped_trial_used_and_how_its_process_ended_is_told(self, world: World) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+        worker, lease = world.lease()[0]
+        worker.call(beats=[worker.started(lease)])
+        before = stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")["attempts"][0]
+        worker.call()
+        counts = world.status(experiment)["counts"]
+        used = {"wall": 2.5, "cpu": 1.25, "memory": 1 << 21, "tail": "epoch 3"}
+        ended = worker.finish(lease, state="cancelled", exit_code=None, signal=15, logs=[], log_bytes=0) | used
+        for _ in range(2):
+            assert worker.call(finished=[ended])["acks"][0]["result"] == "superseded"
+            attempt = read_trials.trial(world.core, experiment, lease["trial"])["attempts"][0]
+            assert attempt == before | {
+                "exit_code": None, "signal": 15, "wall_seconds": 2.5, "cpu_seconds": 1.25, "peak_memory_bytes": 1 << 21,
+                "tail": "epoch 3", "log_bytes": 0, "logs_complete": True,
+            }  # fmt: skip
+            assert world.status(experiment)["counts"] == counts
+
     def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
