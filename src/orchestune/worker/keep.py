@@ -55,15 +55,18 @@ def choose(
     """
     root = os.path.realpath(str(folder))
     found: dict[str, Path] = dict(listed)
+    outside: set[str] = set()
     for pattern in patterns:
-        matches = _matches(folder, pattern)
+        matches = _matches(folder, pattern, root)
         if not matches:
             note(f"keep: nothing matches {pattern}")
         for path in matches:
-            name = path.relative_to(folder).as_posix()
-            if os.path.realpath(str(path)).startswith(root + os.sep):
-                found[name] = path
-            else:
+            if _within(path, root):
+                found[path.relative_to(folder).as_posix()] = path
+                continue
+            name = _way_out(folder, path, root).relative_to(folder).as_posix()
+            if name not in outside:
+                outside.add(name)
                 note(f"keep: {name} is left out, it is outside of the trial's folder")
     chosen: list[tuple[str, Path]] = []
     names, total = set(), 0
@@ -96,15 +99,30 @@ def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tup
     return folder
 
 
-def _matches(folder: Path, pattern: str) -> list[Path]:
+def _within(path: Path, root: str) -> bool:
+    return (os.path.realpath(str(path)) + os.sep).startswith(root + os.sep)
+
+
+def _way_out(folder: Path, path: Path, root: str) -> Path:
+    """The link on the way to a file through which it leaves the trial's folder."""
+    below = folder
+    for part in path.relative_to(folder).parts:
+        below = below / part
+        if not _within(below, root):
+            break
+    return below
+
+
+def _matches(folder: Path, pattern: str, root: str) -> list[Path]:
+    """Files, and links to folders that are outside of `root`, whatever those hold."""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or pattern.startswith("/"):
         return []
     found: list[Path] = []
     for path in sorted(folder.glob("/".join(parts))):
-        if path.is_dir():
+        if path.is_dir() and _within(path, root):
             found += [below for below in sorted(path.rglob("*")) if _regular(below)]
-        elif _regular(path):
+        elif path.is_dir() or _regular(path):
             found.append(path)
     return found
 

@@ -225,6 +225,20 @@ def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     assert keep.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
 
 
+def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_path: Path) -> None:
+    trial, data = tmp_path / "trial", tmp_path / "data"
+    for folder in (trial / "plots", data):
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            (folder / name).touch()
+    for name, target in (("data", data), ("same", trial / "plots")):
+        (trial / name).symlink_to(target)
+    notes: list[str] = []
+    chosen = keep.choose(trial, ["*", "data", "data/*", "*/*.png"], 1000, notes.append)
+    assert [name for name, _ in chosen] == ["plots/a.png", "plots/b.png", "same/a.png", "same/b.png"]
+    assert notes == ["keep: data is left out, it is outside of the trial's folder"]
+
+
 def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_path: Path) -> None:
     for name in (b"caf\xe9.txt", b"caf\xe8.txt", b"plain.txt"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
