@@ -62,7 +62,7 @@ def try_one(
         start = "\n" if printed and not printed.endswith(b"\n") else ""
         _show(console, f"{start}orchestune: {mask.text(text)}\n".encode())
 
-    scanner = Scanner(declared, say)
+    scanner = Scanner(declared, say, mask.text)
 
     def take(data: bytes) -> None:
         hear(data)  # first: who sees it may press Ctrl-C

@@ -17,6 +17,7 @@ from orchestune.services.points import HTTP_SEQUENCE
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import hot
+from orchestune.worker.mask import Mask, spellings
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,13 +29,15 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, Any]) 
     experiment = _experiment(core, attempt, signature)
     step, stddev = (_finite(_number(name, values.get(name))) for name in ("step", "stddev"))
     named = {name: _number(name, value) for name, value in values.items() if name not in ("step", "stddev")}
+    mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
         found = attempts.find(ledger, attempt)
         if found is None or not (found.state.live or found.state is AttemptState.LOST):
             raise Conflict("this attempt is over")
         first = HTTP_SEQUENCE + found.points
+        declared = {metric.name for metric in ledger.row.specification.metrics}
         taken = [
-            Point(name, value, step, stddev, first + index)
+            Point(name if name in declared else mask.text(name), value, step, stddev, first + index)
             for index, (name, value) in enumerate(named.items())
             if value is not None
         ]

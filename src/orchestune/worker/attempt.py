@@ -79,7 +79,7 @@ class Attempt:
         self.tree_memory = 0
         self.closing: Iterator[None] = iter(())
         """see `close`"""
-        self._scanner = Scanner(job.declared, self.write)
+        self._scanner = Scanner(job.declared, self.write, self.mask.text)
         self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
         self._metrics = File(slot.metrics, Lines(self._scanner, slot.metrics))
         self._status = 0

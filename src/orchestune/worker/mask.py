@@ -10,6 +10,8 @@ from urllib.parse import quote, quote_plus
 HIDDEN = b"***"
 SHORTEST = 4
 """a value of fewer bytes is no secret that could be kept, and hiding it would shred every log"""
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""half of a pair of surrogates, which stands for no byte"""
 
 
 def spellings(values: Iterable[str]) -> list[bytes]:
@@ -60,7 +62,7 @@ class Mask:
 
     def text(self, text: str) -> str:
         """A message on its own."""
-        return self.once(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+        return self.once(_HALF.sub("\ufffd", text).encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
 
     def _beginning_at_end(self, text: bytes) -> int:
         """How many bytes at the end of `text` are the beginning of a secret, at most."""

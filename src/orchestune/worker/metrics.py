@@ -112,14 +112,22 @@ class Scanner:
     """Takes the output of one attempt in chunks and gives the values that it reports, in order.
 
     `say` is told, in a sentence for people, where one of the user's expressions takes too long and is given up.
+    `hide` gives what may be shown of a name that was not declared.
     """
 
-    def __init__(self, declared: Declared, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        declared: Declared,
+        say: Callable[[str], None] = lambda text: None,
+        hide: Callable[[str], str] = lambda text: text,
+    ) -> None:
         self._declared = declared
         self._own = Expressions(declared.expressions, say) if declared.expressions else None
         self._half = b""
         self._skipping = False
-        self._extra: set[str] = set()
+        self._extra: dict[str, str] = {}
+        """names that were not declared, each with what is shown of it"""
+        self._hide = hide
         self._traced = False
         """whether the last line was one of a traceback, and not its end"""
 
@@ -225,7 +233,7 @@ class Scanner:
         return found
 
     def _name(self, text: str) -> str | None:
-        """The declared spelling; the name itself for one that is kept as an extra."""
+        """The declared spelling; the name itself, without secrets, for one that is kept as an extra."""
         folded = _folded(text)
         if folded in self._declared.by_lower:
             return self._declared.by_lower[folded]
@@ -234,8 +242,8 @@ class Scanner:
         if text not in self._extra:
             if len(self._extra) >= EXTRA_NAMES:
                 return None
-            self._extra.add(text)
-        return text
+            self._extra[text] = self._hide(text)
+        return self._extra[text]
 
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics import EXTRA_NAMES, Declared, Reported, Scanner, names
 
 NAMES = ["accuracy", "Val_Loss", "f1-score", "eval/acc.top1"]
@@ -173,6 +174,21 @@ def test_every_number_is_read_back_exactly(value: float, spread: float | None) -
     assert repr(found.value) == repr(value)
     if spread is not None and math.isfinite(value):
         assert found.stddev == spread
+
+
+def test_a_secret_is_hidden_in_a_name_however_it_comes_and_what_was_declared_is_none() -> None:
+    scanner = Scanner(Declared(["loss", "word/acc"]), hide=Mask(spellings(["word", "loss"])).text)
+    found = [
+        *scanner.document(b'{"loss": 1, "password": 2}'),
+        *scanner.document(b'{"name": "word", "value": 3}'),
+        *scanner.document(b'{"half\\ud800word": 4}'),
+        *scanner.values({"word/acc": 5, "word/f1": 6}),
+        *scanner.feed(b"loss=7 word=8\n"),
+    ]
+    assert [(item.name, item.value) for item in found] == [
+        ("loss", 1), ("pass***", 2), ("***", 3), ("half\ufffd***", 4), ("word/acc", 5), ("***/f1", 6), ("loss", 7),
+        ("***", 8),
+    ]  # fmt: skip
 
 
 @given(st.binary(max_size=300))

@@ -38,6 +38,16 @@ class ValuesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, points=[])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.125
 
+    def test_a_secret_is_hidden_in_a_name_that_comes_by_http(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        world.core.secrets.put(experiment, {"TOKEN": "4711", "NAME": "loss"})
+        worker, lease = world.lease()[0]
+        attempt = lease["attempt"]
+        report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": 0.5, "is/4711": 1})
+        worker.call(finished=[worker.finish(lease, points=[])])
+        found = read_trials.trial(world.core, experiment, 1)["metrics"]
+        assert {name: metric["value"] for name, metric in found.items()} == {"loss": 0.5, "is/***": 1.0}
+
     @pytest.mark.parametrize(
         ("by_http", "printed", "state"),
         [
