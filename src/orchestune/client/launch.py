@@ -102,10 +102,14 @@ def secret_values(
                 continue
         else:
             try:
-                value = (folder / Path(place).expanduser()).read_text().rstrip("\n")
+                value = (folder / Path(place).expanduser()).read_text("utf-8").rstrip("\n")
             except (OSError, UnicodeDecodeError) as exc:
                 text = exc.strerror if isinstance(exc, OSError) else "it is no text"
                 problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"{section}{name}"))
+                continue
+            if "\0" in value:
+                text = f"the file {place} holds a NUL byte, which no environment variable can"
+                problems.append(Problem(text, key=f"{section}{name}"))
                 continue
         values[name] = value
     if problems:

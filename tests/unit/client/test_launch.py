@@ -79,6 +79,13 @@ def test_secret_values_come_from_variables_and_files(tmp_path: Path) -> None:
     assert secret_values(sources, {"MINE": "xyz"}, tmp_path) == {"A": "xyz", "B": "abc"}
 
 
+def test_a_secret_that_no_variable_can_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"abc\0def")
+    with pytest.raises(BadInput) as caught:
+        secret_values([("A", "file:key")], {}, tmp_path)
+    assert "the file key holds a NUL byte" in str(caught.value) and "abc" not in str(caught.value)
+
+
 def test_every_missing_secret_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         secret_values([("A", "env:MINE"), ("B", "file:token")], {}, tmp_path)
