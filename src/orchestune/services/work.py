@@ -69,8 +69,8 @@ def _worker(session: Session, worker: str) -> Worker:
         raise GroupOver("this worker is no longer wanted")
     row = Worker(*found)
     if row.state == WorkerState.LOST:
-        workers.move(session, worker, Cause.REGISTER)
-        row = row._replace(state=WorkerState.ALIVE)
+        workers.move(session, worker, Cause.REGISTER, reason=None, phase=None)
+        row = row._replace(state=WorkerState.ALIVE, phase=None)
     return row
 
 

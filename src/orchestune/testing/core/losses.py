@@ -68,6 +68,19 @@ class LossesContract(WorldContract):
         assert other is not worker
         assert (again["trial"], again["token"]) == (1, 2)
 
+    def test_a_silent_worker_that_comes_back_has_no_reason_to_be_lost_any_more(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, _ = world.lease()[0]
+        sends = "hands in files of its trials"
+        for sending, reason in ((False, None), (True, sends)):
+            worker.call(sending=True)
+            world.hear_nothing(world.core.lease_seconds + 1)
+            (shown,) = world.status(experiment)["workers"]
+            assert shown["state"] == "lost" and "has not been heard of" in shown["reason"]
+            worker.call(sending=sending)
+            (shown,) = world.status(experiment)["workers"]
+            assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, sending)
+
     def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
