@@ -62,6 +62,7 @@ class Attempt:
         self.output = -1
         self.started: float | None = None
         self.ended: float | None = None
+        """when the last of its processes was seen"""
         self.deadline: float | None = None
         """when the timeout strikes"""
         self.kill_at: float | None = None

@@ -339,6 +339,7 @@ class Supervisor:
         if not self._orphans.visible and tree.kill_group(attempt.pid, 0):
             left = {attempt.pid}
         if left:
+            attempt.ended = time.monotonic()
             if attempt.kill_at is None or time.monotonic() >= attempt.kill_at:
                 for pid in {*left, attempt.pid}:
                     tree.kill_group(pid, signal.SIGKILL)

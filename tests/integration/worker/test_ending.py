@@ -191,6 +191,22 @@ def test_a_child_has_the_grace_to_save_what_it_has_after_its_shell_died(serve: S
     assert b"saved" in server.finished(attempt).log
 
 
+def test_the_wall_time_lasts_until_the_last_process_has_ended(serve: Serve, employ: Employ) -> None:
+    child = (
+        "import signal, sys, time; began = time.monotonic()\n"
+        "def end(*_): time.sleep(1); print('lived', time.monotonic() - began, flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end); print('loss=1', flush=True); time.sleep(600)"
+    )
+    server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.stop_attempt(attempt)
+    told = server.finished(attempt)
+    assert told.finished is not None and told.finished["signal"] == signal.SIGTERM
+    assert told.finished["wall"] > float(told.log.split()[-1]) - 0.5
+
+
 def test_sigterm_to_the_worker_preempts_its_trials_and_ends_it(serve: Serve, employ: Employ, tmp_path: Path) -> None:
     server = serve(family(tmp_path / "pids", "stay"))
     attempt = server.queue()
