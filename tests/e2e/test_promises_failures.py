@@ -20,6 +20,7 @@ case $1 in
   inf) echo loss=-inf ;;
   missing) echo eval_loss=0.25 ;;
   silent) ;;
+  text) echo '{"loss": "0.5"}' >> "$ORCHESTUNE_METRICS" ;;
 esac
 """
 REASONS = {
@@ -30,6 +31,7 @@ REASONS = {
     "inf": ("metric_not_finite", "inf"),
     "missing": ("metric_missing", "saw eval_loss=0.25; did you mean eval_loss?"),
     "silent": ("metric_missing", "never reported loss"),
+    "text": ("metric_missing", 'never reported loss: it came as the text "0.5"'),
 }
 
 
@@ -60,7 +62,7 @@ def test_a_failed_trial_tells_why_with_the_end_of_its_log(shared_home: Home, tmp
     assert trials["exit"]["attempts"][0]["exit_code"] == 3
     assert trials["killed"]["attempts"][0]["signal"] in (11, "SIGSEGV")
     assert "│ no such file: train.csv" in home.run("trials", f"{handle}/{trials['exit']['number']}").stdout
-    assert "7 failed" in said.stdout
+    assert "8 failed" in said.stdout
     assert "loss" not in trials["nan"]["metrics"]
 
 

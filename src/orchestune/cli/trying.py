@@ -60,7 +60,9 @@ def try_one(
 
     def say(text: str) -> None:
         start = "\n" if printed and not printed.endswith(b"\n") else ""
-        _show(console, f"{start}orchestune: {mask.text(text)}\n".encode())
+        line = f"{start}orchestune: {mask.text(text)}\n".encode()
+        printed.extend(line)
+        _show(console, line)
 
     scanner = Scanner(declared, say, mask.text)
 
@@ -94,6 +96,8 @@ def try_one(
         reported += in_order([*metrics.finish(), *sources.finish()], scanner.flush())
         for report in reports.received:
             reported += scanner.document(report)
+        for text in scanner.no_numbers({item.name for item in reported}):
+            say(text)
         absent = sources.absent()
     outcome = _outcome(specification, reported, code, problem, seconds)
     outcome.absent, outcome.printed = absent, mask.once(bytes(printed)).decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Reason, ReasonCode
-from orchestune.domain.unread import APART, with_unit
+from orchestune.domain.unread import APART, no_number, with_unit
 from orchestune.domain.words import plural
 
 
@@ -112,6 +112,8 @@ def missing_metric(
         return (
             f"the {who} succeeded but never reported {name}: `{unread}` has a unit; print the number alone, or {APART}"
         )
+    if told := no_number(name, printed):
+        return f"the {who} succeeded but never reported {name}: {told}"
     extra = {other: value for other, value in seen.items() if other not in declared}
     if not extra and files:
         read = f"{' and '.join(files)}, which `collect` names, {'has' if len(files) == 1 else 'have'} none of it"

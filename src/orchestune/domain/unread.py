@@ -1,7 +1,8 @@
-"""What a command printed of a metric that is no value of it: a number with its unit behind it."""
+"""What came of a metric that is no value of it: a number with its unit behind it, or no number in JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -18,3 +19,11 @@ def with_unit(name: str, printed: str) -> str:
     spelled = re.sub(r"(?<=[^_])_(?=[^_])", "[_ ]", re.escape(name))
     found = re.findall(rf"(?i)(?<![\w./-])({spelled}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
     return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""
+
+
+def no_number(name: str, printed: str) -> str:
+    """What stood in the metric's place in JSON, as the worker says it at the end of the output, with what to write;
+    nothing where there was no such thing.
+    """
+    found = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
+    return f"it came as {found[-1]}, which is no number; write {json.dumps({name: 0.5})}" if found else ""

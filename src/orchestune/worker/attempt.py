@@ -178,6 +178,8 @@ class Attempt:
             yield
         self.points.add(in_order(files, printed))
         self.log.append(self.mask.flush())
+        for text in self._scanner.no_numbers(self.points.names):
+            self.write(text)
 
     def outcome(self) -> str:
         """The state that the attempt ends in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from orchestune.worker.expressions import Expressions
@@ -15,6 +15,8 @@ EXTRA_NAMES = 50
 LONGEST_LINE = 64 * 1024
 LONGEST_FOR_OWN = 4096
 """bytes of a line that a user's expression sees, so that a bad one does not take for ever"""
+LONGEST_TOLD = 60
+"""characters of a value that is no number"""
 
 _NUMBER = rb"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
@@ -128,6 +130,8 @@ class Scanner:
         self._extra: dict[str, str] = {}
         """names that were not declared, each with what is shown of it"""
         self._hide = hide
+        self._no_numbers: dict[str, Any] = {}
+        """of declared metrics, what JSON had in the place of a number"""
         self._traced = False
         """whether the last line was one of a traceback, and not its end"""
 
@@ -165,6 +169,16 @@ class Scanner:
     def declared(self, name: str) -> bool:
         """Whether the experiment has a metric of that name."""
         return _folded(name) in self._declared.by_lower
+
+    def no_numbers(self, reported: Container[str]) -> list[str]:
+        """A sentence for people about each declared metric that came in JSON as something else than a number, and that
+        is not among those `reported`.
+        """
+        return [
+            f"{name} came as {_told(value)}, which is no number"
+            for name, value in self._no_numbers.items()
+            if name not in reported
+        ]
 
     def _keep_half(self, data: bytes) -> None:
         if self._skipping:
@@ -251,14 +265,22 @@ class Scanner:
         if isinstance(name, str) and value is not None:
             known = self._name(name)
             return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
+        if isinstance(name, str) and "value" in document:
+            self._note_no_number(name, document["value"])
         found, noisy = [], self._noisy(document)
         for key, item in document.items():
             value = number(item)
+            if value is None:
+                self._note_no_number(key, item)
             known = self._name(key) if value is not None and not (noisy and key == "stddev") else None
             if value is not None and known is not None:
                 spread = document.get("stddev" if key == noisy else f"{key}_stddev")
                 found.append(Reported(known, value, step, number(spread)))
         return found
+
+    def _note_no_number(self, name: str, value: Any) -> None:
+        if self.declared(name):
+            self._no_numbers[self._declared.by_lower[_folded(name)]] = value
 
     def _noisy(self, document: Mapping[str, Any]) -> str | None:
         """The one metric that `stddev` belongs to; None where there is none, or several, or it is a metric itself."""
@@ -299,6 +321,14 @@ def number(value: Any) -> float | None:
     if isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
         return float(value)
     return None
+
+
+def _told(value: Any) -> str:
+    """A JSON value that is no number, by its kind and as it stands: `the text "0.5"`."""
+    kinds: dict[type, str] = {str: "the text ", list: "the list ", dict: "the object "}
+    kind = kinds.get(type(value), "")
+    text = json.dumps(value, ensure_ascii=False)
+    return kind + (text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…")
 
 
 def _plain(text: bytes) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from orchestune.worker.metrics import Reported
@@ -45,6 +45,11 @@ class Points:
                 self._room -= 1
             self._next[name] = sequence + 1
             self._waiting.append(point)
+
+    @property
+    def names(self) -> Collection[str]:
+        """What was reported so far."""
+        return self._next.keys()
 
     def end(self) -> None:
         """The attempt is over. Of what it left unread as many are taken as may wait, however soon the server has them:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.domain.unread import with_unit
+from orchestune.domain.unread import no_number, with_unit
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_a_number_with_a_unit_is_found(printed: str, found: str) -> None:
 def test_the_words_of_a_name_may_stand_apart() -> None:
     assert with_unit("step_time", "Step Time: 12ms") == "Step Time: 12ms"
     assert with_unit("val/time", "val/time: 12ms") == "val/time: 12ms"
+
+
+def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> None:
+    printed = 'a\norchestune: val.loss came as the text "0.5", which is no number\n'
+    assert no_number("val.loss", printed) == 'it came as the text "0.5", which is no number; write {"val.loss": 0.5}'
+    assert no_number("loss", printed) == no_number("val_loss", printed) == ""

@@ -213,3 +213,22 @@ def test_what_could_be_declared(line: str, found: list[str]) -> None:
     """And what is found is what would be read."""
     assert names(line.encode()) == found
     assert [item.name for item in scan(line, found) if item.name in found] == found
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"accuracy": "0.5"}', ['accuracy came as the text "0.5", which is no number']),
+        ('{"Val_loss": {"value": 0.5}}', ['Val_Loss came as the object {"value": 0.5}, which is no number']),
+        ('{"name": "accuracy", "value": [0.5, 1]}', ["accuracy came as the list [0.5, 1], which is no number"]),
+        ('{"accuracy": null, "f1-score": true}',
+         ["accuracy came as null, which is no number", "f1-score came as true, which is no number"]),
+        ('{"accuracy": "' + "x" * 100 + '"}', ['accuracy came as the text "' + "x" * 59 + "…, which is no number"]),
+        ('{"accuracy": 0.5, "optimizer": "adam"}', []),
+    ],
+)  # fmt: skip
+def test_a_declared_metric_that_is_no_number_in_json_is_told(line: str, told: list[str]) -> None:
+    scanner = Scanner(Declared(NAMES))
+    scanner.document(line.encode())
+    assert scanner.no_numbers(()) == told
+    assert scanner.no_numbers(NAMES) == []
