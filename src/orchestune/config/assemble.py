@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestune.config.engine import Engine
 from orchestune.config.keeping import Checkpoint
+from orchestune.config.keys import CONFIGURATION
 from orchestune.config.kinds import MOST_TRIALS
 from orchestune.config.placing import Build, build, placement
 from orchestune.config.report import Field, did_you_mean
@@ -255,11 +256,14 @@ def _parallelism(root: Field, values: _Values, budget: int) -> int:
 
 
 def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mapping[str, Value], ...]:
-    configurations: tuple[Mapping[str, Value], ...] = values.get("try_first") or ()
     if space is None:
         return ()
     before = len(root.report.found)
-    for found, configuration in zip(root.find("try_first").items(), configurations, strict=False):
+    configurations: tuple[Mapping[str, Value], ...] = values.get("try_first") or ()
+    for found in root.find("try_first").items():
+        configuration = CONFIGURATION.read(found)  # once more: of a list with a mistake there are no values
+        if configuration is None:
+            continue
         wrong = found.entries().keys() - configuration.keys()  # told already
         for problem in space.configuration_problems(configuration):
             if problem.key in wrong:

@@ -22,7 +22,7 @@ from orchestune.config.template import CONFIG
 from orchestune.config.warm_start import WARM_START
 from orchestune.domain.constraints import LONGEST
 
-_CONFIGURATION = mapping_of(
+CONFIGURATION = mapping_of(
     Named("a parameter", r"[^\0]+", "it must be the name of a parameter"), VALUE, "a mapping from parameters to values"
 )
 
@@ -83,7 +83,7 @@ KEYS = (
     Key("stop", STOP, "When the experiment ends before its budget."),
     Key("early_stopping", EARLY_STOPPING, "Which trials are ended before they are through, by the values that they"
         " report on the way.", "all run to their end"),
-    Key("try_first", list_of(_CONFIGURATION, "a list of configurations", least=0, most=10_000),
+    Key("try_first", list_of(CONFIGURATION, "a list of configurations", least=0, most=10_000),
         "Configurations that are tried before the engine is asked."),
     Key("warm_start", WARM_START, "Results from elsewhere that the engine learns from before the first trial: of other"
         " experiments, of files (relative to this one), or listed here. They count for nothing else."),

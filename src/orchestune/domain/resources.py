@@ -172,6 +172,17 @@ def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | 
         return f"there is no machine in the pool {pool}{known}" if pool else "there is no machine"
     if any(holds(machine, each) for machine in machines):
         return None
+    lacking = _lacking(machines, each, pool)
+    if lacking:
+        return f"a trial needs {'; it needs '.join(lacking)}"
+    if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):
+        return f"a trial needs {each.cards}; {_there(machines)}"
+    return f"no single machine has {each}"
+
+
+def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> list[str]:
+    """What even the largest of them has too little of, in the words behind `a trial needs`."""
+    found = []
     for name, unit, amount in _AMOUNTS:
         largest = max(machines, key=lambda machine: amount(machine.whole))
         wanted, has = amount(each), amount(largest.whole)
@@ -179,10 +190,8 @@ def fits(capacity: Capacity, each: Resources, pool: str | None = None) -> str | 
             of = f" of the pool {pool}" if pool else ""
             who = largest.name if len(machines) == 1 else f"the largest machine{of}, {largest.name},"
             there = listing(largest.gpus) if name == "gpu" else ""
-            return f"a trial needs {wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}"
-    if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):
-        return f"a trial needs {each.cards}; {_there(machines)}"
-    return f"no single machine has {each}"
+            found.append(f"{wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}")
+    return found
 
 
 def _there(machines: Sequence[Machine]) -> str:

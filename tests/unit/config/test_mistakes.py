@@ -458,6 +458,14 @@ def test_several_mistakes_are_reported_together_in_the_order_of_the_file() -> No
     ]
 
 
+def test_a_configuration_to_try_is_looked_at_also_beside_one_that_is_none() -> None:
+    assert problems(with_lines("try_first: [{z: 9, alpha: 0.01}, 5, {alpha: 7}]")) == [
+        F + "8:17: try_first[0].z: is no parameter of this experiment",
+        F + "8:34: try_first[1]: found 5, expected a mapping from parameters to values",
+        F + "8:45: try_first[2].alpha: 7 is outside 1e-06..0.1",
+    ]
+
+
 def test_a_cycle_of_conditions_is_told_once() -> None:
     text = alpha(
         "{min: 1, max: 5, when: {c: 2}}\n  b: {min: 1, max: 5, when: {alpha: 2}}\n  c: {min: 1, max: 5, when: {b: 2}}"

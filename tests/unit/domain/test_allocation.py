@@ -61,6 +61,9 @@ def test_a_trial_has_to_fit_on_one_machine() -> None:
     assert allocate(place, [Demand("a", 9, Resources(cpu=3), "ada")]) == {"a": 2}
     assert fits(place, Resources(cpu=6)) == "a trial needs 6 cpu, the largest machine, cpu1, has 4"
     assert fits(place, Resources(gpu=5)) == "a trial needs 5 gpu, the largest machine, gpu1, has 4"
+    assert fits(place, Resources(cpu=6, memory=4 * GIB, gpu=5)) == (
+        "a trial needs 6 cpu, the largest machine, cpu1, has 4; it needs 5 gpu, the largest machine, gpu1, has 4"
+    )
     assert fits(cluster(*CPU, Machine(16, GIB, name="thin")), Resources(cpu=8, memory=4 * GIB)) == (
         "no single machine has 8 cpu, 4 GiB memory"
     )
