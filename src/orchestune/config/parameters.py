@@ -108,7 +108,9 @@ def _bound(found: Field, text: str) -> float | None:
     value = resolve(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
-    found.wrong(f"found {quoted(text)} as a number of the range {quoted(_text(found))}, expected {_RANGE_WORDS}")
+    huge = isinstance(value, (int, float)) and abs(value) > LARGEST
+    allowed = f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else _RANGE_WORDS
+    found.wrong(f"found {quoted(text)} as a number of the range {quoted(_text(found))}, expected {allowed}")
     return None
 
 

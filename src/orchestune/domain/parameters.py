@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -227,8 +228,9 @@ def shape_problems(parameter: Parameter) -> Iterator[str]:
     if not parameter.numeric:
         if not parameter.choices:
             yield "has no values to choose from"
-        elif len(set(map(token, parameter.choices))) < len(parameter.choices):
-            yield "lists a value twice"
+        for (_, value), times in Counter(map(token, parameter.choices)).items():
+            if times > 1:
+                yield f"lists {as_written(value, repr)} {'twice' if times == 2 else 'more than once'}"
         return
     if parameter.low is None or parameter.high is None:
         yield "needs both a minimum and a maximum"

@@ -295,6 +295,13 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
         ("1..x", f"4:10: parameters.alpha: found 'x' as a number of the range '1..x', expected {RANGE}"),
         ("1.. .nan", f"4:10: parameters.alpha: found '.nan' as a number of the range '1.. .nan', expected {RANGE}"),
         (
+            "1..1e200",
+            (
+                "4:10: parameters.alpha: found '1e200' as a number of the range '1..1e200', expected a number from"
+                " -1e+100 to 1e+100"
+            ),
+        ),
+        (
             "1..5 lgo",
             (
                 "4:10: parameters.alpha: found 'lgo' after the range"
@@ -312,7 +319,9 @@ def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message
             "0..1e100 step 1e-9",
             ("4:10: parameters.alpha: the step 1e-09 makes more than 1,000,000,000 values (choose a larger step)"),
         ),
-        ("[a, b, a]", "4:10: parameters.alpha: lists a value twice"),
+        ("[a, b, a]", "4:10: parameters.alpha: lists 'a' twice"),
+        ("[true, 1, True]", "4:10: parameters.alpha: lists true twice"),
+        ("[2, 1, 2.0, 2]", "4:10: parameters.alpha: lists 2 more than once"),
         ("[a, .nan]", "4:14: parameters.alpha[1]: found .nan, expected a finite number"),
         ("[a, null]", "4:14: parameters.alpha[1]: has no value, expected text, a number, true or false"),
         ("[a, [b]]", "4:14: parameters.alpha[1]: found a list, expected text, a number, true or false"),
