@@ -60,6 +60,9 @@ def described(key: Key) -> dict[str, Any]:
 
 
 def _unknown(found: Field, place: Field, name: str, later: Sequence[str], meant: str, keys: Sequence[Key]) -> None:
+    if name == _MERGE:
+        _refuse_merge(place)
+        return
     if name in later:
         place.wrong("comes in a later version", "leave it out")
         return
@@ -67,6 +70,13 @@ def _unknown(found: Field, place: Field, name: str, later: Sequence[str], meant:
         found.report.meant.add(found.below(meant))
     allowed = ", ".join(key.name for key in keys)
     place.wrong("is no known key", f"did you mean {meant}?" if meant else f"allowed: {allowed}")
+
+
+_MERGE = "<<"
+
+
+def _refuse_merge(place: Field) -> None:
+    place.wrong("YAML 1.2 has no merge keys", "write its keys here, or name a whole value by an alias: `key: *name`")
 
 
 def either(words: str, *, scalar: Kind[T] | None = None, listing: Kind[T] | None = None,
@@ -148,13 +158,16 @@ def mapping_of(names: Named, kind: Kind[T], words: str, *, least: int = 0, most:
         values: dict[str, T] = {}
         for name, (place, value) in found.entries().items():
             here = Field(place, value.key, found.report)
+            if name == _MERGE:
+                _refuse_merge(here)
+                continue
             wrong = misnamed(name, names)
             if wrong:
                 here.wrong(wrong)
             read_value = kind.read(value)
             if read_value is not None:
                 values[name] = read_value
-        return values
+        return None if _MERGE in found.entries() else values
 
     schema: dict[str, Any] = {
         "type": "object",

@@ -475,6 +475,12 @@ def test_a_configuration_to_try_is_looked_at_also_beside_one_that_is_none() -> N
     ]
 
 
+def test_a_merge_key_is_told_as_what_yaml_does_not_have() -> None:
+    text = with_lines("try_first:\n- &first {alpha: 0.01}\n- {<<: *first}\nstop: &stop {}\nretry: {<<: *stop}")
+    said = "YAML 1.2 has no merge keys (write its keys here, or name a whole value by an alias: `key: *name`)"
+    assert problems(text) == [F + f"10:4: try_first[1].<<: {said}", F + f"12:9: retry.<<: {said}"]
+
+
 def test_a_cycle_of_conditions_is_told_once() -> None:
     text = alpha(
         "{min: 1, max: 5, when: {c: 2}}\n  b: {min: 1, max: 5, when: {alpha: 2}}\n  c: {min: 1, max: 5, when: {b: 2}}"
