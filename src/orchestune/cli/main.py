@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+from orchestune.arguments import unrecognized
 from orchestune.cli import server, version
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
-from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command, unrecognized
+from orchestune.cli.parser import Commands, Formatter, Parser, unknown_command
 from orchestune.errors import OrchestuneError, UsageError
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any
 
+from orchestune import arguments
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.console import Console
 from orchestune.errors import UsageError
@@ -15,11 +16,8 @@ Run = Callable[[Console, argparse.Namespace], int]
 Commands = Any  # what add_subparsers() gives; its type is private to argparse
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises UsageError where argparse would print and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+class Parser(arguments.Parser):
+    """Says of a wrong choice or command what is allowed, and what was perhaps meant."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -78,15 +76,6 @@ def unknown_command(name: str, known: list[str], group: str = "") -> UsageError:
     start = f"orchestune {group}".strip()
     hint = f"did you mean `{start} {near[0]}`?" if near else f"`{start} --help` lists the commands"
     return UsageError(f"there is no command '{whole}'", hint)
-
-
-def unrecognized(parser: argparse.ArgumentParser, words: list[str]) -> UsageError:
-    """The error for words that the command of `parser` has no place for."""
-    hint = f"`{parser.prog} --help` shows how it is used"
-    near = get_close_matches(words[0].partition("=")[0], list(parser._option_string_actions), 1, 0.7)
-    if near:
-        hint = f"did you mean {near[0]}? {hint}"
-    return UsageError(f"unrecognized arguments: {' '.join(words)}", hint)
 
 
 class Formatter(argparse.HelpFormatter):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestune.arguments import Parser
 from orchestune.domain.resources import parse_seconds
 from orchestune.errors import BadInput
 from orchestune.outgoing.reach import allowing, parse
@@ -46,7 +47,7 @@ def variable(item: Field[Any]) -> str:
 
 def parser(items: Sequence[Field[Any]]) -> argparse.ArgumentParser:
     """Takes every flag as text, so that errors read the same wherever a value comes from."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="orchestune server",
         description="Run the server in the foreground.",
         epilog="example: orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune",

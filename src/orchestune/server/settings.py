@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from orchestune.arguments import unrecognized
 from orchestune.client.home import state_folder
 from orchestune.domain.notify import Hook
 from orchestune.domain.tracker import Tracker
@@ -136,8 +137,14 @@ _KINDS = {item.name: str(item.metadata["kind"]) for item in _SETTABLE}
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that flags, environment and file make together. BadInput names each key and where it came from."""
-    given = vars(options.parser(_SETTABLE).parse_args(argv))
+    """The settings that flags, environment and file make together. BadInput names each key and where it came from;
+    UsageError is about the flags.
+    """
+    parser = options.parser(_SETTABLE)
+    read, strange = parser.parse_known_args(argv)
+    if strange:
+        raise unrecognized(parser, strange)
+    given = vars(read)
     config = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
     problems: list[Problem] = []
     found = _from_file(Path(config), problems) if config else {}

@@ -261,6 +261,8 @@ def test_control_commands_say_that_an_experiment_is_over(
         ),
         (["--cluster", "local", "status"], "options follow it: `orchestune status --cluster`"),
         (["--versoin"], "did you mean --version? `orchestune --help`"),
+        (["server", "--tls-kei", "x"], "did you mean --tls-key? `orchestune server --help`"),
+        (["server", "--host"], "--host: expected one argument\nhint:  `orchestune server --help` shows"),
         (["export", "--format", "cvs"], "--format: found 'cvs', allowed are csv, json\nhint:  did you mean csv?"),
         (["completion", "fsh"], "found 'fsh', allowed are bash, zsh, fish\nhint:  did you mean fish?"),
         (["cluster", "create", "-f", "x"], "x: there is no such file"),
