@@ -105,6 +105,8 @@ def _drop_output() -> None:
 
 
 def _dispatch(console: Console, words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     name = words[0] if words and not words[0].startswith("-") else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, list(COMMANDS))

@@ -72,7 +72,7 @@ def add_experiment(parser: argparse.ArgumentParser, *, trial: str = "") -> None:
 def unknown_command(name: str, known: list[str], group: str = "") -> UsageError:
     """The error for a first word, or one behind that of a `group`, that is no command."""
     whole = f"{group} {name}".strip()
-    near = get_close_matches(name, known, 1)
+    near = get_close_matches(name, known, 1, 0.7)
     start = f"orchestune {group}".strip()
     hint = f"did you mean `{start} {near[0]}`?" if near else f"`{start} --help` lists the commands"
     return UsageError(f"there is no command '{whole}'", hint)

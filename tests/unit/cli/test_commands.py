@@ -245,6 +245,8 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["status", "--lmit", "3"], "`orchestune status --help` shows"),
         (["logs", "sgd/99"], "no trial"),
         (["stauts"], "there is no command 'stauts'"),
+        (["bogus"], "there is no command 'bogus'\nhint:  `orchestune --help` lists the commands"),
+        (["help", "bogus"], "there is no command 'bogus'"),
         (["shell"], "EXP/N"),
         (["pauze", "sgd"], "did you mean `orchestune pause`?"),
         (["cluster", "creat"], "did you mean `orchestune cluster create`?"),

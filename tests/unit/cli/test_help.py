@@ -49,6 +49,14 @@ def test_the_help_of_a_command_about_clusters_shows_an_example(name: str, cli: C
     assert f"orchestune cluster {name}" in result.out.split("example:")[1]
 
 
+@pytest.mark.parametrize("words", [[], ["status"], ["cluster", "create"], ["server"]])
+def test_help_before_a_command_is_the_option_behind_it(words: list[str], cli: Callable[..., Result]) -> None:
+    asked = cli("help", *words)
+    assert asked.code == 0
+    assert asked == cli(*words, "--help")
+    assert asked.out.startswith(f"usage: {' '.join(['orchestune', *words])} ")
+
+
 def test_the_page_of_the_reference_is_up_to_date() -> None:
     assert PAGE.read_text() == reference_markdown(), "run: python -m orchestune.cli.reference > docs/reference/cli.md"
 
