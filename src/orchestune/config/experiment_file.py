@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,6 +141,11 @@ def _experiment(root: Entries, report: Report, environ: Mapping[str, str] | None
 
 
 def _read(path: Path) -> str:
+    if str(path) == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)):
+        hint = "save it in the folder of the code, and name that file"
+        raise BadInput(
+            [Problem("is no file: the folder of an experiment's file is its code", file=str(path), hint=hint)]
+        )
     return read_text(path, "an experiment file", "`orchestune init SCRIPT` writes one; -f FILE names another")
 
 

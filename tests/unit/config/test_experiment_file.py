@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,14 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     )
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         load(tmp_path)
+
+
+def test_what_is_no_file_has_no_folder_of_code(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (Path("-"), Path(os.devnull), pipe):
+        with pytest.raises(BadInput, match="is no file: the folder of an experiment's file is its code"):
+            load(path)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
