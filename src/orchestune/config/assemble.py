@@ -26,7 +26,7 @@ from orchestune.domain.folds import Folds
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter, Value
 from orchestune.domain.resources import Resources
-from orchestune.domain.space import Space
+from orchestune.domain.space import Space, key
 from orchestune.domain.warm_start import WarmStarts
 from orchestune.domain.ways import ConfigFile
 from orchestune.errors import BadInput
@@ -45,8 +45,9 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     space = _space(root, values)
     _check_names(root, values)
     engine: Engine = values.get("engine") or Engine("auto")
-    budget = _budget(root, values, space, engine)
     try_first = _try_first(root, values, space)
+    repeats = len(try_first) - len(set(map(key, try_first)))
+    budget = _budget(root, values, space, engine, repeats)
     _check_metrics(root, values)
     image = build(root, values)
     config = _config(root, values, folder)
@@ -196,19 +197,23 @@ def _check_metrics(root: Field, values: _Values) -> None:
         root.find("early_stopping", "metric").wrong(f"'{early.metric}' is no metric", hint)
 
 
-def _budget(root: Field, values: _Values, space: Space | None, engine: Engine) -> int | None:
+def _budget(root: Field, values: _Values, space: Space | None, engine: Engine, repeats: int) -> int | None:
+    """`repeats`: how often `try_first` has what it has already, which a grid is run beside."""
     budget: int | None = values.get("budget")
     if "budget" not in values:
-        return _default_budget(root, space, engine)
+        default = _default_budget(root, space, engine)
+        return None if default is None else default + repeats
     if budget is None or space is None:
         return budget
     size = _grid_size(root, space) if engine.name == "grid" else _quick_size(space)
-    if budget <= size:
+    most = size + repeats if engine.name == "grid" else size
+    if budget <= most:
         return budget
     more = f"budget: {budget} is more than the {f'{size:g} configurations' if size > 1 else 'one configuration'} of the"
     if engine.name == "grid":
-        root.report.notes.append(f"{more} grid; {size:g} is used")
-        return int(size)
+        beside = f" and what try_first repeats ({repeats})" if repeats else ""
+        root.report.notes.append(f"{more} grid{beside}; {most:g} is used")
+        return int(most)
     root.report.notes.append(f"{more} space; the experiment ends when all were tried")
     return budget
 

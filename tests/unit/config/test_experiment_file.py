@@ -228,6 +228,18 @@ def test_what_is_not_wrong_but_unexpected_is_noted(text: str, note: str) -> None
     assert read(text).notes == (note,)
 
 
+def test_what_is_to_be_tried_twice_leaves_nothing_of_a_grid_out(tmp_path: Path) -> None:
+    text = changed(ALPHA, "1..3") + "try_first: [{alpha: 2}, {alpha: 2.0}]\n"
+    assert specification(text.replace("budget: 40", "engine: grid")).budget == 4
+    path = tmp_path / "experiment.yml"
+    path.write_text(text + "engine: grid\n")
+    loaded = load(path)
+    assert loaded.specification.budget == 4
+    assert loaded.notes == (
+        "budget: 40 is more than the 3 configurations of the grid and what try_first repeats (1); 4 is used",
+    )
+
+
 def test_a_grid_is_clamped_to_its_size_and_parallelism_to_the_budget() -> None:
     found = specification(changed(ALPHA, "[a, b, c]") + "engine: grid\nparallelism: 8\n")
     assert (found.budget, found.parallelism) == (3, 3)
