@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from random import Random
 from typing import Protocol
 
-from orchestune.domain.parameters import Value, same
+from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.feasible import draw_allowed, example, wander
+from orchestune.engines.feasible import allows_any, draw_allowed
 from orchestune.engines.identity import Identity, continuous
 from orchestune.engines.uniform import draw
 from orchestune.engines.walk import MOST, Walk
@@ -112,15 +113,23 @@ class DistinctEngine:
             return self._walk(pending, random)
         if self._finite and self._space.constraints:
             return None
-        fixes = _ways_to_many(self._space)
+        ways = _ways_to_many(self._space)
         for _ in range(last):
-            fixed = {name: random.choice(values) for name, values in random.choice(fixes).items()}
-            configuration = draw(self._space, random, fixed)
-            if not self._space.allows(configuration):
-                configuration = wander(self._space, example(self._space), random)
+            if self._space.constraints:
+                configuration = draw_allowed(random.choice(self._branches), random)
+            else:
+                fixed = {name: random.choice(values) for name, values in random.choice(ways).items()}
+                configuration = draw(self._space, random, fixed)
             if self._is_new(configuration, pending):
                 return configuration
         return None
+
+    @cached_property
+    def _branches(self) -> list[Space]:
+        """The parts in which a parameter with many values is active and something is allowed; else the whole."""
+        ways = {repr(way): way for way in _ways_to_many(self._space)}  # by text: true and 1 are two values
+        branches = [_branch(self._space, way) for way in ways.values()]
+        return [branch for branch in branches if allows_any(branch)] or [self._space]
 
     def _next(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         """The first one left in order."""
@@ -154,6 +163,15 @@ class DistinctEngine:
             name = self._identity.of(configuration)
             if name not in self._told:
                 yield name, configuration
+
+
+def _branch(space: Space, way: Mapping[str, Sequence[Value]]) -> Space:
+    """The space in which the parents have these values alone."""
+    parameters = (
+        Parameter(each.name, "categorical", choices=tuple(way[each.name]), when=each.when) if each.name in way else each
+        for each in space.parameters
+    )
+    return Space(tuple(parameters), space.constraints)
 
 
 def _ways_to_many(space: Space) -> list[Mapping[str, Sequence[Value]]]:

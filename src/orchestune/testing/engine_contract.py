@@ -257,6 +257,17 @@ class EngineContract:
         assert len({repr(configuration) for configuration in asked}) == 14
         engine.close()
 
+    def test_a_thin_part_behind_a_condition_is_searched_when_all_else_was_tried(self) -> None:
+        if self.walks_only:
+            return
+        behind = [Parameter(name, "float", 0.0, 1.0, when=(("layers", (3,)),)) for name in ("x", "y")]
+        space = Space.of((Parameter("layers", "int", 1, 20), *behind), ["x + y <= 0.1"])
+        engine = self.make(space)
+        asked = self.search(engine, 60)
+        self.check_inside(space, asked)
+        assert len({repr(configuration) for configuration in asked}) == 60
+        engine.close()
+
     def test_a_space_in_which_nothing_is_allowed_is_refused_with_the_reason(self) -> None:
         with pytest.raises(
             BadInput, match=r"constraints: no configuration fulfils .*layers > 9.*none fulfils `layers > 9`"

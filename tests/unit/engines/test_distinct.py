@@ -92,6 +92,24 @@ def test_a_float_behind_many_conditions_is_found_when_all_else_was_tried() -> No
     assert len({answer["x"] for answer in answers}) == 20
 
 
+def test_of_branches_with_floats_those_are_searched_in_which_something_is_allowed() -> None:
+    method = Parameter("method", "categorical", choices=(1, True, "plain"))
+    x, y = (Parameter(name, "float", 0.0, 1.0, when=(("method", (value,)),)) for name, value in (("x", 1), ("y", True)))
+    engine = DistinctEngine(Space.of((method, x, y), ["x > 1", "y < 1e-3"]), Stubborn({"method": "plain"}))
+    for number in range(1, 30):
+        answer = engine.ask([], number, number)
+        assert number == 1 or answer["method"] is True
+        engine.tell([observe(number, answer)])
+
+
+def test_an_endless_branch_in_which_nothing_is_allowed_is_no_reason_to_go_on() -> None:
+    space = Space.of((Parameter("n", "int", 1, 3), Parameter("x", "float", 0.0, 1.0, when=(("n", (2,)),))), ["x > 1"])
+    engine = DistinctEngine(space, Stubborn({"n": 1}))
+    engine.tell([observe(number, {"n": number}) for number in (1, 3)])
+    with pytest.raises(Exhausted, match="no configuration was found that has not been suggested before"):
+        engine.ask([], 3, 3)
+
+
 def test_an_interval_of_two_floats_ends_instead_of_going_on_for_ever() -> None:
     space = Space.of((Parameter("x", "float", 1.0, 1.0000000000000002),))
     engine = DistinctEngine(space, Stubborn({"x": 1.0}))
