@@ -89,5 +89,5 @@ def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generato
 
 def _filled(cube: Cube, points: Floats, random: np.random.Generator) -> Floats:
     missing: Flags = np.isnan(points)
-    drawn = cube.uniform(len(points), random)
+    drawn = cube.uniform(len(points), random) if missing.any() else cube.anywhere(len(points), random)
     return np.where(missing, drawn[np.arange(len(points)) % len(drawn)], points)
