@@ -36,7 +36,8 @@ class Console:
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    folder: Path = field(default_factory=Path.cwd)
+    started_in: Path | None = None
+    """the folder that it works in, where that is not the one of the process"""
     cluster: str | None = None
     """what `--cluster` says"""
     on_silence: Callable[[str], None] | None = None
@@ -47,6 +48,11 @@ class Console:
 
     def __post_init__(self) -> None:
         self.paint = Paint.of(self.out, self.environ)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it works in. FileNotFoundError where that was deleted."""
+        return self.started_in or Path.cwd()
 
     @property
     def place(self) -> Place:

@@ -77,6 +77,8 @@ def run(console: Console, words: list[str]) -> int:
         _drop_output()
         return 0
     except OSError as exc:
+        if _homeless():
+            return console.fail(UsageError("the folder of this shell was deleted", "`cd` to one that is there"))
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _drop_output()
@@ -97,6 +99,15 @@ def _show_strange() -> None:
     out = sys.stdout  # the other one is lenient from the beginning
     if isinstance(out, TextIOWrapper) and out.errors in ("strict", "surrogateescape"):
         out.reconfigure(errors="replace" if out.isatty() else "backslashreplace")
+
+
+def _homeless() -> bool:
+    """Whether the folder that we were started in is no more."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _drop_output() -> None:

@@ -61,7 +61,7 @@ def damage(archive: Path, handle: str) -> None:
 def take_in(archive: Path, target: Target) -> str:
     """What `import` prints."""
     out = io.StringIO()
-    console = Console(out=out, err=io.StringIO(), environ={}, folder=archive.parent)
+    console = Console(out=out, err=io.StringIO(), environ={}, started_in=archive.parent)
     console._client = cast(Client, target)  # a shelf takes records as a server does
     import_(console, Namespace(place=str(archive)))
     return out.getvalue()
@@ -123,7 +123,7 @@ def test_a_whole_archive_is_taken_in(archive: Path, tmp_path: Path) -> None:
 
 def test_where_others_rely_on_all_of_them_the_first_error_ends_it(archive: Path, tmp_path: Path) -> None:
     target = Target(tmp_path / "target", NotFound("a blob is not here"))
-    console = Console(out=io.StringIO(), err=io.StringIO(), environ={}, folder=tmp_path)
+    console = Console(out=io.StringIO(), err=io.StringIO(), environ={}, started_in=tmp_path)
     with pytest.raises(NotFound):
         copy_all(console, Shelf(FolderFiles(archive)), target, [(f"id-{handle}", handle) for handle in HANDLES])
     damage(archive, "a-1111")

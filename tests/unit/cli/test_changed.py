@@ -53,7 +53,7 @@ def model(project: Path, ignore: tuple[str, ...] = ()) -> Model:
 
 
 def console(folder: Path) -> Console:
-    return Console(out=io.StringIO(), err=io.StringIO(), environ={}, folder=folder)
+    return Console(out=io.StringIO(), err=io.StringIO(), environ={}, started_in=folder)
 
 
 def test_it_is_packed_as_it_was_at_the_start(project: Path) -> None:

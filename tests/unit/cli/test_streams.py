@@ -75,6 +75,26 @@ def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_fo
     assert (done.returncode, done.stderr.splitlines()) == (2, no_room(disk))
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("version", 0, ""),
+        ("--help", 0, ""),
+        ("status sgd", 0, ""),
+        ("stop sgd", 0, ""),
+        ("status", 0, ""),
+        ("get", 2, "error: get needs a trial\n"),
+        ("explain", 2, "error: the folder of this shell was deleted\n"),
+        ("run --minimize loss x=0..1 -- true", 2, "error: the folder of this shell was deleted\n"),
+    ],
+)
+def test_a_deleted_folder_is_told_where_one_is_needed(
+    server: FakeServer, tmp_path: Path, command: str, code: int, said: str
+) -> None:
+    done = in_shell(server, f"cd '{tmp_path}'; mkdir gone; cd gone; rmdir ../gone; $O {command}")
+    assert (done.returncode, done.stderr.partition("hint:")[0]) == (code, said)
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_no_error(server: FakeServer, closed: str) -> None:
     done = in_shell(server, f"$O status sgd {closed}")
