@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from orchestune.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
+_LOOK = 0.5
+"""seconds between two looks"""
+
 
 def add(commands: Commands) -> None:
     """Add the command."""
@@ -25,7 +29,7 @@ def add(commands: Commands) -> None:
         commands,
         "get",
         get,
-        details="A download that was interrupted goes on where it was.",
+        details="It waits for files that are on their way. A download that was interrupted goes on where it was.",
         example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
     )
     add_cluster(parser)
@@ -46,13 +50,27 @@ def _why(specification: Mapping[str, Any], state: str) -> str:
     return f"once it is over it has those that `keep` names: {names}"
 
 
-def _missing(trial: documents.Trial) -> str:
-    """What is told of files of the trial that are not here."""
-    told = {attempt["reason"]["code"]: attempt for attempt in trial["attempts"] if attempt["reason"] is not None}
-    if "files_on_the_way" in told:
-        return f"files are on their way from {told['files_on_the_way']['worker']}; try again in a moment"
-    lost = told.get("files_lost")
-    return lost["reason"]["message"] if lost is not None and lost["reason"] is not None else ""
+def _told(trial: documents.Trial, code: str) -> documents.Attempt | None:
+    """The last attempt of which that is told."""
+    return next((one for one in reversed(trial["attempts"]) if one["reason"] and one["reason"]["code"] == code), None)
+
+
+def _arrived(console: Console, ref: str, number: int) -> documents.Trial:
+    """The trial once none of its files is on its way: they are here, or will never be."""
+    trial, told = console.client.trial(ref, number), console.json
+    while sender := _told(trial, "files_on_the_way"):
+        if not told:
+            console.note(f"waiting for files that are on their way from {sender['worker']}")
+            told = True
+        time.sleep(_LOOK)
+        trial = console.client.trial(ref, number)
+    return trial
+
+
+def _lost(trial: documents.Trial) -> str:
+    """What is told of files of the trial that will never be here."""
+    told = _told(trial, "files_lost")
+    return told["reason"]["message"] if told is not None and told["reason"] is not None else ""
 
 
 def get(console: Console, args: argparse.Namespace) -> int:
@@ -71,11 +89,11 @@ def get(console: Console, args: argparse.Namespace) -> int:
         ref, number = console.trial(args.exp)
     experiment = client.experiment(ref)
     handle = experiment["handle"]
-    trial = client.trial(ref, number)
+    trial = _arrived(console, ref, number)
     artifacts = trial.get("artifacts") or []
     if not artifacts and (dropped := experiment.get("files_dropped_at")):
         raise NotFound(f"{handle}: {gone(dropped)}")
-    missing = _missing(trial)
+    missing = _lost(trial)
     if not artifacts:
         why = missing or _why(client.specification(ref)["specification"], trial["state"])
         raise NotFound(f"{handle}/{number} has no files", why)

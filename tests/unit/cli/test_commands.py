@@ -445,13 +445,24 @@ def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: o
     assert (result.code, result.err) == (2, f"error: sgd-7f3a/2 has no files\nhint:  {why}\n")
 
 
-def test_get_says_that_files_are_on_their_way(server: FakeServer, cli: Cli) -> None:
-    reason = {"code": "files_on_the_way", "message": "hands in 1 file"}
-    server.world.trials["sgd-7f3a"] = [trial(2, attempts=[attempt(), attempt(worker="w2", reason=reason)])]
-    result = cli("get", "sgd/2")
-    assert (result.code, result.err) == (
-        2, "error: sgd-7f3a/2 has no files\nhint:  files are on their way from w2; try again in a moment\n"
-    )  # fmt: skip
+@pytest.mark.parametrize("some", [True, False])
+def test_get_waits_for_files_that_are_on_their_way(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, some: bool
+) -> None:
+    server.world.files |= {"a": b"here", "b": b"here"}
+    kept = [{"path": name, "digest": hashlib.sha256(b"here").hexdigest(), "size": 4} for name in ("a", "b")]
+    reason = {"code": "files_on_the_way", "message": "hands in 2 files"}
+    on_the_way = trial(2, attempts=[attempt(), attempt(worker="w2", reason=reason)], artifacts=kept[:1] if some else [])
+    left = [trial(2, attempts=[attempt(), attempt(worker="w2")], artifacts=kept), on_the_way]
+
+    def pass_time(seconds: float) -> None:
+        server.world.trials["sgd-7f3a"] = [left.pop()]
+
+    monkeypatch.setattr(time, "sleep", pass_time)
+    server.world.trials["sgd-7f3a"] = [on_the_way]
+    result = cli("get", "sgd/2", "-o", str(tmp_path))
+    assert (result.code, result.err) == (0, "waiting for files that are on their way from w2\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
 def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
