@@ -115,8 +115,8 @@ class Console:
         self.err.flush()
 
     def waits(self, text: str) -> None:
-        """Say once what keeps the server from answering."""
-        if text not in self._waits:
+        """Say once what keeps the server from answering; with `--json` standard error is that of the error alone."""
+        if text not in self._waits and not self.json:
             self._waits.add(text)
             (self.on_silence or self.note)(text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +17,10 @@ from tests.unit.client.fake_server import TOKEN, FakeServer
 SILENT = "waiting for the server (pid 7), which does not answer"
 
 
-@pytest.mark.parametrize("words", [["status", "sgd", "--json"], ["logs", "sgd", "--json"], ["stop", "sgd", "--json"]])
-def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize("words", [["status", "sgd"], ["logs", "sgd"], ["stop", "sgd"]])
+def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result_that_is_no_document(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], json: bool
 ) -> None:
     hangs = [Unreachable("it hangs"), Unreachable("it hangs")]
 
@@ -32,10 +32,10 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result(
 
     monkeypatch.setattr(embedded, "connect", connect)
     server.log("epoch 1\n")
-    console = Console(json=True, out=io.StringIO(), err=io.StringIO(), environ={"ORCHESTUNE_HOME": str(tmp_path)})
-    assert run(console, words) == 0
-    assert console.err.getvalue() == f"{SILENT}\n"  # type: ignore[attr-defined]
-    assert json.loads(console.out.getvalue())  # type: ignore[attr-defined]
+    console = Console(json=json, out=io.StringIO(), err=io.StringIO(), environ={"ORCHESTUNE_HOME": str(tmp_path)})
+    assert run(console, [*words, "--json"] if json else words) == 0
+    assert console.err.getvalue() == ("" if json else f"{SILENT}\n")  # type: ignore[attr-defined]
+    assert console.out.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
