@@ -86,6 +86,8 @@ def _target(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file in it; with --all whole experiments go into a folder")
     part = path.with_name(f".{path.name}.part")
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):

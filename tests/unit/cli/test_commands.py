@@ -350,6 +350,12 @@ def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
     assert (result.code, result.err) == (2, f"error: {target} cannot be written: Not a directory\n")
 
 
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_an_export_into_a_folder_is_an_error_in_one_sentence(server: FakeServer, cli: Cli, folder: str) -> None:
+    result = cli("export", "sgd", "-o", folder)
+    assert (result.code, result.err.splitlines()[0]) == (2, f"error: {folder} is a folder")
+
+
 @pytest.mark.parametrize("name", ["trials.parquet", "trials.jsonl", "trials.XLSX"])
 def test_export_writes_no_table_under_the_name_of_something_else(
     server: FakeServer, cli: Cli, tmp_path: Path, name: str
