@@ -125,7 +125,7 @@ def resume(console: Console, args: argparse.Namespace) -> int:
     """Go on."""
     status = console.client.resume(console.experiment(args.exp))
     more = f"; more trials come with `orchestune extend {status['handle']} --budget N`"
-    return _done(console, status, status["state"] + (more if extendable(status) else ""))
+    return _done(console, status, status["state"] + (more if extendable(status) else _ended(status)))
 
 
 def extend(console: Console, args: argparse.Namespace) -> int:
@@ -134,11 +134,17 @@ def extend(console: Console, args: argparse.Namespace) -> int:
     if not changes:
         raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
     status = console.client.change(console.experiment(args.exp), **changes)
-    text, reason = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}", status["reason"]
-    if status["state"] in OVER and reason is not None and not extendable(status):
-        again = f"`orchestune run --warm-start {status['handle']}` begins another search with its results"
-        text += f"; it does not go on: {reason['message']}; {again}"
-    return _done(console, status, text)
+    text = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}"
+    return _done(console, status, text + _ended(status))
+
+
+def _ended(status: documents.Status) -> str:
+    """Why it does not go on, where neither `resume` nor a larger budget makes it."""
+    reason = status["reason"]
+    if status["state"] not in OVER or reason is None or extendable(status):
+        return ""
+    again = f"`orchestune run --warm-start {status['handle']}` begins another search with its results"
+    return f"; it does not go on: {reason['message']}; {again}"
 
 
 def delete(console: Console, args: argparse.Namespace) -> int:

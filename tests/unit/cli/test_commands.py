@@ -166,10 +166,12 @@ def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
     assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
 
 
-def test_who_extends_what_a_rule_has_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
+def test_who_extends_or_resumes_what_a_rule_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
     server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
     said = "it does not go on: loss reached 0.1; `orchestune run --warm-start done-0000` begins another search with its"
     assert said in cli("extend", "done-0000", "--budget", "80").out
+    server.update("done-0000", state="completed")
+    assert said in cli("resume", "done-0000").out
     for reason in (None, {"code": "budget", "message": "all 80 trials are finished"}):
         server.put(status("done-0000", state="completed", reason=reason))
         assert "does not go on" not in cli("extend", "done-0000", "--parallelism", "3").out
