@@ -11,6 +11,7 @@ from orchestune.cli.parser import Commands, add_command, add_experiment
 from orchestune.cli.progress import exact, expected, luck, nothing_best
 from orchestune.cli.render import Paint, between, duration, last_lines, measured, number, one_line, size, table, width
 from orchestune.domain.words import plural
+from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -66,6 +67,8 @@ def trials(console: Console, args: argparse.Namespace) -> int:
     """A table, or one trial."""
     ref, chosen = console.reference(args.exp)
     if chosen is not None:
+        if args.state:
+            raise UsageError("--state is about the trials of an experiment", f"leave it out, or /{chosen}")
         trial = console.client.trial(ref, chosen)
         if args.jsonl:
             console.lines([trial])

@@ -234,6 +234,7 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["logs", "sgd", "--tail", "-1"], "'-1' is no whole number, 0 or above"),
         (["pause", "sgd/3"], "names a trial"),
         (["trials", "sgd/x"], "after the slash stands the number"),
+        (["trials", "sgd/1", "--state", "failed"], "--state is about the trials of an experiment"),
         (["rerun", "sgd"], "names no trial"),
         (["get"], "get needs a trial"),
         (["logs", "sgd", "--grep", "["], "no regular expression"),
