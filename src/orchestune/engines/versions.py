@@ -9,7 +9,7 @@ def version_of(name: str) -> str:
     """What the same history, told to another version, may be answered differently by."""
     return {
         "auto": f"11/optuna-{version('optuna')}/scipy-{version('scipy')}",
-        "gp": f"10/scipy-{version('scipy')}",
+        "gp": f"11/scipy-{version('scipy')}",
         "cma": f"4/cmaes-{version('cmaes')}",
         "evolution": f"5/numpy-{version('numpy')}",
         "swarm": f"4/numpy-{version('numpy')}",
