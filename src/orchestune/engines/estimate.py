@@ -3,6 +3,9 @@
 The best of many noisy values is the luckiest one as a rule. A Gaussian process that knows how noisy each is expects
 less of a value that nothing near it supports. Its mean at the configurations tried decides, and one standard deviation
 to the bad side: of two places that seem as good the one that it knows better is taken.
+
+What trials report bounds what it may take for noise. Else a few that diverged, of which no smooth function of the
+parameters tells, make all differences noise, and what is clearly worse seems as good.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import numpy as np
 from orchestune.domain.metrics import Metric, objectives
 from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
-from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import Entry, beaten, entry, gathered, thinned
+from orchestune.engines.cube import Cube, Flags, Floats
+from orchestune.engines.evidence import Entry, entry, gathered, thinned
 from orchestune.engines.fitting import fit
 from orchestune.engines.history import best
 from orchestune.engines.posterior import Posterior
@@ -25,6 +28,12 @@ LEAST = 10
 """results below which a model says nothing"""
 _FITTED, _MODELLED = 150, 250
 """results that the scales are fitted to, and that the model is made of: the best and an even selection of the others"""
+_CLEAR = 3.0
+"""joint reported standard deviations from which on a value is clearly worse than another one, whatever is expected"""
+_COMMON = 10.0
+"""times the reported variance that may be common to all beside it: scripts tell less noise than there is, too"""
+_OUTSIDE = 3.0
+"""times the middle half's width above it, and clearly worse than the best, a trial diverged: the model is without it"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Obs
     if not kept.any() or expected is None:
         return None
     losses, deviations = expected
-    place = int(np.where(kept, losses + deviations, np.inf).argmin())
+    behind = np.any(_clearly_worse(entries) & kept, axis=1)
+    place = int(np.where(kept & ~behind, losses + deviations, np.inf).argmin())
     value = float(losses[place]) if optimized[0].goal == "minimize" else -float(losses[place])
     return Estimate(numbers[id(entries[place])], value, float(deviations[place]))
 
@@ -70,17 +80,33 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
         return None
     ranked = best([(item.losses or (), number, item) for number, item in known.items()], _MODELLED)
     entries = [item for _, _, item in ranked]
+    kept = [place for place, item in enumerate(entries) if item.feasible]
+    if not kept:
+        return None
     columns: list[Floats] = []
+    measured: list[Floats] = []
+    clearly: list[Flags] = []
     for place in range(len(objectives(metrics))):
         alone = [_alone(item, place) for item in entries]
         expected = _expected(cube, alone) if place in noisy else None
         raw = np.array([item.losses[0] for item in alone if item.losses])
-        columns.append(raw if expected is None else expected[0] + expected[1])
-    kept = [place for place, item in enumerate(entries) if item.feasible]
-    points = np.stack(columns, axis=1)[kept]
-    if not kept:
-        return None
-    return sorted(ranked[place][1] for place, worse in zip(kept, beaten(points).tolist(), strict=True) if not worse)
+        columns.append((raw if expected is None else expected[0] + expected[1])[kept])
+        measured.append(raw[kept])
+        clearly.append(_clearly_worse([alone[index] for index in kept]))
+    worse = _beaten(np.stack(columns), np.stack(measured), np.stack(clearly))
+    return sorted(ranked[place][1] for place, beaten in zip(kept, worse.tolist(), strict=True) if not beaten) or None
+
+
+def _beaten(expected: Floats, measured: Floats, clearly: Flags) -> Flags:
+    """Which are beaten by what is expected, but for those that are clearly better in a metric; or as they are, clearly.
+
+    All by metric; `clearly` has what is worse, than what.
+    """
+    as_good = np.all(expected[:, None] <= expected[:, :, None], axis=0) & ~np.any(clearly, axis=0).T
+    better = np.any(expected[:, None] < expected[:, :, None], axis=0)
+    as_measured = np.all(measured[:, None] <= measured[:, :, None], axis=0) & np.any(clearly, axis=0)
+    found: Flags = np.any((as_good & better) | as_measured, axis=1)
+    return found
 
 
 def _known(cube: Cube, metrics: Sequence[Metric], history: Sequence[Observation]) -> dict[int, Entry]:
@@ -98,18 +124,55 @@ def _alone(item: Entry, place: int) -> Entry:
     return replace(item, losses=(item.losses[place],), deviations=(item.deviations[place],))
 
 
+def _clearly_worse(entries: Sequence[Entry]) -> Flags:
+    """Of entries with one loss each: which (row) are worse than which (column) by many deviations."""
+    losses = np.array([item.losses[0] for item in entries if item.losses is not None])
+    spread = _spread(entries)
+    with np.errstate(over="ignore"):
+        found: Flags = losses[:, None] - losses > _CLEAR * np.hypot(spread[:, None], spread)
+    return found
+
+
+def _spread(entries: Sequence[Entry]) -> Floats:
+    """The reported standard deviations, none less than what is usual: a few folds may agree by chance."""
+    reported = np.array([item.deviations[0] for item in entries])
+    told = reported[reported > 0]
+    return np.maximum(reported, np.median(told)) if len(told) else reported
+
+
 def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:
     """Of entries with one loss each: the losses that a process expects, and their standard deviations.
 
-    None where all losses are equal.
+    Those that diverged count as they are. None where all others are equal.
     """
+    losses = np.array([item.losses[0] for item in entries if item.losses is not None])
+    sane = losses <= _worst(losses, float(np.median(_spread(entries))))
+    modelled = _modelled(cube, [item for item, kept in zip(entries, sane.tolist(), strict=True) if kept])
+    if modelled is None:
+        return None
+    expected, deviations = losses.copy(), np.zeros(len(losses))
+    expected[sane], deviations[sane] = modelled
+    return expected, deviations
+
+
+def _worst(losses: Floats, spread: float) -> float:
+    """The loss beyond which trials diverged."""
+    ordered, place = np.sort(losses), (len(losses) - 1) // 4
+    low, high = ordered[place], ordered[-place - 1]
+    with np.errstate(over="ignore"):
+        return max(float(high + _OUTSIDE * (high - low)), float(ordered[0] + 2 * _CLEAR * spread))
+
+
+def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | None:
     evidence = gathered(entries, cube.width, "plain", (1.0,))
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     scale = _scale(losses, evidence.values)
     if scale is None:
         return None
     few = gathered(thinned(entries, _FITTED), cube.width, "plain", (1.0,))
-    scales = fit(cube.features(few.points), few, cube.numeric)
+    told = few.reported[few.reported > 0]
+    most = _COMMON * float(np.median(told)) if len(told) else None
+    scales = fit(cube.features(few.points), few, cube.numeric, most_noise=most)
     features = cube.features(evidence.points)
     posterior = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
     means, deviations = posterior.at(features)

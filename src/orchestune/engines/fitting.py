@@ -30,12 +30,17 @@ _CLEARLY = 1.0
 """by how much in the logarithm what that one finds has to be more probable: it follows a lucky value, too"""
 
 
-def fit(features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False) -> Scales:
+def fit(
+    features: Floats, evidence: Evidence, numeric: Flags, *, additive: bool = False, most_noise: float | None = None
+) -> Scales:
     """Scales for the standardized values at `features`.
 
-    `additive`: with a sum of functions of one coordinate each beside the function of all of them.
+    `additive`: with a sum of functions of one coordinate each beside the function of all of them; `most_noise`: the
+    largest variance of the noise that is common to all.
     """
     target = _Target(squared_differences(features, numeric), evidence, additive)
+    if most_noise is not None:
+        target.limit_noise(most_noise)
 
     def found(shift: float) -> Any:
         return minimize(
@@ -79,6 +84,11 @@ class _Target:
             means, spreads = [*means, 0.0], [*spreads, _TRUST_SPREAD]
             self.bounds.append(_BOUNDS_TRUST)
         self._means, self._spreads = np.array(means), np.array(spreads)
+
+    def limit_noise(self, most: float) -> None:
+        """Allow no more variance of the common noise."""
+        least, largest = _BOUNDS_NOISE
+        self.bounds[self._width + 1] = (least, min(max(math.log(most), least), largest))
 
     def start(self, shift: float) -> Floats:
         """Where a search begins: the priors' means, with length scales shifted."""

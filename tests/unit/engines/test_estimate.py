@@ -181,3 +181,46 @@ def test_what_is_small_beside_the_reported_noise_is_seen_where_many_values_bear_
     found = best_estimate(space, LOSS, told)
     assert found is not None
     assert abs(float(told[found.number - 1].parameters["x"]) - 0.6) < 0.1
+
+
+@pytest.mark.parametrize("diverged", [3.0, 100.0])
+def test_a_few_that_diverged_do_not_make_clearly_worse_trials_seem_as_good(diverged: float) -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    lost = {"raw": 0.0, "expected": 0.0}
+    for seed in range(10):
+        chance = random.Random(seed)
+        true = {}
+        told = []
+        for number in range(30):
+            x, y = chance.random(), chance.random()
+            true[number] = (x - 0.3) ** 2 + (y - 0.6) ** 2
+            value = diverged if number in (5, 17, 22) else true[number] + chance.gauss(0, 0.02)
+            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
+        found = best_estimate(space, LOSS, told)
+        assert found is not None
+        lost["raw"] += true[min(told, key=lambda each: each.metrics["loss"]).number]
+        lost["expected"] += true[found.number]
+    assert lost["expected"] < lost["raw"], lost
+
+
+@pytest.mark.parametrize("stddev", [0.1, 0.01, 0.001])
+def test_what_is_better_than_all_others_by_many_deviations_is_the_best(stddev: float) -> None:
+    space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
+    for seed in range(10):
+        chance = random.Random(seed)
+        told = []
+        for number in range(20):
+            x, y = chance.random(), chance.random()
+            metrics = {"loss": 0.0 if number == 12 else 2 + 0.3 * x}
+            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": stddev}))
+        found = best_estimate(space, LOSS, told)
+        assert found is None or found.number == 12, seed
+
+
+def test_the_front_holds_what_is_better_by_many_deviations() -> None:
+    both = (Metric("loss", "minimize"), Metric("size", "minimize"))
+    values = [(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), *[(2.0, 0.0)] * 10]
+    told = [seen(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate(values)]
+    assert expected_front(SPACE, both, told) in (None, [2])
+    told = [seen(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate([*values, (9.0, 0.0)])]
+    assert expected_front(SPACE, both, told) in (None, [2])
