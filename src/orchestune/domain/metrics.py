@@ -170,6 +170,8 @@ def averaged(values: Sequence[float]) -> Measured:
     mean = mean_of(values)
     if len(values) == 1:
         return Measured(mean)
+    if min(values) == max(values):
+        return Measured(values[0], 0.0)  # which the mean may miss by its last bit
     try:
         spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     except OverflowError:

@@ -66,6 +66,12 @@ def test_values_as_large_as_numbers_go_have_a_mean_and_a_spread(
     assert folds.combine([{"loss": Measured(value)} for value in values])["loss"].value == pytest.approx(mean)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.7, 0.9123456789, 1e-300, -3.3])
+def test_folds_that_agree_are_not_noisy_by_rounding(value: float) -> None:
+    assert averaged([value] * 3) == Measured(value, 0.0)
+    assert averaged([value] * 10) == Measured(value, 0.0)
+
+
 @pytest.mark.parametrize(
     ("values", "finite"),
     [([1.0, math.nan], None), ([math.inf, 1.0, -math.inf], None), ([math.inf, 1.0], 1.0), ([2.0, math.nan, 4.0], 3.0)],
