@@ -42,6 +42,10 @@ def _of_csv(text: str) -> Documents:
     delimiter = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
     try:
+        names = [name.strip() for name in rows.fieldnames or ()]
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise UnreadableResults(f":1: the column {twice} is there twice")
         found: Documents = [{str(name).strip(): value for name, value in row.items() if name} for row in rows]
     except csv.Error as exc:
         raise UnreadableResults(f":{rows.line_num}: {exc}") from exc

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,11 +136,12 @@ class _Tally:
 def _observation(
     document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], tally: _Tally
 ) -> Observation | None:
-    state = _STATES.get(str(document.get("state") or "").casefold())
-    if state is None and "state" not in space.by_name:
-        tally.leave_out("not finished")
-        return None
     given, measured = _parts(document)
+    key, told = _told_state(document, [*space.by_name, *(m.name for m in metrics)] if given is document else ())
+    state = _STATES.get(told.casefold())
+    if state is None:
+        tally.leave_out("not finished", f"{key} = {told[:40]}")
+        return None
     if given is not document:
         tally.unknown |= dict.fromkeys(name for name in given if _name_of(name, space) is None)
     parameters: dict[str, Value] = {}
@@ -158,12 +159,18 @@ def _observation(
     if not parameters:
         tally.leave_out("none of the parameters is in it")
         return None
-    outcome = _outcome(measured, metrics, state or TrialState.COMPLETED, tally)
+    outcome = _outcome(measured, metrics, state, tally)
     if outcome is None:
         return None
     state, values, spread = outcome
     folds = _folds(document, given, space)
     return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
+
+
+def _told_state(document: Mapping[str, Any], taken: Collection[str]) -> tuple[str, str]:
+    """The key that has a result's state, none of those `taken`, and what stands there."""
+    keys = (key for key in ("state", "status") if key not in taken and document.get(key))
+    return next(((key, str(document[key])) for key in keys), ("", ""))
 
 
 def _lacking(seen: Observation, space: Space) -> Iterator[str]:
@@ -176,7 +183,7 @@ def _lacking(seen: Observation, space: Space) -> Iterator[str]:
 def _outcome(
     measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, tally: _Tally
 ) -> tuple[TrialState, dict[str, float], dict[str, float]] | None:
-    """The state, values and standard deviations; None where a completed one lacks a metric."""
+    """The state, values and standard deviations; None where a completed one lacks a metric, or one cannot be."""
     if state is not TrialState.COMPLETED:
         return state, {}, {}
     values: dict[str, float] = {}
@@ -195,6 +202,9 @@ def _outcome(
         if not math.isfinite(value):
             return TrialState.FAILED, {}, {}
         values[metric.name] = value
+        if deviation is not None and deviation < 0:
+            tally.leave_out("a standard deviation is negative", f"{deviation:g} of {metric.name}")
+            return None
         if deviation is not None and math.isfinite(deviation):
             spread[metric.name] = deviation
     return state, values, spread

@@ -85,6 +85,7 @@ def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
         ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: is no JSON"),
         ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is no mapping"),
         ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no result that can be used: 1 of 1 results left out"),
+        ("twice.csv", "lr,opt, lr,loss\n0.01,adam,0.1,1\n", "{}/twice.csv:1: the column lr is there twice"),
         ("none.csv", "", "warm_start: none.csv has no result that can be used (results are mapped by the names"),
         ("[]", None, "warm_start: found an empty list, expected an experiment, a file of results"),
         ("[[1]]", None, "warm_start[0]: found a list, expected an experiment, a file of results"),

@@ -112,13 +112,26 @@ def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
         ({"layers": 3.4}, "old.csv: 1 of 1 results left out: outside this space, such as layers = 3.4"),
         ({"layers": "many"}, "old.csv: 1 of 1 results left out: outside this space, such as layers = many"),
         ({"loss": ""}, "old.csv: 1 of 1 results left out: no value of loss"),
-        ({"state": "running"}, "old.csv: 1 of 1 results left out: not finished"),
+        ({"state": "running"}, "old.csv: 1 of 1 results left out: not finished, such as state = running"),
+        ({"status": "odd"}, "old.csv: 1 of 1 results left out: not finished, such as status = odd"),
+        (
+            {"loss.stddev": -0.1},
+            "old.csv: 1 of 1 results left out: a standard deviation is negative, such as -0.1 of loss",
+        ),
     ],
 )
 def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str, Any], note: str) -> None:
     made = one({**WHOLE, "loss": 0.3, **changed})
     assert made.observations == ()
     assert made.notes == (note,)
+
+
+def test_a_status_is_a_state_where_nothing_else_is_called_so() -> None:
+    assert one({**WHOLE, "loss": 0.3, "status": "failed"}).observations[0].state is TrialState.FAILED
+    space = Space.of((Parameter("status", "categorical", choices=("failed", "good")),))
+    flat, trial = ({"status": "failed", "loss": 0.3}, {"parameters": {"status": "good"}, "status": "failed"})
+    made = mapped("old.csv", [flat, trial], space, LOSS)
+    assert [seen.state for seen in made.observations] == [TrialState.COMPLETED, TrialState.FAILED]
 
 
 def test_what_lies_between_two_steps_was_measured_elsewhere_and_what_a_table_has_rounded_was_not() -> None:
