@@ -82,11 +82,14 @@ def _metric(statuses: Sequence[documents.Status], name: str | None) -> documents
         raise UsageError(f"not all of them declare the metric '{name}'", f"all have {', '.join(sorted(common))}")
     for metric in statuses[0]["metrics"]:
         if metric["name"] == name or (name is None and metric["name"] in common):
-            everywhere = [other for status in statuses for other in status["metrics"]]
-            goals = {other["goal"] for other in everywhere if other["name"] == metric["name"]}
-            if len(goals) > 1:
-                raise UsageError(f"{metric['name']} is minimized by some of them and maximized by others")
-            return metric
+            others = sorted(common - {metric["name"]})
+            same = [other for status in statuses for other in status["metrics"] if other["name"] == metric["name"]]
+            aimed = [other for other in same if other.get("optimized", True)]
+            if len({other["goal"] for other in aimed or same}) > 1:
+                verb = ("minimized", "maximized") if aimed else ("limited from above", "limited from below")
+                hint = f"compare by another one: --metric with one of {', '.join(others)}" if others else ""
+                raise UsageError(f"{metric['name']} is {verb[0]} by some of them and {verb[1]} by others", hint)
+            return (aimed or same)[0]
     raise UsageError("these experiments have no metric in common", "compare those that measure the same")
 
 

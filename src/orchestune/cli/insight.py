@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from orchestune.cli.console import Console
 from orchestune.cli.parser import Commands, add_command, add_experiment
+from orchestune.cli.progress import nothing_best
 from orchestune.cli.render import Paint, table
+from orchestune.domain.findings import ENOUGH
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -43,17 +45,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def importance(console: Console, args: argparse.Namespace) -> int:
     """The share of each parameter."""
-    found = console.client.importance(console.experiment(args.exp), args.metric)
+    ref = console.experiment(args.exp)
+    found = console.client.importance(ref, args.metric)
     if console.json:
         console.document({"schema": 1, **found})
     else:
-        console.say(*_shares(found, console.paint, console.columns))
+        console.say(*_shares(found, console, ref))
     return 0
 
 
 def explain(console: Console, args: argparse.Namespace) -> int:
     """The shares, and what else there is to say, first of the search, then of each parameter."""
-    found = console.client.explain(console.experiment(args.exp), args.metric)
+    ref = console.experiment(args.exp)
+    found = console.client.explain(ref, args.metric)
     if console.json:
         console.document({"schema": 1, **found})
         return 0
@@ -62,7 +66,7 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     said = [item for item in found["findings"] if item["parameter"] is not None]
     order = {name: place for place, name in enumerate(names)}
     said.sort(key=lambda item: order.get(item["parameter"] or "", len(names)))
-    console.say(*whole, *([""] if whole else []), *_shares(found, console.paint, console.columns))
+    console.say(*whole, *([""] if whole else []), *_shares(found, console, ref))
     if said:
         console.say("")
     width = max((len(item["parameter"] or "") for item in said), default=0)
@@ -72,15 +76,22 @@ def explain(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _shares(found: documents.Importance, paint: Paint, columns: int | None) -> list[str]:
-    if not found["trials"]:
-        return ["nothing can be said of the parameters: no trial has completed yet"]
+def _shares(found: documents.Importance, console: Console, ref: str) -> list[str]:
     if not found["parameters"]:
-        several = f"the {found['trials']} completed trials are too few, or their {found['metric']} is the same"
-        why = "one completed trial is too few" if found["trials"] == 1 else several
-        return [f"nothing can be said of the parameters: {why}"]
+        return [f"nothing can be said of the parameters: {_nothing(found, console, ref)}"]
+    paint = console.paint
     header = ("PARAMETER", "IMPORTANCE", f"FOR {found['metric'].upper()}, {found['trials']} TRIALS")
-    return table(header, _rows(found["parameters"], paint), paint, right=(1,), columns=columns)
+    return table(header, _rows(found["parameters"], paint), paint, right=(1,), columns=console.columns)
+
+
+def _nothing(found: documents.Importance, console: Console, ref: str) -> str:
+    trials = found["trials"]
+    if not trials:
+        return nothing_best(console.client.experiment(ref))
+    if trials < ENOUGH:
+        few = "one completed trial is" if trials == 1 else f"{trials} completed trials are"
+        return f"{few} too few, {ENOUGH} are needed"
+    return f"the {found['metric']} of the {trials} completed trials does not change with them"
 
 
 def _rows(weights: Sequence[documents.Weight], paint: Paint) -> list[list[str]]:

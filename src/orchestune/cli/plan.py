@@ -150,7 +150,7 @@ def _ends(specification: Specification) -> str:
     stop = specification.stop
     bring = "brings" if stop.patience == 1 else "bring"
     parts = [f"{specification.objective.name} reaches {stop.target:g}"] if stop.target is not None else []
-    parts += [f"after {duration(stop.time)}"] if stop.time is not None else []
+    parts += [f"{duration(stop.time)} have passed"] if stop.time is not None else []
     parts += [f"{plural(stop.patience, 'trial')} {bring} nothing better"] if stop.patience is not None else []
     parts += [f"{plural(stop.max_failures, 'trial')} failed"] if stop.max_failures is not None else []
     if stop.futile is not None:

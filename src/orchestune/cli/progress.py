@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
-from orchestune.client.states import deleted, extendable, finished
+from orchestune.client.states import deleted, extendable, finished, over
 from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
@@ -69,7 +69,18 @@ def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str
 
 def nothing_best(status: documents.Status) -> str:
     """Why there is no best trial."""
-    return _none_within(status) or "no trial has completed yet"
+    return _none_within(status) or (_none_completed(status) if over(status) else "no trial has completed yet")
+
+
+def _none_completed(status: documents.Status) -> str:
+    """How the trials of one that is over ended, none of which completed."""
+    counts = status["counts"]
+    ended = {"failed": counts["failed"], "were pruned": counts["pruned"], "were cancelled": counts["cancelled"]}
+    said = [
+        f"{count} {word}" if count > 1 else f"1 {word.replace('were', 'was')}" for word, count in ended.items() if count
+    ]
+    alone = f"all {said[0]}" if len(said) == 1 and not said[0].startswith("1 ") else ", ".join(said)
+    return f"no trial completed: {alone}" if said else "no trial completed"
 
 
 def _none_within(status: documents.Status) -> str:

@@ -13,6 +13,7 @@ from orchestune.domain.code import DEFAULT_LIMIT, Code
 from orchestune.domain.experiment import Futile, StopRules
 from orchestune.domain.folds import Folds
 from orchestune.domain.resources import Resources, parse_bytes, parse_cpu
+from orchestune.domain.words import plural
 
 
 def _megabyte(size: int) -> str:
@@ -109,8 +110,9 @@ def _read_folds(found: Field) -> Folds | None:
     read = _FOLDS.read(found) or {}
     count, after = read.get("count"), read.get("prune_after")
     if count is not None and after is not None and after >= count:
+        hint = f"write a number from 1 to {count - 1}, or leave it out" if count > 1 else "leave it out"
         found.find("prune_after").wrong(
-            f"{after} of {count} folds leave none to save", f"write a number from 1 to {count - 1}, or leave it out"
+            f"{after} of {plural(count, 'fold')} {'leave' if count > 1 else 'leaves'} none to save", hint
         )
         return None
     return None if count is None else Folds(count, after)

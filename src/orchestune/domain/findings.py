@@ -16,7 +16,7 @@ from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.domain.words import plural
 
-_ENOUGH = 10
+ENOUGH = 10
 """trials below which nothing is said of a parameter"""
 _CLEAR = 0.35
 """rank correlations that are worth a sentence"""
@@ -84,10 +84,10 @@ def _progress(
         best = min(done, key=lambda seen: _loss(metric, seen))
         said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"
     place, count = history.index(best) + 1, len(history)
-    if count >= _ENOUGH and count - place >= count / 2:
+    if count >= ENOUGH and count - place >= count / 2:
         text = f"{said}, and the {count - place} trials that finished after it brought nothing better"
         yield Finding("converged", f"{text}: more of the same will hardly help")
-    elif count >= _ENOUGH and count - place <= count / 10:
+    elif count >= ENOUGH and count - place <= count / 10:
         yield Finding("improving", f"{said}, {_th(place)} of {count} to finish: the search still finds better ones")
     else:
         yield Finding("best", f"{said}, {_th(place)} of {count} to finish")
@@ -117,7 +117,7 @@ def _trials(count: int) -> str:
 
 
 def _edge(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    if not parameter.numeric or parameter.count() <= 2 * _ENOUGH or len(done) < _ENOUGH:
+    if not parameter.numeric or parameter.count() <= 2 * ENOUGH or len(done) < ENOUGH:
         return
     top = sorted(done, key=lambda seen: _loss(metric, seen))[: max(3, len(done) // 10)]
     places = [_place(parameter, seen.parameters[parameter.name]) for seen in top]
@@ -140,7 +140,7 @@ def _place(parameter: Parameter, value: Value) -> float:
 
 
 def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    if len(done) < _ENOUGH:
+    if len(done) < ENOUGH:
         return
     if not parameter.numeric:
         yield from _choices(parameter, metric, done)
@@ -201,7 +201,7 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
     """Whether failures lie together: in one choice, the most striking one, or in the lower or upper half."""
     having = [seen for seen in history if parameter.name in seen.parameters]
     failed = [seen for seen in having if seen.state is TrialState.FAILED]
-    if len(failed) < _FEW or len(having) < _ENOUGH:
+    if len(failed) < _FEW or len(having) < ENOUGH:
         return
     found = []
     for words, inside in _regions(parameter):

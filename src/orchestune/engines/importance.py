@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from orchestune.domain.findings import ENOUGH
 from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
@@ -21,8 +22,6 @@ from orchestune.engines.evidence import Entry, entry, gathered, thinned
 from orchestune.engines.fitting import fit
 from orchestune.engines.posterior import Posterior
 
-LEAST = 10
-"""completed trials below which nothing is known"""
 _FITTED, _MODELLED = 150, 250
 """completed trials that the scales are fitted to, and that the model is made of: the best and an even selection"""
 _MOST_SINGLES = 32
@@ -44,7 +43,7 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
     found = [entry(cube, alone, seen) for seen in history]
     entries = [item for item in found if item is not None and item.losses is not None]
-    if len(entries) < LEAST or len({item.losses for item in entries}) < 2:
+    if len(entries) < ENOUGH or len({item.losses for item in entries}) < 2:
         return {}
     known = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
     effects = np.where(known, _total_effects(cube, entries), 0.0)

@@ -186,7 +186,9 @@ class Optimizer:
         return next(iter(self.front()), None)
 
     def front(self) -> list[Result]:
-        """The results that no other one beats in every metric, oldest first; with one metric at most one.
+        """The results that no other one dominates, oldest first; with one metric at most one.
+
+        A result dominates another one where it is at least as good in every metric, and better in one.
 
         Where `stddev` was told, from ten results on, by what a model expects of them, as in `best`.
 

@@ -77,11 +77,23 @@ def test_an_experiment_without_a_result_has_a_line_too(two: FakeServer, cli: Cli
     assert lines[2].split()[3:5] == ["-", "-"]
 
 
+def server_metrics(server: FakeServer, ref: str) -> list[Any]:
+    return list(server.world.experiments[ref]["metrics"])
+
+
 def test_what_cannot_be_compared_is_refused_with_the_reason(two: FakeServer, cli: Cli) -> None:
     assert "two experiments or more" in cli("compare", "sgd").err
     assert "not all of them declare the metric 'loss'" in cli("compare", "sgd", "net", "--metric", "loss").err
     two.update("net-1a2b", metrics=[{"name": "accuracy", "goal": "minimize", "take": "last", "threshold": None}])
     assert "minimized by some of them and maximized by others" in cli("compare", "sgd", "net").err
+    other = {"name": "size", "goal": "minimize", "take": "last", "threshold": None}
+    kept = {ref: server_metrics(two, ref) for ref in ("sgd-7f3a", "net-1a2b")}
+    for ref, metrics in kept.items():
+        two.update(ref, metrics=[*metrics, other])
+    assert "--metric with one of size" in cli("compare", "sgd", "net").err
+    bounded = other | {"goal": "maximize", "constraint": ">= 3", "optimized": False}
+    two.update("net-1a2b", metrics=[*kept["net-1a2b"], bounded])
+    assert cli("compare", "sgd", "net", "--metric", "size").code == 0
     two.update("net-1a2b", metrics=[{"name": "loss", "goal": "minimize", "take": "last", "threshold": None}])
     result = cli("compare", "sgd", "net")
     assert result.code == 2

@@ -17,8 +17,9 @@ Cli = Callable[..., Result]
     ("trials", "why"),
     [
         (0, "no trial has completed yet"),
-        (1, "one completed trial is too few"),
-        (9, "the 9 completed trials are too few, or their loss is the same"),
+        (1, "one completed trial is too few, 10 are needed"),
+        (9, "9 completed trials are too few, 10 are needed"),
+        (12, "the loss of the 12 completed trials does not change with them"),
     ],
 )
 def test_a_search_of_which_nothing_can_be_said_says_why(
@@ -28,3 +29,23 @@ def test_a_search_of_which_nothing_can_be_said_says_why(
     monkeypatch.setattr(Client, "importance", lambda *_: found)
     handle = next(iter(server.world.experiments))
     assert cli("importance", handle).out == f"nothing can be said of the parameters: {why}\n"
+
+
+@pytest.mark.parametrize(
+    ("ended", "why"),
+    [
+        ({"failed": 6}, "no trial completed: all 6 failed"),
+        ({"failed": 1}, "no trial completed: 1 failed"),
+        ({"failed": 2, "pruned": 1}, "no trial completed: 2 failed, 1 was pruned"),
+        ({}, "no trial completed"),
+    ],
+)
+def test_a_search_that_ended_without_a_result_says_how_its_trials_did(
+    server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch, ended: dict[str, int], why: str
+) -> None:
+    none = {"queued": 0, "running": 0, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
+    handle = next(iter(server.world.experiments))
+    server.update(handle, state="failed", counts=none | ended, best=[])
+    monkeypatch.setattr(Client, "importance", lambda *_: {"metric": "loss", "trials": 0, "parameters": []})
+    assert cli("importance", handle).out == f"nothing can be said of the parameters: {why}\n"
+    assert cli("best", handle).out == f"{why}\n"

@@ -125,6 +125,8 @@ def test_the_plan_tells_what_ends_the_search_and_its_trials_early(server: FakeSe
     one = ["--set", "stop.patience=1", "--set", "stop.max_failures=1"]
     text = "  ends       early when 1 trial brings nothing better or 1 trial failed"
     assert text in cli("run", "--dry-run", *one).out.splitlines()
+    text = "  ends       early when 30m 00s have passed"
+    assert text in cli("run", "--dry-run", "--set", "stop.time=30m").out.splitlines()
 
 
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:

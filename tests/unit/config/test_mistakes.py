@@ -48,6 +48,10 @@ def alpha(spelling: str) -> str:
             with_lines("folds: {count: 3, prune_after: 3}"),
             "8:32: folds.prune_after: 3 of 3 folds leave none to save (write a number from 1 to 2, or leave it out)",
         ),
+        (
+            with_lines("folds: {count: 1, prune_after: 1}"),
+            "8:32: folds.prune_after: 1 of 1 fold leaves none to save (leave it out)",
+        ),
         (with_lines("nodes: 2"), "8:1: nodes: comes in a later version (leave it out)"),
         (
             with_lines("stop: {futile: 1}"),

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestune.domain.findings import ENOUGH
 from orchestune.domain.metrics import Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.feasible import draw_allowed
-from orchestune.engines.importance import LEAST, importance
+from orchestune.engines.importance import importance
 from orchestune.engines.process import Host
 from orchestune.engines.process import importance as in_the_child
 
@@ -57,7 +58,7 @@ def test_conditional_parameters_are_weighed_too() -> None:
     assert found["momentum"] > found["lr"] + found["noise"]
 
 
-@pytest.mark.parametrize("seen", [[], history(LEAST - 1)], ids=["none", "few"])
+@pytest.mark.parametrize("seen", [[], history(ENOUGH - 1)], ids=["none", "few"])
 def test_nothing_is_said_of_few_trials(seen: list[Observation]) -> None:
     assert importance(SPACE, LOSS, seen) == {}
 
