@@ -79,7 +79,11 @@ def _read_number(found: Field) -> float | None:
     return None
 
 
-NUMBER = Kind[float]("a finite number", {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}, _read_number)
+NUMBER = Kind[float](
+    f"a number from -{LARGEST:g} to {LARGEST:g}",
+    {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
+    _read_number,
+)
 
 
 def _read_truth(found: Field) -> bool | None:
