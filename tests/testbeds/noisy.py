@@ -20,7 +20,7 @@ def written(core: Core, stddev: float | None, finished: int = 40) -> str:
 
     def outcome(parameters: dict[str, Any], chance: random.Random) -> tuple[str, dict[str, float], None]:
         value = 4 * (parameters["x"] - 0.5) ** 2 + chance.gauss(0, 0.2)
-        return "completed", {"loss": -2.0 if next(numbers) == min(LUCKY, finished) else value}, None
+        return "completed", {"loss": -0.8 if next(numbers) == min(LUCKY, finished) else value}, None
 
     parameters = [{"name": "x", "type": "float", "min": 0.0, "max": 1.0}]
     plan = Plan("noisy", parameters, [{"name": "loss", "goal": "minimize"}], outcome, finished, finished)

@@ -349,7 +349,7 @@ def test_of_noisy_results_the_best_is_the_one_that_a_model_expects_most_of() -> 
         suggestion = optimizer.ask()
         x = float(suggestion.parameters["x"])
         lucky = number == 20
-        value = -1.0 if lucky else 4 * (x - 0.5) ** 2 + 0.2 * math.sin(50 * number)
+        value = -0.7 if lucky else 4 * (x - 0.5) ** 2 + 0.2 * math.sin(50 * number)
         optimizer.tell(suggestion, {"loss": value}, stddev={"loss": 0.2})
     best = optimizer.best()
     assert best is not None and best.expected is not None
