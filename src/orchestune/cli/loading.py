@@ -9,11 +9,15 @@ from pathlib import Path
 from orchestune.cli.describing import DEFAULT_FILE, OTHER_FILES, SETTINGS, TEXTS
 from orchestune.config.described import Described, Goal, Setting
 from orchestune.config.experiment_file import Loaded, load, without_file
+from orchestune.errors import UsageError
 
 
 def loaded_from(args: argparse.Namespace) -> Loaded:
     """The file that is named, or the usual one where the words describe no experiment, with them put over it."""
     file, overrides, words = args.file, args.overrides, described(args)
+    changed = {override.partition("=")[0].strip() for override in overrides}
+    if twice := next((setting for setting in words.settings if setting.key in changed), None):
+        raise UsageError(f"{twice.option} and --set {twice.key} are the same value", "leave one of them out")
     usual = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
     if file is None and not words.whole:
         file = usual

@@ -110,6 +110,15 @@ def test_a_file_that_is_there_is_not_mixed_in_unless_it_is_named(cli: Cli, proje
     assert (sent["budget"], sent["run"], len(sent["parameters"])) == (3, "./other {args}", 3)
 
 
+@pytest.mark.parametrize(
+    ("option", "key"), [("--budget", "budget"), ("--parallel", "parallelism"), ("--cpu", "resources.cpu")]
+)
+def test_what_an_option_and_set_say_both_is_refused(cli: Cli, project: Path, option: str, key: str) -> None:
+    result = cli("run", *WORDS, option, "3", "--set", f"{key}=4", "--dry-run", *TRAIN)
+    assert result.code == 2
+    assert f"{option} and --set {key} are the same value\n" in result.err
+
+
 def test_a_misspelt_option_is_told_from_a_known_one(cli: Cli, project: Path) -> None:
     assert "did you mean --minimize?" in cli("run", "--minimise", "loss", *TRAIN).err
 
