@@ -70,4 +70,4 @@ def test_one_trial_is_stopped_and_another_one_takes_its_place(shared_home: Home,
     shown = reached(home, handle, "completed")
     assert not sleepers(nap)
     assert {state: count for state, count in shown["counts"].items() if count} == {"completed": 2, "cancelled": 1}
-    home.run("stop", f"{handle}/2", expect=2)
+    assert home.run("stop", f"{handle}/2").stdout == f"{handle}/2: completed; there is nothing to stop\n"

@@ -88,7 +88,8 @@ def stop(console: Console, args: argparse.Namespace) -> int:
         console.document(trial)
     else:
         status = console.client.experiment(ref)
-        console.say(f"{status['handle']}/{number}: {trial['state']}; {_instead(status)}")
+        then = _instead(status) if trial["state"] == "cancelled" else "there is nothing to stop"
+        console.say(f"{status['handle']}/{number}: {trial['state']}; {then}")
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from orchestune.domain.states import Reason, ReasonCode, TrialState
-from orchestune.errors import Conflict
 from orchestune.services import read_trials, trials
 from orchestune.services.actors import by
 from orchestune.services.core import Core
@@ -15,7 +14,7 @@ from orchestune.store import trials as rows
 
 
 def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
-    """Cancel a trial: queued ones never start, running ones get SIGTERM. Idempotent; Conflict where it is finished.
+    """Cancel a trial: queued ones never start, running ones get SIGTERM. Idempotent; what is over stays as it is.
 
     It says nothing of its configuration, so that the engine is not told of it, and it is none of the N trials of the
     budget: another one takes its place.
@@ -23,8 +22,6 @@ def stop_trial(core: Core, ref: str, number: int, actor: str) -> dict[str, Any]:
     experiment = resolve(core, ref)
     with locked(core, experiment, actor) as ledger:
         state = TrialState(rows.need(ledger.session, ledger.row, number).state)
-        if state.finished:
-            raise Conflict(f"trial {number} is {state} already", "there is nothing to stop")
         if not state.over:
             trials.cancel(ledger, number, state, Reason(ReasonCode.STOPPED, f"stopped {by(actor)}"))
             ledger.evaluate()

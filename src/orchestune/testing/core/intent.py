@@ -102,8 +102,9 @@ class IntentContract(WorldContract):
         assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
         shown = world.run(experiment)
         assert shown["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == shown["counts"]
-        with pytest.raises(Conflict, match="completed already"):
-            stop_trial.stop_trial(world.core, experiment, 2, "ada")
+        finished = read_trials.trial(world.core, experiment, 2)
+        assert stop_trial.stop_trial(world.core, experiment, 2, "ada") == finished and finished["state"] == "completed"
+        assert world.status(experiment)["counts"] == shown["counts"]
         with pytest.raises(NotFound, match="no trial 9"):
             stop_trial.stop_trial(world.core, experiment, 9, "ada")
 
