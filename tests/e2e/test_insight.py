@@ -42,7 +42,8 @@ def test_a_metric_that_is_always_the_same_weighs_nothing_and_an_unknown_one_is_r
     searched: tuple[Home, str],
 ) -> None:
     home, handle = searched
-    assert "their seconds is the same" in home.run("importance", handle, "--metric", "seconds").stdout
+    said = home.run("importance", handle, "--metric", "seconds").stdout
+    assert "the seconds of the 46 completed trials does not change with them" in said
     refused = home.run("importance", handle, "--metric", "speed", "--json", expect=2)
     assert json.loads(refused.stderr)["error"]["hint"] == "it has loss, seconds"
 
