@@ -10,6 +10,7 @@ parameters tells, make all differences noise, and what is clearly worse seems as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -156,9 +157,13 @@ def _expected(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
 
 
 def _worst(losses: Floats, spread: float) -> float:
-    """The loss beyond which trials diverged."""
+    """The loss beyond which trials diverged. Where the others differ by less than is reported as noise, the model needs
+    all of them: without what is far worse it would see nothing but noise.
+    """
     ordered, place = np.sort(losses), (len(losses) - 1) // 4
     low, high = ordered[place], ordered[-place - 1]
+    if high - low < _CLEAR * spread:
+        return math.inf
     with np.errstate(over="ignore"):
         return max(float(high + _OUTSIDE * (high - low)), float(ordered[0] + 2 * _CLEAR * spread))
 
