@@ -109,7 +109,7 @@ def _bound(found: Field, text: str) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
     huge = isinstance(value, (int, float)) and abs(value) > LARGEST
-    allowed = f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else _RANGE_WORDS
+    allowed = NUMBER.words if huge else _RANGE_WORDS
     found.wrong(f"found {quoted(text)} as a number of the range {quoted(_text(found))}, expected {allowed}")
     return None
 
