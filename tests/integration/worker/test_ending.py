@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.worker.conftest import RunningWorker, alive, read_pids, until
-from tests.integration.worker.fake_server import FakeServer
+from tests.integration.worker.fake_server import FakeServer, Told
 
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]
@@ -177,18 +177,23 @@ def test_a_command_that_has_ended_by_itself_when_the_order_comes_keeps_its_end(
     assert told.values("loss") == [1.0, 2.0]
 
 
+def stopped_below_a_shell(serve: Serve, employ: Employ, child: str) -> Told:
+    """What came of an attempt whose shell ends at once when it is stopped, once its child had reported a loss."""
+    server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
+    attempt = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[attempt].values("loss"))
+    server.stop_attempt(attempt)
+    return server.finished(attempt)
+
+
 def test_a_child_has_the_grace_to_save_what_it_has_after_its_shell_died(serve: Serve, employ: Employ) -> None:
     child = (
         "import signal, sys, time; "
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print('saved', flush=True), sys.exit(0)))\n"
         "print('loss=1', flush=True); time.sleep(600)"
     )
-    server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
-    attempt = server.queue()
-    employ(server)
-    server.wait(lambda: server.attempts[attempt].values("loss"))
-    server.stop_attempt(attempt)
-    assert b"saved" in server.finished(attempt).log
+    assert b"saved" in stopped_below_a_shell(serve, employ, child).log
 
 
 def test_the_wall_time_lasts_until_the_last_process_has_ended(serve: Serve, employ: Employ) -> None:
@@ -197,12 +202,7 @@ def test_the_wall_time_lasts_until_the_last_process_has_ended(serve: Serve, empl
         "def end(*_): time.sleep(1); print('lived', time.monotonic() - began, flush=True); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end); print('loss=1', flush=True); time.sleep(600)"
     )
-    server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
-    attempt = server.queue()
-    employ(server)
-    server.wait(lambda: server.attempts[attempt].values("loss"))
-    server.stop_attempt(attempt)
-    told = server.finished(attempt)
+    told = stopped_below_a_shell(serve, employ, child)
     assert told.finished is not None and told.finished["signal"] == signal.SIGTERM
     assert told.finished["wall"] > float(told.log.split()[-1]) - 0.5
 
