@@ -32,6 +32,7 @@ from orchestune.controllers.sweeping import Sweeping
 from orchestune.controllers.tracking import Tracking
 from orchestune.controllers.watching import Watching
 from orchestune.engines import registry
+from orchestune.engines.analyses import ANALYSES
 from orchestune.engines.process import HOST
 from orchestune.errors import UsageError
 from orchestune.files.open import open_files
@@ -80,6 +81,7 @@ class Running:
         self.suggesting.close()
         self.tracking.close()
         HOST.close()
+        ANALYSES.close()
         self.leads.resign()
         self.core.store.close()
 

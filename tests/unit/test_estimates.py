@@ -15,8 +15,9 @@ from sqlalchemy import update
 
 from orchestune import documents
 from orchestune.domain.states import ExperimentState
-from orchestune.engines import process
-from orchestune.engines.process import HOST, EngineLost
+from orchestune.engines import analyses
+from orchestune.engines.analyses import ANALYSES
+from orchestune.engines.process import EngineLost
 from orchestune.services import list_experiments, read_columns, read_experiments
 from orchestune.services.core import Core
 from orchestune.services.estimates import Estimates
@@ -35,7 +36,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 @pytest.fixture(scope="module", autouse=True)
 def no_process_left() -> Iterator[None]:
     yield
-    HOST.close()
+    ANALYSES.close()
 
 
 def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core: Core) -> None:
@@ -106,7 +107,7 @@ def test_a_model_is_made_once_for_each_length_of_the_history(core: Core, monkeyp
         asked.append(len(history))
         return 7, 0.1, 0.02
 
-    monkeypatch.setattr(process, "best_estimate", estimate)
+    monkeypatch.setattr(analyses, "best_estimate", estimate)
     ref = written(core, 0.2)
     for _ in range(3):
         assert read_experiments.status(core, ref)["best"][0]["trial"] == 7
@@ -123,7 +124,7 @@ def test_who_looks_at_a_search_that_is_over_waits_for_the_model_that_is_being_ma
         assert go_on.wait(30)
         return 7, 0.1, 0.02
 
-    monkeypatch.setattr(process, "best_estimate", estimate)
+    monkeypatch.setattr(analyses, "best_estimate", estimate)
     ref = written(core, 0.2)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(read_experiments.best, core, ref)
@@ -150,7 +151,7 @@ def test_a_search_that_ends_while_a_model_is_made_shows_the_best_of_all_its_resu
         turned(ExperimentState.COMPLETED, 40)
         return next(chosen), 0.1, 0.02
 
-    monkeypatch.setattr(process, "best_estimate", estimate)
+    monkeypatch.setattr(analyses, "best_estimate", estimate)
     turned(ExperimentState.RUNNING, 30)
     status = read_experiments.status(core, ref)
     assert (status["state"], status["best"][0]["trial"]) == ("completed", 7)
@@ -160,7 +161,7 @@ def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monke
     def gone(space: object, metrics: object, history: object) -> None:
         raise EngineLost("it is gone")
 
-    monkeypatch.setattr(process, "best_estimate", gone)
+    monkeypatch.setattr(analyses, "best_estimate", gone)
     (best,) = read_experiments.best(core, written(core, 0.2))
     assert best["trial"] == LUCKY and best["expected"] is None
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.services import explain_experiment, read_experiments
 from orchestune.testing.world import World
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(process, "importance", lambda space, metric, history: {})
+    monkeypatch.setattr(analyses, "importance", lambda space, metric, history: {})
     world = World(tmp_path)
     yield world
     world.close()

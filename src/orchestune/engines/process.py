@@ -129,51 +129,6 @@ HOST = Host()
 atexit.register(HOST.close)
 
 
-def importance(space: Space, metric: Metric, history: Sequence[Observation], host: Host = HOST) -> dict[str, float]:
-    """`engines.importance.importance`, computed in the child. EngineLost where it has none, or it died."""
-    request = {
-        "space": space.to_json(),
-        "constraints": space.texts(),
-        "metric": metric.to_json(),
-        "history": [observation_to_json(observation) for observation in history],
-    }
-    answer = host.child().request({"importance": request})
-    if "failed" in answer:
-        log.error("parameters could not be weighed: %s", answer["traceback"])
-        raise OrchestuneError(f"the importance of the parameters cannot be told: {answer['failed']}")
-    found: dict[str, float] = answer["importance"]
-    return found
-
-
-def best_estimate(
-    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = HOST
-) -> tuple[int, float, float] | None:
-    """`engines.estimate.best_estimate`, computed in the child: number, value, standard deviation. EngineLost."""
-    found = _estimate("estimate", space, metrics, history, host)
-    return tuple(found) if found else None
-
-
-def expected_front(
-    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = HOST
-) -> list[int] | None:
-    """`engines.estimate.expected_front`, computed in the child. EngineLost."""
-    found: list[int] | None = _estimate("front", space, metrics, history, host)
-    return found
-
-
-def _estimate(what: str, space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host) -> Any:
-    request = {
-        "space": space.to_json(),
-        "metrics": [metric.to_json() for metric in metrics],
-        "history": [observation_to_json(observation) for observation in history],
-    }
-    answer = host.child().request({what: request})
-    if "failed" in answer:
-        log.error("the best trial could not be estimated: %s", answer["traceback"])
-        raise OrchestuneError(f"the best trial cannot be estimated: {answer['failed']}")
-    return answer[what]
-
-
 _numbers = itertools.count()
 
 

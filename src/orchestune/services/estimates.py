@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, replace
 
 from orchestune.domain.metrics import Metric, objectives, pareto_front
 from orchestune.domain.trial import Observation
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.errors import OrchestuneError
 from orchestune.services import read_history
 from orchestune.store import estimates, experiments, hot, trials
@@ -186,7 +186,7 @@ class Estimates:
             history = _selection(session, row)
             if row.history_seq > _MOST:
                 history += _others(read_history.best(session, row, _BEST), history)
-        found = process.best_estimate(specification.space, _first_alone(specification.metrics), history)
+        found = analyses.best_estimate(specification.space, _first_alone(specification.metrics), history)
         return Estimate(*found) if found else None
 
     def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
@@ -199,7 +199,7 @@ class Estimates:
                 names = [metric.name for metric in specification.metrics]
                 raw = pareto_front(specification.metrics, trials.completed_values(session, row.id, names))
                 history += _others(read_history.completed(session, row, raw[-_BEST:]), history)
-        return process.expected_front(specification.space, specification.metrics, history)
+        return analyses.expected_front(specification.space, specification.metrics, history)
 
 
 def _first_alone(metrics: Sequence[Metric]) -> list[Metric]:

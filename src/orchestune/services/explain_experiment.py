@@ -9,7 +9,7 @@ from typing import Any
 from orchestune.domain import findings
 from orchestune.domain.metrics import Metric
 from orchestune.domain.trial import Observation
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.services.core import Core
 from orchestune.services.read_experiments import declared
 from orchestune.services.read_history import observations
@@ -43,7 +43,7 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
 
 
 def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> dict[str, Any]:
-    found = process.importance(row.specification.space, metric, history[:: math.ceil(len(history) / _MOST) or 1])
+    found = analyses.importance(row.specification.space, metric, history[:: math.ceil(len(history) / _MOST) or 1])
     return {
         "metric": metric.name,
         "trials": row.completed,

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from orchestune.controllers.notifying import PAUSES, Notifying
 from orchestune.controllers.watching import Watching
 from orchestune.domain.notify import Hook
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.errors import BadInput, Denied, UsageError
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
@@ -100,7 +100,7 @@ def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world
 def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "best_estimate", lambda *given: (7, 0.1, 0.02))
+    monkeypatch.setattr(analyses, "best_estimate", lambda *given: (7, 0.1, 0.02))
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=LEAST)
         for number in range(1, LEAST + 1):

@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.controllers.judging import Judging
 from orchestune.domain.metrics import Limit, Metric
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.engines.process import EngineLost
 from orchestune.services import change_experiment, read_experiments
 from orchestune.services.estimates import Estimates
@@ -34,7 +34,7 @@ class Expecting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, trial: int, value: float) -> None:
         self.asked: list[int] = []
         self._answer = (trial, value, 0.1)
-        monkeypatch.setattr(process, "best_estimate", self._estimate)
+        monkeypatch.setattr(analyses, "best_estimate", self._estimate)
 
     def _estimate(self, space: object, metrics: object, history: Sequence[object]) -> tuple[int, float, float]:
         self.asked.append(len(history))
@@ -149,7 +149,7 @@ def test_where_no_model_can_be_made_the_best_value_decides(world: World, monkeyp
     def gone(*_: object) -> None:
         raise EngineLost("it is gone")
 
-    monkeypatch.setattr(process, "best_estimate", gone)
+    monkeypatch.setattr(analyses, "best_estimate", gone)
     shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3, values=VALUES))
     assert shown["reason"]["code"] == "target"
 
@@ -158,7 +158,7 @@ BOTH: dict[str, float | None] = {"loss": 0.3, "size": 0.3}
 
 
 def fronted(monkeypatch: pytest.MonkeyPatch, front: list[int] | None) -> None:
-    monkeypatch.setattr(process, "expected_front", lambda space, metrics, history: front)
+    monkeypatch.setattr(analyses, "expected_front", lambda space, metrics, history: front)
 
 
 def test_a_lucky_value_of_the_first_of_two_metrics_does_not_reach_the_target(
@@ -211,7 +211,7 @@ def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
         asked.append(metrics)
         return 3, 0.92, 0.1
 
-    monkeypatch.setattr(process, "best_estimate", estimate)
+    monkeypatch.setattr(analyses, "best_estimate", estimate)
     fronted(monkeypatch, [3])
     size, loss = Metric("size", "minimize", limit=Limit(100.0, False)), Metric("loss", "minimize")
     metrics = [metric.to_json() for metric in (loss, size, Metric("accuracy", "maximize"))]

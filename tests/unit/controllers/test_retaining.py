@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.archiving import WHILE_NOISY, Archiving
-from orchestune.engines import process
+from orchestune.engines import analyses
 from orchestune.services import read_experiments, read_trials, uploads
 from orchestune.testing.world import World
 
@@ -76,7 +76,7 @@ def test_the_whole_front_of_several_metrics_stays(world: World) -> None:
 
 
 def test_of_a_noisy_search_the_best_by_expectation_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "best_estimate", lambda space, metrics, history: (7, 0.6, 0.1))
+    monkeypatch.setattr(analyses, "best_estimate", lambda space, metrics, history: (7, 0.6, 0.1))
     results = [{"loss": value / 10} for value in range(11, -1, -1)]
     experiment = searched(world, results, 1, stddev=0.3)
     assert retained(world, experiment) == shown(world, experiment) == [7]
@@ -85,7 +85,7 @@ def test_of_a_noisy_search_the_best_by_expectation_stays(world: World, monkeypat
 def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "best_estimate", lambda space, metrics, history: (2, 0.6, 0.1))
+    monkeypatch.setattr(analyses, "best_estimate", lambda space, metrics, history: (2, 0.6, 0.1))
     results = [{"loss": value / 10} for value in range(WHILE_NOISY + 5)]
     results.reverse()
     experiment = searched(world, results, 1, stddev=0.3, budget=100)

@@ -14,10 +14,10 @@ from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
+from orchestune.engines.analyses import importance as in_the_child
 from orchestune.engines.feasible import draw_allowed
 from orchestune.engines.importance import importance
 from orchestune.engines.process import Host
-from orchestune.engines.process import importance as in_the_child
 
 SPACE = Space.of(
     (

@@ -1,0 +1,66 @@
+"""What people ask about a search, computed in a process of its own: no suggestion waits the seconds that it takes."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.domain.trial import Observation
+from orchestune.engines.process import Host
+from orchestune.engines.wire import observation_to_json
+from orchestune.errors import OrchestuneError
+
+log = logging.getLogger(__name__)
+
+ANALYSES = Host()
+"""the child of this process that answers; a server closes it as it ends"""
+atexit.register(ANALYSES.close)
+
+
+def importance(space: Space, metric: Metric, history: Sequence[Observation], host: Host = ANALYSES) -> dict[str, float]:
+    """`engines.importance.importance`, computed in the child. EngineLost where it has none, or it died."""
+    request = {
+        "space": space.to_json(),
+        "constraints": space.texts(),
+        "metric": metric.to_json(),
+        "history": [observation_to_json(observation) for observation in history],
+    }
+    answer = host.child().request({"importance": request})
+    if "failed" in answer:
+        log.error("parameters could not be weighed: %s", answer["traceback"])
+        raise OrchestuneError(f"the importance of the parameters cannot be told: {answer['failed']}")
+    found: dict[str, float] = answer["importance"]
+    return found
+
+
+def best_estimate(
+    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = ANALYSES
+) -> tuple[int, float, float] | None:
+    """`engines.estimate.best_estimate`, computed in the child: number, value, standard deviation. EngineLost."""
+    found = _estimate("estimate", space, metrics, history, host)
+    return tuple(found) if found else None
+
+
+def expected_front(
+    space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host = ANALYSES
+) -> list[int] | None:
+    """`engines.estimate.expected_front`, computed in the child. EngineLost."""
+    found: list[int] | None = _estimate("front", space, metrics, history, host)
+    return found
+
+
+def _estimate(what: str, space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: Host) -> Any:
+    request = {
+        "space": space.to_json(),
+        "metrics": [metric.to_json() for metric in metrics],
+        "history": [observation_to_json(observation) for observation in history],
+    }
+    answer = host.child().request({what: request})
+    if "failed" in answer:
+        log.error("the best trial could not be estimated: %s", answer["traceback"])
+        raise OrchestuneError(f"the best trial cannot be estimated: {answer['failed']}")
+    return answer[what]

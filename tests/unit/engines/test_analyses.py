@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Configuration
+from orchestune.domain.states import TrialState
+from orchestune.domain.trial import Observation, ask_seed
+from orchestune.engines.analyses import ANALYSES, importance
+from orchestune.engines.process import HOST, ProcessEngine
+from orchestune.testing.engine_contract import MIXED
+
+LOSS = Metric("loss", "minimize")
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    yield
+    HOST.close()
+    ANALYSES.close()
+
+
+def test_a_suggestion_does_not_wait_for_what_people_ask() -> None:
+    engine = ProcessEngine("tpe", MIXED, [LOSS], seed=1, options={})
+    history: list[Observation] = []
+    seen: list[Configuration] = []
+    for number in range(1, 13):
+        seen.append(engine.ask([], number, ask_seed(1, number)))
+        history.append(Observation(number, seen[-1], TrialState.COMPLETED, {"loss": float(number % 5)}))
+        engine.tell(history[-1:])
+    busy = ANALYSES.child().process.pid
+    os.kill(busy, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as people:
+        asked = people.submit(importance, MIXED, LOSS, history)
+        try:
+            assert engine.ask([], 13, ask_seed(1, 13))
+            assert not asked.done()
+        finally:
+            os.kill(busy, signal.SIGCONT)
+        assert sum(asked.result().values()) == pytest.approx(1)
