@@ -7,6 +7,7 @@ import operator
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,10 +132,18 @@ class Optimizer:
                 raise Conflict(f"{are} open already: parallelism is {self._parallelism}", hint)
             pending = [suggestion.parameters for suggestion in self._open.values()]
             number = self._asked + 1
-            found = self._found(pending, number)
+            with self._at_work():
+                found = self._found(pending, number)
             self._asked = number
             self._open[number] = Suggestion(number, found, self._engine.source)
             return Suggestion(number, dict(found), self._engine.source)
+
+    def _at_work(self) -> AbstractContextManager[None]:
+        if self._request.engine not in LEARNERS:
+            return nullcontext()
+        from orchestune.engines.threads import ONE_THREAD  # here: SciPy takes a second
+
+        return ONE_THREAD
 
     def _found(self, pending: Sequence[Configuration], number: int) -> Configuration:
         while True:
@@ -202,13 +211,15 @@ class Optimizer:
         if len(optimized) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
             from orchestune.engines.estimate import best_estimate  # here: SciPy takes a second
 
-            found = best_estimate(self._request.space, metrics, list(results.values()))
+            with self._at_work():
+                found = best_estimate(self._request.space, metrics, list(results.values()))
             if found is not None:
                 numbers, expected = [found.number], Measured(found.value, found.stddev)
         elif len(optimized) > 1 and numbers and any(o.stddev for o in results.values()):
             from orchestune.engines.estimate import expected_front
 
-            numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
+            with self._at_work():
+                numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
         chosen = [results[number] for number in numbers]
         return [Result(o.number, dict(o.parameters), dict(o.metrics), dict(o.stddev), expected) for o in chosen]
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from threadpoolctl import ThreadpoolController
+
+from orchestune import Optimizer
+from orchestune.engines.threads import ONE_THREAD
+
+
+def threads() -> set[int]:
+    return {library["num_threads"] for library in ThreadpoolController().select(user_api="blas").info()}
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        yield
+
+
+def test_the_blas_has_one_thread_inside_and_what_it_had_before_afterwards() -> None:
+    with ONE_THREAD:
+        assert threads() == {1}
+    assert threads() == {2}
+
+
+def test_of_several_that_are_inside_at_once_the_last_one_takes_it_back() -> None:
+    with ONE_THREAD:
+        with ONE_THREAD:
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == {2}
+
+
+def test_it_is_taken_back_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError), ONE_THREAD:
+        raise ZeroDivisionError
+    assert threads() == {2}
+
+
+@pytest.mark.parametrize("engine", ["auto", "gp", "tpe", "cma"])
+def test_an_optimizer_asks_with_one_thread(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine=engine, seed=1)
+    ask, seen = optimizer._engine.ask, []
+
+    def watched(*args: object) -> object:
+        seen.append(threads())
+        return ask(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(optimizer._engine, "ask", watched)
+    optimizer.ask()
+    assert seen == [{1}]
+    assert threads() == {2}
