@@ -165,17 +165,17 @@ class GpProposer:
                 self._stall.add(found.losses[0])
                 self._follow(found)
             due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
-            if due and self._scored >= least(self._startup):
+            if due and self._scored >= least(self._startup) and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
-                self._fitted = thinned([item for _, item in self._history.window()], _MOST_FITTED)
+                self._fitted = thinned(window, _MOST_FITTED)
                 self._failures_fitted = any(item.failed for item in self._fitted)
                 self._scales.clear()
                 self._limit_scales.clear()
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
-        ready = self.ready(len(pending))
-        self.source = self.name if ready else self._design.source
-        if not ready:
+        everything = self._window() if self.ready(len(pending)) else []
+        self.source = self.name if everything else self._design.source
+        if not everything:
             return self._design.propose(pending, number, seed)
         niche = None
         if elsewhere := self.looks_elsewhere(number):
@@ -183,7 +183,6 @@ class GpProposer:
         random = np.random.default_rng(seed)
         view = self._view(number)
         shares = self._shares(random)
-        everything = [item for _, item in self._history.window()]
         entries = [item for item in everything if not item.failed]
         evidence = gathered(entries, self._cube.width, view.warping, shares)
         waiting = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
@@ -217,6 +216,11 @@ class GpProposer:
             if name not in self._told and name not in busy:
                 return configuration
         return self._cube.configuration(points[0])
+
+    def _window(self) -> list[Entry]:
+        """What the model is made of; nothing where thousands of failures have left no value in it."""
+        found = [item for _, item in self._history.window()]
+        return found if any(item.losses is not None for item in found) else []
 
     def _follow(self, found: Entry) -> None:
         """Search niches while the search stalls."""

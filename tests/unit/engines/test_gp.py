@@ -343,3 +343,17 @@ def test_a_search_that_stands_in_the_second_best_valley_goes_into_the_other(seed
         if best < -1.01:
             return
     pytest.fail(f"the best of twenty suggestions elsewhere was {best}")
+
+
+@pytest.mark.parametrize("proposer", [GpProposer, AutoProposer])
+def test_thousands_of_failures_after_the_last_value_leave_the_start_design(
+    proposer: type[GpProposer | AutoProposer],
+) -> None:
+    engine = proposer(PLANE, [Metric("loss", "minimize", limit=Limit(-1.0, False))], 1, history=40)
+    random = Random(0)
+    draws = [{"x0": random.random(), "x1": random.random()} for _ in range(2009)]
+    engine.tell([completed(number, point, random.random()) for number, point in enumerate(draws[:8], start=1)])
+    engine.tell([Observation(n, point, TrialState.FAILED) for n, point in enumerate(draws[8:2008], start=9)])
+    assert engine.propose([], 2010, 1) and engine.source != "gp"
+    engine.tell([completed(2010, draws[2008], 0.5)])
+    assert engine.propose([], 2012, 1) and engine.source == "gp"
