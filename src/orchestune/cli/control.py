@@ -112,14 +112,17 @@ def pause(console: Console, args: argparse.Namespace) -> int:
 
 def _running(status: documents.Status, *, now: bool) -> str:
     """What becomes of what runs; of trials with folds those that have not begun wait."""
-    several = status["folds"] > 1
-    count = len(status["running"]) if several else status["counts"]["running"]
-    if not count:
-        return ""
-    what = f"{plural(count, 'fold')} running" if several else f"{count} running"
-    if count == 1:
-        return f"; {what} {'ends now' if now else 'goes on to its end'}"
-    return f"; {what} {'end now' if now else 'go on to their end'}"
+    several, listed = status["folds"] > 1, status.get("running") or []
+    count = len(listed) if several else status["counts"]["running"]
+    ordered = sum(attempt.get("ending", False) for attempt in listed)
+    ending = count if now or ordered == len(listed) else ordered
+    fates = [(ending, "ends now", "end now"), (count - ending, "goes on to its end", "go on to their end")]
+    said = ""
+    for many, one, more in fates:
+        if many:
+            what = f"{plural(many, 'fold')} running" if several else f"{many} running"
+            said += f"; {what} {one if many == 1 else more}"
+    return said
 
 
 def resume(console: Console, args: argparse.Namespace) -> int:

@@ -102,6 +102,7 @@ class RunningTrial(TypedDict):
     started_at: str
     parameters: Parameters
     latest: NotRequired[Latest | None]
+    ending: NotRequired[Annotated[bool, Field(description="it is told to end before it is through")]]
 
 
 class Worker(TypedDict):

@@ -272,6 +272,7 @@ def _running(session: Session, row: ExperimentRow) -> list[Document]:
                 "started_at": rfc3339(attempt.started_at or attempt.leased_at),
                 "parameters": json.loads(attempt.parameters),
                 "latest": {"step": step, "value": value} if value is not None and isfinite(value) else None,
+                "ending": attempt.ordered is not None,
             }
         )
     return found

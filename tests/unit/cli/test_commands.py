@@ -147,6 +147,23 @@ def test_a_pause_says_what_goes_on_to_its_end(
 
 
 @pytest.mark.parametrize(
+    ("folds", "ending", "said"),
+    [
+        (1, [True, True, True], "; 3 running end now"),
+        (1, [False, True, False], "; 1 running ends now; 2 running go on to their end"),
+        (5, [True, True, False], "; 2 folds running end now; 1 fold running goes on to its end"),
+    ],
+)
+def test_a_pause_says_what_was_ordered_to_end_before(
+    server: FakeServer, cli: Cli, folds: int, ending: list[bool], said: str
+) -> None:
+    counts = {"queued": 0, "running": 3, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
+    running = [{"trial": 1, "ending": each} for each in ending]
+    server.update("sgd-7f3a", folds=folds, counts=counts, running=running)
+    assert cli("pause", "sgd").out == f"sgd-7f3a: paused{said}; go on with `orchestune resume sgd-7f3a`\n"
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "another trial takes its place"),

@@ -42,7 +42,10 @@ class IntentContract(WorldContract):
     def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
-        change_experiment.pause(world.core, experiment, True, "ada")
+        assert [attempt["ending"] for attempt in world.status(experiment)["running"]] == [False]
+        for now in (True, False):
+            shown = change_experiment.pause(world.core, experiment, now, "ada")
+            assert [attempt["ending"] for attempt in shown["running"]] == [True]
         order = worker.call()["orders"][0]
         assert order["state"] == "preempted"
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
