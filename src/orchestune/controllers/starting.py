@@ -17,6 +17,7 @@ from orchestune.ports.backend import Backend, WorkerOrder
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
+from orchestune.services.recent import Recent
 from orchestune.services.signatures import worker_token
 from orchestune.store import workers
 from orchestune.store.experiments import ExperimentRow
@@ -49,6 +50,8 @@ class Starting:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._said: Recent[None] = Recent(kept=500)
+        """why workers could not be started, as it was logged: told once, and not every second"""
 
     def start(self, site: Site, slots: int, gpus: tuple[str, ...] = ()) -> None:
         """A new worker, unless the experiment was ended or paused in the meantime."""
@@ -94,9 +97,10 @@ class Starting:
         try:
             handle = site.backend.start(order)
         except TemporaryError as error:  # the next tick tries again: the row is there, and without a handle
-            log.warning("%s: a worker could not be started: %s", row.handle, error)
+            text = str(error)
+            self._said.get(worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text))
             with self._core.store.transaction() as session:
-                workers.change(session, worker, reason=str(error))
+                workers.change(session, worker, reason=text)
         except OrchestuneError as error:
             self._give_up(row, worker, str(error))
             with locked(self._core, row.id) as ledger:

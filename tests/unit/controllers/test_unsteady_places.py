@@ -21,13 +21,14 @@ class Unsteady(FakeBackend):
     def __init__(self) -> None:
         super().__init__()
         self.away = False
+        self.why = "the API server is away"
         self.tried: list[str] = []
         self.swept: list[frozenset[str]] = []
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self.tried.append(order.worker)
         if self.away:
-            raise TemporaryError("the API server is away")
+            raise TemporaryError(self.why)
         return super().start(order)
 
     def sweep(self, workers: frozenset[str]) -> None:
@@ -61,6 +62,18 @@ def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_worke
     place.away = False
     assert world.run(experiment)["counts"]["completed"] == 4
     assert set(place.orders) == set(place.tried)
+
+
+def test_why_a_worker_could_not_be_started_is_logged_once_until_it_changes(
+    world: World, place: Unsteady, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.away = True
+    experiment = world.create(budget=1, parallelism=1)
+    world.tick(3)
+    place.why = "no space left"
+    world.tick(3)
+    told = f"{world.status(experiment)['handle']}: a worker could not be started: "
+    assert [record.message for record in caplog.records] == [f"{told}the API server is away", f"{told}no space left"]
 
 
 def test_what_could_not_be_started_ends_with_its_experiment(world: World, place: Unsteady) -> None:
