@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import StoreUnavailable
+from orchestune.services import read_experiments
 from orchestune.store import blobs
 from orchestune.testing.world import World
 from tests.testbeds.disks import small_disk
@@ -30,6 +31,10 @@ def fill(world: World) -> None:
                     blobs.put(session, f"{size}-{index}", "x" * size, 1)
 
 
+def listed_notes(world: World) -> dict[str, list[str]]:
+    return {item["id"]: item["notes"] for item in read_experiments.statuses(world.core)["items"] if "notes" in item}
+
+
 def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) -> None:
     done = world.create(budget=1)
     assert world.run(done)["state"] == "completed"
@@ -39,8 +44,10 @@ def test_an_experiment_tells_of_a_full_disk_while_it_waits_for_it(world: World) 
     [note] = world.status(waiting)["notes"]
     assert note.startswith("the disk of the store is full: ")
     assert world.status(done)["notes"] == []
+    assert listed_notes(world) == {waiting: [note]}
     world.clock.pass_time(15)
     assert world.status(waiting)["notes"] == []
+    assert listed_notes(world) == {}
 
 
 def test_suggestions_that_find_the_disk_full_keep_their_loop_waiting_which_says_so_once(

@@ -167,7 +167,7 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
 
 
 def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = ()) -> list[str]:
-    """Experiments as a table; with the cluster of each where they are of several."""
+    """Experiments as a table, with the cluster of each where they are of several; below it what keeps them waiting."""
     places = places or [status["cluster"] for status in found]
     several = len(set(places)) > 1
     paint = console.paint
@@ -189,7 +189,13 @@ def list_lines(found: list[documents.Status], console: Console, places: Sequence
     header = ("STATE", "OBSERVATIONS", "RUNNING", "FAILED", "BEST", "STARTED", "NAME")
     names = ("EXPERIMENT", "CLUSTER") if several else ("EXPERIMENT",)
     right = (len(names) + 1, len(names) + 2, len(names) + 3)
-    return table((*names, *header), rows, paint, right=right, columns=console.columns)
+    lines = table((*names, *header), rows, paint, right=right, columns=console.columns)
+    told = dict.fromkeys(
+        f"{where}: {note}" if several else note
+        for status, where in zip(found, places, strict=False)
+        for note in status.get("notes") or ()
+    )
+    return [*lines, *([""] if told else []), *(paint("33", one_line(note)) for note in told)]
 
 
 def _best(status: documents.Status, paint: Paint) -> str:

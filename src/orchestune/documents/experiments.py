@@ -166,7 +166,9 @@ class RoomForTrials(TypedDict):
 
 
 class Status(TypedDict):
-    """An experiment now. `search`, `notes`, `warm_start`, `running`, `resources`, `workers` are left out of lists."""
+    """An experiment now. `search`, `warm_start`, `running`, `resources`, `workers` are left out of lists, and so are
+    `notes` but that of a full disk.
+    """
 
     schema: Literal[1]
     id: str

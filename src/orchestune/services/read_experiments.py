@@ -237,15 +237,20 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
         shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
+    elif waits := _waits(core, row):
+        shown["notes"] = [waits]
     return shown
 
 
 def _notes(core: Core, session: Session, row: ExperimentRow) -> list[str]:
     looks = experiments.LOOKING in row.guard_words and row.desired is Desired.RUNNING and row.ended is None
     looking = "the grid is walked for its next configuration that the constraints allow"
-    waits = _FULL if core.store.full and not row.state.over else None
-    found = [_deleted(row), waits, looking if looks else None, unpruned(session, row)]
+    found = [_deleted(row), _waits(core, row), looking if looks else None, unpruned(session, row)]
     return [note for note in found if note is not None]
+
+
+def _waits(core: Core, row: ExperimentRow) -> str | None:
+    return _FULL if core.store.full and not row.state.over else None
 
 
 def _deleted(row: ExperimentRow) -> str | None:

@@ -53,6 +53,16 @@ def test_status_lists_the_best_value_where_the_other_metric_has_a_limit_alone(se
     assert "  accuracy 0.9721 ± 0.01  " in cli("status").out
 
 
+def test_status_says_once_below_the_list_what_a_server_waits_for(server: FakeServer, cli: Cli) -> None:
+    assert len(cli("status").out.splitlines()) == 2
+    full = "the disk of the store is full"
+    server.update("sgd-7f3a", notes=[full])
+    server.put(status("net-1a2b", notes=[full]))
+    assert cli("status").out.splitlines()[3:] == ["", full]
+    server.put(status("box-dddd", cluster="docker", notes=[full]))
+    assert cli("status").out.splitlines()[4:] == ["", f"docker: {full}", f"local: {full}"]
+
+
 def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, cli: Cli) -> None:
     worker = {
         "id": "x", "name": "w1", "node": "laptop", "state": "alive", "slots": 2, "running": 0, "succeeded": 3,
