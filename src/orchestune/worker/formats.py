@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.worker import events
-from orchestune.worker.metrics import Reported, Scanner, number, step_of
+from orchestune.worker.metrics import Reported, Scanner, step_of
 
 MOST_BYTES = 16 * 1024 * 1024
 """of a part that is not complete: beyond it the rest of the file is not read"""
@@ -152,15 +152,13 @@ class Mlflow(Lines):
         return [] if value is None else self.scanner.values({name: value}, step if len(words) > 2 else None)
 
 
-def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
-    """The numbers of the objects within an object, by path."""
+def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """What the objects within an object have, by path."""
     for name, item in document.items():
+        if above:
+            yield (*above, name), item
         if isinstance(item, dict):
             yield from _within(item, (*above, name))
-        else:
-            value = number(item) if above else None
-            if value is not None:
-                yield (*above, name), value
 
 
 def _number(text: str) -> float | None:

@@ -162,8 +162,8 @@ class Scanner:
             return []
         return self._from_json(document) if isinstance(document, dict) else []
 
-    def values(self, values: Mapping[str, float], step: float | None = None) -> list[Reported]:
-        """Named numbers; one that is called like a step is the step of the others."""
+    def values(self, values: Mapping[str, Any], step: float | None = None) -> list[Reported]:
+        """Named numbers; one that is called like a step is the step of the others, and what is none is noted."""
         return self._from_json(values if step is None else {"step": step, **values})
 
     def declared(self, name: str) -> bool:

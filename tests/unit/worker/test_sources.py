@@ -15,6 +15,7 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from orchestune.worker import events
+from orchestune.worker.formats import Lines
 from orchestune.worker.metrics import Declared, Reported, Scanner
 from orchestune.worker.sources import Sources, in_order
 
@@ -132,6 +133,20 @@ def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path:
     (tmp_path / "a.jsonl").write_text(lines)
     found = sources(tmp_path, "jsonl", "a.jsonl", "eval/loss", "eval.deep.auc").finish()
     assert brief(found) == [("eval/loss", 0.5, 1.0), ("lr", 0.1, None), ("eval.deep.auc", 0.9, None)]
+
+
+def test_a_declared_metric_within_objects_that_is_no_number_is_told(tmp_path: Path) -> None:
+    lines = [
+        '{"eval": {"loss": "0.5", "deep": {"auc": {"value": 0.9}}, "other": "adam", "f1": null}}',
+        '{"eval": {"f1": 0.5}}',
+    ]
+    scanner = Scanner(Declared(("eval/loss", "eval.deep.auc", "eval.f1")))
+    found = [reported for line in lines for reported in Lines(scanner, "").line(line.encode())]
+    assert brief(found) == [("eval.f1", 0.5, None)]
+    assert scanner.no_numbers({item.name for item in found}) == [
+        'eval/loss came as the text "0.5", which is no number',
+        'eval.deep.auc came as the object {"value": 0.9}, which is no number',
+    ]
 
 
 def test_tensorboards_events_are_followed(tmp_path: Path) -> None:
