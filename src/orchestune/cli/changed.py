@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE
 from orchestune.cli.preparing import Prepared, listed
+from orchestune.cli.progress import nothing_best
 from orchestune.domain.experiment import Specification
 from orchestune.errors import OrchestuneError
 from orchestune.sdk.submitting import how_packed
@@ -27,9 +28,9 @@ class Model:
     status: documents.Status
     document: documents.Specification
     trial: documents.Trial | None
-    """the one whose configuration it takes; None before any has completed"""
+    """the one whose configuration it takes; None where none is the best"""
     why: str
-    """what this one is, in words"""
+    """what this one is, or why there is none, in words"""
 
     @property
     def specification(self) -> Specification:
@@ -45,7 +46,7 @@ def model(console: Console, ref: str, number: int | None) -> Model:
         return Model(status, client.specification(ref, trial["revision"]), trial, f"{status['handle']}/{number}")
     best = status["best"][0]["trial"] if status["best"] else None
     if best is None:
-        return Model(status, client.specification(ref), None, "no trial has completed yet")
+        return Model(status, client.specification(ref), None, nothing_best(status))
     more = ", the first of the Pareto front" if len(status["best"]) > 1 else ", the best so far"
     return Model(status, client.specification(ref), client.trial(ref, best), f"{status['handle']}/{best}{more}")
 

@@ -84,6 +84,19 @@ def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
     assert "cannot be used as it is now" in note
 
 
+def test_what_is_tried_without_a_best_trial_says_why_there_is_none(project: Path, server: FakeServer, cli: Cli) -> None:
+    (project / "train.py").write_text("print('loss=0.5')")
+    save(project, run=[sys.executable, "train.py"])
+    server.world.specification = dict(model(project).document)
+    none = {"queued": 0, "running": 0, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
+    for changes, why in (
+        ({"state": "failed", "counts": none | {"failed": 2}}, "no trial completed: all 2 failed"),
+        ({"state": "running", "counts": none | {"failed": 2}}, "no trial has completed yet"),
+    ):
+        server.update("sgd-7f3a", best=[], **changes)
+        assert cli("try", "sgd", "--folder", str(project)).out.startswith(f"{why}\n")
+
+
 def test_a_fold_that_is_tried_is_compared_with_that_fold(project: Path, server: FakeServer, cli: Cli) -> None:
     (project / "train.py").write_text("print('loss=0.5')")
     save(project, run=[sys.executable, "train.py"], folds=2)
