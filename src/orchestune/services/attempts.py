@@ -150,14 +150,14 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
     if found is None or found.token != item["token"]:
         return "unknown", None
     log_end = append_logs(ledger, attempt, found, item.get("logs") or ())
+    if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
+        usage.take(ledger, attempt, item.get("usage") or (), ended=True)
     late = found.state is AttemptState.LOST
     open_ = found.state.live or (late and found.task_token == found.token and found.task_state is TaskState.PENDING)
     told = {"id": attempt, "log_end": log_end} | {name: item.get(name) for name in _TOLD}
     if not open_:
         ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return ("ok" if found.state in ENDS_OF_ITS_OWN else "superseded"), None
-    if item.get("usage") or float(item.get("wall") or 0.0) > usage.LASTING:
-        usage.take(ledger, attempt, item.get("usage") or (), ended=True)
     points = reported.parse(item.get("points") or ())
     pruning.take(boards, ledger, attempt, found.trial, found.fold, points)  # others are compared with it
     verdict = _verdict(ledger, attempt, found, item, points)

@@ -57,6 +57,17 @@ class ReportsContract(WorldContract):
         with world.core.store.reading() as session:
             assert session.rows("SELECT attempt FROM usage", {}) == []
 
+    def test_what_a_stopped_attempt_used_last_is_kept(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        [(worker, lease)] = world.lease()
+        samples = [[n, 4.0 * n, 1.5, 2**30 + n, None, None] for n in range(2)]
+        worker.call(beats=[worker.started(lease) | {"usage": samples[:1]}])
+        stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
+        for _ in range(2):
+            worker.call(finished=[worker.finish(lease, state="cancelled", points=[], usage=samples[1:])])
+        (item,) = usage(world.core, experiment, lease["trial"])["items"]
+        assert item["samples"] == [sample[1:] for sample in samples] and item["state"] == "cancelled"
+
     def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
