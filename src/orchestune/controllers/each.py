@@ -12,20 +12,18 @@ _IN_VAIN = 2
 
 
 def each(jobs: Iterable[Callable[[], object]]) -> None:
-    """Do all of them: the one that the store or the place of files refuses keeps no other from it. Where that place is
-    away, the rest waits for the next time.
+    """Do all of them: one that fails keeps no other from it. Where the place of files is away, the rest waits for the
+    next time.
 
-    StoreUnavailable afterwards: that the place is away, else the first one that was raised.
+    Raises afterwards: that the place is away, else the first that is more than a refusal, else the first one.
     """
-    trouble: StoreUnavailable | None = None
-    away = 0
+    troubles: list[Exception] = []
     for job in jobs:
         try:
             job()
-        except StoreUnavailable as error:
-            trouble = trouble or error
-            away += isinstance(error, Away)
-            if away == _IN_VAIN:
+        except Exception as error:  # whatever it is, it is raised once the others have had their turn
+            troubles.append(error)
+            if sum(isinstance(trouble, Away) for trouble in troubles) == _IN_VAIN:
                 raise
-    if trouble is not None:
-        raise trouble
+    if troubles:
+        raise next((trouble for trouble in troubles if not isinstance(trouble, StoreUnavailable)), troubles[0])

@@ -36,7 +36,7 @@ class EarlyDeaths:
         now = self._core.clock.monotonic()
         with self._core.store.reading() as session:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
-            ended.sort(key=lambda worker: worker.ended_at)
+            ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
             fresh, seen.counted = [] if first_look else ended[seen.counted :], len(ended)
             ran = {worker.id for worker in fresh if workers.ran_something(session, worker.id)}
         for worker in fresh:

@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from orchestune.controllers.each import each as do_each
 from orchestune.controllers.early_deaths import EarlyDeaths
 from orchestune.controllers.parts import Part, parts, unfinished
 from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
@@ -58,17 +60,20 @@ class Launching:
         """experiments with workers that have to hear of a change"""
 
     def tick(self) -> None:
-        """Bring every cluster's workers to where they should be."""
+        """Bring every cluster's workers to where they should be. Trouble with one experiment keeps no other from it."""
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
+        jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
             if mine or present[name]:
                 nodes = frozenset(quarantine.node for quarantine in shut[name])
-                self._cluster(backend, mine, present[name], nodes)
-        if self._told:
+                jobs.append(partial(self._cluster, backend, mine, present[name], nodes))
+        try:
+            do_each(jobs)
+        finally:
             self._core.signals.notify(*(f"work:{experiment}" for experiment in self._told))
             self._told.clear()
 
@@ -102,12 +107,15 @@ class Launching:
             cards.hold(dict.fromkeys(_gpus(worker), min(held, 1.0)))
         left = self._room(backend, capacity, needs, inside)
         cluster = _Cluster(backend, capacity, granted, holding, left, cards)
-        for row in rows:
-            self._experiment(cluster, row, wanted[row.id], by_experiment.get(row.id, []))
-        for experiment in by_experiment.keys() - {row.id for row in rows}:
-            for worker in by_experiment[experiment]:
-                if not self._sparing.keeps(backend, worker, rows):
-                    self._drain(worker)
+        jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
+        over = by_experiment.keys() - {row.id for row in rows}
+        do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
+
+    def _let_go(self, backend: Backend, present: Sequence[Present], rows: Sequence[ExperimentRow]) -> None:
+        """Drain the workers of an experiment that is over, unless they stay for another one."""
+        for worker in present:
+            if not self._sparing.keeps(backend, worker, rows):
+                self._drain(worker)
 
     def _room(
         self,

@@ -128,7 +128,8 @@ def _received(table: str, row: archive.Row, handle: str) -> archive.Row:
     if table == "experiments":
         return row | {"handle": handle, "request_key": None}
     if table == "workers":
-        return row | {"state": WorkerState.ENDED, "handle": None}  # of another place: nobody here can see them
+        last = row["ended_at"] or row["seen_at"] or row["created_at"]
+        return row | {"state": WorkerState.ENDED, "handle": None, "ended_at": last}  # of a place that nobody here sees
     if table == "log_segments":
         return row | {"data": base64.b64decode(row["data"])}
     return row

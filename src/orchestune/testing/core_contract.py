@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestune.testing.core.archives import ArchivesContract
 from orchestune.testing.core.budgets import BudgetsContract
 from orchestune.testing.core.guards import GuardsContract
 from orchestune.testing.core.handing_in import HandingInContract
@@ -23,5 +24,6 @@ class CoreContract(
     ValuesContract,
     ReportsContract,
     RoomContract,
+    ArchivesContract,
 ):
     """Everything but folds, early stopping and code that changes."""

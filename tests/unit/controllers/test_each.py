@@ -14,6 +14,7 @@ REFUSED, AWAY = (
     StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied"),
     Away("s3://bucket cannot be reached"),
 )
+MISTAKE = ZeroDivisionError()
 
 
 @pytest.mark.parametrize(
@@ -24,10 +25,11 @@ REFUSED, AWAY = (
         ({0: AWAY}, 6, AWAY),
         ({1: REFUSED, 2: AWAY, 3: AWAY}, 4, AWAY),
         (dict.fromkeys(range(6), AWAY), 2, AWAY),
+        ({1: REFUSED, 3: MISTAKE}, 6, MISTAKE),
     ],
 )
-def test_a_refusal_keeps_no_other_thing_from_it_and_a_place_that_is_away_the_rest(
-    troubles: dict[int, StoreUnavailable], done: int, raised: StoreUnavailable | None
+def test_trouble_keeps_no_other_thing_from_it_and_a_place_that_is_away_the_rest(
+    troubles: dict[int, Exception], done: int, raised: Exception | None
 ) -> None:
     tried: list[int] = []
 
@@ -43,7 +45,7 @@ def test_a_refusal_keeps_no_other_thing_from_it_and_a_place_that_is_away_the_res
     if raised is None:
         each(jobs)
     else:
-        with pytest.raises(StoreUnavailable) as caught:
+        with pytest.raises(type(raised)) as caught:
             each(jobs)
         assert caught.value is raised
     assert tried == list(range(done))

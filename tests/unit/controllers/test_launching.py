@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from orchestune.controllers.launching import spread, workers_for
 from orchestune.domain.resources import Capacity, Machine
-from orchestune.services import change_experiment
-from orchestune.testing.world import World
+from orchestune.ports.backend import WorkerOrder
+from orchestune.services import change_experiment, create_experiment
+from orchestune.store.tables import workers
+from orchestune.testing.world import FakeBackend, World
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,43 @@ def test_an_experiment_that_grows_keeps_its_workers_and_gives_them_more_slots(tm
         assert sum(worker["slots"] for worker in world.status(experiment)["workers"]) == 20
     finally:
         world.close()
+
+
+class Faulty(FakeBackend):
+    """Cannot cope with one owner's workers."""
+
+    def start(self, order: WorkerOrder) -> Mapping[str, Any]:
+        if order.owner == "eve":
+            raise ZeroDivisionError("a mistake of ours")
+        return super().start(order)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, backend=Faulty(Capacity((Machine(4, 2**34),))))
+    yield made
+    made.close()
+
+
+def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: World) -> None:
+    first = world.create(owner="eve")
+    other = world.create()
+    create_experiment.create_experiment(world.core, world.request() | {"cluster": "empty"}, "ada")
+    launching = world.controllers[2]
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            launching.tick()
+    assert set(world.backend.orders) == {worker["id"] for worker in world.status(other)["workers"]} != set()
+    assert world.empty.orders
+    assert world.status(first)["workers"]
+
+
+def test_workers_whose_end_nobody_noted_hold_up_nothing(world: World) -> None:
+    experiment = world.create(budget=3)
+    world.run(experiment)
+    with world.core.store.transaction() as session:
+        session.change(update(workers).values(state="ended", ended_at=None))
+    change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "ada")
+    world.backend.orders.clear()
+    world.workers.clear()
+    assert world.run(experiment)["counts"]["completed"] == 6
