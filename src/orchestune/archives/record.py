@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from orchestune.errors import BadInput
 
@@ -130,6 +130,14 @@ def tables(source: BinaryIO) -> Iterator[tuple[str, list[Row]]]:
         found.append(row)
     if found:
         yield name, found
+
+
+def event(source: BinaryIO, number: int) -> Row | None:
+    """The event of this number in a verified stream."""
+    for line in _lines(source):
+        if line.startswith(b'["events",') and (row := json.loads(line)[1])["seq"] == number:
+            return cast(Row, row)
+    return None
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:

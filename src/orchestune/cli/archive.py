@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         commands,
         "import",
         import_,
-        details="What is here already stays as it is, unless what comes is newer.",
+        details="What is here already stays as it is, unless what comes continues it.",
         example="orchestune import archive/\norchestune import s3://team/archive",
     )
     parser.add_argument("place", metavar="PLACE", help="a folder, or s3://BUCKET/PREFIX")
@@ -88,7 +88,7 @@ def copy_all(
                 except OrchestuneError as error:
                     if leave_out is None:
                         raise
-                    leave_out(f"{handle}: {error.message}")
+                    leave_out(f"{handle}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
                     continue
             placed.append({**found, "was": handle})
             if not console.json:

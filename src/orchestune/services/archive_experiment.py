@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy import Row
+
 from orchestune import __version__
 from orchestune.archives import record
 from orchestune.domain import ids
-from orchestune.domain.states import WorkerState
+from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.errors import Conflict, NotFound, UsageError
 from orchestune.services.core import Core
 from orchestune.services.read_logs import lost
 from orchestune.services.read_trials import blob_key
-from orchestune.store import archive, blobs, experiments, migrate, removal
+from orchestune.store import archive, blobs, experiments, logs, migrate, removal
 from orchestune.store.session import Session
 
 
@@ -99,10 +101,11 @@ class Records:
 
 
 def read(core: Core, source: BinaryIO) -> dict[str, Any]:
-    """Take a record in, as a whole or not at all. One that is there already stays, unless this one is newer.
+    """Take a record in, as a whole or not at all. One that is there already stays, unless this one continues it.
 
-    `source` can be read twice. BadInput where it is no such stream or not all of it, NotFound where one of its blobs
-    is missing here. Answers `{"experiment", "handle", "imported", "rows"}`.
+    `source` can be read again. BadInput where it is no such stream or not all of it, NotFound where one of its blobs
+    is missing here, Conflict where the one that is there went on by itself. Answers
+    `{"experiment", "handle", "imported", "rows"}`.
     """
     found = record.verify(source)
     head = found.head
@@ -110,18 +113,34 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
         text = f"the record was written by a newer version of Orchestune ({head.version})"
         raise UsageError(text, "upgrade this one first")
     _take_blobs(core, head)
-    source.seek(0)
     with core.store.transaction() as session:
         known = archive.present(session, head.experiment)
         older = known is not None and known.event_seq < head.events
         handle = known.handle if known is not None else _free_handle(core, session, head.handle)
+        if known is not None:
+            _check_history(session, known, head, source)
         if older:
             removal.drop_rows(session, head.experiment)
         if known is None or older:
+            source.seek(0)
             for table, rows in record.tables(source):
                 archive.add(session, table, [_received(table, row, handle) for row in rows])
     imported = known is None or older
     return {"experiment": head.experiment, "handle": handle, "imported": imported, "rows": found.rows}
+
+
+def _check_history(session: Session, known: Row[Any], head: record.Head, source: BinaryIO) -> None:
+    """Conflict unless one of the two is the other one at an earlier time, and the one here is over if it is that."""
+    last = min(known.event_seq, head.events)
+    source.seek(0)
+    sent = record.event(source, last)
+    here = [(row.seq, row.at, row.kind) for row in logs.events_after(session, head.experiment, last - 1, 1)]
+    same = sent is not None and here == [(sent["seq"], sent["at"], sent["kind"])]
+    if not same or (known.event_seq < head.events and not ExperimentState(known.state).over):
+        raise Conflict(
+            f"{known.handle}, which is {known.state} here, went on here by itself since the two were the same",
+            f"it stays; to have the other one instead, remove it first: orchestune delete {known.handle} --purge",
+        )
 
 
 def _received(table: str, row: archive.Row, handle: str) -> archive.Row:

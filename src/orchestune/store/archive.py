@@ -71,8 +71,9 @@ def handle_is_taken(session: Session, handle: str) -> bool:
 
 
 def present(session: Session, experiment: str) -> ResultRow[Any] | None:
-    """(handle, event_seq) of the experiment with this id, if it is there."""
-    return session.first(select(experiments.c.handle, experiments.c.event_seq).where(experiments.c.id == experiment))
+    """(handle, state, event_seq) of the experiment with this id, if it is there; it is locked then."""
+    query = select(experiments.c.handle, experiments.c.state, experiments.c.event_seq)
+    return session.first(query.where(experiments.c.id == experiment).with_for_update())
 
 
 def add(session: Session, table: str, found: Sequence[Row]) -> None:

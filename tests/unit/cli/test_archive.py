@@ -18,7 +18,7 @@ from orchestune.archives.shelf import Shelf
 from orchestune.cli.archive import copy_all, import_
 from orchestune.cli.console import Console
 from orchestune.client.api import Client
-from orchestune.errors import BadInput, Denied, NotFound, OrchestuneError, Unreachable, UsageError
+from orchestune.errors import BadInput, Conflict, Denied, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.files.folder import FolderFiles
 from tests.testbeds.disks import small_disk
 
@@ -87,8 +87,8 @@ def test_damaged_records_and_stray_files_are_named_and_the_others_are_taken_in(a
 
 
 def test_one_that_the_server_does_not_take_holds_up_no_other(archive: Path, tmp_path: Path) -> None:
-    target = Target(tmp_path / "target", NotFound("a blob is not here"))
-    with pytest.raises(OrchestuneError, match="1 of 3 experiments left out:\nb-2222: a blob is not here"):
+    target = Target(tmp_path / "target", Conflict("it went on here", "remove it first"))
+    with pytest.raises(OrchestuneError, match="1 of 3 experiments left out:\nb-2222: it went on here; remove it first"):
         take_in(archive, target)
     assert handles(target) == ["a-1111", "c-3333"]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
+from orchestune.errors import Conflict
 from orchestune.services import archive_experiment, change_experiment
 from orchestune.store import workers
 from orchestune.testing.world import World
@@ -38,3 +41,51 @@ class ArchivesContract(WorldContract):
         assert all(worker.state == "ended" and worker.ended_at == worker.seen_at for worker in found)
         change_experiment.change_experiment(world.core, experiment, {"budget": 6}, "bob")
         assert world.run(experiment)["counts"]["completed"] == 6
+
+    def _extended(self, world: World, experiment: str, budget: int) -> io.BytesIO:
+        change_experiment.change_experiment(world.core, experiment, {"budget": budget}, "ada")
+        assert world.run(experiment)["counts"]["completed"] == budget
+        return self._exported(world, experiment)
+
+    @pytest.fixture
+    def two_states(self, world: World) -> tuple[str, io.BytesIO, io.BytesIO]:
+        """An experiment that is not here, its record with three trials, and the one after it went on to six."""
+        experiment = world.create(budget=3)
+        world.run(experiment)
+        earlier = self._exported(world, experiment)
+        later = self._extended(world, experiment, 6)
+        self._forget(world, experiment)
+        return experiment, earlier, later
+
+    def test_one_that_went_on_elsewhere_takes_the_place_of_what_it_was(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+    ) -> None:
+        experiment, earlier, later = two_states
+        read = [self._read(world, record) for record in (earlier, earlier, later, later, earlier)]
+        assert read == [True, False, True, False, False]
+        assert world.status(experiment)["counts"]["completed"] == 6
+
+    def test_one_that_goes_on_here_is_not_replaced_by_what_became_of_it_elsewhere(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+    ) -> None:
+        experiment, earlier, later = two_states
+        self._read(world, earlier)
+        change_experiment.change_experiment(world.core, experiment, {"budget": 9}, "bob")
+        world.lease()
+        before = world.trials(experiment)
+        with pytest.raises(Conflict, match="is running here") as caught:
+            self._read(world, later)
+        assert f"orchestune delete {world.status(experiment)['handle']} --purge" in caught.value.hint
+        assert world.trials(experiment) == before
+        assert not self._read(world, earlier)
+
+    @pytest.mark.parametrize("budget", [4, 6, 20])
+    def test_neither_of_two_that_went_on_from_the_same_state_passes_for_the_other(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO], budget: int
+    ) -> None:
+        experiment, earlier, later = two_states
+        self._read(world, earlier)
+        self._extended(world, experiment, budget)
+        with pytest.raises(Conflict, match="went on here by itself"):
+            self._read(world, later)
+        assert world.status(experiment)["counts"]["completed"] == budget
