@@ -25,8 +25,9 @@ _PATIENCE = 60.0
 """seconds for which a request waits for another server that carries out one with the same key"""
 _GLANCE = 0.05
 """seconds from one look whether that is over to the next"""
-_WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}sign-in", f"{API}tokens")
-"""what may be repeated as it is, or whose answer is a secret, of which only a digest is kept"""
+_WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in", f"{API}tokens")
+"""what may be repeated as it is (and, of a record, is too large to be kept in memory), or whose answer is a secret, of
+which only a digest is kept"""
 
 
 class Repeats:

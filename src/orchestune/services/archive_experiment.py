@@ -114,6 +114,7 @@ def read(core: Core, source: BinaryIO) -> dict[str, Any]:
         raise UsageError(text, "upgrade this one first")
     _take_blobs(core, head)
     with core.store.transaction() as session:
+        archive.lock(session, head.experiment)
         known = archive.present(session, head.experiment)
         older = known is not None and known.event_seq < head.events
         handle = known.handle if known is not None else _free_handle(core, session, head.handle)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import Select, Table, insert, select
+from sqlalchemy import Select, Table, func, insert, select
 
 from orchestune.store.blobs import named_by
 from orchestune.store.session import Session
@@ -68,6 +68,14 @@ def blobs_of(session: Session, experiment: str) -> dict[str, int]:
 def handle_is_taken(session: Session, handle: str) -> bool:
     """Whether an experiment has this handle."""
     return bool(session.select(select(experiments.c.id).where(experiments.c.handle == handle)))
+
+
+def lock(session: Session, experiment: str) -> None:
+    """Keep others from adding rows of this experiment, which may not be there yet, until the transaction ends (SQLite's
+    transaction is the lock).
+    """
+    if session.postgres:
+        session.select(select(func.pg_advisory_xact_lock(func.hashtextextended(experiment, 0))))
 
 
 def present(session: Session, experiment: str) -> ResultRow[Any] | None:

@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -136,6 +136,22 @@ def test_workers_calls_are_safe_by_themselves_and_not_remembered(server: Live, m
     body = {"attempt": "a", "token": 1, "digest": "a" * 64}
     path = "/api/v1/workers/worker-1/checkpoint"
     assert server.ask("POST", path, body, token=WORKER, headers={"Idempotency-Key": "k"}).status == 200
+    assert server.script.of("remembered") == []
+
+
+def test_a_record_may_be_repeated_as_it_is_and_is_not_read_whole_before_its_route_gets_it(
+    server: Live, memory: Memory
+) -> None:
+    read: list[bytes] = []
+
+    def take(core: Any, record: BinaryIO) -> dict[str, bool]:
+        read.append(record.read())
+        return {"imported": len(read) == 1}
+
+    server.script.answers["read"] = take
+    sent = [server.ask("POST", "/api/v1/archive", b"record", headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [one.json()["imported"] for one in sent] == [True, False]
+    assert read == [b"record"] * 2
     assert server.script.of("remembered") == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +65,22 @@ class ArchivesContract(WorldContract):
         experiment, earlier, later = two_states
         read = [self._read(world, record) for record in (earlier, earlier, later, later, earlier)]
         assert read == [True, False, True, False, False]
+        assert world.status(experiment)["counts"]["completed"] == 6
+
+    def test_a_record_that_comes_several_times_at_once_is_taken_in_once(
+        self, world: World, two_states: tuple[str, io.BytesIO, io.BytesIO]
+    ) -> None:
+        experiment, *records = two_states
+        together = threading.Barrier(3)
+
+        def read(record: io.BytesIO) -> bool:
+            together.wait(60)
+            return self._read(world, record)
+
+        with ThreadPoolExecutor(3) as pool:
+            for record in records:
+                copies = [io.BytesIO(record.getvalue()) for _ in range(3)]
+                assert sorted(pool.map(read, copies)) == [False, False, True]
         assert world.status(experiment)["counts"]["completed"] == 6
 
     def test_one_that_goes_on_here_is_not_replaced_by_what_became_of_it_elsewhere(
