@@ -62,13 +62,15 @@ class FolderFiles:
                 os.fsync(handle)
                 return _publish(temporary, path)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str, start: int = 0) -> BinaryIO:
         path = self._root / checked_key(key)
         with disk_errors(self._root):
             try:
-                return path.open("rb")
+                file = path.open("rb")
             except _NO_OBJECT:
                 raise NotFound(f"there is no file {key!r}") from None
+        file.seek(start)
+        return file
 
     def size(self, key: str) -> int | None:
         with disk_errors(self._root):

@@ -68,8 +68,8 @@ class ObjectFiles:
             return existing
         return self._store(key, blocks(iter(lambda: data.read(1 << 20), b"")))
 
-    def open(self, key: str) -> BinaryIO:
-        return io.BufferedReader(Body(self._get(checked_key(key)), self._place), 1 << 18)
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        return io.BufferedReader(Body(self._get(checked_key(key), start), self._place), 1 << 18)
 
     def size(self, key: str) -> int | None:
         name = self._prefix + checked_key(key)
@@ -186,9 +186,10 @@ class ObjectFiles:
             raise
         return size
 
-    def _get(self, key: str) -> Any:
+    def _get(self, key: str, start: int) -> Any:
+        part = {"Range": f"bytes={start}-"} if start else {}
         with object_errors(self._place, key):
-            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **part)["Body"]
 
     def _delete(self, name: str) -> None:
         with suppress(NotFound), object_errors(self._place):

@@ -24,8 +24,8 @@ class FileStore(Protocol):
     def put(self, key: str, data: BinaryIO) -> int:
         """Store everything that `data` holds under `key` and return its size in bytes. An existing object stays."""
 
-    def open(self, key: str) -> BinaryIO:
-        """A reader from the start of the object; the caller closes it."""
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        """A reader of the object from byte `start` on, which is none behind its last; the caller closes it."""
 
     def size(self, key: str) -> int | None:
         """Bytes, or None where there is no such object."""

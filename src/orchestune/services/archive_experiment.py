@@ -18,7 +18,7 @@ from orchestune.domain import ids
 from orchestune.domain.states import ExperimentState, WorkerState
 from orchestune.errors import Conflict, NotFound, UsageError
 from orchestune.services.core import Core
-from orchestune.services.read_logs import lost
+from orchestune.services.log_bytes import LogBytes
 from orchestune.services.read_trials import blob_key
 from orchestune.store import archive, blobs, experiments, logs, migrate, removal
 from orchestune.store.session import Session
@@ -53,32 +53,12 @@ def write(core: Core, ref: str, target: BinaryIO) -> None:
 
 
 def _rows(core: Core, session: Session, experiment: str) -> Iterator[tuple[str, archive.Row]]:
-    logs = _Logs(core)
-    for table, row in archive.rows(session, experiment):
-        if table == "log_segments":
-            data = base64.b64encode(logs.data(row)).decode()
-            row |= {"data": data, "object": None, "object_offset": None}
-        yield table, row
-
-
-class _Logs:
-    """The bytes of log segments, wherever they lie; one object after the other."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._key, self._content = "", b""
-
-    def data(self, row: archive.Row) -> bytes:
-        if row["object"] is None:
-            return bytes(row["data"] or b"")
-        if row["object"] != self._key:
-            try:
-                with self._core.files.open(row["object"]) as file:
-                    self._key, self._content = row["object"], file.read()
-            except NotFound:
-                return lost(row["length"])
-        start = row["object_offset"]
-        return self._content[start : start + row["length"]]
+    with LogBytes(core.files) as content:
+        for table, row in archive.rows(session, experiment):
+            if table == "log_segments":
+                data = base64.b64encode(content.read(row)).decode()
+                row |= {"data": data, "object": None, "object_offset": None}
+            yield table, row
 
 
 class Records:

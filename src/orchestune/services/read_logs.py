@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestune.errors import BadInput, NotFound
+from orchestune.errors import BadInput
 from orchestune.services.core import Core
+from orchestune.services.log_bytes import read_all
 from orchestune.services.read_experiments import Document, rfc3339
 from orchestune.store import experiments
 from orchestune.store import logs as rows
@@ -43,7 +44,8 @@ def logs(
         found = rows.segments_after(session, experiment.id, after, limit, trial, start)
         over = experiment.state.over or (trial is not None and rows.ended(session, experiment.id, trial))
     several = experiment.specification.folds.count > 1
-    items = [_chunk(core, row, several) for row in found]
+    data = read_all(core.files, [row._asdict() for row in found])
+    items = [_chunk(row, text, several) for row, text in zip(found, data, strict=True)]
     last = found[-1].seq if len(found) == limit else max(after, experiment.log_seq)
     return {"items": items, "next": last, "over": over and len(found) < limit}
 
@@ -54,26 +56,7 @@ def end(core: Core, ref: str) -> int:
         return experiments.find(session, ref).log_seq
 
 
-def read_segment(core: Core, row: Row[Any]) -> bytes:
-    """The bytes of a segment, wherever they lie."""
-    if row.data is not None:
-        return bytes(row.data)
-    try:
-        stream = core.files.open(row.object)
-    except NotFound:
-        return lost(row.length)
-    with stream:
-        if row.object_offset:
-            stream.seek(row.object_offset) if stream.seekable() else stream.read(row.object_offset)
-        return stream.read(row.length)
-
-
-def lost(length: int) -> bytes:
-    """What stands for a part of a log whose object somebody removed: the rest of the log is worth reading."""
-    return f"orchestune: {length:,} bytes of this log are no longer where the server keeps files\n".encode()
-
-
-def _chunk(core: Core, row: Row[Any], several: bool) -> Document:
+def _chunk(row: Row[Any], data: bytes, several: bool) -> Document:
     return {
         "cursor": row.seq,
         "trial": row.trial,
@@ -83,7 +66,7 @@ def _chunk(core: Core, row: Row[Any], several: bool) -> Document:
         "worker": row.worker_name,
         "at": rfc3339(row.at),
         "offset": row.offset,
-        "text": read_segment(core, row).decode("utf-8", "replace"),
+        "text": data.decode("utf-8", "replace"),
         "gap": row.gap,
         "last": row.log_bytes is not None and row.offset + row.length >= row.log_bytes,
     }

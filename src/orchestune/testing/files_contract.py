@@ -80,6 +80,14 @@ class FilesContract:
         with files.open("a") as stream:
             assert [stream.read(4), stream.read(4), stream.read(4), stream.read(4)] == [b"0123", b"4567", b"89", b""]
 
+    def test_a_reader_begins_where_it_is_told(self, files: FileStore) -> None:
+        put(files, "a", b"0123456789")
+        for start in (0, 1, 9):
+            with files.open("a", start) as stream:
+                assert stream.read() == b"0123456789"[start:]
+        with pytest.raises(NotFound):
+            files.open("missing", 4).read()
+
     def test_ten_megabytes_survive(self, files: FileStore) -> None:
         data = os.urandom(10_000_000)
         assert put(files, "large", data) == len(data)

@@ -1,0 +1,63 @@
+"""The bytes of log segments, wherever they lie."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from orchestune.errors import NotFound
+from orchestune.ports.files import FileStore
+
+Segment = Mapping[str, Any]
+"""a row of `log_segments`"""
+
+
+class LogBytes:
+    """Reads segments one by one. Those that follow one another in an object are one reading of it, however many."""
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+        self._stream: BinaryIO = io.BytesIO()
+        self._place = ("", 0)
+        """the object of the stream, and how far it was read"""
+
+    def __enter__(self) -> LogBytes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stream.close()
+
+    def read(self, segment: Segment) -> bytes:
+        """Its bytes, or a sentence in their place where somebody removed them: the rest of the log is worth reading."""
+        key, start, length = segment["object"], segment["object_offset"], segment["length"]
+        if key is None or not length:
+            return bytes(segment["data"] or b"")
+        goes_on = self._place == (key, start)
+        self._place = ("", 0)  # where reading fails, nobody knows
+        try:
+            if not goes_on:
+                self._stream.close()
+                self._stream = self._files.open(key, start)
+            data = self._stream.read(length)
+        except NotFound:
+            return _lost(length)
+        self._place = (key, start + length)
+        return data
+
+
+def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
+    """The bytes of each; several logs may alternate in them, and each of their objects is read once all the same."""
+
+    def place(number: int) -> tuple[str, int]:
+        return segments[number]["object"] or "", segments[number]["object_offset"] or 0
+
+    numbers = range(len(segments))
+    with LogBytes(files) as logs:
+        found = {number: logs.read(segments[number]) for number in sorted(numbers, key=place)}
+    return [found[number] for number in numbers]
+
+
+def _lost(length: int) -> bytes:
+    return f"orchestune: {length:,} bytes of this log are no longer where the server keeps files\n".encode()
