@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestune.domain.engines import LEARNERS
+from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Measured, Metric, objectives, pareto_front
 from orchestune.domain.parameters import Value
 from orchestune.domain.space import Configuration, key
@@ -320,9 +321,7 @@ def _by_name(values: Any, what: str) -> Mapping[str, float]:
 
 def _number(value: Any, name: str) -> float:
     try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf  # a whole number that is larger than any decimal
+        return as_float(value)
     except (TypeError, ValueError):
         raise BadInput.one(f"must be a number, got {type(value).__name__}: {value!r}", name) from None
 

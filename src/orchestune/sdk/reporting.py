@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from orchestune.domain.floats import as_float
+
 
 def report(
     metrics: Mapping[str, Any] | None = None,
@@ -66,7 +68,7 @@ def records(
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return as_float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}") from None
 

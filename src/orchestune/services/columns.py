@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestune.domain.floats import as_float
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import TrialState
 from orchestune.errors import BadInput
@@ -156,7 +156,7 @@ class Columns:
         if column.words is None:
             if len(allowed) != 2 or not all(isinstance(end, (int, float)) for end in allowed):
                 raise BadInput.one(f"{key} takes [low, high], found {json.dumps(allowed)}", key="where")
-            return np.asarray((values >= _bound(allowed[0])) & (values <= _bound(allowed[1])))
+            return np.asarray((values >= as_float(allowed[0])) & (values <= as_float(allowed[1])))
         places = [index for index, word in enumerate(column.words) if any(_same(word, wish) for wish in allowed)]
         return np.isin(values, places)
 
@@ -177,13 +177,6 @@ class Columns:
 
 def _number(value: Any) -> float:
     return float(value) if type(value) in (float, int) else float("nan")
-
-
-def _bound(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # whole numbers have no largest one
-        return math.inf if value > 0 else -math.inf
 
 
 def _same(word: Any, wish: Any) -> bool:

@@ -41,6 +41,14 @@ def test_what_is_no_number_is_refused_with_its_name() -> None:
         orchestune.report({"a": 1, "b": 2}, stddev=0.1)
 
 
+def test_a_whole_number_that_is_larger_than_any_float_is_infinite(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ORCHESTUNE_METRICS", raising=False)
+    orchestune.report({"loss": 10**400, "score": -(10**400)}, step=10**400, stddev={"loss": 10**400})
+    assert capsys.readouterr().out == "loss=inf\nscore=-inf\n"
+
+
 def test_importing_orchestune_loads_nothing_but_itself() -> None:
     code = "import sys; before = set(sys.modules); import orchestune; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
