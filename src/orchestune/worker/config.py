@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestune.worker.removal import clear
+
 
 def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
     """The file: texts as they are, `[parameter, text]` as that parameter's value, or the text where it is inactive."""
@@ -37,10 +39,7 @@ def write(folder: str, name: str, parts: Sequence[Any], parameters: Mapping[str,
     """Write the copy into `folder` under the file's own name; its path. OSError where the disk refuses."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, os.path.basename(name))
-    try:
-        os.unlink(path)  # a command may have made it a link
-    except FileNotFoundError:
-        pass
+    clear(path)  # a command may have made it a link
     with open(path, "xb") as file:
         file.write(fill(parts, parameters))
     return path

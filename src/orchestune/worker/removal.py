@@ -10,6 +10,17 @@ from pathlib import Path
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
+def clear(path: str) -> None:
+    """Have nothing at `path`: quick where there is nothing, or a file. OSError where something is left."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        if not remove(Path(path)):
+            raise
+
+
 def remove(path: Path) -> bool:
     """Remove a file or a whole folder, whatever its modes and however deep; False where something is left."""
     try:

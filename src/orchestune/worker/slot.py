@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestune.worker import config
 from orchestune.worker.environment import parameters_document
+from orchestune.worker.removal import clear
 from orchestune.worker.view import View
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+"""not O_TRUNC: a file that was cut to nothing and written anew is flushed by ext4 when it is closed"""
 
 
 class Slot:
@@ -35,28 +40,37 @@ class Slot:
             folder = str(self.folder / "config")
             self.config = config.write(folder, str(template["name"]), template["parts"], parameters)
         for path in (self.metrics, self.stop, self.artifacts):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+            clear(path)
         data = parameters_document(parameters)
-        descriptor = os.open(self.parameters, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            # not O_TRUNC: a file that was cut to nothing and written anew is flushed by ext4 when it is closed
-            written = 0
-            while written < len(data):
-                written += os.write(descriptor, data[written:])
-            if os.fstat(descriptor).st_size != len(data):
-                os.ftruncate(descriptor, len(data))
-        finally:
-            os.close(descriptor)
+            _write(self.parameters, data)
+        except OSError:  # a command may have made it anything
+            clear(self.parameters)
+            _write(self.parameters, data)
 
     def say_stop(self, state: str, reason: Mapping[str, Any] | None) -> None:
         """Write why the attempt is about to end to where the command may look; whole or not at all."""
         part = f"{self.stop}.part"
         try:
-            with open(part, "w", encoding="utf-8") as file:
+            clear(part)
+            with open(part, "x", encoding="utf-8") as file:
                 json.dump({"state": state, **(reason or {})}, file)
             os.replace(part, self.stop)
         except OSError:  # the signal comes all the same
             pass
+
+
+def _write(path: str, data: bytes) -> None:
+    """OSError where something else stands there than a file of this name alone."""
+    descriptor = os.open(path, _FLAGS, 0o600)
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+            raise FileExistsError(path)
+        written = 0
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+        if about.st_size > len(data):
+            os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
