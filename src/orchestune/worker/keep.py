@@ -22,7 +22,7 @@ def listed(listing: str) -> list[tuple[str, Path]]:
     """
     found: dict[str, Path] = {}
     try:
-        with open(listing, encoding="utf-8") as file:
+        with open(listing, encoding="utf-8", opener=_at_once) as file:
             lines = file.read(1 << 22).splitlines()
     except (OSError, UnicodeDecodeError):
         return []
@@ -40,6 +40,11 @@ def listed(listing: str) -> list[tuple[str, Path]]:
         elif _regular(path):
             found[name] = path
     return list(found.items())
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A pipe, which a command may have made of it, is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def choose(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.worker import keep
 from orchestune.worker.slot import Slot
 
 FILES = ["parameters", "metrics", "stop", "artifacts", "config"]
@@ -62,3 +63,8 @@ def test_why_it_ends_reaches_an_attempt_whatever_stands_beside(tmp_path: Path, k
     slot.say_stop("pruned", None)
     assert json.loads(Path(slot.stop).read_text()) == {"state": "pruned"}
     assert victim.read_text() == "mine"
+
+
+def test_a_pipe_in_the_place_of_a_list_of_artifacts_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "artifacts.jsonl")
+    assert keep.listed(str(tmp_path / "artifacts.jsonl")) == []
