@@ -15,10 +15,29 @@ from orchestune.store.session import Session
 HTTP_SEQUENCE = 1_000_000_000
 """Sequences of points that come by HTTP start here, out of the way of those that the worker counts."""
 
+_ENDLESS = 2.0**63
+"""whole numbers from here on are none of a database's"""
+
 
 def parse(items: Sequence[Sequence[Any]]) -> list[Point]:
     """The `[sequence, name, value, step, stddev]` of the protocol."""
-    return [Point(name, float(value), step, stddev, sequence) for sequence, name, value, step, stddev in items]
+    return [
+        Point(name, float(value), finite(step), finite(stddev), sequence)
+        for sequence, name, value, step, stddev in items
+    ]
+
+
+def finite(told: Any) -> float | None:
+    """A step or a spread that a worker told, as the store can have it; None where that is no finite number."""
+    if told is None:
+        return None
+    try:
+        found = float(told)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not math.isfinite(found):
+        return None
+    return told if isinstance(told, int) and abs(found) < _ENDLESS else found
 
 
 def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
@@ -107,7 +126,7 @@ def furthest(session: Session, attempt: str, until: float, step: float | None) -
     row = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
     if row is None or (step is not None and step >= row[0]):
         return step
-    return int(row[0]) if row[0] == int(row[0]) else float(row[0])
+    return finite(int(row[0])) if row[0] == int(row[0]) else float(row[0])
 
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
@@ -147,7 +166,8 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
         origin = json.loads(row[0])
         row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
         if row is not None:
-            upto = upto if origin["step"] is None else min(upto, origin["step"])
+            step = finite(origin["step"])
+            upto = upto if step is None else min(upto, step)
             found.append((origin["attempt"], upto))
     return found[::-1]
 

@@ -110,7 +110,7 @@ def checkpoint(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, An
     With `age`, the seconds since its files stood still, a higher step that had come by HTTP until then is its step.
     """
     attempt = _own_attempt(core, worker, body)
-    step = body.get("step")
+    step = points.finite(body.get("step"))
     if "age" in body:
         with core.store.reading() as session:
             step = points.furthest(session, attempt.id, session.now - float(body["age"]), step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ from orchestune.worker.uploads import Outbox
 
 TRIES = 10
 STEP_FILE = "step"
+_ENDLESS = 2.0**63
 
 
 class Unsteady(Exception):
@@ -144,11 +146,12 @@ def _straighten_links(copy: Path, folder: Path) -> None:
 def _told(folder: Path) -> float | None:
     """The step that the program itself wrote down beside its state."""
     try:
-        text = (folder / STEP_FILE).read_text(encoding="utf-8").strip()
-        return int(text) if text.isdigit() else float(text)
+        step = float((folder / STEP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return _whole(step) if math.isfinite(step) else None
 
 
 def _whole(step: float | None) -> float | None:
-    return int(step) if step is not None and step == int(step) else step
+    """As a whole number where it is one, of no more bits than a database has."""
+    return int(step) if step is not None and step == int(step) and abs(step) < _ENDLESS else step

@@ -109,7 +109,7 @@ def _variables(attempt: Attempt) -> dict[str, str]:
         published = lease.get("checkpoint")
         if published:
             step = published.get("step")
-            variables["ORCHESTUNE_RESUMED_STEP"] = "" if step is None else f"{step:.17g}"
+            variables["ORCHESTUNE_RESUMED_STEP"] = f"{step:.17g}" if isinstance(step, (int, float)) else ""
     if slot.config:
         variables["ORCHESTUNE_CONFIG"] = slot.config
     return variables

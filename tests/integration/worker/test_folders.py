@@ -317,6 +317,18 @@ time.sleep(600)
 """
 
 
+def test_a_trial_goes_on_from_a_checkpoint_whose_step_is_no_number(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+    first = server.queue()
+    employ(server)
+    server.wait(lambda: server.attempts[first].values("loss"))
+    server.stop_attempt(first, "preempted")
+    server.finished(first)
+    second = server.queue(checkpoint={"digest": server.checkpoints[-1]["digest"], "step": "nan"}, number=2)
+    server.wait(lambda: server.attempts[second].values("loss"))
+    assert server.attempts[second].values("loss")[0] > 1
+
+
 def test_a_checkpoint_knows_the_step_that_was_told_in_a_file_before_it(serve: Serve, employ: Employ) -> None:
     server = serve([sys.executable, "-c", REPORTING], checkpoint_every=0.4)
     attempt = server.queue()

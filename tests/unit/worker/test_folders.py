@@ -292,6 +292,30 @@ def test_a_checkpoint_tells_its_moment_where_no_file_tells_its_step(tmp_path: Pa
     assert before <= manifest.get("moment", before) <= time.monotonic()
 
 
+@pytest.mark.parametrize(
+    ("text", "reported", "step"),
+    [
+        ("nan", 3.0, 3),
+        ("inf", None, None),
+        ("1e400", None, None),
+        ("-7\n", None, -7),
+        ("12345678901234567890", None, 12345678901234567890.0),
+        ("9" * 5000, None, None),
+        ("later", 12345678901234567890.0, 12345678901234567890.0),
+        ("later", 1e300, 1e300),
+    ],
+)
+def test_a_step_is_a_number_that_a_database_can_have(
+    tmp_path: Path, text: str, reported: float | None, step: float | None
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "step").write_text(text)
+    packed = checkpoint.pack(Outbox(tmp_path / "outbox"), tmp_path / "checkpoint", "x", 1, reported, None)
+    assert packed is not None
+    told = json.loads((packed[0] / "manifest.json").read_text())["body"]["step"]
+    assert (told, type(told)) == (step, type(step))
+
+
 def test_a_checkpoint_holds_files_of_any_name_and_neither_pipes_nor_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

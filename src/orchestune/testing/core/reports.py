@@ -204,6 +204,50 @@ class ReportsContract(WorldContract):
         assert world.lease()[0][1]["checkpoint"] == {"digest": digest, "step": step}
 
     @pytest.mark.parametrize(
+        ("told", "kept"),
+        [
+            pytest.param(float("nan"), None, id="nan"),
+            pytest.param(float("inf"), None, id="inf"),
+            pytest.param(10**400, None, id="no float"),
+            pytest.param("seven", None, id="text"),
+            pytest.param([7], None, id="list"),
+            pytest.param(2**63, 2.0**63, id="64 bits"),
+            pytest.param(-12345678901234567890, -12345678901234567890.0, id="more bits"),
+            pytest.param(1e300, 1e300, id="large"),
+            pytest.param(2**53 + 1, 2**53 + 1, id="whole"),
+        ],
+    )
+    def test_a_step_that_no_store_takes_is_a_float_or_none(self, world: World, told: Any, kept: float | None) -> None:
+        metrics = [{"name": "loss", "goal": "minimize", "take": "mean:2"}]
+        experiment = world.create(budget=1, parallelism=1, metrics=metrics, checkpoint_every=1.0)
+        [(worker, lease)] = world.lease()
+        worker.call(beats=[worker.started(lease) | {"points": [[0, "loss", 1.0, told, told]]}])
+        digest = hashlib.sha256(b"hello").hexdigest()
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": told}
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[[1, "loss", "nan", told, told]])])
+        [(worker, lease)] = world.lease()
+        assert lease["checkpoint"]["step"] == kept
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", 0.0, told, told]])])
+        assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.5
+
+    def test_a_large_step_that_came_by_http_is_one_to_go_on_from(self, world: World) -> None:
+        experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0)
+        [(worker, lease)] = world.lease()
+        worker.call(beats=[worker.started(lease)])
+        signature = report_signature(world.core, lease["attempt"])
+        report_metrics.report(world.core, lease["attempt"], signature, {"loss": 0.5, "step": 1e300})
+        digest = hashlib.sha256(b"hello").hexdigest()
+        uploads.append(world.core, worker.id, digest, 0, b"hello")
+        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "age": 0.0}
+        assert uploads.checkpoint(world.core, worker.id, said) == {"accepted": True}
+        worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        [(worker, lease)] = world.lease()
+        worker.call(finished=[worker.finish(lease, points=[])])
+        assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.5
+
+    @pytest.mark.parametrize(
         ("step", "reported", "value"),
         [(2, [], None), (2, [[0, "loss", 0.25, 3, None]], 0.25), (1, [], 0.5)],
     )
