@@ -13,6 +13,7 @@ from orchestune.worker.attempt import Attempt
 from orchestune.worker.bundle import Bundle, BundleError
 from orchestune.worker.job import Job
 from orchestune.worker.settings import Settings
+from orchestune.worker.tree import OWNER
 from orchestune.worker.view import project_links
 
 
@@ -31,7 +32,8 @@ class Workshop:
         self, settings: Settings, server: Server, environ: Mapping[str, str], hello: Mapping[str, Any]
     ) -> None:
         self._server = server
-        self._base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
+        base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
+        self._base = {**base, OWNER: settings.worker}
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
         self.closing = False

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MARK = "ORCHESTUNE_ATTEMPT_ID"
+OWNER = "ORCHESTUNE_OF_WORKER"
+"""has the worker's id in what it starts: what it leaves behind, where it is killed with its guard, is known by that"""
 TRIES = 5
 
 

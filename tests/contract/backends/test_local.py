@@ -21,6 +21,7 @@ from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.ports.process import Process
 from orchestune.testing.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from orchestune.worker.journal import DONE
+from orchestune.worker.tree import OWNER
 from tests.contract.backends.places import STAND_IN, ThisMachine
 from tests.testbeds.deep import dig
 
@@ -191,6 +192,53 @@ def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) ->
     place.kill(order.worker, handle)
     wait_for_phase(backend, order.worker, handle, Phase.GONE)
     assert left.wait(60) == -signal.SIGKILL
+
+
+def left_by_a_trial(worker: str) -> subprocess.Popen[bytes]:
+    """Forgets its worker but for a parent, as programs do that are started in an environment of their own."""
+    script = "env -i sleep 3600 & setsid sleep 3600 & wait"
+    return subprocess.Popen(["sh", "-c", script], env={"PATH": os.environ["PATH"], OWNER: worker})
+
+
+def test_trials_of_a_worker_that_was_killed_with_its_guard_are_killed_before_it_counts_as_gone(
+    place: ThisMachine,
+) -> None:
+    backend, order = place.backend(), new_order()
+    handle = backend.start(order)
+    seen(place, order)
+    other_worker = new_id()
+    left, other = left_by_a_trial(order.worker), left_by_a_trial(other_worker)
+    wait_until(lambda: len(client.left_by_trials(order.worker)) == 3)
+    below = client.left_by_trials(order.worker)
+    place.kill(order.worker, handle)
+    try:
+        wait_for_phase(backend, order.worker, handle, Phase.GONE)
+        assert left.wait(10) == -signal.SIGKILL
+        wait_until(lambda: not any(process.alive() for process in below))
+        assert other.poll() is None
+    finally:
+        client.kill_all(lambda: client.left_by_trials(other_worker))
+        other.wait()
+
+
+def test_a_server_that_a_trial_started_ends_neither_itself_nor_what_it_started() -> None:
+    script = (
+        "import subprocess; from orchestune.backends.local.client import left_by_trials\n"
+        "child = subprocess.Popen(['sleep', '3600'], env={})\n"
+        "print(left_by_trials('w')); child.kill()"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), OWNER: "w"}
+    assert subprocess.check_output([sys.executable, "-c", script], env=env) == b"set()\n"
+
+
+def test_what_trials_of_a_worker_that_ended_in_good_order_handed_to_others_goes_on(place: ThisMachine) -> None:
+    worker = new_id()
+    handle = started_by_another_server(place, worker, sys.executable, "-c", f"print({DONE!r})")
+    left = subprocess.Popen(["sleep", "3600"], env={OWNER: worker})
+    assert wait_for_phase(place.backend(), worker, handle, Phase.GONE).reason == "the worker ended"
+    assert left.poll() is None
+    left.kill()
+    left.wait()
 
 
 def test_a_process_that_got_the_pid_of_a_worker_is_not_taken_for_it_nor_ended(place: ThisMachine) -> None:

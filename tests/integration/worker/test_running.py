@@ -115,7 +115,7 @@ def test_the_command_finds_its_variables_and_files(serve: Serve, employ: Employ,
     job = {"parameters": ["optim.lr", "amp"], "env": {"PYTHONMINE": "1"}, "secrets": {"PYTHONKEY": "k1k1k1"}}
     server = serve([sys.executable, "-c", code], **job)
     attempt = server.queue({"optim.lr": 3e-4, "amp": True}, gpus=["2", "3"], fold=1, folds=3, number=2)
-    employ(server)
+    worker = employ(server)
     variables, parameters, files, stdin = json.loads(server.finished(attempt).log)
     assert variables["ORCHESTUNE_PARAM_OPTIM_LR"] == "0.0003"
     assert variables["ORCHESTUNE_PARAM_AMP"] == "true"
@@ -128,6 +128,7 @@ def test_the_command_finds_its_variables_and_files(serve: Serve, employ: Employ,
     assert (variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"]) == ("exp-id", "sgd-7f3a")
     assert variables["ORCHESTUNE_SEED"] == "7" and variables["ORCHESTUNE_REPORT_URL"].endswith("/report/x/y")
     assert not any(name.startswith("ORCHESTUNE_WORKER") for name in variables)
+    assert variables["ORCHESTUNE_OF_WORKER"] == worker.name
     assert "secret-token" not in json.dumps(variables)
 
 

@@ -131,8 +131,11 @@ class LocalBackend:
             if kill_at is not None:  # by a server before this one
                 self._undertaker.take(process, folder, kill_at)
             return Sighting(worker, Phase.RUNNING, process.to_json())
-        self._reasons[worker] = _why(process, folder)
+        code = client.exit_code(process)
+        self._reasons[worker] = _why(process, folder, code)
         folder.forget_secrets()
+        if not _in_order(folder, code):  # its guard may have been killed with it; the next attempts are to be alone
+            client.kill_all(lambda: client.left_by_trials(worker))
         self._undertaker.take(process, folder, 0.0, just_died=process in self._alive)
         self._alive.discard(process)
         return Sighting(worker, Phase.GONE, process.to_json(), self._reasons[worker])
@@ -167,16 +170,20 @@ def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
     return known
 
 
-def _why(process: Process, folder: WorkerFolder) -> str:
+def _in_order(folder: WorkerFolder, code: int | None) -> bool:
+    """Whether a worker ended because nothing was left to do: nothing of its trials is left then."""
+    return code == 0 or (code is None and "".join(folder.last_lines(1)).endswith(_DONE))
+
+
+def _why(process: Process, folder: WorkerFolder, code: int | None) -> str:
     """Why a worker is gone, for people."""
-    code = client.exit_code(process)
     if process.boot != boot_id():
         return "the machine was started anew, or it is another one"
     if folder.kill_at() is not None:
         return "the worker was told to end"
-    lines = folder.last_lines(_LAST_LINES)
-    if code == 0 or (code is None and lines and lines[-1].endswith(_DONE)):
+    if _in_order(folder, code):
         return "the worker ended"
+    lines = folder.last_lines(_LAST_LINES)
     if code is not None and code > 128:  # its guard's way to say that a signal ended it
         code = 128 - code
     if code is None:

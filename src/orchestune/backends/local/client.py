@@ -10,6 +10,7 @@ from subprocess import DEVNULL, Popen
 
 from orchestune.backends.local.plan import FILE_VARIABLE
 from orchestune.ports.process import Process, environment, parent_and_session, pids
+from orchestune.worker.tree import OWNER
 
 
 def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:
@@ -60,20 +61,17 @@ def belongings(worker: Process, file: Path, known: Iterable[Process], *, session
     `session`: its session too. Not for a worker that ended long ago: the number may be another session's now.
     """
     known = {process for process in known if process.alive()}
-    about = {pid: entry for pid in pids() if (entry := parent_and_session(pid))}
+    about = _about()
     mark = _mark(file)
     found = {process.pid for process in known}
     found |= {pid for pid, entry in about.items() if (session and entry[1] == worker.pid) or mark in environment(pid)}
-    children: dict[int, list[int]] = {}
-    for pid, (parent, _) in about.items():
-        children.setdefault(parent, []).append(pid)
-    waiting = list(found)
-    while waiting:
-        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
-        found.update(fresh)
-        waiting += fresh
-    found.discard(os.getpid())
-    return {process for pid in found if (process := Process.of(pid)) and process.alive()}
+    return _trees(found, about)
+
+
+def left_by_trials(worker: str) -> set[Process]:
+    """What runs of the trials of a worker, wherever it went, and all below it."""
+    about, mark = _about(), f"{OWNER}={worker}".encode()
+    return _trees({pid for pid in about if mark in environment(pid)}, about)
 
 
 def kill_all(find: Callable[[], set[Process]]) -> bool:
@@ -85,6 +83,25 @@ def kill_all(find: Callable[[], set[Process]]) -> bool:
         seen |= fresh
     killed = [process.send(signal.SIGKILL) for process in seen]
     return any(killed)
+
+
+def _about() -> dict[int, tuple[int, int]]:
+    """Parent and session of each process."""
+    return {pid: entry for pid in pids() if (entry := parent_and_session(pid))}
+
+
+def _trees(roots: set[int], about: Mapping[int, tuple[int, int]]) -> set[Process]:
+    """These and all their descendants, but for this process and what it started: a trial may have started it."""
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _) in about.items():
+        children.setdefault(parent, []).append(pid)
+    found = roots - {os.getpid()}
+    waiting = list(found)
+    while waiting:
+        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found and pid != os.getpid()]
+        found.update(fresh)
+        waiting += fresh
+    return {process for pid in found if (process := Process.of(pid)) and process.alive()}
 
 
 def _mark(file: Path) -> bytes:
