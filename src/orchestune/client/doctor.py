@@ -18,6 +18,7 @@ from orchestune import __version__
 from orchestune.client import room
 from orchestune.client.address import named_server, resolver
 from orchestune.client.doctor_clusters import cluster_checks
+from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.client.finding import Finding, Verdict
 from orchestune.client.home import state_folder
 from orchestune.client.outdated import REMEDY, changed
@@ -26,9 +27,6 @@ from orchestune.errors import Denied, OrchestuneError
 
 PROTOCOL = 1
 _LITTLE, _TIGHT = 10 * 2**30, 1 * 2**30
-_REMOTE = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs"}
-)
 
 
 def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -79,32 +77,15 @@ def _state(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _locks(descriptor: int, folder: Path) -> Finding:
-    kind = _file_system(folder)
-    remedy = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
+    kind = filesystem(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        return Finding("locks", "error", f"{kind or 'this file system'} gives no locks: {exc.strerror}", remedy)
-    if kind in _REMOTE:
-        return Finding("locks", "error", f"the state folder is on {kind}, a network file system", remedy)
+        return Finding("locks", "error", f"{kind or 'this file system'} gives no locks: {exc.strerror}", LOCAL_DISK)
+    if kind in NETWORK:
+        return Finding("locks", "error", f"the state folder is on {kind}, a network file system", LOCAL_DISK)
     return Finding("locks", "ok", f"work on {kind}" if kind else "work")
-
-
-def _file_system(folder: Path) -> str:
-    """The kind of file system that `folder` is on, as the kernel names it; empty where it does not say."""
-    best, kind = "", ""
-    path = str(folder.resolve())
-    try:
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    for line in mounts:
-        _, place, found, *_ = line.split(" ")
-        place = place.replace("\\040", " ")
-        if (path == place or path.startswith(place.rstrip("/") + "/")) and len(place) >= len(best):
-            best, kind = place, found
-    return kind
 
 
 def _disk(name: str, folder: Path) -> Finding:

@@ -8,7 +8,6 @@ import fcntl
 import logging
 import os
 import random
-import re
 import secrets
 import socket
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from orchestune import __version__
 from orchestune.client import endpoint
 from orchestune.client.endpoint import Endpoint
+from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
 from orchestune.ports.private import create_private, write_private
 from orchestune.ports.process import Process
@@ -32,15 +32,6 @@ _HOST = "127.0.0.1"
 _LOWEST_PORT = 20000
 _PATIENCE = 2.0
 """seconds to wait for the lock: a command that looks whether a server runs holds it for a moment"""
-_LOCAL_DISK = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
-_NETWORK = frozenset(
-    ["nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "davfs", "coda"]
-    + ["lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs", "pvfs2", "panfs", "wekafs", "ocfs2", "gfs2"]
-    + [
-        f"fuse.{name}"
-        for name in ("sshfs", "glusterfs", "ceph", "s3fs", "gcsfuse", "rclone", "juicefs", "davfs2", "beegfs")
-    ]
-)
 
 
 class Lock:
@@ -146,7 +137,7 @@ def _held(lock: Path, patience: float) -> int | None:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise UsageError(f"the folder {lock.parent} cannot be used: {exc.strerror}", _LOCAL_DISK) from exc
+        raise UsageError(f"the folder {lock.parent} cannot be used: {exc.strerror}", LOCAL_DISK) from exc
     deadline = time.monotonic() + patience
     while not _locked(descriptor, lock.parent):
         if time.monotonic() > deadline:
@@ -163,7 +154,7 @@ def _locked(descriptor: int, state: Path) -> bool:
         return False
     except OSError as exc:
         os.close(descriptor)
-        raise UsageError(f"files cannot be locked in {state}: {exc.strerror}", _LOCAL_DISK) from exc
+        raise UsageError(f"files cannot be locked in {state}: {exc.strerror}", LOCAL_DISK) from exc
     return True
 
 
@@ -249,25 +240,8 @@ async def keep_published(lock: Lock, every: float = REPUBLISH) -> None:
 def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
     """UsageError where `path` is on a network file system: SQLite's log needs memory that its users share."""
     kind = filesystem(path, mounts)
-    if kind in _NETWORK:
+    if kind in NETWORK:
         raise UsageError(
             f"{path} is on a network file system ({kind}), on which the embedded server's database would be damaged",
-            f"{_LOCAL_DISK}, such as ORCHESTUNE_HOME=/var/tmp/orchestune-$USER",
+            f"{LOCAL_DISK}, such as ORCHESTUNE_HOME=/var/tmp/orchestune-$USER",
         )
-
-
-def filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """The kind of file system that `path` is on or would be made on; empty where that cannot be told."""
-    try:
-        lines = mounts.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return ""
-    place, best, kind = path.resolve(), -1, ""
-    for line in lines:
-        fields = line.split()
-        if len(fields) < 3:
-            continue
-        mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
-        if place.is_relative_to(mount) and len(mount.parts) >= best:  # a later mount covers an earlier one
-            best, kind = len(mount.parts), fields[2]
-    return kind

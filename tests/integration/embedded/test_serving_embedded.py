@@ -184,25 +184,7 @@ def test_every_sign_of_life_starts_the_time_again() -> None:
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
-/dev/vdb /home/ada/local\\040disk xfs rw 0 0
-tmpfs /run tmpfs rw 0 0
-host:/x /run fuse.sshfs rw 0 0
 """
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/var/lib/x", "ext4"),
-        ("/home/ada/.local/state", "nfs4"),
-        ("/home/ada/local disk/x", "xfs"),
-        ("/homely", "ext4"),
-        ("/run/x", "fuse.sshfs"),
-    ],
-)
-def test_the_file_system_of_a_path_is_that_of_the_last_mount_over_it(tmp_path: Path, path: str, kind: str) -> None:
-    (tmp_path / "mounts").write_text(MOUNTS)
-    assert embedded.filesystem(Path(path), tmp_path / "mounts") == kind
 
 
 def test_a_network_file_system_is_refused_with_what_to_set(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from orchestune.client import doctor
 from orchestune.client.doctor import checks
+from orchestune.client.filesystem import NETWORK
 from orchestune.client.finding import Finding
 from orchestune.client.transport import Reply, Transport
 from tests.unit.client.fake_server import FakeServer
@@ -105,10 +106,13 @@ def test_without_a_state_folder_all_else_is_looked_at(tmp_path: Path) -> None:
     assert "gpus" in findings
 
 
-def test_a_state_folder_on_a_network_file_system_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_file_system", lambda folder: "nfs4")
+@pytest.mark.parametrize("kind", sorted(NETWORK))
+def test_a_state_folder_on_a_file_system_that_the_server_refuses_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(doctor, "filesystem", lambda folder: kind)
     [finding] = [one for one in doctor._state({"ORCHESTUNE_HOME": str(tmp_path)}) if one.name == "locks"]
-    assert (finding.ok, finding.detail) == ("error", "the state folder is on nfs4, a network file system")
+    assert (finding.ok, finding.detail) == ("error", f"the state folder is on {kind}, a network file system")
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(2**29, "error"), (5 * 2**30, "warning"), (50 * 2**30, "ok")])
