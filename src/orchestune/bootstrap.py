@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import func, select
-
 from orchestune.archives.shelf import Shelf
 from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.local.backend import LocalBackend
@@ -48,12 +46,10 @@ from orchestune.services import retirement
 from orchestune.services.core import Core
 from orchestune.services.ending import Retirement
 from orchestune.services.signals import ACTING, NOTIFYING, SUGGESTING
-from orchestune.store import notices
+from orchestune.store import notices, workers
 from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.leadership import Leadership
-from orchestune.store.tables import workers
-from orchestune.store.workers import PRESENT
 
 _PATIENT_TRIES = 4
 """how often a message is tried before a server without work may end, and goes on with it when it is started again"""
@@ -94,8 +90,7 @@ class Running:
                 return False
             if any(row.desired != "paused" or row.live for row in unfinished(session)):
                 return False
-            present = session.select(select(func.count()).where(workers.c.state.in_((*PRESENT, "lost"))))
-        return int(present[0][0]) == 0
+            return not workers.are_there(session)
 
 
 def build(

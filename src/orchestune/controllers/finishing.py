@@ -35,28 +35,28 @@ class Finishing:
     def tick(self) -> None:
         """Look at every experiment that is not over, and at workers of those that are."""
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows, now = experiments.unfinished(session), session.now
         for row in rows:
-            self._experiment(row)
+            if row.ending or _timed_out(row, now):
+                self._experiment(row.id)
         unfinished = {row.id: row for row in rows}
         ending = {worker for name in self._core.backends for worker in self._workers_of_the_dead(name, unfinished)}
         self._told &= ending
         self._sending = {worker: seen for worker, seen in self._sending.items() if worker in ending}
 
-    def _experiment(self, row: ExperimentRow) -> None:
-        limit = row.specification.stop.time
-        timed_out = limit is not None and row.started_at is not None and row.ended is None
-        if not timed_out and not row.ending:
-            return
-        with self._core.store.reading() as session:
-            present = [w for w in workers.of_experiment(session, row.id) if w.state in (*workers.PRESENT, "lost")]
-        with locked(self._core, row.id) as ledger:
+    def _experiment(self, experiment: str) -> None:
+        with locked(self._core, experiment) as ledger:
             now = ledger.row
             if now.desired is not Desired.STOPPED:
                 ledger.evaluate()
             if now.ending and now.open:
                 trials.cancel_open(ledger, now.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
-            elif now.ending and not present and now.live == 0 and now.state is ExperimentState.STOPPING:
+            elif (
+                now.ending
+                and now.live == 0
+                and now.state is ExperimentState.STOPPING
+                and not workers.are_there(ledger.session, experiment)
+            ):
                 ledger.settle()
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
@@ -100,6 +100,11 @@ class Finishing:
         text = "files of trials of %s did not arrive within %.0f minutes; its worker %s ends"
         log.warning(text, row.handle, most / 60, worker.name)
         return False
+
+
+def _timed_out(row: ExperimentRow, now: float) -> bool:
+    limit = row.specification.stop.time
+    return limit is not None and row.started_at is not None and now - row.started_at >= limit
 
 
 def workers_to_end(present: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> list[Present]:

@@ -24,6 +24,6 @@ class Removing:
 
     def _remove(self, experiment: str) -> None:
         with self._core.store.reading() as session:
-            found = workers.of_experiment(session, experiment)
-        if not any(worker.state in (*workers.PRESENT, "lost") for worker in found):
+            anybody = workers.are_there(session, experiment)
+        if not anybody:
             remove(self._core, experiment)

@@ -76,10 +76,11 @@ def present(session: Session, cluster: str) -> list[Present]:
     return [Present(*row) for row in session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})]
 
 
-def are_there(session: Session) -> bool:
-    """Whether any worker of any cluster is not known to be gone."""
+def are_there(session: Session, experiment: str | None = None) -> bool:
+    """Whether any worker, or one of that experiment, is not known to be gone."""
     there = select(workers.c.id).where(workers.c.state.in_((*PRESENT, WorkerState.LOST)))
-    return session.first(there.limit(1)) is not None
+    mine = there if experiment is None else there.where(workers.c.experiment == experiment)
+    return session.first(mine.limit(1)) is not None
 
 
 def present_slots(session: Session, experiment: str) -> int:

@@ -1,0 +1,32 @@
+"""What it costs to look whether something is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestune.controllers.finishing import Finishing
+from orchestune.controllers.sparing import Sparing
+from orchestune.testing.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_time_that_is_not_over_is_looked_at_without_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = world.create(budget=50, stop={"time": 60})
+    world.lease()
+    world.clock.pass_time(30.0)
+    finishing = Finishing(world.core, Sparing(world.core))
+    with monkeypatch.context() as patched:
+        patched.setattr(world.core.store, "transaction", None)
+        finishing.tick()
+    world.clock.pass_time(31.0)
+    finishing.tick()
+    assert world.status(experiment)["reason"]["code"] == "time"
