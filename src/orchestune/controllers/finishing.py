@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from functools import partial
 
+from orchestune.controllers.each import each
 from orchestune.controllers.sparing import Sparing
 from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode, WorkerState
+from orchestune.ports.backend import Backend
 from orchestune.services import trials
 from orchestune.services.core import Core
 from orchestune.services.ledger import locked
@@ -33,16 +36,21 @@ class Finishing:
         """worker → since when it is waited for, and its beat then"""
 
     def tick(self) -> None:
-        """Look at every experiment that is not over, and at workers of those that are."""
+        """Look at every experiment that is not over, and at workers of those that are.
+
+        TemporaryError, at the end, if a place was away.
+        """
         with self._core.store.reading() as session:
             rows, now = experiments.unfinished(session), session.now
         for row in rows:
             if row.ending or _timed_out(row, now):
                 self._experiment(row.id)
         unfinished = {row.id: row for row in rows}
-        ending = {worker for name in self._core.backends for worker in self._workers_of_the_dead(name, unfinished)}
-        self._told &= ending
-        self._sending = {worker: seen for worker, seen in self._sending.items() if worker in ending}
+        ending = {name: self._workers_of_the_dead(name, unfinished) for name in self._core.backends}
+        known = {worker.id for found in ending.values() for worker in found}
+        self._told &= known
+        self._sending = {worker: seen for worker, seen in self._sending.items() if worker in known}
+        each(partial(self._end, self._core.backends[name], found, unfinished) for name, found in ending.items())
 
     def _experiment(self, experiment: str) -> None:
         with locked(self._core, experiment) as ledger:
@@ -59,29 +67,26 @@ class Finishing:
             ):
                 ledger.settle()
 
-    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[str]:
-        """End the workers of experiments that are over or are being stopped; those that are spared stay warm, and those
-        with files that have not arrived yet get the time for it: they end their trials as they are ordered, drain, and
-        end by themselves.
-
-        Returns their ids, those that were told before too.
-        """
+    def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[Present]:
+        """The workers of experiments that are over or are being stopped, but those that are spared."""
         backend = self._core.backends[cluster]
         with self._core.store.reading() as session:
             present = workers.present(session, cluster)
         rows = [row for row in unfinished.values() if row.cluster == cluster]
         ending = workers_to_end(present, unfinished)
-        ending = [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
+        return [worker for worker in ending if not self._sparing.keeps(backend, worker, rows)]
+
+    def _end(self, backend: Backend, ending: Sequence[Present], unfinished: dict[str, ExperimentRow]) -> None:
+        """End those that were not told yet. The ones with files that have not arrived get the time for it: they end
+        their trials as they are ordered, drain, and end by themselves.
+        """
         for worker in ending:
-            if worker.id in self._told or not worker.handle:
-                continue
-            if self._hands_in_files(worker):
+            if worker.id in self._told or not worker.handle or self._hands_in_files(worker):
                 continue
             row = unfinished.get(worker.experiment)
             grace = row.specification.grace if row is not None else 10.0
             backend.end(worker.id, json.loads(worker.handle), grace)
             self._told.add(worker.id)
-        return [worker.id for worker in ending]
 
     def _hands_in_files(self, worker: Present) -> bool:
         if worker.phase != workers.SENDING or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 
+from orchestune.controllers.each import each
 from orchestune.domain.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.domain.words import plural
@@ -42,33 +44,33 @@ class Reaping:
         self._lost_since: dict[str, float] = {}
 
     def tick(self) -> None:
-        """Look at every worker that is not known to be gone."""
+        """Look at every worker that is not known to be gone. TemporaryError, at the end, if a place was away."""
         now = self._core.clock.monotonic()
         self._listened += min(now - self._looked, self._most)
         self._looked = now
         if self._core.store.full:
             self._forget()
-        try:
-            self._look()
-        except StoreUnavailable:
-            self._forget()
-            raise
+        known: set[str] = set()
+        each(partial(self._look, name, known) for name in self._core.backends)
+        for gone in self._heard.keys() - known:
+            del self._heard[gone]
 
     def _forget(self) -> None:
         """Workers could not say anything either: all of them have their time from the next look on."""
         self._heard.clear()
         self._lost_since.clear()
 
-    def _look(self) -> None:
-        known = set()
-        for name, backend in self._core.backends.items():
+    def _look(self, name: str, known: set[str]) -> None:
+        """Look at the workers of one place, and add them to `known`."""
+        try:
             with self._core.store.reading() as session:
-                present = list(workers.present(session, name))
-            known |= {worker.id for worker in present}
+                present = workers.present(session, name)
+            known.update(worker.id for worker in present)
             if present:
-                self._cluster(backend, present)
-        for gone in self._heard.keys() - known:
-            del self._heard[gone]
+                self._cluster(self._core.backends[name], present)
+        except StoreUnavailable:
+            self._forget()
+            raise
 
     def _cluster(self, backend: Backend, present: list[Present]) -> None:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from orchestune.controllers.each import each
 from orchestune.services.core import Core
 from orchestune.store import workers
 
@@ -17,12 +20,14 @@ class Sweeping:
         self._next = core.clock.monotonic()
 
     def tick(self) -> None:
-        """Now and then."""
+        """Now and then. TemporaryError, at the end, if a place was away."""
         now = self._core.clock.monotonic()
         if now < self._next:
             return
         self._next = now + SECONDS
         with self._core.store.reading() as session:
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
-        for name, backend in self._core.backends.items():
-            backend.sweep(frozenset(worker.id for worker in present[name]))
+        each(
+            partial(backend.sweep, frozenset(worker.id for worker in present[name]))
+            for name, backend in self._core.backends.items()
+        )

@@ -12,6 +12,7 @@ from orchestune.controllers.sweeping import SECONDS, Sweeping
 from orchestune.errors import TemporaryError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services.change_experiment import pause, stop
+from orchestune.services.create_experiment import create_experiment
 from orchestune.testing.world import FakeBackend, World
 
 
@@ -33,6 +34,11 @@ class Unsteady(FakeBackend):
 
     def sweep(self, workers: frozenset[str]) -> None:
         self.swept.append(workers)
+
+
+def create_there(world: World) -> str:
+    """An experiment at the other place."""
+    return str(create_experiment(world.core, world.request(parallelism=1) | {"cluster": "empty"}, "ada")["id"])
 
 
 @pytest.fixture
@@ -130,3 +136,32 @@ def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> N
     world.tick(2)
     sweeping.tick()
     assert place.swept[-1] == frozenset()
+
+
+def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
+    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = world.create(parallelism=1), create_there(world)
+    swept = list[frozenset[str]]()
+    monkeypatch.setattr(world.empty, "sweep", swept.append)
+    sweeping = Sweeping(world.core)
+    world.tick()
+
+    def away(*given: object) -> None:
+        raise TemporaryError("the API server is away")
+
+    for call in ("observe", "end", "sweep"):
+        monkeypatch.setattr(place, call, away)
+    [worker] = world.empty.orders
+    with pytest.raises(TemporaryError, match="is away"):
+        sweeping.tick()
+    assert swept == [frozenset([worker])]
+    stop(world.core, here, "ada")
+    stop(world.core, there, "ada")
+    finishing, reaping, *_ = world.controllers
+    with pytest.raises(TemporaryError, match="is away"):
+        finishing.tick()
+    assert world.empty.ended == {worker}
+    with pytest.raises(TemporaryError, match="is away"):
+        reaping.tick()
+    assert [seen["state"] for seen in world.status(there)["workers"]] == ["ended"]
