@@ -52,8 +52,9 @@ class Reaping:
             self._forget()
         known: set[str] = set()
         each(partial(self._look, name, known) for name in self._core.backends)
-        for gone in self._heard.keys() - known:
-            del self._heard[gone]
+        for of_workers in (self._heard, self._lost_since):
+            for gone in of_workers.keys() - known:
+                del of_workers[gone]
 
     def _forget(self) -> None:
         """Workers could not say anything either: all of them have their time from the next look on."""
@@ -76,9 +77,9 @@ class Reaping:
         handles = {worker.id: json.loads(worker.handle) if worker.handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
         now = self._listened
-        lost = {worker.id for worker in present if worker.state == WorkerState.LOST}
-        self._lost_since = {name: since for name, since in self._lost_since.items() if name in lost}
         for worker in present:
+            if worker.state != WorkerState.LOST:
+                self._lost_since.pop(worker.id, None)
             sighting = seen.get(worker.id)
             begun = worker.handle is not None or worker.state == WorkerState.DRAINING
             if sighting is not None and sighting.phase is Phase.GONE and begun:

@@ -123,6 +123,20 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back(world: World, place
     assert "has not been heard of for" in worker["reason"], "why it had to end is not forgotten"
 
 
+def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_workers(
+    world: World, place: Unsteady
+) -> None:
+    world.create(budget=4, parallelism=1)
+    world.lease()
+    create_there(world)
+    world.tick()
+    world.empty.pending.update(dict.fromkeys(world.empty.orders, "no node takes it"))
+    for _ in range(150):
+        world.clock.pass_time(1.0)
+        world.tick()
+    assert next(iter(place.orders)) in place.ended
+
+
 def test_a_sweep_is_told_what_there_still_is(world: World, place: Unsteady) -> None:
     experiment, sweeping = world.create(), Sweeping(world.core)
     world.tick(2)
