@@ -263,4 +263,6 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
         ]  # fmt: skip
         header = ("WORKER", "NODE", "STATE", "RUNNING", "SUCCEEDED", "FAILED", "")
         lines += ["", *table(header, rows, paint, right=(3, 4, 5))]
+        more = status.get("workers_left_out")
+        lines += [paint.dim(f"and {more} more that ended")] if more else []
     return lines

@@ -199,7 +199,8 @@ class Status(TypedDict):
     ]
     running: NotRequired[list[RunningTrial]]
     resources: NotRequired[RoomForTrials]
-    workers: NotRequired[list[Worker]]
+    workers: NotRequired[Annotated[list[Worker], Field(description="those that are there, and the last 50 that ended")]]
+    workers_left_out: NotRequired[Annotated[int, Field(description="how many more ended")]]
     eta_seconds: float | None
     origin: str | None
     created_at: str

@@ -25,6 +25,8 @@ Document = dict[str, Any]
 _T = TypeVar("_T")
 _LAST = 16
 """so many suggestions say what the search does now"""
+_ENDED_WORKERS = 50
+"""so many that ended are shown: an experiment of weeks may have had thousands"""
 _FULL = (
     "the disk of the store is full: what happens is recorded, and goes on, once there is room"
     " (`orchestune doctor` says where); nothing is lost"
@@ -236,7 +238,8 @@ def document(core: Core, session: Session, row: ExperimentRow, *, details: bool)
         shown["files_dropped_at"] = rfc3339(experiments.files_dropped_at(session, row.id))
         shown["running"] = _running(session, row)
         shown["resources"] = _resources(core, row)
-        shown["workers"] = [_worker(worker) for worker in workers.of_experiment(session, row.id)]
+        found, more = workers.of_late(session, row.id, _ENDED_WORKERS)
+        shown["workers"], shown["workers_left_out"] = [_worker(worker) for worker in found], more
     elif waits := _waits(core, row):
         shown["notes"] = [waits]
     return shown

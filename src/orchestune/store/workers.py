@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, or_, select, update
 
 from orchestune.domain.states import WorkerState
 from orchestune.domain.transitions import WORKER, Cause, after
@@ -30,17 +30,26 @@ def get(session: Session, worker: str) -> Row[Any] | None:
 
 
 def of_experiment(session: Session, experiment: str) -> Sequence[Row[Any]]:
-    """Every worker the experiment ever had, oldest first, with the number of attempts it works on (`running`)."""
+    """Every worker the experiment ever had, oldest first."""
+    return session.select(select(workers).where(workers.c.experiment == experiment).order_by(workers.c.created_at))
+
+
+def of_late(session: Session, experiment: str, most: int) -> tuple[Sequence[Row[Any]], int]:
+    """The workers of an experiment that are there and the last `most` that ended, oldest first, with the number of
+    attempts that each works on (`running`); and how many more ended.
+    """
     running = (
         select(func.count())
         .where(attempts.c.worker == workers.c.id, attempts.c.state.in_(("leased", "running")))
         .correlate(workers)
         .scalar_subquery()
-        .label("running")
     )
-    return session.select(
-        select(workers, running).where(workers.c.experiment == experiment).order_by(workers.c.created_at)
-    )
+    mine, ended = workers.c.experiment == experiment, workers.c.state == WorkerState.ENDED
+    last = select(workers.c.id).where(mine, ended).order_by(workers.c.ended_at.desc(), workers.c.id.desc()).limit(most)
+    shown = select(workers, running.label("running")).where(mine, or_(~ended, workers.c.id.in_(last)))
+    found = session.select(shown.order_by(workers.c.created_at))
+    [[count]] = session.select(select(func.count()).where(mine, ended))
+    return found, count - sum(worker.state == WorkerState.ENDED for worker in found)
 
 
 def ran_something(session: Session, worker: str) -> bool:

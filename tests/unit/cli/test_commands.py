@@ -74,6 +74,8 @@ def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, c
     assert "why           waits for 2 gpu, which net-1a2b holds" in lines
     assert "observations  4 / 4, 2 at a time" in lines
     assert lines[-1].split() == ["w1", "laptop", "alive", "0", "/", "2", "3", "1"]
+    server.update("sgd-7f3a", workers_left_out=2950)
+    assert cli("status", "sgd").out.splitlines()[-1] == "and 2950 more that ended"
 
 
 def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) -> None:

@@ -81,6 +81,29 @@ class LossesContract(WorldContract):
             (shown,) = world.status(experiment)["workers"]
             assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, sending)
 
+    def test_a_status_shows_the_workers_that_are_there_and_the_last_that_ended(self, world: World) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        world.lease()
+        [there] = world.status(experiment)["workers"]
+        with world.core.store.transaction() as session:
+            for number in range(100, 160):
+                ended = {
+                    "state": "ended",
+                    "slots": 1,
+                    "created_at": session.now - number,
+                    "ended_at": session.now - number,
+                }
+                workers.add(
+                    session,
+                    {"id": f"w{number}", "name": f"w{number}", "experiment": experiment, "cluster": "local"} | ended,
+                )
+        shown = world.status(experiment)
+        assert [worker["name"] for worker in shown["workers"]] == [
+            *(f"w{n}" for n in range(149, 99, -1)),
+            there["name"],
+        ]
+        assert (shown["workers"][-1], shown["workers_left_out"]) == (there, 10)
+
     def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: World) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]
