@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from orchestune.domain.metrics import Metric
+from orchestune.domain.space import Space
+from orchestune.domain.trial import Observation
 from orchestune.engines import analyses
 from orchestune.services import explain_experiment, read_experiments
 from orchestune.testing.world import World
@@ -53,3 +56,40 @@ def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: World) -> N
         worker.call(finished=[worker.finish(lease, loss)])
     said = [found["message"] for found in explain_experiment.explain(world.core, experiment, None)["findings"]]
     assert any("1 other trial is within one standard error of 2 folds (0.1) of the best" in message for message in said)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_many_trials_an_even_selection_is_looked_at_and_the_best_is_that_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    weighed = list[int]()
+
+    def weigh(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
+        weighed.append(len(history))
+        return {}
+
+    monkeypatch.setattr(analyses, "importance", weigh)
+    metrics = [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": "minimize", "optimized": several}]
+    twice = [{"x": 0.5}, {"x": 0.5}, {"x": 0.25}]
+    experiment = world.create(budget=12, parallelism=1, metrics=metrics[: 1 + several], try_first=twice)
+    for number in range(1, 13):
+        [(worker, lease)] = world.lease()
+        loss = -5.0 if number == 5 else float(number)
+        worker.call(
+            finished=[worker.finish(lease, points=[[0, "loss", loss, None, None], [1, "size", loss, None, None]])]
+        )
+
+    def told() -> dict[str, str]:
+        found = explain_experiment.explain(world.core, experiment, None)["findings"]
+        return {
+            item["code"]: item["message"] for item in found if item["code"] in ("converged", "duplicates", "selection")
+        }
+
+    whole = told()
+    assert "trial 5, and the 7 trials that finished after it" in whole["converged"]
+    assert whole["duplicates"].startswith("1 trial ")
+    monkeypatch.setattr(explain_experiment, "_MOST", 4)
+    assert told() == whole | {
+        "selection": "what is said of ties and of parameters rests on 4 of the 12 trials, evenly chosen"
+    }
+    assert weighed == [12, 4]

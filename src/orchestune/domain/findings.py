@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,10 +36,28 @@ class Finding:
     parameter: str | None = None
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A search of which an even selection of trials alone is looked at."""
+
+    count: int
+    """trials that finished"""
+    best: Mapping[int, Observation]
+    """the best trial of all, or those of the Pareto front, by their places in the order in which all finished"""
+    repeated: int
+    """trials with a configuration that another one had before"""
+
+
 def findings(
-    space: Space, metric: Metric, history: Sequence[Observation], metrics: Sequence[Metric] = (), folds: int = 1
+    space: Space,
+    metric: Metric,
+    history: Sequence[Observation],
+    metrics: Sequence[Metric] = (),
+    folds: int = 1,
+    whole: Whole | None = None,
 ) -> list[Finding]:
     """The facts about the trials of `history` (in the order in which they finished), the most useful ones first.
+    `whole`: what is known of all trials, where these are a selection.
 
     The best ones are those of the trials that keep every limit of `metrics`. Whether the search still gets better is
     told of the Pareto front where several of these have a goal, whichever `metric` the rest is about, and of the first
@@ -49,19 +66,26 @@ def findings(
     done = [seen for seen in history if _value(metric, seen) is not None]
     kept = [seen for seen in done if feasible(metrics, seen.metrics)]
     goal = metric if metric.optimized else next(iter(objectives(metrics)), metric)
-    good = [seen for seen in history if _value(goal, seen) is not None and feasible(metrics, seen.metrics)]
-    found = [*_progress(goal, metrics, history, good), *_ties(goal, good, folds)]
+    whole = whole or Whole(len(history), dict(enumerate(history, 1)), _repeated(history))
+    best = {place: seen for place, seen in sorted(whole.best.items()) if _good(goal, metrics, seen)}
+    known = {seen.number for seen in best.values()}
+    good = [*best.values(), *(s for s in history if s.number not in known and _good(goal, metrics, s))]
+    found = [*_progress(goal, metrics, best, whole.count), *_ties(goal, good, folds)] if best and len(good) > 1 else []
     for parameter in space.parameters:
         having = [seen for seen in done if parameter.name in seen.parameters]
         found += _edge(parameter, metric, [seen for seen in kept if parameter.name in seen.parameters])
         found += _direction(parameter, metric, having)
         found += _failures(parameter, history)
-    return [*found, *_duplicates(history)]
+    return [*found, *_duplicates(whole.repeated), *_selection(len(history), whole.count)]
 
 
 def _value(metric: Metric, seen: Observation) -> float | None:
     value = seen.metrics.get(metric.name)
     return value if seen.state is TrialState.COMPLETED and value is not None and math.isfinite(value) else None
+
+
+def _good(metric: Metric, metrics: Sequence[Metric], seen: Observation) -> bool:
+    return _value(metric, seen) is not None and feasible(metrics, seen.metrics)
 
 
 def _loss(metric: Metric, seen: Observation) -> float:
@@ -70,20 +94,19 @@ def _loss(metric: Metric, seen: Observation) -> float:
 
 
 def _progress(
-    metric: Metric, metrics: Sequence[Metric], history: Sequence[Observation], done: Sequence[Observation]
+    metric: Metric, metrics: Sequence[Metric], done: Mapping[int, Observation], count: int
 ) -> Iterator[Finding]:
-    if len(done) < 2:
-        return
     several = len(objectives(metrics)) > 1
-    front = set(pareto_front(metrics, [(seen.number, seen.metrics) for seen in done])) if several else set()
+    values = [(seen.number, seen.metrics) for seen in done.values()]
+    front = set(pareto_front(metrics, values)) if several else set()
     if front:
-        best = [seen for seen in done if seen.number in front][-1]
+        place = max(place for place, seen in done.items() if seen.number in front)
         size = f"{len(front)} trials" if len(front) > 1 else "one trial"
-        said = f"the last to come onto the Pareto front, of {size} now, was trial {best.number}"
+        said = f"the last to come onto the Pareto front, of {size} now, was trial {done[place].number}"
     else:
-        best = min(done, key=lambda seen: _loss(metric, seen))
-        said = f"the best {metric.name}, {best.metrics[metric.name]:.6g}, came from trial {best.number}"
-    place, count = history.index(best) + 1, len(history)
+        place = min(done, key=lambda place: _loss(metric, done[place]))
+        value = done[place].metrics[metric.name]
+        said = f"the best {metric.name}, {value:.6g}, came from trial {done[place].number}"
     if count >= ENOUGH and count - place >= count / 2:
         text = f"{said}, and the {count - place} trials that finished after it brought nothing better"
         yield Finding("converged", f"{text}: more of the same will hardly help")
@@ -99,8 +122,6 @@ def _th(number: int) -> str:
 
 
 def _ties(metric: Metric, done: Sequence[Observation], folds: int) -> Iterator[Finding]:
-    if len(done) < 2:
-        return
     best = min(done, key=lambda seen: _loss(metric, seen))
     spread = best.stddev.get(metric.name)
     if not spread:
@@ -238,8 +259,17 @@ def _regions(parameter: Parameter) -> Iterator[tuple[str, Callable[[Value], bool
     yield "it in the upper half of its range", lambda value: _place(parameter, value) >= 0.5
 
 
-def _duplicates(history: Sequence[Observation]) -> Iterator[Finding]:
-    repeated = sum(count - 1 for count in Counter(key(seen.parameters) for seen in history).values())
+def _repeated(history: Sequence[Observation]) -> int:
+    return len(history) - len({key(seen.parameters) for seen in history})
+
+
+def _duplicates(repeated: int) -> Iterator[Finding]:
     if repeated:
         text = f"{plural(repeated, 'trial')} had a configuration that another one had before"
         yield Finding("duplicates", f"{text}: is the space smaller than the budget?")
+
+
+def _selection(looked_at: int, count: int) -> Iterator[Finding]:
+    if looked_at < count:
+        text = f"what is said of ties and of parameters rests on {looked_at} of the {count} trials, evenly chosen"
+        yield Finding("selection", text)

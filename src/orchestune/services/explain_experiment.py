@@ -11,21 +11,22 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.trial import Observation
 from orchestune.engines import analyses
 from orchestune.services.core import Core
-from orchestune.services.read_experiments import declared
-from orchestune.services.read_history import observations
+from orchestune.services.read_experiments import declared, measured_best
+from orchestune.services.read_history import completed, observations
 from orchestune.services.unpruned import unpruned
-from orchestune.store import experiments
+from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.session import Session
 
 _MOST = 3000
-"""trials that a measure of importance rests on; more of them change it little, and take minutes"""
+"""trials that are looked at; more of them change little and take seconds, or minutes for a measure of importance"""
 
 
 def importance(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     """How much each parameter matters for a declared metric, the first one where none is named."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        history = observations(session, row, 0, every=math.ceil(row.history_seq / _MOST) or 1)
+        history = _selection(session, row)
     return _importance(row, declared(row, metric), history)
 
 
@@ -33,17 +34,29 @@ def explain(core: Core, ref: str, metric: str | None) -> dict[str, Any]:
     """The same, and measured facts in plain words."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        history = observations(session, row, 0)
+        history = _selection(session, row)
+        whole = _whole(session, row) if len(history) < row.history_seq else None
         idle = unpruned(session, row)
     chosen = declared(row, metric)
     told = row.specification
-    found = findings.findings(told.space, chosen, history, told.metrics, told.folds.count)
+    found = findings.findings(told.space, chosen, history, told.metrics, told.folds.count, whole)
     found += [findings.Finding("nothing_pruned", idle)] if idle else []
     return _importance(row, chosen, history) | {"findings": [asdict(finding) for finding in found]}
 
 
+def _selection(session: Session, row: ExperimentRow) -> list[Observation]:
+    return observations(session, row, 0, every=math.ceil(row.history_seq / _MOST) or 1)
+
+
+def _whole(session: Session, row: ExperimentRow) -> findings.Whole:
+    best = measured_best(session, row)
+    places = trials.places(session, row.id, best)
+    found = {places[seen.number]: seen for seen in completed(session, row, best)}
+    return findings.Whole(row.history_seq, found, trials.repeated(session, row.id))
+
+
 def _importance(row: ExperimentRow, metric: Metric, history: list[Observation]) -> dict[str, Any]:
-    found = analyses.importance(row.specification.space, metric, history[:: math.ceil(len(history) / _MOST) or 1])
+    found = analyses.importance(row.specification.space, metric, history)
     return {
         "metric": metric.name,
         "trials": row.completed,

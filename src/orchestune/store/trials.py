@@ -244,6 +244,21 @@ def of_numbers(session: Session, experiment: str, numbers: Sequence[int]) -> lis
     return [found[number] for number in numbers if number in found]
 
 
+def places(session: Session, experiment: str, numbers: Sequence[int]) -> dict[int, int]:
+    """The places of these finished trials in the order in which all did, from 1."""
+    query = select(trials.c.number, trials.c.history_seq).where(
+        trials.c.experiment == experiment, trials.c.number.in_(list(numbers))
+    )
+    return dict(map(tuple, session.select(query)))
+
+
+def repeated(session: Session, experiment: str) -> int:
+    """How many finished trials had a configuration that another one had before."""
+    count = func.count() - func.count(trials.c.parameters.distinct())
+    [[found]] = session.select(select(count).where(trials.c.experiment == experiment, trials.c.history_seq > 0))
+    return int(found)
+
+
 def configurations(session: Session, experiment: str) -> list[Configuration]:
     """Those of all trials but the cancelled ones, in no particular order."""
     query = select(trials.c.parameters).where(

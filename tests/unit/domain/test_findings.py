@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestune.domain.findings import Finding, findings
+from orchestune.domain.findings import Finding, Whole, findings
 from orchestune.domain.metrics import Limit, Metric
 from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Configuration, Space
@@ -205,6 +205,20 @@ def test_a_configuration_that_came_twice_is_counted() -> None:
     assert found.message.startswith("2 trials had a configuration")
     [found] = by_code(findings(SPACE, LOSS, [*seen, seen[0]]), "duplicates")
     assert found.message.startswith("1 trial had a configuration")
+
+
+def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() -> None:
+    seen = history(40, lambda given, _: float(given["layers"]), stddev=1.0)
+    best = Observation(777, seen[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
+    found = findings(SPACE, LOSS, seen, whole=Whole(4000, {1234: best}, 7))
+    assert found[0].message.startswith(
+        "the best loss, 0.5, came from trial 777, and the 2766 trials that finished after"
+    )
+    near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
+    assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
+    assert by_code(found, "duplicates")[0].message.startswith("7 trials had a configuration")
+    assert "40 of the 4000 trials, evenly chosen" in by_code(found, "selection")[0].message
+    assert by_code(found, "direction")[0].parameter == "layers"
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
