@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from orchestune.domain.notify import Hook, format_of, shown
 from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreachable
@@ -27,6 +29,8 @@ PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 _MOST, _MOST_EACH = 8, 2
 """messages on their way at once: in all, and of one experiment, so that nobody's slow address holds up the others"""
 _GONE = 410
+_REST = 5.0
+"""seconds for which nothing is sent after the store refused to keep what came of a message"""
 
 
 class Notifying:
@@ -40,9 +44,14 @@ class Notifying:
         self._sending: set[Notice] = set()
         self._ended = set[str]()
         """tries that ended while it was read what is due: what was read of them may be old"""
+        self._unwritten: dict[str, Callable[[], None]] = {}
+        """by message, how to note what came of the last try, until that is done: who took it is not sent it again"""
+        self._rests_until = core.clock.monotonic()
 
     def tick(self) -> None:
-        """Begin to send what is due."""
+        """Begin to send what is due, unless what comes of it could not be written."""
+        if self._core.store.full or self._core.clock.monotonic() < self._rests_until:
+            return
         with self._lock:
             counts = Counter(notice.experiment for notice in self._sending)
             self._ended.clear()
@@ -67,19 +76,24 @@ class Notifying:
 
     def _run(self, notice: Notice) -> None:
         try:
-            self._send(notice)
+            if notice.identity not in self._unwritten:
+                self._unwritten[notice.identity] = self._send(notice)
+            self._unwritten[notice.identity]()
+            del self._unwritten[notice.identity]
         except TemporaryError as error:  # of the store: the row is still there, and due
+            self._rests_until = self._core.clock.monotonic() + _REST
             log.warning("a message waits: %s", error)
         except Exception:  # a thread of its own; the row is still there, and the next try may tell more
             log.exception("a message could not be sent")
-            self._later(notice, None)
+            self._unwritten[notice.identity] = partial(self._later, notice, None)
         finally:
             with self._lock:
                 self._sending.discard(notice)
                 self._ended.add(notice.identity)
             self._core.signals.notify(NOTIFYING)
 
-    def _send(self, notice: Notice) -> None:
+    def _send(self, notice: Notice) -> Callable[[], None]:
+        """Try once; how to note what came of it."""
         with self._core.store.reading() as session:
             try:
                 row = experiments.get(session, notice.experiment)
@@ -87,34 +101,32 @@ class Notifying:
                 row = None
         hook = hook_of(self._core, row.specification, row.id, notice.hook) if row is not None else None
         if row is None or hook is None:
-            with self._core.store.transaction() as session:
-                notices.drop(session, notice)
-            return
+            return partial(self._drop, notice)
         try:
             answer = _post(self._core, hook, notice, row)
         except (Denied, BadInput) as error:
-            self._give_up(notice, hook, error.message)
+            return partial(self._give_up, notice, hook, error.message)
         except Unreachable as error:
-            self._failed(notice, hook, error.message, None)
-        else:
-            self._answered(notice, hook, answer)
+            return self._failed(notice, hook, error.message, None)
+        return self._answered(notice, hook, answer)
 
-    def _answered(self, notice: Notice, hook: Hook, answer: Answer) -> None:
+    def _answered(self, notice: Notice, hook: Hook, answer: Answer) -> Callable[[], None]:
         if answer.good:
-            with self._core.store.transaction() as session:
-                notices.drop(session, notice)
-        elif answer.status == _GONE:
-            self._give_up(notice, hook, "it is gone (410)")
-        else:
-            after = answer.headers.get("retry-after", "")
-            self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
+            return partial(self._drop, notice)
+        if answer.status == _GONE:
+            return partial(self._give_up, notice, hook, "it is gone (410)")
+        after = answer.headers.get("retry-after", "")
+        return self._failed(notice, hook, f"it answered {answer.status}", float(after) if after.isdecimal() else None)
 
-    def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> None:
+    def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
         if notice.tries >= len(PAUSES):
-            self._give_up(notice, hook, why)
-            return
+            return partial(self._give_up, notice, hook, why)
         log.warning("the message %s to %s was not taken: %s", notice.kind, shown(hook.url), why)
-        self._later(notice, seconds)
+        return partial(self._later, notice, seconds)
+
+    def _drop(self, notice: Notice) -> None:
+        with self._core.store.transaction() as session:
+            notices.drop(session, notice)
 
     def _later(self, notice: Notice, seconds: float | None) -> None:
         pause = PAUSES[min(notice.tries, len(PAUSES) - 1)]

@@ -17,7 +17,7 @@ from orchestune.controllers.notifying import PAUSES, Notifying
 from orchestune.controllers.watching import Watching
 from orchestune.domain.notify import Hook
 from orchestune.engines import analyses
-from orchestune.errors import BadInput, Denied, UsageError
+from orchestune.errors import BadInput, Denied, StoreUnavailable, UsageError
 from orchestune.outgoing.reach import Reach
 from orchestune.outgoing.settings import Outgoing
 from orchestune.services import read_experiments
@@ -367,3 +367,40 @@ def test_an_experiment_that_goes_on_and_ends_again_is_told_again(world: World) -
         world.run(experiment)
         sent(world, Notifying(world.core))
         assert len({request.identity for request in receiver.received}) == 2
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, None), (500, "later"), (410, "message_failed")])
+def test_a_hook_is_sent_a_message_once_however_long_what_came_of_it_cannot_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, kind: str | None
+) -> None:
+    with Receiver([status]) as receiver:
+        experiment = create(world, receiver.url)
+        world.run(experiment)
+        sending = Notifying(world.core)
+
+        def refusing(durable: bool = True) -> None:
+            raise StoreUnavailable("the store is read-only")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(world.core.store, "transaction", refusing)
+            for _ in range(4):
+                sending.tick()
+                until("the tries to end", lambda: not sending._sending)
+                world.clock.pass_time(6.0)
+        assert len(receiver.received) == 1
+        world.clock.pass_time(6.0)
+        sent(world, sending, lambda: [row.tries for row in waiting(world)] == ([1] if kind == "later" else []))
+        assert len(receiver.received) == 1
+    assert len(events(world, experiment, "message_failed")) == (kind == "message_failed")
+
+
+def test_nothing_is_sent_while_the_disk_of_the_store_is_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as receiver:
+        world.run(create(world, receiver.url))
+        sending = Notifying(world.core)
+        monkeypatch.setattr(world.core.store, "_full_at", world.clock.wall)
+        sending.tick()
+        assert not sending._sending
+        world.clock.pass_time(15.0)
+        sent(world, sending)
+    assert len(receiver.received) == 1
