@@ -9,7 +9,7 @@ from functools import partial
 
 from orchestune.controllers.each import each
 from orchestune.controllers.sparing import Sparing
-from orchestune.domain.states import Desired, ExperimentState, Reason, ReasonCode, WorkerState
+from orchestune.domain.states import Desired, ExperimentState, WorkerState
 from orchestune.ports.backend import Backend
 from orchestune.services import trials
 from orchestune.services.core import Core
@@ -58,14 +58,14 @@ class Finishing:
             if now.desired is not Desired.STOPPED:
                 ledger.evaluate()
             if now.ending and now.open:
-                trials.cancel_open(ledger, now.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
+                trials.cancel_open(ledger)
             elif (
                 now.ending
                 and now.live == 0
                 and now.state is ExperimentState.STOPPING
                 and not workers.are_there(ledger.session, experiment)
             ):
-                ledger.settle()
+                ledger.workers_ended()
 
     def _workers_of_the_dead(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[Present]:
         """The workers of experiments that are over or are being stopped, but those that are spared."""

@@ -51,8 +51,8 @@ class Judging:
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.STOPPED:
                 ledger.evaluate(chosen)
-            if ledger.to_be_cancelled and ledger.row.reason is not None:
-                cancel_open(ledger, ledger.row.reason)
+            if ledger.to_be_cancelled:
+                cancel_open(ledger)
         self._judged[row.id] = row.history_seq
 
     def _chosen(self, row: ExperimentRow) -> Chosen:

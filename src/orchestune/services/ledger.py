@@ -38,14 +38,14 @@ class Ledger:
         self.actor = actor
         self.now = session.now
         self.to_be_cancelled = False
-        """set when the experiment ended while trials were open: whoever closes the ledger cancels them first"""
+        """set when the experiment ended while trials were open; who does not cancel them leaves it to `Finishing`"""
         self._before = (row.state, row.reason_json)
         self._loaded = vars(row).copy()
         self._events: list[dict[str, Any]] = []
         self._segments: list[dict[str, Any]] = []
         self._unconfirmed = False
         self._other_workers = False
-        self._derived = False
+        self._workers_ended = False
         self._ordered = False
         self._noticed = False
         self._undo: list[Callable[[], None]] = []
@@ -164,11 +164,15 @@ class Ledger:
         """A trial waits for a worker of another size than those that are there."""
         self._other_workers = True
 
-    def derive(self, workers_ended: bool = False) -> None:
+    def workers_ended(self) -> None:
+        """Every worker has ended: what is stopping is over."""
+        self._workers_ended = True
+
+    def _derive(self) -> None:
         """Bring `state` in line with what is wanted and what was counted."""
         row = self.row
         ended = row.ended is not None
-        unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not workers_ended)
+        unconfirmed = self._unconfirmed or (row.state is ExperimentState.STOPPING and not self._workers_ended)
         failed = row.ended in stopping.FAILURE_CODES or (row.finished > 0 and row.failed == row.finished)
         state = experiment_state(
             row.desired,
@@ -188,7 +192,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write everything."""
-        self.derive_if_needed()
+        self._derive()
         row = self.row
         if (row.state, row.reason_json) != self._before:
             reason = row.reason
@@ -198,16 +202,6 @@ class Ledger:
         self.session.many(hot.INSERT_EVENT, self._events)
         if vars(row) != self._loaded:
             experiments.save(self.session, row)
-
-    def derive_if_needed(self) -> None:
-        """`derive`, unless a controller did so with better knowledge."""
-        if not self._derived:
-            self.derive()
-
-    def settle(self) -> None:
-        """What the finishing controller calls once every worker has ended."""
-        self.derive(workers_ended=True)
-        self._derived = True
 
     def announce(self, signals: Signals) -> None:
         """Wake whom this concerns. For once it is committed.

@@ -248,9 +248,13 @@ _CANCEL_TRIAL = (
 )
 
 
-def cancel_open(ledger: Ledger, reason: Reason) -> None:
-    """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call."""
+def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
+    """Cancel every trial without an outcome, its tasks and its attempts; workers learn of it at their next call.
+
+    `reason`: that of the experiment's end, unless another one is given.
+    """
     session, where = ledger.session, {"experiment": ledger.row.id}
+    reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
     text = json.dumps(reason.to_json())
     _cancel_tasks(ledger, session.rows(_LIVE, where), session.rows(_OPEN_TASKS, where), text)
     for number, state in session.rows(_OPEN_TRIALS, where):

@@ -57,7 +57,7 @@ def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
         undone.push(ledger.undone)
         answer = _Call(core, ledger, worker, row, body).answer()
         if ledger.to_be_cancelled:
-            trials.cancel_open(ledger, ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over"))
+            trials.cancel_open(ledger)
         ledger.close()
     ledger.announce(core.signals)
     return answer
