@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Row
+
 from orchestune.domain.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.transitions import Cause
 from orchestune.errors import Conflict
@@ -16,6 +18,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.signatures import worker_token
 from orchestune.services.work import GroupOver
 from orchestune.store import experiments, hot, workers
+from orchestune.store.session import Session
 
 PROTOCOLS = (1,)
 """Versions that this server speaks: its own and the one before."""
@@ -31,12 +34,13 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
         known = ", ".join(map(str, PROTOCOLS))
         raise Conflict(f"the worker speaks protocol {body['protocol']}, this server {known}", "upgrade the older one")
     with core.store.reading() as session:
-        row = workers.get(session, worker)
-    if row is None or row.state == WorkerState.ENDED:
-        raise GroupOver("this worker is no longer wanted")
+        row = _wanted(session, worker)
     if row.state == WorkerState.DRAINING and row.heir is not None and row.boot != body["boot"]:
         row = _inherit(core, row)
     with locked(core, row.experiment, row.name) as ledger:
+        row = _wanted(ledger.session, worker)  # it may have been ended meanwhile
+        if row.experiment != ledger.row.id:
+            raise GroupOver("this worker went on with another experiment")
         if row.boot not in (None, body["boot"]):
             _forget_leases(ledger, worker)
         workers.move(
@@ -68,7 +72,14 @@ def register(core: Core, worker: str, body: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _inherit(core: Core, row: Any) -> Any:
+def _wanted(session: Session, worker: str) -> Row[Any]:
+    row = workers.get(session, worker)
+    if row is None or row.state == WorkerState.ENDED:
+        raise GroupOver("this worker is no longer wanted")
+    return row
+
+
+def _inherit(core: Core, row: Row[Any]) -> Row[Any]:
     """Its row as a worker of its heir. GroupOver where the heir is over.
 
     The worker says itself when it is ready for it: whatever belonged to its old experiment has been told and sent.
@@ -82,7 +93,7 @@ def _inherit(core: Core, row: Any) -> Any:
         handing_in.lost(ledger.session, row.id, row.name, f"it went on with {heir.handle}")
         if not workers.inherit(ledger.session, row.id, f"w{heir.worker_seq}", came_from, new_id(core.clock)):
             raise GroupOver("this worker is no longer wanted")
-        return workers.get(ledger.session, row.id)
+        return _wanted(ledger.session, row.id)
 
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:

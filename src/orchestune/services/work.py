@@ -16,6 +16,7 @@ from orchestune.services.core import Core
 from orchestune.services.ledger import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import experiments, hot, workers
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 Document = dict[str, Any]
@@ -52,8 +53,8 @@ def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
     brings = bool(body.get("beats") or body.get("finished") or int(body["want"]) > 0)
     undone = ExitStack()
     with undone, core.store.transaction(durable=brings) as session:
-        row = _worker(session, worker)
-        ledger = Ledger(session, experiments.lock(session, row.experiment), row.name)
+        row, experiment = _locked(session, worker)
+        ledger = Ledger(session, experiment, row.name)
         undone.push(ledger.undone)
         answer = _Call(core, ledger, worker, row, body).answer()
         if ledger.to_be_cancelled:
@@ -63,15 +64,25 @@ def work(core: Core, worker: str, body: Mapping[str, Any]) -> Document:
     return answer
 
 
+def _locked(session: Session, worker: str) -> tuple[Worker, ExperimentRow]:
+    """The worker as it is now, and its experiment, locked."""
+    row = _worker(session, worker)
+    experiment = experiments.lock(session, row.experiment)
+    if session.postgres:  # it may have been told to drain, or ended, by whoever had the lock before
+        row = _worker(session, worker)
+        if row.experiment != experiment.id:
+            raise GroupOver("this worker went on with another experiment")
+    if row.state == WorkerState.LOST:
+        workers.move(session, worker, Cause.REGISTER, reason=None, phase=None)
+        row = row._replace(state=WorkerState.ALIVE, phase=None)
+    return row, experiment
+
+
 def _worker(session: Session, worker: str) -> Worker:
     found = session.row(hot.SELECT_WORKER, {"id": worker})
     if found is None or found[2] == WorkerState.ENDED:
         raise GroupOver("this worker is no longer wanted")
-    row = Worker(*found)
-    if row.state == WorkerState.LOST:
-        workers.move(session, worker, Cause.REGISTER, reason=None, phase=None)
-        row = row._replace(state=WorkerState.ALIVE, phase=None)
-    return row
+    return Worker(*found)
 
 
 class _Call:
