@@ -166,6 +166,7 @@ def end(ledger: Ledger, item: Mapping[str, Any], boards: Boards) -> tuple[str, A
         verdict = Verdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     verdict = _with_more_memory(ledger, found, verdict)
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
+        ledger.session.run(hot.CLOSE_ATTEMPT, told)
         return "ok", None
     state = after(ATTEMPT, found.state, verdict.cause)
     reason = verdict.reason

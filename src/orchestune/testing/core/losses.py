@@ -116,6 +116,18 @@ class LossesContract(WorldContract):
         assert world.status(experiment)["counts"]["completed"] == 1
         assert world.run(experiment)["counts"]["completed"] == 2
 
+    @pytest.mark.parametrize(("state", "code"), [("lost", "worker_lost"), ("pruned", "pruned")])
+    def test_a_late_end_that_changes_nothing_brings_its_logs_once(self, world: World, state: str, code: str) -> None:
+        experiment = world.create(budget=2, parallelism=1)
+        worker, lease = world.lease()[0]
+        world.hear_nothing(20)
+        end = worker.finish(lease, state=state, reason={"code": code, "message": "so it was"})
+        for lost in (True, False):
+            [ack] = worker.call(finished=[end], lose_answer=lost)["acks"]
+            assert ack["result"] == "ok"
+        assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
+        assert read_trials.trial(world.core, experiment, 1)["attempts"][0]["state"] == "lost"
+
     def test_an_attempt_that_a_newer_one_replaced_cannot_report_but_its_logs_are_kept(self, world: World) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
