@@ -103,16 +103,16 @@ class Starting:
                 workers.change(session, worker, reason=text)
         except OrchestuneError as error:
             self._give_up(row, worker, str(error))
-            with locked(self._core, row.id) as ledger:
-                ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {error}"))
         else:
             with self._core.store.transaction() as session:
                 workers.change(session, worker, handle=json.dumps(dict(handle)), reason=None)
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
         with locked(self._core, row.id) as ledger:
-            workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason=text)
-            ledger.record("worker_ended", {"worker": worker, "reason": text})
+            found = workers.get(ledger.session, worker)
+            if found and workers.move(ledger.session, worker, Cause.END, ended_at=ledger.now, reason=text):
+                ledger.record("worker_ended", {"worker": found.name, "reason": text})
+            ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
 
 
 def _avoided(site: Site) -> frozenset[str]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.sweeping import SECONDS, Sweeping
-from orchestune.errors import TemporaryError
+from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
+from orchestune.services import read_experiments
 from orchestune.services.change_experiment import pause, stop
 from orchestune.services.create_experiment import create_experiment
 from orchestune.testing.world import FakeBackend, World
@@ -179,3 +180,20 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     with pytest.raises(TemporaryError, match="is away"):
         reaping.tick()
     assert [seen["state"] for seen in world.status(there)["workers"]] == ["ended"]
+
+
+def test_a_place_that_refuses_a_worker_pauses_the_experiment_and_its_worker_is_named(
+    world: World, place: Unsteady, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(order: WorkerOrder) -> Mapping[str, Any]:
+        raise UsageError("there is no such image")
+
+    monkeypatch.setattr(place, "start", refuse)
+    experiment = world.create(budget=1)
+    world.tick(2)
+    told = read_experiments.events(world.core, experiment, 0, 50)["items"]
+    ended = [event for event in told if event["kind"] == "worker_ended"]
+    assert [event["data"] for event in ended] == [{"worker": "w1", "reason": "there is no such image"}]
+    [paused] = [event for event in told if event["data"].get("state") == "paused"]
+    assert paused["at"] == ended[0]["at"], "in one transaction"
+    assert world.status(experiment)["reason"]["message"] == "no worker can be started: there is no such image"
