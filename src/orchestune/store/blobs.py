@@ -59,13 +59,23 @@ def unreferenced(session: Session, older_than: float) -> list[str]:
     """Digests that no experiment, trial or artifact names, older than a time (uploads come before their rows); also
     those whose removal was cut off.
     """
-    checkpoints = [select(c).where(c.is_not(None)) for c in (trials.c.checkpoint, tasks.c.checkpoint)]
     named = {row[0] for row in session.select(select(experiments.c.bundle).where(experiments.c.bundle.is_not(None)))}
     named |= {row[0] for row in session.select(select(trials.c.bundle).where(trials.c.bundle.is_not(None)).distinct())}
     named |= {row[0] for row in session.select(select(artifacts.c.digest).distinct())}
-    texts = [row[0] for query in checkpoints for row in session.select(query)]
+    named |= _of_checkpoints(session)
     candidates = session.select(select(blobs.c.digest).where(_sweepable(older_than)))
-    return [row[0] for row in candidates if row[0] not in named and not any(row[0] in text for text in texts)]
+    return [row[0] for row in candidates if row[0] not in named]
+
+
+def _of_checkpoints(session: Session, experiment: str | None = None) -> set[str]:
+    """Digests of the checkpoints of an experiment, or of all."""
+    found: set[str] = set()
+    for table in (trials, tasks):
+        query = select(table.c.checkpoint).where(table.c.checkpoint.is_not(None))
+        if experiment is not None:
+            query = query.where(table.c.experiment == experiment)
+        found |= {json.loads(row[0])["digest"] for row in session.select(query)}
+    return found
 
 
 def _sweepable(older_than: float) -> ColumnElement[bool]:
@@ -95,11 +105,7 @@ def named_by(session: Session, experiment: str) -> list[str]:
     of_trials = select(trials.c.bundle).where(trials.c.experiment == experiment).distinct()
     kept = select(artifacts.c.digest).where(artifacts.c.experiment == experiment)
     found = {row[0] for query in (bundle, of_trials, kept) for row in session.select(query)}
-    for table in (trials, tasks):
-        checkpoints = select(table.c.checkpoint).where(
-            table.c.experiment == experiment, table.c.checkpoint.is_not(None)
-        )
-        found |= {json.loads(row[0])["digest"] for row in session.select(checkpoints)}
+    found |= _of_checkpoints(session, experiment)
     return sorted(digest for digest in found if digest)
 
 
