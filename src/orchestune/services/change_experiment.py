@@ -16,7 +16,7 @@ from orchestune.services.ledger import Ledger, locked
 from orchestune.services.outgoing import store_key
 from orchestune.services.read_experiments import resolve, status
 from orchestune.services.signals import ACTING, EXPERIMENTS
-from orchestune.store import experiments, logs, removal
+from orchestune.store import blobs, experiments, logs, removal
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 
@@ -176,12 +176,27 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> None:
     core.signals.notify(ACTING, EXPERIMENTS)
 
 
+_AT_ONCE = 500
+
+
 def remove(core: Core, experiment: str) -> None:
-    """Remove the records and files of an experiment that is over and hidden for good."""
+    """Remove the records and files of an experiment that is over and hidden for good.
+
+    Repeatable, wherever it was cut off. Rows change a few at a time: others write meanwhile.
+    """
     for key in list(core.files.keys(logs.prefix(experiment))):
         core.files.delete(key)
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
+    with core.store.reading() as session:
+        digests = blobs.named_by(session, experiment)
+    for start in range(0, len(digests), _AT_ONCE):
+        with core.store.transaction(durable=False) as session:
+            blobs.make_old(session, digests[start : start + _AT_ONCE])
+    more = True
+    while more:
+        with core.store.transaction(durable=False) as session:
+            more = removal.shrink(session, experiment)
     with core.store.transaction() as session:
         removal.purge(session, experiment)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, select, update
@@ -109,9 +110,8 @@ def named_by(session: Session, experiment: str) -> list[str]:
     return sorted(digest for digest in found if digest)
 
 
-def make_old(session: Session, experiment: str) -> None:
-    """Those of an experiment count as old from now on: what nothing else names goes with the next sweep."""
-    digests = named_by(session, experiment)
+def make_old(session: Session, digests: Sequence[str]) -> None:
+    """They count as old from now on: what nothing names goes with the next sweep."""
     for start in range(0, len(digests), 500):
         part = blobs.c.digest.in_(digests[start : start + 500])
         session.change(update(blobs).where(part).values(created_at=0.0))

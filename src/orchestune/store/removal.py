@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, Delete, Table, delete, insert, select, tuple_, update
 
 from orchestune.store import blobs
 from orchestune.store.session import Session
@@ -31,6 +31,31 @@ from orchestune.store.tables import (
     workers,
 )
 
+_OWN = (
+    log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
+    warm_starts, estimates, revisions, tracked,
+)  # fmt: skip
+_BATCH = 2000
+
+
+def shrink(session: Session, experiment: str) -> bool:
+    """Remove some rows of an experiment, so few that nobody waits for long; False where none is left but its own.
+
+    For what nobody asks for any more, before `purge`, again and again. Rows name its blobs, which are made old first.
+    """
+    first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH)
+    if some := [row.id for row in session.select(first)]:
+        return bool(
+            session.change(_batch(points, points.c.attempt.in_(some)))
+            or session.change(delete(attempts).where(attempts.c.id.in_(some)))
+        )
+    return any(session.change(_batch(table, table.c.experiment == experiment)) for table in _OWN)
+
+
+def _batch(table: Table, where: ColumnElement[bool]) -> Delete:
+    key = table.primary_key.columns
+    return delete(table).where(tuple_(*key).in_(select(*key).where(where).limit(_BATCH)))
+
 
 def purge(session: Session, experiment: str) -> None:
     """Remove every row of an experiment, and the answers about it that are kept for repeated requests.
@@ -51,20 +76,17 @@ def drop_rows(session: Session, experiment: str) -> None:
 
     Its blobs count as old from now on, so that those that nothing else names go with the next sweep.
     """
-    blobs.make_old(session, experiment)
+    blobs.make_old(session, blobs.named_by(session, experiment))
     own = select(attempts.c.id).where(attempts.c.experiment == experiment)
     session.change(delete(points).where(points.c.attempt.in_(own)))
-    for table in (
-        log_segments, events, notices, marks, artifacts, trial_metrics, usage, attempts, tasks, trials, workers,
-        warm_starts, estimates, revisions, tracked,
-    ):  # fmt: skip
+    for table in _OWN:
         session.change(delete(table).where(table.c.experiment == experiment))
     session.change(delete(experiments).where(experiments.c.id == experiment))
 
 
 def drop_files(session: Session, experiment: str) -> None:
     """Forget the logs, artifacts and checkpoints of an experiment that is over; the code stays. See `drop_rows`."""
-    blobs.make_old(session, experiment)
+    blobs.make_old(session, blobs.named_by(session, experiment))
     for table in (log_segments, artifacts):
         session.change(delete(table).where(table.c.experiment == experiment))
     for table in (trials, tasks):

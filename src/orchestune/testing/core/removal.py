@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import func, select
@@ -20,8 +21,9 @@ from orchestune.services import (
     uploads,
 )
 from orchestune.services.read_trials import blob_key
-from orchestune.store import blobs, logs
-from orchestune.store.tables import metadata
+from orchestune.store import blobs, logs, removal
+from orchestune.store.session import Session
+from orchestune.store.tables import attempts, metadata, points
 from orchestune.testing.refusing import refusing_the_first
 from orchestune.testing.world import World
 from orchestune.testing.world_contract import WorldContract
@@ -87,6 +89,54 @@ class RemovalContract(WorldContract):
         except Purged:
             return True
         return False
+
+    def test_records_go_a_few_at_a_time_and_a_removal_that_was_cut_off_goes_on(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept, experiment = (world.create(budget=budget, parallelism=1) for budget in (1, 4))
+        curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
+        for _ in range(5):
+            [(worker, lease)] = world.lease()
+            worker.call(finished=[worker.finish(lease, points=curve)])
+        change_experiment.delete(world.core, experiment, True, "ada")
+        shrink, once = removal.shrink, iter([True])
+
+        def cut_off(session: Session, experiment: str) -> bool:
+            if not next(once, False):
+                raise StoreUnavailable("cut off")
+            return shrink(session, experiment)
+
+        monkeypatch.setattr(removal, "_BATCH", 2)
+        monkeypatch.setattr(removal, "shrink", cut_off)
+        others, left = self._rows(world, kept), [self._rows(world, experiment)]
+        while left[-1]:
+            once = iter([True])
+            with suppress(StoreUnavailable):
+                change_experiment.remove(world.core, experiment)
+            left.append(self._rows(world, experiment))
+            if left[-1]:
+                world.trials(experiment)
+                assert world.status(experiment)["counts"]["completed"] == 4
+        assert left[0] > 40 and {before - after for before, after in pairwise(left)} == {1, 2}
+        monkeypatch.undo()
+        change_experiment.remove(world.core, experiment)
+        with pytest.raises(Purged):
+            world.status(experiment)
+        with world.core.store.reading() as session:
+            assert len(session.select(select(points))) == len(curve)
+        assert self._rows(world, kept) == others
+
+    def _rows(self, world: World, experiment: str) -> int:
+        """How many rows are an experiment's, beside its own."""
+        own = select(attempts.c.id).where(attempts.c.experiment == experiment)
+        queries = [select(points).where(points.c.attempt.in_(own))]
+        queries += [
+            select(table).where(table.c.experiment == experiment)
+            for table in metadata.sorted_tables
+            if "experiment" in table.c
+        ]
+        with world.core.store.reading() as session:
+            return sum(len(session.select(query)) for query in queries)
 
     def test_a_purge_is_not_taken_back_by_another_delete(self, world: World) -> None:
         experiment = world.create(budget=1)
