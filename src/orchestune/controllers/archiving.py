@@ -37,6 +37,8 @@ class Archiving:
         self._core = core
         self._next = core.clock.monotonic() + EVERY_SECONDS
         self._sweep = self._next
+        self._retained_at: dict[str, int] = {}
+        """experiment → its last event when what is not the best went, since which it has not changed"""
 
     def tick(self) -> None:
         """Do a little, now and then."""
@@ -77,10 +79,19 @@ class Archiving:
         """
         with self._core.store.reading() as session:
             rows = [row for row in experiments.with_artifacts(session) if row.specification.keep.best]
+        before = self._retained_at
+        self._retained_at = {row.id: row.event_seq for row in rows if before.get(row.id) == row.event_seq}
         for row in rows:
-            self._core.estimates.refresh(self._core.store, row)
-            with self._core.store.transaction() as session:
-                artifacts.drop(session, row.id, self._retained(session, experiments.lock(session, row.id)))
+            if row.id not in self._retained_at:
+                self._retain(row)
+
+    def _retain(self, row: ExperimentRow) -> None:
+        self._core.estimates.refresh(self._core.store, row)
+        with self._core.store.transaction() as session:
+            row = experiments.lock(session, row.id)
+            artifacts.drop(session, row.id, self._retained(session, row))
+        if self._core.estimates.fresh(row):
+            self._retained_at[row.id] = row.event_seq
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:
         count = row.specification.keep.best or 1

@@ -11,7 +11,9 @@ import pytest
 
 from orchestune.controllers.archiving import WHILE_NOISY, Archiving
 from orchestune.engines import analyses
-from orchestune.services import read_experiments, read_trials, uploads
+from orchestune.services import change_experiment, read_experiments, read_trials, uploads
+from orchestune.store.database import Store
+from orchestune.store.experiments import ExperimentRow
 from orchestune.testing.world import World
 
 MODEL = b"weights"
@@ -32,20 +34,30 @@ def searched(
     changes = {"budget": len(measured)} | changes
     experiment = world.create(parallelism=1, keep={"patterns": ["model"], "best": count}, **changes)
     for values in measured:
-        worker, lease = world.lease()[0]
-        uploads.append(world.core, worker.id, DIGEST, 0, MODEL)
-        points = [[place, name, value, None, stddev] for place, (name, value) in enumerate(values.items())]
-        worker.call(finished=[worker.finish(lease, points=points)])
-        said = {"attempt": lease["attempt"], "token": lease["token"]}
-        files = [{"path": "model", "digest": DIGEST, "size": len(MODEL)}]
-        uploads.keep_artifacts(world.core, worker.id, said | {"files": files})
+        finish(world, values, stddev)
     world.tick()
     return experiment
+
+
+def finish(world: World, values: Mapping[str, float], stddev: float | None = None) -> None:
+    """The next trial ends with a result and hands in its file."""
+    worker, lease = world.lease()[0]
+    uploads.append(world.core, worker.id, DIGEST, 0, MODEL)
+    points = [[place, name, value, None, stddev] for place, (name, value) in enumerate(values.items())]
+    worker.call(finished=[worker.finish(lease, points=points)])
+    said = {"attempt": lease["attempt"], "token": lease["token"]}
+    files = [{"path": "model", "digest": DIGEST, "size": len(MODEL)}]
+    uploads.keep_artifacts(world.core, worker.id, said | {"files": files})
 
 
 def retained(world: World, experiment: str) -> list[int]:
     """The trials that have files after what is not the best has gone."""
     Archiving(world.core).retain_artifacts()
+    return with_files(world, experiment)
+
+
+def with_files(world: World, experiment: str) -> list[int]:
+    """The trials that have files."""
     numbers = [trial["number"] for trial in world.trials(experiment)]
     return [number for number in numbers if read_trials.artifacts(world.core, experiment, number)]
 
@@ -90,3 +102,35 @@ def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
     results.reverse()
     experiment = searched(world, results, 1, stddev=0.3, budget=100)
     assert retained(world, experiment) == [2, *range(7, WHILE_NOISY + 6)]
+
+
+def test_a_search_that_did_not_change_is_looked_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
+    archiving = Archiving(world.core)
+    archiving.retain_artifacts()
+    assert with_files(world, experiment) == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr(world.core.store, "transaction", None)
+        archiving.retain_artifacts()
+    change_experiment.change_experiment(world.core, experiment, {"budget": 3}, "ada")
+    finish(world, {"loss": 0.1})
+    archiving.retain_artifacts()
+    assert with_files(world, experiment) == [3]
+
+
+def test_a_search_whose_best_is_still_to_be_estimated_is_looked_at_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
+    archiving, looked = Archiving(world.core), list[str]()
+    refresh = world.core.estimates.refresh
+
+    def look(store: Store, row: ExperimentRow) -> None:
+        looked.append(row.id)
+        refresh(store, row)
+
+    monkeypatch.setattr(world.core.estimates, "refresh", look)
+    monkeypatch.setattr(world.core.estimates, "fresh", lambda row: len(looked) > 1)
+    for _ in range(3):
+        archiving.retain_artifacts()
+    assert looked == [experiment, experiment]
