@@ -347,6 +347,7 @@ log_segments = Table(
     Column("object_offset", BigInteger),
     PrimaryKeyConstraint("experiment", "seq"),
     Index(None, "attempt", "offset"),
+    Index(None, "experiment", "trial", "seq"),
 )
 
 artifacts = Table(

@@ -1,0 +1,42 @@
+"""What reading a log costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from orchestune.store import logs
+from orchestune.store.database import Store, open_store
+from orchestune.store.session import Session
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        partial(logs.segments_after, experiment="e", after=0, limit=100, trial=7),
+        partial(logs.last_segments, experiment="e", trial=7, limit=100),
+    ],
+    ids=["from the start", "its end"],
+)
+def test_the_log_of_one_trial_is_read_without_those_of_others(store: Store, read: Callable[[Session], object]) -> None:
+    asked: list[tuple[str, Any]] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    with store.reading() as session:
+        read(session)
+        statement, parameters = asked[-1]
+        plan = [row[3] for row in session.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    step = "ix_log_segments_experiment_trial_seq (experiment=? AND trial=?"
+    assert [line for line in plan if "SEARCH log_segments" in line and step in line], plan
+    assert not [line for line in plan if "SCAN" in line or "TEMP" in line], plan
