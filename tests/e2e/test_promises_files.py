@@ -56,6 +56,26 @@ def test_kept_files_are_listed_and_fetched_whole(shared_home: Home, tmp_path: Pa
     assert float((tmp_path / "best/best.pt").read_text().split()[1]) == best["parameters"]["x"]
 
 
+def test_what_is_kept_is_each_trials_own_where_git_ignores_a_file_of_that_name(
+    shared_home: Home, tmp_path: Path
+) -> None:
+    home, names = shared_home, ("best.pt", "outputs/model.pt")
+    command = "cat best.pt outputs/model.pt; cat outputs/in; " + "".join(f"echo {{x}} > {name}; " for name in names)
+    project = write(tmp_path / "ignored", f"{command} echo loss={{x}}", keep=list(names), budget=2)
+    (project / ".gitignore").write_text("*.pt\noutputs/\n")
+    (project / "outputs").mkdir()
+    for name in (*names, "outputs/in"):
+        (project / name).write_text("by hand\n")
+    home.run("run", cwd=project)
+    handle = only_experiment_named(home, "ignored")["handle"]
+    eventually(lambda: len(home.json("trials", f"{handle}/1")["artifacts"]) == 2, "its files are kept", home)
+    home.run("get", f"{handle}/1", "-o", str(tmp_path / "one"))
+    x = home.json("trials", f"{handle}/1")["parameters"]["x"]
+    assert [float((tmp_path / "one" / name).read_text()) for name in names] == [x, x]
+    assert [(project / name).read_text() for name in names] == ["by hand\n", "by hand\n"]
+    assert home.run("logs", f"{handle}/1").stdout.count("by hand") == 1, "what else is ignored is linked"
+
+
 def test_logs_and_files_go_where_the_server_keeps_them_for_some_time_alone(tmp_path: Path) -> None:
     with Home(ORCHESTUNE_RETENTION="1s") as home:
         project = write(tmp_path / "old", "echo {x} > model; echo loss={x}", keep=["model"], budget=1)

@@ -238,6 +238,17 @@ def test_a_script_that_asks_to_stop_ends_in_order() -> None:
     until(lambda: "ended in order" in said(experiment))
 
 
+def test_what_is_kept_or_read_is_each_trials_own() -> None:
+    Path(".gitignore").write_text("*.pt\n*.csv\n")
+    for name in ("best.pt", "history.csv"):
+        Path(name).write_text("by hand")
+    run = "printf 'loss\\n0.5\\n' > history.csv; cp history.csv best.pt"
+    keys: dict[str, Any] = {"keep": ["best.pt"], "collect": {"csv": "history.csv"}}
+    experiment = orchestune.Experiment.create(run=run, **BOWL, **keys, budget=1)
+    assert experiment.wait(120).state == "completed"
+    assert [Path(name).read_text() for name in ("best.pt", "history.csv")] == ["by hand", "by hand"]
+
+
 def test_starting_does_not_wait_for_the_end() -> None:
     experiment = start(lambda x: x, **BOWL, budget=2)
     assert experiment.wait(120).state == "completed"

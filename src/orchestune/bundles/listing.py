@@ -75,7 +75,7 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
         raise BadInput(walk.problems)
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
-    listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if _is_text(path))))
+    listing = Listing(folder, entries, tuple(sorted(path for path in walk.left_out if is_text(path))))
     if listing.size > limit:
         raise _too_large(listing, limit)
     return listing
@@ -219,7 +219,8 @@ def readable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Whether its bytes are UTF-8, so that it can be told to a server."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestune.cli.preparing import Prepared
@@ -28,9 +29,8 @@ def in_words(place: Place) -> str:
 def notes(place: Place, prepared: Prepared) -> list[str]:
     """What a reader of the plan should know about this folder at that place."""
     found = list[str]()
-    links = prepared.links
-    if links:
-        shown = ", ".join(links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
+    if prepared.links:
+        shown = _shown(prepared.links)
         if at_hand(place):
             found.append(f"linked from this folder, not packed: {shown}; a cluster would not have them")
         elif place.embedded:
@@ -39,9 +39,21 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
             found.append(
                 f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
             )
+    found += kept_apart(prepared)
     if place.cluster is not None and at_hand(place) and image_in_words(prepared):
         found.append("image, install and dockerfile are for containers and clusters; here this machine's programs run")
     return found
+
+
+def kept_apart(prepared: Prepared) -> list[str]:
+    """What of the folder trials do not find, because they make it themselves."""
+    if not prepared.own:
+        return []
+    return [f"not seen by trials, each of which makes its own, as `keep` names it: {_shown(prepared.own)}"]
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
 def image_in_words(prepared: Prepared) -> str:

@@ -19,7 +19,7 @@ from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
 from orchestune.domain.warm_start import WarmStart, WarmStarts
 from orchestune.errors import BadInput
-from orchestune.sdk.submitting import files_of_secrets, ours
+from orchestune.sdk.taking import taken
 
 if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
     from orchestune.config.experiment_file import Loaded
@@ -34,7 +34,7 @@ class Prepared:
     notes: tuple[str, ...]
     folder: Path
     ignore: tuple[str, ...]
-    """patterns of what is not packed: the file's, and of what nobody else may see"""
+    """patterns of what is not packed: the file's, of what nobody else may see, and of what is a trial's own"""
     code: Code
     """what the file says of the code"""
     files: int
@@ -42,6 +42,8 @@ class Prepared:
     """bytes of the code, not packed"""
     links: tuple[str, ...]
     """what is not packed but linked on this machine"""
+    own: tuple[str, ...] = ()
+    """what would be linked, did `keep` not name it"""
     install: tuple[str, ...] = ()
     """commands that make the image"""
     dockerfile: str | None = None
@@ -120,13 +122,8 @@ def located(prepared: Prepared) -> Iterator[None]:
 
 def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
     """The folder's code, listed for this experiment. Raises what `prepare` does."""
-    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
-
-    own = [source.private for source in specification.collect if source.private]
-    ignore = (*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in own))
-    listing = plan(folder, ignore, code.limit, ours(code))
-    links = tuple(path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in own))
-    return Prepared(specification, (), folder, ignore, code, listing.files, listing.size, links)
+    found = taken(specification, folder, code)
+    return Prepared(specification, (), folder, found.ignore, code, found.files, found.size, found.links, found.own)
 
 
 def warmed(console: Console, prepared: Prepared) -> Prepared:

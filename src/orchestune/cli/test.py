@@ -57,6 +57,8 @@ def run_once(console: Console, prepared: Prepared, parameters: Mapping[str, Valu
         names = max(map(len, parameters), default=0)
         console.say(*(f"{name:{names}}  {console.paint.bold(exact(value))}" for name, value in parameters.items()), "")
     if at_hand(console.place):
+        for note in () if console.json else destination.kept_apart(prepared):
+            console.note(note)
         from orchestune.cli.trying import try_one  # the worker's parts, which no other command needs
 
         return try_one(console, prepared, parameters, secrets, seed=seed)

@@ -19,6 +19,7 @@ from orchestune.client.whereabouts import Started, Whereabouts
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.plain import read_keys
+from orchestune.sdk.taking import taken
 from orchestune.sdk.warm_start import gathered
 
 if TYPE_CHECKING:
@@ -49,17 +50,14 @@ def create(
     if not submitting.at_hand(chosen) and (loaded.build.install or loaded.build.dockerfile):
         raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
-    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
-
-    ignore = (*loaded.code.ignore, *submitting.files_of_secrets(specification, folder))
-    links = plan(folder, ignore, loaded.code.limit).left_out
+    found = taken(specification, folder, loaded.code)
     home = started_in or folder
-    launched = submitting.launch(chosen, home, links, loaded.code)
+    launched = submitting.launch(chosen, home, found.links, loaded.code)
     if variables and "env" in launched:
         launched["env"] = {**launched["env"], **variables}
     with connected(chosen) as client:
         warm = gathered(lambda: client, loaded.warm_start, specification)
-        digest = submitting.upload(client, folder, ignore, loaded.code)
+        digest = submitting.upload(client, folder, found.ignore, loaded.code)
         request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
         status = client.create_experiment(request)
         _remember(chosen, status, home)

@@ -128,5 +128,10 @@ def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
         for named in {path, os.path.realpath(path)} if kind == "file" else ():
             inside = os.path.relpath(named, folder)
             if not inside.startswith(os.pardir + os.sep):
-                found.append("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", inside))
+                found.append(f"/{escaped(inside)}")
     return sorted(found)
+
+
+def escaped(path: str) -> str:
+    """The path as a pattern of an ignore file that matches it alone."""
+    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)

@@ -139,6 +139,12 @@ def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) 
     assert sorted(project.rglob("*")) == before
 
 
+def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, cli: Cli, project: Path) -> None:
+    lines = cli("run", "--dry-run", "--set", "keep=data/*.bin").out.splitlines()
+    assert "  note       not seen by trials, each of which makes its own, as `keep` names it: data/big.bin" in lines
+    assert not [line for line in lines if "linked" in line]
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

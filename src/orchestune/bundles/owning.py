@@ -1,0 +1,89 @@
+"""Which ignored paths of a folder are left to each trial, since it keeps files there: through a link, trials would
+overwrite each other's and those of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestune.bundles.listing import is_text
+
+_WILD = re.compile(r"[*?\[]")
+_MOST = 1000
+"""entries of a folder that are linked one by one"""
+
+
+@dataclass(frozen=True)
+class Division:
+    """What becomes of ignored paths, sorted."""
+
+    linked: tuple[str, ...]
+    own: tuple[str, ...]
+    """left to each trial"""
+    folders: tuple[str, ...]
+    """those in which trials write: they have them without what is in them"""
+
+
+def divide(folder: Path, left_out: Iterable[str], keep: Iterable[str]) -> Division:
+    """Divide the topmost ignored paths by the patterns of `keep`.
+
+    A folder on the way to what a pattern names is divided in turn. A pattern that begins with a wildcard (`*.pt`)
+    speaks of what it matches, not of what may lie in an ignored folder, and one of wildcards alone of nothing.
+    """
+    patterns = [parts for pattern in keep if re.search(r"[^*?/.]", pattern) and (parts := _parts(pattern))]
+    linked, own, folders = list[str](), list[str](), list[str]()
+    real, pending = folder.resolve(), list(left_out)
+    while pending:
+        path = pending.pop()
+        parts, is_folder = path.split("/"), (folder / path).is_dir()
+        on_the_way = any(_leads_to(pattern, parts) for pattern in patterns)
+        if not on_the_way and not any(_names(pattern, parts, is_folder) for pattern in patterns):
+            linked.append(path)
+            continue
+        inside = _entries(folder / path) if on_the_way else None
+        if inside is None:
+            own.append(path)
+        else:
+            pending += [f"{path}/{name}" for name in inside]
+        if is_folder and (folder / path).resolve() == real / path:
+            folders.append(path)
+    return Division(tuple(sorted(linked)), tuple(sorted(own)), tuple(sorted(folders)))
+
+
+def _parts(pattern: str) -> list[str]:
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    while parts and parts[-1] == "**":
+        parts.pop()
+    return parts
+
+
+def _leads_to(pattern: Sequence[str], path: Sequence[str]) -> bool:
+    """Whether the path lies above what the pattern names, and no wildcard says so."""
+    return len(path) < len(pattern) and pattern[: len(path)] == path and not any(map(_WILD.search, path))
+
+
+def _names(pattern: Sequence[str], path: Sequence[str], is_folder: bool) -> bool:
+    """Whether the pattern names the path, something above it, or perhaps something in it."""
+    return _matches(pattern, path, is_folder and not _WILD.search(pattern[0]))
+
+
+def _matches(pattern: Sequence[str], path: Sequence[str], above: bool) -> bool:
+    if not pattern or not path:
+        return above if pattern else True
+    if pattern[0] == "**":
+        return _matches(pattern[1:], path, above) or _matches(pattern, path[1:], above)
+    return fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:], above)
+
+
+def _entries(folder: Path) -> list[str] | None:
+    """Names in a folder; None where it is none, or holds too many to link them one by one."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return None
+    return [name for name in names if is_text(name)] if len(names) <= _MOST else None

@@ -1,0 +1,40 @@
+"""What of a folder goes along with an experiment: what is packed, what is linked, what each trial has of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestune.domain.code import Code
+from orchestune.domain.experiment import Specification
+from orchestune.sdk.submitting import escaped, files_of_secrets, ours
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A folder's code, listed for an experiment."""
+
+    ignore: tuple[str, ...]
+    """patterns of what is not packed: the file's, of what nobody else may see, and of what is a trial's own"""
+    files: int
+    size: int
+    """bytes of the code, not packed"""
+    links: tuple[str, ...]
+    """what is not packed but linked on this machine"""
+    own: tuple[str, ...]
+    """what would be linked, did `keep` not name it"""
+
+
+def taken(specification: Specification, folder: Path, code: Code) -> Taken:
+    """List the code. Raises what `bundles.listing.plan` does."""
+    from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
+    from orchestune.bundles.owning import divide
+
+    read = [source.private for source in specification.collect if source.private]
+    ignore = [*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in read)]
+    listing = plan(folder, ignore, code.limit, ours(code))
+    found = [path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in read)]
+    divided = divide(folder, found, specification.keep.patterns)
+    for path in map(escaped, divided.folders):  # packed without what is in them, so that trials have them to write into
+        ignore += [f"!/{path}/", f"/{path}/*"]
+    return Taken(tuple(ignore), listing.files, listing.size, divided.linked, divided.own)

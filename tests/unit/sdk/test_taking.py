@@ -1,0 +1,55 @@
+"""What of a folder goes along with an experiment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestune.bundles.listing import plan
+from orchestune.config.experiment_file import load
+from orchestune.domain.code import Code
+from orchestune.sdk.taking import Taken, taken
+
+FILES = ("best.pt", "outputs/model.pt", "outputs/old/log", "outputs/log.txt", "my plots/a.png", "tracked/a.png")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".gitignore").write_text("*.pt\noutputs/\nmy plots/\n")
+    return tmp_path
+
+
+def take(folder: Path, **keys: object) -> Taken:
+    file = {"run": "true", "parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}, "budget": 1}
+    (folder / "experiment.yml").write_text(json.dumps(file | keys))
+    return taken(load(folder / "experiment.yml").specification, folder, Code())
+
+
+def packed(folder: Path, found: Taken) -> list[str]:
+    return [entry.path for entry in plan(folder, found.ignore, 10**6).entries]
+
+
+def test_files_that_keep_names_are_a_trials_own_and_their_folder_is_there(project: Path) -> None:
+    found = take(project, keep=["best.pt", "outputs/model.pt", "my plots/*.png"])
+    assert found.links == ("outputs/log.txt", "outputs/old")
+    assert found.own == ("best.pt", "my plots/a.png", "outputs/model.pt")
+    emptied = ["my plots", "outputs"]
+    assert packed(project, found) == [".gitignore", "experiment.yml", *emptied, "tracked", "tracked/a.png"]
+
+
+def test_tracked_files_that_keep_names_travel_with_the_code(project: Path) -> None:
+    found = take(project, keep=["tracked/*.png"])
+    assert (found.links, found.own) == (("best.pt", "my plots", "outputs"), ())
+    assert packed(project, found) == [".gitignore", "experiment.yml", "tracked", "tracked/a.png"]
+
+
+def test_what_metrics_are_read_from_is_neither_packed_nor_linked(project: Path) -> None:
+    found = take(project, collect={"csv": "outputs/log.txt"}, keep=["outputs/model.pt"])
+    assert (found.links, found.own) == (("best.pt", "my plots"), ())
+    found = take(project, collect={"csv": "tracked/a.csv"})
+    assert "tracked/a.csv" not in packed(project, found)
