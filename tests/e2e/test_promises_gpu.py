@@ -54,6 +54,22 @@ def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Hom
         assert "gpu" in done.stderr
 
 
+def test_a_shell_that_names_other_cards_than_the_servers_is_told(home_with_cards: Home, tmp_path: Path) -> None:
+    home = home_with_cards
+    project = write(tmp_path / "named", "echo loss={x}", resources={"gpu": 1}, budget=1)
+    home.env["CUDA_VISIBLE_DEVICES"] = "0"
+    said = "gives out cards 0; here is CUDA_VISIBLE_DEVICES=1; `orchestune doctor --restart` starts it anew"
+    assert "another shell" not in home.run("run", cwd=project).stdout
+    home.env["CUDA_VISIBLE_DEVICES"] = "1"
+    assert said in home.run("run", cwd=project).stdout
+    assert "another shell" in home.run("doctor").stdout
+    refused = home.run("run", "--set", "resources.gpu=2", cwd=project, expect=2).stderr
+    assert "this machine has 1" in refused and "CUDA_VISIBLE_DEVICES='0' may hide others" in refused
+    assert "start the server where CUDA_VISIBLE_DEVICES names more cards" in refused
+    home.run("doctor", "--restart")
+    assert "another shell" not in home.run("run", cwd=project).stdout
+
+
 NAMED = """#!/bin/sh
 case "$1" in
 -L) echo 'GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-a)'; echo 'GPU 1: Tesla T4 (UUID: GPU-b)';;

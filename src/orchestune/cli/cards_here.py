@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestune.backends.local import capacity
 from orchestune.domain.cards import Deck
-from orchestune.domain.resources import Capacity, Machine, Resources, fits
+from orchestune.domain.resources import Capacity, Resources, fits
 
 
 def cards(each: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
@@ -21,5 +21,5 @@ def cards(each: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...],
     if chosen:
         return chosen, ""
     wanted = Resources(gpu=each.gpu, gpu_type=each.gpu_type, gpu_memory=each.gpu_memory)
-    why = fits(Capacity((Machine(capacity.cores(), capacity.memory(), there),)), wanted)
+    why = fits(Capacity((capacity.with_cards(there, environ=environ),)), wanted)
     return (), f"goes on without a GPU of its own: {why}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from orchestune.backends.local import capacity
 from orchestune.client.address import Place
 from orchestune.domain.experiment import Specification
-from orchestune.domain.resources import Capacity, Machine, fits
+from orchestune.domain.resources import Capacity, fits
 from orchestune.engines import registry
 from orchestune.errors import UsageError
 
@@ -24,7 +24,7 @@ def foresee(specification: Specification, place: Place, environ: Mapping[str, st
             else ()
         )
     gpus = capacity.gpus(environ) if needs.gpu else ()  # asks a program, which takes a while
-    problem = fits(Capacity((Machine(capacity.cores(), capacity.memory(), gpus),)), needs)
+    problem = fits(Capacity((capacity.with_cards(gpus, environ=environ),)), needs)
     if problem:
         raise UsageError(f"this can never run: {problem}", "lower `resources`")
     return ()

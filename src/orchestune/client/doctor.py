@@ -10,12 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from orchestune import __version__
-from orchestune.client import room
+from orchestune.client import cards, room
 from orchestune.client.address import named_server, resolver
 from orchestune.client.doctor_clusters import cluster_checks
 from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
@@ -40,7 +40,7 @@ def checks(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     if hosted or _usable(environ):
         yield from _server(environ)
         yield from cluster_checks(environ)
-    yield _gpus(environ)
+    yield _gpus(environ, _served(environ) if not hosted and _usable(environ) else None)
 
 
 def _usable(environ: Mapping[str, str]) -> bool:
@@ -174,8 +174,20 @@ def _clock(reply: Reply, now: float) -> Finding:
     return Finding("clock", "ok", "agrees with the server's")
 
 
-def _gpus(environ: Mapping[str, str]) -> Finding:
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
+def _served(environ: Mapping[str, str]) -> list[str] | None:
+    """The ids of the cards that the server of this machine gives out; None where it does not say."""
+    transport = Transport(resolver(environ), patience=2.0)
+    try:
+        document = transport.request("GET", "/api/v1/cluster?name=local").json()
+        return [str(card["id"]) for card in document["gpus"]]
+    except (OrchestuneError, KeyError):
+        return None
+    finally:
+        transport.close()
+
+
+def _gpus(environ: Mapping[str, str], served: Sequence[str] | None) -> Finding:
+    visible = environ.get(cards.VARIABLE)
     program = shutil.which("nvidia-smi", path=environ.get("PATH"))
     if program is None:
         device = Path("/dev/nvidiactl").exists()
@@ -196,6 +208,10 @@ def _gpus(environ: Mapping[str, str]) -> Finding:
         )
     names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     detail = f"{len(names)}: {'; '.join(names)}" if names else "none"
+    indices = [name.partition(",")[0] for name in names]
+    another = "" if served is None else cards.unheeded(visible, indices, served)
+    if another and not any(card.startswith("MIG-") for card in served or ()):  # a part of a card is not listed here
+        return Finding("gpus", "warning", f"{detail}; {another}", cards.REMEDY)
     if visible is None:
         return Finding("gpus", "ok", detail)
     if names and visible.strip() in ("", "-1", "NoDevFiles"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 _NOMINAL = 11 / 12
 """what a card shows of the memory on its box at least: the system keeps some of it (a T4 of 16 GiB shows 15)"""
 _EXACT = 1e-6
+_ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ def listing(cards: Iterable[Card]) -> str:
     if not any(card.model or card.memory for card in counted):
         return ""
     return ", ".join(f"{count} x {card}" for card, count in counted.items())
+
+
+def named(visible: str) -> tuple[str, ...]:
+    """The words of `CUDA_VISIBLE_DEVICES`, each once."""
+    found: list[str] = []
+    for word in (part.strip() for part in visible.split(",")):
+        if not word or _ENDS_THE_LIST.fullmatch(word):
+            break  # as CUDA reads it: what follows an invalid id is not visible
+        if word not in found:
+            found.append(word)
+    return tuple(found)
 
 
 class Deck:

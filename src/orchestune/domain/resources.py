@@ -123,6 +123,8 @@ class Machine:
     """what others hold of it and may give back one day; `gpu_type` and `gpu_memory` say which cards"""
     reserved: bool = False
     """for trials that name its pool"""
+    hides: str = ""
+    """what may keep cards of it from us, in words"""
 
     @property
     def whole(self) -> Resources:
@@ -190,7 +192,8 @@ def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> 
             of = f" of the pool {pool}" if pool else ""
             who = largest.name if len(machines) == 1 else f"the largest machine{of}, {largest.name},"
             there = listing(largest.gpus) if name == "gpu" else ""
-            found.append(f"{wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}")
+            hides = f" ({largest.hides} may hide others)" if name == "gpu" and largest.hides else ""
+            found.append(f"{wanted / unit:g} {name}, {who} has {has / unit:.3g}{f': {there}' if there else ''}{hides}")
     return found
 
 
@@ -204,7 +207,8 @@ def _there(machines: Sequence[Machine]) -> str:
 def _listed(machine: Machine) -> str:
     lent = machine.lent
     borrowed = [Card("", lent.gpu_type or "", lent.gpu_memory or 0)] * int(lent.gpu)
-    return listing([*machine.gpus, *borrowed]) or f"{machine.whole.gpu:g} cards of which nothing more is known"
+    found = listing([*machine.gpus, *borrowed]) or f"{machine.whole.gpu:g} cards of which nothing more is known"
+    return f"{found} ({machine.hides} may hide others)" if machine.hides else found
 
 
 _SHOWN = 5

@@ -91,9 +91,12 @@ def check(core: Core, specification: Specification, cluster: str, secrets: Mappi
         raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
     each, placement = backend.needs(specification.resources), specification.placement
     backend.check(each, placement)
-    problem = fits(backend.capacity(), each, placement.pool)
+    capacity = backend.capacity()
+    problem = fits(capacity, each, placement.pool)
     if problem:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
+        if each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
+            hint += f", or start the server where {hides.partition('=')[0]} names more cards"
         raise UsageError(f"this can never run: {problem}", hint)
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:

@@ -150,7 +150,10 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
     [
         ("resources.cpu=5000", "this can never run: a trial needs 5000 cpu"),
         ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
-        ("resources.gpu=1", "this can never run: a trial needs 1 gpu"),
+        (
+            "resources.gpu=1",
+            "this can never run: a trial needs 1 gpu, this machine has 0 (CUDA_VISIBLE_DEVICES='' may hide others)",
+        ),
         ("engine={name: tpe, startups: 3}", "engine.startups: is no option of the engine tpe (did you mean startup?)"),
     ],
 )

@@ -107,7 +107,8 @@ def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (project / "experiment.yml").write_text(f"{ON_CARDS}resources: {{gpu: 2, cpu: 4000}}\n")
     done = cli("test")
-    note = "orchestune: goes on without a GPU of its own: a trial needs 2 gpu, this machine has 0\n"
+    note = "orchestune: goes on without a GPU of its own: a trial needs 2 gpu, this machine has 0"
+    note += " (CUDA_VISIBLE_DEVICES='' may hide others)\n"
     assert done.code == 0 and note in done.out and "cards= share=\n" in done.out, done
 
 

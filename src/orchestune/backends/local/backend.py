@@ -68,7 +68,7 @@ class LocalBackend:
             return Capacity((self._capacity,))
         if self._gpus is None:
             self._gpus = machine.gpus()  # asks a program, so once
-        return Capacity((Machine(machine.cores(), machine.memory(), self._gpus),))
+        return Capacity((machine.with_cards(self._gpus),))
 
     def needs(self, each: Resources) -> Resources:
         return each

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestune.backends.nvidia import listed, visible
-from orchestune.domain.cards import Card
+from orchestune.domain.cards import Card, named
 from orchestune.domain.resources import Machine
 
-_ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
+_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
@@ -20,7 +20,13 @@ def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> 
     Asks `nvidia-smi`, which may take seconds, unless `CUDA_VISIBLE_DEVICES` hides all cards.
     /proc and /sys are below `root`.
     """
-    return Machine(cores(root), memory(root), gpus(environ))
+    return with_cards(gpus(environ), root, environ)
+
+
+def with_cards(cards: tuple[Card, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
+    """The same where the cards are known."""
+    variable = environ.get(_VARIABLE)
+    return Machine(cores(root), memory(root), cards, hides="" if variable is None else f"{_VARIABLE}={variable!r}")
 
 
 def cores(root: Path = Path("/")) -> float:
@@ -49,23 +55,13 @@ def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
     By index, and parts of a GPU that is cut up by UUID. What the variable names and `nvidia-smi` does not list is
     believed, and nothing more is known of it.
     """
-    named = environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
+    variable = environ.get(_VARIABLE)
+    if variable is None:
         return visible(listed(environ), None, by_uuid=False)
-    words = _words_of(named)
+    words = named(variable)
     found = listed(environ) if words else []
     known = {word: card for word in words for card in visible(found, word, by_uuid=False)[:1]}
     return tuple(Card(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
-
-
-def _words_of(text: str) -> tuple[str, ...]:
-    found: list[str] = []
-    for word in (part.strip() for part in text.split(",")):
-        if not word or _ENDS_THE_LIST.fullmatch(word):
-            break  # as CUDA reads it: what follows an invalid id is not visible
-        if word not in found:
-            found.append(word)
-    return tuple(found)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
