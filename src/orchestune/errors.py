@@ -8,7 +8,7 @@
     │   └── Purged                  it was there, and was removed for good; exit 2, HTTP 410
     ├── Ambiguous                   a prefix names several experiments; exit 2, HTTP 409
     ├── Conflict                    the state of things forbids it; exit 2, HTTP 409
-    │   └── SpaceExhausted          an Optimizer has suggested every configuration of its space once
+    │   └── SpaceExhausted          an Optimizer has nothing to suggest that it has not suggested before
     ├── Denied                      the token is missing or may not do this; exit 2, HTTP 401 or 403
     ├── StoreDamaged                the file of the store is broken; exit 2, HTTP 500
     ├── NothingCompleted            no trial of a search completed; holds the traceback of one
@@ -143,7 +143,7 @@ class Conflict(OrchestuneError):
 
 
 class SpaceExhausted(Conflict):
-    """Every configuration of the space was suggested once."""
+    """Every configuration of the space was suggested once, or no other one was found."""
 
     code = "exhausted"
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from orchestune.domain.parameters import Parameter, Value, same
 from orchestune.domain.space import Configuration, Space
 from orchestune.domain.trial import Observation, ask_seed
-from orchestune.engines.feasible import allows_any, draw_allowed
+from orchestune.engines.feasible import allows_any, climbed, draw_allowed
 from orchestune.engines.identity import Identity, continuous
 from orchestune.engines.uniform import draw
 from orchestune.engines.walk import MOST, Walk
@@ -18,6 +18,7 @@ from orchestune.ports.engine import Exhausted, StillLooking
 
 _PROBES, _LAST_PROBES = 64, 1000
 _CONSTRAINED = 8  # as often where there are constraints: a draw may take a long walk among what they allow
+_CLIMBS = 40
 _WALKABLE = 1_000_000  # configurations; a larger space is full of holes after any number of trials
 _WALKABLE_CONSTRAINED = 100_000  # of more it is not known how many the constraints allow
 _MANY = 1000  # values of one parameter
@@ -51,10 +52,10 @@ class DistinctEngine:
     """An `Engine` which gives out the proposals of a `Proposer` that were neither told nor are pending.
 
     Where the proposer repeats itself: a uniform draw; where draws repeat themselves, one of the configurations left
-    of a finite space, found by walking it; in a larger space a draw in which a parameter with many values is active,
-    and then, where it is finite, the first one left in order. `Exhausted` is raised when there is no other
-    configuration, or none was found. What a warm start tells counts for none: its best configuration may be the best
-    one here, and has to be tried.
+    of a finite space, found by walking it; in a larger space a draw in which a parameter with many values is active, or
+    a climb to what constraints allow, and then, where it is finite, the first one left in order. `Exhausted` is raised
+    when there is no other configuration, or none was found. What a warm start tells counts for none: its best
+    configuration may be the best one here, and has to be tried.
     """
 
     def __init__(self, space: Space, proposer: Proposer) -> None:
@@ -112,7 +113,8 @@ class DistinctEngine:
         if self._size <= self._walkable:
             return self._walk(pending, random)
         if self._finite and self._space.constraints:
-            return None
+            climbs = (climbed(self._space, random) for _ in range(_CLIMBS))
+            return next((found for found in climbs if self._is_new(found, pending)), None)
         ways = _ways_to_many(self._space)
         for _ in range(last):
             if self._space.constraints:

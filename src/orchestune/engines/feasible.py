@@ -54,6 +54,13 @@ def wander(space: Space, start: Configuration, random: Random, steps: int = _WAL
     return here
 
 
+def climbed(space: Space, random: Random) -> dict[str, Value]:
+    """Where a climb from a draw ends, which may be short of what is allowed: also far away from the example, where what
+    is allowed lies in places that no walk connects.
+    """
+    return _climbed(space, draw(space, random), random, _CLIMB)
+
+
 def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
     """With some numbers moved to where they break the constraints less. It may still break one."""
     here = dict(configuration)

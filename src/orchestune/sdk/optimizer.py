@@ -119,7 +119,8 @@ class Optimizer:
     def ask(self) -> Suggestion:
         """The next configuration.
 
-        SpaceExhausted (of `orchestune.errors`) when all were suggested; Conflict when `parallelism` are open.
+        SpaceExhausted (of `orchestune.errors`) when all were suggested, or no other one was found; Conflict when
+        `parallelism` are open.
 
         >>> suggestion = optimizer.ask()
         >>> list(suggestion.parameters)
@@ -153,7 +154,7 @@ class Optimizer:
             except StillLooking:
                 continue
             except Exhausted as exc:
-                raise SpaceExhausted(f"there is nothing left to try: {exc}") from exc
+                raise SpaceExhausted(f"there is nothing to suggest: {exc}") from exc
 
     def tell(
         self,

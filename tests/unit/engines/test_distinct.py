@@ -150,6 +150,17 @@ def test_the_few_that_constraints_allow_of_many_are_all_found_before_the_end(nam
             patiently(engine, [], 16)
 
 
+def test_what_constraints_allow_far_from_each_other_in_a_large_space_is_found_without_a_walk() -> None:
+    a, b = (Parameter(name, "int", 1, 1_000_000) for name in "ab")
+    engine = DistinctEngine(Space.of((a, b), ["a % b == 0", "b >= 1000"]), Stubborn({"a": 1000, "b": 1000}))
+    found: set[Value] = set()
+    for number in range(1, 8):
+        answer = engine.ask([], number, number)
+        engine.tell([observe(number, answer)])
+        found.add(answer["a"])
+    assert len(found) > 4
+
+
 def test_an_engine_that_is_made_again_answers_the_same_where_it_has_to_look_for_long() -> None:
     first = DistinctEngine(DIVISORS, Stubborn({"a": 1, "b": 400}))
     found = [patiently(first, [], 1)]
