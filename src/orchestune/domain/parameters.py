@@ -84,8 +84,7 @@ class Parameter:
         if self.kind == "int" and value != int(value):
             return f"{value!r} is no whole number"
         assert self.low is not None and self.high is not None
-        slack = self._slack()
-        if not self.low - slack <= value <= self.high + slack:
+        if not self.within(value):
             return f"{value!r} is outside {self.low:g}..{self.high:g}"
         if self.step and not _whole(
             (value - self.low) / self.step, math.ulp(max(abs(value), abs(self.low))) / self.step
@@ -93,12 +92,18 @@ class Parameter:
             return f"{value!r} is no multiple of the step {self.step:g} from {self.low:g}"
         return None
 
-    def _slack(self) -> float:
-        """So far outside a number is one that was rounded on its way."""
+    def within(self, value: float) -> bool:
+        """Whether a number lies between the bounds, or no further outside than one that was rounded on its way.
+
+        In the logarithm that is little beside the bound itself: the other one may be a thousand million times as large.
+        """
         assert self.low is not None and self.high is not None
-        if self.kind == "int":
-            return 0.0
-        return min(1e-9 * max(abs(self.low), abs(self.high)), 1e-6 * (self.high - self.low))
+        most = min(1e-6 * (self.high - self.low), 0.5 if self.kind == "int" else math.inf)
+        larger = max(abs(self.low), abs(self.high))
+        return all(
+            outside <= min(most, 1e-9 * (bound if self.log else larger))
+            for bound, outside in ((self.low, self.low - value), (self.high, value - self.high))
+        )
 
     def exact(self, value: Value) -> Value:
         """A value that is allowed as this parameter spells it, which may have come as 1 where it is 1.0, or rounded."""

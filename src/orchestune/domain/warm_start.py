@@ -261,11 +261,7 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
     """The value of the parameter that `raw` means; None where it has none."""
     if parameter.numeric:
         number = _number(raw)
-        if number is None or not math.isfinite(number):
-            return None
-        assert parameter.low is not None and parameter.high is not None
-        slack = 1e-9 * max(abs(parameter.low), abs(parameter.high))
-        if not parameter.low - slack <= number <= parameter.high + slack:
+        if number is None or not math.isfinite(number) or not parameter.within(number):
             return None
         found = parameter.snap(number)
         step = parameter.step or (1 if parameter.kind == "int" else math.inf)

@@ -186,10 +186,21 @@ def test_a_number_that_was_rounded_on_its_way_is_the_one_of_its_step() -> None:
     [
         (Parameter("a", "int", 1, 10_000_000_000), 10_000_000_001),
         (Parameter("a", "float", 1e6, 1e6 + 1e-4), 1e6 - 5e-4),
+        (Parameter("a", "float", 1e-9, 1.0, log=True), 0),
+        (Parameter("a", "float", 1e-9, 1.0, log=True), 1e-12),
+        (Parameter("a", "float", 1e-6, 1e4, log=True), -5e-6),
+        (Parameter("a", "float", 1e-6, 1e4, log=True), 1e4 + 1e-4),
+        (Parameter("a", "int", 1, 10**10, log=True), 0),
     ],
 )
 def test_what_lies_outside_is_told_however_large_the_bounds_are(parameter: Parameter, value: float) -> None:
     assert "outside" in (parameter.problem(value) or "")
+
+
+@pytest.mark.parametrize("low", [1e-9, 3e-7, 1.0])
+def test_a_bound_that_was_rounded_on_its_way_is_none_outside(low: float) -> None:
+    for parameter in (Parameter("a", "float", low, 2.0, log=True), Parameter("a", "float", low, 2.0)):
+        assert parameter.problem(low * (1 - 1e-13)) is None and parameter.problem(2.0 * (1 + 1e-13)) is None
 
 
 @pytest.mark.parametrize(

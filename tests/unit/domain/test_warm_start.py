@@ -126,6 +126,13 @@ def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str,
     assert made.notes == (note,)
 
 
+def test_what_lies_below_a_logarithmic_range_is_no_result_at_its_lower_bound() -> None:
+    space = Space.of((Parameter("lr", "float", 1e-9, 1.0, log=True),))
+    made = mapped("old.csv", [{"lr": each, "loss": 1} for each in (0, "1e-12", 1e-9, "1.0000000001")], space, LOSS)
+    assert [seen.parameters for seen in made.observations] == [{"lr": 1e-9}, {"lr": 1.0}]
+    assert made.notes == ("old.csv: 2 of 4 results left out: outside this space, such as lr = 0",)
+
+
 def test_a_status_is_a_state_where_nothing_else_is_called_so() -> None:
     assert one({**WHOLE, "loss": 0.3, "status": "failed"}).observations[0].state is TrialState.FAILED
     space = Space.of((Parameter("status", "categorical", choices=("failed", "good")),))
