@@ -74,6 +74,8 @@ class _Kept:
     front: Sequence[int] | None
     version: tuple[int, int]
     again: float
+    stored: bool = False
+    """so that a server that begins later knows it"""
 
 
 def _past(kept: _Kept) -> bool:
@@ -121,7 +123,7 @@ class Estimates:
         if stored is not None and stored.revision == row.revision:
             found = Estimate(stored.trial, stored.value, stored.stddev) if stored.trial is not None else None
             front = json.loads(stored.front) if stored.front is not None else None
-            kept = _Kept(found, front, (stored.history_seq, stored.revision), 0.0)
+            kept = _Kept(found, front, (stored.history_seq, stored.revision), 0.0, stored=True)
         self._keep(row.id, kept)
         return kept
 
@@ -146,29 +148,35 @@ class Estimates:
             if row.state.over:
                 self._done.wait_for(lambda: row.id not in self._working, _PATIENCE)
             kept = self._kept.get(row.id)
-            if row.id in self._working or (kept is not None and kept.version == version):
+            made = kept if kept is not None and kept.version == version else None
+            if row.id in self._working or (made is not None and (made.stored or not row.state.over)):
                 return
             if kept is not None and kept.version[1] == row.revision and not _past(kept) and not row.state.over:
                 return
             self._working.add(row.id)
-        found, front = None, None
+        found, front, stored = (None, None, False) if made is None else (made.found, made.front, False)
         try:
-            if len(objectives(row.specification.metrics)) > 1:
-                front = self._front(store, row)
-            else:
-                found = self._estimate(store, row)
+            if made is None:
+                found, front = self._found(store, row)
             if row.state.over and (found is not None or front is not None):
                 with store.transaction() as session:
                     experiments.lock(session, row.id)
                     estimates.put(session, row.id, version, astuple(found) if found else None, front)
+            stored = row.state.over
         except OrchestuneError as error:
             log.warning("%s: its best trial is the raw one: %s", row.handle, error)
         finally:
             took = time.monotonic() - now
-            self._keep(row.id, _Kept(found, front, version, now + (1 + _REST) * took))
+            self._keep(row.id, _Kept(found, front, version, now + (1 + _REST) * took, stored))
             with self._lock:
                 self._working.discard(row.id)
                 self._done.notify_all()
+
+    def _found(self, store: Store, row: ExperimentRow) -> tuple[Estimate | None, Sequence[int] | None]:
+        """The best trial of one metric, or the front of several."""
+        if len(objectives(row.specification.metrics)) > 1:
+            return None, self._front(store, row)
+        return self._estimate(store, row), None
 
     def of_the_first(self, store: Store, row: ExperimentRow) -> Estimate | None:
         """Of several metrics: the trial that is best in the first one, as `known` has it of a single one. Not kept."""

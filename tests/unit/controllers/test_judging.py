@@ -103,6 +103,17 @@ def test_what_is_expected_reaches_it(world: World, monkeypatch: pytest.MonkeyPat
     assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
 
 
+def test_the_best_of_a_search_that_a_rule_ended_is_known_to_a_server_that_begins_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Expecting(monkeypatch, 3, 0.45)
+    judged(world, searched(world, {"target": 0.5}, stddev=0.3))
+    later = replace(world.core, estimates=Estimates())
+    (item,) = read_experiments.statuses(later)["items"]
+    assert item["best"][0]["trial"] == 3 and item["best"][0]["measured_best"] == 11
+    assert model.asked == [len(VALUES)]
+
+
 def test_a_search_whose_best_was_luck_is_futile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     Expecting(monkeypatch, 3, 0.92)
     rules = {"futile": {"limit": 0.5, "after": 12, "side": "above"}}
