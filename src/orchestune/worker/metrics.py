@@ -18,7 +18,8 @@ LONGEST_FOR_OWN = 4096
 LONGEST_TOLD = 60
 """characters of a value that is no number"""
 
-_NUMBER = rb"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
+_NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
 _WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
 """how libraries write a number within something else: `tensor(0.5)`, `np.float64(0.5)`"""
@@ -29,7 +30,8 @@ _SPREAD = rb"(?:\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*(" + _NUMBER + rb"))?"
 _BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
 _ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
 _STEP = re.compile(
-    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}(\d+(?:\.\d+)?)(?![\w.%]|:\d)",
+    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}"
+    rb"((?:" + _THOUSANDS + rb"|\d+)(?:\.\d+)?(?:e\+?\d\d?)?)(?![\w.%]|[:,]\d)",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -229,9 +231,9 @@ class Scanner:
         if not pairs and not percents:
             return []
         steps = {
-            name.lower(): float(text)
+            name.lower(): _plain(text)
             for name, text in _STEP.findall(line)
-            if b"." not in text or name.lower() == b"epoch"
+            if b"." not in text or b"e" in text.lower() or name.lower() == b"epoch"
         }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
         found, extras = [], extras and not _WARNING.match(line)

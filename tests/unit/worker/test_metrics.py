@@ -72,6 +72,29 @@ def test_a_line_reports(line: str, found: list[tuple[Any, ...]]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("step 1,000:", 1000.0),
+        ("step=12,345,678,", 12345678.0),
+        ("Iter [1,234/5,000]", 1234.0),
+        ("step=1e+05", 100000.0),
+        ("'global_step': 1.23457e+06,", 1234570.0),
+        ("Epoch 1,000.5 |", 1000.5),
+        ("epoch: 2e3,", 2000.0),
+        ("step=7,", 7.0),
+        ("step 1,2,3", None),
+        ("step 1,0000", None),
+        ("step 0,123", None),
+        ("step=1e-05", None),
+        ("step=1e5x", None),
+        ("step=1.5", None),
+    ],
+)
+def test_a_step_is_read_as_a_whole_or_not_at_all(text: str, step: float | None) -> None:
+    assert brief(scan(f"{text} accuracy=0.5"))[-1] == ("accuracy", 0.5, step, None)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "accuracy=3s", "accuracy=30%", "accuracy: 12:30:05", "accuracy=1.2.3", "accuracy=2026-01-01", "accuracy",
