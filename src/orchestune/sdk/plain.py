@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -12,6 +13,9 @@ from typing import Any
 from orchestune.config.experiment_file import Loaded, parse
 from orchestune.config.nodes import written
 from orchestune.errors import BadInput, Problem
+
+_IN_YAML = {"Infinity": ".inf", "-Infinity": "-.inf", "NaN": ".nan"}
+_TEXT_OR_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|' + "|".join(_IN_YAML))
 
 
 def read_keys(keys: Mapping[str, Any], name: str, said: str, path: Path | None = None) -> Loaded:
@@ -23,6 +27,7 @@ def read_keys(keys: Mapping[str, Any], name: str, said: str, path: Path | None =
         text = json.dumps(dict(keys), default=plain_value)
     except (TypeError, ValueError) as exc:
         raise BadInput([Problem(f"cannot be written down: {exc}", key=said)]) from exc
+    text = _TEXT_OR_NOT_FINITE.sub(lambda found: _IN_YAML.get(found[0], found[0]), text)
     problems = _pairs(keys.get("parameters"))
     hint = ""
     try:

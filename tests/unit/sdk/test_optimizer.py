@@ -232,6 +232,18 @@ def test_a_tuple_of_two_numbers_is_refused_with_what_it_may_mean() -> None:
     assert three.ask().parameters.keys() == {"n", "f", "b", "v"}
 
 
+def test_numbers_that_are_not_finite_are_no_choices_and_texts_that_are_spelled_like_them_are() -> None:
+    with pytest.raises(BadInput) as caught:
+        Optimizer({"a": [1.0, math.inf], "b": np.array([math.nan, 2])}, {"loss": "minimize"})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "parameters.a[1]: found .inf, expected a finite number",
+        "parameters.b[0]: found .nan, expected a finite number",
+    ]
+    texts = ["Infinity", "NaN", 'a "NaN \\']
+    suggestion = Optimizer({"a": texts}, {"loss": "minimize"}, seed=0).ask()
+    assert suggestion.parameters["a"] in texts
+
+
 def test_values_of_numpy_and_ranges_are_taken_for_what_they_are() -> None:
     optimizer = Optimizer(
         {"n": {"type": "int", "min": np.int64(2), "max": 3}, "c": range(2), "d": np.arange(2)}, METRICS
