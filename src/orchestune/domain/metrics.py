@@ -188,7 +188,7 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:
-    """The numbers of the trials that no other one dominates (with one metric: the best, the earliest of equals).
+    """The numbers of the trials that no other one dominates, of equal ones the first; with one metric the best alone.
 
     Only trials that keep every limit count.
     """

@@ -219,7 +219,7 @@ class Experiment:
         return next(iter(self.front()), None)
 
     def front(self) -> list[Trial]:
-        """The trials that no other one beats in every metric; with one metric at most one.
+        """The trials that no other one dominates, of equal ones the first; with one metric at most one.
 
         >>> experiment.front() == [experiment.best()]
         True

@@ -197,7 +197,7 @@ class Optimizer:
         return next(iter(self.front()), None)
 
     def front(self) -> list[Result]:
-        """The results that no other one dominates, oldest first; with one metric at most one.
+        """The results that no other one dominates, of equal ones the first; oldest first, with one metric at most one.
 
         A result dominates another one where it is at least as good in every metric, and better in one.
 
