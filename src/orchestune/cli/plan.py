@@ -140,6 +140,7 @@ def _metrics(metrics: Sequence[Metric]) -> str:
     said = []
     for metric in metrics:
         words: list[str] = [metric.goal] if metric.optimized else []
+        words += [f"good enough at {metric.threshold:g}"] if metric.threshold is not None else []
         words += [str(metric.limit)] if metric.limit is not None else []
         words += [metric.take] if metric.take != "last" else []
         said.append(f"{metric.name} ({', '.join(words)})")

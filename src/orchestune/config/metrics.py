@@ -22,7 +22,7 @@ KEYS = (
     Key("take", TAKE, "Which of several reported values counts: the last one, the best one, or the mean of the last K.",
         "last"),
     Key("threshold", NUMBER, "From which value on a trial is good enough. Of several metrics with a goal, the part of"
-        " the front is searched where each has reached its threshold; of one it is recorded and shown.", "none"),
+        " the front is searched where each has reached its threshold; of one it is shown by `run`.", "none"),
 )  # fmt: skip
 
 

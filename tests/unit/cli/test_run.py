@@ -129,6 +129,12 @@ def test_the_plan_tells_what_ends_the_search_and_its_trials_early(server: FakeSe
     assert text in cli("run", "--dry-run", "--set", "stop.time=30m").out.splitlines()
 
 
+def test_the_plan_tells_from_which_value_on_a_trial_is_good_enough(server: FakeServer, cli: Cli, project: Path) -> None:
+    lines = cli("run", "--dry-run", "--set", "metrics.accuracy={goal: maximize, threshold: 0.9}").out.splitlines()
+    [text] = [line for line in lines if "looks for" in line]
+    assert text.startswith("  looks for  accuracy (maximize, good enough at 0.9); ")
+
+
 def test_a_dry_run_touches_nothing(server: FakeServer, cli: Cli, project: Path) -> None:
     before = sorted(project.rglob("*"))
     result = cli("run", "--dry-run")
