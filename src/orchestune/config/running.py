@@ -8,7 +8,7 @@ from orchestune.config.kinds import Kind, text
 from orchestune.config.nodes import Entries, Items, Scalar, plain, printable, quoted
 from orchestune.config.report import Field, did_you_mean
 from orchestune.config.shapes import either, list_of
-from orchestune.worker.command import KNOWN, placeholders
+from orchestune.worker.command import KNOWN, misplaced, placeholders
 
 _WORDS = "a command, as text or as a list of words"
 
@@ -33,10 +33,18 @@ RUN: Kind[str | tuple[str, ...]] = either(
 
 
 def check_placeholders(run: Field, names: Collection[str], with_config: bool) -> None:
-    """Note every placeholder of the command that names no parameter; `{config}` may be there `with_config`."""
-    words = run.items() if isinstance(run.node, Items) else [run]
-    for word in words:
-        _check_word(word, names, with_config)
+    """Note every placeholder of the command that names no parameter, or stands where the shell takes no value.
+
+    `{config}` may be there `with_config`.
+    """
+    if isinstance(run.node, Items):
+        for word in run.items():
+            _check_word(word, names, with_config)
+        return
+    _check_word(run, names, with_config)
+    for name, where in misplaced(run.node.text if isinstance(run.node, Scalar) else "").items():
+        if name in names or name in KNOWN or name == "config":
+            run.wrong(f"the placeholder {quoted('{' + name + '}')} stands {where}")
 
 
 def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:

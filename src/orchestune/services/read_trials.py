@@ -52,7 +52,10 @@ def _command(specification: Specification, parameters: Mapping[str, Any]) -> str
     """The command line, for people: where its file of values will be is not known here, its name is."""
     config = specification.config.name if specification.config else ""
     names = [parameter.name for parameter in specification.space.parameters]
-    words = render(specification.run, parameters, names, config)
+    try:
+        words = render(specification.run, parameters, names, config)
+    except ValueError:  # which the trial says, if it ever began
+        return specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
     return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 

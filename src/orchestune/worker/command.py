@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from orchestune.worker import quoting
+
 KNOWN = ("args", "hydra")
 """placeholders for all parameters at once"""
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
@@ -135,54 +137,38 @@ def _join(words: Sequence[str]) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _substitute_in_shell(run: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+def misplaced(run: str) -> dict[str, str]:
+    """The placeholders of a command of the shell that stand where no value can be written, and where that is."""
+    found = {} if split(run) is not None else dict.fromkeys(placeholders(run), "")
+    if found:
+        text, names = _marked(run)
+        for name, place in zip(names, quoting.read(text).places):
+            found[name] = found[name] or place.wrong
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def _marked(run: str) -> tuple[str, list[str]]:
+    """The command with a mark for each placeholder, and their names."""
+    names: list[str] = []
+
     def put(match: re.Match[str], name: str) -> str:
-        quote = _open_quote(run, match.start())
+        names.append(name)
+        return quoting.MARK
+
+    return _replace(run, put), names
+
+
+def _substitute_in_shell(run: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+    text, named = _marked(run)
+    found = quoting.read(text)
+    values = []
+    for name, place in zip(named, found.places):
+        if place.wrong:
+            raise ValueError(f"{{{name}}} stands {place.wrong}")
         several = _several(name, parameters, names)
-        if several is not None:
-            text = _join(several)
-            return text if quote == "" else _inside(text, quote)
-        value = _one(name, parameters)
-        return shlex.quote(value) if quote == "" else _inside(value, quote)
-
-    return _replace(run, put)
-
-
-def _inside(value: str, quote: str) -> str:
-    """`value` as it must be written between two `quote`s of the shell."""
-    if quote == "'":
-        return value.replace("'", "'\\''")
-    return re.sub(r'([\\"$`])', r"\\\1", value)
-
-
-def _open_quote(text: str, end: int) -> str:
-    """Which quotation mark is open just before `end`, if any; inside of `$(…)` it is what is open in there."""
-    open_, index = [""], 0
-    while index < end:
-        char, inner = text[index], open_[-1]
-        if char == "\\" and inner != "'":
-            index += 1
-        elif inner == "'":
-            if char == "'":
-                open_.pop()
-        elif text.startswith("$(", index):
-            open_.append("(")
-            index += 1
-        elif char == '"':
-            open_.pop() if inner == '"' else open_.append(char)
-        elif inner != '"':
-            index = _outside_of_quotes(text, index, open_)
-        index += 1
-    return open_[-1] if open_[-1] in ("'", '"') else ""
-
-
-def _outside_of_quotes(text: str, index: int, open_: list[str]) -> int:
-    char = text[index]
-    if char in "'(":
-        open_.append(char)
-    elif char == ")" and open_[-1] == "(":
-        open_.pop()
-    elif char == "#" and (index == 0 or text[index - 1] in " \t\n;&|("):
-        newline = text.find("\n", index)
-        return len(text) if newline < 0 else newline
-    return index
+        if several is None:
+            value = _one(name, parameters)
+            values.append(quoting.written([value], place, value))
+        else:
+            values.append(quoting.written(several, place, _join(several)))
+    return found.filled(values)

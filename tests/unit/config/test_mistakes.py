@@ -129,6 +129,10 @@ def alpha(spelling: str) -> str:
             "2:6: run: the placeholder '{alhpa}' names no parameter (did you mean alpha?)",
         ),
         (
+            changed("run: python model.py {args}", "run: 'a `b {alpha}`'"),
+            "2:6: run: the placeholder '{alpha}' stands within `…`; write $(…) instead",
+        ),
+        (
             changed("{args}", "{arg}"),
             "2:6: run: the placeholder '{arg}' names no parameter (did you mean args?)",
         ),
