@@ -43,7 +43,10 @@ def parse(line: str) -> Pattern | None:
     glob = text.rstrip("/") if text.endswith("/") else text
     if not glob.removeprefix("!"):
         return None
-    compiled = next(iter(GitIgnoreSpec.from_lines([glob]).patterns))
+    try:
+        compiled = next(iter(GitIgnoreSpec.from_lines([glob]).patterns))
+    except re.error as exc:  # a range that runs backwards
+        raise ValueError(str(exc)) from exc
     ignores, regex = compiled.include, getattr(compiled, "regex", None)
     if ignores is None or not isinstance(regex, re.Pattern):
         return None

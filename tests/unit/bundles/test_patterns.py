@@ -53,6 +53,14 @@ def test_a_comment_a_blank_and_a_lone_slash_are_no_patterns() -> None:
     assert [parse(line) for line in ("", "   ", "# data", "/", "!/")] == [None] * 5
 
 
+def test_a_range_that_runs_backwards_is_passed_over_in_files_and_refused_in_the_list(tmp_path: Path) -> None:
+    write_all(tmp_path, [(".gitignore", "[z-a]\n*.txt\n"), (".orchestuneignore", "x[9-0]\n"), ("z", ""), ("b.txt", "")])
+    taken = [entry.path for entry in plan(tmp_path, (), 1 << 30).entries if entry.kind is not Kind.FOLDER]
+    assert taken == [".gitignore", ".orchestuneignore", "z"]
+    with pytest.raises(BadInput, match=r"'\[z-a\]' is not a gitignore pattern"):
+        rules_for(["[z-a]"])
+
+
 def test_an_escaped_blank_at_the_end_belongs_to_the_name() -> None:
     (pattern,) = parse_all(["name\\  "])
     assert pattern.matches("name ", "name ", False)
