@@ -61,6 +61,18 @@ def named_server(environ: Mapping[str, str]) -> str:
     return environ.get("ORCHESTUNE_SERVER", "").strip().rstrip("/")
 
 
+def named_token(environ: Mapping[str, str]) -> str:
+    """The token that `ORCHESTUNE_TOKEN` holds; empty where there is none. UsageError as `checked`."""
+    return checked(environ.get("ORCHESTUNE_TOKEN", "").strip(), "ORCHESTUNE_TOKEN")
+
+
+def checked(token: str, holder: str) -> str:
+    """The token, which came from `holder`. UsageError, which never shows it, where it cannot travel in a header."""
+    if all(" " <= char <= "\xff" for char in token):  # Latin-1, as http.client writes it
+        return token
+    raise UsageError(f"{holder} has a line's end or another character in it that no token has", "copy the token anew")
+
+
 def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None) -> Resolve:
     """How to reach the server of `place(...)`. Calling the result may raise Unreachable or Denied."""
     return place(environ, cluster).resolve
@@ -81,7 +93,7 @@ def place(
     address = named_server(environ)
     if address and not cluster:
         _check(address)
-        access = Access(address, environ.get("ORCHESTUNE_TOKEN", "").strip(), owner(environ))
+        access = Access(address, named_token(environ), owner(environ))
         return Place(None, lambda: access)
     return _of(_chosen(environ, cluster), environ, note)
 
@@ -100,7 +112,8 @@ def _of(cluster: Cluster, environ: Mapping[str, str], note: Callable[[str], None
         return Place(cluster, lambda: _embedded(environ, note))
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
-        access = Access(cluster.url, cluster.token, user, name=f"the server of cluster '{cluster.name}'")
+        token = checked(cluster.token, f"what is known of cluster '{cluster.name}'")
+        access = Access(cluster.url, token, user, name=f"the server of cluster '{cluster.name}'")
         return Place(cluster, lambda: access)
     return Place(cluster, _through(cluster, environ))
 

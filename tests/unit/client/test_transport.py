@@ -16,6 +16,7 @@ import pytest
 
 from orchestune.client.address import Access, resolver
 from orchestune.client.api import Client
+from orchestune.client.clusters import Cluster, Clusters
 from orchestune.client.stream import SILENCE
 from orchestune.client.transport import Transport
 from orchestune.errors import Ambiguous, Denied, NotFound, OrchestuneError, StoreUnavailable, Unreachable, UsageError
@@ -263,6 +264,17 @@ def test_the_environment_names_a_hosted_server() -> None:
     assert resolver(environ)() == Access("https://tune.example.org/base", "t", "ada")
     with pytest.raises(UsageError, match="no address"):
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
+
+
+@pytest.mark.parametrize("token", ["a secret\nof two lines", "söcret–", "a\rsecret"])
+def test_a_token_that_no_header_can_carry_is_refused_and_never_shown(tmp_path: Path, token: str) -> None:
+    environ = {"ORCHESTUNE_SERVER": "https://tune.example.org", "ORCHESTUNE_TOKEN": token}
+    with pytest.raises(UsageError, match="ORCHESTUNE_TOKEN has a line's end or another character") as refused:
+        resolver(environ)
+    assert "cret" not in str(refused.value)
+    Clusters(tmp_path).add(Cluster("lab", "hosted", url="https://tune.example.org", token=token))
+    with pytest.raises(UsageError, match="what is known of cluster 'lab' has"):
+        resolver({"ORCHESTUNE_HOME": str(tmp_path)}, "lab")
 
 
 def test_the_callers_own_name_travels_beside_the_token_of_a_role(server: FakeServer) -> None:

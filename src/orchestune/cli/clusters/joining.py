@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from orchestune import __version__
 from orchestune.cli.clusters.commands import known
 from orchestune.cli.console import Console
-from orchestune.client.address import resolver
+from orchestune.client.address import checked, named_token, resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import Cluster
 from orchestune.clusters.existing.config import Connection
@@ -38,7 +38,7 @@ def join_hosted(console: Console, name: str, address: str) -> int:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{address!r} is no address of a server", "write it like https://orchestune.example.org")
-    token = console.environ.get("ORCHESTUNE_TOKEN", "").strip() or _asked_token(address)
+    token = named_token(console.environ) or checked(_asked_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
     with closing(Client.connect(resolver(environ), patience=10.0)) as client:
         found = client.server()
