@@ -8,10 +8,12 @@ from orchestune.config.compose import compose
 from orchestune.config.keys import USER_NAMED
 from orchestune.config.metrics import KEYS as METRIC_KEYS
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, mapping, printable
+from orchestune.config.parameters import KEYS as PARAMETER_KEYS
 from orchestune.config.report import Report
 from orchestune.errors import BadInput
 
 _OF_METRIC = frozenset(key.name for key in METRIC_KEYS)
+_OF_PARAMETER = frozenset(key.name for key in PARAMETER_KEYS)
 
 
 def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
@@ -49,6 +51,10 @@ def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str
     if not isinstance(node, Entries):
         report.add(place, ".".join(above), "is no mapping in the file", "set it as a whole")
         return node
+    short = _in_short(node, path) if above == ["parameters"] else ""
+    if short:
+        report.add(place, f"parameters.{short}", "is written in short", "set it as a whole")
+        return node
     taken, name = _name(node, path, above)
     rest = path[taken:]
     if not rest and isinstance(value, Scalar) and value.value is None and value.text:
@@ -84,6 +90,17 @@ def _name(node: Entries, path: list[str], above: list[str]) -> tuple[int, str]:
         if taken == len(path) or not named or isinstance(child, Entries) or _is_goal(child, path[taken:], above):
             return taken, name
     return (len(path), ".".join(path)) if named else (1, path[0])
+
+
+def _in_short(node: Entries, path: list[str]) -> str:
+    """The parameter, a range or a list, of which the path would name a key; empty where it names none."""
+    for taken in range(len(path), 0, -1):
+        child = node.get(".".join(path[:taken]))
+        if child is not None:
+            below = path[taken : taken + 1]
+            named = not isinstance(child, Entries) and below and (below[0] in _OF_PARAMETER or below[0].isdecimal())
+            return ".".join(path[:taken]) if named else ""
+    return ""
 
 
 def _is_goal(child: Node, rest: list[str], above: list[str]) -> bool:

@@ -43,6 +43,12 @@ def test_a_new_name_may_have_dots() -> None:
     assert names.metrics[1].name == "val.loss"
 
 
+def test_a_parameter_in_short_and_a_list_are_set_as_a_whole_whatever_dots_are_in_their_names() -> None:
+    for override in ("parameters.optim.lr.max=2", "parameters.optim.0=rmsprop"):
+        (problem,) = problems(DOTS, [override])
+        assert "is written in short (set it as a whole)" in problem
+
+
 def test_a_metric_that_the_file_says_in_a_word_gets_other_keys_beside_its_goal() -> None:
     text = changed("  accuracy: maximize", "  val.loss: minimize\n  accuracy: maximize")
     overrides = ("metrics.val.loss.constraint=<= 20", "metrics.val.loss.take=best", "metrics.accuracy.goal=minimize")
@@ -72,6 +78,14 @@ def test_an_entry_of_a_list_is_named_by_its_number() -> None:
         ("budget=[1", "--set budget: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("buget=1", "--set buget: buget: is no known key (did you mean budget?)"),
         ("budget.x=1", "--set budget.x: budget: is no mapping in the file (set it as a whole)"),
+        (
+            "parameters.alpha.values=[1, 2]",
+            "--set parameters.alpha.values: parameters.alpha: is written in short (set it as a whole)",
+        ),
+        (
+            "parameters.alpha.log=null",
+            "--set parameters.alpha.log: parameters.alpha: is written in short (set it as a whole)",
+        ),
         (
             "try_first.3.x=1",
             ("--set try_first.3.x: try_first: is a list of 1 in the file (name an entry by its number, from 0)"),
