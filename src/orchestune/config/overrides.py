@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestune.config.compose import compose
+from orchestune.config.keys import KEYS as EXPERIMENT_KEYS
 from orchestune.config.keys import USER_NAMED
 from orchestune.config.metrics import KEYS as METRIC_KEYS
 from orchestune.config.nodes import Entries, Items, Node, Place, Scalar, mapping, printable
@@ -12,6 +13,7 @@ from orchestune.config.parameters import KEYS as PARAMETER_KEYS
 from orchestune.config.report import Report
 from orchestune.errors import BadInput
 
+_KNOWN = frozenset(key.name for key in EXPERIMENT_KEYS)
 _OF_METRIC = frozenset(key.name for key in METRIC_KEYS)
 _OF_PARAMETER = frozenset(key.name for key in PARAMETER_KEYS)
 
@@ -20,7 +22,7 @@ def apply(root: Entries, overrides: Sequence[str], report: Report) -> Entries:
     """The tree with each `KEY=VALUE` set in turn; what cannot be set is reported.
 
     KEY is a path with dots; where names have dots themselves, the longest one that exists wins. VALUE is YAML; `null`
-    takes the key away.
+    takes the key away, and changes nothing where there is none.
     """
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -56,10 +58,14 @@ def _set(node: Node, path: list[str], value: Node, place: Place, above: list[str
         report.add(place, f"parameters.{short}", "is written in short", "set it as a whole")
         return node
     taken, name = _name(node, path, above)
-    rest = path[taken:]
-    if not rest and isinstance(value, Scalar) and value.value is None and value.text:
-        return node.without(name)
-    child = node.get(name)
+    rest, child = path[taken:], node.get(name)
+    if isinstance(value, Scalar) and value.value is None and value.text:
+        if child is None:  # which is no mistake of a key that there could be
+            return node if above or name in _KNOWN else node.with_entry(Scalar(place, name, name), value)
+        if not rest:
+            return node.without(name)
+        if isinstance(child, Scalar) and child.value is None:
+            return node
     if child is None or (isinstance(child, Scalar) and child.value is None):
         child = Entries(place, ())
     elif _is_goal(child, rest, above):

@@ -62,6 +62,13 @@ def test_null_takes_a_key_away() -> None:
     assert list(read(DOTS, "parameters.optim=null").specification.space.by_name) == ["optim.lr", "deep.x"]
 
 
+@pytest.mark.parametrize(
+    "key", ["checkpoint.every", "retry.oom", "early_stopping.grace", "keep.limit", "timeout", "stop.time", "env.A.B"]
+)
+def test_null_changes_nothing_where_there_is_no_such_key(key: str) -> None:
+    assert read(GOOD, f"{key}=null").specification == read(GOOD).specification
+
+
 def test_an_entry_of_a_list_is_named_by_its_number() -> None:
     text = with_lines("try_first: [{alpha: 0.1}, {alpha: 0.01}]")
     assert read(text, "try_first.1.alpha=0.02").specification.try_first == ({"alpha": 0.1}, {"alpha": 0.02})
@@ -77,6 +84,8 @@ def test_an_entry_of_a_list_is_named_by_its_number() -> None:
         ("budget=", "--set budget: budget: has no value, expected a whole number of at least 1"),
         ("budget=[1", "--set budget: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("buget=1", "--set buget: buget: is no known key (did you mean budget?)"),
+        ("buget=null", "--set buget: buget: is no known key (did you mean budget?)"),
+        ("buget.x=null", "--set buget.x: buget: is no known key (did you mean budget?)"),
         ("budget.x=1", "--set budget.x: budget: is no mapping in the file (set it as a whole)"),
         (
             "parameters.alpha.values=[1, 2]",
