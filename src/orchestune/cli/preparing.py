@@ -14,6 +14,8 @@ from orchestune.cli.console import Console
 from orchestune.cli.describing import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.parser import add_cluster
 from orchestune.cli.scripts import absent, asks, withheld
+from orchestune.client.endpoint import runs
+from orchestune.client.home import state_folder
 from orchestune.client.launch import environment
 from orchestune.domain.code import Code
 from orchestune.domain.experiment import Specification
@@ -126,9 +128,16 @@ def listed(specification: Specification, folder: Path, code: Code) -> Prepared:
     return Prepared(specification, (), folder, found.ignore, code, found.files, found.size, found.links, found.own)
 
 
-def warmed(console: Console, prepared: Prepared) -> Prepared:
-    """The same with the results that a server has. Raises what `gathered` does."""
+def warmed(console: Console, prepared: Prepared, start: bool = True) -> Prepared:
+    """The same with the results that a server has; that of this machine is only asked where it runs or may `start`.
+
+    Raises what `gathered` does.
+    """
     from orchestune.sdk.warm_start import gathered  # here: ruamel.yaml, as above
 
-    found = gathered(lambda: console.client, prepared.warm_starts, prepared.specification)
-    return replace(prepared, warm_start=found, notes=(*prepared.notes, *(found.notes if found else ())))
+    wanted, unknown = prepared.warm_starts, tuple[str, ...]()
+    if wanted.experiments and not start and console.place.embedded and not runs(state_folder(console.environ)):
+        unknown = (f"warm_start: no server runs that knows of {', '.join(wanted.experiments)}, and none was started",)
+        wanted = replace(wanted, experiments=())
+    found = gathered(lambda: console.client, wanted, prepared.specification)
+    return replace(prepared, warm_start=found, notes=(*prepared.notes, *(found.notes if found else ()), *unknown))

@@ -48,7 +48,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
         outgoing(prepared.specification, prepared.folder, console.environ)  # its faults are told before all else
     if args.save:
         write(args.save, prepared.folder, prepared.text, args.force)
-    prepared = warmed(console, prepared)
+    prepared = warmed(console, prepared, start=not args.dry_run)
     if args.dry_run:
         return _dry_run(console, prepared)
     prepared = replace(prepared, notes=(*prepared.notes, *destination.other_cards(console, prepared)))

@@ -48,3 +48,9 @@ class Endpoint:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return cls(str(url), str(token), process, str(version)) if process else None
+
+
+def runs(state: Path) -> bool:
+    """Whether the server of this state folder is there. Nothing is asked or started."""
+    found = Endpoint.read(state / FILE)
+    return found is not None and found.process.alive()

@@ -173,6 +173,17 @@ def test_a_dry_run_refuses_what_the_server_of_this_machine_would(
     assert said in result.err
 
 
+def test_a_dry_run_with_a_warm_start_starts_no_server(
+    cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("orchestune.client.embedded.connect", None)  # whoever starts a server calls it
+    result = cli("run", "--dry-run", "--warm-start", "sgd-7f3a")
+    assert (result.code, result.err) == (0, "")
+    assert "warm_start: no server runs that knows of sgd-7f3a, and none was started" in result.out
+
+
 @pytest.mark.parametrize("options", [["--dry-run"], ["--detach"]])
 def test_what_a_server_refuses_of_the_file_is_told_with_its_place(
     server: FakeServer, cli: Cli, project: Path, options: list[str]
