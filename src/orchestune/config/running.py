@@ -13,21 +13,38 @@ from orchestune.worker.command import KNOWN, misplaced, placeholders
 _WORDS = "a command, as text or as a list of words"
 
 
+_WORD = "a word of the command"
+_MOST = 100_000
+_TEXT = text(_WORDS, most=_MOST)
+_LOOSE = text(_WORD, most=_MOST, loose=True)
+_ANY = {"type": _LOOSE.schema["type"], "maxLength": _MOST}
+
+
 def _read_word(found: Field) -> str | None:
     node = found.node
     if isinstance(node, Entries) and len(node.entries) == 1 and plain(node.entries[0][1]) is None:
         found.expected(_WORD, f"put quotes around it: '{{{printable(node.entries[0][0].text[:60])}}}'")
         return None
+    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.text.strip():
+        return node.text
     return _LOOSE.read(found)
 
 
-_WORD = "a word of the command"
-_TEXT = text(_WORDS, most=100_000)
-_LOOSE = text(_WORD, most=100_000, loose=True)
+_LISTED = list_of(Kind[str](_WORD, _ANY, _read_word), _WORDS)
+
+
+def _read_list(found: Field) -> tuple[str, ...] | None:
+    words = _LISTED.read(found)
+    if words and not words[0].strip():
+        found.items()[0].expected("a program")
+        return None
+    return words
+
+
 RUN: Kind[str | tuple[str, ...]] = either(
     _WORDS,
     scalar=_TEXT,
-    listing=list_of(Kind[str](_WORD, _LOOSE.schema, _read_word), _WORDS),
+    listing=Kind[tuple[str, ...]](_WORDS, {**_LISTED.schema, "prefixItems": [_LOOSE.schema]}, _read_list),
     mapping=Kind[str](_WORDS, _TEXT.schema, _read_word),
 )
 

@@ -80,6 +80,7 @@ def test_the_first_goal_decides_and_all_are_kept() -> None:
         (("python train.py {args} | tee log",), "python train.py {args} | tee log"),
         (("echo", "$HOME"), ("echo", "$HOME")),
         (("true",), ("true",)),
+        (("prog", "--suffix", "", " "), ("prog", "--suffix", "", " ")),
     ],
 )
 def test_the_command_runs_with_the_words_that_were_given(command: tuple[str, ...], run: str | tuple[str, ...]) -> None:
@@ -179,7 +180,7 @@ def test_words_go_over_a_file() -> None:
         ["a='1',1.5", "b=yes,no", "n='null',~x"],
     ],
 )
-@pytest.mark.parametrize("command", [TRAIN, ("sh", "-c", "echo 'x: 1' # {args}"), ("a {args} > 'x y'",)])
+@pytest.mark.parametrize("command", [TRAIN, ("sh", "-c", "echo 'x: 1' # {args}"), ("a {args} > 'x y'",), ("a", "")])
 def test_the_saved_file_is_the_same_experiment(words: list[str], command: tuple[str, ...]) -> None:
     settings = (
         *BUDGET,

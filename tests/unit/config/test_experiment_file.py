@@ -181,6 +181,11 @@ def test_a_command_may_be_a_list_and_its_numbers_stay_as_written() -> None:
     assert run == ("python", "model.py", "{args}", "--n", "1e3")
 
 
+def test_words_of_a_command_may_be_empty_behind_the_first() -> None:
+    run = specification(changed("run: python model.py {args}", "run: [prog, --suffix, '']")).run
+    assert run == ("prog", "--suffix", "")
+
+
 def test_braces_of_the_shell_and_doubled_braces_are_no_placeholders() -> None:
     text = changed("python model.py {args}", "x ${HOME} {alpha} {hydra} {{print}} && awk '{print $1}'")
     assert "{{print}}" in str(specification(text).run)

@@ -124,6 +124,7 @@ def alpha(spelling: str) -> str:
             changed("run: python model.py {args}", "run: [python, {args}]"),
             "2:15: run[1]: found a mapping, expected a word of the command (put quotes around it: '{args}')",
         ),
+        (changed("run: python model.py {args}", "run: ['', x]"), "2:7: run[0]: found '', expected a program"),
         (
             changed("{args}", "{alhpa}"),
             "2:6: run: the placeholder '{alhpa}' names no parameter (did you mean alpha?)",
