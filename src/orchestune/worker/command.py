@@ -20,6 +20,10 @@ KNOWN = ("args", "hydra")
 """placeholders for all parameters at once"""
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
+_PLAIN = re.compile(r"(?:[A-Za-z_/][\w./:%@+-]*(?: [\w./:%@+-]+)*)?", re.ASCII)
+"""texts that Hydra reads as they are"""
+_NESTED = re.compile(r"[\[{][\w./:+, \-\[\]{}]*[\]}]", re.ASCII)
+_INNERMOST = re.compile(r"\[[^\[\]{}]*\]|\{[^\[\]{}]*\}")
 _WORDS_OF_THE_SHELL = """
 . : alias bg break case cd command continue eval exec exit export fg for function hash if jobs local read readonly
 return select set shift source time times trap type ulimit umask unalias unset until wait while
@@ -83,7 +87,27 @@ def arguments(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 def overrides(parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """The words of `{hydra}`."""
-    return [f"{name}={plain(parameters[name])}" for name in names if parameters.get(name) is not None]
+    return [f"{name}={_of_hydra(parameters[name])}" for name in names if parameters.get(name) is not None]
+
+
+def _of_hydra(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides; lists and mappings, which are texts here, stay what they are."""
+    text = plain(value)
+    if not isinstance(value, str) or _list_or_mapping(text):
+        return text
+    if _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null", "nan", "inf"):
+        return text
+    inner = re.sub(r"(\\*)'", r"\1\1\'", text)
+    trailing = len(inner) - len(inner.rstrip("\\"))
+    return f"'{inner}" + "\\" * trailing + "'"
+
+
+def _list_or_mapping(text: str) -> bool:
+    """Whether all of it stands within one pair of brackets or braces."""
+    before, left = "", text if _NESTED.fullmatch(text) else ""
+    while left != before:
+        before, left = left, _INNERMOST.sub("x", left)
+    return left == "x"
 
 
 def _several(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:

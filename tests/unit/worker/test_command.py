@@ -6,10 +6,11 @@ import shlex
 import subprocess
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.worker.command import placeholders, render
+from orchestune.worker.command import overrides, placeholders, render
 
 NAMES = ["optim.lr", "amp", "model/depth", "warm-up", "name"]
 VALUES = {"optim.lr": 3e-4, "amp": True, "model/depth": 3, "name": "a b"}
@@ -61,6 +62,49 @@ def test_a_command_line_is_rendered_as_documented(run: str | list[str], command:
 def test_false_and_inactive_parameters_are_no_arguments() -> None:
     assert render("m {args}", {"amp": False, "optim.lr": 1.0}, NAMES) == ["m", "--optim.lr=1.0"]
     assert render("m {hydra}", {"amp": False}, NAMES) == ["m", "amp=false"]
+
+
+def _read_by_hydra(value: object) -> object:
+    (word,) = overrides({"k": value}, ["k"])
+    override = OverridesParser.create().parse_override(word)
+    assert not override.is_sweep_override()
+    return override.value()
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("a b", "a b"),
+        ("/data/x-1.csv", "/data/x-1.csv"),
+        ("a,b", "'a,b'"),
+        ("it's", r"'it\'s'"),
+        ("a\\", r"'a\\'"),
+        ("true", "'true'"),
+        ("1e5", "'1e5'"),
+        ("[1", "'[1'"),
+        ("[1][2]", "'[1][2]'"),
+        ("[64,64]", "[64,64]"),
+        ("{a: [1, 2]}", "{a: [1, 2]}"),
+    ],
+)
+def test_a_text_is_written_for_hydra(value: str, word: str) -> None:
+    assert overrides({"k": value}, ["k"]) == [f"k={word}"]
+
+
+@pytest.mark.parametrize(
+    "value", ["a#b", "a=b", "x(y)", "null", "Inf", "~x", "é", "0x1", "it\\'s", "a\nb", " a ", "", "1.5"]
+)
+def test_hydra_reads_a_text_back_as_it_is(value: str) -> None:
+    assert _read_by_hydra(value) == value
+
+
+@given(TEXT.filter(lambda text: not text.startswith(("[", "{"))))
+def test_hydra_reads_any_text_back_as_it_is(value: str) -> None:
+    assert _read_by_hydra(value) == value
+
+
+def test_hydra_reads_numbers_truth_values_and_lists() -> None:
+    assert [_read_by_hydra(value) for value in (True, 3, 1e-5, "[64,64]")] == [True, 3, 1e-5, [64, 64]]
 
 
 def test_a_placeholder_that_names_no_parameter_is_refused_with_what_there_is() -> None:
