@@ -12,6 +12,7 @@ from orchestune.cli.describing import add_saving, write
 from orchestune.cli.parser import Commands, add_command
 from orchestune.cli.plan import plan_lines
 from orchestune.cli.preparing import Prepared, add_file_options, located, prepare, warmed
+from orchestune.cli.render import one_line
 from orchestune.cli.starting import add_detach_option, start
 from orchestune.client.home import state_folder
 from orchestune.client.launch import folder_key, secret_values
@@ -72,7 +73,7 @@ def _heading(console: Console, prepared: Prepared, handle: str) -> list[str]:
     if prepared.warm_start is not None:
         where.append(("history", prepared.warm_start.source))
     lines = plan_lines(prepared.specification, prepared.notes, (prepared.files, prepared.size), paint, where)
-    return [f"{paint.bold(handle)}  {prepared.specification.name}".strip(), *lines]
+    return [f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip(), *lines]
 
 
 def _dry_run(console: Console, prepared: Prepared) -> int:

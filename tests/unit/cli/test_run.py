@@ -96,6 +96,16 @@ def test_in_a_folder_whose_name_is_no_utf8_commands_find_its_experiments_and_run
     assert json.loads(cli("run", "--dry-run", "--json").out)["specification"]["name"] == r"bad\xff"
 
 
+def test_a_folder_with_a_line_end_in_its_name_stays_in_one_line(
+    server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "two\nlines"
+    folder.mkdir()
+    (folder / "experiment.yml").write_text("run: 'true'\nparameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    monkeypatch.chdir(folder)
+    assert cli("run", "--dry-run").out.splitlines()[0] == "dry run  two lines"
+
+
 def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, project: Path) -> None:
     server.update("sgd-7f3a", state="completed")
     result = cli("run")
