@@ -120,7 +120,7 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
     first = ("trial", "state", "reason", "source")
     folds = [status["folds"]] if status["folds"] > 1 else []  # the spread is that of one, the value the mean of all
     last = ("seed", "code", "attempts", "started_at", "finished_at", "seconds", *(["folds"] if folds else []))
-    measured = _apart("metrics", metrics, {*first, *last})
+    measured = _apart("metrics", metrics, {*first, *last, *(f"{name}.stddev" for name in metrics)})
     columns = [column for name in measured for column in (name, f"{name}.stddev")]
     writer.writerow([*first, *columns, *_apart("params", parameters, {*first, *last, *columns}), *last])
     for trial in console.client.trials(status["id"]):

@@ -416,6 +416,20 @@ def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_war
     assert (seen.parameters, seen.metrics["accuracy"]) == ({"seed": 2, "accuracy": 0.5}, float(row["accuracy"]))
 
 
+def test_a_metric_that_is_called_like_the_spread_of_another_has_a_column_of_its_own(
+    server: FakeServer, cli: Cli, tmp_path: Path
+) -> None:
+    (first,) = server.world.experiments["sgd-7f3a"]["metrics"]
+    server.update("sgd-7f3a", metrics=[first, {**first, "name": "accuracy.stddev"}])
+    server.world.specification = {"specification": {"parameters": []}}
+    target = tmp_path / "old.csv"
+    assert cli("export", "sgd", "-o", str(target)).code == 0
+    columns = target.read_text().splitlines()[0].split(",")
+    assert [name for name in columns if "accuracy" in name] == [
+        *("accuracy", "accuracy.stddev", "metrics.accuracy.stddev", "metrics.accuracy.stddev.stddev"),
+    ]
+
+
 @pytest.mark.parametrize("ending", ["csv", "json"])
 def test_a_warm_start_from_an_export_takes_means_of_folds_for_as_sure_as_they_are(
     server: FakeServer, cli: Cli, tmp_path: Path, ending: str
