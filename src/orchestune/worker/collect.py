@@ -12,7 +12,7 @@ from orchestune.worker.api import ApiError, Server, Unreachable
 from orchestune.worker.attempt import OVER, Attempt
 from orchestune.worker.checkpoint import Unsteady
 from orchestune.worker.crew import Crew
-from orchestune.worker.journal import say
+from orchestune.worker.journal import say, traceback_of
 from orchestune.worker.removal import remove
 from orchestune.worker.uploads import Outbox, deliver
 
@@ -129,9 +129,9 @@ class Collector:
             if error is None:
                 self._published[attempt.id] = seen
             else:
-                say(f"the checkpoint of attempt {attempt.id} was not published: {error}")
-                if not isinstance(error, (Unreachable, Unsteady, OSError, ApiError)):
-                    raise error
+                known = isinstance(error, (Unreachable, Unsteady, OSError, ApiError))
+                text = error if known else attempt.mask.text(traceback_of(error))
+                say(f"the checkpoint of attempt {attempt.id} was not published: {text}")
                 if attempt.phase != OVER:
                     attempt.write(f"the checkpoint was not published: {error}")
             for callback in self._busy.pop(attempt.id):

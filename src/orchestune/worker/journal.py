@@ -16,3 +16,10 @@ def say(text: str) -> None:
         sys.stdout.flush()
     except (OSError, ValueError):
         pass
+
+
+def traceback_of(error: BaseException) -> str:
+    """Where an error came from that nobody thought of."""
+    import traceback  # only where it is needed: the worker starts faster
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()

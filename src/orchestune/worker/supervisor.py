@@ -7,7 +7,8 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from orchestune.worker import attempt as phases
@@ -16,7 +17,7 @@ from orchestune.worker.attempt import Attempt, StartError
 from orchestune.worker.collect import Collector
 from orchestune.worker.crew import Crew
 from orchestune.worker.guard import Lifeline
-from orchestune.worker.journal import say
+from orchestune.worker.journal import say, traceback_of
 from orchestune.worker.launcher import Launcher
 from orchestune.worker.orphans import Orphans
 from orchestune.worker.output import Log
@@ -149,10 +150,11 @@ class Supervisor:
 
     def read(self, attempt: Attempt) -> None:
         """The attempt wrote something."""
-        if attempt.output >= 0 and not attempt.read():
-            self._selector.unregister(attempt.output)
-            os.close(attempt.output)
-            attempt.output = -1
+        with self._alone(attempt):
+            if attempt.output >= 0 and not attempt.read():
+                self._selector.unregister(attempt.output)
+                os.close(attempt.output)
+                attempt.output = -1
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -192,12 +194,21 @@ class Supervisor:
         return min(times)
 
     def _begin(self, lease: Mapping[str, Any], job: Any) -> None:
-        slot = self._take_slot()
+        try:
+            slot = self._take_slot()
+        except OSError as exc:
+            self._rest()
+            self._refuse(lease, "lost", {"code": "sandbox", "message": f"no folder for the trial: {exc}"})
+            return
         attempt = Attempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
         self.attempts[attempt.id] = attempt
         self._reporting.add(Record(attempt.id, attempt.token, attempt.log, attempt.points, attempt.usage))
         if job.checkpoint_every is not None or lease.get("checkpoint"):
             attempt.checkpoint = slot.folder / f"checkpoint-{attempt.id}"
+        with self._alone(attempt):
+            self._make_ready(attempt)
+
+    def _make_ready(self, attempt: Attempt) -> None:
         self._launcher.expect(attempt)
         try:
             ready = self._workshop.at_once(attempt)
@@ -259,10 +270,11 @@ class Supervisor:
             self._launch(attempt)
 
     def _launch(self, attempt: Attempt) -> None:
-        try:
-            self._launcher.start(attempt, lambda error: self._launched(attempt, error))
-        except (StartError, OSError) as exc:
-            self._launched(attempt, exc)
+        with self._alone(attempt):
+            try:
+                self._launcher.start(attempt, lambda error: self._launched(attempt, error))
+            except (StartError, OSError) as exc:
+                self._launched(attempt, exc)
 
     def _launched(self, attempt: Attempt, error: BaseException | None) -> None:
         early = self._early.pop(attempt.pid, None)
@@ -357,12 +369,13 @@ class Supervisor:
     def _read_rest(self, attempt: Attempt) -> None:
         """What the attempt left unread may be long: the others, and the server, have their turns meanwhile."""
         began = time.monotonic()
-        for _ in attempt.closing:
-            if time.monotonic() - began > READING_SECONDS:
-                return
-        attempt.phase = phases.COLLECTING
-        if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
-            self._finish(attempt, None)
+        with self._alone(attempt):
+            for _ in attempt.closing:
+                if time.monotonic() - began > READING_SECONDS:
+                    return
+            attempt.phase = phases.COLLECTING
+            if attempt.unwanted or not self._collector.collect(attempt, lambda: self._finish(attempt, None)):
+                self._finish(attempt, None)
 
     def _look(self, now: float) -> None:
         lasting = {}
@@ -374,15 +387,38 @@ class Supervisor:
         self._sampler.watch(lasting)
 
     def _read_files(self, attempt: Attempt) -> None:
-        attempt.read_metrics_file()
-        attempt.read_sources()
+        with self._alone(attempt):
+            attempt.read_metrics_file()
+            attempt.read_sources()
+
+    @contextmanager
+    def _alone(self, attempt: Attempt) -> Iterator[None]:
+        """What nobody thought of ends this attempt, and none beside it."""
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001 - what commands write and name is full of surprises, and the loop goes on
+            say(f"attempt {attempt.id} fails: {attempt.mask.text(traceback_of(exc))}")
+            self._give_up(attempt, f"the worker cannot deal with this trial: {type(exc).__name__}: {exc}")
+
+    def _give_up(self, attempt: Attempt, text: str) -> None:
+        """It failed, and is not lost, as it would do the same again."""
+        attempt.verdict = attempt.verdict or ("failed", {"code": "sandbox", "message": text})
+        if attempt.phase == phases.RUNNING:
+            self._terminate(attempt, attempt.job.grace)
+        elif attempt.phase in (phases.PREPARING, phases.STARTING, phases.READING, phases.COLLECTING):
+            if attempt.output >= 0:
+                os.close(attempt.output)
+            self._finish(attempt, None)
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:
         """This machine's fault: the attempt is lost, and so that a broken machine does not eat them all, it rests."""
-        self._losses += 1
-        self.unwell_until = time.monotonic() + min(30.0, 0.5 * 2**self._losses)
+        self._rest()
         say(f"attempt {attempt.id} is lost: {error}")
         self._finish(attempt, ("lost", {"code": error.code, "message": str(error)}))
+
+    def _rest(self) -> None:
+        self._losses += 1
+        self.unwell_until = time.monotonic() + min(30.0, 0.5 * 2**self._losses)
 
     def _finish(self, attempt: Attempt, failure: tuple[str, dict[str, str] | None] | None) -> None:
         if attempt.log.disk_error is not None:
