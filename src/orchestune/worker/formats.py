@@ -97,7 +97,10 @@ class Table(Lines):
         return self.scanner.values({name: value for name, value in numbers if value is not None})
 
     def _cells(self, text: str) -> list[str]:
-        return next(csv.reader([text], delimiter=self._delimiter), [])
+        try:
+            return next(csv.reader([text], delimiter=self._delimiter), [])
+        except csv.Error:  # an end of a line within it, or a cell of more than 128 KiB
+            return []
 
 
 class Events:

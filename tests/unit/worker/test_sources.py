@@ -101,6 +101,13 @@ def test_a_table_that_grew_while_it_was_written_anew_is_read_by_its_new_heading(
     assert found.finish() == []
 
 
+@pytest.mark.parametrize("cell", ["a\rb", "a" * 200_000])
+def test_a_line_of_a_table_that_cannot_be_taken_apart_reports_nothing(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "metrics.csv").write_bytes(f"loss,note\n0.5,{cell}\n0.25,fine\n".encode())
+    found = sources(tmp_path, "csv", "metrics.csv")
+    assert brief(found.finish()) == [("loss", 0.25, None)]
+
+
 def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/a.jsonl").write_text('{"loss": 0.5, "step": 1}\nno json\n{"loss": 0.25, "step": 2}')
