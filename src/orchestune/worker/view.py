@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestune.worker.bundle import Bundle
@@ -141,7 +142,9 @@ class View:
                 raise PermissionError(f"cannot remove {path}")
         dirty = {path for path, mark in self._marks.items() if found.get(path) != mark}
         dirty.update(path for path in unsure if path not in dirty and not self._same(path))
-        for path in sorted(dirty):
+        made_anew = {path for path in dirty if stat.S_ISDIR(self._marks[path][1])}
+        dirty.update(path for path in self._marks if any(above in made_anew for above in _above(path)))
+        for path in sorted(dirty):  # a folder comes before what is in it
             self._restore(path)
         self._note(self._scan())
 
@@ -167,8 +170,14 @@ class View:
             self._link(path, self._links[path])
         else:
             place.mkdir(parents=True, exist_ok=True)
-            for below in [other for other in self._marks if other.startswith(f"{path}/")]:
-                self._restore(below)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path leads through."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def project_links(root: str | None, links: list[str], bundle: Bundle | None) -> dict[str, str]:

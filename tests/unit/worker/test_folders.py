@@ -139,6 +139,29 @@ def test_a_view_is_put_right_after_any_change(tmp_path: Path, pristine: Bundle, 
     assert content(pristine.folder)["a.txt"] == "a"
 
 
+def test_folders_in_folders_that_a_trial_removed_are_put_back_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deepest = (tmp_path / "bundle").joinpath(*["d"] * 12)
+    deepest.mkdir(parents=True)
+    (deepest / "x").write_text("x")
+    view, whole = View(tmp_path / "slot"), Bundle(tmp_path / "bundle")
+    view.prepare(whole, {"d/data": str(tmp_path)})
+    before = content(view.folder)
+    remove(view.folder / "d")
+    restored: list[str] = []
+    restore = view._restore
+
+    def noted(path: str) -> None:
+        restored.append(path)
+        restore(path)
+
+    monkeypatch.setattr(view, "_restore", noted)
+    assert view.prepare_quickly(whole, {"d/data": str(tmp_path)})
+    assert content(view.folder) == before
+    assert len(restored) == len(set(restored)) == 14
+
+
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_view_is_put_right_after_more_folders_in_folders_than_a_path_can_name(
     tmp_path: Path, pristine: Bundle, locked: bool
