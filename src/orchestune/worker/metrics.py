@@ -42,6 +42,7 @@ _STEP_ORDER = (b"global_step", b"step", b"iteration", b"iter", b"epoch")
 _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 
 
+_NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
 """before a name, a word that belongs to it"""
 _COULD_BE = re.compile(
@@ -320,7 +321,7 @@ def number(value: Any) -> float | None:
             return float(value)
         except OverflowError:
             return math.inf if value > 0 else -math.inf
-    if isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+    if isinstance(value, str) and _NOT_FINITE.fullmatch(value.strip()):
         return float(value)
     return None
 

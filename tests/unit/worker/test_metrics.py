@@ -248,6 +248,8 @@ def test_what_could_be_declared(line: str, found: list[str]) -> None:
          ["accuracy came as null, which is no number", "f1-score came as true, which is no number"]),
         ('{"accuracy": "' + "x" * 100 + '"}', ['accuracy came as the text "' + "x" * 59 + "…, which is no number"]),
         ('{"accuracy": 0.5, "optimizer": "adam"}', []),
+        ('{"accuracy": "--nan"}', ['accuracy came as the text "--nan", which is no number']),
+        ('{"accuracy": " -Infinity ", "f1-score": "+nan"}', []),
     ],
 )  # fmt: skip
 def test_a_declared_metric_that_is_no_number_in_json_is_told(line: str, told: list[str]) -> None:
