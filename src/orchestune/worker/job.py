@@ -53,4 +53,6 @@ class Job:
         Of a trial that is a terminal: that of the terminal, which is told the command.
         """
         found = command.render(self.run, parameters, self.names, config)
+        if not found:
+            raise ValueError("the command is empty with these parameters")
         return [*again(), "terminal", *found] if self.terminal else found

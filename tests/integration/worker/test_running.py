@@ -44,6 +44,7 @@ def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serv
         (["./missing.sh"], "failed", "command_not_found", "in the project"),
         (["/etc/passwd"], "failed", "command_not_found", "executable"),
         (["x" * 300], "failed", "command_not_found", "too long"),
+        (["{args}"], "failed", "command_not_found", "the command is empty with these parameters"),
         ("true; no-such-program", "failed", "command_not_found", "127"),
         ("exec sleep 30", "failed", "timeout", "ran longer than 1.5s"),
     ],
