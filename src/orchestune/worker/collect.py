@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,22 +53,22 @@ class Collector:
         """Take what the attempt leaves, call `then`; False: there is nothing to do, and `then` is not called."""
         state = attempt.outcome()
         patterns = attempt.job.keep if state == "succeeded" else []
-        listed = keep.listed(attempt.slot.artifacts) if state == "succeeded" else []
+        listing = attempt.slot.artifacts if state == "succeeded" and os.path.isfile(attempt.slot.artifacts) else None
         saving = attempt.checkpoint is not None and state in ("succeeded", "preempted")
         if attempt.id in self._busy:  # one after the other: an older checkpoint must not overtake a newer one
-            self._busy[attempt.id].append(lambda: self._collect(attempt, patterns, listed, saving, then))
+            self._busy[attempt.id].append(lambda: self._collect(attempt, patterns, listing, saving, then))
             return True
-        if not patterns and not listed and not saving:
+        if not patterns and not listing and not saving:
             self._published.pop(attempt.id, None)
             return False
-        self._collect(attempt, patterns, listed, saving, then)
+        self._collect(attempt, patterns, listing, saving, then)
         return True
 
     def _collect(
         self,
         attempt: Attempt,
         patterns: list[str],
-        listed: list[tuple[str, Path]],
+        listing: str | None,
         saving: bool,
         then: Callable[[], None],
     ) -> None:
@@ -81,18 +82,17 @@ class Collector:
             self._published.pop(attempt.id, None)
             then()
 
-        if patterns or listed:
-            self._take_files(attempt, patterns, listed, files_taken)
+        if patterns or listing:
+            self._take_files(attempt, patterns, listing, files_taken)
         else:
             files_taken()
 
-    def _take_files(
-        self, attempt: Attempt, patterns: list[str], listed: list[tuple[str, Path]], then: Callable[[], None]
-    ) -> None:
+    def _take_files(self, attempt: Attempt, patterns: list[str], listing: str | None, then: Callable[[], None]) -> None:
         notes: list[str] = []
 
         def work() -> tuple[Path, int] | None:
             view = attempt.slot.view.folder
+            listed = keep.listed(listing) if listing else []
             chosen = keep.choose(view, patterns, attempt.job.keep_limit, notes.append, listed)
             return (keep.pack(self._outbox, view, attempt.id, attempt.token, chosen), len(chosen)) if chosen else None
 

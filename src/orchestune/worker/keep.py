@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from orchestune.worker.uploads import Outbox
 from orchestune.worker.view import COMPILED
@@ -28,23 +29,25 @@ def listed(listing: str) -> list[tuple[str, Path]]:
         return []
     for line in lines:
         try:
-            document = json.loads(line)
-            name, path = str(document["name"]), Path(document["path"])
-        except (ValueError, KeyError, TypeError):
+            found.update(_named(json.loads(line)))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-        if not name or name.startswith("/") or ".." in name.split("/") or not path.is_absolute():
-            continue
-        if path.is_dir():
-            below = [inside for inside in sorted(path.rglob("*")) if _regular(inside)]
-            found.update({f"{name}/{inside.relative_to(path).as_posix()}": inside for inside in below})
-        elif _regular(path):
-            found[name] = path
     return list(found.items())
 
 
 def _at_once(path: str, flags: int) -> int:
     """A pipe, which a command may have made of it, is not waited for."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _named(document: Any) -> dict[str, Path]:
+    name, path = str(document["name"]), Path(document["path"])
+    if not name or name.startswith("/") or ".." in name.split("/") or not path.is_absolute():
+        return {}
+    if path.is_dir():
+        below = [inside for inside in sorted(path.rglob("*")) if _regular(inside)]
+        return {f"{name}/{inside.relative_to(path).as_posix()}": inside for inside in below}
+    return {name: path} if _regular(path) else {}
 
 
 def choose(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.worker.conftest import SOURCE, RunningWorker
+from tests.integration.worker.conftest import BOOT, SOURCE, RunningWorker
 from tests.integration.worker.fake_server import FakeServer
 
 Serve = Callable[..., FakeServer]
@@ -60,6 +60,18 @@ def test_they_end_that_trial_and_none_beside_it(serve: Serve, employ: Employ, wh
     assert told.values("loss") == [1.0]
     assert len(server.registered) == 1
     assert "Traceback" in worker.log.read_text()
+
+
+def test_files_that_a_command_names_are_looked_at_beside_the_loop(serve: Serve, employ: Employ) -> None:
+    server = serve("true")
+    attempt = server.queue()
+    told = "import threading; from orchestune.worker import keep; keep.listed = lambda listing: (print("
+    told += "'looked at in', threading.current_thread().name, flush=True), [])[1]; "
+    server.job["run"] = "echo > $ORCHESTUNE_ARTIFACTS"
+    boot = BOOT.format(str(SOURCE)).replace("runpy.run_module", told + "runpy.run_module")
+    worker = employ(server, command=[sys.executable, "-I", "-W", "error", "-c", boot])
+    assert (server.finished(attempt).finished or {})["state"] == "succeeded"
+    assert "looked at in crew" in worker.log.read_text()
 
 
 def test_a_checkpoint_that_cannot_be_packed_keeps_nobody_waiting(serve: Serve, employ: Employ) -> None:

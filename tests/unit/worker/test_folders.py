@@ -248,6 +248,23 @@ def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     assert keep.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps({"name": "x", "path": "/" + "a" * 300}),
+        json.dumps({"name": "x", "path": "/a\0b"}),
+        json.dumps({"name": "x", "path": "/\ud800"}),
+        "[" * 100_000,
+    ],
+    ids=["long", "null", "no text", "deep"],
+)
+def test_what_no_file_can_be_called_is_none_of_those_that_a_command_names(tmp_path: Path, line: str) -> None:
+    (tmp_path / "model").touch()
+    listing = tmp_path / "listing"
+    listing.write_text(line + "\n" + json.dumps({"name": "model", "path": str(tmp_path / "model")}) + "\n")
+    assert keep.listed(str(listing)) == [("model", tmp_path / "model")]
+
+
 def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_path: Path) -> None:
     trial, data = tmp_path / "trial", tmp_path / "data"
     for folder in (trial / "plots", data):
