@@ -45,7 +45,13 @@ def pack(
     Unsteady where it never stood still: a program should write to another name and rename what is complete. The parcel
     tells the moment too, unless a file in the folder tells the step: the server knows of steps that came by HTTP.
     """
-    parcel = outbox.folder / f"{attempt}.checkpoint-{time.monotonic_ns()}"
+    with outbox.kept_if_sealed(f"{attempt}.checkpoint-{time.monotonic_ns()}") as parcel:
+        return _pack(outbox, parcel, folder, attempt, token, step, before)
+
+
+def _pack(
+    outbox: Outbox, parcel: Path, folder: Path, attempt: str, token: int, step: float | None, before: Any
+) -> tuple[Path, Any] | None:
     copy = parcel / "copy"
     for _ in range(TRIES):
         try:
@@ -68,7 +74,6 @@ def pack(
                 raise OSError(str(exc.args[0][0][2])) from exc
             steady = False
         except RecursionError as exc:
-            remove(parcel)
             raise OSError("it has too many folders in folders") from exc
         if steady:
             break

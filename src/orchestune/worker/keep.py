@@ -95,7 +95,13 @@ def choose(
 
 def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> Path:
     """Move the files out of the folder `trial` into a parcel. OSError where the disk refuses."""
-    folder = outbox.new(f"{attempt}.artifacts")
+    with outbox.kept_if_sealed(f"{attempt}.artifacts") as folder:
+        outbox.new(folder.name)
+        _fill(outbox, folder, trial, attempt, token, chosen)
+    return folder
+
+
+def _fill(outbox: Outbox, folder: Path, trial: Path, attempt: str, token: int, chosen: list[tuple[str, Path]]) -> None:
     root = os.path.realpath(str(trial))
     plain = [os.path.realpath(str(path)) == os.path.join(root, *name.split("/")) for name, path in chosen]
     for move in (False, True):  # what is reached through links is copied before its file is moved
@@ -104,7 +110,6 @@ def pack(outbox: Outbox, trial: Path, attempt: str, token: int, chosen: list[tup
                 (os.rename if move else shutil.copy2)(str(path), str(folder / str(number)))
     files = [{"name": str(number), "path": name} for number, (name, _) in enumerate(chosen)]
     outbox.seal(folder, {"route": "artifacts", "body": {"attempt": attempt, "token": token}, "files": files})
-    return folder
 
 
 def _within(path: Path, root: str) -> bool:

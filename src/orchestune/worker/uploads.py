@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ class Outbox:
         remove(folder)
         folder.mkdir(parents=True, mode=0o700)
         return folder
+
+    @contextmanager
+    def kept_if_sealed(self, name: str) -> Iterator[Path]:
+        """Where a parcel is made, with `new` and `seal`; without `seal` nothing of it stays."""
+        folder = self.folder / name
+        try:
+            yield folder
+        finally:
+            if not (folder / MANIFEST).is_file():
+                remove(folder)
 
     def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
         """The parcel is complete: `{"route", "body", "files": [{"name", "path"}], "moment"?}`.

@@ -11,6 +11,7 @@ import tarfile
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -297,6 +298,30 @@ def test_a_parcel_that_was_not_sealed_is_thrown_away(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     (outbox.new("half") / "0").touch()
     assert outbox.left_behind() == [] and list(tmp_path.iterdir()) == []
+
+
+class Full(Outbox):
+    """A disk without room for what completes a parcel."""
+
+    def seal(self, folder: Path, manifest: dict[str, Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "artifacts"])
+def test_of_a_parcel_that_cannot_be_written_nothing_stays(tmp_path: Path, what: str) -> None:
+    folder, outbox = tmp_path / "folder", Full(tmp_path / "outbox")
+    folder.mkdir()
+    (folder / "weights").write_text("w")
+
+    def pack() -> None:
+        if what == "checkpoint":
+            checkpoint.pack(outbox, folder, "x", 1, None, None)
+        else:
+            keep.pack(outbox, folder, "x", 1, [("weights", folder / "weights")])
+
+    with pytest.raises(OSError, match="No space"):
+        pack()
+    assert list((tmp_path / "outbox").iterdir()) == []
 
 
 def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path: Path) -> None:
