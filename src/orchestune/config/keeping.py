@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,12 +20,29 @@ def _read_pattern(found: Field) -> str | None:
     if pattern.startswith(("/", "~")) or ".." in PurePosixPath(pattern.replace("\\", "/")).parts:
         found.wrong("must lie within the trial's folder", "write a relative path without ..")
         return None
+    parts = pattern.split("/")
+    if any("**" in part and part != "**" for part in parts):
+        found.wrong("`**` stands for folders, and alone between slashes", f"write `{_spelled_out(parts)}`")
+        return None
     return pattern
+
+
+def _spelled_out(parts: list[str]) -> str:
+    """What was meant: `**/*.pt` for `**.pt`, and `out*/**/x` for `out**/x`."""
+    found = []
+    for number, part in enumerate(parts):
+        single = re.sub(r"\*{2,}", "*", part)
+        if single == part or part == "**":
+            found += [part]
+        else:
+            found += ["**", single] if number == len(parts) - 1 else [single, "**"]
+    return "/".join(found)
 
 
 _ANY = text("a path or a pattern such as best.pt or plots/*.png", most=1000)
 _INSIDE = r"^(?!/|~|(?:.*[/\\])?\.\.(?:[/\\]|$))"
-_PATTERN = Kind[str](_ANY.words, {**_ANY.schema, "allOf": [{"pattern": _INSIDE}]}, _read_pattern)
+_DEEP = r"^(?!.*[^/]\*\*|.*\*\*[^/])"
+_PATTERN = Kind[str](_ANY.words, {**_ANY.schema, "allOf": [{"pattern": _INSIDE}, {"pattern": _DEEP}]}, _read_pattern)
 _PATTERNS = either("a pattern or a list of patterns", scalar=changed(_PATTERN, lambda one: (one,)),
                    listing=list_of(_PATTERN, "a list with at least one pattern", most=1000))  # fmt: skip
 

@@ -132,7 +132,11 @@ def _matches(folder: Path, pattern: str, root: str) -> list[Path]:
     if not parts or ".." in parts or pattern.startswith("/"):
         return []
     found: list[Path] = []
-    for path in sorted(folder.glob("/".join(parts))):
+    try:
+        matches = sorted(folder.glob("/".join(parts)))
+    except ValueError:  # `**.pt`, before Python 3.13
+        return []
+    for path in matches:
         if path.is_dir() and _within(path, root):
             found += [below for below in sorted(path.rglob("*")) if _regular(below)]
         elif path.is_dir() or _regular(path):

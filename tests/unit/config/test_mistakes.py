@@ -208,6 +208,14 @@ def alpha(spelling: str) -> str:
             "8:8: keep[0]: must lie within the trial's folder (write a relative path without ..)",
         ),
         (
+            with_lines("keep: ['**.pt']"),
+            "8:8: keep[0]: `**` stands for folders, and alone between slashes (write `**/*.pt`)",
+        ),
+        (
+            with_lines("keep: 'out**/x'"),
+            "8:7: keep: `**` stands for folders, and alone between slashes (write `out*/**/x`)",
+        ),
+        (
             with_lines("keep: {keep_best: 3}"),
             ("8:7: keep.patterns: is missing (expected a pattern or a list of patterns)"),
         ),

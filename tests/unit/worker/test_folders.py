@@ -266,6 +266,14 @@ def test_what_no_file_can_be_called_is_none_of_those_that_a_command_names(tmp_pa
     assert keep.listed(str(listing)) == [("model", tmp_path / "model")]
 
 
+def test_a_pattern_that_is_none_costs_no_other_its_files(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").touch()
+    notes: list[str] = []
+    chosen = keep.choose(tmp_path, ["**.pt", "model.bin"], 1000, notes.append)
+    assert [name for name, _ in chosen] == ["model.bin"]
+    assert notes == ["keep: nothing matches **.pt"]
+
+
 def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_path: Path) -> None:
     trial, data = tmp_path / "trial", tmp_path / "data"
     for folder in (trial / "plots", data):
