@@ -89,12 +89,15 @@ class Sources:
 
     def absent(self) -> list[str]:
         """The places that were named, and hold nothing of their kind."""
-        return [where for kind, where in self._kinds if not any(_paths(os.path.join(self._folder, where), kind))]
+        return [where for kind, where in self._kinds if not any(_paths(self._pattern(where), kind))]
+
+    def _pattern(self, where: str) -> str:
+        return os.path.join(glob.escape(self._folder), where)
 
     def _look(self) -> list[File]:
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)
-            for path in _paths(start, kind):
+            for path in _paths(self._pattern(where), kind):
                 if path not in self._files and len(self._files) < MOST_FILES:
                     self._files[path] = File(path, self._reader(kind, os.path.relpath(path, start)))
         return list(self._files.values())

@@ -269,6 +269,17 @@ def test_metrics_within_objects_of_a_json_file_are_found_by_their_paths(tmp_path
     assert [(item.name, item.value) for item in found] == [("loss/train", 0.5), ("a.b.c", 1.0)]
 
 
+@pytest.mark.parametrize(("kind", "where"), [("csv", "log*.csv"), ("mlflow", "log*")])
+def test_a_folder_whose_own_name_reads_like_a_pattern_is_no_pattern(tmp_path: Path, kind: str, where: str) -> None:
+    folder = tmp_path / "try [1]"
+    (folder / "logs" / "metrics").mkdir(parents=True)
+    (folder / "log.csv").write_text("loss\n0.5\n")
+    (folder / "logs" / "metrics" / "loss").write_text("1 0.5 3\n")
+    found = sources(folder, kind, where)
+    assert [(item.name, item.value) for item in found.finish()] == [("loss", 0.5)]
+    assert found.absent() == []
+
+
 def test_places_that_hold_nothing_are_told(tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("loss\n1\n")
     (tmp_path / "runs").mkdir()
