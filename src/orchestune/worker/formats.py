@@ -46,10 +46,11 @@ class Lines:
     def _inner(self, line: bytes) -> list[Reported]:
         try:
             document = json.loads(line.decode("utf-8"))
+            within = list(_within(document if isinstance(document, dict) else {}, ()))
         except (ValueError, RecursionError):
             return []
         found: list[Reported] = []
-        for path, value in _within(document if isinstance(document, dict) else {}, ()):
+        for path, value in within:
             named = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
             found += self.scanner.values({named[0]: value}, self._step(document)) if named else []
         return found

@@ -142,6 +142,14 @@ def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path:
     assert brief(found) == [("eval/loss", 0.5, 1.0), ("lr", 0.1, None), ("eval.deep.auc", 0.9, None)]
 
 
+@pytest.mark.parametrize("depth", [500, 900, 1500, 8000])
+def test_objects_in_more_objects_than_python_recurses_do_no_harm(depth: int) -> None:
+    scanner = Scanner(Declared(["loss"]))
+    assert Lines(scanner, "x").feed(b'{"a":' * depth + b"1" + b"}" * depth + b"\n") == []
+    Lines(scanner, "x").feed(b'{"loss":' + b"[" * depth + b"]" * depth + b"}\n")
+    assert len(scanner.no_numbers(())) <= 1
+
+
 def test_a_declared_metric_within_objects_that_is_no_number_is_told(tmp_path: Path) -> None:
     lines = [
         '{"eval": {"loss": "0.5", "deep": {"auc": {"value": 0.9}}, "other": "adam", "f1": null}}',
