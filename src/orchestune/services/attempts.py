@@ -320,7 +320,8 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     if found is None:
         return
     if reached:
-        trials.lost(ledger, found.trial, found.fold, found.trial_state, found.losses, found.isolated, found.failures)
+        losses = (found.losses, found.isolated, found.failures)
+        trials.lost(ledger, found.trial, found.fold, found.trial_state, *losses, reason.message)
     else:
         _offer_again(ledger, found, Cause.LOSE)
 

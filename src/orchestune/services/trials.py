@@ -307,16 +307,16 @@ LOSSES_IN_ISOLATION = 2
 
 
 def lost(
-    ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int
+    ledger: Ledger, trial: int, fold: int, trial_state: TrialState, losses: int, isolated: int, failures: int, why: str
 ) -> None:
-    """The trial's worker was lost: offer it again; alone once it has lost several; then pause."""
+    """The trial's worker was lost: offer it again; alone once it has lost several; then pause. `why` is for people."""
     losses += 1
     alone = int(losses >= LOSSES_BEFORE_ISOLATION)
     change_task(ledger, trial, fold, TaskState.ACTIVE, Cause.LOSE, failures=failures, isolated=alone)
     requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
     if isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
-        text = (
-            f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone;"
-            " does it use too much memory, or kill its parent process?"
-        )
+        text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"
+        if "exit code" not in why:  # a worker that ends by itself says why; one that is killed cannot
+            text += "; does it use too much memory, or kill its parent process?"
+        text += f"\nThe last time: {why}"
         ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

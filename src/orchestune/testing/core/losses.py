@@ -194,9 +194,17 @@ class LossesContract(WorldContract):
         world.tick()
         assert world.status(experiment)["counts"]["running"] == 1
 
-    @pytest.mark.parametrize("told", [True, False], ids=["start was told", "died at once"])
+    @pytest.mark.parametrize(
+        ("told", "why", "guess"),
+        [
+            (True, "killed by signal 9", True),
+            (False, "killed by signal 9", True),
+            (True, "the worker ended with exit code 70; its last lines:\nKeyError: 1", False),
+        ],
+        ids=["start was told", "died at once", "gave up"],
+    )
     def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
-        self, world: World, told: bool
+        self, world: World, told: bool, why: str, guess: bool
     ) -> None:
         experiment = world.create(budget=6, parallelism=2)
         for _ in range(40):
@@ -207,7 +215,7 @@ class LossesContract(WorldContract):
                 if killers:
                     if told:
                         worker.call(beats=[worker.started(killers[0])])
-                    world.backend.gone[worker.id] = "killed by signal 9"
+                    world.backend.gone[worker.id] = why
                 elif answer["leases"] or worker.leases:
                     worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
             world.clock.pass_time(60)
@@ -215,7 +223,9 @@ class LossesContract(WorldContract):
                 break
         shown = world.status(experiment)
         assert shown["reason"]["code"] == "trial_kills_workers"
-        assert "trial 1" in shown["reason"]["message"]
+        message = shown["reason"]["message"]
+        assert message.startswith("trial 1 lost its worker 5 times") and message.endswith(f"is gone: {why}")
+        assert ("too much memory" in message) is guess
         assert shown["counts"]["completed"] == 5
         assert shown["counts"]["failed"] == 0
 
