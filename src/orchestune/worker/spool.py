@@ -61,7 +61,7 @@ class Spool:
                 pass
 
     def load(self) -> list[Record]:
-        """What a worker of this id left behind. A file that cannot be read is put aside."""
+        """What a worker of this id left behind. A file that cannot be read is put aside, and its log stays."""
         found = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             try:
@@ -78,6 +78,7 @@ class Spool:
             record.spooled = record.start_told = True
             found.append(record)
         kept = {self.log_file(record.attempt).name for record in found}
+        kept.update(path.with_suffix(".log").name for path in self._folder.glob("*.bad"))
         for path in self._folder.glob("*.log") if self._folder.is_dir() else ():
             if path.name not in kept:
                 path.unlink()

@@ -103,3 +103,13 @@ def test_a_last_value_that_is_not_finite_decides_after_another_life_too(tmp_path
     reporting.add(again)
     reporting.acknowledge(reporting.ship(), [])
     assert [1, "loss", "nan", 2.0, None] in shipped(again)["points"]  # type: ignore[operator]
+
+
+def test_the_log_of_an_end_that_cannot_be_read_is_put_aside_with_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.save(finished(spool))
+    (tmp_path / "a1.json").write_text('{"attempt": "a1"')
+    (tmp_path / "of-nobody.log").touch()
+    for _ in range(2):
+        assert Spool(tmp_path).load() == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a1.bad", "a1.log"]
