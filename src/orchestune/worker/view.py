@@ -20,7 +20,7 @@ for the next trial"""
 SMALL = 256
 """entries of a folder up to which comparing and repairing is quicker than handing it to another thread"""
 SMALL_BYTES = 2**23
-"""size of a file up to which removing it is quick"""
+"""size of a file up to which removing it is quick, and of all that has to be copied together"""
 SETTLED = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
 
@@ -131,19 +131,23 @@ class View:
         return marks
 
     def _repair(self, most: float = math.inf) -> None:
-        """Put back what changed. A timestamp as young as our own note proves nothing: there, contents are compared."""
+        """Put back what changed; _TooMuch, and nothing was done, where with a `most` that is more than SMALL_BYTES.
+
+        A timestamp as young as our own note proves nothing: there, contents are compared.
+        """
         found = self._scan(most)
         unsure = [path for path, mark in self._marks.items() if mark[2] > self._noted - SETTLED]
         if found == self._marks and not unsure:
             return
-        root = str(self.folder)
-        for path in sorted(found.keys() - self._marks.keys(), reverse=True):
-            if not remove(Path(root, path)):
-                raise PermissionError(f"cannot remove {path}")
         dirty = {path for path, mark in self._marks.items() if found.get(path) != mark}
         dirty.update(path for path in unsure if path not in dirty and not self._same(path))
         made_anew = {path for path in dirty if stat.S_ISDIR(self._marks[path][1])}
         dirty.update(path for path in self._marks if any(above in made_anew for above in _above(path)))
+        if most < math.inf and sum(self._marks[path][3] for path in dirty) > SMALL_BYTES:
+            raise _TooMuch
+        for path in sorted(found.keys() - self._marks.keys(), reverse=True):
+            if not remove(self.folder / path):
+                raise PermissionError(f"cannot remove {path}")
         for path in sorted(dirty):  # a folder comes before what is in it
             self._restore(path)
         self._note(self._scan())

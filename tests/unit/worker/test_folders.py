@@ -163,6 +163,19 @@ def test_folders_in_folders_that_a_trial_removed_are_put_back_once_each(
     assert len(restored) == len(set(restored)) == 14
 
 
+def test_a_large_file_that_a_trial_removed_is_not_put_back_in_passing(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "large").write_bytes(bytes(2**24))
+    view, whole = View(tmp_path / "slot"), Bundle(tmp_path / "bundle")
+    view.prepare(whole, {})
+    (view.folder / "large").unlink()
+    (view.folder / "new").touch()
+    assert not view.prepare_quickly(whole, {})
+    assert sorted(content(view.folder)) == ["new"]
+    view.prepare(whole, {})
+    assert sorted(content(view.folder)) == ["large"]
+
+
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_view_is_put_right_after_more_folders_in_folders_than_a_path_can_name(
     tmp_path: Path, pristine: Bundle, locked: bool
