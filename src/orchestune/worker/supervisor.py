@@ -408,6 +408,7 @@ class Supervisor:
         elif attempt.phase in (phases.PREPARING, phases.STARTING, phases.READING, phases.COLLECTING):
             if attempt.output >= 0:
                 os.close(attempt.output)
+                attempt.output = -1
             self._finish(attempt, None)
 
     def _fail(self, attempt: Attempt, error: Unprepared) -> None:

@@ -142,7 +142,8 @@ class View:
         dirty = {path for path, mark in self._marks.items() if found.get(path) != mark}
         dirty.update(path for path in unsure if path not in dirty and not self._same(path))
         made_anew = {path for path in dirty if stat.S_ISDIR(self._marks[path][1])}
-        dirty.update(path for path in self._marks if any(above in made_anew for above in _above(path)))
+        if made_anew:
+            dirty.update(path for path in self._marks if any(above in made_anew for above in _above(path)))
         if most < math.inf and sum(self._marks[path][3] for path in dirty) > SMALL_BYTES:
             raise _TooMuch
         for path in sorted(found.keys() - self._marks.keys(), reverse=True):
