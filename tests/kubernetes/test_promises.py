@@ -332,7 +332,7 @@ def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opene
     home = lab.home
     folder = lab.experiment(shell, run="sh train.sh {x}", keep=[], budget=3, parallelism=1)
     train = folder / "train.sh"
-    train.write_text("echo old code of trial $ORCHESTUNE_TRIAL; sleep 5; echo score=$1\n")
+    train.write_text("echo old code of trial $ORCHESTUNE_TRIAL; sleep 30; echo score=$1\n")  # longer than `try` takes
     handle = home.run("run", "--detach", cwd=folder).stdout.strip()
     until("the first trial to run", lambda: status(lab, handle)["counts"]["running"] == 1, 120)
     train.write_text("echo new code of trial $ORCHESTUNE_TRIAL; echo score=$1\n")
