@@ -7,7 +7,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 
 from orchestune.client.api import Client
@@ -77,14 +77,23 @@ def test_a_trial_can_be_run_again_from_what_stands_there(
     open_page: OpenPage, handles: dict[str, str], client: Client
 ) -> None:
     ref = handles["image model"]
-    page = open_page(f"/experiments/{ref}?tab=code")
+    page = open_page("/experiments")
+    held: list[Route] = []
+    page.route(re.compile(r"/trials/\d+$"), lambda route: held.append(route), times=1)
+    page.goto(f"{page.url}/{ref}?tab=code")
     card = page.get_by_role("region", name="Run a trial again")
+    expect(card).to_be_visible()
+    while not held:
+        page.wait_for_timeout(20)
     card.get_by_label("Trial to run again").fill("7")
     page.keyboard.press("Enter")
     expect(card.get_by_label("Command that repeats the trial")).to_have_text(f"orchestune rerun {ref}/7")
-    expect(card.get_by_label("Command of the trial")).to_contain_text(
-        f"python train.py --alpha={client.trial(ref, 7)['parameters']['alpha']}"
-    )
+    command = f"python train.py --alpha={client.trial(ref, 7)['parameters']['alpha']}"
+    expect(card.get_by_label("Command of the trial")).to_contain_text(command)
+    with page.expect_response(held[0].request.url):  # of the trial that stood there first, which comes late
+        held.pop().continue_()
+    page.wait_for_timeout(100)
+    expect(card.get_by_label("Command of the trial")).to_contain_text(command)
     expect(page.get_by_role("region", name="Code", exact=True)).to_contain_text(IMAGE.partition("@")[2])
 
 

@@ -88,14 +88,11 @@ function again(status, signal) {
   const command = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command that repeats the trial" });
   const ran = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command of the trial" }, "–");
   async function load() {
-    command.textContent = `orchestune rerun ${status.handle}/${trial.value}`;
+    const number = trial.value;
+    command.textContent = `orchestune rerun ${status.handle}/${number}`;
     if (!known) return;
-    try {
-      const found = await ask(path(status.handle, "trials", trial.value), { signal });
-      ran.textContent = found.command ?? "–";
-    } catch (error) {
-      if (!signal.aborted) ran.textContent = words(error);
-    }
+    const said = await ask(path(status.handle, "trials", number), { signal }).then((found) => found.command ?? "–", words);
+    if (!signal.aborted && number === trial.value) ran.textContent = said; // else another trial was asked for meanwhile
   }
   load();
   return h(
