@@ -317,13 +317,18 @@ time.sleep(600)
 """
 
 
-def test_a_trial_goes_on_from_a_checkpoint_whose_step_is_no_number(serve: Serve, employ: Employ) -> None:
-    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+def preempt_the_first(server: FakeServer, employ: Employ) -> None:
+    """Let an attempt run until it has reported, and take it back."""
     first = server.queue()
     employ(server)
     server.wait(lambda: server.attempts[first].values("loss"))
     server.stop_attempt(first, "preempted")
     server.finished(first)
+
+
+def test_a_trial_goes_on_from_a_checkpoint_whose_step_is_no_number(serve: Serve, employ: Employ) -> None:
+    server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
+    preempt_the_first(server, employ)
     second = server.queue(checkpoint={"digest": server.checkpoints[-1]["digest"], "step": "nan"}, number=2)
     server.wait(lambda: server.attempts[second].values("loss"))
     assert server.attempts[second].values("loss")[0] > 1
@@ -345,11 +350,7 @@ def test_who_is_interrupted_before_the_first_report_hands_on_the_step_it_began_w
     serve: Serve, employ: Employ
 ) -> None:
     server = serve([sys.executable, "-c", COUNTING], checkpoint_every=600, grace=20)
-    first = server.queue()
-    employ(server)
-    server.wait(lambda: server.attempts[first].values("loss"))
-    server.stop_attempt(first, "preempted")
-    server.finished(first)
+    preempt_the_first(server, employ)
     last = server.checkpoints[-1]
     silent = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); print(1); time.sleep(60)"
     server.job["run"], server.job["revision"] = [sys.executable, "-uc", silent], 2
