@@ -44,7 +44,7 @@ class SimulatedBackend:
         """One worker for each core."""
         return Capacity((Machine(self._cores, 2**40),))
 
-    def needs(self, each: Resources) -> Resources:
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         """Nothing beyond what was said."""
         return each
 

@@ -54,20 +54,26 @@ def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Hom
         assert "gpu" in done.stderr
 
 
-def test_a_shell_that_names_other_cards_than_the_servers_is_told(home_with_cards: Home, tmp_path: Path) -> None:
+def test_trials_get_the_cards_that_the_shell_names_which_said_run(home_with_cards: Home, tmp_path: Path) -> None:
     home = home_with_cards
-    project = write(tmp_path / "named", "echo loss={x}", resources={"gpu": 1}, budget=1)
-    home.env["CUDA_VISIBLE_DEVICES"] = "0"
-    said = "gives out cards 0; here is CUDA_VISIBLE_DEVICES=1; `orchestune doctor --restart` starts it anew"
-    assert "another shell" not in home.run("run", cwd=project).stdout
-    home.env["CUDA_VISIBLE_DEVICES"] = "1"
-    assert said in home.run("run", cwd=project).stdout
-    assert "another shell" in home.run("doctor").stdout
-    refused = home.run("run", "--set", "resources.gpu=2", cwd=project, expect=2).stderr
-    assert "this machine has 1" in refused and "CUDA_VISIBLE_DEVICES='0' may hide others" in refused
-    assert "start the server where CUDA_VISIBLE_DEVICES names more cards" in refused
-    home.run("doctor", "--restart")
-    assert "another shell" not in home.run("run", cwd=project).stdout
+    project = write(tmp_path / "named", "echo loss={x}", resources={"gpu": 1}, budget=3, parallelism=2)
+
+    def cards(visible: str) -> set[str]:
+        home.env["CUDA_VISIBLE_DEVICES"] = visible
+        handle = launch(home, project)
+        assert reached(home, handle, "completed")["counts"]["completed"] == 3
+        trials = [home.json("trials", f"{handle}/{number}") for number in range(1, 4)]
+        return {card for trial in trials for card in trial["attempts"][0]["gpus"]}
+
+    assert cards("1") == {"1"}, "as the shell that started the server says too"
+    assert cards("0") == {"0"}
+    assert cards("GPU-b") == {"1"}
+    more = ("run", "--set", "resources.gpu=2")
+    refused = home.run(*more, cwd=project, expect=2).stderr
+    assert "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only 1; this machine has 2 x Pretended" in refused
+    assert "let CUDA_VISIBLE_DEVICES name more cards" in refused
+    del home.env["CUDA_VISIBLE_DEVICES"]
+    home.run(*more, cwd=project)
 
 
 NAMED = """#!/bin/sh

@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestune.domain.cards import Card
+from orchestune.domain.cards import Card, named
 
 _MIB = 2**20
 
@@ -80,6 +80,18 @@ def visible(found: Sequence[Listed], named: str | None, *, by_uuid: bool) -> tup
             break  # as CUDA reads it: what follows an invalid id is not visible
         chosen += [card for card in meant if card not in chosen]
     return tuple(chosen)
+
+
+def among(given: Iterable[Card], words: str, found: Sequence[Listed]) -> tuple[str, ...]:
+    """The ids of those cards that this value of `CUDA_VISIBLE_DEVICES` names too, each in whatever way; `found`: the
+    machine's GPUs. What is not found there is what it is called.
+    """
+
+    def uuids(word: str) -> set[str]:
+        return {card.id for gpu in found for card in _meant(gpu, word, by_uuid=True)} or {word}
+
+    wanted = {uuid for word in named(words) for uuid in uuids(word)}
+    return tuple(card.id for card in given if uuids(card.id) & wanted)
 
 
 def _meant(gpu: Listed, word: str, by_uuid: bool) -> tuple[Card, ...]:

@@ -17,7 +17,7 @@ def cards(each: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...],
     if not each.gpu:
         return (), ""
     there = capacity.gpus(environ)  # asks a program, which takes a while
-    chosen = Deck(there).take(each.gpu, each.gpu_type, each.gpu_memory)
+    chosen = Deck(there).take(each.wanted)
     if chosen:
         return chosen, ""
     wanted = Resources(gpu=each.gpu, gpu_type=each.gpu_type, gpu_memory=each.gpu_memory)

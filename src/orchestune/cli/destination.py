@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestune.cli.console import Console
 from orchestune.cli.preparing import Prepared
-from orchestune.client import cards
 from orchestune.client.address import Place
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import at_hand
@@ -52,18 +50,6 @@ def kept_apart(prepared: Prepared) -> list[str]:
     if not prepared.own:
         return []
     return [f"not seen by trials, each of which makes its own, as `keep` names it: {_shown(prepared.own)}"]
-
-
-def other_cards(console: Console, prepared: Prepared) -> list[str]:
-    """That the server of this machine does not give out the cards that this shell names."""
-    visible = console.environ.get(cards.VARIABLE)
-    if visible is None or not prepared.specification.resources.gpu:
-        return []
-    if not (console.place.embedded and at_hand(console.place)):
-        return []
-    served = [card["id"] for card in console.client.cluster("local")["gpus"]]
-    found = cards.unheeded(visible, (), served)
-    return [f"{found}; {cards.REMEDY}"] if found else []
 
 
 def _shown(paths: Sequence[str]) -> str:

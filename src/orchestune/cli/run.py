@@ -52,7 +52,6 @@ def run(console: Console, args: argparse.Namespace) -> int:
     prepared = warmed(console, prepared, start=not args.dry_run)
     if args.dry_run:
         return _dry_run(console, prepared)
-    prepared = replace(prepared, notes=(*prepared.notes, *destination.other_cards(console, prepared)))
     prepared = replace(prepared, specification=imaging.pinned(console, prepared))
     digest = sending.upload(console, prepared)
     return start(

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from orchestune import __version__
-from orchestune.client import cards, room
+from orchestune.client import room
 from orchestune.client.address import named_server, resolver
 from orchestune.client.doctor_clusters import cluster_checks
 from orchestune.client.filesystem import LOCAL_DISK, NETWORK, filesystem
@@ -186,8 +186,15 @@ def _served(environ: Mapping[str, str]) -> list[str] | None:
         transport.close()
 
 
+def _left_out(there: Sequence[str], served: Sequence[str] | None) -> list[str]:
+    """The cards, by index, of which the server does not know, since they came after it or it lacks their program."""
+    if served is None or any(card.startswith("MIG-") for card in served):  # a part of a card is not listed here
+        return []
+    return [index for index in there if index not in served]
+
+
 def _gpus(environ: Mapping[str, str], served: Sequence[str] | None) -> Finding:
-    visible = environ.get(cards.VARIABLE)
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
     program = shutil.which("nvidia-smi", path=environ.get("PATH"))
     if program is None:
         device = Path("/dev/nvidiactl").exists()
@@ -208,10 +215,10 @@ def _gpus(environ: Mapping[str, str], served: Sequence[str] | None) -> Finding:
         )
     names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     detail = f"{len(names)}: {'; '.join(names)}" if names else "none"
-    indices = [name.partition(",")[0] for name in names]
-    another = "" if served is None else cards.unheeded(visible, indices, served)
-    if another and not any(card.startswith("MIG-") for card in served or ()):  # a part of a card is not listed here
-        return Finding("gpus", "warning", f"{detail}; {another}", cards.REMEDY)
+    left_out = _left_out([name.partition(",")[0] for name in names], served)
+    if left_out:
+        remedy = "`orchestune doctor --restart` lets it look again; what runs goes on"
+        return Finding("gpus", "warning", f"{detail}; the server does not give out {', '.join(left_out)}", remedy)
     if visible is None:
         return Finding("gpus", "ok", detail)
     if names and visible.strip() in ("", "-1", "NoDevFiles"):

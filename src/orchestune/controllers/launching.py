@@ -160,7 +160,7 @@ class Launching:
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
         each, missing = site.part.each, max(wanted - have, 0)
         if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.cards.fit(each.gpu, each.gpu_type, each.gpu_memory))
+            missing = min(missing, cluster.cards.fit(each.wanted))
             each = replace(each, gpu=0)
         waits = in_queue(site.row)
         if not waits:
@@ -207,7 +207,7 @@ class Launching:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cards.take(each.gpu, each.gpu_type, each.gpu_memory)
+                chosen = cards.take(each.wanted)
                 if not chosen:
                     return
                 self._starting.start(site, 1, chosen)

@@ -117,7 +117,7 @@ def _kind(backend: Backend, row: ExperimentRow) -> _Kind:
     wanted, launch = row.specification, row.launch
     return _Kind(
         row.owner,
-        backend.needs(wanted.resources),
+        backend.needs(wanted.resources, launch),
         wanted.placement,
         launch.get("root") if launch.get("links") else None,
         tuple(launch.get("links") or ()),

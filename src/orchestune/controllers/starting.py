@@ -69,7 +69,7 @@ class Starting:
                 "slots": slots,
                 "memory": part.memory,
                 "memory_next": memory_after(
-                    site.capacity, row, sized(site.backend.needs(row.specification.resources), part.memory)
+                    site.capacity, row, sized(site.backend.needs(row.specification.resources, row.launch), part.memory)
                 ),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,

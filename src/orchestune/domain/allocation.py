@@ -41,7 +41,7 @@ class Free:
         self.cpu -= (each.cpu or 0) * slots
         self.memory -= (each.memory or 0) * slots
         for _ in range(slots if each.gpu else 0):
-            self.gpus.take(each.gpu, each.gpu_type, each.gpu_memory)
+            self.gpus.take(each.wanted)
 
     def fit(self, each: Resources, slots: int) -> int:
         """How many of so many trials find a place."""
@@ -50,7 +50,7 @@ class Free:
         if each.memory:
             slots = min(slots, int(self.memory // each.memory))
         if each.gpu:
-            slots = min(slots, self.gpus.fit(each.gpu, each.gpu_type, each.gpu_memory))
+            slots = min(slots, self.gpus.fit(each.wanted))
         return max(slots, 0)
 
 

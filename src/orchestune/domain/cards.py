@@ -29,6 +29,24 @@ class Card:
         return f"{self.model or 'type not known'} ({size})"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a trial wants of GPUs."""
+
+    count: float
+    """whole cards, or a share of one"""
+    type: str | None = None
+    memory: int | None = None
+    """bytes that each card has at least"""
+    ids: tuple[str, ...] | None = None
+    """the only ones that will do; None: any"""
+
+    def suited_by(self, card: Card) -> bool:
+        """Whether a card is one of those that will do."""
+        allowed = self.ids is None or card.id in self.ids
+        return allowed and suits(card.model, card.memory, self.type, self.memory)
+
+
 def suits(model: str, memory: int, type: str | None, least: int | None) -> bool:
     """Whether a card is of the wanted type and has the wanted bytes."""
     return (type is None or _is(model, type)) and (not least or memory >= least * _NOMINAL)
@@ -78,24 +96,24 @@ class Deck:
             if card in self._free:
                 self._free[card] = max(self._free[card] - part, 0.0)
 
-    def fit(self, gpu: float, type: str | None, least: int | None) -> int:
-        """How many trials of `gpu` cards, or that share of one, find a place."""
-        free = [self._free[card.id] for card in self._cards if suits(card.model, card.memory, type, least)]
-        if gpu < 1:
-            return sum(int((part + _EXACT) // gpu) for part in free)
-        return int(sum(part > 1 - _EXACT for part in free) // gpu)
+    def fit(self, wanted: Wanted) -> int:
+        """How many such trials find a place."""
+        free = [self._free[card.id] for card in self._cards if wanted.suited_by(card)]
+        if wanted.count < 1:
+            return sum(int((part + _EXACT) // wanted.count) for part in free)
+        return int(sum(part > 1 - _EXACT for part in free) // wanted.count)
 
-    def take(self, gpu: float, type: str | None, least: int | None) -> tuple[str, ...]:
+    def take(self, wanted: Wanted) -> tuple[str, ...]:
         """The ids of the cards for one more trial; none where it finds no place.
 
         Of those that suit: a share comes from the card of which the least is free, so that whole ones stay whole; and
         the smaller and older cards go first, so that the larger ones are there for whoever names them.
         """
-        if not self.fit(gpu, type, least):
+        if not self.fit(wanted):
             return ()
-        suitable = [card for card in self._cards if suits(card.model, card.memory, type, least)]
-        enough = [card for card in suitable if self._free[card.id] >= min(gpu, 1) - _EXACT]
+        suitable = [card for card in self._cards if wanted.suited_by(card)]
+        enough = [card for card in suitable if self._free[card.id] >= min(wanted.count, 1) - _EXACT]
         enough.sort(key=lambda card: (round(self._free[card.id], 6), card.memory))
-        chosen = enough[: max(int(gpu), 1)]
-        self.hold({card.id: min(gpu, 1.0) for card in chosen})
+        chosen = enough[: max(int(wanted.count), 1)]
+        self.hold({card.id: min(wanted.count, 1.0) for card in chosen})
         return tuple(card.id for card in chosen)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestune.domain.cards import Card, listing, suits
+from orchestune.domain.cards import Card, Wanted, listing, suits
 
 _UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
@@ -64,6 +64,13 @@ class Resources:
     """bytes that each card has at least"""
     pin: bool = False
     """whether each trial has its cores for itself"""
+    gpu_ids: tuple[str, ...] | None = None
+    """the only cards that it may have, where it runs; None: any. No file says so, but the shell that said `run`"""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it needs of GPUs."""
+        return Wanted(self.gpu, self.gpu_type, self.gpu_memory, self.gpu_ids)
 
     def times(self, slots: int) -> Resources:
         """What that many trials side by side need."""
@@ -100,7 +107,11 @@ class Resources:
             return ""
         text = f"{self.gpu:g} gpu"
         text += f" of type {self.gpu_type}" if self.gpu_type else ""
-        return text + (f" with {self.gpu_memory / 2**30:.3g} GiB" if self.gpu_memory else "")
+        text += f" with {self.gpu_memory / 2**30:.3g} GiB" if self.gpu_memory else ""
+        if self.gpu_ids is None:
+            return text
+        only = f"only {', '.join(self.gpu_ids)}" if self.gpu_ids else "no card of this machine"
+        return f"{text}, and CUDA_VISIBLE_DEVICES names {only}"
 
     def __str__(self) -> str:
         parts = [] if self.cpu is None else [f"{self.cpu:g} cpu"]
@@ -134,7 +145,7 @@ class Machine:
 
     def suitable(self, each: Resources) -> float:
         """How many of its cards, those that others hold included, are what the trial asks for."""
-        own = sum(suits(card.model, card.memory, each.gpu_type, each.gpu_memory) for card in self.gpus)
+        own = sum(each.wanted.suited_by(card) for card in self.gpus)
         lent = self.lent
         fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
         return own + (lent.gpu if fits else 0)

@@ -101,8 +101,10 @@ class Backend(Protocol):
     def capacity(self) -> Capacity:
         """What the place has for trials, whether in use by us or not. Cheap: asked at every tick."""
 
-    def needs(self, each: Resources) -> Resources:
-        """What a trial takes here, given what its file says: fills in what the place cannot leave open."""
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
+        """What a trial takes here, given what its file says and how the shell that started it was: fills in what the
+        place cannot leave open. Cheap: asked at every tick.
+        """
 
     def check(self, each: Resources, placement: Placement) -> None:
         """UsageError where such a trial can never run here, for another reason than the capacity. May ask the place."""

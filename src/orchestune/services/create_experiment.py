@@ -34,7 +34,7 @@ def create_experiment(core: Core, body: Mapping[str, Any], actor: str) -> dict[s
     """Create what `POST /experiments` describes and return its `Status`. BadInput where the description is wrong."""
     specification = parse(body.get("specification") or {})
     cluster = str(body.get("cluster") or core.default_cluster)
-    check(core, specification, cluster, body.get("secrets") or {})
+    check(core, specification, cluster, body)
     warm = _warm_start(specification, body.get("warm_start"))
     outgoing = settled(core, specification, body.get("outgoing") or {})
     bundle = body.get("bundle")
@@ -83,25 +83,31 @@ def parse(document: Mapping[str, Any]) -> Specification:
     return specification
 
 
-def check(core: Core, specification: Specification, cluster: str, secrets: Mapping[str, str]) -> None:
-    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets."""
+def check(core: Core, specification: Specification, cluster: str, body: Mapping[str, Any]) -> None:
+    """What can be known now to go wrong later: the cluster, what a trial needs, the engine's options, the secrets.
+
+    `body`: the request, of which `launch` and `secrets` count.
+    """
     backend = core.backends.get(cluster)
     if backend is None:
         known = ", ".join(core.backends) or "none"
         raise NotFound(f"there is no cluster '{cluster}'", f"known here: {known}")
-    each, placement = backend.needs(specification.resources), specification.placement
+    each = backend.needs(specification.resources, body.get("launch") or {})
+    placement = specification.placement
     backend.check(each, placement)
     capacity = backend.capacity()
     problem = fits(capacity, each, placement.pool)
     if problem:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
-        if each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
+        if each.gpu_ids is not None:
+            hint += ", or let CUDA_VISIBLE_DEVICES name more cards"
+        elif each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
             hint += f", or start the server where {hides.partition('=')[0]} names more cards"
         raise UsageError(f"this can never run: {problem}", hint)
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)
-    missing = [secret.name for secret in specification.secrets if secret.name not in secrets]
+    missing = [secret.name for secret in specification.secrets if secret.name not in (body.get("secrets") or {})]
     if missing:
         raise UsageError(f"no value came for the secrets {', '.join(missing)}", "set them where you call `run`")
 

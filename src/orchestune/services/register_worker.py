@@ -111,7 +111,7 @@ def job(core: Core, worker: str, revision: int) -> dict[str, Any]:
         experiment = experiments.get(session, row.experiment)
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)
-    cores = each.cpu if backend is None else backend.needs(each).cpu
+    cores = each.cpu if backend is None else backend.needs(each, launch).cpu
     return {
         "revision": revision,
         "run": specification.run if isinstance(specification.run, str) else list(specification.run),

@@ -37,7 +37,6 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         specification, budget=1, parallelism=parallelism, stop=StopRules(), try_first=(), notify=(), mlflow=None
     )
     secrets = dict(body.get("secrets") or core.secrets.get(row.id))
-    check(core, specification, row.cluster, secrets)
     request = {
         "owner": body.get("owner") or actor,
         "folder": body.get("folder") or row.folder,
@@ -45,6 +44,7 @@ def rerun_trial(core: Core, ref: str, number: int, body: Mapping[str, Any], acto
         "secrets": secrets,
         "request_key": body.get("request_key"),
     }
+    check(core, specification, row.cluster, request)
     first = Suggestion(
         parameters=json.loads(trial.parameters),
         source="rerun",

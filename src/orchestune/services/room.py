@@ -10,7 +10,7 @@ from orchestune.store.experiments import ExperimentRow
 
 def room(backend: Backend, row: ExperimentRow) -> Resources:
     """What its file asks for, or what its trials were seen to take where nothing limits them to that."""
-    asked = backend.needs(row.specification.resources)
+    asked = backend.needs(row.specification.resources, row.launch)
     if backend.limits_memory or row.peaks.expected is None:
         return asked
     return set_aside(asked, row.peaks, max((machine.memory for machine in backend.capacity().machines), default=0))

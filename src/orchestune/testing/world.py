@@ -99,7 +99,7 @@ class FakeBackend:
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[Sighting]:
         return [self._sighting(worker) for worker in handles]
 
-    def needs(self, each: Resources) -> Resources:
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
     def check(self, each: Resources, placement: Placement) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.domain.allocation import Demand, allocate
-from orchestune.domain.cards import Card, Deck, suits
+from orchestune.domain.cards import Card, Deck, Wanted, suits
 from orchestune.domain.resources import Capacity, Machine, Resources, fits
 
 GIB = 2**30
@@ -43,24 +43,42 @@ def test_memory_means_what_stands_on_the_box() -> None:
 
 def test_shares_fill_a_card_before_they_begin_the_next_one() -> None:
     deck = Deck(A100)
-    assert deck.fit(0.25, None, None) == 8
-    assert [deck.take(0.25, None, None) for _ in range(5)] == [("a0",)] * 4 + [("a1",)]
-    assert (deck.fit(0.25, None, None), deck.fit(1, None, None)) == (3, 0)
+    assert deck.fit(Wanted(0.25)) == 8
+    assert [deck.take(Wanted(0.25)) for _ in range(5)] == [("a0",)] * 4 + [("a1",)]
+    assert (deck.fit(Wanted(0.25)), deck.fit(Wanted(1))) == (3, 0)
 
 
 def test_whole_cards_are_never_shared() -> None:
     deck = Deck(A100)
     deck.hold({"a0": 0.25})
-    assert deck.take(1, None, None) == ("a1",)
-    assert deck.take(1, None, None) == ()
-    assert deck.fit(0.8, None, None) == 0
-    assert deck.take(0.75, None, None) == ("a0",)
+    assert deck.take(Wanted(1)) == ("a1",)
+    assert deck.take(Wanted(1)) == ()
+    assert deck.fit(Wanted(0.8)) == 0
+    assert deck.take(Wanted(0.75)) == ("a0",)
 
 
 def test_smaller_cards_go_first_where_any_will_do() -> None:
     deck = Deck([*A100, *T4])
-    assert deck.take(1, None, None) == ("t0",)
-    assert deck.take(2, "a100", None) == ("a0", "a1")
+    assert deck.take(Wanted(1)) == ("t0",)
+    assert deck.take(Wanted(2, "a100")) == ("a0", "a1")
+
+
+def test_a_trial_gets_no_other_cards_than_its_shell_names() -> None:
+    deck = Deck([*A100, *T4])
+    only = Wanted(1, ids=("a1", "t0"))
+    assert deck.fit(only) == 2
+    assert [deck.take(only) for _ in range(3)] == [("t0",), ("a1",), ()]
+    assert deck.take(Wanted(1, ids=())) == ()
+
+
+def test_a_trial_that_needs_more_cards_than_its_shell_names_hears_which_these_are() -> None:
+    place = Capacity((Machine(8, 16 * GIB, tuple(A100), "box"),))
+    there = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB)"
+    assert fits(place, Resources(gpu=1, gpu_ids=("a1",))) is None
+    said = "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only a1"
+    assert fits(place, Resources(gpu=2, gpu_ids=("a1",))) == f"{said}; {there}"
+    said = "a trial needs 1 gpu, and CUDA_VISIBLE_DEVICES names no card of this machine"
+    assert fits(place, Resources(gpu=1, gpu_ids=())) == f"{said}; {there}"
 
 
 def test_a_trial_that_no_machine_has_cards_for_hears_what_cards_there_are() -> None:

@@ -87,7 +87,7 @@ class DockerBackend:
             self._gpus = gpus.ask() if host.here else ()  # asks a program, so once
         return Capacity((Machine(host.cpu, host.memory, self._gpus, host.name or "docker"),))
 
-    def needs(self, each: Resources) -> Resources:
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
     def check(self, each: Resources, placement: Placement) -> None:

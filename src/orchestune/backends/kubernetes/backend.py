@@ -86,7 +86,7 @@ class KubernetesBackend:
         nodes = self._world.nodes.all() if self._world.machines_known() else []
         return [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
 
-    def needs(self, each: Resources) -> Resources:
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         cpu = self._config.cpu if each.cpu is None else each.cpu
         return replace(each, cpu=cpu, memory=self._config.memory if each.memory is None else each.memory)
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
 from orchestune.backends.local.ending import Undertaker
 from orchestune.backends.local.folder import WorkerFolder
+from orchestune.backends.nvidia import Listed, among
 from orchestune.domain.cards import Card
 from orchestune.domain.placement import Placement
 from orchestune.domain.resources import Capacity, Machine, Resources
@@ -34,6 +36,9 @@ class LocalBackend:
     `state` is the server's state folder. `endpoint` is the file in which an embedded server says where it is, which the
     workers read again; `url` is the address of a server that stays where it is. `worker_program` is the command line
     of the worker, by default that of this installation.
+
+    An embedded server gives out all cards of the machine, to each experiment those that the `CUDA_VISIBLE_DEVICES` of
+    its shell names; one that stays gives out those that its own names.
     """
 
     name = "local"
@@ -55,7 +60,8 @@ class LocalBackend:
         self._url = url
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
-        self._gpus: tuple[Card, ...] | None = None
+        self._gpus: tuple[Card, ...] | None = capacity.gpus if capacity else None
+        self._listed: Sequence[Listed] = ()
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
         """seen running by this object"""
@@ -66,12 +72,14 @@ class LocalBackend:
     def capacity(self) -> Capacity:
         if self._capacity is not None:
             return Capacity((self._capacity,))
-        if self._gpus is None:
-            self._gpus = machine.gpus()  # asks a program, so once
-        return Capacity((machine.with_cards(self._gpus),))
+        heeded = os.environ if self._endpoint is None else {}
+        return Capacity((machine.with_cards(self._cards(), environ=heeded),))
 
-    def needs(self, each: Resources) -> Resources:
-        return each
+    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
+        visible = (launch.get("env") or {}).get(machine.VARIABLE)
+        if self._endpoint is None or not each.gpu or visible is None:
+            return each
+        return replace(each, gpu_ids=among(self._cards(), visible, self._listed))
 
     def check(self, each: Resources, placement: Placement) -> None:
         """Nothing to object: what is meant for containers has no effect on processes, as the plan says."""
@@ -108,6 +116,15 @@ class LocalBackend:
 
     def sweep(self, workers: frozenset[str]) -> None:
         """Nothing is left of workers beyond what `observe` cleans up: their tokens reach nothing any more."""
+
+    def _cards(self) -> tuple[Card, ...]:
+        """Those to give out, by index."""
+        if self._gpus is None:  # asks a program, so once
+            if self._endpoint is None:
+                self._gpus = machine.gpus()
+            else:
+                self._gpus, self._listed = machine.every_gpu()
+        return self._gpus
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestune.backends.nvidia import listed, visible
+from orchestune.backends.nvidia import Listed, among, listed, visible
 from orchestune.domain.cards import Card, named
 from orchestune.domain.resources import Machine
 
-_VARIABLE = "CUDA_VISIBLE_DEVICES"
-
-
-def measure(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
-    """The machine's capacity within the limits of the container or the job that this process is in.
-
-    Asks `nvidia-smi`, which may take seconds, unless `CUDA_VISIBLE_DEVICES` hides all cards.
-    /proc and /sys are below `root`.
-    """
-    return with_cards(gpus(environ), root, environ)
+VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def with_cards(cards: tuple[Card, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
-    """The same where the cards are known."""
-    variable = environ.get(_VARIABLE)
-    return Machine(cores(root), memory(root), cards, hides="" if variable is None else f"{_VARIABLE}={variable!r}")
+    """The machine's capacity within the limits of the container or the job that this process is in, with these cards.
+
+    /proc and /sys are below `root`.
+    """
+    variable = environ.get(VARIABLE)
+    return Machine(cores(root), memory(root), cards, hides="" if variable is None else f"{VARIABLE}={variable!r}")
 
 
 def cores(root: Path = Path("/")) -> float:
@@ -53,15 +47,26 @@ def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Card, ...]:
     """The cards to put into `CUDA_VISIBLE_DEVICES`: those that the variable names already, else all of the machine.
 
     By index, and parts of a GPU that is cut up by UUID. What the variable names and `nvidia-smi` does not list is
-    believed, and nothing more is known of it.
+    believed, and nothing more is known of it. Asks `nvidia-smi`, which may take seconds, unless the variable hides all.
     """
-    variable = environ.get(_VARIABLE)
+    variable = environ.get(VARIABLE)
     if variable is None:
         return visible(listed(environ), None, by_uuid=False)
     words = named(variable)
     found = listed(environ) if words else []
     known = {word: card for word in words for card in visible(found, word, by_uuid=False)[:1]}
     return tuple(Card(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
+
+
+def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Card, ...], Sequence[Listed]]:
+    """All cards of the machine, whatever the variable names, by index as above; and what `nvidia-smi` lists.
+
+    What the variable names and `nvidia-smi` does not list is believed here too.
+    """
+    found = listed(environ)
+    every = visible(found, None, by_uuid=False)
+    words = named(environ.get(VARIABLE, ""))
+    return (*every, *(Card(word) for word in words if not among(every, word, found))), found
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
