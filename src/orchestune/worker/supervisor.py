@@ -235,15 +235,23 @@ class Supervisor:
 
         def then(document: Mapping[str, Any] | None, error: BaseException | None) -> None:
             self._asked.discard(revision)
-            if document is not None:
-                self._workshop.add_job(document)
+            if document is None:
+                self._refuse_revision(revision, "lost", "bundle_unavailable", f"cannot be had: {error}")
                 return
-            reason = {"code": "bundle_unavailable", "message": f"revision {revision} cannot be had: {error}"}
-            for lease in [lease for lease in self.queue if int(lease["revision"]) == revision]:
-                self.queue.remove(lease)
-                self._refuse(lease, "lost", reason)
+            try:
+                self._workshop.add_job(document)
+            except Exception as exc:  # noqa: BLE001 - an older Python than the server's reads fewer expressions, say
+                say(f"revision {revision} cannot be read: {traceback_of(exc)}")
+                text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
+                self._refuse_revision(revision, "failed", "sandbox", text)
 
         self._crew.run(lambda: self._workshop.fetch_job(revision), then)
+
+    def _refuse_revision(self, revision: int, state: str, code: str, text: str) -> None:
+        reason = {"code": code, "message": f"revision {revision} {text}"}
+        for lease in [lease for lease in self.queue if int(lease["revision"]) == revision]:
+            self.queue.remove(lease)
+            self._refuse(lease, state, reason)
 
     def _refuse(self, lease: Mapping[str, Any], state: str, reason: Mapping[str, Any] | None) -> None:
         """End a lease for which nothing was begun."""

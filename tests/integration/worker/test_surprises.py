@@ -62,6 +62,21 @@ def test_they_end_that_trial_and_none_beside_it(serve: Serve, employ: Employ, wh
     assert "Traceback" in worker.log.read_text()
 
 
+def test_a_revision_that_cannot_be_read_fails_its_trials_and_no_others(serve: Serve, employ: Employ) -> None:
+    server = serve("echo loss=1; sleep 2")
+    good = server.queue()
+    worker = employ(server)
+    server.wait(lambda: server.attempts[good].log, what="a line of the trial that runs")
+    server.job["collect"] = [{"kind": "regex", "where": "loss=(?<value>", "file": None}]
+    finished = server.finished(server.queue(revision=2)).finished
+    assert finished is not None
+    assert (finished["state"], finished["reason"]["code"]) == ("failed", "sandbox")
+    assert "revision 2 cannot be read by the worker" in finished["reason"]["message"]
+    told = server.finished(good)
+    assert told.finished is not None and told.finished["state"] == "succeeded"
+    assert worker.guard.poll() is None
+
+
 def test_files_that_a_command_names_are_looked_at_beside_the_loop(serve: Serve, employ: Employ) -> None:
     server = serve("true")
     attempt = server.queue()
