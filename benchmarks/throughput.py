@@ -2,16 +2,22 @@
 
 All of them run `sh -c 'echo loss=$ORCHESTUNE_PARAM_X'` once per trial. The peers get as many processes as there are
 cores; their rate is that of the trials alone, without the seconds that they need to start.
+
+A sync takes tens of microseconds where capacitors let a disk answer before it has written, or a virtual machine's host
+does; an SSD of a laptop takes one to some milliseconds. `--sync-ms` adds so much to every sync of all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -59,6 +65,37 @@ def orchestune(budget: int, parallelism: int) -> tuple[float, float]:
         return budget / whole, budget / (moments[1] - moments[0]).total_seconds()
 
 
+@contextmanager
+def slower_disk(milliseconds: float) -> Iterator[None]:
+    """Every sync of a file takes so much longer in the programs that are started meanwhile. Needs a C compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder, "slow_sync.so")
+        source = Path(__file__).with_name("slow_sync.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+        before = dict(os.environ)
+        os.environ.update(LD_PRELOAD=str(library), SLOW_SYNC_US=str(round(1000 * milliseconds)))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def sync_seconds(count: int = 200) -> float:
+    """How long a program of now waits for the disk to have a page, in the median."""
+    program = (
+        "import os, sys, time, statistics\n"
+        "file, found = os.open('page', os.O_RDWR | os.O_CREAT), []\n"
+        f"for _ in range({count}):\n"
+        "    os.pwrite(file, bytes(4096), 0); start = time.monotonic()\n"
+        "    os.fdatasync(file); found.append(time.monotonic() - start)\n"
+        "print(statistics.median(found))\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=folder)
+    return float(done.stdout)
+
+
 def peer(name: str, python: Path, count: int) -> float:
     """Trials per second of the peer's script; NaN where it cannot run here."""
     script = Path(__file__).parent / "peers" / f"{name}.py"
@@ -80,10 +117,16 @@ def main() -> None:
         "--peer-trials", type=int, help="trials of each peer, which is slower with more (300; quick: 60)"
     )
     parser.add_argument("--no-peers", action="store_true", help="xargs alone")
+    parser.add_argument("--sync-ms", type=float, help="how much longer every sync of a file takes (0)")
     options = parser.parse_args()
+    with slower_disk(options.sync_ms) if options.sync_ms else nullcontext():
+        _measure(options)
+
+
+def _measure(options: argparse.Namespace) -> None:
     budget = options.budget or (500 if options.quick else 2000)
     peer_trials = options.peer_trials or (60 if options.quick else 300)
-    print(table.machine())
+    print(f"{table.machine()}; a sync takes {1000 * sync_seconds():.2f} ms")
     python = None if options.no_peers else peers_python()
     bound = xargs(budget)
     whole, inner = orchestune(budget, options.parallelism)
