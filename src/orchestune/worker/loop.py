@@ -150,7 +150,7 @@ class Loop:
             self._begin_to_stop()
         now = time.monotonic()
         talk.step(now)
-        nearest = 0.0 if supervisor.startable else min(supervisor.next_tick(), talk.next_step())
+        nearest = 0.0 if supervisor.waiting.startable else min(supervisor.next_tick(), talk.next_step())
         self._wait(max(0.0, nearest - time.monotonic()))
         self._starts.deliver()
         if self._child_ended:
@@ -188,7 +188,7 @@ class Loop:
 
     def _done(self) -> bool:
         talk, supervisor = self._talk, self._supervisor
-        if supervisor.attempts or supervisor.queue or self._crew.busy:
+        if supervisor.attempts or supervisor.waiting or self._crew.busy:
             return False
         silent = time.monotonic() - talk.last_answer
         stopping = 0.0 if self._stop_since is None else time.monotonic() - self._stop_since

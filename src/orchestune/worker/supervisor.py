@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,11 +16,10 @@ from orchestune.worker.attempt import Attempt, StartError
 from orchestune.worker.collect import Collector
 from orchestune.worker.crew import Crew
 from orchestune.worker.guard import Lifeline
+from orchestune.worker.job import Job
 from orchestune.worker.journal import say, traceback_of
 from orchestune.worker.launcher import Launcher
 from orchestune.worker.orphans import Orphans
-from orchestune.worker.output import Log
-from orchestune.worker.points import Points
 from orchestune.worker.prepare import Unprepared, Workshop
 from orchestune.worker.reaping import Ended, ended_children
 from orchestune.worker.removal import remove
@@ -30,6 +28,7 @@ from orchestune.worker.settings import Settings
 from orchestune.worker.slot import Slot
 from orchestune.worker.spool import Spool
 from orchestune.worker.usage import Sampler, Watched
+from orchestune.worker.waiting import Waiting
 
 SWEEP_EVERY = 0.02
 LASTING = 1.0
@@ -69,21 +68,16 @@ class Supervisor:
         self._sampler = Sampler()
         self._next_look = 0.0
         self._losses = 0
-        self._asked: set[int] = set()
         self.capacity = settings.slots
         self.attempts: dict[str, Attempt] = {}
-        self.queue: deque[Mapping[str, Any]] = deque()
+        self.waiting = Waiting(workshop, crew, reporting, spool)
         self.unwell_until = 0.0
         """no new leases before that time: this machine has just failed to start several"""
 
     @property
     def idle(self) -> int:
         """Slots that nothing uses."""
-        return max(0, self.capacity - len(self.attempts) - len(self.queue))
-
-    def lease(self, lease: Mapping[str, Any]) -> None:
-        """Take one more to run."""
-        self.queue.append(lease)
+        return max(0, self.capacity - len(self.attempts) - len(self.waiting))
 
     def clean_up(self) -> None:
         """Remove the folders of all slots; nothing runs any more."""
@@ -91,20 +85,10 @@ class Supervisor:
         remove(self._folder)
 
     def start_next(self) -> None:
-        """Start the first one in the queue, if its job is known."""
-        for _ in range(len(self.queue)):
-            lease = self.queue.popleft()
-            job = self._workshop.jobs.get(int(lease["revision"]))
-            if job is not None:
-                self._begin(lease, job)
-                return
-            self.queue.append(lease)
-            self._ask_for_job(int(lease["revision"]))
-
-    @property
-    def startable(self) -> bool:
-        """Whether `start_next` would start something."""
-        return any(int(lease["revision"]) in self._workshop.jobs for lease in self.queue)
+        """Start the first one that waits, if its job is known."""
+        found = self.waiting.take()
+        if found is not None:
+            self._begin(*found)
 
     def stop(self, attempt_id: str, state: str, reason: Mapping[str, Any] | None, grace: float | None = None) -> None:
         """End an attempt in `state`: SIGTERM to the whole tree now, SIGKILL after its grace. May be repeated.
@@ -112,9 +96,7 @@ class Supervisor:
         One whose process has ended by itself keeps the end that it had.
         """
         self.reap()
-        for lease in [lease for lease in self.queue if lease["attempt"] == attempt_id]:
-            self.queue.remove(lease)
-            self._refuse(lease, state, reason)
+        self.waiting.end(attempt_id, state, reason)
         attempt = self.attempts.get(attempt_id)
         if attempt is None or attempt.phase not in (phases.PREPARING, phases.STARTING, phases.RUNNING):
             return
@@ -132,7 +114,7 @@ class Supervisor:
 
     def stop_all(self, reason: Mapping[str, Any]) -> None:
         """The worker ends: everything is preempted."""
-        for attempt_id in [str(lease["attempt"]) for lease in self.queue] + list(self.attempts):
+        for attempt_id in [*self.waiting, *self.attempts]:
             self.stop(attempt_id, "preempted", reason)
 
     def reap(self) -> None:
@@ -193,12 +175,12 @@ class Supervisor:
                 times += [at for at in (attempt.deadline, attempt.next_checkpoint) if at is not None]
         return min(times)
 
-    def _begin(self, lease: Mapping[str, Any], job: Any) -> None:
+    def _begin(self, lease: Mapping[str, Any], job: Job) -> None:
         try:
             slot = self._take_slot()
         except OSError as exc:
             self._rest()
-            self._refuse(lease, "lost", {"code": "sandbox", "message": f"no folder for the trial: {exc}"})
+            self.waiting.refuse(lease, "lost", {"code": "sandbox", "message": f"no folder for the trial: {exc}"})
             return
         attempt = Attempt(lease, job, slot, self._spool.log_file(str(lease["attempt"])))
         self.attempts[attempt.id] = attempt
@@ -227,43 +209,6 @@ class Supervisor:
             return self._free.pop()
         self._made += 1
         return Slot(self._made - 1, self._folder / "slots" / str(self._made - 1))
-
-    def _ask_for_job(self, revision: int) -> None:
-        if revision in self._asked:
-            return
-        self._asked.add(revision)
-
-        def then(document: Mapping[str, Any] | None, error: BaseException | None) -> None:
-            self._asked.discard(revision)
-            if document is None:
-                self._refuse_revision(revision, "lost", "bundle_unavailable", f"cannot be had: {error}")
-                return
-            try:
-                self._workshop.add_job(document)
-            except Exception as exc:  # noqa: BLE001 - an older Python than the server's reads fewer expressions, say
-                say(f"revision {revision} cannot be read: {traceback_of(exc)}")
-                text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
-                self._refuse_revision(revision, "failed", "sandbox", text)
-
-        self._crew.run(lambda: self._workshop.fetch_job(revision), then)
-
-    def _refuse_revision(self, revision: int, state: str, code: str, text: str) -> None:
-        reason = {"code": code, "message": f"revision {revision} {text}"}
-        for lease in [lease for lease in self.queue if int(lease["revision"]) == revision]:
-            self.queue.remove(lease)
-            self._refuse(lease, state, reason)
-
-    def _refuse(self, lease: Mapping[str, Any], state: str, reason: Mapping[str, Any] | None) -> None:
-        """End a lease for which nothing was begun."""
-        attempt_id, token = str(lease["attempt"]), int(lease["token"])
-        record = Record(attempt_id, token, Log(1 << 20, self._spool.log_file(attempt_id)), Points(()))
-        record.log.close()
-        self._reporting.add(record)
-        result = {
-            "attempt": attempt_id, "token": token, "state": state, "exit_code": None, "signal": None, "reason": reason,
-            "wall": 0.0, "cpu": 0.0, "memory": 0, "log_bytes": 0, "tail": "",
-        }  # fmt: skip
-        self._reporting.finish(attempt_id, result)
 
     def _prepared(self, attempt: Attempt, note: str | None, error: BaseException | None) -> None:
         if attempt.verdict is not None:

@@ -119,7 +119,7 @@ class Talk:
 
     def _together(self, ended: Sequence[Record]) -> float:
         """Until when ends wait for others: a call for each would cost as much as all else about a brief attempt."""
-        busy = len(self._supervisor.attempts) + len(self._supervisor.queue)
+        busy = len(self._supervisor.attempts) + len(self._supervisor.waiting)
         if busy < len(ended) or any(record.lasts(record.ended) for record in ended):
             return 0.0
         return min(record.ended for record in ended) + TOGETHER
@@ -133,7 +133,7 @@ class Talk:
         self._beat += 1
         body: dict[str, Any] = {"boot": self._boot, "beat": self._beat, "want": want, "draining": self.draining}
         if not self._poll_want:
-            queued = [str(lease["attempt"]) for lease in self._supervisor.queue]
+            queued = list(self._supervisor.waiting)
             body["live"] = self._reporting.live() + queued
         return body
 
@@ -170,7 +170,7 @@ class Talk:
             self._supervisor.stop(str(order["attempt"]), str(order["state"]), order.get("reason"), order.get("grace"))
         for lease in answer.get("leases") or ():
             if not self._reporting.knows(str(lease["attempt"])):
-                self._supervisor.lease(lease)
+                self._supervisor.waiting.add(lease)
                 if self.draining:  # the poll was out when the worker was asked to stop
                     self._supervisor.stop(str(lease["attempt"]), "preempted", ASKED_TO_STOP)
         self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)

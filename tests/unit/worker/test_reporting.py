@@ -53,7 +53,7 @@ class Worker:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder, self.clock = folder, clock
         self.reporting, self.network = Reporting(), Network()
-        self.supervisor: Any = SimpleNamespace(attempts={}, queue=[], idle=0, unwell_until=0.0)
+        self.supervisor: Any = SimpleNamespace(attempts={}, waiting=[], idle=0, unwell_until=0.0)
         self.talk = Talk(self.network, self.reporting, self.supervisor, None, "boot", 60.0, lambda: 0)  # type: ignore[arg-type]
 
     def begin(self, name: str) -> Record:
@@ -235,7 +235,7 @@ def test_those_that_print_much_leave_room_for_the_others(worker: Worker, clock: 
 
 def test_a_lease_that_comes_after_the_worker_was_asked_to_stop_is_given_back(worker: Worker, clock: Clock) -> None:
     heard: list[tuple[str, ...]] = []
-    worker.supervisor.lease = lambda lease: heard.append(("lease", lease["attempt"]))
+    worker.supervisor.waiting = SimpleNamespace(add=lambda lease: heard.append(("lease", lease["attempt"])))
     worker.supervisor.stop = lambda attempt, state, reason, grace=None: heard.append(("stop", attempt, state))
     worker.supervisor.capacity = 4
     worker.talk.draining = True
@@ -246,7 +246,7 @@ def test_a_lease_that_comes_after_the_worker_was_asked_to_stop_is_given_back(wor
 def test_a_worker_that_is_asked_to_stop_has_its_time_to_tell_a_server_that_was_away_before(clock: Clock) -> None:
     ending = object.__new__(loop.Loop)
     parts = {
-        "_supervisor": SimpleNamespace(attempts={}, queue=[]),
+        "_supervisor": SimpleNamespace(attempts={}, waiting=[]),
         "_crew": SimpleNamespace(busy=0),
         "_reporting": SimpleNamespace(records={}),
         "_talk": SimpleNamespace(

@@ -1,0 +1,96 @@
+"""Leases that wait for their start, and for the jobs that they need."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestune.worker.crew import Crew
+from orchestune.worker.job import Job
+from orchestune.worker.journal import say, traceback_of
+from orchestune.worker.output import Log
+from orchestune.worker.points import Points
+from orchestune.worker.prepare import Workshop
+from orchestune.worker.reporting import Record, Reporting
+from orchestune.worker.spool import Spool
+
+
+class Waiting:
+    """The leases for which nothing was begun, in the order in which they came."""
+
+    def __init__(self, workshop: Workshop, crew: Crew, reporting: Reporting, spool: Spool) -> None:
+        self._workshop, self._crew, self._reporting, self._spool = workshop, crew, reporting, spool
+        self._leases: deque[Mapping[str, Any]] = deque()
+        self._asked: set[int] = set()
+        """revisions whose jobs are on their way"""
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids of their attempts."""
+        return iter([str(lease["attempt"]) for lease in self._leases])
+
+    def add(self, lease: Mapping[str, Any]) -> None:
+        """One more."""
+        self._leases.append(lease)
+
+    @property
+    def startable(self) -> bool:
+        """Whether `take` would find one."""
+        return any(int(lease["revision"]) in self._workshop.jobs for lease in self._leases)
+
+    def take(self) -> tuple[Mapping[str, Any], Job] | None:
+        """The first one whose job is known, with it; the jobs of those before it are asked for."""
+        for _ in range(len(self._leases)):
+            lease = self._leases.popleft()
+            job = self._workshop.jobs.get(int(lease["revision"]))
+            if job is not None:
+                return lease, job
+            self._leases.append(lease)
+            self._ask_for_job(int(lease["revision"]))
+        return None
+
+    def end(self, attempt: str, state: str, reason: Mapping[str, Any] | None) -> None:
+        """Whoever waits to run this attempt waits no more."""
+        for lease in [lease for lease in self._leases if lease["attempt"] == attempt]:
+            self._leases.remove(lease)
+            self.refuse(lease, state, reason)
+
+    def refuse(self, lease: Mapping[str, Any], state: str, reason: Mapping[str, Any] | None) -> None:
+        """End a lease for which nothing was begun."""
+        attempt_id, token = str(lease["attempt"]), int(lease["token"])
+        record = Record(attempt_id, token, Log(1 << 20, self._spool.log_file(attempt_id)), Points(()))
+        record.log.close()
+        self._reporting.add(record)
+        result = {
+            "attempt": attempt_id, "token": token, "state": state, "exit_code": None, "signal": None, "reason": reason,
+            "wall": 0.0, "cpu": 0.0, "memory": 0, "log_bytes": 0, "tail": "",
+        }  # fmt: skip
+        self._reporting.finish(attempt_id, result)
+
+    def _ask_for_job(self, revision: int) -> None:
+        if revision in self._asked:
+            return
+        self._asked.add(revision)
+
+        def then(document: Mapping[str, Any] | None, error: BaseException | None) -> None:
+            self._asked.discard(revision)
+            if document is None:
+                self._refuse_revision(revision, "lost", "bundle_unavailable", f"cannot be had: {error}")
+                return
+            try:
+                self._workshop.add_job(document)
+            except Exception as exc:  # noqa: BLE001 - an older Python than the server's reads fewer expressions, say
+                say(f"revision {revision} cannot be read: {traceback_of(exc)}")
+                text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
+                self._refuse_revision(revision, "failed", "sandbox", text)
+
+        self._crew.run(lambda: self._workshop.fetch_job(revision), then)
+
+    def _refuse_revision(self, revision: int, state: str, code: str, text: str) -> None:
+        reason = {"code": code, "message": f"revision {revision} {text}"}
+        for lease in [lease for lease in self._leases if int(lease["revision"]) == revision]:
+            self._leases.remove(lease)
+            self.refuse(lease, state, reason)
