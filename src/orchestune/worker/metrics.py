@@ -45,6 +45,8 @@ _STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
 """before a name, a word that belongs to it"""
+_TRAINING = re.compile(rb"\btrain(?:ing)?[ \t]+[\"']?\Z", re.IGNORECASE)
+"""what stands before the name of a metric on the data that the model has seen"""
 _COULD_BE = re.compile(
     _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
     + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
@@ -133,6 +135,8 @@ class Scanner:
         self._extra: dict[str, str] = {}
         """names that were not declared, each with what is shown of it"""
         self._hide = hide
+        self._other_data: set[str] = set()
+        """declared metrics that came without the word `train` before them: those with it are other ones then"""
         self._no_numbers: dict[str, Any] = {}
         """of declared metrics, what JSON had in the place of a number"""
         self._traced = False
@@ -227,8 +231,8 @@ class Scanner:
             found = self.document(stripped)
             if found:
                 return found
-        pairs = [match.groups() for match in self._declared.pair.finditer(line)]
-        percents = [match.groups() for match in self._declared.percent.finditer(line)] if b"%" in line else []
+        pairs = self._kept(line, self._declared.pair.finditer(line))
+        percents = self._kept(line, self._declared.percent.finditer(line), "%") if b"%" in line else []
         if not pairs and not percents:
             return []
         steps = {
@@ -238,16 +242,31 @@ class Scanner:
         }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
         found, extras = [], extras and not _WARNING.match(line)
-        for known, other, value, spread in pairs:
+        for known, other, value, spread in (match.groups() for match in pairs):
             text = (known or other).decode("utf-8", "replace")
             name = self._name(text) if extras or self.declared(text) else None
             if name is not None:
                 found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
-        for base, value, spread in percents:
+        for base, value, spread in (match.groups() for match in percents):
             name = self._name(f"{self._declared.bases[_folded(base.decode('utf-8', 'replace'))]}%")
             if name is not None:
                 found.append(Reported(name, _plain(value), step, _plain(spread) if spread else None))
         return found
+
+    def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
+        """Those that count of what a line reports of declared names, the first group, and others. `train loss: 0.1` is
+        no `loss` where that comes with another word before it, or none.
+        """
+        kept, training = [], []
+        for match in matches:
+            name = _folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
+            if name and _TRAINING.search(line[max(match.start() - 24, 0) : match.start()]):
+                training.append((name, match))
+                continue
+            self._other_data.add(name)
+            kept.append(match)
+        kept += [match for name, match in training if name not in self._other_data]
+        return sorted(kept, key=lambda match: match.start()) if training else kept
 
     def _name(self, text: str) -> str | None:
         """The declared spelling; the name itself, without secrets, for one that is kept as an extra."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -122,6 +123,24 @@ def test_a_line_reports_nothing(line: str) -> None:
 )
 def test_percents_are_a_metric_of_their_own(line: str, found: list[tuple[Any, ...]]) -> None:
     assert brief(scan(line, ["accuracy%", "val_acc"])) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("Epoch 2 train loss: 0.1 val loss: 0.5", [0.5]),
+        ("loss: 0.5\nFinal train loss: 0.1", [0.5]),
+        ("Training Loss=0.1\nTest Loss=0.5\nTraining Loss=0.2\nTest Loss=0.6", [0.1, 0.5, 0.6]),
+        ("train loss: 0.1\ntrain loss: 0.2", [0.1, 0.2]),
+        ("training loss: 0.3, loss: 0.5 - 'train' loss: 0.1", [0.5, 0.1]),
+        ("loss: 0.5\nTest loss: 0.6\nBest loss: 0.4", [0.5, 0.6, 0.4]),
+        ("loss: 0.5\nretrain loss: 0.6", [0.5, 0.6]),
+    ],
+)
+def test_what_was_trained_on_is_no_metric_where_it_comes_without_that_word(text: str, values: list[float]) -> None:
+    assert [item.value for item in scan(text, ["loss"])] == values
+    percents = re.sub(r"(?<=\d)(?=[ ,\n]|$)", "%", text)
+    assert [item.value for item in scan(percents, ["loss%"])] == values
 
 
 def test_other_names_are_kept_up_to_a_number() -> None:
