@@ -32,7 +32,8 @@ def notes(place: Place, prepared: Prepared) -> list[str]:
     if prepared.links:
         shown = _shown(prepared.links)
         if at_hand(place):
-            found.append(f"linked from this folder, not packed: {shown}; a cluster would not have them")
+            shared = "all trials read and write the same, and a cluster would not have them"
+            found.append(f"linked from this folder, not packed: {shown}; {shared}")
         elif place.embedded:
             found.append(f"mounted from this folder, read only, not packed: {shown}; a cluster would not have them")
         else:

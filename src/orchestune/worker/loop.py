@@ -142,7 +142,7 @@ class Loop:
             self._reporting.add(record)
         self._collector.resume()
         network.start()
-        say(f"{hello['name']} of {hello['handle']} with {self._supervisor.capacity} slots")
+        say(f"{hello['name']} of {hello['handle']} with {self._supervisor.capacity} at a time")
 
     def _turn(self) -> None:
         supervisor, talk = self._supervisor, self._talk

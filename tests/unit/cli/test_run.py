@@ -123,7 +123,8 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         f"  gets       {gets}",
         "  looks for  accuracy (maximize); for example a line `accuracy=0.5` on its output",
         "  code       3 files, 385 B",
-        "  note       linked from this folder, not packed: data; a cluster would not have them",
+        "  note       linked from this folder, not packed: data; "
+        + "all trials read and write the same, and a cluster would not have them",
     ]
 
 
