@@ -112,6 +112,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     assert result.code == 0
     plan = result.out.split("\n\n")[0].splitlines()
     gets = "arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON file)"
+    shared = "all trials read and write the same, and a cluster would not have them"
     assert plan == [
         "sgd-7f3a  SGD classifier",
         f"  where      the server at {server.url}",
@@ -123,8 +124,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         f"  gets       {gets}",
         "  looks for  accuracy (maximize); for example a line `accuracy=0.5` on its output",
         "  code       3 files, 385 B",
-        "  note       linked from this folder, not packed: data; "
-        + "all trials read and write the same, and a cluster would not have them",
+        f"  note       linked from this folder, not packed: data; {shared}",
     ]
 
 
