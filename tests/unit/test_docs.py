@@ -6,10 +6,19 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 import pytest
 
+from orchestune import documents
+
 ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src/orchestune"
+PROTOCOL = (ROOT / "docs/reference/protocol.md").read_text()
+ANSWERS = (
+    "Status Best RunningTrial Worker RoomForTrials Asked Trial Attempt Task Event LogChunk Cluster SurveyedMachine"
+    " ClusterExperiment Gpu GpuHolder Retirement Grant Imported"
+)
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
@@ -44,3 +53,22 @@ def test_every_relative_link_of_a_page_leads_to_a_file(page: Path) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", prose)]
     missing = [target for target in targets if target and "://" not in target and not (page.parent / target).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("name", ANSWERS.split())
+def test_the_protocol_shows_every_field_of_what_the_server_answers_with(name: str) -> None:
+    assert [field for field in get_type_hints(getattr(documents, name)) if f'"{field}"' not in PROTOCOL] == []
+
+
+def test_the_protocol_lists_every_kind_of_event() -> None:
+    text = "".join(path.read_text() for part in ("services", "controllers") for path in (SOURCES / part).glob("*.py"))
+    kinds = set(re.findall(r'\.record\(\s*"(\w+)"', text))
+    assert len(kinds) > 15
+    assert sorted(kind for kind in kinds if f"`{kind}`" not in PROTOCOL) == []
+
+
+def test_the_protocol_lists_every_variable_of_a_trial() -> None:
+    text = "".join((SOURCES / "worker" / name).read_text() for name in ("environment.py", "launcher.py"))
+    names = set(re.findall(r'"(ORCHESTUNE_(?!WORKER_|PARAM_)\w+)"', text))
+    assert "ORCHESTUNE_SEED" in names
+    assert sorted(name for name in names if f"`{name}`" not in PROTOCOL) == []
