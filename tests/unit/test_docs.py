@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_the_protocol_lists_every_variable_of_a_trial() -> None:
     names = set(re.findall(r'"(ORCHESTUNE_(?!WORKER_|PARAM_)\w+)"', text))
     assert "ORCHESTUNE_SEED" in names
     assert sorted(name for name in names if f"`{name}`" not in PROTOCOL) == []
+
+
+def test_each_call_on_the_page_of_python_is_written_as_python() -> None:
+    page = (ROOT / "docs/reference/python.md").read_text()
+    calls = re.findall(r"^```python\n((?:await )?orchestune[\w.]+\(.*)\n```", page, re.MULTILINE)
+    calls += re.findall(r"^\*\*`(.+\(.*)`\*\*", page, re.MULTILINE)
+    assert len(calls) > 60
+    for call in calls:
+        assert call.startswith("await ") == ("_async(" in call and "AsyncIterator" not in call), call
+        name, _, rest = call.removeprefix("await ").partition("(")
+        ast.parse(f"def {name.rpartition('.')[2]}({rest}: ...")

@@ -28,7 +28,8 @@ class OpenTrial:
 
     As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
     trial's log, and goes no further. A process that ends without an outcome gives the trial back to whoever asks next.
-    With `folds` each fold of a trial comes by itself: `fold` says which one, from 0.
+    It has a `number`, a `seed` and its `parameters`, as `orchestune.params()` gives them. With `folds` each fold of a
+    trial comes by itself: `fold` says which one, from 0.
 
     >>> import orchestune
     >>> experiment = orchestune.Experiment.create(parameters={"x": "1..9"}, metrics={"y": "maximize"}, budget=9)

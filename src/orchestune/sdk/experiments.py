@@ -40,7 +40,8 @@ _OFFERED = 0.05
 class Experiment:
     """An experiment on its server. Safe to use from several threads.
 
-    It belongs to the server, not to this process: it goes on when this process ends, and `load` finds it again.
+    It belongs to the server, not to this process: it goes on when this process ends, and `load` finds it again by its
+    `handle` or its `id`; `name` is what people call it.
 
     >>> import orchestune
     >>> from pathlib import Path

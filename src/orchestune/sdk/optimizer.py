@@ -119,6 +119,7 @@ class Optimizer:
     def ask(self) -> Suggestion:
         """The next configuration.
 
+        It has a `number`, its `parameters`, which are those whose `when` holds, and a `source`, such as `gp`.
         SpaceExhausted (of `orchestune.errors`) when all were suggested, or no other one was found; Conflict when
         `parallelism` are open.
 
@@ -188,8 +189,9 @@ class Optimizer:
     def best(self) -> Result | None:
         """The best result so far, None before there is one. With several metrics: the first of `front`.
 
-        Where `stddev` was told, from ten results on, the one of which a model expects most, as `expected` says: the
-        best of noisy values is the luckiest one as a rule. Takes up to a second then.
+        A result has `number`, `parameters`, `metrics`, `stddev` and `expected`. Where `stddev` was told, it is from ten
+        results on the one of which a model expects most, as `expected` says: the best of noisy values is the luckiest
+        one as a rule. Takes up to a second then.
 
         >>> list(optimizer.best().metrics)
         ['loss']

@@ -24,6 +24,15 @@ _SECTIONS = {
     "Experiments": ("tune", "tune_async", "Experiment", "Trial", "OpenTrial"),
     "A search in this process": ("Optimizer",),
 }
+_GIVEN = ("orchestune.Experiment", "orchestune.OpenTrial")
+"""what calls give, and nobody makes"""
+
+
+class _Plain(str):
+    """What is shown without quotes around it."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def reference_markdown(elsewhere: Mapping[str, Mapping[str, Any]]) -> str:
@@ -48,26 +57,34 @@ def reference_markdown(elsewhere: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _entry(name: str, value: Any) -> Iterator[str]:
-    shown = not isinstance(value, ModuleType) and not (inspect.isclass(value) and issubclass(value, (dict, Plots)))
-    call = _signature(value) if shown else ""
+    hidden = isinstance(value, ModuleType) or (inspect.isclass(value) and issubclass(value, (dict, Plots)))
     yield f"### `{name}`\n"
-    if call:
-        yield f"```python\n{name}{call}\n```\n"
+    if not hidden and name not in _GIVEN:
+        yield f"```python\n{_call(name, value)}\n```\n"
     yield f"{_text(inspect.getdoc(value) or '')}\n"
     members = [
         (member, getattr(value, member)) for member in vars(value) if not member.startswith("_")
     ] if inspect.isclass(value) and not issubclass(value, dict) else []  # fmt: skip
     for member, found in members:
         if callable(found):
-            yield f"**`{member}{_signature(found)}`** {_text(inspect.getdoc(found) or '')}\n"
+            yield f"**`{_call(member, found)}`** {_text(inspect.getdoc(found) or '')}\n"
         elif isinstance(found, property):
             yield f"**`{member}`** {_text(inspect.getdoc(found) or '')}\n"
 
 
-def _signature(value: Any) -> str:
+def _call(name: str, value: Any) -> str:
+    """How it is called, and what comes of it."""
     signature = inspect.signature(value)
-    kept = [parameter for name, parameter in signature.parameters.items() if name != "self"]
-    return str(signature.replace(parameters=kept)).replace("'", "")
+    kept = [_shown(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
+    result = signature.empty if inspect.isclass(value) else _Plain(signature.return_annotation)
+    waits = "await " if inspect.iscoroutinefunction(value) else ""
+    return f"{waits}{name}{signature.replace(parameters=kept, return_annotation=result)}"
+
+
+def _shown(parameter: inspect.Parameter) -> inspect.Parameter:
+    """With its annotation as it is written, and no word for a default that is made anew each time."""
+    default = _Plain("...") if repr(parameter.default) == "<factory>" else parameter.default
+    return parameter.replace(annotation=_Plain(parameter.annotation), default=default)
 
 
 def _text(doc: str) -> str:

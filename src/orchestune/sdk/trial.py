@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class Trial:
     """One configuration and its outcome.
 
+    `state` is `queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`; `source` is what suggested it, such
+    as `gp`, `tpe` or `user`; `error` is why it failed, with the last lines of its output: a traceback stands there.
+    `seconds` is how long its last attempt took, with folds from the beginning of the first to the end of the last.
+
     >>> import orchestune
     >>> experiment = orchestune.tune(lambda x: -x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
     >>> trial = experiment.best()
@@ -31,16 +35,12 @@ class Trial:
 
     number: int
     state: str
-    """`queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`"""
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
     stddev: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
-    """what suggested it, such as `gp`, `tpe` or `user`"""
     error: str | None = None
-    """why it failed, with the last lines of its output: a traceback stands there"""
     seconds: float | None = None
-    """of its last attempt; with folds from the beginning of the first to the end of the last"""
 
 
 def trial_of(document: documents.Trial) -> Trial:
