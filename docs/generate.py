@@ -63,6 +63,60 @@ from what was seen, so `extend` and `resume` need no special cases: the same tab
 
 """
 
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "an experiment is over": {
+        "budget": "all trials of the budget are finished",
+        "target": "`stop.target` was reached",
+        "time": "`stop.time` is over",
+        "patience": "`stop.patience`: nothing better for so many trials",
+        "futile": "`stop.futile`: nothing good enough after so many trials",
+        "exhausted": "no configuration is left that was not tried",
+        "max_failures": "`stop.max_failures` trials failed; the experiment has failed",
+        "stopped": "somebody stopped it; also of a trial that somebody stopped",
+    },
+    "an experiment is paused": {
+        "paused_by_user": "somebody paused it",
+        "metric_missing_at_first": "a guard: the first trial that ended well did not report a declared metric",
+        "first_trials_failed": "a guard: the first three trials all failed",
+        "identical_metrics": "a guard: five configurations gave exactly the same metrics",
+        "trial_kills_workers": "a guard: a trial lost worker after worker, also while it ran alone",
+        "workers_fail": "workers cannot be started, end at once, or cannot get a trial begun",
+        "engine_failed": "the engine failed",
+    },
+    "an experiment waits": {
+        "waiting_for_resources": "what its trials ask for is in use, or a machine does not start its worker yet",
+        "never_fits": "no machine that is there has what its trials ask for",
+    },
+    "a trial has failed": {
+        "exit_code": "the command ended with another exit code than 0",
+        "signal": "a signal killed the command",
+        "timeout": "`timeout` was over",
+        "metric_missing": "the command succeeded without a declared metric",
+        "metric_not_finite": "a declared metric was NaN or infinite",
+        "command_not_found": "there is no such program",
+        "out_of_memory": "it took more memory than there was, or than its limit",
+    },
+    "an attempt ended, and its trial is offered again": {
+        "worker_lost": "its worker is gone, or was not heard of for the lease time",
+        "worker_stopped": "its worker was told to end",
+        "preempted": "its machine or pod was taken away",
+        "node_quarantined": "it failed on a machine in quarantine",
+        "bundle_unavailable": "the code, or the job, could not be fetched or unpacked",
+        "sandbox": "its folder could not be made, or nothing could be started in it; where the worker cannot deal with"
+        " the trial, that has failed",
+        "paused": "`pause --now`",
+    },
+    "an attempt ended for good": {
+        "superseded": "a newer attempt of the task took over",
+        "cancelled": "the experiment is over, or another fold of the trial decided",
+        "pruned": "early stopping, or `folds.prune_after`",
+    },
+    "an attempt succeeded": {
+        "files_on_the_way": "its files are still being sent",
+        "files_lost": "its files did not arrive",
+    },
+}
+
 
 def diagram(table: Mapping[tuple[StrEnum, transitions.Cause], StrEnum]) -> str:
     """A machine as a mermaid state diagram: the first state of the table is where it starts."""
@@ -126,9 +180,21 @@ def state_machines() -> str:
     parts.append(
         "## Words that programs may rely on\n\n"
         f"- finished trials (they count for the budget): {finished}\n- live attempts (they hold a place): {live}\n"
-        f"- experiments that are over: {over}\n- reason codes: {', '.join(f'`{code}`' for code in ReasonCode)}\n"
+        f"- experiments that are over: {over}\n"
     )
+    parts.append(f"## Reasons\n\nWhat a `reason` says beside its message:\n\n{reasons()}")
     return "\n".join(parts)
+
+
+def reasons() -> str:
+    """Every reason code, with what it is said of. KeyError where one is in no group."""
+    missing = {*ReasonCode} - {ReasonCode(code) for group in REASONS.values() for code in group}
+    if missing:
+        raise KeyError(f"in no group of REASONS: {', '.join(sorted(missing))}")
+    lines = ["| where | code | meaning |", "|---|---|---|"]
+    for where, group in REASONS.items():
+        lines += [f"| {'' if at else where} | `{code}` | {text} |" for at, (code, text) in enumerate(group.items())]
+    return "\n".join(lines) + "\n"
 
 
 def python() -> str:

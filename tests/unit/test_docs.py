@@ -48,12 +48,31 @@ def test_the_page_of_states_shows_every_change_of_every_table(generate: ModuleTy
             assert re.search(rf"^    {state} --> {after}: .*\b{cause}\b", page, re.MULTILINE), (state, cause, after)
 
 
+def test_the_page_of_states_tells_what_every_reason_means(
+    generate: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "REASONS", {**generate.REASONS, "a trial has failed": {}})
+    with pytest.raises(KeyError, match="exit_code"):
+        generate.state_machines()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_of_a_page_leads_to_a_file(page: Path) -> None:
-    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", prose)]
-    missing = [target for target in targets if target and "://" not in target and not (page.parent / target).exists()]
-    assert not missing
+def test_every_relative_link_of_a_page_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    inside = [link.partition("#") for link in links if "://" not in link]
+    there = {file: (page.parent / file if file else page) for file, _, _ in inside}
+    assert [file for file, path in there.items() if not path.exists()] == []
+    assert [f"{file}#{at}" for file, _, at in inside if at and at not in headings(there[file])] == []
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def headings(page: Path) -> set[str]:
+    """What links to the page may name behind `#`."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("name", ANSWERS.split())
