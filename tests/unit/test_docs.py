@@ -103,3 +103,11 @@ def test_each_call_on_the_page_of_python_is_written_as_python() -> None:
         assert call.startswith("await ") == ("_async(" in call and "AsyncIterator" not in call), call
         name, _, rest = call.removeprefix("await ").partition("(")
         ast.parse(f"def {name.rpartition('.')[2]}({rest}: ...")
+
+
+def test_the_page_of_the_command_line_lists_every_variable_that_commands_read() -> None:
+    text = "".join(path.read_text() for part in ("cli", "client") for path in (SOURCES / part).glob("*.py"))
+    names = set(re.findall(r'environ\.get\("(ORCHESTUNE_\w+)"', text))
+    page = (ROOT / "docs/reference/cli.md").read_text()
+    assert "ORCHESTUNE_SERVER" in names
+    assert sorted(name for name in names if f"| `{name}` |" not in page) == []

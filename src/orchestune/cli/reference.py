@@ -28,20 +28,26 @@ of what was deleted exit with 0.
 |---|---|
 | `ORCHESTUNE_SERVER` | address of a hosted server; without it this user's own is used, and started when none runs |
 | `ORCHESTUNE_TOKEN` | the token for that server |
+| `ORCHESTUNE_CLUSTER` | the cluster of commands that name none ([what comes first](../how-to/work-with-clusters.md)) |
 | `ORCHESTUNE_HOME` | the folder of everything that the server of this user keeps |
+| `ORCHESTUNE_BUILDER` | the image of buildah for [builds in a cluster](../how-to/images.md) |
+| `ORCHESTUNE_BUILDER_MEMORY` | how much memory such a build may take, such as `16Gi` |
 | `NO_COLOR` | no colours |
 
-Output is aligned and coloured on a terminal, plain when piped. With `--json` a command prints one document that has
-`"schema": 1` where it describes an experiment, and errors are `{"error": {"code", "message", "hint"}}` on standard
-error; where a file or a value is wrong (`bad_input`) they have `"problems"` too, each with `message` and what is known
-of `key`, `file`, `line`, `column` and `hint`. Times are RFC 3339 in UTC.
+Output is aligned and coloured on a terminal, plain when piped. With `--json`, which commands that answer something
+take, they print one document that has `"schema": 1` where it describes an experiment, and errors are `{"error":
+{"code", "message", "hint"}}` on standard error; where a file or a value is wrong (`bad_input`) they have `"problems"`
+too, each with `message` and what is known of `key`, `file`, `line`, `column` and `hint`. Times are RFC 3339 in UTC.
 
 - `status EXP` is the `Status` of [the protocol](protocol.md), `status` a list of them.
 - `trials EXP` is a list of `Trial`, `trials EXP/N` one with `attempts[].tail` and `artifacts`; `--jsonl` prints one per
   line.
 - `best` is a list: one entry, or the Pareto front.
-- `run`, `rerun` and `wait` print the `Status` at the end, with `--detach` at the start.
-- `logs` prints one document per line: `{"trial", "attempt", "worker", "at", "line"}`.
+- `run`, `rerun` and `wait` print the `Status` at the end, with `--detach` at the start; `stop`, `pause`, `resume` and
+  `extend` print it as it is then.
+- `logs` prints one document per line: `{"trial", "attempt", "worker", "at", "fold", "line"}`.
+- `importance`, `explain`, `diff` and `cluster status` print what the routes of these names answer.
+- `doctor` and `cluster test` print a list of findings: `{"name", "ok", "detail", "remedy"}`.
 """
 
 
