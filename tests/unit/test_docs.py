@@ -111,3 +111,11 @@ def test_the_page_of_the_command_line_lists_every_variable_that_commands_read() 
     page = (ROOT / "docs/reference/cli.md").read_text()
     assert "ORCHESTUNE_SERVER" in names
     assert sorted(name for name in names if f"| `{name}` |" not in page) == []
+
+
+def test_the_examples_name_those_that_have_no_experiment_file() -> None:
+    folders = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+    *first, last = [path.name[:2] for path in folders if not (path / "experiment.yml").exists()]
+    text = (ROOT / "examples/README.md").read_text()
+    assert f"{', '.join(first)} and {last} have no experiment file" in text
+    assert [path.name for path in folders if f"[{path.name}]({path.name})" not in text] == []
