@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
@@ -119,3 +120,10 @@ def test_the_examples_name_those_that_have_no_experiment_file() -> None:
     text = (ROOT / "examples/README.md").read_text()
     assert f"{', '.join(first)} and {last} have no experiment file" in text
     assert [path.name for path in folders if f"[{path.name}]({path.name})" not in text] == []
+
+
+def test_the_readme_lists_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    install = (ROOT / "README.md").read_text().partition("## Install it")[2].partition("\n## ")[0]
+    rows = "".join(re.findall(r"^\| (`.*?) \|", install, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) == set(extras)
