@@ -13,6 +13,7 @@ from typing import get_type_hints
 import pytest
 
 from orchestune import documents
+from orchestune.cli.main import build_parser, parser_commands
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/orchestune"
@@ -127,3 +128,15 @@ def test_the_readme_lists_every_extra() -> None:
     install = (ROOT / "README.md").read_text().partition("## Install it")[2].partition("\n## ")[0]
     rows = "".join(re.findall(r"^\| (`.*?) \|", install, re.MULTILINE))
     assert set(re.findall(r"`(\w+)`", rows)) == set(extras)
+
+
+def test_the_page_about_runs_without_a_file_lists_every_option_that_stands_for_a_key() -> None:
+    page = (ROOT / "docs/how-to/without-a-file.md").read_text()
+    [group] = [
+        group
+        for group in parser_commands(build_parser(["run"]))["run"]._action_groups
+        if group.title == "in the place of a file, or of its keys"
+    ]
+    options = [action.option_strings[0] for action in group._group_actions if action.option_strings]
+    assert len(options) > 10
+    assert [option for option in options if not re.search(rf"[` ]{option}[` ]", page)] == []
