@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from orchestune.config.keys import KEYS, LATER
 from orchestune.config.kinds import Key
+from orchestune.domain.engines import OPTIONS
 
 _OPENING = """\
 # The experiment file
@@ -102,11 +103,7 @@ _TITLES = {
     "keep": "A list of patterns, or a mapping with these keys:",
     "checkpoint": "`true`, a length of time, or a mapping with this key:",
     "engine": "[Search](../search.md) tells which to use when. A name, or a mapping with this key and the engine's own "
-    "options: `auto`, `gp` and `tpe` have `startup` (so many results come before the model is asked, or half of them "
-    "while as many as the others run; 8) and `history` "
-    "(finished trials that a model is made of; at most 500 by itself, of `gp` 250), `auto` and `tpe` also `candidates` "
-    "(draws that TPE compares for one suggestion; 24); `cma` has `startup` and `population`, `evolution` `population`, "
-    "`swarm` `particles`, `latin` `size` (points of a block; 32); the others have none:",
+    "options, whole numbers all:",
     "notify": "An address (`https://…`, `env:NAME`, `file:PATH`), a mapping with these keys, or a list of both. What "
     "is sent, and how it is signed: [messages](../how-to/messages.md).",
     "mlflow": "An address (`https://…`, `env:NAME`, `file:PATH`), or a mapping with these keys. What is recorded "
@@ -114,6 +111,34 @@ _TITLES = {
     "code": "",
     "volumes": "A list of mappings with these keys; either `claim` or `path`:",
 }
+
+_OPTIONS = {
+    "startup": "8 | So many results come before the model is asked. Half of them are enough for `auto`, `gp` and `tpe`"
+    " while as many as the others run.",
+    "history": "at most 500, of `gp` 250 | Finished trials that a model is made of.",
+    "candidates": "24 | Draws that TPE compares for one suggestion.",
+    "population": "`evolution`: three for each parameter, from 12 to 40; `cma`: four, and more with their number |"
+    " Configurations that are kept and changed.",
+    "particles": "from 12 to 30, by the number of parameters | Points that move.",
+    "size": "32 | Points of a hypercube.",
+}
+"""default and meaning of what engines take"""
+
+_SUGGESTED = """\
+## `constraints`, `try_first`, `warm_start`
+
+```yaml
+constraints:
+  - penalty == 'l1' or alpha <= 0.1    # every configuration fulfils it
+try_first:
+  - {alpha: 0.001, penalty: l2}        # whole configurations, tried in this order before the engine is asked
+warm_start: [sgd-7f3a, old.csv]        # results that the engine learns from first
+```
+
+More of each: [constraints](../search.md#constraints-on-parameters), [begin with what is
+known](../search.md#begin-with-what-is-known), and of the key `prior` of a parameter: [priors](../search.md#priors).
+
+"""
 
 
 def reference_markdown() -> str:
@@ -127,7 +152,17 @@ def reference_markdown() -> str:
     parts += [table(by_name["parameters"].kind.keys), "\n"]
     for name, title in _TITLES.items():
         parts += [f"## `{name}`\n\n", f"{title}\n\n" if title else "", table(by_name[name].kind.keys), "\n"]
-    return "".join([*parts, _PLACEHOLDERS, _CLOSING])
+        parts += [_engine_options()] if name == "engine" else []
+    return "".join([*parts, _SUGGESTED, _PLACEHOLDERS, _CLOSING])
+
+
+def _engine_options() -> str:
+    """The options of all engines as a table. KeyError where one is not explained."""
+    lines = ["| option | of | default | meaning |", "|---|---|---|---|"]
+    for option in dict.fromkeys(option for options in OPTIONS.values() for option in options):
+        engines = ", ".join(f"`{name}`" for name, options in OPTIONS.items() if option in options)
+        lines.append(f"| `{option}` | {engines} | {_OPTIONS[option]} |")
+    return "\n".join([*lines, "\n"])
 
 
 def table(keys: Iterable[Key]) -> str:
