@@ -41,7 +41,7 @@ ACCESS = list_of(
 IDLE_KEYS = (
     Key("scale_down", TIME, "How long a machine is without work before it goes, down to `min_nodes`.", "10m"),
     Key("destroy", TIME, "How long nothing is unfinished and no worker is there before the cluster copies its records"
-        " and files to `archive` and destroys itself.", "it stays until somebody destroys it"),
+        " and files to `archive` and destroys itself; at least 10m.", "it stays until somebody destroys it"),
     Key("archive", text("a place such as s3://BUCKET/PREFIX", r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](?:/[\w.\-]+)+/?"),
         "Where they go: a folder of a bucket that is there and is not the cluster's own. `destroy` needs it."),
 )  # fmt: skip
@@ -58,9 +58,10 @@ TAGS = mapping_of(
 )  # fmt: skip
 
 KEYS = (
-    Key("cloud_provider", one_of((*PROVIDERS, *LATER_PROVIDERS, "custom")), "Whose machines.", required=True),
+    Key("cloud_provider", one_of((*PROVIDERS, *LATER_PROVIDERS, "custom")), "Whose machines. Clusters are made at `aws`"
+        " alone so far; `orchestune cluster connect` takes those that are there, wherever they are.", required=True),
     Key("cluster_name", text("a name of letters, digits and -, a letter first", r"[A-Za-z][A-Za-z0-9\-]*", most=100),
-        "What the cluster is called, here and at the provider.", required=True),
+        "What the cluster is called, here and at the provider: at most 40 characters.", required=True),
     Key("cpu", POOL, "A pool of machines without GPUs."),
     Key("gpu", POOL, "A pool of machines with GPUs."),
     Key("system", POOL, "A pool for the server and what the cluster needs itself.",
