@@ -14,6 +14,7 @@ import pytest
 
 from orchestune import documents
 from orchestune.cli.main import build_parser, parser_commands
+from orchestune.server.settings import load
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/orchestune"
@@ -140,3 +141,9 @@ def test_the_page_about_runs_without_a_file_lists_every_option_that_stands_for_a
     options = [action.option_strings[0] for action in group._group_actions if action.option_strings]
     assert len(options) > 10
     assert [option for option in options if not re.search(rf"[` ]{option}[` ]", page)] == []
+
+
+def test_the_file_on_the_page_of_settings_is_one_that_the_server_takes(tmp_path: Path) -> None:
+    [text] = re.findall(r"```\n(.*?)```", (ROOT / "docs/reference/server-settings.md").read_text(), re.DOTALL)
+    (tmp_path / "server.toml").write_text(text)
+    assert load(["--config", str(tmp_path / "server.toml")], {}).retention == 90 * 24 * 3600

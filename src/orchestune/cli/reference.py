@@ -50,6 +50,17 @@ too, each with `message` and what is known of `key`, `file`, `line`, `column` an
 - `doctor` and `cluster test` print a list of findings: `{"name", "ok", "detail", "remedy"}`.
 """
 
+_MORE = {
+    "init": "[Start from a script](../how-to/start-from-a-script.md), [move from another tool]"
+    "(../how-to/move-from-another-tool.md).",
+    "run": "[Run without a file](../how-to/without-a-file.md), [the experiment file](experiment-file.md).",
+    "try": "[Change code while an experiment runs](../how-to/change-code.md).",
+    "explain": "[What each finding means](../how-to/understand.md).",
+    "export": "[Keep experiments, or move them](../how-to/archive.md).",
+    "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",
+}
+"""where more is told of a command"""
+
 
 def reference_markdown() -> str:
     """The whole page."""
@@ -60,6 +71,7 @@ def reference_markdown() -> str:
         parts = [_INTRODUCTION]
         for name, command in parser_commands(parser).items():
             parts.append(f"## orchestune {name}\n\n```\n{_help(command)}```\n")
+            parts += [f"{_MORE[name]}\n"] if name in _MORE else []
             for inner, parser_of_it in parser_commands(command).items():
                 parts.append(f"### orchestune {name} {inner}\n\n```\n{_help(parser_of_it)}```\n")
     finally:

@@ -22,7 +22,16 @@ _INTRODUCTION = """\
 `orchestune server` takes each setting from its flag, else from its environment variable, else from the TOML file
 that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
 `--embedded` is what the command line adds when it starts the server of this user. Seconds may be written as `90`,
-`30s` or `5m`.
+`30s`, `5m`, `2h` or `90d`.
+
+```
+# server.toml
+host = "0.0.0.0"
+files = "s3://orchestune/prod"
+public_url = "https://orchestune.example.org"
+retention = "90d"
+outgoing_allow = "mattermost.corp.example, 10.20.0.0/16"
+```
 
 | setting | flag | environment | default | what it is |
 |---|---|---|---|---|
