@@ -17,7 +17,7 @@ FAST := not postgres and not chaos and not wheel and not docker and not kubernet
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 $(BIN)/python:
 	@found=; for python in $(PYTHONS); do \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -147,3 +148,9 @@ def test_the_file_on_the_page_of_settings_is_one_that_the_server_takes(tmp_path:
     [text] = re.findall(r"```\n(.*?)```", (ROOT / "docs/reference/server-settings.md").read_text(), re.DOTALL)
     (tmp_path / "server.toml").write_text(text)
     assert load(["--config", str(tmp_path / "server.toml")], {}).retention == 90 * 24 * 3600
+
+
+def test_the_list_of_what_make_does_stands_in_two_columns() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(listed) > 20
+    assert len({re.match(r"\S+ +", line).end() for line in listed}) == 1  # type: ignore[union-attr]
