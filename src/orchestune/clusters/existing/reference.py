@@ -36,7 +36,7 @@ kubectl -n ml create rolebinding lab --role=orchestune-viewer --group=lab
 
 - `orchestune-viewer` looks: status, logs, files.
 - `orchestune-editor` also starts, stops, changes and deletes experiments.
-- `orchestune-owner` also removes records for good, and archives.
+- `orchestune-owner` also removes records for good, makes tokens, takes in archives and lifts quarantines.
 
 Each of them then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing there. The
 command line asks the cluster for a token of the strongest of the three ServiceAccounts that the caller may have (valid
