@@ -56,7 +56,10 @@ _MORE = {
     "run": "[Run without a file](../how-to/without-a-file.md), [the experiment file](experiment-file.md).",
     "try": "[Change code while an experiment runs](../how-to/change-code.md).",
     "explain": "[What each finding means](../how-to/understand.md).",
-    "export": "[Keep experiments, or move them](../how-to/archive.md).",
+    "export": "Columns: `trial`, `state`, `reason`, `source`, each declared metric and its `.stddev`, each parameter,"
+    " `seed`, `code`, `attempts`, `started_at`, `finished_at`, `seconds`, with folds also `folds`. A metric or parameter"
+    " that is called like another column is `metrics.NAME` or `params.NAME`. The JSON is a list of `Trial` of"
+    " [the protocol](protocol.md), with all metrics. `--all`: [keep experiments, or move them](../how-to/archive.md).",
     "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",
 }
 """where more is told of a command"""
