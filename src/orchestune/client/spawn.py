@@ -69,6 +69,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     found = dict(environ)
     found.pop("ORCHESTUNE_SERVER", None)  # names another one
     found.pop("ORCHESTUNE_WORKER_FILE", None)  # said by a trial: the server must not count as part of its worker
+    if "ORCHESTUNE_PARAMS" in found:
+        found.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, and not the server's
     if found.get("PYTHONPATH"):
         entries = found["PYTHONPATH"].split(os.pathsep)
         found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)

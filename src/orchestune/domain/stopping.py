@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from orchestune.domain.experiment import StopRules
 from orchestune.domain.metrics import Metric
 from orchestune.domain.states import Reason, ReasonCode
-from orchestune.domain.unread import APART, no_number, with_unit
+from orchestune.domain.unread import APART, no_number, spelled_otherwise, with_unit
 from orchestune.domain.words import plural
 
 
@@ -124,7 +124,9 @@ def missing_metric(
         did = "never reported" if seen else "returned nothing and never reported"
         return f"the function {did} {name}; return {wanted}, or print `{name}=0.5`"
     if not extra:
-        return f"the {who} succeeded but never reported {name}; print a line such as `{name}=0.5`"
+        other = spelled_otherwise(name, printed)
+        hint = f"saw {other}; did you mean {other}?" if other else f"print a line such as `{name}=0.5`"
+        return f"the {who} succeeded but never reported {name}; {hint}"
     shown = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
     close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
     hint = f"; did you mean {close[0]}?" if close else ""

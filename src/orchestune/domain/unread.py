@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = r"[A-Za-z\u00b0\u00b5\u03bc][\w/]*"
@@ -19,6 +20,14 @@ def with_unit(name: str, printed: str) -> str:
     spelled = re.sub(r"(?<=[^_])_(?=[^_])", "[_ ]", re.escape(name))
     found = re.findall(rf"(?i)(?<![\w./-])({spelled}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
     return str(found[-1]) if found and len(found[-1]) <= _LONGEST else ""
+
+
+def spelled_otherwise(name: str, printed: str) -> str:
+    """The name that is most like it of those which stand with a colon before a number (`val_loss: 0.5`), which the
+    worker reads of declared metrics alone; nothing where none is like it.
+    """
+    found = re.findall(rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?:\s+{_NUMBER}(?![\w.%])", printed)
+    return next(iter(get_close_matches(name, dict.fromkeys(found), n=1, cutoff=0.5)), "")
 
 
 def no_number(name: str, printed: str) -> str:

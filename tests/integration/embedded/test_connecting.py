@@ -135,6 +135,12 @@ def test_the_name_of_another_server_is_not_for_this_one(home: Home) -> None:
     assert b"ORCHESTUNE_SERVER=https://tune.example.org" not in environment(home.endpoint().process.pid)
 
 
+def test_the_configuration_file_of_a_trial_is_not_for_the_server_that_its_command_starts(home: Home) -> None:
+    home.environ.update(ORCHESTUNE_PARAMS="parameters.json", ORCHESTUNE_CONFIG="base.yml")
+    home.connect()
+    assert b"ORCHESTUNE_CONFIG=base.yml" not in environment(home.endpoint().process.pid)
+
+
 def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> None:
     first = home.connect()
     former = home.endpoint().process

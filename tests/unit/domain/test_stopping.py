@@ -102,6 +102,20 @@ def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
     assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
 
 
+@pytest.mark.parametrize(
+    ("printed", "hint"),
+    [
+        ("epoch: 3\nval_loss: 0.5\n", "saw val_loss; did you mean val_loss?"),
+        ("{'lossy': 0.5, 'n': 1}", "saw lossy; did you mean lossy?"),
+        ("time: 12 epoch: 3", "print a line such as `loss=0.5`"),
+        ("los: none, losses: 3s", "print a line such as `loss=0.5`"),
+    ],
+)
+def test_a_name_that_is_like_it_and_stands_before_a_number_is_told(printed: str, hint: str) -> None:
+    said = missing_metric("loss", {}, ("loss",), printed=printed)
+    assert said == f"the command succeeded but never reported loss; {hint}"
+
+
 def test_a_function_that_returned_nothing_is_to_return_something() -> None:
     words = (
         "the function returned nothing and never reported loss; return a number or {'loss': 0.5}, or print `loss=0.5`"
