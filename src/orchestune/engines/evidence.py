@@ -15,18 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestune.domain.metrics import Metric, excesses, objectives
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats, stacked
+from orchestune.engines.dominance import beaten
 from orchestune.engines.kernel import Scales
 from orchestune.engines.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
 _MOST_VARIANCE = 100.0
-Counts = NDArray[np.int64]
 _NO_WIDTH = 1e-9
 
 
@@ -150,14 +149,6 @@ def gathered(entries: Sequence[Entry], width: int, how: Warping, shares: Sequenc
     found[completed], reported[completed] = values, told
     spread = np.where(completed, 0.0, _PRUNED_VARIANCE)
     return Evidence(stacked([item.point for item in entries], width), found, spread, reported)
-
-
-def beaten(losses: Floats) -> Counts:
-    """By how many others each row is beaten: they are at least as good in every column, and better in one."""
-    as_good = np.all(losses[None] <= losses[:, None], axis=2)
-    better = np.any(losses[None] < losses[:, None], axis=2)
-    found: Counts = np.asarray((as_good & better).sum(axis=1), dtype=np.int64)
-    return found
 
 
 def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:

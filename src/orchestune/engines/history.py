@@ -8,6 +8,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+import numpy as np
+
+from orchestune.engines.dominance import beaten
+
 T = TypeVar("T")
 Losses = Sequence[float]
 
@@ -64,15 +68,9 @@ def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses,
         return entries
     if len(entries[0][0]) == 1:
         return heapq.nsmallest(count, entries, key=lambda entry: (entry[0][0], entry[1]))
-    dominators = [
-        (sum(_dominates(other[0], entry[0]) for other in entries), _mark(entry[1]), position)
-        for position, entry in enumerate(entries)
-    ]
-    return [entries[position] for _, _, position in sorted(dominators)[:count]]
-
-
-def _dominates(one: Losses, other: Losses) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+    counts = beaten(np.array([losses for losses, _, _ in entries], float)).tolist()
+    order = sorted((counts[place], _mark(index), place) for place, (_, index, _) in enumerate(entries))
+    return [entries[place] for _, _, place in order[:count]]
 
 
 def _mark(index: int) -> int:

@@ -11,7 +11,8 @@ from orchestune.domain.metrics import Metric
 from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats
-from orchestune.engines.evidence import Entry, beaten, entry
+from orchestune.engines.dominance import beaten
+from orchestune.engines.evidence import Entry, entry
 from orchestune.engines.quasi import start_design
 from orchestune.engines.versions import version_of
 
@@ -87,15 +88,17 @@ def _lonely(found: Sequence[Entry], dominated: Sequence[float]) -> list[float]:
     lonely = [0.0] * len(found)
     if width == 1:
         return lonely
-    for rank in sorted(set(dominated)):
-        group = [index for index, entry in enumerate(found) if entry.losses is not None and dominated[index] == rank]
+    groups: dict[float, list[tuple[int, tuple[float, ...]]]] = {}
+    for index, (member, rank) in enumerate(zip(found, dominated, strict=True)):
+        if member.losses is not None:
+            groups.setdefault(rank, []).append((index, member.losses))
+    for group in groups.values():
         for metric in range(width):
-            line = sorted(group, key=lambda index: (found[index].losses or ())[metric])
-            values = [(found[index].losses or ())[metric] for index in line]
-            spread = values[-1] - values[0] if values else 0.0
-            for place, index in enumerate(line):
+            line = sorted((losses[metric], index) for index, losses in group)
+            spread = line[-1][0] - line[0][0]
+            for place, (_, index) in enumerate(line):
                 edge = place in (0, len(line) - 1)
-                gap = np.inf if edge else (values[place + 1] - values[place - 1]) / spread if spread > 0 else 0.0
+                gap = np.inf if edge else (line[place + 1][0] - line[place - 1][0]) / spread if spread > 0 else 0.0
                 lonely[index] += float(gap)
     return lonely
 

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestune.engines.history import History, best
+from orchestune.engines.history import History, Losses, best
 
 steady = settings(derandomize=True, database=None)
 
@@ -69,6 +69,29 @@ def test_what_cannot_be_good_is_never_among_the_best() -> None:
 
 def test_of_equals_the_earliest_are_the_best() -> None:
     assert [index for _, index, _ in best([([1.0], index, index) for index in range(50)], 3)] == [0, 1, 2]
+
+
+class Counted(float):
+    """A loss that counts how often it is compared."""
+
+    compared = 0
+
+    def __le__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) <= other
+
+    def __lt__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) < other
+
+
+def test_of_many_with_two_losses_no_pairs_are_compared_one_by_one() -> None:
+    """Every ask looks for the best."""
+    entries: list[tuple[Losses, int, int]] = [
+        ([Counted(loss) for loss in losses or ()], index, index) for index, losses in enumerate(numbers(600, 2))
+    ]
+    assert len(best(entries, 60)) == 60
+    assert Counted.compared < 600 * 20
 
 
 def test_with_two_losses_the_front_is_kept() -> None:

@@ -71,6 +71,25 @@ def test_several_metrics_are_spread_along_the_front() -> None:
     assert min(observation.metrics["size"] for observation in late) < 3
 
 
+class Watched(Entry):
+    """Counts how often somebody asks for its losses."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> object:
+        Watched.looks += name == "losses"
+        return super().__getattribute__(name)
+
+
+def test_many_results_of_several_metrics_are_not_gone_through_for_each_rank() -> None:
+    """Every ask puts them in order."""
+    random = np.random.default_rng(0)
+    points = random.random((400, 2)).tolist()
+    members = [Member(1, Watched(np.zeros(2), tuple(losses), (0.0, 0.0))) for losses in points]
+    assert sorted(order(members)) == list(range(400))
+    assert Watched.looks < 400 * 20
+
+
 def test_the_order_is_by_limits_then_by_what_beats_whom_then_by_loneliness() -> None:
     assert order([member(3.0), member(1.0), member(failed=True), member(2.0)]) == [1, 3, 0, 2]
     limited = [member(0.0, excesses=(5.0,)), member(9.0, excesses=(0.0,)), member(1.0, excesses=(2.0, -1.0))]

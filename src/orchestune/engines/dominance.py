@@ -1,0 +1,25 @@
+"""Which results beat which, where there are several losses each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+
+_ROWS = 500
+"""that are compared with all others at once: of very many a table of all pairs would not fit into memory"""
+
+
+def beaten(losses: NDArray[np.float64]) -> Counts:
+    """By how many others each row is beaten: they are at least as good in every column, and better in one."""
+    found = np.zeros(len(losses), dtype=np.int64)
+    for start in range(0, len(losses), _ROWS):
+        rows = slice(start, start + _ROWS)
+        shape = len(losses[rows]), len(losses)
+        as_good, better = np.ones(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+        for column in losses.T:
+            as_good &= column <= column[rows, None]
+            better |= column < column[rows, None]
+        found[rows] = (as_good & better).sum(axis=1)
+    return found
