@@ -114,7 +114,7 @@ class Optimizer:
         self._open: dict[int, Suggestion] = {}
         self._told: list[Observation] = []
         self._warm = list(warm)
-        self._engine.tell(self._warm)
+        self._learn(self._warm)
 
     def ask(self) -> Suggestion:
         """The next configuration.
@@ -141,12 +141,12 @@ class Optimizer:
             self._open[number] = Suggestion(number, found, self._engine.source)
             return Suggestion(number, dict(found), self._engine.source)
 
-    def _at_work(self) -> AbstractContextManager[None]:
-        if self._request.engine not in LEARNERS:
-            return nullcontext()
-        from orchestune.engines.threads import ONE_THREAD  # here: SciPy takes a second
+    def _learn(self, observations: Sequence[Observation]) -> None:
+        with self._at_work():
+            self._engine.tell(observations)
 
-        return ONE_THREAD
+    def _at_work(self) -> AbstractContextManager[None]:
+        return _one_thread() if self._request.engine in LEARNERS else nullcontext()
 
     def _found(self, pending: Sequence[Configuration], number: int) -> Configuration:
         while True:
@@ -184,7 +184,7 @@ class Optimizer:
             observation = self._observation(asked, metrics, _by_name(stddev or {}, "stddev"))
             del self._open[asked.number]
             self._told.append(observation)
-            self._engine.tell([observation])
+            self._learn([observation])
 
     def best(self) -> Result | None:
         """The best result so far, None before there is one. With several metrics: the first of `front`.
@@ -215,14 +215,14 @@ class Optimizer:
         if len(optimized) == 1 and any(results[number].stddev.get(metrics[0].name) for number in numbers):
             from orchestune.engines.estimate import best_estimate  # here: SciPy takes a second
 
-            with self._at_work():
+            with _one_thread():
                 found = best_estimate(self._request.space, metrics, list(results.values()))
             if found is not None:
                 numbers, expected = [found.number], Measured(found.value, found.stddev)
         elif len(optimized) > 1 and numbers and any(o.stddev for o in results.values()):
             from orchestune.engines.estimate import expected_front
 
-            with self._at_work():
+            with _one_thread():
                 numbers = expected_front(self._request.space, metrics, list(results.values())) or numbers
         chosen = [results[number] for number in numbers]
         return [Result(o.number, dict(o.parameters), dict(o.metrics), dict(o.stddev), expected) for o in chosen]
@@ -282,7 +282,7 @@ class Optimizer:
         self._asked = asked
         self._open = {number: Suggestion(number, dict(found), source) for number, found, source in document["open"]}
         self._told = [_read(item) for item in document["told"]]
-        self._engine.tell(self._told)
+        self._learn(self._told)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -314,6 +314,12 @@ class Optimizer:
         spread = {name: value for name, value in spread.items() if math.isfinite(value)}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         return Observation(number, parameters, TrialState.COMPLETED, finite, spread)
+
+
+def _one_thread() -> AbstractContextManager[None]:
+    from orchestune.engines.threads import ONE_THREAD  # here: SciPy takes a second
+
+    return ONE_THREAD
 
 
 def _by_name(values: Any, what: str) -> Mapping[str, float]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from threadpoolctl import ThreadpoolController
 
 from orchestune import Optimizer
+from orchestune.domain.trial import Observation
+from orchestune.engines import estimate
+from orchestune.engines.distinct import DistinctEngine
 from orchestune.engines.threads import ONE_THREAD
 
 
@@ -52,3 +55,29 @@ def test_an_optimizer_asks_with_one_thread(engine: str, monkeypatch: pytest.Monk
     optimizer.ask()
     assert seen == [{1}]
     assert threads() == {2}
+
+
+@pytest.mark.parametrize("engine", ["auto", "cma"])
+def test_an_optimizer_learns_with_one_thread(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, seen = DistinctEngine.tell, []
+
+    def watched(self: DistinctEngine, observations: Sequence[Observation]) -> None:
+        seen.append((len(observations), threads()))
+        tell(self, observations)
+
+    monkeypatch.setattr(DistinctEngine, "tell", watched)
+    known = [{"x": 0, "loss": 0.5}]
+    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine=engine, seed=1, warm_start=known)
+    optimizer.tell(optimizer.ask(), {"loss": 0.25})
+    Optimizer.from_json(optimizer.to_json())
+    assert seen == [(1, {1})] * 4
+    assert threads() == {2}
+
+
+def test_the_best_of_noisy_results_is_estimated_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(estimate, "best_estimate", lambda *told: seen.append(threads()))
+    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine="random", seed=1)
+    optimizer.tell(optimizer.ask(), {"loss": 0.5}, stddev={"loss": 0.1})
+    optimizer.best()
+    assert seen == [{1}]
