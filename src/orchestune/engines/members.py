@@ -54,47 +54,43 @@ class Population:
 
 
 def order(members: Sequence[Member]) -> list[int]:
-    """Their indices, the best first: within the limits, by how many beat them in every metric, then at lonely places.
+    """Their indices, the best first: those within the limits, by how many of these beat them, then at lonely places.
 
     Then those beyond a limit, the least beyond first; then those without a result. With one metric the order is that of
     the losses; with several it is the one of NSGA-II (Deb et al., 2002).
     """
     found = [member.entry for member in members]
-    dominated = _dominated(found)
-    lonely = _lonely(found, dominated)
+    kept = [index for index, entry in enumerate(found) if entry.feasible]
+    ranks = dict(zip(kept, _ranks([found[index].losses or () for index in kept]), strict=True))
 
     def key(index: int) -> tuple[float, float, float, int]:
         entry = found[index]
+        if index in ranks:
+            return (0.0, *ranks[index], index)
         if entry.losses is None:
             return (2.0, float(not entry.pruned), 0.0, index)
-        beyond = sum(max(excess, 0.0) for excess in entry.excesses)
-        return (1.0, beyond, 0.0, index) if beyond > 0 else (0.0, dominated[index], -lonely[index], index)
+        return (1.0, sum(max(excess, 0.0) for excess in entry.excesses), 0.0, index)
 
     return sorted(range(len(found)), key=key)
 
 
-def _dominated(found: Sequence[Entry]) -> list[float]:
-    """With one metric the loss, with several by how many others an entry is beaten."""
-    losses = [entry.losses for entry in found]
-    if all(one is None or len(one) == 1 for one in losses):
-        return [one[0] if one else 0.0 for one in losses]
-    counts = iter(beaten(np.array([one for one in losses if one is not None])).tolist())
-    return [float(next(counts)) if one is not None else 0.0 for one in losses]
+def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:
+    """With one metric the loss, with several by how many others each is beaten, then how lonely it is: least first."""
+    if all(len(each) == 1 for each in losses):
+        return [(each[0], 0.0) for each in losses]
+    counts = beaten(np.array(losses)).tolist()
+    return [(float(count), -lonely) for count, lonely in zip(counts, _lonely(losses, counts), strict=True)]
 
 
-def _lonely(found: Sequence[Entry], dominated: Sequence[float]) -> list[float]:
-    """The crowding distance among those that are beaten by equally many; 0 with one metric."""
-    width = max((len(entry.losses) for entry in found if entry.losses), default=1)
-    lonely = [0.0] * len(found)
-    if width == 1:
-        return lonely
-    groups: dict[float, list[tuple[int, tuple[float, ...]]]] = {}
-    for index, (member, rank) in enumerate(zip(found, dominated, strict=True)):
-        if member.losses is not None:
-            groups.setdefault(rank, []).append((index, member.losses))
+def _lonely(losses: Sequence[tuple[float, ...]], counts: Sequence[int]) -> list[float]:
+    """The crowding distance among those that are beaten by equally many."""
+    lonely = [0.0] * len(losses)
+    groups: dict[int, list[int]] = {}
+    for index, count in enumerate(counts):
+        groups.setdefault(count, []).append(index)
     for group in groups.values():
-        for metric in range(width):
-            line = sorted((losses[metric], index) for index, losses in group)
+        for metric in range(len(losses[0])):
+            line = sorted((losses[index][metric], index) for index in group)
             spread = line[-1][0] - line[0][0]
             for place, (_, index) in enumerate(line):
                 edge = place in (0, len(line) - 1)

@@ -11,7 +11,7 @@ def version_of(name: str) -> str:
         "auto": f"11/optuna-{version('optuna')}/scipy-{version('scipy')}",
         "gp": f"11/scipy-{version('scipy')}",
         "cma": f"4/cmaes-{version('cmaes')}",
-        "evolution": f"5/numpy-{version('numpy')}",
+        "evolution": f"6/numpy-{version('numpy')}",
         "swarm": f"4/numpy-{version('numpy')}",
         "tpe": f"6/optuna-{version('optuna')}",
     }[name]

@@ -71,6 +71,13 @@ def test_several_metrics_are_spread_along_the_front() -> None:
     assert min(observation.metrics["size"] for observation in late) < 3
 
 
+def test_what_is_beyond_a_limit_beats_nothing_within() -> None:
+    """Else the places next to a limit, behind which everything is better, come last."""
+    kept = [member(1.0, 5.0), member(2.0, 2.0), member(5.0, 1.0), member(5.5, 1.2)]
+    beyond = [member(loss, loss, excesses=(excess,)) for loss, excess in ((1.5, 3.0), (1.8, 2.0), (1.9, 1.0))]
+    assert order([*kept, *beyond]) == [0, 2, 1, 3, 6, 5, 4]
+
+
 class Watched(Entry):
     """Counts how often somebody asks for its losses."""
 
