@@ -9,6 +9,7 @@ another parameter: what is allowed may be as thin as `abs(a + b + c - 1) <= 1e-6
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from random import Random
 
 from orchestune.domain.parameters import Parameter, Value
@@ -21,6 +22,8 @@ _DRAWS = 300
 _EXAMPLES = 3000
 _CLIMBS, _CLIMB = 30, 400
 _MOST_WALKED = 100_000
+_STEPS = 300_000
+"""of a walk through a larger finite space, which take less than a second"""
 _WALK = 60
 _FURTHER, _LONGER = 5, 100
 """climbs that go on where none came to the end, and their steps for each parameter"""
@@ -130,6 +133,10 @@ def example(space: Space) -> dict[str, Value]:
             climbers[place] = _climbed(space, start, random, steps)
             if space.allows(climbers[place]) and not _alone(space, climbers[place]):
                 return climbers[place]
+    if not any(map(continuous, space.parameters)):
+        for found in islice(space.steps(), _STEPS):
+            if found is not None:
+                return found
     message = f"no configuration was found that fulfils {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 

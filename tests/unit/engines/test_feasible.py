@@ -47,6 +47,13 @@ def test_an_equation_of_decimals_that_holds_in_a_corner_alone_is_refused(text: s
         example(Space.of(SHARES, [text]))
 
 
+def test_whole_numbers_that_divide_each_other_are_found_by_a_walk() -> None:
+    """No draw and no climb leads there."""
+    numbers = tuple(Parameter(name, "int", 1, 1000) for name in "abc")
+    space = Space.of(numbers, ["a % b == 0", "b % c == 0", "c > 20"])
+    assert space.allows(example(space))
+
+
 def test_a_small_corner_of_many_numbers_is_found() -> None:
     names = [f"x{index}" for index in range(30)]
     space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in names), [f"{' + '.join(names)} <= 1"])
