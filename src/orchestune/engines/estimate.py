@@ -21,14 +21,14 @@ from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Flags, Floats
 from orchestune.engines.evidence import Entry, entry, gathered, thinned
-from orchestune.engines.fitting import fit
+from orchestune.engines.fitting import fit, most_fitted
 from orchestune.engines.history import best
 from orchestune.engines.posterior import Posterior
 
 LEAST = 10
 """results below which a model says nothing"""
 _FITTED, _MODELLED = 150, 250
-"""results that the scales are fitted to, and that the model is made of: the best and an even selection of the others"""
+"""results that the scales are fitted to at most, and that the model is made of: the best and some of the others"""
 _CLEAR = 3.0
 """joint reported standard deviations from which on a value is clearly worse than another one, whatever is expected"""
 _COMMON = 10.0
@@ -174,7 +174,7 @@ def _modelled(cube: Cube, entries: Sequence[Entry]) -> tuple[Floats, Floats] | N
     scale = _scale(losses, evidence.values)
     if scale is None:
         return None
-    few = gathered(thinned(entries, _FITTED), cube.width, "plain", (1.0,))
+    few = gathered(thinned(entries, min(_FITTED, most_fitted(cube.width))), cube.width, "plain", (1.0,))
     told = few.reported[few.reported > 0]
     most = _COMMON * float(np.median(told)) if len(told) else None
     scales = fit(cube.features(few.points), few, cube.numeric, most_noise=most)

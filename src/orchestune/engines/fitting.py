@@ -14,6 +14,9 @@ from orchestune.engines.evidence import Evidence
 from orchestune.engines.kernel import Scales, matern_and_slope, squared_differences, sum_and_slopes
 
 JITTER = 1e-8
+MOST_SINGLES = 32
+"""coordinates; with more of them the sum of functions of one coordinate each takes too long"""
+_CELLS = 4_000_000  # numbers in a fit
 _ITERATIONS = 60
 _LENGTH_SPREAD = math.sqrt(3.0)  # the prior of Hvarfner et al. (2024), which grows with the dimensions
 _NOISE_MEAN, _NOISE_SPREAD = -5.0, 2.0
@@ -28,6 +31,11 @@ _SHORT = -3.0
 """where one more begins if trials say how noisy they are: the others believe them, and may end where all is noise"""
 _CLEARLY = 1.0
 """by how much in the logarithm what that one finds has to be more probable: it follows a lucky value, too"""
+
+
+def most_fitted(width: int) -> int:
+    """Points that a fit has time and memory for: fewer with very many coordinates."""
+    return int((_CELLS / max(1, width)) ** 0.5)
 
 
 def fit(

@@ -30,7 +30,7 @@ from orchestune.engines.evidence import (
     limit_evidence,
     thinned,
 )
-from orchestune.engines.fitting import fit
+from orchestune.engines.fitting import MOST_SINGLES, fit, most_fitted
 from orchestune.engines.history import History
 from orchestune.engines.identity import Identity
 from orchestune.engines.kernel import Scales
@@ -44,7 +44,6 @@ from orchestune.engines.warping import Warping
 
 HISTORY = 250
 """observations that the process is made of where the options do not say"""
-_CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer observations
 _FEWEST = 50
 _MOST_FITTED = 150
 """observations that the scales are fitted to; the time of a fit grows with their cube"""
@@ -95,8 +94,6 @@ _FIRST_VIEWS = (View("plain", True), View("power", True))
 """while little is known: what each parameter does by itself is learnt from fewer results than what all do together"""
 _FEW = 4
 """results for each coordinate that are little"""
-_MOST_SINGLES = 32
-"""parameters; with more of them the sum of functions of one parameter each takes too long"""
 
 
 class GpProposer:
@@ -119,13 +116,13 @@ class GpProposer:
         self._metrics, self._startup = tuple(metrics), startup
         self._objectives = len(objectives(metrics))
         self._limits = sum(metric.limit is not None for metric in metrics)
-        singles = len(space.parameters) <= _MOST_SINGLES
+        singles = len(space.parameters) <= MOST_SINGLES
         self._views = _VIEWS if singles else tuple(view for view in _VIEWS if not view.additive)
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = Identity(space)
         self._design = start_design(space, seed)
-        most = int((_CELLS / max(1, self._cube.width)) ** 0.5)
+        most = most_fitted(self._cube.width)
         self._history: History[Entry] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
         self.source = self._design.source
         self._told: set[bytes] = set()

@@ -19,13 +19,11 @@ from orchestune.domain.space import Space
 from orchestune.domain.trial import Observation
 from orchestune.engines.cube import Cube, Floats, stacked
 from orchestune.engines.evidence import Entry, entry, gathered, thinned
-from orchestune.engines.fitting import fit
+from orchestune.engines.fitting import MOST_SINGLES, fit, most_fitted
 from orchestune.engines.posterior import Posterior
 
 _FITTED, _MODELLED = 150, 250
 """completed trials that the scales are fitted to, and that the model is made of: the best and an even selection"""
-_MOST_SINGLES = 32
-_CELLS = 4_000_000  # numbers in a fit: with very many parameters fewer trials
 _DRAWS, _LOOKS = 512, 20_000
 """points whose parameters are drawn anew, and places that the model is asked about at most"""
 _TRIES = 8
@@ -55,10 +53,10 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
 
 
 def _total_effects(cube: Cube, entries: Sequence[Entry]) -> Floats:
-    most = int((_CELLS / max(1, cube.width)) ** 0.5)
+    most = most_fitted(cube.width)
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
-        additive = cube.width <= _MOST_SINGLES
+        additive = cube.width <= MOST_SINGLES
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive)
         seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
         features = cube.features(seen.points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
 from orchestune.domain.metrics import Limit, Metric, pareto_front
@@ -12,7 +13,10 @@ from orchestune.domain.parameters import Parameter
 from orchestune.domain.space import Space
 from orchestune.domain.states import TrialState
 from orchestune.domain.trial import Observation
+from orchestune.engines import estimate
+from orchestune.engines.cube import Floats
 from orchestune.engines.estimate import LEAST, best_estimate, expected_front
+from orchestune.engines.kernel import Scales
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
 LOSS = (Metric("loss", "minimize"),)
@@ -162,6 +166,28 @@ def noisy_trade_off(seed: int) -> tuple[list[Observation], dict[int, tuple[float
         values = {name: value + chance.gauss(0, 0.25) for name, value in zip("ab", true[number], strict=True)}
         told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, values, {"a": 0.25, "b": 0.25}))
     return told, true
+
+
+def test_a_fit_with_very_many_parameters_is_no_larger_than_one_for_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It took two thirds of a gigabyte with a thousand."""
+    shapes: list[tuple[int, ...]] = []
+
+    def fitted(features: Floats, *args: object, **options: object) -> Scales:
+        shapes.append(features.shape)
+        return Scales(np.ones(400), 1.0, 0.1)
+
+    monkeypatch.setattr(estimate, "fit", fitted)
+    space = Space.of(tuple(Parameter(f"x{index}", "float", 0.0, 1.0) for index in range(400)))
+    chance = random.Random(1)
+    told = [
+        Observation(number, {name: chance.random() for name in space.by_name}, TrialState.COMPLETED,
+                    {"loss": chance.random()}, {"loss": 0.1})
+        for number in range(1, 131)
+    ]  # fmt: skip
+    assert best_estimate(space, LOSS, told) is not None
+    assert shapes == [(100, 400)]
 
 
 def test_the_front_of_noisy_metrics_is_that_of_what_is_expected() -> None:
