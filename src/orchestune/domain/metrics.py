@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, Literal
 
 Goal = Literal["maximize", "minimize"]
@@ -200,8 +202,14 @@ def pareto_front(metrics: Sequence[Metric], trials: Sequence[tuple[int, Mapping[
         if all(m.name in values and math.isfinite(values[m.name]) for m in metrics)
     ]
     points.sort(key=lambda item: (item[1], item[0]))
-    front: list[tuple[int, tuple[float, ...]]] = []
-    for number, point in points:
-        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for _, other in front):
-            front.append((number, point))
-    return sorted(number for number, _ in front)
+    front: list[int] = []
+    least: list[Sequence[float]] = []  # of the losses behind the first, in which a trial is as good as those after it
+    for number, (_, *rest) in points:
+        if not any(map(_as_good, least, repeat(rest))):
+            front.append(number)
+            least = [other for other in least if not _as_good(rest, other)] + [rest]
+    return sorted(front)
+
+
+def _as_good(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(map(operator.le, one, other))

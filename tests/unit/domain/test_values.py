@@ -93,6 +93,21 @@ def test_the_front_holds_what_nothing_dominates() -> None:
     assert pareto_front(metrics, trials) == [1, 2]
 
 
+def test_a_long_front_is_found_without_comparing_every_pair() -> None:
+    compared = 0
+
+    class Counted(float):
+        def __le__(self, other: float) -> bool:
+            nonlocal compared
+            compared += 1
+            return float(self) <= other
+
+    metrics = [Metric("loss", "minimize"), Metric("size", "minimize")]
+    trials = [(number, {"loss": Counted(number), "size": Counted(-number)}) for number in range(1000)]
+    assert pareto_front(metrics, trials) == list(range(1000))
+    assert compared < 1000 * 10
+
+
 def test_a_handle_comes_from_the_name() -> None:
     assert ids.handle("SGD classifier (März)", b"\x07\x0f\x03\x0a") == "sgd-classifier-marz-7f3a"
     assert ids.slug("!!!") == "experiment"
