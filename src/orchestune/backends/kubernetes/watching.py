@@ -16,8 +16,10 @@ from orchestune.kubeapi.refusals import Expired, Forbidden
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_MOST = 5.0
-"""seconds between two tries, at most"""
+_LEAST, _MOST = 0.2, 5.0
+"""seconds between two tries: at first, and at most"""
+_LASTED = 1.0
+"""seconds that a watch holds where all is well: one that ends sooner, again and again, is asked for less often"""
 _FORBIDDEN = 60.0
 """seconds after which a right that was missing is tried again"""
 
@@ -97,18 +99,16 @@ class Kept(Generic[T]):
                 self._put[key] = time.monotonic()
 
     def _run(self) -> None:
-        pause = 0.2
+        pause = _LEAST
         while not self._ending.is_set():
+            began = time.monotonic()
             try:
                 if not self._since:
                     self._since = self._list()
                 self._succeed()
-                pause = 0.2
                 self._follow()
-                continue
             except Expired:
                 self._since = ""
-                continue
             except Forbidden as exc:
                 self._fail(exc, permitted=False)
                 self._since = ""
@@ -122,6 +122,8 @@ class Kept(Generic[T]):
                 log.exception("watching %s failed", self._path)
                 self._fail(TemporaryError(f"watching failed: {exc}"), permitted=True)
                 self._since = ""
+            if time.monotonic() - began >= _LASTED:
+                pause = _LEAST
             self._ending.wait(pause * (0.5 + random.random() / 2))
             pause = min(2 * pause, _MOST)
 

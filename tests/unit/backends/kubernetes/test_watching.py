@@ -128,6 +128,34 @@ def test_a_point_that_is_forgotten_means_a_new_list(watched: Callable[..., Kept[
     assert forgotten == ["a"]
 
 
+class Hasty(FakeApi):
+    """Lets no watch begin, or ends each at once."""
+
+    def __init__(self, refusal: Exception | None) -> None:
+        super().__init__()
+        self.refusal = refusal
+        self.watches = 0
+
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:
+        self.watches += 1
+        if self.refusal is not None:
+            raise self.refusal
+        stream = Stream(since)
+        stream.queue.put(None)
+        return stream
+
+
+@pytest.mark.parametrize("refusal", [None, Expired("too old resource version")])
+def test_watches_that_end_at_once_do_not_flood_the_server(
+    watched: Callable[..., Kept[Document]], refusal: Exception | None
+) -> None:
+    api = Hasty(refusal)
+    kept = watched(api)
+    assert kept.known(60)
+    threading.Event().wait(0.5)
+    assert api.watches < 20  # thousands, where nobody waits in between
+
+
 def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., Kept[Document]]) -> None:
     api = FakeApi(item("a", 1))
     kept = watched(api)
