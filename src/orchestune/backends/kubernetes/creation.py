@@ -13,7 +13,8 @@ _QUIET = 10.0
 """seconds after which it is worth a word that a Job has no pod"""
 _TRANSIENT = re.compile(
     r"failed calling webhook|connection refused|i/o timeout|deadline exceeded|EOF|try again|being terminated|"
-    r"no route to host|Too Many Requests|etcdserver|not yet ready to handle request"
+    r"no route to host|Too Many Requests|etcdserver|not yet ready to handle request|unable to handle the request|"
+    r"Internal error occurred|connection reset|handshake timeout|code = Unavailable|status unknown for quota"
 )
 _QUOTA = re.compile(r"exceeded quota: (?P<name>[^,]+), requested: (?P<asked>.*?), used: .*?, limited: (?P<limit>.*)$")
 

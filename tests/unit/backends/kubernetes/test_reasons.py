@@ -423,6 +423,22 @@ def test_what_a_worker_waits_for(case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        'pods "x" is forbidden: status unknown for quota: team, resources: requests.cpu',
+        "the server is currently unable to handle the request",
+        "Internal error occurred: resource quota evaluation timed out",
+        'Post "https://10.0.0.1/api/v1/namespaces/ml/pods": read: connection reset by peer',
+        'Post "https://10.0.0.1/api/v1/namespaces/ml/pods": net/http: TLS handshake timeout',
+        "rpc error: code = Unavailable desc = transport is closing",
+    ],
+)
+def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(said: str) -> None:
+    found = judge(Evidence(JOB, events=failed_create(said)))
+    assert (found.phase, found.words) == (Phase.PENDING, f"its pod cannot be made now: {said}")
+
+
+@pytest.mark.parametrize(
     "evidence",
     [
         Evidence(JOB, pod("Running")),
