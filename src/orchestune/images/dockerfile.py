@@ -15,16 +15,32 @@ from orchestune.errors import BadInput, Problem
 FOLDER = "/orchestune-install"
 """where install commands run, beside the files that they name"""
 _FROM_OPTION = re.compile(r"--from=(?P<image>\S+)")
+_OPTIONS = re.compile(r"(?:--\S+\s+)*")
+_INLINE = re.compile(r"(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<word>\w+)(?P=quote)(?!\S)")
+"""where text begins that stands in the Dockerfile itself, up to a line with that word: `RUN <<EOF`"""
+_WITH_TEXT = ("ADD", "COPY", "RUN")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something that a COPY or ADD takes from the folder."""
+    """Something that a COPY or ADD takes from the folder, or that a RUN mounts of it."""
 
     path: str
     line: int
     text: str
-    """the instruction, for messages"""
+    """the instruction, or what of it says so, for messages"""
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """An image from outside, as an instruction names it."""
+
+    entry: Mapping[str, Any]
+    before: str
+    """what stands before the name: an option"""
+    spelling: str
+    """variables and all"""
+    image: str
 
 
 def for_install(base: str, commands: Sequence[str], files: Sequence[str], user: str = "") -> str:
@@ -56,35 +72,53 @@ def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str]) -
 def bases(text: str, file: str = "Dockerfile") -> list[str]:
     """The images that it takes from outside, each once, as it names them. BadInput when it names none at all."""
     found: dict[str, None] = {}
-    for _, image in _outside(text, file):
-        found.setdefault(image)
+    for named in _outside(text, file):
+        found.setdefault(named.image)
     return list(found)
 
 
 def pin(text: str, digests: Mapping[str, str], file: str = "Dockerfile") -> str:
     """The same Dockerfile with each image from outside by its digest."""
     lines = text.splitlines(keepends=True)
-    for entry, image in _outside(text, file):
-        for number in range(entry["startline"], entry["endline"] + 1):
-            lines[number] = lines[number].replace(_spelling(entry), digests[image], 1)
+    for named in _outside(text, file):
+        pattern = re.compile(rf"(?<!\S){re.escape(named.before)}{re.escape(named.spelling)}(?![^\s,])")
+        for number in range(named.entry["startline"], named.entry["endline"] + 1):
+            if found := pattern.search(lines[number]):
+                before, after = lines[number][: found.start()], lines[number][found.end() :]
+                lines[number] = f"{before}{named.before}{digests[named.image]}{after}"
     return "".join(lines)
 
 
 def sources(text: str, file: str = "Dockerfile") -> list[Source]:
     """What it takes from its folder, in its order; not what comes from other images or from the network."""
     found = []
-    for entry in _structure(text):
+    for entry in _parser(text).structure:
+        line = entry["startline"] + 1
+        if entry["instruction"] == "RUN":
+            mounts = [(said, mount) for said, mount in _mounts(entry) if not mount.get("from")]
+            found += [Source(mount.get("source", "."), line, said) for said, mount in mounts]
         if entry["instruction"] not in ("COPY", "ADD") or _FROM_OPTION.search(entry["value"]):
             continue
         for word in _words(entry, file)[:-1]:
             if "://" not in word and not word.startswith("<<") and not word.startswith("git@"):
-                found.append(Source(word, entry["startline"] + 1, entry["content"].strip()))
+                found.append(Source(word, line, entry["content"].strip()))
     return found
+
+
+def _mounts(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """What a RUN mounts of the folder, or of another image (`from`): each as it stands there, and its keys."""
+    options = _OPTIONS.match(entry["value"])
+    for option in options[0].split() if options else ():
+        if option.startswith("--mount="):
+            pairs = (pair.partition("=") for pair in option.removeprefix("--mount=").split(","))
+            mount = {"source" if key == "src" else key: value for key, _, value in pairs}
+            if mount.get("type", "bind") == "bind":
+                yield option, mount
 
 
 def _words(entry: Mapping[str, Any], file: str) -> list[str]:
     """The arguments of a COPY, without its options."""
-    value = re.sub(r"^(?:--\S+\s+)+", "", entry["value"])
+    value = _OPTIONS.sub("", entry["value"], count=1)
     try:
         words = json.loads(value) if value.startswith("[") else shlex.split(value)
     except ValueError as exc:
@@ -92,8 +126,8 @@ def _words(entry: Mapping[str, Any], file: str) -> list[str]:
     return [str(word) for word in words]
 
 
-def _outside(text: str, file: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Instructions that name an image from outside, and its name."""
+def _outside(text: str, file: str) -> Iterator[_Outside]:
+    """The images from outside that instructions name."""
     parser = _parser(text)
     structure, parents = parser.structure, list(parser.parent_images)
     stages: list[str] = []
@@ -105,32 +139,53 @@ def _outside(text: str, file: str) -> Iterator[tuple[Mapping[str, Any], str]]:
             if "$" in image or not image or image.endswith((":", "/", "@")):
                 raise _wrong(file, entry, "names an image that is not known before the build")
             if image != "scratch" and image.lower() not in stages:
-                yield entry, image
+                spelling = next(word for word in str(entry["value"]).split() if not word.startswith("--"))
+                yield _Outside(entry, "", spelling, image)
             name = re.search(r"\s+as\s+(\S+)\s*$", entry["value"], re.IGNORECASE)
             stages.append(name[1].lower() if name else "")
-        elif entry["instruction"] in ("COPY", "ADD") and (option := _FROM_OPTION.search(entry["value"])):
-            image = option["image"]
-            if "$" not in image and not image.isdigit() and image.lower() not in stages:
-                yield entry, image
+        else:
+            for before, image in _taken_from(entry):
+                if "$" not in image and not image.isdigit() and image.lower() not in stages:
+                    yield _Outside(entry, before, image, image)
 
 
-def _spelling(entry: Mapping[str, Any]) -> str:
-    """How an instruction writes its image, variables and all."""
-    if entry["instruction"] == "FROM":
-        return next(word for word in str(entry["value"]).split() if not word.startswith("--"))
-    option = _FROM_OPTION.search(entry["value"])
-    return option["image"] if option else ""
-
-
-def _structure(text: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _parser(text).structure
-    return found
+def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The images or stages from which a COPY, an ADD or a RUN takes something, and what stands before their names."""
+    if entry["instruction"] == "RUN":
+        named = [(said, mount["from"]) for said, mount in _mounts(entry) if mount.get("from")]
+        return [(f"{said.partition(f'from={image}')[0]}from=", image) for said, image in named]
+    option = _FROM_OPTION.search(entry["value"]) if entry["instruction"] in ("COPY", "ADD") else None
+    return [("--from=", option["image"])] if option else []
 
 
 def _parser(text: str) -> Any:
     from dockerfile_parse import DockerfileParser  # only where an image is built
 
-    return DockerfileParser(fileobj=BytesIO(text.encode("utf-8")), build_args={}, env_replace=True)
+    plain = _without_texts(text).encode("utf-8")
+    return DockerfileParser(fileobj=BytesIO(plain), build_args={}, env_replace=True)
+
+
+def _without_texts(text: str) -> str:
+    """The same lines, but empty ones where text stands that is no instruction (`RUN <<EOF`)."""
+    lines, instruction = [], ""
+    waiting: list[re.Match[str]] = []
+    for line in text.splitlines(keepends=True):
+        if waiting:
+            ends = line.rstrip("\r\n")
+            if (ends.lstrip("\t") if waiting[0]["tabs"] else ends) == waiting[0]["word"]:
+                waiting.pop(0)
+            lines.append("\n")
+            continue
+        lines.append(line)
+        if line.lstrip().startswith("#"):
+            continue
+        instruction += line
+        if not line.rstrip().endswith("\\"):
+            words = instruction.split(maxsplit=1)
+            if words and words[0].upper() in _WITH_TEXT:
+                waiting = list(_INLINE.finditer(instruction))
+            instruction = ""
+    return "".join(lines)
 
 
 def _wrong(file: str, entry: Mapping[str, Any], why: str) -> BadInput:

@@ -37,6 +37,34 @@ FROM scratch
 """
 
 
+MOUNTING = """\
+FROM python:3.12-slim
+RUN --mount=type=cache,target=/root/.cache/uv \\
+    --mount=type=bind,source=uv.lock,target=uv.lock --mount=src=pyproject.toml,target=pyproject.toml \\
+    --mount=from=ghcr.io/astral-sh/uv:0.9,source=/uv,target=/bin/uv uv sync --frozen
+RUN --mount=type=secret,id=key --mount=type=bind,from=python:3.12-slim,target=/x --mount=type=tmpfs,target=/y true
+"""
+
+WITH_TEXTS = """\
+FROM python:3.12-slim
+RUN <<EOF
+python - <<-'END'
+from torch import nn
+END
+add . /x
+EOF
+# RUN <<EOF
+COPY <<-one <<two \\
+     /x/
+\tfrom one
+\tone
+from two
+two
+RUN echo $((1 << 3)) <<<EOF
+COPY r.txt /r.txt
+"""
+
+
 def test_install_commands_are_steps_over_a_pinned_image() -> None:
     files = ["requirements/base.txt", "constraints.txt"]
     commands = ["pip install -r requirements/base.txt -c constraints.txt", 'echo "it\'s" done']
@@ -88,3 +116,25 @@ def test_what_is_copied_from_the_folder_is_found_with_its_line() -> None:
 def test_what_cannot_be_understood_is_refused_with_its_line(text: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         (bases(text), sources(text))
+
+
+def test_what_a_step_mounts_is_found_as_what_it_copies() -> None:
+    assert [(found.path, found.line) for found in sources(MOUNTING)] == [("uv.lock", 2), ("pyproject.toml", 2)]
+    assert sources(MOUNTING)[0].text == "--mount=type=bind,source=uv.lock,target=uv.lock"
+    assert [found.path for found in sources("FROM x\nRUN --mount=type=bind,target=/src make\n")] == ["."]
+    assert bases(MOUNTING) == ["python:3.12-slim", "ghcr.io/astral-sh/uv:0.9"]
+    pinned = pin(MOUNTING, {"python:3.12-slim": BASE, "ghcr.io/astral-sh/uv:0.9": OTHER})
+    assert f"--mount=from={OTHER},source=/uv,target=/bin/uv uv sync" in pinned
+    assert f"--mount=type=bind,from={BASE},target=/x" in pinned
+
+
+def test_text_that_stands_in_a_dockerfile_is_no_instruction() -> None:
+    assert bases(WITH_TEXTS) == ["python:3.12-slim"]
+    assert [found.path for found in sources(WITH_TEXTS)] == ["r.txt"]
+    assert pin(WITH_TEXTS, {"python:3.12-slim": BASE}) == WITH_TEXTS.replace("python:3.12-slim", BASE)
+
+
+def test_a_name_that_stands_twice_is_pinned_where_it_means_an_image() -> None:
+    text = "FROM python AS python-of-all\nCOPY --chown=tool --from=tool /tool /bin/\n"
+    pinned = pin(text, {"python": BASE, "tool": OTHER})
+    assert pinned == f"FROM {BASE} AS python-of-all\nCOPY --chown=tool --from={OTHER} /tool /bin/\n"
