@@ -115,7 +115,7 @@ class DockerBackend:
             self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
             self._told = {worker: at for worker, at in self._told.items() if worker in handles}
             listed = self._list()
-            return [self._sight(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
+            return [self._seen(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place = _folder(self._workers, worker)
@@ -128,7 +128,7 @@ class DockerBackend:
                 place.note_end(_TOLD, [])
                 return
             place.note_ending(time.monotonic() + grace)
-        self._engine.signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
+        self._signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
 
     def sweep(self, workers: frozenset[str]) -> None:
         now = time.monotonic()
@@ -141,14 +141,16 @@ class DockerBackend:
             self._sweep_at = now + _SWEEP_AGAIN  # unless this goes well
             for place in orphans:
                 self._starting.drop(place.worker)
-            for worker, container in self._list(fresh=True).items():
-                if worker not in workers:
-                    _log.info("removing the container %s, which no experiment needs", _name(container))
-                    self._engine.remove(_name(container))
+            unwanted = [_name(each) for worker, each in self._list(fresh=True).items() if worker not in workers]
+            for name in unwanted:
+                _log.info("removing the container %s, which no experiment needs", name)
+            left = [name for name in unwanted if not self._remove(name)]
             for place in orphans:
                 if self._starting.waiting(place.worker) is None:
                     place.remove()
-            self._swept, self._sweep_at = True, now
+            self._swept = not left
+            if self._swept:
+                self._sweep_at = now
 
     def _about(self) -> Host:
         if self._host is None:
@@ -182,6 +184,14 @@ class DockerBackend:
             listed = {str(container["Labels"].get(plan.WORKER_LABEL)): container for container in found}
             self._listed = (time.monotonic(), listed)
         return listed
+
+    def _seen(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
+        """The daemon's trouble with one container keeps nobody from seeing the others."""
+        try:
+            return self._sight(worker, handle, seen)
+        except Refused as refused:
+            _log.warning("what became of the worker %s cannot be told now: %s", worker, refused)
+            return Sighting(worker, Phase.RUNNING, handle, refused.message)
 
     def _sight(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> Sighting:
         place = _folder(self._workers, worker)
@@ -220,10 +230,17 @@ class DockerBackend:
         if kill_at is None:
             return
         if now >= kill_at:
-            self._engine.signal(name, "SIGKILL")
+            self._signal(name, "SIGKILL")
         elif now >= self._told.get(place.worker, 0.0) + _AGAIN:
             self._told[place.worker] = now
-            self._engine.signal(name, "SIGTERM")
+            self._signal(name, "SIGTERM")
+
+    def _signal(self, name: str, signal: str) -> None:
+        """One that the daemon cannot signal now is signalled again when it is looked at."""
+        try:
+            self._engine.signal(name, signal)
+        except Refused as refused:
+            _log.warning("the container %s cannot be told to end now: %s", name, refused)
 
     def _conclude(self, place: WorkerFolder, name: str) -> End | None:
         """The verdict on a container that does not run; None where it does."""
@@ -247,13 +264,19 @@ class DockerBackend:
         """Remove what is left of a worker that has ended."""
         name = place.started() or handle.get("container")
         if name:
-            try:
-                self._engine.remove(str(name))
-            except Refused as refused:
-                _log.warning("the container %s cannot be removed now: %s", name, refused)
+            self._remove(str(name))
         if place.end() is None:
             place.note_end(end, [])
         self._ends[place.worker] = end
+
+    def _remove(self, name: str) -> bool:
+        """Whether it is gone."""
+        try:
+            self._engine.remove(name)
+        except Refused as refused:
+            _log.warning("the container %s cannot be removed now: %s", name, refused)
+            return False
+        return True
 
 
 def _folder(workers: Path, worker: str) -> WorkerFolder | None:
@@ -265,4 +288,5 @@ def _folder(workers: Path, worker: str) -> WorkerFolder | None:
 
 
 def _name(container: Mapping[str, Any]) -> str:
-    return str(container["Names"][0]).lstrip("/")
+    """Its name; one that the daemon could not remove (`dead`) has none, and is known by its id."""
+    return str((container["Names"] or [container["Id"]])[0]).lstrip("/")

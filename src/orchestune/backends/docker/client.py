@@ -120,16 +120,23 @@ class Engine:
         return found
 
     def last_lines(self, name: str, count: int) -> list[str]:
-        """The end of what a container wrote."""
-        text: bytes = self._or_none(lambda api: api.logs(name, tail=count)) or b""
+        """The end of what a container wrote, as far as the daemon can tell it."""
+        try:
+            with self._api() as api:
+                text: bytes = api.logs(name, tail=count)
+        except Refused:
+            return []
         return [line.rstrip() for line in text.decode(errors="replace").splitlines() if line.strip()]
 
     def killed_for_memory(self, name: str, since: float, until: float) -> list[float]:
         """When the system killed a process of the container for memory, as far as the daemon remembers."""
-        with self._api() as api:
-            filters = {"container": name, "event": "oom"}
-            events = api.events(since=int(since), until=int(until) + 1, filters=filters, decode=True)
-            return [event["timeNano"] / 1e9 for event in events]
+        filters = {"container": name, "event": "oom"}
+        try:
+            with self._api() as api:
+                events = api.events(since=int(since), until=int(until) + 1, filters=filters, decode=True)
+                return [event["timeNano"] / 1e9 for event in events]
+        except Refused:
+            return []
 
     def remove(self, name: str) -> None:
         """Remove a container and its own volume, running or not; nothing happens where there is none."""

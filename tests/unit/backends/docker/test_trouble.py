@@ -1,0 +1,124 @@
+"""A daemon that has trouble with single containers: the others are seen and ended all the same."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestune.backends.docker.backend import DockerBackend
+from orchestune.backends.docker.config import Daemon
+from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.ports.backend import Phase
+
+DEAD, WELL = "d" * 64, "a" * 64
+
+
+def listed(identity: str, name: str | None, state: str, worker: str) -> dict[str, Any]:
+    labels = {"orchestune.dev/worker": worker}
+    return {"Id": identity, "Names": [f"/{name}"] if name else [], "State": state, "Labels": labels}
+
+
+class Engine(ThreadingHTTPServer):
+    """Docker's API as far as it is asked here. Answers by method and path, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Asked)
+        self.asked: list[str] = []
+        self.answers: dict[str, tuple[int, Any]] = {"GET /version": (200, {"ApiVersion": "1.44", "Arch": "amd64"})}
+
+
+class _Asked(BaseHTTPRequestHandler):
+    server: Engine
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path = self.path.partition("?")[0].removeprefix("/v1.44")
+        asked = f"{self.command} {path}"
+        self.server.asked.append(asked)
+        status, document = self.server.answers.get(asked, (404, {"message": "No such container"}))
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def backend(engine: Engine, tmp_path: Path) -> DockerBackend:
+    return DockerBackend(tmp_path, "http://lab:1", daemon=Daemon(f"tcp://127.0.0.1:{engine.server_port}"))
+
+
+def started(tmp_path: Path, worker: str, name: str) -> None:
+    place = WorkerFolder(tmp_path / "docker/workers", worker)
+    place.path.mkdir(parents=True)
+    place.note_started(name)
+
+
+def test_a_container_that_the_daemon_could_not_remove_has_no_name_and_hides_nobody(
+    engine: Engine, backend: DockerBackend, tmp_path: Path
+) -> None:
+    state = {"Status": "dead", "Dead": True, "ExitCode": 1, "FinishedAt": "2026-01-01T00:00:00Z", "OOMKilled": True}
+    engine.answers |= {
+        "GET /containers/json": (200, [listed(DEAD, None, "dead", "w1"), listed(WELL, "one", "running", "w2")]),
+        f"GET /containers/{DEAD}/json": (200, {"State": state, "HostConfig": {}, "Config": {"Tty": False}}),
+        f"GET /containers/{DEAD}/logs": (409, {"message": "can not get logs from container which is dead"}),
+        "GET /events": (500, {"message": "no events"}),
+    }
+    started(tmp_path, "w1", "gone")
+    started(tmp_path, "w2", "one")
+    one, other = backend.observe({"w1": {}, "w2": {}})
+    assert (one.phase, one.reason) == (Phase.GONE, "its container ended with exit code 1")
+    assert other.phase is Phase.RUNNING
+    engine.answers[f"DELETE /containers/{DEAD}"] = (500, {"message": "device or resource busy"})
+    for _ in range(3):
+        backend.sweep(frozenset({"w2"}))
+    assert engine.asked.count(f"DELETE /containers/{DEAD}") == 1  # and again after a while
+    backend._sweep_at = 0.0
+    backend.sweep(frozenset({"w2"}))
+    assert engine.asked.count(f"DELETE /containers/{DEAD}") == 2
+
+
+def test_a_container_that_cannot_be_signalled_or_looked_at_hides_nobody(
+    engine: Engine, backend: DockerBackend, tmp_path: Path
+) -> None:
+    containers = [("s", "running", "w1"), ("x", "exited", "w2"), ("one", "running", "w3")]
+    engine.answers |= {
+        "GET /containers/json": (200, [listed(WELL, *each) for each in containers]),
+        "POST /containers/s/kill": (500, {"message": "tried to kill container, but did not receive an exit event"}),
+        "GET /containers/x/json": (500, {"message": "cannot be read"}),
+    }
+    for name, _, worker in containers:
+        started(tmp_path, worker, name)
+    backend.end("w1", {}, 0.0)
+    seen = backend.observe({"w1": {}, "w2": {}, "w3": {}})
+    assert [sighting.phase for sighting in seen] == [Phase.RUNNING] * 3
+    assert engine.asked.count("POST /containers/s/kill") == 2
