@@ -27,9 +27,9 @@ REMEDY = (
 
 
 class Presigned:
-    """One cluster's login."""
+    """One cluster's login. `clock` is that of the wall: AWS goes on counting while a machine sleeps, others do not."""
 
-    def __init__(self, user: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, user: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:
         self._cluster, self._region = str(user["cluster"]), str(user["region"])
         self._profile = str(user.get("profile") or "")
         self._clock, self._token, self._until = clock, "", 0.0

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,6 +100,7 @@ class _Program:
         self._hint = str(told.get("installHint") or "").strip()
         self._given: Mapping[str, Any] = {}
         self._expires: datetime | None = None
+        self._lock = threading.Lock()
 
     def headers(self) -> Mapping[str, str]:
         token = self._status().get("token")
@@ -111,11 +113,12 @@ class _Program:
         return self._pair
 
     def _status(self) -> Mapping[str, Any]:
-        if not self._given or (self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY):
-            self._given = self._run()
-            until = self._given.get("expirationTimestamp")
-            self._expires = datetime.fromisoformat(str(until)) if until else None
-        return self._given
+        with self._lock:  # one login for all who ask meanwhile: it may open a page in a browser
+            if not self._given or (self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY):
+                self._given = self._run()
+                until = self._given.get("expirationTimestamp")
+                self._expires = datetime.fromisoformat(str(until)) if until else None
+            return self._given
 
     def _run(self) -> Mapping[str, Any]:
         asked = {"apiVersion": self._version, "kind": "ExecCredential", "spec": self._spec}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -54,6 +55,10 @@ def test_a_token_is_used_for_a_while_and_then_made_anew(monkeypatch: pytest.Monk
     assert login.headers() == first
     now[0] = 14 * 60
     assert "AKIDANOTHER" in address(login.headers()["Authorization"])
+
+
+def test_a_token_runs_out_while_the_machine_sleeps() -> None:
+    assert (Presigned.__init__.__kwdefaults__ or {})["clock"] is time.time
 
 
 def test_a_profile_that_is_named_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

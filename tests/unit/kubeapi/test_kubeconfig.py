@@ -190,6 +190,18 @@ def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has
     assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "http://lab"}
 
 
+def test_of_many_who_ask_at_once_one_runs_the_login_program(tmp_path: Path) -> None:
+    told = program(tmp_path, {"token": "it"})
+    (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
+    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    threads = [Thread(target=endpoint.login) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len((tmp_path / "runs").read_text().splitlines()) == 1
+
+
 def test_a_login_program_may_give_a_certificate(secure: Secure, tmp_path: Path) -> None:
     pair = {name: (secure.authority.folder / f"ada.{end}").read_text() for name, end in _PAIR}
     cluster = {"server": secure.address, "certificate-authority": "authority/ca.crt", "tls-server-name": "k8s.lab"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,11 +17,13 @@ import urllib3
 from kubernetes.watch.watch import iter_resp_lines
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.errors import NotFound, TemporaryError, Unreachable
+from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, Unreachable
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.pod_account import of_this_pod
 from orchestune.kubeapi.refusals import Asker, Unauthenticated, refusal
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 _BROKEN = (urllib3.exceptions.HTTPError, OSError)
@@ -28,6 +33,8 @@ _WATCH = 30
 """seconds for which one request watches; a silence that lasts longer is a dead connection"""
 _PAUSE = 1.0
 """seconds for which nobody tries again after the API server could not be reached: nothing shall queue up behind it"""
+_LOGIN = 30.0
+"""seconds between two logins in place of one that the API server does not know any more"""
 _PAGE = 500
 _CONNECTIONS = 16
 _SERVER = Asker(
@@ -43,11 +50,15 @@ class Api:
 
     Unreachable where it does not answer, another TemporaryError where it asks to try later, Forbidden (verb and
     resource named), NotFound, Conflict, or UsageError with its words where what was sent is wrong.
+
+    `again` makes the endpoint anew where the API server knows its login no more: a token or a certificate has expired.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, again: Callable[[], Endpoint] | None = None) -> None:
+        self._endpoint, self._again = endpoint, again
         self._pool = endpoint.pool(_CONNECTIONS)
+        self._login = threading.Lock()
+        self._next_login = 0.0
         self._away_until = 0.0
         self._away = ""
 
@@ -55,7 +66,8 @@ class Api:
     def connect(cls, config: KubernetesConfig) -> Api:
         """With the account of this pod, or with a kubeconfig where the configuration names one. UsageError."""
         if config.kubeconfig or config.context:
-            return cls(load(config.kubeconfig, config.context))
+            again = partial(load, config.kubeconfig, config.context)
+            return cls(again(), again)
         return cls(of_this_pod())
 
     def call(
@@ -73,6 +85,7 @@ class Api:
             raise Unreachable(self._away)
         data = None if body is None else json.dumps(body).encode()
         timeout = urllib3.Timeout(connect=_CONNECT, read=_READ)
+        endpoint = self._endpoint
         try:
             response = self._pool.request(
                 method, self._url(path, query), body=data, headers=self._headers(kind, token),
@@ -81,6 +94,8 @@ class Api:
             content = response.data.decode("utf-8", "replace")
         except _BROKEN as exc:
             raise self._unreachable(exc) from exc
+        if response.status == 401 and token is None:
+            self._log_in(endpoint)
         if response.status >= 400:
             raise refusal(response.status, content, _SERVER)
         document: Document = json.loads(content) if content else {}
@@ -116,6 +131,7 @@ class Api:
             "resourceVersion": since,
         }
         timeout = urllib3.Timeout(connect=_CONNECT, read=_WATCH + 10.0)
+        endpoint = self._endpoint
         try:
             response = self._pool.request(
                 "GET", self._url(path, asked), headers=self._headers("application/json", None),
@@ -123,10 +139,26 @@ class Api:
             )  # fmt: skip
         except _BROKEN as exc:
             raise self._unreachable(exc) from exc
+        if response.status == 401:
+            self._log_in(endpoint)
         if response.status >= 400:
             content = response.data.decode("utf-8", "replace")
             raise refusal(response.status, content, _SERVER)
         return Watching(response)
+
+    def _log_in(self, refused: Endpoint) -> None:
+        """In place of a login that was refused: once for all who had it, and now and then while that does not help."""
+        with self._login:
+            if self._again is None or self._endpoint is not refused or time.monotonic() < self._next_login:
+                return
+            try:
+                made = self._again()
+                made.login()
+            except OrchestuneError as exc:
+                log.warning("the server cannot log in to the cluster again: %s", exc)
+            else:
+                self._endpoint, self._pool = made, made.pool(_CONNECTIONS)
+            self._next_login = time.monotonic() + _LOGIN
 
     def close(self) -> None:
         """Hang up."""
@@ -140,7 +172,10 @@ class Api:
         headers = {"Accept": "application/json", "Content-Type": kind}
         if token is not None:
             return headers | {"Authorization": f"Bearer {token}"}
-        return {**headers, **self._endpoint.login()}
+        try:
+            return {**headers, **self._endpoint.login()}
+        except Denied as exc:
+            raise Unauthenticated(exc.message, exc.hint) from exc
 
     def _unreachable(self, exc: BaseException) -> TemporaryError:
         inner = str(getattr(exc, "reason", None) or exc) or type(exc).__name__

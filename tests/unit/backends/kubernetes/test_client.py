@@ -1,0 +1,119 @@
+"""Who the server is for an API server, when what it had got for that counts no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orchestune.backends.kubernetes.client import Api
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.kubeapi.refusals import Unauthenticated
+
+
+class Server(ThreadingHTTPServer):
+    """Answers who comes with the token that counts."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Asked)
+        self.token = "first"
+
+
+class _Asked(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
+        body = json.dumps({"known": known, "message": "Unauthorized"}).encode()
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def connected(server: Server, folder: Path) -> Api:
+    """By a login program that says nothing of when its token expires."""
+    version = "client.authentication.k8s.io/v1"
+    give(folder, "first")
+    (folder / "login").write_text(f"#!/bin/sh\necho run >> {folder}/runs\ncat {folder}/answer\n")
+    (folder / "login").chmod(0o700)
+    document = {
+        "current-context": "lab", "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "lab", "user": {"exec": {"apiVersion": version, "command": "./login"}}}],
+    }  # fmt: skip
+    (folder / "config").write_text(json.dumps(document))
+    return Api.connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
+
+
+def give(folder: Path, token: str) -> None:
+    version = "client.authentication.k8s.io/v1"
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
+    (folder / "answer").write_text(json.dumps(answer))
+
+
+def call(api: Api) -> Any:
+    return api.call("GET", "/version")
+
+
+def watch(api: Api) -> Any:
+    return api.watch("/api/v1/pods", {}, "1").close()
+
+
+@pytest.mark.parametrize("ask", [call, watch])
+def test_a_login_that_counts_no_more_is_made_anew(server: Server, tmp_path: Path, ask: Callable[[Api], Any]) -> None:
+    api = connected(server, tmp_path)
+    ask(api)
+    server.token = "second"
+    give(tmp_path, "second")
+    with pytest.raises(Unauthenticated):
+        ask(api)
+    ask(api)
+    assert call(api)["known"]
+
+
+def test_one_that_does_not_help_is_not_made_again_at_once(server: Server, tmp_path: Path) -> None:
+    api = connected(server, tmp_path)
+    call(api)
+    server.token = "second"
+    (tmp_path / "answer").write_text("no login today")
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            call(api)
+    assert len((tmp_path / "runs").read_text().splitlines()) <= 2
+
+
+def test_somebody_elses_token_that_is_not_known_costs_no_login(server: Server, tmp_path: Path) -> None:
+    api = connected(server, tmp_path)
+    call(api)
+    with pytest.raises(Unauthenticated):
+        api.call("GET", "/version", token="theirs")
+    assert len((tmp_path / "runs").read_text().splitlines()) == 1
+
+
+def test_a_login_program_that_fails_now_may_do_better_later(server: Server, tmp_path: Path) -> None:
+    api = connected(server, tmp_path)
+    (tmp_path / "answer").write_text("no login today")
+    with pytest.raises(Unauthenticated, match="gave no ExecCredential"):
+        call(api)
+    give(tmp_path, "first")
+    assert call(api)["known"]
