@@ -12,7 +12,7 @@ import pytest
 from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.building import InCluster
 from orchestune.clusters.existing.config import Connection
-from orchestune.errors import Denied, OrchestuneError
+from orchestune.errors import Denied, OrchestuneError, Unreachable
 from orchestune.images.build import Plan
 from orchestune.images.credentials import Credentials
 from orchestune.images.manifests import Platform
@@ -20,6 +20,8 @@ from orchestune.images.reference import Reference
 from orchestune.kubeapi.refusals import Forbidden
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
+AWAY = "(no answer)"
+"""a log that cannot be had"""
 Look = tuple[dict[str, Any] | None, str]
 """what the API server shows at one moment: the pod, and its log"""
 
@@ -65,6 +67,8 @@ class Cluster:
         return iter([found] if (found := self._looks[0][0]) else [])
 
     def text(self, method: str, place: str) -> str:
+        if self._looks[0][1] == AWAY:
+            raise Unreachable("the cluster's API server cannot be reached")
         assert place == "/api/v1/namespaces/ml/pods/build-pod/log"
         return self._looks[0][1]
 
@@ -102,6 +106,20 @@ def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
     assert cluster.deleted == [cluster.created[0]]
     [owner] = cluster.created[1]["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("Job", "uid-1")
+
+
+def test_a_build_outlives_an_api_server_that_is_away_for_a_while() -> None:
+    looks = [
+        (pod("Running"), "STEP 1\n"),
+        (pod("Running"), AWAY),
+        (pod("Running"), AWAY),
+        (pod("Succeeded"), "STEP 1\nSTEP 2\n"),
+    ]
+    assert build(Cluster(looks)) == ["STEP 1", "STEP 2"]
+    cluster = Cluster([(pod("Running"), AWAY)])
+    with pytest.raises(Unreachable):
+        build(cluster, clock=range(0, 10_000, 100))
+    assert cluster.deleted == [cluster.created[0]]
 
 
 def test_a_login_goes_along_as_a_secret_that_goes_with_the_job() -> None:

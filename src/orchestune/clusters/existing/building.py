@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.existing import permissions
@@ -15,7 +16,7 @@ from orchestune.clusters.existing.config import AUTHORITIES, COMPONENT, CONFIG, 
 from orchestune.clusters.existing.provisioner import check_rights
 from orchestune.clusters.existing.rollout import pulling, unscheduled
 from orchestune.domain.more_memory import size
-from orchestune.errors import NotFound, OrchestuneError, UsageError
+from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.images import credentials
 from orchestune.images.build import Plan, Say
 from orchestune.images.job import BUILDER, MEMORY, build_job
@@ -74,7 +75,8 @@ class InCluster:
                 self._api.create(document)
             self._follow(plan, job["metadata"]["name"], say, _how_to_trust(connection))
         finally:
-            self._api.delete(job)
+            with suppress(TemporaryError):  # it goes by itself, in an hour at most
+                self._api.delete(job)
 
     def _connection(self) -> Connection:
         """What was said when the cluster was connected."""
@@ -116,15 +118,21 @@ class InCluster:
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
         """Pass on the output until the Job is over. `trust` is what an untrusted registry takes."""
         seen, kept = 0, deque[str](maxlen=_KEPT)
-        until = self._clock() + _PATIENCE
+        until = lost = self._clock() + _PATIENCE
         while True:
-            pod = self._pod(job)
-            phase = str((pod or {}).get("status", {}).get("phase", "Pending"))
-            if phase == "Pending" or pod is None:
-                self._refuse_to_wait(pod, job, self._clock() > until)
+            now = self._clock()
+            try:
+                found = self._look(job, now > until)
+                lost = now + _PATIENCE
+            except TemporaryError:  # the build goes on, whoever looks
+                if now > lost:
+                    raise
+                found = None
+            if found is None:
                 self._sleep(_POLL)
                 continue
-            lines = self._output(pod["metadata"]["name"]).splitlines()
+            pod, lines = found
+            phase = str(pod["status"]["phase"])
             whole = lines if phase in _ENDED else lines[:-1]
             for line in whole[seen:]:
                 kept.append(line)
@@ -142,6 +150,14 @@ class InCluster:
                 output = list(kept) or [str(pod["status"].get("message", "it failed"))]
                 raise failure(what, self.name, plan, output, trust)
             self._sleep(_POLL)
+
+    def _look(self, job: str, late: bool) -> tuple[Manifest, list[str]] | None:
+        """The pod once it runs, and its output; None while it does not yet."""
+        pod = self._pod(job)
+        if pod is None or (pod.get("status") or {}).get("phase", "Pending") == "Pending":
+            self._refuse_to_wait(pod, job, late)
+            return None
+        return pod, self._output(pod["metadata"]["name"]).splitlines()
 
     def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
         """Raise why no pod runs, where waiting is in vain or has taken long enough."""
