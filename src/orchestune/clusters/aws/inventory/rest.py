@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from orchestune.clusters.aws.client import Aws, named
 from orchestune.clusters.aws.function import described, ours
 from orchestune.clusters.aws.inventory.things import Shelf, Thing
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, NODE, RETIREMENT, SERVER, STORAGE
 from orchestune.clusters.aws.steps.storage import bucket_owner, repository
-from orchestune.errors import Conflict, NotFound
+from orchestune.errors import Conflict, NotFound, TemporaryError
+
+_BATCH = 1000
+"""objects that one call removes"""
+_AT_ONCE = 20.0
+"""seconds for which a bucket is emptied before whoever removes it shows again that he is alive"""
+_SECONDS = 14400.0
+"""that emptying it may take in all"""
 
 
 def shelves(aws: Aws, names: Names, *, keep_registry: bool, within: bool = False) -> list[Shelf]:
@@ -19,7 +28,7 @@ def shelves(aws: Aws, names: Names, *, keep_registry: bool, within: bool = False
     kept = [] if keep_registry else [Shelf("ECR", "repository", lambda: _repositories(aws, names))]
     return [
         *kept,
-        Shelf("S3", "bucket", lambda: _buckets(aws, names)),
+        Shelf("S3", "bucket", lambda: _buckets(aws, names), _SECONDS),
         *function,
         Shelf("IAM", "role", lambda: role_things(aws, names, others)),
         Shelf("IAM", "role", lambda: role_things(aws, names, (CONTROL,))),
@@ -50,23 +59,33 @@ def _buckets(aws: Aws, names: Names) -> list[Thing]:
         return []
 
     def remove() -> None:
-        about = f"bucket {names.bucket}"
-        asked = {"Bucket": names.bucket}
-        for item in aws.pages("s3", "ListMultipartUploads", "Uploads", asked, about=about):
-            request = {**asked, "Key": item["Key"], "UploadId": item["UploadId"]}
-            aws.call("s3", "AbortMultipartUpload", request, about=about)
-        batch: list[dict[str, str]] = []
-        for key in ("Versions", "DeleteMarkers"):
-            for item in aws.pages("s3", "ListObjectVersions", key, asked, about=about):
-                batch.append({"Key": item["Key"], "VersionId": item["VersionId"]})
-        for start in range(0, len(batch), 1000):
-            objects = {"Objects": batch[start : start + 1000], "Quiet": True}
-            answer = aws.call("s3", "DeleteObjects", {**asked, "Delete": objects}, about=about)
-            for item in answer.get("Errors") or ():
-                raise Conflict(f"{about}: {item.get('Key')} stays: {item.get('Message') or item.get('Code')}")
-        aws.call("s3", "DeleteBucket", asked, about=about)
+        _empty(aws, names.bucket)
+        aws.call("s3", "DeleteBucket", {"Bucket": names.bucket}, about=f"bucket {names.bucket}")
 
     return [Thing(names.bucket, names.bucket, remove)]
+
+
+def _empty(aws: Aws, bucket: str) -> None:
+    """Remove all that is in it. TemporaryError where that takes longer: there may be millions of objects."""
+    until = aws.clock() + _AT_ONCE
+    about, asked = f"bucket {bucket}", {"Bucket": bucket}
+    for item in aws.pages("s3", "ListMultipartUploads", "Uploads", asked, about=about):
+        request = {**asked, "Key": item["Key"], "UploadId": item["UploadId"]}
+        aws.call("s3", "AbortMultipartUpload", request, about=about)
+        _in_time(aws, until, about)
+    for key in ("Versions", "DeleteMarkers"):
+        found = aws.pages("s3", "ListObjectVersions", key, asked, about=about)
+        while batch := [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in islice(found, _BATCH)]:
+            request = {**asked, "Delete": {"Objects": batch, "Quiet": True}}
+            answer = aws.call("s3", "DeleteObjects", request, about=about)
+            for item in answer.get("Errors") or ():
+                raise Conflict(f"{about}: {item.get('Key')} stays: {item.get('Message') or item.get('Code')}")
+            _in_time(aws, until, about)
+
+
+def _in_time(aws: Aws, until: float, about: str) -> None:
+    if aws.clock() > until:
+        raise TemporaryError(f"{about}: there is more in it", "repeat the command: it goes on from there")
 
 
 def functions(aws: Aws, names: Names) -> list[Thing]:
