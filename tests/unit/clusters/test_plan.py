@@ -148,6 +148,11 @@ def test_another_kind_of_storage_takes_the_place_of_the_first() -> None:
     assert LAB.with_changes({"claim": "disk"}).with_changes({"storage_class": "fast"}).claim is None
 
 
+@pytest.mark.parametrize("size", ["20Gi", "1.5Ti", "1Pi", "2P", "500M", "100k", "21474836480"])
+def test_a_disk_has_a_size_as_kubernetes_writes_it(size: str) -> None:
+    assert checked(Connection("lab", "ml", size=size)).size == size
+
+
 @pytest.mark.parametrize(
     ("connection", "key"),
     [
@@ -155,6 +160,10 @@ def test_another_kind_of_storage_takes_the_place_of_the_first() -> None:
         (Connection("local", "ml"), "name"),
         (Connection("lab", "ML"), "namespace"),
         (Connection("lab", "ml", size="much"), "size"),
+        (Connection("lab", "ml", size="20GB"), "size"),
+        (Connection("lab", "ml", size="20 Gi"), "size"),
+        (Connection("lab", "ml", size="20K"), "size"),
+        (Connection("lab", "ml", size="0Gi"), "size"),
         (Connection("lab", "ml", files="/data"), "files"),
         (Connection("lab", "ml", replicas=2), "replicas"),
     ],

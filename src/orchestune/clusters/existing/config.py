@@ -37,6 +37,8 @@ AUTHORITIES = "ca.crt"
 _CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SIZE = re.compile(r"\d+(\.\d+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+"""amounts as Kubernetes takes them"""
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,8 @@ def checked(connection: Connection) -> Connection:
         problems.append(Problem(f"'{connection.namespace}' is no name of a namespace", "namespace"))
     if connection.name in ("local", "docker"):
         problems.append(Problem(f"'{connection.name}' means this machine; choose another name", "name"))
-    try:
-        parse_bytes(connection.size)
-    except ValueError as exc:
-        problems.append(Problem(str(exc), "size"))
+    if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):
+        problems.append(Problem(f"'{connection.size}' is no size of a disk", "size", hint="write it like 20Gi or 1Ti"))
     if connection.files is not None and not connection.files.startswith("s3://"):
         problems.append(Problem(f"'{connection.files}' is no place for files", "files", hint="s3://BUCKET/PREFIX"))
     if connection.replicas > 1 and not connection.stateless:
