@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import boto3.session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from orchestune.errors import BadInput, NotFound, StoreUnavailable
 from orchestune.files.keys import (
@@ -189,7 +190,12 @@ class ObjectFiles:
     def _get(self, key: str, start: int) -> Any:
         part = {"Range": f"bytes={start}-"} if start else {}
         with object_errors(self._place, key):
-            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **part)["Body"]
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **part)["Body"]
+            except ClientError as exc:
+                if exc.response["Error"]["Code"] != "InvalidRange":
+                    raise
+                return io.BytesIO()  # it ends before `start`
 
     def _delete(self, name: str) -> None:
         with suppress(NotFound), object_errors(self._place):

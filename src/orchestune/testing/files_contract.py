@@ -82,7 +82,7 @@ class FilesContract:
 
     def test_a_reader_begins_where_it_is_told(self, files: FileStore) -> None:
         put(files, "a", b"0123456789")
-        for start in (0, 1, 9):
+        for start in (0, 1, 9, 10, 20):
             with files.open("a", start) as stream:
                 assert stream.read() == b"0123456789"[start:]
         with pytest.raises(NotFound):
