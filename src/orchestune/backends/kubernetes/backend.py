@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from orchestune.backends.kubernetes import capacity, checking, plan
@@ -119,14 +120,15 @@ class KubernetesBackend:
             return []
         self._world.ready()
         jobs, pods, events = self._world.jobs_by_worker(), self._world.pods_by_worker(), self._world.events_by_object()
-        workloads = self._world.workloads()
+        workloads, lack = self._world.workloads(), cache(self._lack)
         found = []
         for worker, handle in handles.items():
             known = self._verdicts.get(worker)
             if known is None:
                 job, pod = jobs.get(worker), pods.get(worker)
                 noted = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
-                known = self._sight(worker, handle, job, pod, noted, workloads.get(_name(job)))
+                shortage = self._shortage(pod, lack)
+                known = self._sight(worker, handle, job, pod, noted, workloads.get(_name(job)), shortage)
             found.append(known)
         with self._lock:
             self._verdicts = {name: it for name, it in self._verdicts.items() if name in handles or name in jobs}
@@ -198,6 +200,7 @@ class KubernetesBackend:
         pod: Document | None,
         noted: list[Any],
         workload: Workload | None,
+        shortage: str,
     ) -> Sighting:
         waits_for, since = self._waits.get(worker, ("", 0.0))
         last = pod if pod is not None else self._world.last_pod(worker)
@@ -209,7 +212,7 @@ class KubernetesBackend:
                 pod_deleted=pod is None and last is not None,
                 events=noted,
                 node_trouble=self._world.node_trouble(node),
-                shortage=self._shortage(pod),
+                shortage=shortage,
                 stuck=time.monotonic() - since if waits_for else 0.0,
                 told_to_end=worker in self._told,
                 has_run=self._world.has_run(worker),
@@ -249,16 +252,19 @@ class KubernetesBackend:
                 return True
         return False
 
-    def _shortage(self, pod: Document | None) -> str:
+    def _shortage(self, pod: Document | None, lack: Callable[[Resources, str], str]) -> str:
         """Which resource is missing, for a pod that no node takes."""
         if pod is None or pod["spec"].get("nodeName"):
             return ""
         said = next(
             (item.get("message") for item in pod["status"].get("conditions") or () if item.get("status") == "False"), ""
         )
-        if not said or not self._world.machines_known():
+        return lack(requests(pod["spec"], self._config.gpu_resource), said) if said else ""
+
+    def _lack(self, needed: Resources, said: str) -> str:
+        """Looks at every pod of the cluster: asked once for all that wait for the same."""
+        if not self._world.machines_known():
             return ""
-        needed = requests(pod["spec"], self._config.gpu_resource)
         return capacity.shortage(needed, said, self._world.nodes.all(), self._world.everybodys())
 
     def _inside(self) -> str:

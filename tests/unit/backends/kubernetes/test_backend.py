@@ -1,0 +1,73 @@
+"""Many workers that wait in a cluster, seen at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from orchestune.backends.kubernetes import capacity
+from orchestune.backends.kubernetes.backend import KubernetesBackend
+from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.labels import of_worker
+from orchestune.ports.backend import Phase
+
+Document = dict[str, Any]
+
+
+class Cluster:
+    """An API server whose objects are there, and do not change."""
+
+    def __init__(self, **kinds: list[Document]) -> None:
+        self.kinds = kinds
+        self.ending = threading.Event()
+
+    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+        ours = "labelSelector" in query
+        found = self.kinds.get(path.rpartition("/")[2], [])
+        return [each for each in found if each["metadata"].get("labels") or not ours], "1"
+
+    def watch(self, path: str, query: Mapping[str, object], since: str) -> Cluster:
+        return self
+
+    def __iter__(self) -> Iterator[tuple[str, Document]]:
+        self.ending.wait()
+        return iter(())
+
+    def hang_up(self) -> None:
+        self.ending.set()
+
+
+def pod(name: str, cpu: str, worker: str = "", node: str | None = None) -> Document:
+    said = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
+    return {
+        "metadata": {"name": name, "namespace": "ml", "labels": of_worker("e", "sgd-7f3a", worker) if worker else {}},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]},
+        "status": {"phase": "Pending" if worker else "Running", "conditions": [said] if worker else []},
+    }
+
+
+def test_what_many_workers_wait_for_is_computed_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = {"type": "Ready", "status": "True"}
+    node = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "8"}, "conditions": [ready]}}
+    waiting = [pod(f"p{number}", "4" if number % 2 else "6", f"w{number}") for number in range(20)]
+    cluster = Cluster(nodes=[node], pods=[*waiting, pod("other", "5", node="n1")])
+    computed = []
+    genuine = capacity.shortage
+
+    def shortage(*args: Any) -> str:
+        computed.append(args)
+        return genuine(*args)
+
+    monkeypatch.setattr(capacity, "shortage", shortage)
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), cluster)  # type: ignore[arg-type]
+    try:
+        seen = backend.observe({f"w{number}": {} for number in range(20)})
+    finally:
+        backend.close()
+    assert {sighting.phase for sighting in seen} == {Phase.PENDING}
+    assert seen[1].reason.startswith("needs 4 cpu, 3 of 8 free; held by others (5)")
+    assert seen[2].reason.startswith("needs 6 cpu, 3 of 8 free; held by others (5)")
+    assert len(computed) == 2
