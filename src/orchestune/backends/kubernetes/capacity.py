@@ -183,9 +183,9 @@ def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequenc
             continue
         total = sum(of(item.has) for item in usable)
         left = sum(of(free[item.name]) for item in usable)
-        text = f"needs {wanted / unit:.3g} {name}, {left / unit:.3g} of {total / unit:.3g} free"
+        text = f"needs {_shown(wanted / unit)} {name}, {_shown(left / unit)} of {_shown(total / unit)} free"
         if len(usable) > 1 and left:
-            text += f", at most {of(free[best.name]) / unit:.3g} on one node ({best.name})"
+            text += f", at most {_shown(of(free[best.name]) / unit)} on one node ({best.name})"
         holders = _holders([load for item in usable for load in held.get(item.name, ())], of, unit)
         parts.append(text + (f"; held by {holders}" if holders else ""))
     return "; ".join(parts)
@@ -222,7 +222,12 @@ def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
         if of(item.holds):
             total[item.holder] = total.get(item.holder, 0.0) + of(item.holds)
     ranked = sorted(total.items(), key=lambda entry: -entry[1])[:4]
-    return ", ".join(f"{holder or 'others'} ({much / unit:.3g})" for holder, much in ranked)
+    return ", ".join(f"{holder or 'others'} ({_shown(much / unit)})" for holder, much in ranked)
+
+
+def _shown(number: float) -> str:
+    """`0.25`, `12.5`, `9600`."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
 def _order(item: Node) -> str:

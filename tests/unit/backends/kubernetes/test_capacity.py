@@ -120,6 +120,14 @@ def test_a_shortage_says_how_much_is_free_and_who_holds_the_rest() -> None:
     )
 
 
+def test_the_amounts_of_a_large_cluster_are_written_in_full() -> None:
+    nodes = [shown(f"n{number}") for number in range(2500)]
+    loads: list[Load] = [pod({"cpu": "3"}, node.name) for node in nodes]
+    assert shortage(Resources(4), "0/2500 nodes are available: 2500 Insufficient cpu.", nodes, loads) == (
+        "needs 4 cpu, 2500 of 10000 free, at most 1 on one node (n0); held by others (7500)"
+    )
+
+
 def test_a_shortage_that_the_nodes_do_not_explain_is_left_to_the_schedulers_words() -> None:
     assert shortage(Resources(1), "0/1 nodes are available: 1 node(s) had untolerated taint", [shown("n1")], []) == ""
     assert shortage(Resources(1), "0/1 nodes are available: 1 Insufficient cpu", [shown("n1")], []) == ""
