@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.utils import parse_dict_header
 
-from orchestune.errors import Denied
+from orchestune.errors import Denied, TemporaryError
 from orchestune.images.credentials import Credentials
 from orchestune.images.reference import HUB, is_loopback
 
@@ -34,7 +34,10 @@ class Login:
         self._headers.pop(scope, None)
 
     def answer(self, challenge: str, scope: str, session: requests.Session, timeout: float) -> bool:
-        """Get what a `WWW-Authenticate` asks for; False when nothing answers it. Denied, or an error of requests."""
+        """Get what a `WWW-Authenticate` asks for; False when nothing answers it.
+
+        Denied, TemporaryError, or an error of requests.
+        """
         kind, _, rest = challenge.partition(" ")
         if kind.lower() == "basic":
             found = self._known()
@@ -74,10 +77,10 @@ class Login:
         if answer.status_code in (401, 403, 404):
             return None
         if not answer.ok:
-            raise Denied(
-                f"the registry {self._registry} gives no token: {answer.status_code} from {parts.netloc}",
-                hint=hint(self._registry),
-            )
+            text = f"the registry {self._registry} gives no token: {answer.status_code} from {parts.netloc}"
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise TemporaryError(text, "wait a little, then repeat the command")
+            raise Denied(text, hint(self._registry))
         document = answer.json()
         return str(document.get("token") or document.get("access_token") or "") or None
 

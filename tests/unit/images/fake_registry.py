@@ -28,7 +28,7 @@ class FakeRegistry(ThreadingHTTPServer):
         self.anonymous = False
         self.kind = "bearer"
         self.realm = f"http://{self.name}/token"
-        self.status = 0
+        self.status = self.token_status = 0
         self.asked: list[dict[str, list[str]]] = []
         self.refreshed: list[dict[str, list[str]]] = []
         self.valid: set[str] = set()
@@ -64,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         own = self.server
         if url.path == "/token":
             own.asked.append(parse_qs(url.query))
+            if own.token_status:
+                return self._answer(own.token_status, {})
             known = self.headers.get("Authorization") == _basic(*own.login)
             return self._answer(200, own.token()) if known or own.anonymous else self._answer(401, {})
         own.requests.append((self.command, url.path))

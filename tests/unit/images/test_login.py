@@ -68,6 +68,15 @@ def test_a_password_never_goes_to_a_stranger_without_encryption(server: FakeRegi
         ask(server, ADA)
 
 
+@pytest.mark.parametrize(("status", "kind"), [(503, TemporaryError), (429, TemporaryError), (400, Denied)])
+def test_whoever_gives_tokens_may_be_away_for_a_while(
+    server: FakeRegistry, status: int, kind: type[OrchestuneError]
+) -> None:
+    server.token_status = status
+    with pytest.raises(kind, match=f"gives no token: {status} from"):
+        ask(server, ADA)
+
+
 def test_netrc_is_left_alone(server: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login ada password pw\n")
